@@ -1,0 +1,93 @@
+"""Where pixels lie: the only home of affine transforms and of pixel <-> world arithmetic.
+
+Pixel positions are (row, col), world positions (x, y). (0, 0) is the outer corner of the first pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from affine import Affine
+from rasterio.crs import CRS
+
+from rsuda.errors import InputError
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A raster's geometry: size in pixels, affine transform (col, row) -> (x, y), coordinate reference system."""
+
+    height: int
+    width: int
+    transform: Affine = Affine.identity()
+    crs: CRS | None = None
+
+    @property
+    def georeferenced(self) -> bool:
+        """Whether the transform says where the pixels lie (identity is what files without georeference report)."""
+        return self.transform != Affine.identity() and self.transform != Affine.scale(1, -1)
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """(down, across) length of one pixel's edges in CRS units; holds for rotated and south-up grids too."""
+        t = self.transform
+        return math.hypot(t.b, t.e), math.hypot(t.a, t.d)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) of the grid's four corners in world coordinates."""
+        corners = [self.world(r, c) for r in (0, self.height) for c in (0, self.width)]
+        xs, ys = zip(*corners, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    def world(self, row: float, col: float) -> tuple[float, float]:
+        """(x, y) of a pixel position."""
+        return self.transform * (col, row)
+
+    def pixel(self, x: float, y: float) -> tuple[float, float]:
+        """(row, col) of a world position."""
+        col, row = ~self.transform * (x, y)
+        return row, col
+
+    def metres(self) -> tuple[float, float] | None:
+        """(down, across) GSD in metres, or None when the file does not say.
+
+        Without a CRS the units of a world file are taken as metres (ISPRS delivers its tiles so).
+        Raises InputError for a geographic CRS, whose pixels are degrees.
+        """
+        if not self.georeferenced:
+            return None
+        down, across = self.pixel_size
+        if self.crs is None:
+            return down, across
+        if self.crs.is_geographic:
+            raise InputError(
+                f"CRS {self.crs.to_string()} is geographic (a pixel is {across:.3g} degrees): reproject first, "
+                f"for example gdalwarp -t_srs {self.utm()} in.tif out.tif"
+            )
+        factor = self.crs.linear_units_factor[1]
+        return down * factor, across * factor
+
+    def utm(self) -> str:
+        """The EPSG code of the UTM zone at the centre of a geographic grid."""
+        lon, lat = self.world(self.height / 2, self.width / 2)
+        zone = min(60, max(1, int((lon + 180) // 6) + 1))
+        return f"EPSG:{(32600 if lat >= 0 else 32700) + zone}"
+
+    def window(self, row: int, col: int, height: int, width: int) -> Grid:
+        """The grid of a pixel rectangle; it may reach outside."""
+        return Grid(height, width, self.transform * Affine.translation(col, row), self.crs)
+
+    def pad(self, pixels: int) -> Grid:
+        """This grid with ``pixels`` more on each side."""
+        return self.window(-pixels, -pixels, self.height + 2 * pixels, self.width + 2 * pixels)
+
+    def at(self, step_down: float, step_across: float) -> Grid:
+        """The grid over the same ground, from the same first corner, whose pixels are ``step`` of these pixels long.
+
+        The last row and column may reach past the edge, so that no ground is lost.
+        """
+        height = max(1, math.ceil(self.height / step_down - 1e-6))
+        width = max(1, math.ceil(self.width / step_across - 1e-6))
+        return Grid(height, width, self.transform * Affine.scale(step_across, step_down), self.crs)

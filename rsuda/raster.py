@@ -1,0 +1,353 @@
+"""Values, their valid mask and their grid: read any window of a file at any GSD, write class rasters whole or not at all.
+
+Resampling is one separable weighting per axis whose weights depend on absolute positions only, so a pixel's value does
+not depend on the window it was read through (a warped virtual raster's does, rasterio issue 2839).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from rsuda.errors import ExistsError, InputError, MissingError
+from rsuda.grid import Grid
+from rsuda.legend import IGNORE, Legend
+from rsuda.spec import band_names
+
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt", ".jp2", ".img")
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Pixels: ``values`` (bands, H, W), ``valid`` (H, W) bool, and where they lie."""
+
+    values: np.ndarray
+    valid: np.ndarray
+    grid: Grid
+
+
+def axis_weights(length: int, start: float, step: float, count: int) -> tuple[int, int, np.ndarray]:
+    """Weights that resample one axis: output pixel i covers input positions ``start + i*step`` to ``start + (i+1)*step``.
+
+    Coarsening (step > 1) weights each input pixel by the share of it that is covered; refining interpolates linearly
+    between pixel centres. Output pixels whose centre lies outside 0..length get weights of 0.
+
+    Returns:
+        first, last: the input pixels needed, ``first <= p < last``;
+        weights: (count, last - first) float32, rows sum to 1 (or to 0 outside).
+    """
+    edges = start + step * np.arange(count + 1)
+    centres = (edges[:-1] + edges[1:]) / 2
+    inside = (centres > 0) & (centres < length)
+    if step > 1:
+        first = int(np.clip(np.floor(edges[0]), 0, length))
+        last = int(np.clip(np.ceil(edges[-1] - 1e-9), first, length))
+        pixels = np.arange(first, last)
+        overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+        weights = np.clip(overlap, 0, None)
+    else:
+        low = np.floor(centres - 0.5)
+        share = centres - 0.5 - low
+        a = np.clip(low, 0, length - 1).astype(int)
+        b = np.clip(low + 1, 0, length - 1).astype(int)
+        first, last = int(a.min()), int(b.max()) + 1
+        weights = np.zeros((count, last - first))
+        rows = np.arange(count)
+        np.add.at(weights, (rows, a - first), 1 - share)
+        np.add.at(weights, (rows, b - first), share)
+    weights[~inside] = 0
+    total = weights.sum(1, keepdims=True)
+    return first, last, np.divide(weights, total, out=weights, where=total > 0).astype(np.float32)
+
+
+def weigh(values: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """Apply two axis weightings: (..., H, W) with (h, H) and (w, W) gives (..., h, w) float32."""
+    return np.matmul(np.matmul(down, values.astype(np.float32, copy=False)), across.T)
+
+
+class RasterFile:
+    """A raster file opened for windows. Its header is read once; nothing stays open.
+
+    Args:
+        path: file GDAL can read.
+        bands: band names in file order where the caller knows them; otherwise they are taken from the file.
+
+    Raises:
+        MissingError: there is no such file, or GDAL cannot open it.
+    """
+
+    def __init__(self, path: str | Path, bands: tuple[str, ...] | None = None) -> None:
+        self.path = Path(path)
+        with self._open() as file:
+            self.grid = Grid(file.height, file.width, file.transform, file.crs)
+            self.count, self.dtype, self.driver = file.count, file.dtypes[0], file.driver
+            self.has_gcps = bool(file.gcps[0]) or file.rpcs is not None
+            self._interp, self._flags = file.colorinterp, file.mask_flag_enums
+            self._described = file.descriptions
+        if bands is not None and len(bands) > self.count:
+            raise InputError(f"{self.path} has {self.count} bands, too few for the band order {', '.join(bands)}")
+        self._bands = bands
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        try:
+            with rasterio.open(self.path) as file:
+                yield file
+        except RasterioError as error:
+            if not self.path.exists():
+                raise MissingError(f"there is no file {self.path}") from None
+            raise MissingError(f"cannot read {self.path}: {str(error).splitlines()[0]}") from error
+
+    @cached_property
+    def named_bands(self) -> tuple[str, ...] | None:
+        """Band names in file order: as given, else from descriptions, else from colour tags; None when unknown.
+
+        Three bands tagged red, green, blue may really be false colour (ISPRS IRRG tiles are tagged so); callers that
+        know better pass ``bands``. A fourth band beside red, green and blue that is no real alpha is near infrared.
+        """
+        if self._bands is not None:
+            return self._bands
+        if all(self._described) and len(set(self._described)) == self.count:
+            return band_names([str(d) for d in self._described])
+        names = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+        told = [names.get(i) for i in self._interp]
+        if told[:3] == ["red", "green", "blue"]:
+            if self.count == 3 or (self.count == 4 and self._alpha_is_real):
+                return ("red", "green", "blue")
+            if self.count == 4:
+                return ("red", "green", "blue", "ir")
+        return None
+
+    @cached_property
+    def _alpha_is_real(self) -> bool:
+        """Whether a band tagged alpha holds transparency (nearly all pixels 0 or the maximum), not near infrared."""
+        if ColorInterp.alpha not in self._interp:
+            return False
+        if self._bands is not None and self._interp.index(ColorInterp.alpha) < len(self._bands):
+            return False  # the caller named this band, so it is imagery
+        with self._open() as file:
+            shape = min(file.height, 512), min(file.width, 512)
+            alpha = file.read(self._interp.index(ColorInterp.alpha) + 1, out_shape=shape)
+        top = np.iinfo(alpha.dtype).max if np.issubdtype(alpha.dtype, np.integer) else 1
+        return float(np.mean((alpha == 0) | (alpha == top))) > 0.95
+
+    def band_numbers(self, wanted: tuple[str, ...]) -> list[int]:
+        """1-based numbers of the wanted bands in this file.
+
+        Without known names, a file with exactly as many bands as wanted is taken to hold them in that order.
+        Raises InputError when bands are too few, missing by name, or their order cannot be known.
+        """
+        if self.count < len(wanted):
+            raise InputError(
+                f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but {len(wanted)} are needed ({', '.join(wanted)})"
+            )
+        names = self.named_bands
+        if names is not None and set(wanted) <= set(names):
+            return [names.index(b) + 1 for b in wanted]
+        if self.count == len(wanted) and self._bands is None:
+            return list(range(1, self.count + 1))
+        if names is None:
+            raise InputError(
+                f"{self.path} has {self.count} bands of unknown order, and {', '.join(wanted)} are needed: "
+                "name its bands, for example --bands RGBIR"
+            )
+        raise InputError(f"{self.path} has the bands {', '.join(names)}, but {', '.join(wanted)} are needed")
+
+    def read(self, numbers: list[int] | None = None, window: tuple[int, int, int, int] | None = None) -> Raster:
+        """Pixels of a window (row, col, height, width) that lies inside the file, at the file's own resolution.
+
+        Args:
+            numbers: 1-based band numbers; all bands by default.
+        """
+        row, col, height, width = window or (0, 0, self.grid.height, self.grid.width)
+        numbers = numbers or list(range(1, self.count + 1))
+        if self.driver in ("PNG", "JPEG"):  # no blocks: a window costs the whole file, so keep the decoded file
+            values, valid = _decoded(self)
+            here = np.s_[..., row : row + height, col : col + width]
+            return Raster(values[here][[n - 1 for n in numbers]], valid[here], self.grid.window(row, col, height, width))
+        values, valid = self._read(numbers, Window(col, row, width, height))
+        return Raster(values, valid, self.grid.window(row, col, height, width))
+
+    def _read(self, numbers: list[int], window: Window | None) -> tuple[np.ndarray, np.ndarray]:
+        with self._open() as file:
+            values = file.read(numbers, window=window)
+            valid = np.ones(values.shape[1:], bool)
+            flags = [self._flags[n - 1] for n in numbers]
+            by_alpha = any(MaskFlags.alpha in f for f in flags)
+            if not all(MaskFlags.all_valid in f for f in flags) and not (by_alpha and not self._alpha_is_real):
+                valid = file.read_masks(numbers, window=window).any(0)
+        if np.issubdtype(values.dtype, np.floating):
+            bad = ~np.isfinite(values)
+            if bad.any():
+                valid &= ~bad.any(0)
+                values = np.where(bad, 0, values)
+        return values, valid
+
+    def read_at(
+        self, numbers: list[int] | None, step: tuple[float, float], window: tuple[int, int, int, int]
+    ) -> Raster:
+        """A window of the grid whose pixels are ``step`` (down, across) of this file's pixels long.
+
+        The window (row, col, height, width) counts in those pixels and may reach outside the file: there values are 0
+        and not valid. Area-weighted when coarsening, bilinear when refining; invalid pixels weigh nothing.
+
+        Returns:
+            values (bands, height, width): the file's dtype when step is 1, float32 otherwise.
+        """
+        row, col, height, width = window
+        grid = self.grid.at(*step).window(row, col, height, width)
+        if step == (1.0, 1.0):
+            return self._slice(numbers, window, grid)
+        top, bottom, down = axis_weights(self.grid.height, row * step[0], step[0], height)
+        left, right, across = axis_weights(self.grid.width, col * step[1], step[1], width)
+        if bottom <= top or right <= left:
+            return Raster(np.zeros((len(numbers or range(self.count)), height, width), np.float32), np.zeros((height, width), bool), grid)
+        raw = self.read(numbers, (top, left, bottom - top, right - left))
+        share = weigh(raw.valid, down, across)
+        values = weigh(raw.values * raw.valid if not raw.valid.all() else raw.values, down, across)
+        np.divide(values, share, out=values, where=share > 1e-6)
+        return Raster(values, share >= 0.5, grid)
+
+    def _slice(self, numbers: list[int] | None, window: tuple[int, int, int, int], grid: Grid) -> Raster:
+        row, col, height, width = window
+        bands = len(numbers) if numbers else self.count
+        values, valid = np.zeros((bands, height, width), self.dtype), np.zeros((height, width), bool)
+        inner, here = self._inside(window)
+        if inner == window:
+            return self.read(numbers, window)
+        if inner[2] > 0 and inner[3] > 0:
+            found = self.read(numbers, inner)
+            values[here], valid[here] = found.values, found.valid
+        return Raster(values, valid, grid)
+
+    def _inside(self, window: tuple[int, int, int, int]) -> tuple[tuple[int, int, int, int], Any]:
+        """The part of a window of file pixels that lies in the file, and where it lies in the window."""
+        row, col, height, width = window
+        top, left = max(row, 0), max(col, 0)
+        bottom, right = min(row + height, self.grid.height), min(col + width, self.grid.width)
+        return (top, left, bottom - top, right - left), np.s_[..., top - row : bottom - row, left - col : right - col]
+
+    def labels_at(
+        self, legend: Legend, step: tuple[float, float], window: tuple[int, int, int, int]
+    ) -> tuple[np.ndarray, int]:
+        """Class indices of a window as in ``read_at``, by majority over the covered label pixels.
+
+        Returns:
+            (height, width) uint8, 255 where ignored or outside; the count of off-palette file pixels met.
+        """
+        row, col, height, width = window
+        nothing = np.full((height, width), IGNORE, np.uint8)
+        colours = self.palette if self.count == 1 else None
+        if step == (1.0, 1.0):
+            inner, here = self._inside(window)
+            if inner[2] <= 0 or inner[3] <= 0:
+                return nothing, 0
+            nothing[here], off = legend.encode(self.read(None, inner).values, colours)
+            return nothing, off
+        top, bottom, down = axis_weights(self.grid.height, row * step[0], step[0], height)
+        left, right, across = axis_weights(self.grid.width, col * step[1], step[1], width)
+        if bottom <= top or right <= left:
+            return nothing, 0
+        index, off = legend.encode(self.read(None, (top, left, bottom - top, right - left)).values, colours)
+        votes = [weigh(index == k, down, across) for k in range(len(legend))]
+        votes.append(weigh(index == IGNORE, down, across))
+        stacked = np.stack(votes)
+        winner = stacked.argmax(0).astype(np.uint8)
+        winner[(winner == len(legend)) | (stacked.max(0) <= 0)] = IGNORE
+        return winner, off
+
+    @cached_property
+    def palette(self) -> dict[int, tuple[int, ...]] | None:
+        """The colour table of a 1-band file, or None."""
+        with self._open() as file:
+            try:
+                return file.colormap(1)
+            except ValueError:
+                return None
+
+
+_CACHE: OrderedDict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()
+_CACHE_BYTES = 1 << 30
+_LOCK = Lock()
+
+
+def _decoded(file: RasterFile) -> tuple[np.ndarray, np.ndarray]:
+    """All pixels of a PNG or JPEG, kept while the decoded files stay under 1 GiB together."""
+    key = (str(file.path), os.stat(file.path).st_mtime_ns)
+    with _LOCK:
+        if key in _CACHE:
+            _CACHE.move_to_end(key)
+            return _CACHE[key]
+    entry = file._read(list(range(1, file.count + 1)), None)
+    with _LOCK:
+        _CACHE[key] = entry
+        while len(_CACHE) > 1 and sum(v.nbytes + m.nbytes for v, m in _CACHE.values()) > _CACHE_BYTES:
+            _CACHE.popitem(last=False)
+    return entry
+
+
+@contextmanager
+def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary path beside ``path`` that is renamed onto it when the block ends well, and removed otherwise.
+
+    Raises ExistsError before anything is written when ``path`` exists and ``overwrite`` is False.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        os.replace(temporary, path)
+
+
+def write_classes(
+    path: str | Path,
+    classes: np.ndarray,
+    grid: Grid,
+    legend: Legend,
+    confidence: np.ndarray | None = None,
+    tags: dict[str, str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a class GeoTIFF: band 1 the class index with colour table, names and nodata 255.
+
+    Args:
+        classes: (H, W) uint8, indices of ``legend`` or 255.
+        confidence: (H, W) uint8, 0 to 254 for probabilities 0 to 1 and 255 for nodata; becomes band 2.
+    """
+    bands = [classes] if confidence is None else [classes, confidence]
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(bands), "dtype": "uint8",
+        "crs": grid.crs, "nodata": IGNORE, "tiled": True, "blockxsize": 256, "blockysize": 256,
+        "compress": "deflate", "BIGTIFF": "IF_SAFER",
+    }  # fmt: skip
+    if grid.georeferenced:
+        profile["transform"] = grid.transform
+    names = ",".join(legend.names)
+    with whole_file(path, overwrite) as temporary, rasterio.open(temporary, "w", **profile) as out:
+        for number, band in enumerate(bands, 1):
+            out.write(band, number)
+        if confidence is None:  # GDAL allows a colour table only on a single-band TIFF
+            out.write_colormap(1, {k: (*c, 255) for k, c in enumerate(legend.palette)} | {IGNORE: (0, 0, 0, 0)})
+        out.set_band_description(1, "class")
+        if confidence is not None:
+            out.set_band_description(2, "confidence (0 to 254 for 0 to 1)")
+        out.update_tags(1, CLASS_NAMES=names, **{f"CLASS_{k}": n for k, n in enumerate(legend.names)})
+        out.update_tags(**(tags or {}))
+

@@ -1,0 +1,92 @@
+"""The files of one place: an image, perhaps its labels, and the GSD and band order that the files do not tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from rasterio.crs import CRS
+
+from rsuda.errors import InputError
+from rsuda.grid import Grid
+from rsuda.legend import Legend
+from rsuda.raster import Raster, RasterFile
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene of a domain.
+
+    Attributes:
+        name: unique within its domain.
+        image: image file.
+        label: label file, or None. Reading it is the caller's decision: adaptation never does so for target scenes.
+        bands: band names of the image in file order, or None to take them from the file.
+        declared_gsd: metres per pixel, wins over the file's own georeference; None to take the file's.
+        crs: used when the file has a transform but no CRS (ISPRS world files).
+    """
+
+    name: str
+    image: Path
+    label: Path | None = None
+    bands: tuple[str, ...] | None = None
+    declared_gsd: float | None = None
+    crs: str | None = None
+
+    @cached_property
+    def file(self) -> RasterFile:
+        return RasterFile(self.image, self.bands)
+
+    @cached_property
+    def label_file(self) -> RasterFile:
+        """The label file. Raises InputError when there is none or its size is not the image's."""
+        if self.label is None:
+            raise InputError(f"scene '{self.name}' ({self.image}) has no label")
+        file = RasterFile(self.label)
+        if (file.grid.height, file.grid.width) != (self.file.grid.height, self.file.grid.width):
+            raise InputError(
+                f"label {self.label} is {file.grid.width} x {file.grid.height} px, "
+                f"its image {self.image} is {self.file.grid.width} x {self.file.grid.height} px"
+            )
+        return file
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The image's grid, with the domain's CRS where the file has a transform and no CRS."""
+        grid = self.file.grid
+        if grid.crs is None and grid.georeferenced and self.crs:
+            return Grid(grid.height, grid.width, grid.transform, CRS.from_string(self.crs))
+        return grid
+
+    @cached_property
+    def gsd(self) -> tuple[float, float]:
+        """(down, across) metres per pixel. Raises InputError when neither the domain nor the file tells."""
+        if self.declared_gsd is not None:
+            return self.declared_gsd, self.declared_gsd
+        metres = self.grid.metres()
+        if metres is None:
+            how = "its position is given by control points or RPCs" if self.file.has_gcps else "it has no georeference"
+            raise InputError(f"the GSD of {self.image} is unknown, since {how}: declare it (metres per pixel)")
+        return metres
+
+    def step(self, gsd: float) -> tuple[float, float]:
+        """How many of this scene's pixels a pixel of ``gsd`` metres is long; differences under 0.1 % count as none."""
+        down, across = (gsd / g for g in self.gsd)
+        return (1.0 if abs(down - 1) < 1e-3 else down, 1.0 if abs(across - 1) < 1e-3 else across)
+
+    def grid_at(self, gsd: float) -> Grid:
+        """The scene's grid resampled to square pixels of ``gsd`` metres."""
+        return self.grid.at(*self.step(gsd))
+
+    def read(self, bands: tuple[str, ...], gsd: float, window: tuple[int, int, int, int]) -> Raster:
+        """Bands by name of a window (row, col, height, width) of ``grid_at(gsd)``; see RasterFile.read_at."""
+        return self.file.read_at(self.file.band_numbers(bands), self.step(gsd), window)
+
+    def read_label(self, legend: Legend, gsd: float, window: tuple[int, int, int, int]) -> tuple[np.ndarray, int]:
+        """Class indices of the same window, and the number of off-palette label pixels met."""
+        try:
+            return self.label_file.labels_at(legend, self.step(gsd), window)
+        except InputError as error:
+            raise InputError(f"{self.label}: {error}") from None
