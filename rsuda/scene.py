@@ -71,20 +71,25 @@ class Scene:
             raise InputError(f"the GSD of {self.image} is unknown, since {how}: declare it (metres per pixel)")
         return metres
 
-    def step(self, gsd: float) -> tuple[float, float]:
-        """How many of this scene's pixels a pixel of ``gsd`` metres is long; differences under 0.1 % count as none."""
+    def step(self, gsd: float | None) -> tuple[float, float]:
+        """How many of this scene's pixels a pixel of ``gsd`` metres is long; differences under 0.1 % count as none.
+
+        None means the scene's own pixels, here and in the functions below.
+        """
+        if gsd is None:
+            return 1.0, 1.0
         down, across = (gsd / g for g in self.gsd)
         return (1.0 if abs(down - 1) < 1e-3 else down, 1.0 if abs(across - 1) < 1e-3 else across)
 
-    def grid_at(self, gsd: float) -> Grid:
+    def grid_at(self, gsd: float | None) -> Grid:
         """The scene's grid resampled to square pixels of ``gsd`` metres."""
         return self.grid.at(*self.step(gsd))
 
-    def read(self, bands: tuple[str, ...], gsd: float, window: tuple[int, int, int, int]) -> Raster:
+    def read(self, bands: tuple[str, ...], gsd: float | None, window: tuple[int, int, int, int]) -> Raster:
         """Bands by name of a window (row, col, height, width) of ``grid_at(gsd)``; see RasterFile.read_at."""
         return self.file.read_at(self.file.band_numbers(bands), self.step(gsd), window)
 
-    def read_label(self, legend: Legend, gsd: float, window: tuple[int, int, int, int]) -> tuple[np.ndarray, int]:
+    def read_label(self, legend: Legend, gsd: float | None, window: tuple[int, int, int, int]) -> tuple[np.ndarray, int]:
         """Class indices of the same window, and the number of off-palette label pixels met."""
         try:
             return self.label_file.labels_at(legend, self.step(gsd), window)

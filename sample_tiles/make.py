@@ -1,6 +1,6 @@
 """Writes small synthetic aerial tiles in the layout and file format of the two ISPRS benchmarks.
 
-    python sample_tiles/make.py [--out DIR]
+python sample_tiles/make.py [--out DIR]
 """
 
 import argparse
@@ -15,8 +15,9 @@ from rasterio.errors import NotGeoreferencedWarning
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when loaded by path, from a test
 
-from city import POTSDAM, TWIGS, VAIHINGEN, potsdam, vaihingen  # noqa: E402
-from scene import BOUNDARY, Scene, erode_boundaries, expose  # noqa: E402
+import garden_town
+import grid_city
+from scene import BOUNDARY, Scene, erode_boundaries, expose
 
 CLASSES = ("impervious", "building", "low vegetation", "tree", "car", "clutter")
 COLOURS = np.uint8([(255, 255, 255), (0, 0, 255), (0, 255, 255), (0, 255, 0), (255, 255, 0), (255, 0, 0)])
@@ -37,7 +38,7 @@ SEEDS = {"potsdam": 33, "vaihingen": 32}
 
 def render(city: str, tile: str) -> tuple[np.ndarray, np.ndarray]:
     """Image (H, W, 4: IR, R, G, B; uint8) and class index (H, W; uint8, 255 on class boundaries)."""
-    sensor = {"potsdam": POTSDAM, "vaihingen": VAIHINGEN}[city]
+    sensor = {"potsdam": grid_city.SENSOR, "vaihingen": garden_town.SENSOR}[city]
     if city == "potsdam":
         row, col = map(int, tile.split("_"))
         rows = cols = POTSDAM_SIZE
@@ -54,11 +55,11 @@ def render(city: str, tile: str) -> tuple[np.ndarray, np.ndarray]:
     top, bottom = (rim + math.ceil(max(0, side * dy) * reach) for side in (-1, 1))
     scene = Scene(x0 - left * gsd, y0 - top * gsd, rows + top + bottom, cols + left + right, gsd, seed)
     if city == "potsdam":
-        potsdam(scene)
+        grid_city.draw(scene)
     else:
-        vaihingen(scene, tile, cols * gsd, rows * gsd)
+        garden_town.draw(scene, tile, cols * gsd, rows * gsd)
     inner = slice(top, top + rows), slice(left, left + cols)
-    light = scene.radiance(sensor, 6.0, TWIGS)[inner]
+    light = scene.radiance(sensor, 6.0, grid_city.TWIGS)[inner]
     salt = [seed, *(ord(c) for c in tile)]
     return expose(light, sensor, np.random.default_rng(salt)), erode_boundaries(scene.cls)[inner]
 
@@ -116,11 +117,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
     out = parser.parse_args().out
     print(f"{'tile':18}" + "".join(f"{name:>16}" for name in CLASSES))
-    for city, tiles, save in (("potsdam", POTSDAM_TILES, write_potsdam), ("vaihingen", VAIHINGEN_AREAS, write_vaihingen)):
+    for city, tiles, save in (
+        ("potsdam", POTSDAM_TILES, write_potsdam),
+        ("vaihingen", VAIHINGEN_AREAS, write_vaihingen),
+    ):
         for tile in tiles:
             image, labels = render(city, tile)
             save(out, tile, image, labels)
-            print(f"{city + ' ' + tile:18}" + "".join(f"{share:16.1f}" for share in shares(labels)), flush=True)
+            print(
+                f"{city + ' ' + tile:18}" + "".join(f"{share:16.1f}" for share in shares(labels)), flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What stands on the ground: roofs, trees, cars and clutter, and the surfaces between them.
+"""What stands on the ground: roofs, trees, cars and clutter.
 
 Random numbers are drawn per object, never per pixel: per-pixel texture comes from `Scene.noise`, so an
 object cut by a tile edge looks the same in both tiles.
@@ -7,110 +7,30 @@ object cut by a tile edge looks the same in both tiles.
 import math
 
 import numpy as np
+from materials import (
+    CLAY,
+    CONCRETE,
+    GLASS,
+    POOL,
+    SAND,
+    SOIL,
+    WHITE,
+    ZINC,
+    box,
+    cell_hash,
+    disc,
+    joints,
+    rect,
+    tint,
+)
 from scene import BUILDING, CAR, CLUTTER, IMPERVIOUS, LOW_VEGETATION, TREE, Scene
-
-# Reflectance in IR, R, G, B.
-ASPHALT = (0.150, 0.125, 0.126, 0.124)
-CONCRETE = (0.34, 0.31, 0.29, 0.265)
-ZINC = (0.40, 0.40, 0.41, 0.42)
-GLASS = (0.05, 0.05, 0.06, 0.07)
-WHITE = (0.72, 0.72, 0.72, 0.70)
-SOIL = (0.30, 0.235, 0.175, 0.125)
-SAND = (0.52, 0.46, 0.37, 0.26)
-CLAY = (0.40, 0.36, 0.185, 0.125)
-WATER = (0.015, 0.045, 0.065, 0.06)
-POOL = (0.03, 0.13, 0.42, 0.50)
-ROOFS = {
-    "orange": (0.46, 0.40, 0.215, 0.14),
-    "red": (0.38, 0.32, 0.145, 0.10),
-    "brown": (0.27, 0.215, 0.15, 0.115),
-    "grey": (0.15, 0.135, 0.135, 0.14),
-}
-PAINTS = [
-    (0.62, 0.62, 0.62, 0.61), (0.60, 0.60, 0.61, 0.61), (0.36, 0.37, 0.38, 0.39), (0.38, 0.38, 0.39, 0.40),
-    (0.06, 0.055, 0.055, 0.06), (0.05, 0.045, 0.05, 0.055), (0.15, 0.15, 0.16, 0.17),
-    (0.38, 0.33, 0.045, 0.04), (0.20, 0.05, 0.09, 0.24), (0.11, 0.04, 0.11, 0.09), (0.62, 0.60, 0.47, 0.05),
-]  # fmt: skip
-
-
-def tint(colour, texture) -> np.ndarray:
-    return np.float32(colour) * np.float32(1 + np.clip(texture, -0.9, 2))[..., None]
-
-
-def cell_hash(a, b) -> np.ndarray:
-    """Repeatable pseudo-random value in -0.5..0.5 for each integer cell (single tiles, setts, slabs)."""
-    h = np.sin(np.floor(a) * 12.9898 + np.floor(b) * 78.233) * 43758.5453
-    return h - np.floor(h) - 0.5
-
-
-def joints(a, size, width):
-    return np.mod(a, size) < width
-
-
-def grass(sc: Scene, win, green, dry, dryness=0.0) -> np.ndarray:
-    """Lawn as a patchy mixture of green and dry grass, thinning to bare soil where it is worn."""
-    n = sc.noise
-    mix = 0.45 * n(6.0, win) + 0.45 * n(1.6, win) + 0.3 * n(0.4, win) + dryness
-    mix = (1 / (1 + np.exp(-1.6 * mix)))[..., None].astype(np.float32)
-    colour = np.float32(green) * (1 - mix) + np.float32(dry) * mix
-    bare = np.clip(0.6 * (n(2.6, win, 1) + 0.5 * n(0.5, win, 1) + 0.5 * dryness - 2.0), 0, 0.8)[..., None]
-    colour = colour + (np.float32(SOIL) - colour) * bare
-    return colour * (1 + 0.10 * n(0.05, win) + 0.10 * n(0.16, win) + 0.05 * n(0.7, win, 2))[..., None]
-
-
-def asphalt(sc: Scene, win, colour=ASPHALT) -> np.ndarray:
-    n = sc.noise
-    repaired = -0.13 * (n(3.0, win, 3) > 1.5) + 0.10 * (n(3.5, win, 4) > 1.7)
-    cracks = -0.22 * ((np.abs(n(1.3, win, 5)) < 0.03) & (n(4.0, win, 6) > 0.2))
-    fine = 0.06 * n(0.05, win) + 0.035 * n(0.25, win) + 0.05 * n(1.2, win) + 0.07 * n(5.0, win)
-    return tint(colour, fine + repaired + cracks)
-
-
-def slabs(sc: Scene, win, u, v, size=0.5, colour=CONCRETE) -> np.ndarray:
-    lines = joints(u, size, 0.06) | joints(v, size, 0.06)
-    n = sc.noise
-    tex = 0.12 * cell_hash(u / size, v / size) - 0.16 * lines
-    return tint(colour, tex + 0.05 * n(0.05, win) + 0.06 * n(0.8, win) + 0.08 * n(4.0, win, 1))
-
-
-def setts(sc: Scene, win, u, v) -> np.ndarray:
-    """Granite setts in offset rows."""
-    u = u + 0.08 * np.mod(np.floor(v / 0.16), 2)
-    lines = joints(u, 0.18, 0.05) | joints(v, 0.16, 0.05)
-    tex = 0.45 * cell_hash(u / 0.18, v / 0.16) - 0.25 * lines
-    n = sc.noise
-    return tint((0.20, 0.175, 0.17, 0.16), tex + 0.06 * n(0.3, win) + 0.08 * n(3.0, win))
-
-
-def rect(sc: Scene, cx, cy, angle, length, width, colour, cls=IMPERVIOUS, z=0.1, surface="plain") -> None:
-    """A rectangle of ground: drive, terrace, path, court."""
-    win, u, v = sc.frame(cx, cy, angle, length / 2, width / 2)
-    mask = (np.abs(u) < length / 2) & (np.abs(v) < width / 2)
-    if surface == "slabs":
-        tex = slabs(sc, win, u, v, 0.4, colour)
-    elif surface == "asphalt":
-        tex = asphalt(sc, win, colour)
-    elif surface == "setts":
-        tex = setts(sc, win, u, v)
-    else:
-        fine = 0.07 * sc.noise(0.05, win) + 0.07 * sc.noise(0.3, win) + 0.08 * sc.noise(1.6, win)
-        tex = tint(colour, fine)
-    sc.paint(win, mask, tex, z, cls)
-
-
-def box(sc: Scene, cx, cy, angle, length, width, top, colour, cls, ribs=0.0) -> None:
-    win, u, v = sc.frame(cx, cy, angle, length / 2, width / 2)
-    mask = (np.abs(u) < length / 2) & (np.abs(v) < width / 2)
-    tex = 0.05 * sc.noise(0.05, win) + 0.06 * sc.noise(0.5, win)
-    if ribs:
-        tex = tex - 0.15 * joints(u, ribs, ribs * 0.4)
-    sc.paint(win, mask, tint(colour, tex), top, cls)
-
 
 # ---------------------------------------------------------------------------------------------- roofs
 
 
-def pitched_roof(sc, rng, cx, cy, angle, length, width, eave, pitch, hip, roof, dormers=0, solar=False, plain=False):
+def pitched_roof(
+    sc, rng, cx, cy, angle, length, width, eave, pitch, hip, roof, dormers=0, solar=False, plain=False
+):
     """Gable (`hip` 0) or hipped roof with tile courses, ridges, gutters, chimneys, dormers and windows.
 
     Painted only where it is higher than what is there, so crossing wings meet in proper valleys.
@@ -126,7 +46,13 @@ def pitched_roof(sc, rng, cx, cy, angle, length, width, eave, pitch, hip, roof, 
     n = sc.noise
     patch = rng.uniform(0.03, 0.09)
     tex = 0.16 * cell_hash(along / 0.3, down / 0.36) - 0.20 * joints(down, 0.36, 0.11)
-    tex = tex - 0.07 * joints(along, 0.3, 0.07) + patch * n(1.6, win) + 0.06 * n(0.35, win) + 0.04 * n(0.05, win)
+    tex = (
+        tex
+        - 0.07 * joints(along, 0.3, 0.07)
+        + patch * n(1.6, win)
+        + 0.06 * n(0.35, win)
+        + 0.04 * n(0.05, win)
+    )
     colour = tint(np.float32(roof) * rng.uniform(0.85, 1.15), tex)
     # Moss grows on the lower courses; lichen greys older roofs.
     moss = np.clip(0.35 * n(0.9, win, 7) - 0.08 * run, 0, 0.45)[..., None] * rng.uniform(0.2, 1.2)
@@ -182,11 +108,15 @@ def flat_roof(sc, rng, cx, cy, angle, length, width, top, kind="gravel", fitting
     edge = np.minimum(length / 2 - np.abs(u), width / 2 - np.abs(v))
     n = sc.noise
     if kind == "gravel":
-        colour = tint((0.29, 0.265, 0.25, 0.225), 0.13 * n(0.05, win) + 0.06 * n(0.3, win) + 0.10 * n(2.5, win, 1))
+        colour = tint(
+            (0.29, 0.265, 0.25, 0.225), 0.13 * n(0.05, win) + 0.06 * n(0.3, win) + 0.10 * n(2.5, win, 1)
+        )
         moss = np.clip(0.35 * n(1.8, win, 7) + 0.12 * n(0.3, win) - 0.1, 0, 0.5)[..., None]
         colour = colour + (np.float32((0.33, 0.17, 0.15, 0.11)) - colour) * moss
     elif kind == "metal":
-        colour = tint((0.36, 0.36, 0.37, 0.38), 0.05 * n(0.4, win) + 0.06 * n(3.0, win) - 0.25 * joints(u, 0.6, 0.08))
+        colour = tint(
+            (0.36, 0.36, 0.37, 0.38), 0.05 * n(0.4, win) + 0.06 * n(3.0, win) - 0.25 * joints(u, 0.6, 0.08)
+        )
     else:  # bitumen sheets, one metre wide, of different age
         tex = 0.14 * cell_hash(v / 1.0, u / 7.0) - 0.22 * joints(v, 1.0, 0.08) + 0.10 * n(0.9, win)
         colour = tint((0.15, 0.145, 0.145, 0.15), tex + 0.07 * n(0.05, win) + 0.10 * n(3.0, win))
@@ -214,11 +144,6 @@ def flat_roof(sc, rng, cx, cy, angle, length, width, top, kind="gravel", fitting
             box(sc, x, y, angle, rng.uniform(1, 2.2), 1.0, top + 1.1, (0.45, 0.44, 0.43, 0.40), BUILDING, 0.3)
 
 
-def disc(sc: Scene, x, y, r, top, colour, cls) -> None:
-    win, u, v = sc.frame(x, y, 0.0, r, r)
-    sc.paint(win, np.hypot(u, v) < r, tint(colour, 0.06 * sc.noise(0.05, win)), top, cls)
-
-
 # ------------------------------------------------------------------------------------------ vegetation
 
 
@@ -227,7 +152,6 @@ def leafy_tree(sc, rng, x, y, r, height, leaf, conifer=False) -> None:
     win, u, v = sc.frame(x, y, 0.0, r * 1.25, r * 1.25)
     n = sc.noise
     wobble = 0.10 * r * n(0.7, win, 9) + 0.12 * n(0.25, win)
-    z = np.full(u.shape[:1] + v.shape[1:], -1.0, np.float32) if conifer else None
     if conifer:
         d = np.hypot(u, v)
         spikes = 1 + 0.12 * np.sin(np.arctan2(v, u) * rng.integers(9, 14) + rng.uniform(0, 6))
@@ -241,7 +165,9 @@ def leafy_tree(sc, rng, x, y, r, height, leaf, conifer=False) -> None:
             d2 = (u - far * math.cos(turn)) ** 2 + (v - far * math.sin(turn)) ** 2
             reach = lobe - 0.6 * wobble
             lift = height - 1.1 * r + (r - far) * rng.uniform(0.2, 0.55)
-            bump = np.where((d2 < reach**2) & (reach > 0), lift + np.sqrt(np.clip(reach**2 - d2, 0, None)), -np.inf)
+            bump = np.where(
+                (d2 < reach**2) & (reach > 0), lift + np.sqrt(np.clip(reach**2 - d2, 0, None)), -np.inf
+            )
             z = np.maximum(z, bump)
         mask = np.isfinite(z)
     z = z + 0.16 * n(0.3, win) + 0.07 * n(0.1, win)
@@ -253,13 +179,16 @@ def leafy_tree(sc, rng, x, y, r, height, leaf, conifer=False) -> None:
 
 def stroke(sc: Scene, layer, x0, y0, x1, y1, width, strength=1.0) -> None:
     length = math.hypot(x1 - x0, y1 - y0)
-    win, u, v = sc.frame((x0 + x1) / 2, (y0 + y1) / 2, math.atan2(y1 - y0, x1 - x0), length / 2, width + sc.gsd)
+    win, u, v = sc.frame(
+        (x0 + x1) / 2, (y0 + y1) / 2, math.atan2(y1 - y0, x1 - x0), length / 2, width + sc.gsd
+    )
     over = np.hypot(np.clip(np.abs(u) - length / 2, 0, None), v) - width / 2
     np.maximum(layer[win], strength * np.clip(0.5 - over / sc.gsd, 0, 1), out=layer[win])
 
 
 def bare_tree(sc, rng, x, y, r) -> None:
     """A leafless crown: three orders of branches and a haze of twigs, with the ground shining through."""
+
     def grow(x, y, turn, length, order):
         x1, y1 = x + length * math.cos(turn), y + length * math.sin(turn)
         stroke(sc, sc.twig, x, y, x1, y1, (0.22, 0.13, 0.08, 0.05)[order], (0.95, 0.85, 0.7, 0.55)[order])
@@ -267,65 +196,89 @@ def bare_tree(sc, rng, x, y, r) -> None:
             for k in range(3):
                 along = rng.uniform(0.4, 1.0) if k else 1.0
                 bend = rng.uniform(0.25, 0.8) * (-1) ** k
-                grow(x + along * (x1 - x), y + along * (y1 - y), turn + bend, length * rng.uniform(0.5, 0.8), order + 1)
+                grow(
+                    x + along * (x1 - x),
+                    y + along * (y1 - y),
+                    turn + bend,
+                    length * rng.uniform(0.5, 0.8),
+                    order + 1,
+                )
 
     start = rng.uniform(0, 6)
     for k in range(6):
         grow(x, y, start + k * math.pi / 3 + rng.uniform(-0.3, 0.3), r * rng.uniform(0.34, 0.46), 0)
     win, u, v = sc.frame(x, y, 0.0, r * 1.15, r * 1.15)
-    d = np.hypot(u, v) / r + 0.07 * sc.noise(0.7, win, 9) + 0.03 * sc.noise(0.25, win)
-    crown = d < 1.0
     n = sc.noise
-    haze = np.clip(1 - 3.0 * np.abs(n(0.14, win, 3)), 0, 1) * 0.62 + np.clip(1 - 4 * np.abs(n(0.3, win, 3)), 0, 1) * 0.5
-    haze = np.clip(haze, 0, 0.75) * np.clip(3.5 * (1 - d), 0, 1)
+    d = np.hypot(u, v) / r + 0.09 * n(0.7, win, 9) + 0.03 * n(0.25, win)
+    crown = (d < 1.0) & (sc.z[win] < 4)
+    fine = np.clip(1 - 2.2 * np.abs(n(0.14, win, 3)), 0, 1)
+    coarse = np.clip(1 - 2.6 * np.abs(n(0.3, win, 3)), 0, 1)
+    haze = np.clip(0.65 * fine + 0.55 * coarse, 0, 0.85) * (0.9 + 0.2 * n(0.6, win, 4))
+    haze = np.clip(haze, 0, 0.9) * np.clip(4 * (1 - d), 0, 1)
     np.maximum(sc.twig[win], haze, out=sc.twig[win])
-    sc.twig[win] *= np.where(crown | (d > 1.14), 1, 0.35)
-    sc.paint(win, crown & (sc.z[win] < 4), None, None, TREE)
+    # Fallen leaves under the crown.
+    litter = tint((0.25, 0.19, 0.145, 0.10), 0.15 * n(0.1, win) + 0.15 * n(0.3, win))
+    soft = crown & (sc.cls[win] == LOW_VEGETATION)
+    sc.paint(win, soft, 0.45 * sc.refl[win] + 0.55 * litter)
+    sc.paint(win, crown, None, None, TREE)
 
 
 def hedge(sc, rng, x0, y0, x1, y1, width, top, leaf) -> None:
     length = math.hypot(x1 - x0, y1 - y0)
     win, u, v = sc.frame((x0 + x1) / 2, (y0 + y1) / 2, math.atan2(y1 - y0, x1 - x0), length / 2, width)
     n = sc.noise
-    mask = (np.abs(u) < length / 2) & (np.abs(v) + 0.12 * n(0.4, win) < width / 2)
+    mask = (np.abs(u) < length / 2) & (np.abs(v) + 0.05 * n(0.4, win) < width / 2)
     mask &= sc.cls[win] == LOW_VEGETATION
-    z = top + 0.12 * n(0.3, win) - 1.2 * v**2 / width
+    z = top + 0.07 * n(0.3, win) - 1.2 * v**2 / width
     sc.paint(win, mask, tint(leaf, 0.16 * n(0.12, win) + 0.1 * n(0.6, win)), z, LOW_VEGETATION)
 
 
 # ------------------------------------------------------------------------------------- cars and clutter
 
+# Car paints and how common they are.
+PAINTS = [
+    ((0.62, 0.62, 0.62, 0.61), 4), ((0.37, 0.38, 0.39, 0.40), 4), ((0.16, 0.16, 0.17, 0.18), 4),
+    ((0.055, 0.05, 0.052, 0.058), 4), ((0.10, 0.045, 0.06, 0.11), 2), ((0.30, 0.24, 0.05, 0.045), 1.5),
+    ((0.30, 0.27, 0.23, 0.18), 1), ((0.12, 0.05, 0.10, 0.085), 0.7), ((0.22, 0.09, 0.16, 0.30), 0.8),
+    ((0.52, 0.48, 0.36, 0.06), 0.4),
+]  # fmt: skip
+
 
 def car(sc, rng, x, y, angle) -> None:
+    """Seen from above: body, bonnet, roof, and between them the ring of glass with its pillars."""
     van = rng.random() < 0.12
     length, width = (5.2, 2.0) if van else (rng.uniform(4.0, 4.75), rng.uniform(1.74, 1.86))
     angle += math.pi * rng.integers(2) + rng.normal(0, 0.02)
-    paint = np.float32(PAINTS[rng.integers(len(PAINTS))]) * rng.uniform(0.9, 1.1)
-    win, u, v = sc.frame(x, y, angle, length / 2, width / 2)
-    a, b = np.abs(u) / (length / 2), np.abs(v) / (width / 2)
-    taper = b * (1 + 0.10 * np.clip(a - 0.75, 0, 1) * 4)
-    body = (a < 1) & (taper < 1) & (np.clip(a - 0.85, 0, 1) ** 2 / 0.0225 + np.clip(b - 0.7, 0, 1) ** 2 / 0.09 < 1)
-    rear = -0.96 if van else -0.80
-    cabin = (u / (length / 2) > rear) & (u / (length / 2) < 0.36) & (b < 0.93)
-    roof = (u / (length / 2) > rear + 0.16) & (u / (length / 2) < (0.22 if van else 0.10)) & (b < 0.72)
-    sheen = 0.22 * np.exp(-(((v / width) - 0.12) ** 2) / 0.02) - 0.10 * b**4
-    colour = tint(paint, sheen)
-    lamp = (a > 0.90) & (b > 0.45) & (b < 0.85)
-    colour[lamp] = np.where(u[lamp, None] > 0, np.float32((0.7, 0.7, 0.7, 0.7)), np.float32((0.3, 0.3, 0.05, 0.05)))
-    # Pillars keep the glass from being one dark ring.
-    glass = cabin & ~roof & ~((b > 0.70) & joints(u, 1.05, 0.13)) & (b < 0.90)
-    colour[glass] = np.float32(GLASS) * 1.2
-    bonnet_line = (np.abs(u / (length / 2) - 0.40) < 0.02) & (b < 0.85)
-    colour[bonnet_line] *= 0.6
-    z = sc.z[win] * 0 + 0.75 + (0.25 - 0.15 * a)
-    z = np.where(cabin, 1.2, z)
-    z = np.where(roof, 2.1 if van else 1.45, z)
-    sc.paint(win, body, colour, z, CAR)
+    weight = np.array([share for _, share in PAINTS])
+    paint = np.float32(PAINTS[rng.choice(len(PAINTS), p=weight / weight.sum())][0]) * rng.uniform(0.85, 1.15)
+    win, u, v = sc.frame(x, y, angle, length / 2, width / 2 + 0.2)
+    front, a, b = u / (length / 2), np.abs(u) / (length / 2), np.abs(v) / (width / 2)
+    body = a ** (9 - 3 * (front > 0)) + b**7 < 1
+    body |= (np.abs(front - 0.30) < 0.035) & (b < 1.17) & (b > 0.9)  # mirrors
+    middle, reach = (-0.22, 0.70) if van else (-0.20, 0.60)
+    cabin = (np.abs(front - middle) / reach) ** 4 + (b / 0.90) ** 6
+    roof = (np.abs(front - middle + 0.04) / (reach - 0.23)) ** 7 + (b / 0.71) ** 8 < 1
+    glass = (cabin < 1) & ~roof
+    beyond = np.clip((np.abs(front - middle + 0.04) - reach + 0.25) / 0.25, 0, 1)
+    glass &= np.abs(b - 0.70 - 0.16 * beyond) > 0.045
+    n = sc.noise
+    sheen = 0.20 * np.exp(-(((v / width) - 0.12) ** 2) / 0.03) - 0.14 * b**4 - 0.10 * (front > 0.4) * a
+    colour = tint(paint, sheen + 0.03 * n(0.1, win) + 0.05 * n(0.5, win))
+    lamp = (a > 0.91) & (b > 0.52) & (b < 0.84)
+    colour[lamp] = 0.5 * colour[lamp] + np.where(
+        front[lamp, None] > 0, 0.25, np.float32((0.1, 0.12, 0.02, 0.02))
+    )
+    colour[glass] = tint(GLASS, 0.5 * front + 0.3 * n(0.5, win))[glass]
+    seam = (np.abs(front - 0.46 + 0.06 * b**2) < 0.018) & (b < 0.85)
+    colour[seam] *= 0.65
+    z = np.where(cabin < 1, 1.2, 0.95 - 0.15 * a**2)
+    z = np.where(roof, (2.2 if van else 1.42) - 0.06 * b**2, z)
+    sc.paint(win, body, colour, z + 0 * u, CAR)
 
 
 def container(sc, rng, x, y, angle) -> None:
-    colour = ((0.25, 0.06, 0.14, 0.28), (0.33, 0.28, 0.07, 0.05), (0.24, 0.10, 0.20, 0.12),
-              (0.55, 0.52, 0.42, 0.10), (0.5, 0.5, 0.5, 0.48))[rng.integers(5)]  # fmt: skip
+    colour = ((0.25, 0.06, 0.14, 0.28), (0.30, 0.22, 0.08, 0.06), (0.22, 0.10, 0.17, 0.12),
+              (0.40, 0.36, 0.28, 0.12), (0.5, 0.5, 0.5, 0.48))[rng.integers(5)]  # fmt: skip
     box(sc, x, y, angle, 6.06, 2.44, 2.6, colour, CLUTTER, 0.28)
 
 
@@ -391,4 +344,6 @@ def bins(sc, rng, x, y, angle, count) -> None:
         colour = ((0.10, 0.09, 0.09, 0.09), (0.15, 0.07, 0.12, 0.25), (0.5, 0.45, 0.38, 0.06),
                   (0.22, 0.16, 0.11, 0.07))[rng.integers(4)]  # fmt: skip
         a = (i - (count - 1) / 2) * 1.45
-        box(sc, x + a * math.cos(angle), y + a * math.sin(angle), angle, 1.35, 1.0, 1.2, colour, CLUTTER, 0.45)
+        box(
+            sc, x + a * math.cos(angle), y + a * math.sin(angle), angle, 1.35, 1.0, 1.2, colour, CLUTTER, 0.45
+        )

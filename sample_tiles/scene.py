@@ -129,16 +129,20 @@ class Scene:
         lit = ndimage.gaussian_filter(lit, 0.06 / self.gsd)
         far = crown_height / math.tan(e) / self.gsd
         veil = ndimage.shift(self.twig, (-dy * far, -dx * far), order=1, mode="reflect")
-        lit = lit * (1 - 0.75 * np.where(self.z < 2.5, ndimage.gaussian_filter(veil, 1.2), 0))
+        veil = 0.8 * np.where(self.z < 2.5, ndimage.gaussian_filter(veil, 1.2), 0)
         # Near walls part of the sky is hidden.
         coarse = ndimage.zoom(ndimage.gaussian_filter(self.z[::4, ::4], 1.2 / self.gsd / 4), 4, order=1)
         pad = [(0, max(0, n - m)) for n, m in zip(self.shape, coarse.shape, strict=True)]
         coarse = np.pad(coarse, pad, "edge")[: self.shape[0], : self.shape[1]]
         open_sky = 1 - 0.55 * np.clip((coarse - self.z) / 5, 0, 1)
-        direct = (np.clip(cosine, 0, None) * lit / math.sin(e))[..., None] * np.float32(sensor.sun)
-        light = direct + open_sky[..., None] * np.float32(sensor.sky)
-        ground = self.refl * light
-        twigs = np.float32(twig_colour) * (1 + 0.15 * self.noise(0.3))[..., None] * light
+        fill = open_sky[..., None] * np.float32(sensor.sky)
+        direct = (np.clip(cosine, 0, None) / math.sin(e) * lit * (1 - veil))[..., None] * np.float32(
+            sensor.sun
+        )
+        ground = self.refl * (direct + fill)
+        # Twigs stand above the veil of shadow they throw.
+        twigs = np.float32(twig_colour) * (1 + 0.15 * self.noise(0.3))[..., None]
+        twigs = twigs * (lit[..., None] * np.float32(sensor.sun) + fill)
         return ground + self.twig[..., None] * (twigs - ground)
 
 

@@ -1,0 +1,189 @@
+"""Train a method on a domain pair and leave a run folder."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+
+from rsuda.augment import Augmentation
+from rsuda.config import Settings, dump
+from rsuda.data import Pair, loader, pair
+from rsuda.device import pick_device, pick_precision
+from rsuda.domains import Domain, domain
+from rsuda.errors import ExistsError, InputError, MissingError, unknown
+from rsuda.methods import METHODS
+from rsuda.methods.base import Method
+from rsuda.parts.adversary import strided_layers
+from rsuda.run import CHECKPOINT, CONFIG, architecture, checkpoint_step, optimisation, save_run
+
+logger = logging.getLogger("rsuda")
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar (loss terms, ETA) with images per second."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__(refresh_rate=5)
+        self.images, self.began, self.first = images, time.monotonic(), 0
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        self.began, self.first = time.monotonic(), trainer.global_step
+        super().on_train_start(trainer, module)
+
+    def init_train_tqdm(self) -> Any:
+        bar = super().init_train_tqdm()
+        bar.set_description("Adapting")
+        return bar
+
+    def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+        super().on_train_epoch_start(trainer, *_)
+        self.train_progress_bar.set_description("Adapting")
+
+    @property
+    def total_train_batches(self) -> int | float:
+        return int(self.trainer.max_steps)
+
+    def get_metrics(self, trainer: Any, module: Any) -> dict[str, Any]:
+        items = super().get_metrics(trainer, module)
+        items.pop("v_num", None)
+        done = trainer.global_step - self.first
+        items["img/s"] = f"{done * self.images / max(1e-9, time.monotonic() - self.began):.1f}"
+        return items
+
+
+def build(s: Settings, found: Pair) -> Method:
+    """The method with its networks, for a pair. Raises InputError for a crop or option that cannot work."""
+    cls = METHODS[s.method]
+    source, target = found.source_spec, found.target_spec
+    augmentation = Augmentation(
+        (source.mean, source.std), (target.mean, target.std), s.turns, s.photometric, s.target_geometry
+    )
+    arch = architecture(s, target)
+    return cls(arch, target, optimisation(s), augmentation, s.weights, s.seed, **s.options)
+
+
+def fit_to_crop(s: Settings) -> tuple[Settings, list[str]]:
+    """Scale the discriminators to the crop where the method has some. Raises InputError for a crop too small."""
+    cls = METHODS[s.method]
+    notes = []
+    if "strided" in cls.options():
+        wanted = s.options.get("strided", cls.options()["strided"])
+        layers = strided_layers(s.crop // s.output_stride, wanted)
+        if layers != wanted:
+            cells = s.crop // s.output_stride
+            notes.append(
+                f"the discriminators have {layers} strided layers instead of {wanted}, since a crop of {s.crop} px gives "
+                f"{cells} x {cells} feature cells"
+            )
+        s = replace(s, options={**s.options, "strided": layers})
+    return s, notes
+
+
+def domains_of(s: Settings) -> tuple[Domain, Domain]:
+    source = domain(s.source, s.data, s.source_bands)
+    if s.target == s.source and s.target_bands == s.source_bands:
+        return source, source
+    target = domain(s.target, s.data, s.target_bands, s.gsd if isinstance(s.gsd, float) else None)
+    if s.source_bands is None and target.bands and source.bands and not set(target.bands) <= set(source.bands):
+        # another variant of the source may have all the target's bands (Potsdam comes as RGB, IRRG and RGBIR)
+        for code in ("".join({"ir": "IR"}.get(b, b[0].upper()) for b in target.bands), "RGBIR"):
+            try:
+                return domain(s.source, s.data, code), target
+            except (InputError, MissingError):
+                continue
+    return source, target
+
+
+def prepare(folder: Path, overwrite: bool, resume: bool) -> None:
+    """Make the run folder, or refuse one that exists."""
+    if resume:
+        if not (folder / CHECKPOINT).is_file():
+            raise MissingError(f"{folder} holds no {CHECKPOINT}, so there is nothing to resume")
+        return
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]) and not overwrite:
+        raise ExistsError(f"{folder} exists: pass --resume to go on with it, --overwrite to replace it, or another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in ("weights.safetensors", "spec.json", CHECKPOINT, "metrics.csv", "hparams.yaml", "scores.json"):
+        (folder / old).unlink(missing_ok=True)
+
+
+def adapt(
+    s: Settings, folder: Path, overwrite: bool = False, resume: bool = False, quiet: bool = False,
+    callbacks: list[Callback] | None = None,
+) -> Method:  # fmt: skip
+    """Train; write config.yaml, weights.safetensors, spec.json, last.ckpt, metrics.csv and log.txt into ``folder``."""
+    if s.method not in METHODS:
+        raise unknown("method", s.method, METHODS)
+    METHODS[s.method].check_options(s.method, s.options)
+    s, notes = fit_to_crop(s)
+    device = pick_device(s.device)
+    precision = pick_precision(s.precision, device)
+    found = pair(*domains_of(s), s)
+    prepare(folder, overwrite, resume)
+    (folder / CONFIG).write_text(dump(s))
+    file = logging.FileHandler(folder / "log.txt")
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(file)
+    try:
+        for note in [*notes, *found.notes]:
+            logger.warning("note: %s", note)
+        spec = found.target_spec
+        logger.info(
+            "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
+            s.source, s.target, s.method, len(found.source), len(found.target), ", ".join(spec.bands),
+            f"{found.gsd:g} m" if found.gsd else "native", f"{s.encoder} {s.decoder}", precision, device,
+        )  # fmt: skip
+        logger.info("class shares of the source: %s", ", ".join(
+            f"{n} {v:.1%}" for n, v in zip(spec.legend.names, found.class_shares, strict=True)
+        ))  # fmt: skip
+        method = build(s, found)
+        if device.type == "cpu" or device.type == "cuda":
+            method.to(memory_format=torch.channels_last)
+        began = time.monotonic()
+        _train(method, s, found, folder, device, precision, resume, quiet, callbacks or [])
+        save_run(folder, method, s, spec)
+        logger.info("trained %d steps in %.0f s; wrote %s", s.steps, time.monotonic() - began, folder)
+    finally:
+        logger.removeHandler(file)
+        file.close()
+    return method
+
+
+def _train(
+    method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
+    quiet: bool, callbacks: list[Callback],
+) -> None:  # fmt: skip
+    every = max(1, s.steps // 10)
+    images = s.batch_size * (2 if method.needs_target else 1)
+    keep = ModelCheckpoint(
+        dirpath=folder, filename="last", every_n_train_steps=every, save_top_k=1, enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        trainer = L.Trainer(
+            max_steps=s.steps, accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+            logger=CSVLogger(folder, name="", version="", flush_logs_every_n_steps=20), log_every_n_steps=min(10, s.steps),
+            callbacks=[keep, *([] if quiet else [Bar(images)]), *callbacks], enable_progress_bar=not quiet,
+            enable_model_summary=False, num_sanity_val_steps=0,
+        )  # fmt: skip
+        first = checkpoint_step(folder) if resume else 0
+        if first >= s.steps:
+            logger.info("the checkpoint is already at step %d of %d", first, s.steps)
+        trainer.fit(
+            method, loader(found, s, method.needs_target, first),
+            ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True,
+        )  # fmt: skip
+        trainer.save_checkpoint(folder / CHECKPOINT)

@@ -1,0 +1,179 @@
+"""Every option of a run: presets, configuration files, and how they override each other."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rsuda.errors import InputError, MissingError, unknown
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All options of ``rsuda adapt``. A run folder keeps them in ``config.yaml``, which ``--config`` reads again.
+
+    Attributes:
+        source, target: known domain, domain file, or (target) folder or glob of rasters.
+        source_split, target_split: splits trained on; target labels are never opened.
+        score_split: target split scored once at the end, if it is labelled.
+        data: folder of the data of both domains.
+        gsd: metres per pixel of the network's input; None for the target's own; 'native' to leave both as they are.
+        source_bands, target_bands: band order as in 'IRRG'; None to let the pair choose.
+        standardise: 'imagenet' or 'domain' (each domain by its own mean and standard deviation).
+        scale: random scale of source patches, as factors of the GSD (low, high).
+        max_share: source crops are drawn again, up to 10 times, while one class covers more than this.
+        options: the method's own.
+    """
+
+    source: str = ""
+    target: str = ""
+    method: str = "st-dasegnet"
+    preset: str = "small"
+    data: str | None = None
+    source_split: str = "train"
+    target_split: str = "train"
+    score_split: str = "val"
+    gsd: float | str | None = None
+    source_bands: str | None = None
+    target_bands: str | None = None
+    standardise: str = "imagenet"
+    encoder: str = "mobilenet_v2"
+    decoder: str = "segformer"
+    channels: int = 128
+    dropout: float = 0.0
+    output_stride: int = 32
+    weights: str = "imagenet"
+    steps: int = 600
+    batch_size: int = 4
+    crop: int = 192
+    seed: int = 0
+    precision: str = "auto"
+    device: str = "auto"
+    workers: int = 1
+    optimiser: str = "adamw"
+    lr: float = 2e-4
+    head_factor: float = 5.0
+    discriminator_lr: float = 1e-4
+    weight_decay: float = 0.01
+    warmup: int = 30
+    power: float = 0.9
+    scale: tuple[float, float] = (0.75, 1.33)
+    max_share: float = 0.75
+    turns: bool = True
+    photometric: bool = True
+    target_geometry: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+# Paper settings of ST-DASegNet (card 1.2, 2.4, 2.5) for its two families; 'mit-b0' is the first on a smaller encoder.
+_SEGFORMER: dict[str, Any] = {
+    "decoder": "segformer", "channels": 256, "dropout": 0.1, "steps": 40_000, "batch_size": 4, "crop": 384,
+    "optimiser": "adamw", "lr": 6e-5, "head_factor": 1.0, "discriminator_lr": 1e-5, "weight_decay": 0.01,
+    "warmup": 800, "power": 1.0, "scale": (0.5, 2.0), "workers": 4,
+}  # fmt: skip
+_PAPER = {"strided": 2, "statistics": "both"}
+PRESETS: dict[str, dict[str, Any]] = {
+    # For CPUs: minutes, not days. Fewer, larger steps; the discriminators are scaled to the crop.
+    "small": {},
+    "mit-b0": {**_SEGFORMER, "encoder": "mit_b0", "options": {"st-dasegnet": _PAPER}},
+    "mit-b5": {**_SEGFORMER, "encoder": "mit_b5", "options": {"st-dasegnet": _PAPER}},
+    "resnet50": {
+        "encoder": "resnet50", "decoder": "deeplabv3plus", "channels": 512, "dropout": 0.1, "output_stride": 8,
+        "steps": 40_000, "batch_size": 6, "crop": 384, "optimiser": "sgd", "lr": 1e-3, "head_factor": 2.0,
+        "discriminator_lr": 2.5e-4, "weight_decay": 5e-4, "warmup": 0, "power": 0.9, "scale": (0.5, 2.0), "workers": 4,
+        "options": {"st-dasegnet": {"strided": 3, "statistics": "both"}},
+    },
+}  # fmt: skip
+
+
+def settings(file: str | Path | None = None, **given: Any) -> Settings:
+    """Settings from a preset, then a configuration file, then what is given; None counts as not given.
+
+    Raises InputError for an unknown field, preset or a value of the wrong type.
+    """
+    told = {k: v for k, v in given.items() if v is not None}
+    own_options = told.pop("options", {})
+    held = _read(Path(file)) if file else {}
+    preset = told.get("preset", held.get("preset", Settings.preset))
+    if preset not in PRESETS:
+        raise unknown("preset", str(preset), PRESETS)
+    base = dict(PRESETS[preset])
+    by_method = base.pop("options", {})
+    merged = {**base, **held, **told, "preset": preset}
+    method = merged.get("method", Settings.method)
+    merged["options"] = {**by_method.get(method, {}), **(held.get("options") or {}), **own_options}
+    return check(replace(Settings(), **{k: _typed(k, v) for k, v in merged.items()}))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingError(f"there is no configuration file {path}")
+    try:
+        held = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"configuration file {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    known = {f.name for f in fields(Settings)}
+    for key in held:
+        if key not in known:
+            raise unknown(f"option in {path}", str(key), known)
+    return held
+
+
+def _typed(name: str, value: Any) -> Any:
+    kinds = {f.name: f.default for f in fields(Settings)}
+    default = kinds[name]
+    try:
+        if name == "scale":
+            low, high = value
+            return float(low), float(high)
+        if name == "gsd" and value not in (None, "native"):
+            return float(value)
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise TypeError
+        elif isinstance(default, int):
+            if int(value) != float(value):
+                raise ValueError
+            return int(value)
+        elif isinstance(default, float):
+            return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"option {name.replace('_', '-')} cannot be {value!r}") from None
+    return value
+
+
+def check(s: Settings) -> Settings:
+    """Raises InputError for a number out of range."""
+    from_one = ("steps", "batch_size", "crop")
+    for name in from_one:
+        if getattr(s, name) < 1:
+            raise InputError(f"option {name.replace('_', '-')} must be at least 1, not {getattr(s, name)}")
+    if isinstance(s.gsd, str) and s.gsd != "native":
+        raise InputError(f"option gsd is metres per pixel or 'native', not '{s.gsd}'")
+    if isinstance(s.gsd, float) and not s.gsd > 0:
+        raise InputError(f"option gsd must be above 0, not {s.gsd:g}")
+    if s.crop % 32:
+        raise InputError(f"crop must be a multiple of 32, not {s.crop}: try {max(32, round(s.crop / 32) * 32)}")
+    if not 0 < s.scale[0] <= s.scale[1]:
+        raise InputError(f"option scale must be two positive factors, low then high, not {s.scale}")
+    if s.standardise not in ("imagenet", "domain"):
+        raise InputError(f"option standardise is imagenet or domain, not '{s.standardise}'")
+    return s
+
+
+def dump(s: Settings) -> str:
+    """The settings as YAML."""
+    plain = asdict(s)
+    plain["scale"] = list(plain["scale"])
+    return yaml.safe_dump(plain, sort_keys=False)
+
+
+def parse_option(text: str) -> tuple[str, Any]:
+    """'name=value' as a name and a YAML value. Raises InputError without '='."""
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise InputError(f"--set takes option=value, not '{text}'")
+    return name.strip(), yaml.safe_load(value)

@@ -1,0 +1,210 @@
+"""What is nobody's idea: optimiser, schedule, randomness, augmentation, logging. A method adds its networks and its loss."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from rsuda.augment import Augmentation
+from rsuda.errors import InputError, unknown
+from rsuda.network import Architecture
+from rsuda.spec import Spec
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a method is optimised; every field can be set in a config file.
+
+    Attributes:
+        optimiser: 'adamw' or 'sgd' (momentum 0.9) for the networks. Discriminators always take Adam, betas 0.9 / 0.99.
+        lr: learning rate of encoders.
+        head_factor: learning rate of everything else, as a multiple of ``lr``.
+        discriminator_lr: of discriminators.
+        weight_decay: of the networks' weights; norms and biases get none under AdamW.
+        warmup: steps of linear warm-up.
+        power: of the polynomial decay to 0 at the last step.
+        steps: optimiser steps in all.
+    """
+
+    optimiser: str = "adamw"
+    lr: float = 6e-5
+    head_factor: float = 1.0
+    discriminator_lr: float = 1e-5
+    weight_decay: float = 0.01
+    warmup: int = 800
+    power: float = 1.0
+    steps: int = 40_000
+
+    def factor(self, step: int) -> float:
+        """Learning rate at a step, as a share of its full value."""
+        rising = min(1.0, (step + 1) / (self.warmup + 1))
+        return rising * max(0.0, 1 - step / self.steps) ** self.power
+
+
+class Together(Optimizer):
+    """Several optimisers that step as one, so that one loss and one backward pass serve SGD networks and Adam
+    discriminators alike, and Lightning sees a single optimiser."""
+
+    def __init__(self, optimisers: list[Optimizer]) -> None:
+        self.optimisers = optimisers
+        super().__init__([g for o in optimisers for g in o.param_groups], {})
+        # the schedule writes into these very groups
+        groups = iter(self.param_groups)
+        for optimiser in optimisers:
+            optimiser.param_groups = [next(groups) for _ in optimiser.param_groups]
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimisers": [o.state_dict() for o in self.optimisers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for optimiser, own in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(own)
+        self.param_groups = [g for o in self.optimisers for g in o.param_groups]
+
+
+class Method(L.LightningModule):
+    """A method of adaptation.
+
+    A subclass sets ``self.model`` in ``__init__`` (the part that prediction needs, images -> logits at image size),
+    names its remaining parts as it likes, and writes ``loss``. Its own options are keyword arguments of ``__init__``
+    with the defaults of this toolkit; ``paper_options`` are those of its paper where they differ.
+
+    Attributes of the class:
+        needs_target: whether target images are read at all.
+        paper: authors, title, where, year.
+        minimum_crop: smallest crop in pixels for the usual stride of 32.
+    """
+
+    needs_target: ClassVar[bool] = True
+    paper: ClassVar[str] = ""
+    minimum_crop: ClassVar[int] = 64
+    paper_options: ClassVar[dict[str, Any]] = {}
+
+    model: nn.Module
+
+    def __init__(
+        self,
+        arch: Architecture,
+        spec: Spec,
+        optimisation: Optimisation,
+        augmentation: Augmentation | None = None,
+        weights: str = "none",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.arch, self.spec, self.optimisation, self.augmentation = arch, spec, optimisation, augmentation
+        self.weights, self.seed = weights, seed
+        torch.manual_seed(seed)  # so that the same network of two methods starts from the same weights
+
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        """The method's own options and their defaults."""
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    @classmethod
+    def check_options(cls, name: str, given: Iterable[str]) -> None:
+        """Raises InputError for an option that the method does not have."""
+        known = cls.options()
+        for option in given:
+            if option not in known:
+                if not known:
+                    raise InputError(f"method {name} has no options, but '{option}' was set")
+                raise unknown(f"option of method {name}", option, known)
+
+    @abstractmethod
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The scalar to minimise, and its terms for the log.
+
+        ``batch`` holds, augmented and standardised: source_image (B, bands, H, W), source_label (B, H, W) with 255
+        ignored and, when the method needs the target, target_image (B, bands, H, W), target_valid (B, H, W) bool.
+        """
+
+    def after_step(self) -> None:
+        """Called after each optimiser step (teachers move here)."""
+
+    def heads(self) -> list[nn.Module]:
+        """Modules trained at ``lr * head_factor``; encoders are trained at ``lr``."""
+        return []
+
+    def discriminators(self) -> list[nn.Module]:
+        """Modules trained by Adam at ``discriminator_lr``."""
+        return []
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model(image)
+
+    # Each step's randomness is a function of (seed, step) alone: a resumed run draws what the uninterrupted one would
+    # have drawn, and two methods see the same source augmentation whatever else they draw.
+    def _seed(self, stage: int) -> None:
+        torch.manual_seed(((self.seed * 1_000_003 + self.global_step) * 7 + stage) % (2**63))
+
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        assert self.augmentation is not None
+        ready = {}
+        self._seed(0)
+        ready["source_image"], ready["source_label"] = self.augmentation.source(batch["source_image"], batch["source_label"])
+        if self.needs_target:
+            self._seed(1)
+            ready["target_image"], ready["target_valid"] = self.augmentation.target(
+                batch["target_image"], batch["target_valid"]
+            )
+        self._seed(2)
+        loss, terms = self.loss(ready)
+        size = len(batch["source_image"])
+        for name, value in {"loss": loss, **terms}.items():
+            self.log(name, value.detach().float(), prog_bar=True, batch_size=size)
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.after_step()
+
+    def configure_optimizers(self) -> Any:
+        how = self.optimisation
+        heads = {id(p) for m in self.heads() for p in m.parameters()}
+        judges = {id(p) for m in self.discriminators() for p in m.parameters()}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for parameter in self.parameters():
+            if parameter.requires_grad and id(parameter) not in judges:
+                lr = how.lr * (how.head_factor if id(parameter) in heads else 1)
+                decayed = how.optimiser == "sgd" or parameter.ndim > 1
+                groups.setdefault((lr, how.weight_decay if decayed else 0.0), []).append(parameter)
+        listed = [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
+        optimisers: list[Optimizer] = []
+        if how.optimiser == "adamw":
+            optimisers.append(AdamW(listed, betas=(0.9, 0.999)))
+        elif how.optimiser == "sgd":
+            optimisers.append(SGD(listed, momentum=0.9))
+        else:
+            raise unknown("optimiser", how.optimiser, ["adamw", "sgd"])
+        if judges:
+            parameters = [p for m in self.discriminators() for p in m.parameters()]
+            optimisers.append(torch.optim.Adam(parameters, lr=how.discriminator_lr, betas=(0.9, 0.99)))
+        optimiser = optimisers[0] if len(optimisers) == 1 else Together(optimisers)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": LambdaLR(optimiser, how.factor), "interval": "step"},
+        }
+
+    def description(self) -> dict[str, Any]:
+        """What ``load`` needs to build ``model`` again."""
+        return {"architecture": self.arch.as_fields(), "optimisation": asdict(self.optimisation)}

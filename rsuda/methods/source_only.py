@@ -1,0 +1,41 @@
+"""Source-only: supervised training on the source. With source = target it is the supervised oracle."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from rsuda.methods.base import Method
+from rsuda.network import Network
+from rsuda.parts.losses import cross_entropy
+
+
+class Logits(nn.Module):
+    """A network of which only the logits are wanted."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network(image).logits
+
+
+class SourceOnly(Method):
+    """L = CE(network(x_s), y_s). Target images are never forwarded, so that batch-norm statistics are the source's too."""
+
+    needs_target: ClassVar[bool] = False
+    paper: ClassVar[str] = "the lower bound of every paper; with source = target, the upper bound"
+    minimum_crop: ClassVar[int] = 32
+
+    def __init__(self, *base: Any) -> None:
+        super().__init__(*base)
+        self.model = Logits(Network(self.arch, self.weights))
+
+    def heads(self) -> list[nn.Module]:
+        return [self.model.network.decoder]
+
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = cross_entropy(self.model(batch["source_image"]), batch["source_label"])
+        return loss, {}

@@ -1,0 +1,169 @@
+"""Segmentation networks from segmentation-models-pytorch as (feature pyramid, fused feature, logits); pretrained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import segmentation_models_pytorch as smp
+import torch
+from safetensors.torch import load_file
+from segmentation_models_pytorch.base import initialization
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
+from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDecoder
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rsuda.errors import InputError, MissingError, unknown
+
+DECODERS = ("segformer", "deeplabv3plus", "unet")
+STRIDE = 32  # every encoder used here halves its input five times or dilates from there; crops are multiples of it
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a network is built from; saved beside its weights.
+
+    Attributes:
+        encoder: any encoder name of segmentation-models-pytorch ('mit_b5', 'resnet50', 'mobilenet_v2', 'tu-…').
+        decoder: 'segformer' (all-MLP), 'deeplabv3plus' or 'unet'.
+        channels: width of the fused feature.
+        dropout: Dropout2d before the classifier.
+        output_stride: 8, 16 or 32; the encoder's last stages are dilated instead of strided below 32.
+    """
+
+    encoder: str
+    decoder: str
+    classes: int
+    bands: int = 3
+    channels: int = 256
+    dropout: float = 0.0
+    output_stride: int = 32
+
+    def as_fields(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Output(NamedTuple):
+    """Of a batch (B, bands, H, W): ``pyramid``, features by level, the first is the image itself; ``fused`` (B, F, h, w);
+    ``logits`` (B, K, H, W)."""
+
+    pyramid: list[Tensor]
+    fused: Tensor
+    logits: Tensor
+
+
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear resize with align_corners=False, as all three papers use."""
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def build_encoder(arch: Architecture, weights: str = "none") -> nn.Module:
+    """An encoder, with weights 'none', 'imagenet' (downloaded by smp or timm) or a file (.safetensors, .pth).
+
+    Raises:
+        InputError: unknown encoder, or the file's tensors do not fit it.
+        MissingError: weights cannot be downloaded, or there is no such file.
+    """
+    stride = {} if arch.output_stride == 32 else {"output_stride": arch.output_stride}
+    try:
+        if weights == "imagenet":
+            encoder = smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights="imagenet", **stride)
+        elif weights == "none":
+            encoder = smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights=None, **stride)
+        else:
+            tensors = _read_weights(Path(weights).expanduser())
+            encoder = smp.encoders.get_encoder(arch.encoder, in_channels=3, weights=None, **stride)
+            _load_encoder(encoder, tensors, arch.encoder, weights)
+            if arch.bands != 3:
+                encoder.set_in_channels(arch.bands, pretrained=True)
+    except KeyError:
+        raise unknown("encoder", arch.encoder, smp.encoders.get_encoder_names()) from None
+    except (OSError, RuntimeError) as error:
+        if weights != "imagenet" or isinstance(error, MissingError):
+            raise
+        raise MissingError(
+            f"the ImageNet weights of {arch.encoder} could not be downloaded ({type(error).__name__}): go online once, "
+            "or pass --weights FILE (a .safetensors or .pth file of the encoder) or --weights none"
+        ) from error
+    return encoder
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise MissingError(f"there is no weights file {path} (--weights takes imagenet, none or a file)")
+    try:
+        if path.suffix == ".safetensors":
+            tensors = load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # safetensors and pickle raise many kinds for a file that is not theirs
+        raise InputError(f"weights file {path} cannot be read: {str(error).splitlines()[0]}") from error
+    tensors = tensors.get("state_dict", tensors)
+    return {k.removeprefix("encoder."): v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def _load_encoder(encoder: nn.Module, tensors: dict[str, Tensor], name: str, path: str) -> None:
+    own = encoder.state_dict()
+    wrong = [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]
+    if wrong:
+        raise InputError(
+            f"weights file {path} does not fit the encoder {name}: {len(wrong)} of its {len(own)} tensors are missing "
+            f"or of another shape, the first is {wrong[0]}"
+        )
+    for key in list(tensors):
+        if key not in own:  # a classifier head, say
+            del tensors[key]
+    encoder.load_state_dict(tensors)
+
+
+class Decoder(nn.Module):
+    """A decoder and its classifier: pyramid -> (fused feature, logits at the fused feature's size).
+
+    Args:
+        channels: channels of the pyramid's levels, the first is the image.
+    """
+
+    def __init__(self, arch: Architecture, channels: Sequence[int]) -> None:
+        super().__init__()
+        width = arch.channels
+        if arch.decoder == "segformer":
+            self.body = SegformerDecoder(list(channels), segmentation_channels=width)
+        elif arch.decoder == "deeplabv3plus":
+            if arch.output_stride not in (8, 16):
+                raise InputError(f"decoder deeplabv3plus needs output_stride 8 or 16, not {arch.output_stride}")
+            self.body = DeepLabV3PlusDecoder(
+                list(channels), 5, width, (12, 24, 36), arch.output_stride, aspp_separable=True, aspp_dropout=0.0
+            )
+        elif arch.decoder == "unet":
+            widths = [width, width // 2, width // 4, width // 8, max(16, width // 16)]
+            self.body = UnetDecoder(list(channels), widths, n_blocks=5)
+            width = widths[-1]
+        else:
+            raise unknown("decoder", arch.decoder, DECODERS)
+        self.width = width
+        self.dropout = nn.Dropout2d(arch.dropout)
+        self.classifier = nn.Conv2d(width, arch.classes, 1)
+        initialization.initialize_decoder(self.body)
+        initialization.initialize_head(self.classifier)
+
+    def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, Tensor]:
+        fused = self.body(pyramid)
+        return fused, self.classifier(self.dropout(fused))
+
+
+class Network(nn.Module):
+    """Encoder and decoder."""
+
+    def __init__(self, arch: Architecture, weights: str = "none") -> None:
+        super().__init__()
+        self.encoder = build_encoder(arch, weights)
+        self.decoder = Decoder(arch, self.encoder.out_channels)
+
+    def forward(self, image: Tensor) -> Output:
+        pyramid = self.encoder(image)
+        fused, logits = self.decoder(pyramid)
+        return Output(pyramid, fused, resize(logits, image.shape[-2:]))

@@ -1,0 +1,1 @@
+"""Pieces that several papers share: functions, and modules where there is state."""

@@ -1,0 +1,106 @@
+"""A run folder: the resolved configuration, the weights with their spec, a resumable checkpoint, metrics and a log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from rsuda.config import Settings, settings
+from rsuda.errors import InputError, MissingError
+from rsuda.methods import METHODS
+from rsuda.methods.base import Method, Optimisation
+from rsuda.network import Architecture
+from rsuda.raster import whole_file
+from rsuda.spec import Spec
+
+WEIGHTS, CONFIG, SPEC, CHECKPOINT = "weights.safetensors", "config.yaml", "spec.json", "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network ready to predict: ``model`` maps standardised images to logits."""
+
+    model: nn.Module
+    spec: Spec
+    path: Path
+    method: str
+
+
+def optimisation(s: Settings) -> Optimisation:
+    return Optimisation(
+        s.optimiser, s.lr, s.head_factor, s.discriminator_lr, s.weight_decay, s.warmup, s.power, s.steps
+    )
+
+
+def architecture(s: Settings, spec: Spec) -> Architecture:
+    return Architecture(s.encoder, s.decoder, len(spec.legend), len(spec.bands), s.channels, s.dropout, s.output_stride)
+
+
+def save_run(folder: Path, method: Method, s: Settings, spec: Spec) -> None:
+    """Write weights (with the spec inside) and spec.json."""
+    about = {"method": s.method, "architecture": method.arch.as_fields(), "options": s.options, "spec": spec.as_fields()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in method.model.state_dict().items()}
+    with whole_file(folder / WEIGHTS, overwrite=True) as temporary:
+        temporary.write_bytes(save(tensors, {"rsuda": json.dumps(about)}))
+    with whole_file(folder / SPEC, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(about, indent=2) + "\n")
+
+
+def load_run(path: str | Path) -> Trained:
+    """Load a run folder, or a weights file of one.
+
+    Raises:
+        MissingError: there is no such run, or it has no weights (it was not finished).
+        InputError: the weights were not written by rsuda, or do not fit their own description.
+    """
+    path = Path(path).expanduser()
+    file = path / WEIGHTS if path.is_dir() else path
+    if not file.is_file():
+        raise MissingError(
+            f"{path} holds no {WEIGHTS}: it is no run folder, or its training has not ended (rsuda adapt --out {path} --resume)"
+            if path.is_dir()
+            else f"there is no run {path}"
+        )
+    try:
+        with safe_open(file, "pt") as held:
+            about: dict[str, Any] = json.loads((held.metadata() or {}).get("rsuda", "null"))
+            tensors = {k: held.get_tensor(k) for k in held.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise InputError(f"{file} cannot be read as weights: {str(error).splitlines()[0]}") from None
+    if not about:
+        raise InputError(f"{file} does not say what network it holds: it was not written by rsuda")
+    spec = Spec.from_fields(about["spec"])
+    if about["method"] not in METHODS:
+        raise InputError(f"{file} was made by method '{about['method']}', which this rsuda does not have")
+    method = METHODS[about["method"]](Architecture(**about["architecture"]), spec, Optimisation(), **about["options"])
+    try:
+        method.model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{file} does not fit its own description: {' '.join(str(error).split())[:200]}") from None
+    return Trained(method.model.eval(), spec, path, about["method"])
+
+
+def saved_settings(folder: Path) -> Settings:
+    if not (folder / CONFIG).is_file():
+        raise MissingError(f"{folder} holds no {CONFIG}: it is no run folder")
+    return settings(folder / CONFIG)
+
+
+def newest_run(folder: str | Path = "runs") -> Path:
+    """The run folder whose weights were written last."""
+    found = sorted(Path(folder).glob(f"*/{WEIGHTS}"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise MissingError(f"there is no finished run in {Path(folder).resolve()}: adapt first, or pass --model RUN")
+    return found[-1].parent
+
+
+def checkpoint_step(folder: Path) -> int:
+    """The optimiser step that a run's checkpoint was written after."""
+    return int(torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["global_step"])
