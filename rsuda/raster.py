@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from rsuda.errors import ExistsError, InputError, MissingError
@@ -105,7 +106,10 @@ class RasterFile:
     @contextmanager
     def _open(self) -> Iterator[Any]:
         try:
-            with rasterio.open(self.path) as file:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # Grid.georeferenced says it
+                file = rasterio.open(self.path)
+            with file:
                 yield file
         except RasterioError as error:
             if not self.path.exists():
