@@ -125,10 +125,16 @@ def _fields(path: Path) -> dict[str, Any]:
     fields.setdefault("name", path.stem)
     for key in fields:
         if key not in _FIELDS:
-            raise unknown(f"field in domain file {path}", key, _FIELDS)
+            raise unknown(f"field in domain file {path}", str(key), _FIELDS)
     for key in ("images", "legend"):
         if key not in fields:
             raise InputError(f"domain file {path} lacks the field '{key}'")
+    images = fields["images"]
+    variants = list(images.values()) if isinstance(images, dict) else []
+    if not variants or not all(isinstance(v, dict) and {"files", "bands"} <= set(v) for v in variants):
+        raise InputError(f"'images' of domain file {path} is not of the form 'RGB: {{files: \"**/{{tile}}.tif\", bands: RGB}}'")
+    if not isinstance(fields["legend"], list):
+        raise InputError(f"'legend' of domain file {path} is no list of classes")
     return fields
 
 
@@ -196,7 +202,13 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
             f"no image of domain {fields['name']} in {root}: looked for {looked}; to get the data: "
             f"{fields.get('get', 'see its publisher')}"
         )
-    found = {n: f for n, f in found.items() if any(fnmatchcase(n, p) for p in fields.get("scenes", ["*"]))}
+    kept = fields.get("scenes", ["*"])
+    everything, found = found, {n: f for n, f in found.items() if any(fnmatchcase(n, p) for p in kept)}
+    if not found:
+        raise MissingError(
+            f"none of the {len(everything)} scenes in {root} belongs to domain {fields['name']}: looked for "
+            f"scenes named {' or '.join(kept)}, found for example {next(iter(everything))}"
+        )
     labels: dict[str, str] = {}
     notes = []
     for pattern in reversed(fields.get("labels", [])):
@@ -238,15 +250,18 @@ def _natural(name: str) -> list[Any]:
 
 def _from_rasters(place: str, bands: str | None, gsd: float | None) -> Domain:
     path = Path(place)
-    if path.is_dir():
-        files = sorted(str(f) for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+    if path.is_file():
+        files = [place]
+    elif path.is_dir():
+        found = [f for f in path.rglob("*") if not any(p.startswith(".") for p in f.relative_to(path).parts)]
+        files = sorted(str(f) for f in found if f.suffix.lower() in SUFFIXES)
     else:
         files = sorted(f for f in glob.glob(place, recursive=True) if f.lower().endswith(SUFFIXES))
     if not files:
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {place}")
     scenes = {}
     for file in files:
-        name = Path(file).stem if Path(file).stem not in scenes else str(Path(file).with_suffix("")).replace(os.sep, "_")
+        name = Path(file).stem if Path(file).stem not in scenes else file.replace(os.sep, "_")
         scenes[name] = Scene(name=name, image=Path(file), bands=band_names(bands) if bands else None, declared_gsd=gsd)
     first = next(iter(scenes.values()))
     known = first.file.named_bands

@@ -2,43 +2,99 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rsuda.domains import Domain
-from rsuda.errors import InputError
+from rsuda.errors import InputError, unknown
 from rsuda.legend import IGNORE
 from rsuda.metrics import Scores, confusion
 from rsuda.predict import Engine
+from rsuda.raster import whole_file
+from rsuda.tiles import full_windows
+
+PROTOCOLS = ("scenes", "st-dasegnet")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores with all classes and, where the domain names a clutter class, without it."""
+    """Scores with all classes and, where the domain names a clutter class, without it in the means."""
 
+    domain: str
+    split: str
+    protocol: str
+    scenes: int
+    tiles: int
     scores: Scores
     without_clutter: Scores | None
     off_palette: int
 
+    def as_fields(self) -> dict[str, Any]:
+        return {
+            "domain": self.domain, "split": self.split, "protocol": self.protocol, "scenes": self.scenes,
+            "tiles": self.tiles, "off_palette_pixels": self.off_palette, **self.scores.as_fields(),
+            "without_clutter": self.without_clutter.as_fields() if self.without_clutter else None,
+            "confusion": self.scores.matrix.tolist(),
+        }  # fmt: skip
 
-def evaluate(engine: Engine, domain: Domain, split: str = "val") -> Evaluation:
-    """Score whole scenes: each is predicted and stitched on its own grid, so that each labelled pixel counts once.
 
-    Raises InputError when the split has no labels or shares no class with the network.
+def evaluate(engine: Engine, domain: Domain, split: str = "val", protocol: str = "scenes") -> Evaluation:
+    """Score a network on a labelled split.
+
+    Args:
+        protocol: 'scenes' predicts and stitches whole scenes on their own grids, so that each labelled pixel counts
+            once. 'st-dasegnet' scores the domain's list of tiles of that paper (512 px, for Vaihingen overlapping by
+            half, remainders dropped), each predicted by itself; inner pixels count up to four times.
+
+    Raises:
+        InputError: the split has no labels, shares no class with the network, or the domain has no tile list.
     """
     own, scenes = engine.trained.spec.legend, domain.labelled(split)
-    assert domain.legend is not None
-    table = own.mapping_from(domain.legend)
+    legend = domain.legend
+    assert legend is not None
+    table = own.mapping_from(legend)
     if (table == IGNORE).all():
         raise InputError(
             f"the network's classes ({', '.join(own.names)}) and those of {domain.name} "
-            f"({', '.join(domain.legend.names)}) have no name in common"
+            f"({', '.join(legend.names)}) have no name in common"
         )
-    total, off = np.zeros((len(own), len(own)), np.int64), 0
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    if protocol == "st-dasegnet" and not domain.protocol:
+        raise InputError(f"domain {domain.name} has no tile list for protocol st-dasegnet (field 'protocol')")
+    total, off, tiles = np.zeros((len(own), len(own)), np.int64), 0, 0
     for scene in scenes:
-        label, outside = scene.read_label(domain.legend, None, (0, 0, scene.grid.height, scene.grid.width))
-        total += confusion(table[label], engine.scene(scene).classes, len(own))
-        off += outside
+        label, outside = scene.read_label(legend, None, (0, 0, scene.grid.height, scene.grid.width))
+        label, off = table[label], off + outside
+        if protocol == "scenes":
+            total += confusion(label, engine.scene(scene).classes, len(own))
+            continue
+        assert domain.protocol is not None
+        size, stride = domain.protocol["window"], domain.protocol["stride"]
+        for row in full_windows(scene.grid.height, size, stride):
+            for col in full_windows(scene.grid.width, size, stride):
+                here = label[row : row + size, col : col + size]
+                total += confusion(here, engine.tile(scene, row, col, size), len(own))
+                tiles += 1
     clutter = (domain.clutter,) if domain.clutter in own.names else ()
-    return Evaluation(Scores(total, own.names), Scores(total, own.names, clutter) if clutter else None, off)
+    without = Scores(total, own.names, clutter) if clutter else None
+    return Evaluation(domain.name, split, protocol, len(scenes), tiles, Scores(total, own.names), without, off)
+
+
+def write_scores(found: Evaluation, folder: Path) -> tuple[Path, Path]:
+    """Write the scores as JSON and as a CSV line per class, under names that tell domain, split and protocol."""
+    stem = f"scores_{found.domain}_{found.split}" + ("" if found.protocol == "scenes" else f"_{found.protocol}")
+    with whole_file(folder / f"{stem}.json", overwrite=True) as temporary:
+        temporary.write_text(json.dumps(found.as_fields(), indent=2) + "\n")
+    with whole_file(folder / f"{stem}.csv", overwrite=True) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["class", "iou", "precision", "recall", "f1", "pixels", *found.scores.names])
+        classes = found.scores.as_fields()["classes"]
+        for (name, values), row in zip(classes.items(), found.scores.matrix, strict=True):
+            writer.writerow([name, *("" if v is None else v for v in values.values()), *row.tolist()])
+    return folder / f"{stem}.json", folder / f"{stem}.csv"

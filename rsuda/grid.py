@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.errors import CRSError
 
 from rsuda.errors import InputError
 
@@ -27,6 +28,11 @@ class Grid:
     def georeferenced(self) -> bool:
         """Whether the transform says where the pixels lie (identity is what files without georeference report)."""
         return self.transform != Affine.identity() and self.transform != Affine.scale(1, -1)
+
+    @property
+    def drawn(self) -> Affine:
+        """The transform that GIS programs draw the raster with: without a georeference, rows run down from y = 0."""
+        return self.transform if self.georeferenced else Affine.scale(1, -1)
 
     @property
     def pixel_size(self) -> tuple[float, float]:
@@ -54,7 +60,7 @@ class Grid:
         """(down, across) GSD in metres, or None when the file does not say.
 
         Without a CRS the units of a world file are taken as metres (ISPRS delivers its tiles so).
-        Raises InputError for a geographic CRS, whose pixels are degrees.
+        Raises InputError for a geographic CRS, whose pixels are degrees, and for one that is no map projection.
         """
         if not self.georeferenced:
             return None
@@ -66,7 +72,13 @@ class Grid:
                 f"CRS {self.crs.to_string()} is geographic (a pixel is {across:.3g} degrees): reproject first, "
                 f"for example gdalwarp -t_srs {self.utm()} in.tif out.tif"
             )
-        factor = self.crs.linear_units_factor[1]
+        try:
+            factor = self.crs.linear_units_factor[1]
+        except CRSError:
+            raise InputError(
+                f"the CRS '{self.crs.to_string()}' is no map projection, so the size of a pixel is unknown: "
+                "declare the GSD (metres per pixel)"
+            ) from None
         return down * factor, across * factor
 
     def utm(self) -> str:

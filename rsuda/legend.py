@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from re import fullmatch
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,26 @@ Colour = tuple[int, int, int]
 
 def _colour(value: Any) -> Colour:
     if isinstance(value, str):
-        digits = value.lstrip("#")
-        if len(digits) == 6:
+        if fullmatch("#?[0-9a-fA-F]{6}", value):
+            digits = value.lstrip("#")
             return (int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16))
-    elif isinstance(value, (list, tuple)) and len(value) == 3 and all(0 <= int(v) <= 255 for v in value):
-        return (int(value[0]), int(value[1]), int(value[2]))
+    elif isinstance(value, (list, tuple)) and len(value) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value):
+        return (value[0], value[1], value[2])
     raise InputError(f"colour {value!r} in a legend is neither '#RRGGBB' nor three numbers from 0 to 255")
+
+
+def _value(value: Any) -> int:
+    if isinstance(value, int) and 0 <= value <= 255:
+        return value
+    raise InputError(f"pixel value {value!r} in a legend is no whole number from 0 to 255")
+
+
+def _bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels as uint8, and where they are whole numbers from 0 to 255: no other may be rounded into a class."""
+    if pixels.dtype == np.uint8:
+        return pixels, np.ones(pixels.shape, bool)
+    fits = (pixels >= 0) & (pixels <= 255) & (pixels == np.trunc(pixels))
+    return np.where(fits, pixels, 0).astype(np.uint8), fits
 
 
 @dataclass(frozen=True)
@@ -50,8 +65,10 @@ class Legend:
         keys = [(n, ("value", v)) for n, vs in zip(self.names, self.values, strict=False) for v in vs]
         if not self.values:
             keys = [(n, ("colour", c)) for n, cs in zip(self.names, self.colours, strict=True) for c in cs]
+        keys += [("ignore", ("value", v)) for v in self.ignored_values]
+        keys += [("ignore", ("colour", c)) for c in self.ignored_colours]
         for name, key in keys:
-            if key in seen:
+            if seen.get(key, name) != name:
                 raise InputError(f"{key[0]} {key[1]} belongs to both '{seen[key]}' and '{name}' in the legend")
             seen[key] = name
 
@@ -85,7 +102,7 @@ class Legend:
                 raise InputError(f"class '{entry['name']}' of the legend has no 'colour'")
             names.append(str(entry["name"]))
             colours.append(tuple(_colour(c) for c in drawn))
-            values.append(tuple(int(v) for v in held))
+            values.append(tuple(_value(v) for v in held))
         if any(values) and not all(values):
             missing = ", ".join(n for n, v in zip(names, values, strict=True) if not v)
             raise InputError(f"some classes of the legend have a 'value', but not {missing}")
@@ -95,7 +112,7 @@ class Legend:
             colours=tuple(colours),
             values=tuple(values) if by_value else (),
             ignored_colours=() if by_value else tuple(_colour(c) for c in ignore or []),
-            ignored_values=tuple(int(v) for v in ignore or []) if by_value else (),
+            ignored_values=tuple(_value(v) for v in ignore or []) if by_value else (),
         )
 
     def as_fields(self) -> list[dict[str, Any]]:
@@ -116,7 +133,8 @@ class Legend:
         """Class indices of label pixels, and how many pixels were off-palette.
 
         Args:
-            label: (bands, H, W) uint8 or integer pixels of a label file: 3 or 4 bands of colour, or 1 band.
+            label: (bands, H, W) pixels of a label file, of any type: 3 or 4 bands of colour, or 1 band. Values of a
+                legend by value may also be repeated in 3 bands (a grey image saved as RGB).
             colormap: palette of a 1-band label file, value to (r, g, b[, a]).
 
         Returns:
@@ -130,17 +148,21 @@ class Legend:
             for k, values in enumerate(self.values):
                 table[list(values)] = k
             table[list(self.ignored_values)] = IGNORE
-            band = label[0]
-            index = table[np.clip(band, 0, 255).astype(np.uint8)]
-            index[(band < 0) | (band > 255)] = _OFF
+            band, fits = _bytes(label[0])
+            index = np.where(fits, table[band], np.uint8(_OFF))
+            if label.shape[0] >= 3:
+                index[(label[1] != label[0]) | (label[2] != label[0])] = _OFF
         elif label.shape[0] >= 3:
-            code = (label[0].astype(np.uint32) << 16) | (label[1].astype(np.uint32) << 8) | label[2]
-            index = self._colour_table[code]
+            rgb, fits = _bytes(label[:3])
+            red, green, blue = rgb.astype(np.uint32)
+            index = np.where(fits.all(0), self._colour_table[(red << 16) | (green << 8) | blue], np.uint8(_OFF))
         elif colormap:
             table = np.full(256, _OFF, np.uint8)
             for value, (r, g, b, *_) in colormap.items():
-                table[value] = self._colour_table[(r << 16) | (g << 8) | b]
-            index = table[label[0]]
+                if value < 256:  # the palette of a 16-bit file is longer
+                    table[value] = self._colour_table[(r << 16) | (g << 8) | b]
+            band, fits = _bytes(label[0])
+            index = np.where(fits, table[band], np.uint8(_OFF))
         else:
             raise InputError("the label has one band and no palette, but the legend lists colours")
         off = index == _OFF

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from rsuda import __version__
 from rsuda.data import unit
 from rsuda.device import autocast, pick_device, pick_precision
-from rsuda.errors import InputError
+from rsuda.errors import ExistsError, InputError
 from rsuda.legend import IGNORE
 from rsuda.network import STRIDE
-from rsuda.raster import axis_weights, weigh
-from rsuda.run import Trained
+from rsuda.raster import axis_weights, weigh, write_classes
+from rsuda.run import Trained, load_run
 from rsuda.scene import Scene
+from rsuda.spec import band_names
 from rsuda.tiles import blend_weights, starts
+from rsuda.vector import check_format, polygonise, write_polygons
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,19 @@ class Prediction:
 
     classes: np.ndarray
     confidence: np.ndarray
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written for a scene: files, polygon count, square metres by class, seconds, notes for the user."""
+
+    scene: Path
+    raster: Path
+    polygons: Path | None
+    polygon_count: int | None
+    area_m2: dict[str, float]
+    seconds: float
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -67,7 +85,7 @@ class Engine:
             logits = self.trained.model(x)
         return logits.float().softmax(1).cpu().numpy()
 
-    def scene(self, scene: Scene, bands: tuple[str, ...] | None = None) -> Prediction:
+    def scene(self, scene: Scene) -> Prediction:
         """Predict a whole scene, on its own grid.
 
         The scene is read at the network's GSD in overlapping windows, whose probabilities are blended by a partition of
@@ -81,25 +99,36 @@ class Engine:
         places = [(i, j) for i in range(len(rows)) for j in range(len(cols))]
         for k in range(0, len(places), self.batch_size):
             some = places[k : k + self.batch_size]
-            images = np.stack([self._read(scene, rows[i], cols[j], grid.height, grid.width, bands) for i, j in some])
+            images = np.stack([self._read(scene, rows[i], cols[j], grid.height, grid.width) for i, j in some])
             for (i, j), found in zip(some, self.probabilities(images), strict=True):
                 height, width = min(self.window, grid.height - rows[i]), min(self.window, grid.width - cols[j])
                 weight = down[i][:height, None] * across[j][None, :width]
                 blend[:, rows[i] : rows[i] + height, cols[j] : cols[j] + width] += found[:, :height, :width] * weight
-        return self._on_own_grid(blend, scene, bands)
+        return self._on_own_grid(blend, scene)
 
-    def _read(
-        self, scene: Scene, row: int, col: int, height: int, width: int, bands: tuple[str, ...] | None
-    ) -> np.ndarray:
+    def tile(self, scene: Scene, row: int, col: int, size: int) -> np.ndarray:
+        """Classes (size, size) of one tile of the scene's own pixels, predicted by itself, as published protocols do."""
+        spec, step = self.trained.spec, scene.step(self.trained.spec.gsd)
+        patch = scene.read(spec.bands, None, (row, col, size, size))
+        image = unit(patch.values, spec) * patch.valid
+        counts = [max(1, round(size / s)) for s in step]
+        there = [axis_weights(size, 0.0, size / n, n)[2] for n in counts]
+        back = [axis_weights(n, 0.0, n / size, size)[2] for n in counts]
+        resized = weigh(image, *there)
+        missing = [(0, 0), *((0, -n % STRIDE) for n in counts)]
+        found = self.probabilities(np.pad(resized, missing, mode="symmetric")[None])[0, :, : counts[0], : counts[1]]
+        return np.where(patch.valid, weigh(found, *back).argmax(0), IGNORE).astype(np.uint8)
+
+    def _read(self, scene: Scene, row: int, col: int, height: int, width: int) -> np.ndarray:
         """A window on 0..1, mirrored at the scene's edge where the scene is smaller than the window."""
         inside = min(self.window, height - row), min(self.window, width - col)
         spec = self.trained.spec
-        patch = scene.read(bands or spec.bands, spec.gsd, (row, col, *inside))
+        patch = scene.read(spec.bands, spec.gsd, (row, col, *inside))
         image = unit(patch.values, spec) * patch.valid
         missing = [(0, 0), (0, self.window - inside[0]), (0, self.window - inside[1])]
         return np.pad(image, missing, mode="symmetric").astype(np.float32)
 
-    def _on_own_grid(self, blend: np.ndarray, scene: Scene, bands: tuple[str, ...] | None) -> Prediction:
+    def _on_own_grid(self, blend: np.ndarray, scene: Scene) -> Prediction:
         step = scene.step(self.trained.spec.gsd)
         height, width = scene.grid.height, scene.grid.width
         classes, confidence = np.empty((height, width), np.uint8), np.empty((height, width), np.uint8)
@@ -107,7 +136,7 @@ class Engine:
         for row, count in strips(height):
             top, bottom, down = axis_weights(blend.shape[1], row / step[0], 1 / step[0], count)
             own = blend[:, row : row + count] if step == (1, 1) else weigh(blend[:, top:bottom, left:right], down, across)
-            valid = scene.read(bands or self.trained.spec.bands, None, (row, 0, count, width)).valid
+            valid = scene.read(self.trained.spec.bands, None, (row, 0, count, width)).valid
             classes[row : row + count] = np.where(valid, own.argmax(0), IGNORE)
             confidence[row : row + count] = np.where(valid, np.rint(own.max(0) * 254), IGNORE)
         return Prediction(classes, confidence)
@@ -119,6 +148,89 @@ def strips(height: int, rows: int = 512) -> Iterator[tuple[int, int]]:
         yield row, min(rows, height - row)
 
 
-def default_output(scene: Path, out: Path | None) -> Path:
-    """Where a scene's class raster goes: beside it, or into a folder."""
-    return (out or scene.parent) / f"{scene.stem}_classes.tif"
+def predict(
+    scenes: Sequence[str | Path],
+    model: str | Path | Trained,
+    out: str | Path | None = None,
+    polygons: str | None = "gpkg",
+    confidence: bool = False,
+    bands: str | None = None,
+    gsd: float | None = None,
+    overwrite: bool = False,
+    **engine: Any,
+) -> Iterator[Written]:
+    """Predict scenes one by one, and write a class GeoTIFF and polygons for each.
+
+    Args:
+        scenes: rasters GDAL can read.
+        model: a run folder, or a loaded one.
+        out: folder for the outputs; beside each scene by default.
+        polygons: 'gpkg', 'fgb', 'geojson', 'parquet', or None for no polygons.
+        confidence: add a band with the winning probability to the class raster (which then holds no colour table).
+        bands: band order of the scenes, where their files do not tell ('RGBIR').
+        gsd: metres per pixel, for scenes without a georeference.
+        engine: device, precision, window, overlap, batch_size; see Engine.
+
+    Raises:
+        InputError, MissingError, ExistsError: before anything is computed, for any of the scenes.
+    """
+    trained = model if isinstance(model, Trained) else load_run(model)
+    running = Engine.of(trained, **engine)
+    if polygons is not None:
+        check_format(polygons)
+    jobs = [_job(Path(s), trained, out, polygons, bands, gsd, overwrite) for s in scenes]
+    named: dict[Path, Path] = {}
+    for scene, raster, _ in jobs:
+        if raster in named:
+            raise InputError(f"{named[raster]} and {scene.image} would both be written to {raster}: predict them apart")
+        named[raster] = scene.image
+    for scene, raster, vector in jobs:
+        yield _write(running, scene, raster, vector, confidence, overwrite)
+
+
+def _job(
+    path: Path, trained: Trained, out: str | Path | None, polygons: str | None, bands: str | None, gsd: float | None,
+    overwrite: bool,
+) -> tuple[Scene, Path, Path | None]:  # fmt: skip
+    """A scene that can be predicted, and its outputs, which may be written. Everything a user can get wrong shows here."""
+    scene = Scene(path.stem, path, None, band_names(bands) if bands else None, gsd)
+    scene.file.band_numbers(trained.spec.bands)
+    scene.step(trained.spec.gsd)
+    if scene.file.grid.height * scene.file.grid.width == 0:
+        raise InputError(f"{path} has no pixels")
+    folder = Path(out) if out else path.parent
+    raster = folder / f"{path.stem}_classes.tif"
+    vector = folder / f"{path.stem}_classes.{polygons}" if polygons else None
+    for file in (raster, vector):
+        if file is not None and file.exists() and not overwrite:
+            raise ExistsError(f"{file} exists: pass --overwrite to replace it, or choose another --out")
+    return scene, raster, vector
+
+
+def _write(
+    engine: Engine, scene: Scene, raster: Path, vector: Path | None, confidence: bool, overwrite: bool
+) -> Written:
+    spec, began = engine.trained.spec, time.monotonic()
+    found = engine.scene(scene)
+    if (found.classes == IGNORE).all():
+        raise InputError(f"{scene.image} has no valid pixel: all of it is nodata or transparent")
+    tags = {
+        "SOFTWARE": f"rsuda {__version__}", "RSUDA_RUN": engine.trained.path.name, "RSUDA_METHOD": engine.trained.method,
+        "RSUDA_BANDS": ",".join(spec.bands), "RSUDA_GSD": f"{spec.gsd:g}", "RSUDA_PRECISION": engine.precision,
+        "RSUDA_WINDOW": f"{engine.window}, overlap {engine.overlap}",
+    }  # fmt: skip
+    second = found.confidence if confidence else None
+    write_classes(raster, found.classes, scene.grid, spec.legend, second, tags, overwrite)
+    count = None
+    if vector is not None:
+        frame = polygonise(found.classes, scene.grid, spec.legend, scene.gsd)
+        write_polygons(frame, vector, overwrite)
+        count = len(frame)
+    counts = np.bincount(found.classes.ravel(), minlength=256)[: len(spec.legend)]
+    area = {n: float(c * scene.gsd[0] * scene.gsd[1]) for n, c in zip(spec.legend.names, counts, strict=True)}
+    notes = []
+    if scene.grid.crs is None:
+        notes.append(f"{scene.image} has no CRS, so neither have its outputs")
+    if scene.file.named_bands is None:
+        notes.append(f"the bands of {scene.image} are not named and taken as {', '.join(spec.bands)}")
+    return Written(scene.image, raster, vector, count, area, time.monotonic() - began, tuple(notes))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from rasterio.crs import CRS
+from rasterio.errors import CRSError
 
 from rsuda.errors import InputError
 from rsuda.grid import Grid
@@ -57,7 +58,10 @@ class Scene:
         """The image's grid, with the domain's CRS where the file has a transform and no CRS."""
         grid = self.file.grid
         if grid.crs is None and grid.georeferenced and self.crs:
-            return Grid(grid.height, grid.width, grid.transform, CRS.from_string(self.crs))
+            try:
+                return Grid(grid.height, grid.width, grid.transform, CRS.from_string(self.crs))
+            except CRSError:
+                raise InputError(f"the CRS '{self.crs}' given for scene '{self.name}' is not known: write it as EPSG:32633") from None
         return grid
 
     @cached_property
@@ -91,7 +95,8 @@ class Scene:
 
     def read_label(self, legend: Legend, gsd: float | None, window: tuple[int, int, int, int]) -> tuple[np.ndarray, int]:
         """Class indices of the same window, and the number of off-palette label pixels met."""
+        file = self.label_file
         try:
-            return self.label_file.labels_at(legend, self.step(gsd), window)
+            return file.labels_at(legend, self.step(gsd), window)
         except InputError as error:
             raise InputError(f"{self.label}: {error}") from None

@@ -85,7 +85,8 @@ class Universal(nn.Module):
         for f in (f_s, f_t):
             # unscaled inner products over H*W positions: in bfloat16 they would saturate on rounding
             with torch.autocast(f.device.type, enabled=False):
-                attention.append((-(f.flatten(2).float() @ z.float().transpose(1, 2))).softmax(-1))
+                wide = torch.promote_types(f.dtype, torch.float32)
+                attention.append((-(f.flatten(2).to(wide) @ z.to(wide).transpose(1, 2))).softmax(-1))
         m = (attention[0] + attention[1]) / 2
         out = []
         for f, conv in ((f_s, self.source), (f_t, self.target)):

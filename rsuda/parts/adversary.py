@@ -11,7 +11,7 @@ from rsuda.errors import InputError
 
 def spatial_softmax(feature: Tensor) -> Tensor:
     """Softmax over the H*W positions of each channel: (B, C, H, W) -> same shape, each channel sums to 1."""
-    return feature.float().flatten(2).softmax(-1).view_as(feature)
+    return feature.to(torch.promote_types(feature.dtype, torch.float32)).flatten(2).softmax(-1).view_as(feature)
 
 
 class Discriminator(nn.Sequential):

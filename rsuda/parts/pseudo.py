@@ -35,7 +35,7 @@ def quality_weighted(
         class_factor: (K,), the factor c of each class; None: 1.
         scaled: False leaves q out of the weights (it is still reported).
     """
-    confidence, label = logits.float().softmax(1).max(1)
+    confidence, label = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1).max(1)
     if valid is None:
         valid = torch.ones_like(label, dtype=torch.bool)
     quality = ((confidence >= certain) & valid).sum() / valid.sum().clamp(min=1)

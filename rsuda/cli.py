@@ -1,0 +1,241 @@
+"""The command line: names -> verbs. Heavy imports stay inside the commands, so that --help answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rsuda import __version__
+from rsuda.errors import MissingError, RsudaError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Segmentation of aerial and satellite imagery with unsupervised domain adaptation.",
+)  # fmt: skip
+
+SAMPLE_DOMAINS = ("potsdam", "vaihingen")
+
+
+def main() -> None:
+    """Entry point. What a user can fix is one sentence on stderr and exit code 2; a bug keeps its traceback."""
+    try:
+        app(standalone_mode=True)
+    except RsudaError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"rsuda {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def adapt(
+    source: Annotated[str | None, typer.Option(help="Labelled domain: a known name or a domain file.")] = None,
+    target: Annotated[str | None, typer.Option(help="Domain to adapt to: name, domain file, folder or glob of rasters.")] = None,
+    method: Annotated[str | None, typer.Option(help="st-dasegnet (default) or source-only.")] = None,
+    data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data of both domains.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; runs/<pair>_<method> by default.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of options; flags override it.")] = None,
+    preset: Annotated[str | None, typer.Option(help="small, mit-b0, mit-b5, resnet50.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Patches of each domain in a step.")] = None,
+    crop: Annotated[int | None, typer.Option(help="Patch size in pixels, a multiple of 32.")] = None,
+    gsd: Annotated[str | None, typer.Option(help="Common metres per pixel (the target's by default), or 'native'.")] = None,
+    source_bands: Annotated[str | None, typer.Option(help="Band order of the source, e.g. RGB or IRRG.")] = None,
+    target_bands: Annotated[str | None, typer.Option(help="Band order of the target.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Encoder weights: imagenet, none or a file.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, patches and augmentation.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that read patches.")] = None,
+    option: Annotated[list[str] | None, typer.Option("--set", help="option=value of the method; may be repeated.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing run.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --out (or the newest checkpoint).")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Train on a labelled source and an unlabelled target, and leave a run folder."""
+    from rsuda.config import PRESETS, parse_option, settings
+
+    _log()
+    given: dict[str, Any] = {
+        "source": source, "target": target, "method": method, "preset": preset, "steps": steps, "batch_size": batch_size,
+        "crop": crop, "gsd": gsd, "source_bands": source_bands, "target_bands": target_bands, "weights": weights,
+        "seed": seed, "precision": precision, "device": device, "workers": workers,
+        "data": str(data) if data else None, "options": dict(parse_option(o) for o in option or []),
+    }  # fmt: skip
+    if resume:
+        folder = out or _newest_checkpoint()
+        s = settings(folder / "config.yaml", **given)
+    else:
+        s = settings(config, **given)
+        if not s.source or not s.target:
+            raise typer.BadParameter("--source and --target are needed (or a --config that names them)")
+        if s.data is None and {s.source, s.target} <= set(SAMPLE_DOMAINS):
+            tiles = _sample_tiles()
+            s = settings(config, **{**given, "data": str(tiles), "preset": preset or "sample"})
+            print(
+                f"No data folder is given: using the synthetic {tiles.name}/ and the small preset 'sample' "
+                f"({s.steps} steps; {PRESETS['sample']['minutes']} on 2 cores). For real imagery pass --data DIR."
+            )
+        folder = out or _free_folder(s.source, s.target, s.method)
+
+    from rsuda.adapt import adapt as run
+    from rsuda.adapt import domains_of
+
+    run(s, folder, overwrite, resume, quiet or not sys.stderr.isatty())
+    domain = domains_of(s)[1]
+    if domain.has_labels(s.score_split):
+        _score(folder, domain, s.score_split, "scenes", s.device, s.precision)
+    else:
+        print(f"{domain.name} has no labelled split '{s.score_split}', so nothing was scored.")
+    print(f"Next: rsuda predict SCENE.tif --model {folder}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    domain: Annotated[str | None, typer.Option(help="Domain to score on; the run's target by default.")] = None,
+    split: Annotated[str, typer.Option(help="Labelled split.")] = "val",
+    protocol: Annotated[str, typer.Option(help="scenes (each pixel once) or st-dasegnet (the paper's 512-px tiles).")] = "scenes",
+    data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the run's by default.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Band order to use where the domain has several.")] = None,
+    tile_size: Annotated[int, typer.Option(help="Window of prediction in pixels.")] = 512,
+    overlap: Annotated[int, typer.Option(help="Overlap of windows in pixels.")] = 128,
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Score a run: per-class IoU, precision, recall, F1, their means, accuracy, kappa, confusion matrix."""
+    from rsuda.domains import domain as find
+    from rsuda.run import saved_settings
+
+    _log()
+    s = saved_settings(run)
+    found = find(domain or s.target, data or s.data, bands or (s.target_bands if domain in (None, s.target) else None))
+    _score(run, found, split, protocol, device, precision, tile_size, overlap)
+
+
+@app.command()
+def predict(
+    scenes: Annotated[list[Path], typer.Argument(help="Rasters to map.")],
+    model: Annotated[Path | None, typer.Option(help="Run folder; the newest in runs/ by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the outputs; beside each scene by default.")] = None,
+    format: Annotated[str, typer.Option(help="Polygons: gpkg, fgb, geojson, parquet or none.")] = "gpkg",
+    confidence: Annotated[bool, typer.Option(help="Second band: probability of the class, 0 to 254.")] = False,
+    bands: Annotated[str | None, typer.Option(help="Band order of the scenes, where the files do not tell, e.g. RGBIR.")] = None,
+    gsd: Annotated[float | None, typer.Option(help="Metres per pixel of scenes without a georeference.")] = None,
+    tile_size: Annotated[int, typer.Option(help="Window in pixels of the network's GSD, a multiple of 32.")] = 512,
+    overlap: Annotated[int, typer.Option(help="Overlap of windows in pixels.")] = 128,
+    batch_size: Annotated[int, typer.Option(help="Windows at once.")] = 4,
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overwrite: Annotated[bool, typer.Option(help="Replace existing outputs.")] = False,
+) -> None:
+    """Write a class GeoTIFF and polygons for each scene."""
+    from rsuda.predict import predict as run
+    from rsuda.run import newest_run
+
+    _log()
+    if model is None:
+        model = newest_run()
+        print(f"Using the newest run, {model}")
+    for done in run(
+        scenes, model, out, None if format == "none" else format, confidence, bands, gsd, overwrite, device=device,
+        precision=precision, window=tile_size, overlap=overlap, batch_size=batch_size,
+    ):  # fmt: skip
+        for note in done.notes:
+            print(f"note: {note}")
+        total = sum(done.area_m2.values())
+        shares = ", ".join(f"{n} {a / total:.0%}" for n, a in done.area_m2.items() if a)
+        polygons = f" and {done.polygons.name} ({done.polygon_count} polygons)" if done.polygons else ""
+        print(f"{done.scene.name}: wrote {done.raster}{polygons} in {done.seconds:.1f} s: {shares}")
+
+
+def _score(
+    run: Path, domain: Any, split: str, protocol: str, device: str, precision: str, window: int = 512, overlap: int = 128
+) -> None:
+    from rsuda.evaluate import evaluate as score
+    from rsuda.evaluate import write_scores
+    from rsuda.predict import Engine
+    from rsuda.run import load_run
+
+    found = score(Engine.of(load_run(run), device, precision, window, overlap), domain, split, protocol)
+    json_file, csv_file = write_scores(found, run)
+    what = f"{found.tiles} tiles" if found.tiles else f"{found.scenes} whole scenes"
+    print(f"\n{domain.name}, split {split}, {what}, percent:")
+    print(_table(found.scores.as_fields()))
+    print(_means("all classes", found.scores))
+    if found.without_clutter is not None:
+        print(_means(f"without {domain.clutter}", found.without_clutter))
+    if found.off_palette:
+        print(f"{found.off_palette} label pixels were outside the legend and ignored")
+    print(f"Scores with the confusion matrix: {json_file} and {csv_file.name}")
+
+
+def _table(fields: dict[str, Any]) -> str:
+    width = max(len(n) for n in fields["classes"])
+    lines = [f"{'class':{width}}  {'IoU':>6} {'prec.':>6} {'recall':>6} {'F1':>6} {'pixels':>11}"]
+    for name, v in fields["classes"].items():
+        cells = " ".join(f"{100 * v[k]:6.1f}" if v[k] is not None else "     –" for k in ("iou", "precision", "recall", "f1"))
+        lines.append(f"{name:{width}}  {cells} {v['pixels']:11d}")
+    return "\n".join(lines)
+
+
+def _means(what: str, s: Any) -> str:
+    return (
+        f"{what}: mIoU {100 * s.miou:.2f}  mF {100 * s.mf1:.2f}  OA {100 * s.accuracy:.2f}  kappa {100 * s.kappa:.2f}"
+    )
+
+
+def _sample_tiles() -> Path:
+    """sample_tiles/ of the working folder, or of the checkout that rsuda is installed from."""
+    for place in (Path("sample_tiles"), Path(__file__).parent.parent / "sample_tiles"):
+        if (place / "potsdam").is_dir():
+            return place
+    raise MissingError(
+        "no data folder is given, and sample_tiles/ is not here: pass --data DIR (or set RSUDA_DATA), or work in a "
+        "checkout of rsuda"
+    )
+
+
+def _free_folder(source: str, target: str, method: str) -> Path:
+    """runs/<source>_<target>_<method>, with a number if that exists."""
+    names = [Path(n).stem or "target" for n in (source, target)]
+    stem = Path("runs") / f"{names[0]}_{names[1]}_{method}"
+    folder, number = stem, 2
+    while folder.exists():
+        folder, number = Path(f"{stem}_{number}"), number + 1
+    return folder
+
+
+def _newest_checkpoint() -> Path:
+    found = sorted(Path("runs").glob("*/last.ckpt"), key=os.path.getmtime)
+    if not found:
+        raise MissingError("there is no run to resume in runs/: pass --out RUN")
+    print(f"Resuming {found[-1].parent}")
+    return found[-1].parent
+
+
+def _log() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("rsuda").setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    main()
