@@ -69,7 +69,7 @@ def adapt(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Train on a labelled source and an unlabelled target, and leave a run folder."""
-    from rsuda.config import PRESETS, parse_option, settings
+    from rsuda.config import parse_option, settings
 
     _log()
     given: dict[str, Any] = {
@@ -90,7 +90,7 @@ def adapt(
             s = settings(config, **{**given, "data": str(tiles), "preset": preset or "sample"})
             print(
                 f"No data folder is given: using the synthetic {tiles.name}/ and the small preset 'sample' "
-                f"({s.steps} steps; {PRESETS['sample']['minutes']} on 2 cores). For real imagery pass --data DIR."
+                f"({s.steps} steps, a few minutes on 2 cores). For real imagery pass --data DIR."
             )
         folder = out or _free_folder(s.source, s.target, s.method)
 
@@ -190,7 +190,7 @@ def _table(fields: dict[str, Any]) -> str:
     width = max(len(n) for n in fields["classes"])
     lines = [f"{'class':{width}}  {'IoU':>6} {'prec.':>6} {'recall':>6} {'F1':>6} {'pixels':>11}"]
     for name, v in fields["classes"].items():
-        cells = " ".join(f"{100 * v[k]:6.1f}" if v[k] is not None else "     –" for k in ("iou", "precision", "recall", "f1"))
+        cells = " ".join(f"{100 * v[k]:6.1f}" if v[k] is not None else "     -" for k in ("iou", "precision", "recall", "f1"))
         lines.append(f"{name:{width}}  {cells} {v['pixels']:11d}")
     return "\n".join(lines)
 

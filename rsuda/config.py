@@ -78,6 +78,11 @@ _PAPER = {"strided": 2, "statistics": "both"}
 PRESETS: dict[str, dict[str, Any]] = {
     # For CPUs: minutes, not days. Fewer, larger steps; the discriminators are scaled to the crop.
     "small": {},
+    # For the synthetic sample tiles: a tiny encoder that learns from scratch.
+    "sample": {
+        "encoder": "tu-mobilenetv3_small_050", "channels": 64, "weights": "none", "steps": 400, "lr": 1e-3,
+        "head_factor": 1.0, "discriminator_lr": 1e-4, "warmup": 20,
+    },
     "mit-b0": {**_SEGFORMER, "encoder": "mit_b0", "options": {"st-dasegnet": _PAPER}},
     "mit-b5": {**_SEGFORMER, "encoder": "mit_b5", "options": {"st-dasegnet": _PAPER}},
     "resnet50": {

@@ -283,6 +283,16 @@ class STDASegNet(Method):
         )
         return for_s, for_t
 
+    @torch.no_grad()
+    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
+        """The first student's pseudo labels of images as prediction sees them, for looking at."""
+        was = self.model.training
+        self.model.eval()
+        features = self.model.separate(self.model.backbone_s(image), self.model.backbone_t(image))
+        self.model.train(was)
+        valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
+        return self._label(*features, valid)[0]
+
     def _judged(self, judge: nn.Module, feature: Tensor, real: bool, size: Sequence[int]) -> Tensor:
         """A domain loss whose gradient reaches the feature and not the discriminator."""
         frozen = {name: p.detach() for name, p in judge.named_parameters()}

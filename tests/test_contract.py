@@ -1,0 +1,186 @@
+"""What every method must keep, whatever its paper says."""
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+import yaml
+from rasterio.transform import from_origin
+
+from rsuda.adapt import adapt, build, domains_of, fit_to_crop
+from rsuda.config import settings
+from rsuda.data import Patches, pair
+from rsuda.methods import METHODS
+from rsuda.run import load_run
+
+COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
+OFF = {"source-only": {}, "st-dasegnet": {
+    "adversarial_weight": 0.0, "pseudo_weight": 0.0, "class_weights": "none", "disentangle": False,
+}}  # fmt: skip
+SMALL = {"crop": 192, "batch_size": 2, "steps": 3, "weights": "none", "workers": 0, "channels": 16, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two tiny cities: labels are blocks of three classes, images their noisy colours, the target darker and in other bands."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for city, gain in (("east", 1.0), ("west", 0.6)):
+        for n in range(2):
+            classes = np.kron(rng.integers(0, 3, (7, 7)), np.ones((32, 32), int))
+            image = (COLOURS[classes] * 0.7 + rng.normal(30, 15, (*classes.shape, 3))) * gain
+            profile = {"driver": "GTiff", "height": 224, "width": 224, "count": 3, "dtype": "uint8", "crs": "EPSG:32632"}
+            profile["transform"] = from_origin(1000 * n, 5000, 0.5, 0.5)
+            for kind, values in (("image", image.clip(0, 255).astype(np.uint8)), ("label", COLOURS[classes])):
+                with rasterio.open(folder / f"{city}_{n}_{kind}.tif", "w", **profile) as file:
+                    file.write(np.moveaxis(values, -1, 0))
+        fields = {
+            "name": city, "gsd": 0.5, "images": {"RGB": {"files": f"{city}_{{n}}_image.tif", "bands": "RGB"}},
+            "labels": [f"{city}_{{n}}_label.tif"],
+            "legend": [{"name": n, "colour": c.tolist()} for n, c in zip(("road", "roof", "tree"), COLOURS, strict=True)],
+            "splits": {"train": ["0"], "val": ["1"]},
+        }  # fmt: skip
+        (folder / f"{city}.yaml").write_text(yaml.safe_dump(fields))
+    return folder
+
+
+def options(data, method, **given):
+    return settings(
+        source=str(data / "east.yaml"), target=str(data / "west.yaml"), method=method, data=str(data), **{**SMALL, **given}
+    )
+
+
+def made(data, method, **given):
+    s, _ = fit_to_crop(options(data, method, **given))
+    found = pair(*domains_of(s), s)
+    return build(s, found), Patches(found, s, METHODS[method].needs_target), s
+
+
+def batch_of(patches, count=2):
+    return torch.utils.data.default_collate([patches[i] for i in range(count)])
+
+
+def ready(method, raw):
+    """What a method's loss is given."""
+    out = dict(zip(("source_image", "source_label"), method.augmentation.source(raw["source_image"], raw["source_label"]), strict=True))
+    if method.needs_target:
+        pairs = method.augmentation.target(raw["target_image"], raw["target_valid"])
+        out |= dict(zip(("target_image", "target_valid"), pairs, strict=True))
+    return out
+
+
+def weights(folder):
+    return load_run(folder).model.state_dict()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_loss_is_a_finite_scalar_and_gradients_reach_exactly_the_trainable_parts(data, name):
+    method, patches, _ = made(data, name)
+    loss, terms = method.loss(ready(method, batch_of(patches)))
+    assert loss.shape == () and loss.isfinite() and all(t.isfinite() for t in terms.values())
+    loss.backward()
+    reached = {n for n, p in method.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    wanted = {n for n, p in method.named_parameters() if p.requires_grad}
+    # a bias before a normalisation over positions has no effect, and so no gradient
+    silent = {n for n in wanted - reached if n.endswith("bias")}
+    assert reached | silent == wanted
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("case", ["no valid target pixel", "all ignored", "one class"])
+def test_poor_batches_give_finite_losses_and_gradients(data, name, case):
+    method, patches, _ = made(data, name)
+    inputs = ready(method, batch_of(patches))
+    if case == "no valid target pixel" and method.needs_target:
+        inputs["target_valid"] = torch.zeros_like(inputs["target_valid"])
+        inputs["target_image"] = torch.zeros_like(inputs["target_image"])
+    elif case == "all ignored":
+        inputs["source_label"] = torch.full_like(inputs["source_label"], 255)
+    else:
+        inputs["source_label"] = torch.zeros_like(inputs["source_label"])
+    loss, _ = method.loss(inputs)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in method.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_order_within_a_batch_does_not_matter(data, name):
+    method, patches, _ = made(data, name)
+    inputs = ready(method, batch_of(patches))
+    one, _ = method.loss(inputs)
+    other, _ = method.loss({k: v.flip(0) for k, v in inputs.items()})
+    assert torch.allclose(one, other, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "source-only"])
+def test_own_weights_at_zero_give_source_only_to_the_last_bit(data, name, tmp_path):
+    adapt(options(data, "source-only"), tmp_path / "plain", quiet=True)
+    adapt(options(data, name, options=OFF[name]), tmp_path / "off", quiet=True)
+    plain = {k.removeprefix("network."): v for k, v in weights(tmp_path / "plain").items()}
+    off = weights(tmp_path / "off")
+    named = {"st-dasegnet": {"backbone_s.": "encoder.", "head_s.": "decoder."}}[name]
+    for mine, theirs in named.items():
+        for key in (k for k in off if k.startswith(mine)):
+            assert torch.equal(off[key], plain[key.replace(mine, theirs, 1)]), key
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_target_labels_are_never_opened(data, name, tmp_path):
+    adapt(options(data, name), tmp_path / "with", quiet=True)
+    labels = sorted(data.glob("west_*_label.tif"))
+    kept = [f.read_bytes() for f in labels]
+    try:
+        for f in labels:
+            f.write_bytes(b"not a label")
+        adapt(options(data, name), tmp_path / "without", quiet=True)
+    finally:
+        for f, content in zip(labels, kept, strict=True):
+            f.write_bytes(content)
+    one, other = weights(tmp_path / "with"), weights(tmp_path / "without")
+    assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_resumed_run_equals_the_uninterrupted_one(data, name, tmp_path):
+    whole = options(data, name, steps=4)
+    adapt(whole, tmp_path / "whole", quiet=True)
+
+    class Interruption(Exception):
+        pass
+
+    from lightning.pytorch.callbacks import Callback
+
+    class Stop(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == 2:
+                raise Interruption
+
+    with pytest.raises(Interruption):
+        adapt(whole, tmp_path / "cut", quiet=True, callbacks=[Stop()])
+    assert not (tmp_path / "cut" / "weights.safetensors").exists()
+    adapt(whole, tmp_path / "cut", resume=True, quiet=True)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(one[k], other[k]) for k in one)
+    assert torch.load(tmp_path / "cut" / "last.ckpt", weights_only=True)["global_step"] == 4
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_teachers_share_no_storage_with_students_and_have_no_optimiser(data, name):
+    method, _, _ = made(data, name)
+    trained = {id(p) for g in method.configure_optimizers()["optimizer"].param_groups for p in g["params"]}
+    assert trained == {id(p) for p in method.parameters() if p.requires_grad}
+    storage = [p.data_ptr() for p in method.parameters()]
+    assert len(set(storage)) == len(storage)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_saved_weights_predict_what_the_trained_network_predicts(data, name, tmp_path):
+    method = adapt(options(data, name), tmp_path / "run", quiet=True)
+    image = torch.rand(1, 3, 64, 64)
+    trained = load_run(tmp_path / "run")
+    method.model.eval()
+    with torch.inference_mode():
+        assert torch.equal(method.model(image), trained.model(image))
+    assert trained.spec.gsd == 0.5 and trained.spec.bands == ("red", "green", "blue")
+    assert trained.spec.legend.names == ("road", "roof", "tree")
