@@ -21,7 +21,7 @@ from rsuda.device import pick_device, pick_precision
 from rsuda.domains import Domain, domain
 from rsuda.errors import ExistsError, InputError, MissingError, unknown
 from rsuda.methods import METHODS
-from rsuda.methods.base import Method
+from rsuda.methods.base import Method, balanced
 from rsuda.parts.adversary import strided_layers
 from rsuda.run import CHECKPOINT, CONFIG, architecture, checkpoint_step, optimisation, save_run
 
@@ -137,6 +137,8 @@ def adapt(
         for note in [*notes, *found.notes]:
             logger.warning("note: %s", note)
         spec = found.target_spec
+        if s.options.get("class_weights") == "balanced":
+            s = replace(s, options={**s.options, "class_weights": balanced(found.class_shares)})
         logger.info(
             "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
             s.source, s.target, s.method, len(found.source), len(found.target), ", ".join(spec.bands),

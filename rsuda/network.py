@@ -80,6 +80,11 @@ def build_encoder(arch: Architecture, weights: str = "none") -> nn.Module:
             _load_encoder(encoder, tensors, arch.encoder, weights)
             if arch.bands != 3:
                 encoder.set_in_channels(arch.bands, pretrained=True)
+        if arch.encoder == "mobilenet_v2":
+            # its last 1x1 convolution, 320 -> 1280 channels, serves the classifier; modules that work on channel pairs
+            # of the last level would cost 16 times as much with it
+            encoder.features[-1] = nn.Identity()
+            encoder._out_channels = [*encoder.out_channels[:-1], 320]
     except KeyError:
         raise unknown("encoder", arch.encoder, smp.encoders.get_encoder_names()) from None
     except (OSError, RuntimeError) as error:

@@ -25,6 +25,9 @@ from rsuda.tiles import blend_weights, starts
 from rsuda.vector import check_format, polygonise, write_polygons
 
 
+FARTHEST = 20  # a scene whose GSD is further from the network's than this factor is refused
+
+
 @dataclass(frozen=True)
 class Prediction:
     """``classes`` (H, W) uint8, 255 where the scene has no data; ``confidence`` (H, W) uint8, 0 to 254 for 0..1."""
@@ -66,11 +69,13 @@ class Engine:
     def of(
         trained: Trained, device: str = "auto", precision: str = "auto", window: int = 512, overlap: int = 128, batch_size: int = 4
     ) -> Engine:
-        """Raises InputError when the window is not a multiple of 32 or the overlap does not fit in it."""
+        """Raises InputError when the window is not a multiple of 32, the overlap does not fit in it, or a batch is empty."""
         if window < STRIDE or window % STRIDE:
             raise InputError(f"the tile size must be a multiple of {STRIDE}, not {window}")
         if not 0 <= overlap < window:
             raise InputError(f"the overlap must be at least 0 and below the tile size {window}, not {overlap}")
+        if batch_size < 1:
+            raise InputError(f"the batch size must be at least 1, not {batch_size}")
         where = pick_device(device)
         trained.model.to(where, memory_format=torch.channels_last).eval()
         return Engine(trained, where, pick_precision(precision, where), window, overlap, batch_size)
@@ -92,6 +97,7 @@ class Engine:
         unity; the blend is brought to the scene's own pixels and only then turned into classes.
         """
         spec = self.trained.spec
+        check_gsd(scene, spec.gsd)
         grid = scene.grid_at(spec.gsd)
         blend = np.zeros((len(spec.legend), grid.height, grid.width), np.float32)
         rows, cols = (starts(n, self.window, self.window - self.overlap) for n in (grid.height, grid.width))
@@ -140,6 +146,16 @@ class Engine:
             classes[row : row + count] = np.where(valid, own.argmax(0), IGNORE)
             confidence[row : row + count] = np.where(valid, np.rint(own.max(0) * 254), IGNORE)
         return Prediction(classes, confidence)
+
+
+def check_gsd(scene: Scene, gsd: float) -> None:
+    """Raises InputError for a scene that has no GSD, or one so far from the network's that nothing could be told apart."""
+    apart = max(max(s, 1 / s) for s in scene.step(gsd))
+    if apart > FARTHEST:
+        raise InputError(
+            f"the pixels of {scene.image} are {max(scene.gsd):g} m long and those of the network {gsd:g} m, {apart:.0f}-fold "
+            "apart: resample the scene, or declare its GSD if the file is wrong"
+        )
 
 
 def strips(height: int, rows: int = 512) -> Iterator[tuple[int, int]]:
@@ -195,7 +211,7 @@ def _job(
     """A scene that can be predicted, and its outputs, which may be written. Everything a user can get wrong shows here."""
     scene = Scene(path.stem, path, None, band_names(bands) if bands else None, gsd)
     scene.file.band_numbers(trained.spec.bands)
-    scene.step(trained.spec.gsd)
+    check_gsd(scene, trained.spec.gsd)
     if scene.file.grid.height * scene.file.grid.width == 0:
         raise InputError(f"{path} has no pixels")
     folder = Path(out) if out else path.parent

@@ -45,7 +45,8 @@ def axis_weights(length: int, start: float, step: float, count: int) -> tuple[in
     """Weights that resample one axis: output pixel i covers input positions ``start + i*step`` to ``start + (i+1)*step``.
 
     Coarsening (step > 1) weights each input pixel by the share of it that is covered; refining interpolates linearly
-    between pixel centres. Output pixels whose centre lies outside 0..length get weights of 0.
+    between pixel centres. Output pixels outside 0..length get weights of 0; of one that reaches past the end, only the
+    part inside counts.
 
     Returns:
         first, last: the input pixels needed, ``first <= p < last``;
@@ -53,7 +54,7 @@ def axis_weights(length: int, start: float, step: float, count: int) -> tuple[in
     """
     edges = start + step * np.arange(count + 1)
     centres = (edges[:-1] + edges[1:]) / 2
-    inside = (centres > 1e-6) & (centres < length - 1e-6)  # a tolerance, lest rounding tells windows apart
+    inside = (edges[1:] > 1e-6) & (edges[:-1] < length - 1e-6)  # a tolerance, lest rounding tells windows apart
     if step > 1:
         first = int(np.clip(np.floor(edges[0]), 0, length))
         last = int(np.clip(np.ceil(edges[-1] - 1e-9), first, length))
@@ -98,6 +99,14 @@ def _gather(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.asarray(out)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without rasterio's warning of a missing georeference: Grid.georeferenced says it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
 class RasterFile:
     """A raster file opened for windows. Its header is read once; nothing stays open.
 
@@ -126,8 +135,7 @@ class RasterFile:
     @contextmanager
     def _open(self) -> Iterator[Any]:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # Grid.georeferenced says it
+            with _quiet():
                 file = rasterio.open(self.path)
             with file:
                 yield file
@@ -335,7 +343,10 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not overwrite:
         raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ExistsError(f"{path.parent} is to be a folder, but it or one above it is a file: choose another --out") from None
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
         temporary = Path(folder) / path.name
         yield temporary
@@ -366,7 +377,7 @@ def write_classes(
     if grid.georeferenced:
         profile["transform"] = grid.transform
     names = ",".join(legend.names)
-    with whole_file(path, overwrite) as temporary, rasterio.open(temporary, "w", **profile) as out:
+    with whole_file(path, overwrite) as temporary, _quiet(), rasterio.open(temporary, "w", **profile) as out:
         for number, band in enumerate(bands, 1):
             out.write(band, number)
         if confidence is None:  # GDAL allows a colour table only on a single-band TIFF

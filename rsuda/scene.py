@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,8 +67,10 @@ class Scene:
 
     @cached_property
     def gsd(self) -> tuple[float, float]:
-        """(down, across) metres per pixel. Raises InputError when neither the domain nor the file tells."""
+        """(down, across) metres per pixel. Raises InputError when neither the domain nor the file tells, or not sensibly."""
         if self.declared_gsd is not None:
+            if not 0 < self.declared_gsd < math.inf:
+                raise InputError(f"the GSD declared for {self.image} must be above 0 metres, not {self.declared_gsd:g}")
             return self.declared_gsd, self.declared_gsd
         metres = self.grid.metres()
         if metres is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import geopandas as gpd
@@ -10,7 +12,7 @@ import numpy as np
 from rasterio.features import shapes
 from shapely.geometry import shape
 
-from rsuda.errors import unknown
+from rsuda.errors import InputError, unknown
 from rsuda.grid import Grid
 from rsuda.legend import IGNORE, Legend
 from rsuda.raster import whole_file
@@ -42,9 +44,11 @@ def polygonise(classes: np.ndarray, grid: Grid, legend: Legend, gsd: tuple[float
 
 
 def check_format(name: str) -> str:
-    """Raises InputError for a polygon format that is not in FORMATS."""
+    """Raises InputError for a polygon format that is not in FORMATS, or cannot be written here."""
     if name not in FORMATS:
         raise unknown("polygon format", name, FORMATS)
+    if name == "parquet" and find_spec("pyarrow") is None:
+        raise InputError("polygons as parquet need pyarrow, which is not installed: pip install pyarrow, or use gpkg")
     return name
 
 
@@ -57,5 +61,7 @@ def write_polygons(frame: gpd.GeoDataFrame, path: Path, overwrite: bool = False)
         else:
             # RFC 7946 wants GeoJSON in longitude and latitude; GDAL reprojects when asked for it
             options = {"RFC7946": "YES"} if driver == "GeoJSON" and frame.crs else {}
-            frame.to_file(temporary, driver=driver, layer=path.stem, engine="pyogrio", **options)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "'crs' was not provided")  # the caller says so in its own words
+                frame.to_file(temporary, driver=driver, layer=path.stem, engine="pyogrio", **options)
         assert os.path.exists(temporary)

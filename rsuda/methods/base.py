@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -80,6 +80,14 @@ class Together(Optimizer):
         self.param_groups = [g for o in self.optimisers for g in o.param_groups]
 
 
+def balanced(shares: Sequence[float]) -> list[float]:
+    """Class weights 1 / sqrt(share), scaled so that the mean weight of a pixel is 1; a class without pixels gets the top
+    one. The square root is the usual compromise between none and full balance."""
+    present = [max(s, 1e-4) for s in shares]
+    scale = 1 / sum(s**0.5 for s in present)
+    return [round(scale * s**-0.5, 4) for s in present]
+
+
 class Method(L.LightningModule):
     """A method of adaptation.
 
@@ -129,6 +137,15 @@ class Method(L.LightningModule):
                 if not known:
                     raise InputError(f"method {name} has no options, but '{option}' was set")
                 raise unknown(f"option of method {name}", option, known)
+
+    def weights_by_class(self, given: list[float] | str) -> list[float]:
+        """Class weights from an option: 'none' (all 1) or one number per class. Raises InputError for anything else."""
+        names = self.spec.legend.names
+        if given == "none":
+            return [1.0] * len(names)
+        if isinstance(given, str) or len(given) != len(names):
+            raise InputError(f"option class_weights cannot be {given!r}: it takes {len(names)} numbers ({', '.join(names)})")
+        return [float(v) for v in given]
 
     @abstractmethod
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -191,7 +208,7 @@ class Method(L.LightningModule):
         listed = [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
         optimisers: list[Optimizer] = []
         if how.optimiser == "adamw":
-            optimisers.append(AdamW(listed, betas=(0.9, 0.999)))
+            optimisers.append(AdamW(listed, betas=(0.9, 0.999), fused=True))
         elif how.optimiser == "sgd":
             optimisers.append(SGD(listed, momentum=0.9))
         else:

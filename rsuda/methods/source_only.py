@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from rsuda.methods.base import Method
@@ -23,19 +24,24 @@ class Logits(nn.Module):
 
 
 class SourceOnly(Method):
-    """L = CE(network(x_s), y_s). Target images are never forwarded, so that batch-norm statistics are the source's too."""
+    """L = CE(network(x_s), y_s). Target images are never forwarded, so that batch-norm statistics are the source's too.
+
+    Args:
+        class_weights: 'none', 'balanced' (by the square root of each class's share of the source), or one per class.
+    """
 
     needs_target: ClassVar[bool] = False
     paper: ClassVar[str] = "the lower bound of every paper; with source = target, the upper bound"
     minimum_crop: ClassVar[int] = 32
 
-    def __init__(self, *base: Any) -> None:
+    def __init__(self, *base: Any, class_weights: str | list[float] = "none") -> None:
         super().__init__(*base)
+        self.register_buffer("weight", torch.tensor(self.weights_by_class(class_weights)), persistent=False)
         self.model = Logits(Network(self.arch, self.weights))
 
     def heads(self) -> list[nn.Module]:
         return [self.model.network.decoder]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        loss = cross_entropy(self.model(batch["source_image"]), batch["source_label"])
+        loss = cross_entropy(self.model(batch["source_image"]), batch["source_label"], self.weight)
         return loss, {}

@@ -86,7 +86,7 @@ class Universal(nn.Module):
             # unscaled inner products over H*W positions: in bfloat16 they would saturate on rounding
             with torch.autocast(f.device.type, enabled=False):
                 wide = torch.promote_types(f.dtype, torch.float32)
-                attention.append((-(f.flatten(2).to(wide) @ z.to(wide).transpose(1, 2))).softmax(-1))
+                attention.append((f.flatten(2).to(wide) @ -z.to(wide).transpose(1, 2)).softmax(-1))
         m = (attention[0] + attention[1]) / 2
         out = []
         for f, conv in ((f_s, self.source), (f_t, self.target)):
@@ -155,7 +155,8 @@ class STDASegNet(Method):
         pseudo_labels: 'shared', the mean of both teachers supervises both students (released code, which made the
             published numbers), or 'separate', each teacher supervises its own student (the paper's figure 4).
         quality: 'batch', q multiplies every weight (paper), or 'none', q = 1, for runs too short for q to rise.
-        class_weights: 'paper' (by class name, 1 for other names), 'none', or a list per class for both students.
+        class_weights: 'paper' (by class name, 1 for other names), 'none', 'balanced' (by the square root of each class's
+            share of the source) or one per class, for both students.
         disentangle: False leaves the disentangle module out (ablation).
         strided: strided layers of the discriminators (paper 2 for MiT, 3 for ResNet-50), fewer for small crops.
         statistics: 'both', batch norm's running statistics follow source and target batches (paper), or 'target': only
@@ -205,15 +206,11 @@ class STDASegNet(Method):
             self.register_buffer(name, torch.tensor(value), persistent=False)
 
     def _class_weights(self, given: str | list[float]) -> tuple[list[float], list[float], list[float]]:
-        names = self.spec.legend.names
-        if given == "none":
-            return [1.0] * len(names), [1.0] * len(names), [1.0] * len(names)
         if given == "paper":
-            s, t, c = zip(*(PAPER_WEIGHTS.get(n, (1.0, 1.0, 1.0)) for n in names), strict=True)
+            s, t, c = zip(*(PAPER_WEIGHTS.get(n, (1.0, 1.0, 1.0)) for n in self.spec.legend.names), strict=True)
             return list(s), list(t), list(c)
-        if isinstance(given, str) or len(given) != len(names):
-            raise InputError(f"option class_weights is 'paper', 'none' or {len(names)} numbers ({', '.join(names)})")
-        return list(given), list(given), [1.0] * len(names)
+        same = self.weights_by_class(given)
+        return same, same, [1.0] * len(same)
 
     def heads(self) -> list[nn.Module]:
         return [self.model.head_s, self.model.head_t, *([self.model.disentangle] if self.model.disentangle else [])]

@@ -1,0 +1,395 @@
+"""Prediction from files to files, proven with networks that answer from pixel values."""
+
+import os
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from oracle import (
+    GEOMETRIES, NAMES, NORTH_UP, RUN, blocks, by_value, engine, geometer, legend, positions, sure, trained, write,
+)  # fmt: skip
+from rasterio.features import rasterize
+from rasterio.transform import from_origin
+from shapely import union_all
+
+from rsuda.errors import ExistsError, InputError, MissingError, RsudaError
+from rsuda.predict import predict
+from rsuda.scene import Scene
+
+REAL = os.environ.get("RSUDA_REAL_DATA")
+real = pytest.mark.skipif(not REAL, reason="RSUDA_REAL_DATA does not name the folder of real imagery")
+few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def one(path, network, **given):
+    """Predict one scene; what was written, and the class raster's mask."""
+    (done,) = predict([path], network, **{**RUN, **given})
+    with rasterio.open(done.raster) as file:
+        return done, file.read(1)
+
+
+def centres(height, width):
+    return np.mgrid[:height, :width] + 0.5
+
+
+@pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
+@pytest.mark.parametrize("size", [(70, 101), (64, 64), (1, 130)])
+def test_a_scene_that_knows_where_it_is_gets_every_pixel_right_on_its_own_grid(tmp_path, transform, size):
+    scene = write(tmp_path / "scene.tif", positions(*size), transform)
+    done, mask = one(scene, trained(geometer(7)), polygons="gpkg")
+    wanted = blocks(*centres(*size), 7)
+    assert (mask == wanted).all()
+    with rasterio.open(scene) as before, rasterio.open(done.raster) as after:
+        assert (after.crs, after.transform, after.shape) == (before.crs, before.transform, before.shape)
+        assert after.nodata == 255 and after.dtypes == ("uint8",)
+        ground = before.bounds if transform.is_rectilinear else None
+    frame = gpd.read_file(done.polygons)
+    assert len(frame) == done.polygon_count and frame.crs.to_epsg() == 32632
+    back = rasterize(zip(frame.geometry, frame["class"], strict=True), size, fill=255, transform=transform, dtype="uint8")
+    assert (back == mask).all()
+    whole = union_all(frame.geometry)
+    assert whole.area == pytest.approx(mask.size * 0.25) and frame.area.sum() == pytest.approx(whole.area)
+    corners = np.array([transform * (c, r) for r in (0, size[0]) for c in (0, size[1])])
+    assert frame.total_bounds == pytest.approx([*corners.min(0), *corners.max(0)], abs=1e-6)
+    if ground and transform.e < 0:
+        assert frame.total_bounds == pytest.approx(tuple(ground), abs=1e-6)
+    shares = {n: float(0.25 * (wanted == k).sum()) for k, n in enumerate(NAMES)}
+    assert done.area_m2 == pytest.approx(shares)
+    assert frame.groupby("name")["area_m2"].sum().to_dict() == pytest.approx({n: a for n, a in shares.items() if a})
+
+
+@pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
+@pytest.mark.parametrize("factor", [0.5, 2, 3, 4])
+def test_another_gsd_of_the_network_moves_no_border_that_its_pixels_can_draw(tmp_path, transform, factor):
+    scene = write(tmp_path / "scene.tif", positions(70, 101), transform)
+    done, mask = one(scene, trained(geometer(12), gsd=0.5 * factor))
+    assert (mask == blocks(*centres(70, 101), 12)).all()
+    with rasterio.open(done.raster) as file:
+        assert file.transform == transform
+
+
+@pytest.mark.parametrize("factor", [0.37, 0.7, 1.3, 2.5, 3.7])
+def test_an_odd_gsd_of_the_network_errs_only_within_one_of_its_pixels_from_a_border(tmp_path, factor):
+    height, width, size = 70, 101, 12
+    scene = write(tmp_path / "scene.tif", positions(height, width))
+    _, mask = one(scene, trained(geometer(size), gsd=0.5 * factor))
+    where = centres(height, width)
+    border = np.minimum(where % size, size - where % size).min(0)
+    wrong = mask != blocks(*where, size)
+    assert border[wrong].max(initial=0) < max(1, factor)
+    assert (mask != 255).all()
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.5, 1, 2, 3, 8])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (65, 67)])
+def test_the_scenes_last_pixels_are_judged_by_their_own_values_at_any_gsd(tmp_path, size, factor):
+    """A coarse pixel that reaches past the edge holds the ground that is there, not a share of nothing."""
+    scene = write(tmp_path / "scene.tif", np.full((2, *size), 3, np.uint8))
+    _, mask = one(scene, trained(by_value, gsd=0.5 * factor))
+    assert (mask == 3).all()
+
+
+def test_oblong_pixels_are_resampled_along_each_axis_on_its_own(tmp_path):
+    scene = write(tmp_path / "scene.tif", positions(40, 90), Affine(0.5, 0, 0, 0, -1.0, 99))
+    done, mask = one(scene, trained(geometer(12), gsd=1.0))
+    assert (mask == blocks(*centres(40, 90), 12)).all()
+    assert sum(done.area_m2.values()) == 40 * 90 * 0.5
+
+
+@few
+@given(height=st.integers(1, 150), width=st.integers(1, 150), factor=st.sampled_from([0.6, 1, 2.2]), overlap=st.integers(0, 63))
+def test_a_constant_network_gives_a_constant_mask_for_any_size(tmp_path, height, width, factor, overlap):
+    scene = write(tmp_path / "scene.tif", np.zeros((2, height, width), np.uint8))
+    network = trained(lambda x: sure(torch.full_like(x[:, 0], 4)), gsd=0.5 * factor)
+    found = engine(network, overlap=overlap).scene(Scene("scene", scene))
+    assert found.classes.shape == (height, width)
+    assert (found.classes == 4).all() and (found.confidence == 254).all()
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    values = np.random.default_rng(0).uniform(0, 1, (len(NAMES), 107, 171)).astype(np.float32)
+    return Scene("noise", write(tmp_path_factory.mktemp("noise") / "noise.tif", values))
+
+
+@pytest.fixture(scope="module")
+def smooth(tmp_path_factory):
+    row, col = np.mgrid[:107, :171] / 171
+    values = np.stack([np.sin((3 + k) * row + k) + np.cos((4 - k) * col) for k in range(len(NAMES))])
+    return Scene("smooth", write(tmp_path_factory.mktemp("smooth") / "smooth.tif", values.astype(np.float32)))
+
+
+windowing = {"window": st.sampled_from([32, 64, 96, 512]), "overlap": st.integers(0, 31), "batch_size": st.integers(1, 7)}
+FIVE = ("b1", "b2", "b3", "b4", "b5")
+
+
+@few
+@given(factor=st.sampled_from([0.8, 1, 1.5]), **windowing)
+def test_a_pixelwise_network_answers_the_same_for_any_window_overlap_and_batch(noise, factor, window, overlap, batch_size):
+    network = trained(lambda x: 3 * x, FIVE, gsd=0.5 * factor)
+    whole = engine(network, 512, 0).scene(noise)
+    found = engine(network, window, overlap, batch_size).scene(noise)
+    difference = np.abs(found.confidence.astype(int) - whole.confidence)
+    assert difference.max() <= 1
+    # classes may differ only where two are as likely as each other to the last bits
+    assert (found.classes != whole.classes).mean() < 1e-3
+
+
+@few
+@given(**windowing)
+def test_a_shift_invariant_network_answers_the_same_for_any_window_overlap_and_batch(smooth, window, overlap, batch_size):
+    def smoothing(x):
+        return torch.nn.functional.avg_pool2d(torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+
+    network = trained(smoothing, FIVE)
+    whole = engine(network, 512, 0).scene(smooth)
+    found = engine(network, window, overlap, batch_size).scene(smooth)
+    assert np.abs(found.confidence.astype(int) - whole.confidence).max() <= 1
+    assert (found.classes != whole.classes).mean() < 0.01
+    assert len(np.unique(whole.classes)) >= 3
+
+
+@pytest.mark.parametrize("nodata", [None, 0, 2, 255])
+def test_nodata_of_the_input_becomes_255_and_hides_no_class(tmp_path, nodata):
+    values = np.random.default_rng(1).choice(np.array([0, 1, 2, 3, 255], np.uint8), (50, 70))
+    scene = write(tmp_path / "scene.tif", np.stack([values, values]), nodata=nodata)
+    network = trained(lambda x: sure((x[:, 0].round().clamp(0, 4) + 1) % 5))
+    done, mask = one(scene, network, polygons="gpkg")
+    wanted = (np.minimum(values, 4) + 1) % 5
+    if nodata is not None:
+        wanted[values == nodata] = 255
+    assert (mask == wanted).all()
+    if nodata == 2:
+        assert (mask == 2).any()
+    with rasterio.open(done.raster) as file:
+        assert file.nodata == 255 and ((file.read_masks(1) > 0) == (wanted != 255)).all()
+    assert gpd.read_file(done.polygons)["area_m2"].sum() == pytest.approx(0.25 * (wanted != 255).sum())
+
+
+def test_confidence_is_the_winning_probability_from_0_to_254_and_255_without_data(tmp_path):
+    values = np.linspace(0, 4, 60 * 60, dtype=np.float32).reshape(1, 60, 60)
+    values[0, :5] = np.nan
+    done, mask = one(write(tmp_path / "scene.tif", values), trained(lambda x: torch.cat([x, 0 * x], 1), ("g",), names=("a", "b")), confidence=True)
+    with rasterio.open(done.raster) as file:
+        confidence = file.read(2)
+        assert file.count == 2
+    assert (mask[:5] == 255).all() and (confidence[:5] == 255).all()
+    wanted = 254 / (1 + np.exp(-values[0, 5:].astype(float)))
+    assert np.abs(confidence[5:] - wanted).max() < 0.51
+    assert (mask[5:] == 0).all()
+
+
+@pytest.mark.parametrize("dtype, low, high", [("uint16", 1000, 11000), ("int16", -500, 4500), ("float32", -0.25, 0.75)])
+def test_pixels_of_any_type_are_stretched_by_the_networks_own_range(tmp_path, dtype, low, high):
+    unit = (np.random.default_rng(2).integers(0, 5, (40, 75)) + 0.5) / 5
+    values = (low + unit * (high - low)).astype(dtype)
+    scene = write(tmp_path / "scene.tif", values[None])
+    _, mask = one(scene, trained(lambda x: sure((5 * x[:, 0]).floor()), ("grey",), low=low, high=high))
+    assert (mask == np.floor(5 * unit)).all()
+
+
+def test_brightness_is_never_scaled_by_tile(tmp_path):
+    """Half a scene alone gets the same classes as within the whole, whatever the other half holds."""
+    values = np.zeros((1, 64, 128), np.uint16)
+    values[:, :, :64] = np.random.default_rng(3).integers(0, 5, (64, 64))
+    values[:, :, 64:] = 60_000
+    network = trained(by_value, ("grey",))
+    _, whole = one(write(tmp_path / "whole.tif", values), network)
+    _, half = one(write(tmp_path / "half.tif", values[:, :, :64]), network)
+    assert (whole[:, :64] == half).all() and (half == values[0, :, :64]).all()
+
+
+def test_bands_are_found_by_name_whatever_their_order_in_the_file(tmp_path):
+    values = positions(30, 40)
+    turned = write(tmp_path / "named.tif", values[::-1], descriptions=["green", "red"])
+    _, mask = one(turned, trained(geometer(7)))
+    assert (mask == blocks(*centres(30, 40), 7)).all()
+    unnamed = write(tmp_path / "unnamed.tif", values[::-1])
+    _, mask = one(unnamed, trained(geometer(7)), bands="green,red")
+    assert (mask == blocks(*centres(30, 40), 7)).all()
+
+
+# -- what cannot be predicted ------------------------------------------------------------------------------------------
+
+
+def all_nodata(path):
+    return write(path, np.zeros((2, 20, 20), np.uint8), nodata=0)
+
+
+def truncated(path):
+    # noise in a strip that is cut off: the header reads, the pixels do not
+    write(path, np.random.default_rng(0).integers(0, 255, (2, 300, 300), np.uint8))
+    path.write_bytes(path.read_bytes()[:60_000])
+    return path
+
+
+def no_raster(path):
+    path.write_text("not an image")
+    return path
+
+
+def one_band(path):
+    return write(path, np.zeros((1, 20, 20), np.uint8))
+
+
+def five_bands(path):
+    return write(path, np.zeros((5, 20, 20), np.uint8))
+
+
+def degrees(path):
+    return write(path, np.zeros((2, 20, 20), np.uint8), from_origin(9, 48, 1e-5, 1e-5), "EPSG:4326")
+
+
+def nowhere(path):
+    return write(path, np.zeros((2, 20, 20), np.uint8), None, None)
+
+
+def too_coarse(path):
+    return write(path, np.zeros((2, 20, 20), np.uint8), from_origin(0, 0, 3000, 3000))
+
+
+@pytest.mark.parametrize(
+    "make, kind, says",
+    [
+        (all_nodata, InputError, "no valid pixel"),
+        (truncated, MissingError, "cannot read"),
+        (no_raster, MissingError, "cannot read"),
+        (lambda path: path, MissingError, "there is no file"),
+        (one_band, InputError, "1 band, but 2 are needed"),
+        (five_bands, InputError, "unknown order.*--bands"),
+        (degrees, InputError, "geographic.*gdalwarp -t_srs EPSG:32632"),
+        (nowhere, InputError, "GSD of .* is unknown"),
+        (too_coarse, InputError, "3000 m"),
+    ],
+)
+def test_a_scene_that_cannot_be_predicted_is_refused_by_name_and_nothing_is_written(tmp_path, make, kind, says):
+    scene = make(tmp_path / "scene.tif")
+    out = tmp_path / "out"
+    with pytest.raises(kind, match=says) as caught:
+        one(scene, trained(by_value), out=out, polygons="gpkg")
+    assert "scene.tif" in str(caught.value) or kind is InputError and "geographic" in says
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_no_scene_is_predicted_when_a_later_one_cannot_be(tmp_path):
+    good = write(tmp_path / "good.tif", np.zeros((2, 20, 20), np.uint8))
+    with pytest.raises(InputError):
+        list(predict([good, one_band(tmp_path / "bad.tif")], trained(by_value), **RUN))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.tif", "good.tif"]
+
+
+def test_without_a_crs_a_declared_gsd_suffices_and_a_note_says_that_none_is_written(tmp_path):
+    values = positions(30, 40)
+    done, mask = one(write(tmp_path / "scene.tif", values, None, None), trained(geometer(7)), gsd=0.5, polygons="gpkg")
+    assert (mask == blocks(*centres(30, 40), 7)).all()
+    assert any("has no CRS" in n for n in done.notes)
+    with rasterio.open(done.raster) as file:
+        assert file.crs is None and file.transform == Affine.identity()
+    assert sum(done.area_m2.values()) == 30 * 40 * 0.25
+    assert tuple(gpd.read_file(done.polygons).total_bounds) == (0, -30, 40, 0)
+
+
+def test_a_declared_gsd_makes_a_geographic_scene_predictable_in_its_own_crs(tmp_path):
+    done, mask = one(degrees(tmp_path / "scene.tif"), trained(by_value), gsd=0.5)
+    with rasterio.open(done.raster) as file:
+        assert file.crs.to_epsg() == 4326 and (mask == 0).all()
+
+
+@pytest.mark.parametrize("existing", ["scene_classes.tif", "scene_classes.gpkg"])
+def test_existing_outputs_are_kept_unless_overwriting_is_asked_for(tmp_path, existing):
+    scene = write(tmp_path / "scene.tif", np.full((2, 20, 20), 3, np.uint8))
+    (tmp_path / existing).write_bytes(b"mine")
+    with pytest.raises(ExistsError, match="overwrite"):
+        one(scene, trained(by_value), polygons="gpkg")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["scene.tif", existing])
+    assert (tmp_path / existing).read_bytes() == b"mine"
+    done, mask = one(scene, trained(by_value), polygons="gpkg", overwrite=True)
+    assert (mask == 3).all() and len(gpd.read_file(done.polygons)) == 1
+
+
+def test_two_scenes_that_would_write_one_file_are_refused(tmp_path):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "scene.tif", np.zeros((2, 20, 20), np.uint8))
+    with pytest.raises(InputError, match="both be written"):
+        list(predict([tmp_path / f / "scene.tif" for f in "ab"], trained(by_value), tmp_path / "out", **RUN))
+    assert not (tmp_path / "out").exists()
+    written = list(predict([tmp_path / f / "scene.tif" for f in "ab"], trained(by_value), **RUN))
+    assert [w.raster.parent.name for w in written] == ["a", "b"]
+
+
+def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "out").write_bytes(b"mine")
+    with pytest.raises(RsudaError, match="out"):
+        one(write(tmp_path / "scene.tif", np.zeros((2, 20, 20), np.uint8)), trained(by_value), out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("given", [{"window": 50}, {"window": 0}, {"overlap": 64}, {"overlap": -1}, {"batch_size": 0}])
+def test_a_windowing_that_cannot_work_is_refused(tmp_path, given):
+    with pytest.raises(InputError):
+        one(write(tmp_path / "scene.tif", np.zeros((2, 20, 20), np.uint8)), trained(by_value), **given)
+
+
+@pytest.mark.parametrize("gsd", [0.0, -1.0, float("nan")])
+def test_a_declared_gsd_that_is_no_length_is_refused(tmp_path, gsd):
+    with pytest.raises(InputError, match="gsd|GSD"):
+        one(nowhere(tmp_path / "scene.tif"), trained(by_value), gsd=gsd)
+
+
+def test_the_class_raster_carries_names_colours_and_where_it_came_from(tmp_path):
+    done, _ = one(write(tmp_path / "scene.tif", np.zeros((2, 20, 20), np.uint8)), trained(by_value))
+    with rasterio.open(done.raster) as file:
+        assert file.tags(1)["CLASS_NAMES"] == ",".join(NAMES)
+        assert file.tags()["RSUDA_METHOD"] == "oracle" and file.tags()["RSUDA_BANDS"] == "red,green"
+        colours = file.colormap(1)
+    assert [colours[k][:3] for k in range(len(NAMES))] == list(legend().palette)
+
+
+# -- real imagery ------------------------------------------------------------------------------------------------------
+
+
+@real
+@pytest.mark.parametrize("bands", [("red", "green", "blue"), ("red", "green", "blue", "ir")])
+def test_naip_tiles_whose_infrared_is_tagged_alpha_are_predicted_without_holes(tmp_path, bands):
+    tiles = sorted(Path(REAL, "geotiffs", "naip").glob("*/img/*.tif"))
+    assert len(tiles) == 8
+    network = trained(lambda x: sure((x[:, -1] * 5).clamp(0, 4.9).floor()), bands, 0.6, high=255.0)
+    for done, tile in zip(predict(tiles, network, tmp_path, **RUN), tiles, strict=True):
+        with rasterio.open(done.raster) as file, rasterio.open(tile) as image:
+            mask, last = file.read(1), image.read(len(bands))
+        assert (mask == np.floor(last / np.float32(255) * 5).clip(0, 4)).all()
+
+
+@real
+@pytest.mark.parametrize("gsd", [None, 1.0])
+def test_awkward_geotiffs_are_predicted_or_refused_in_words(tmp_path, gsd):
+    files = [f for f in Path(REAL, "geotiffs", "rasterio").iterdir() if f.suffix in (".tif", ".vrt")]
+    outcomes = {}
+    for bands in (("red", "green", "blue"), ("grey",)):
+        for file in files:
+            out = tmp_path / f"{len(bands)}"
+            try:
+                with rasterio.open(file) as held:
+                    size, spec = held.shape, 1.0 if gsd else max(0.1, round(held.transform.a, 3))
+                network = trained(lambda x: sure((x[:, 0] * 5).clamp(0, 4.9)), bands, spec, high=255.0)
+                done, mask = one(file, network, out=out, gsd=gsd, window=512)
+                assert mask.shape == size and (mask != 255).any()
+                outcomes[file.name, len(bands)] = "predicted"
+            except RsudaError as error:
+                assert "\n" not in str(error)
+                outcomes[file.name, len(bands)] = str(error)
+                assert not (out / f"{file.stem}_classes.tif").exists()
+    assert outcomes["RGB.byte.tif", 3] == outcomes["RGBA.byte.tif", 3] == outcomes["rotated.tif", 1] == "predicted"
+    assert "no valid pixel" in outcomes["all-nodata.tif", 3] and "cannot read" in outcomes["corrupt.tif", 3]
+    assert (outcomes["world.rgb.tif", 3] == "predicted") == (gsd is not None)
+
+
+def test_transform_of_the_fixture_is_half_a_metre():
+    """The constants above are what the tests take them for."""
+    assert NORTH_UP == from_origin(500_000, 6_000_000, 0.5, 0.5)
