@@ -19,11 +19,12 @@ from rsuda.config import Settings, dump
 from rsuda.data import Pair, loader, pair
 from rsuda.device import pick_device, pick_precision
 from rsuda.domains import Domain, domain
-from rsuda.errors import ExistsError, InputError, MissingError, unknown
+from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, unknown
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, balanced
 from rsuda.parts.adversary import strided_layers
-from rsuda.run import CHECKPOINT, CONFIG, architecture, checkpoint_step, optimisation, save_run
+from rsuda.run import CHECKPOINT, CONFIG, SPEC, WEIGHTS, architecture, checkpoint_step, optimisation, save_run
+from rsuda.spec import band_code
 
 logger = logging.getLogger("rsuda")
 
@@ -95,7 +96,7 @@ def domains_of(s: Settings) -> tuple[Domain, Domain]:
     target = domain(s.target, s.data, s.target_bands, s.gsd if isinstance(s.gsd, float) else None)
     if s.source_bands is None and target.bands and source.bands and not set(target.bands) <= set(source.bands):
         # another variant of the source may have all the target's bands (Potsdam comes as RGB, IRRG and RGBIR)
-        for code in ("".join({"ir": "IR"}.get(b, b[0].upper()) for b in target.bands), "RGBIR"):
+        for code in (band_code(target.bands), "RGBIR"):
             try:
                 return domain(s.source, s.data, code), target
             except (InputError, MissingError):
@@ -103,17 +104,25 @@ def domains_of(s: Settings) -> tuple[Domain, Domain]:
     return source, target
 
 
-def prepare(folder: Path, overwrite: bool, resume: bool) -> None:
-    """Make the run folder, or refuse one that exists."""
+def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
+    """Refuse a run folder that exists, or one that cannot be resumed."""
     if resume:
         if not (folder / CHECKPOINT).is_file():
             raise MissingError(f"{folder} holds no {CHECKPOINT}, so there is nothing to resume")
         return
-    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]) and not overwrite:
+    if next((p for p in (folder, *folder.parents) if p.is_file()), None):
+        raise ExistsError(f"{folder} is to be a folder, but it or one above it is a file: choose another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise ExistsError(f"{folder} exists: pass --resume to go on with it, --overwrite to replace it, or another --out")
+
+
+def prepare(folder: Path) -> None:
+    """Make the run folder, without the results of a run that it replaces."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in ("weights.safetensors", "spec.json", CHECKPOINT, "metrics.csv", "hparams.yaml", "scores.json"):
+    for old in (WEIGHTS, SPEC, CHECKPOINT, "metrics.csv", "hparams.yaml", "log.txt"):
         (folder / old).unlink(missing_ok=True)
+    for old in folder.glob("scores_*"):
+        old.unlink()
 
 
 def adapt(
@@ -124,12 +133,18 @@ def adapt(
     if s.method not in METHODS:
         raise unknown("method", s.method, METHODS)
     METHODS[s.method].check_options(s.method, s.options)
+    may_write(folder, overwrite, resume)
     s, notes = fit_to_crop(s)
     device = pick_device(s.device)
     precision = pick_precision(s.precision, device)
     found = pair(*domains_of(s), s)
-    prepare(folder, overwrite, resume)
-    (folder / CONFIG).write_text(dump(s))
+    told = s
+    if s.options.get("class_weights") == "balanced":
+        s = replace(s, options={**s.options, "class_weights": balanced(found.class_shares)})
+    method = build(s, found)
+    if not resume:  # only now, when nothing of the input can be wrong any more
+        prepare(folder)
+    (folder / CONFIG).write_text(dump(told))
     file = logging.FileHandler(folder / "log.txt")
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(file)
@@ -137,8 +152,6 @@ def adapt(
         for note in [*notes, *found.notes]:
             logger.warning("note: %s", note)
         spec = found.target_spec
-        if s.options.get("class_weights") == "balanced":
-            s = replace(s, options={**s.options, "class_weights": balanced(found.class_shares)})
         logger.info(
             "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
             s.source, s.target, s.method, len(found.source), len(found.target), ", ".join(spec.bands),
@@ -147,7 +160,6 @@ def adapt(
         logger.info("class shares of the source: %s", ", ".join(
             f"{n} {v:.1%}" for n, v in zip(spec.legend.names, found.class_shares, strict=True)
         ))  # fmt: skip
-        method = build(s, found)
         if device.type == "cpu" or device.type == "cuda":
             method.to(memory_format=torch.channels_last)
         began = time.monotonic()
@@ -184,8 +196,13 @@ def _train(
         first = checkpoint_step(folder) if resume else 0
         if first >= s.steps:
             logger.info("the checkpoint is already at step %d of %d", first, s.steps)
-        trainer.fit(
-            method, loader(found, s, method.needs_target, first),
-            ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True,
-        )  # fmt: skip
+        try:
+            trainer.fit(
+                method, loader(found, s, method.needs_target, first),
+                ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True,
+            )  # fmt: skip
+        except RsudaError as error:
+            # a worker that reads patches hands over its whole traceback as the message, whose last line is the error
+            *_, last = str(error).strip().splitlines()
+            raise type(error)(last.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from error
         trainer.save_checkpoint(folder / CHECKPOINT)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import inf
 from pathlib import Path
+from re import fullmatch
 from typing import Any
 
 import yaml
@@ -94,22 +96,31 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+_NAMES = {f.name for f in fields(Settings)}
+
+
 def settings(file: str | Path | None = None, **given: Any) -> Settings:
     """Settings from a preset, then a configuration file, then what is given; None counts as not given.
 
     Raises InputError for an unknown field, preset or a value of the wrong type.
     """
     told = {k: v for k, v in given.items() if v is not None}
+    for key in told:
+        if key not in _NAMES:
+            raise unknown("option", key, _NAMES)
     own_options = told.pop("options", {})
     held = _read(Path(file)) if file else {}
     preset = told.get("preset", held.get("preset", Settings.preset))
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise unknown("preset", str(preset), PRESETS)
     base = dict(PRESETS[preset])
     by_method = base.pop("options", {})
     merged = {**base, **held, **told, "preset": preset}
     method = merged.get("method", Settings.method)
-    merged["options"] = {**by_method.get(method, {}), **(held.get("options") or {}), **own_options}
+    of_file = held.get("options") or {}
+    if not isinstance(of_file, dict):
+        raise InputError(f"'options' in {file} are no 'name: value' pairs")
+    merged["options"] = {k: _number(v) for k, v in {**by_method.get(method, {}), **of_file, **own_options}.items()}
     return check(replace(Settings(), **{k: _typed(k, v) for k, v in merged.items()}))
 
 
@@ -120,24 +131,26 @@ def _read(path: Path) -> dict[str, Any]:
         held = yaml.safe_load(path.read_text()) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"configuration file {path} is not valid YAML: {' '.join(str(error).split())}") from None
-    known = {f.name for f in fields(Settings)}
+    if not isinstance(held, dict):
+        raise InputError(f"configuration file {path} holds no 'option: value' pairs")
     for key in held:
-        if key not in known:
-            raise unknown(f"option in {path}", str(key), known)
+        if key not in _NAMES:
+            raise unknown(f"option in {path}", str(key), _NAMES)
     return held
 
 
 def _typed(name: str, value: Any) -> Any:
     kinds = {f.name: f.default for f in fields(Settings)}
     default = kinds[name]
+    value = str(value) if isinstance(value, Path) else value
     try:
         if name == "scale":
             low, high = value
             return float(low), float(high)
-        if name == "gsd" and value not in (None, "native"):
-            return float(value)
-        if isinstance(default, bool):
-            if not isinstance(value, bool):
+        if name == "gsd":
+            return value if value in (None, "native") else float(value)
+        if isinstance(default, bool) or isinstance(value, bool):
+            if not (isinstance(default, bool) and isinstance(value, bool)):
                 raise TypeError
         elif isinstance(default, int):
             if int(value) != float(value):
@@ -145,24 +158,34 @@ def _typed(name: str, value: Any) -> Any:
             return int(value)
         elif isinstance(default, float):
             return float(value)
-    except (TypeError, ValueError):
+        elif not isinstance(value, dict if name == "options" else str) and not (value is None and default is None):
+            raise TypeError
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"option {name.replace('_', '-')} cannot be {value!r}") from None
     return value
 
 
 def check(s: Settings) -> Settings:
     """Raises InputError for a number out of range."""
-    from_one = ("steps", "batch_size", "crop")
-    for name in from_one:
-        if getattr(s, name) < 1:
-            raise InputError(f"option {name.replace('_', '-')} must be at least 1, not {getattr(s, name)}")
-    if isinstance(s.gsd, str) and s.gsd != "native":
-        raise InputError(f"option gsd is metres per pixel or 'native', not '{s.gsd}'")
-    if isinstance(s.gsd, float) and not s.gsd > 0:
+    from_one = ("steps", "batch_size", "crop", "channels")
+    from_zero = ("workers", "warmup", "seed", "lr", "head_factor", "discriminator_lr", "weight_decay", "power")
+    for name in (*from_one, *from_zero):
+        least = 1 if name in from_one else 0
+        if not least <= getattr(s, name) < inf:
+            raise InputError(f"option {name.replace('_', '-')} must be at least {least}, not {getattr(s, name)}")
+    if not 0 <= s.dropout < 1:
+        raise InputError(f"option dropout must be from 0 to below 1, not {s.dropout:g}")
+    if not 0 < s.max_share <= 1:
+        raise InputError(f"option max-share must be above 0 and at most 1, not {s.max_share:g}")
+    if s.output_stride not in (8, 16, 32):
+        raise InputError(f"option output-stride is 8, 16 or 32, not {s.output_stride}")
+    if s.optimiser not in ("adamw", "sgd"):
+        raise unknown("optimiser", s.optimiser, ["adamw", "sgd"])
+    if isinstance(s.gsd, float) and not 0 < s.gsd < inf:
         raise InputError(f"option gsd must be above 0, not {s.gsd:g}")
     if s.crop % 32:
         raise InputError(f"crop must be a multiple of 32, not {s.crop}: try {max(32, round(s.crop / 32) * 32)}")
-    if not 0 < s.scale[0] <= s.scale[1]:
+    if not 0 < s.scale[0] <= s.scale[1] < inf:
         raise InputError(f"option scale must be two positive factors, low then high, not {s.scale}")
     if s.standardise not in ("imagenet", "domain"):
         raise InputError(f"option standardise is imagenet or domain, not '{s.standardise}'")
@@ -181,4 +204,12 @@ def parse_option(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not sign or not name:
         raise InputError(f"--set takes option=value, not '{text}'")
-    return name.strip(), yaml.safe_load(value)
+    try:
+        return name.strip(), _number(yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise InputError(f"the value in --set '{text}' is not valid YAML") from None
+
+
+def _number(value: Any) -> Any:
+    """'5e-3' as a number, which YAML takes for a word since it has no point."""
+    return float(value) if isinstance(value, str) and fullmatch(r"[+-]?\d+[eE][+-]?\d+", value) else value

@@ -78,6 +78,10 @@ def pair(source: Domain, target: Domain, s: Settings) -> Pair:
     ratio = max(target.gsd, source.gsd) / min(target.gsd, source.gsd)
     if gsd is None and ratio > 1.5:
         notes.append(f"GSDs differ {ratio:.1f}-fold ({source.gsd:g} and {target.gsd:g} m) and are not resampled")
+    for scenes, fed in ((sources, fed_source), (targets, fed_target)):
+        for scene in scenes:  # each header now, rather than an error in the middle of training
+            scene.file.band_numbers(fed)
+            scene.step(gsd)
     assert source.legend is not None
     shares = _survey(sources, source.legend, notes)
     legend = Legend(source.legend.names, tuple((c,) for c in source.legend.palette))
@@ -102,13 +106,7 @@ def _survey(scenes: list[Scene], legend: Legend, notes: list[str]) -> tuple[floa
     """Class shares of labelled pixels; refuses labels that are mostly outside the legend, reports the odd pixels."""
     counts, off, total = np.zeros(256, np.int64), 0, 0
     for scene in scenes:
-        height, width = scene.label_file.grid.height, scene.label_file.grid.width
-        label, outside = scene.label_file.labels_at(legend, (1.0, 1.0), (0, 0, height, width))
-        if outside > label.size / 2:
-            raise InputError(
-                f"{outside / label.size:.0%} of the pixels of label {scene.label} are outside the legend "
-                f"({', '.join(legend.names)}): it is no label of this domain, or the legend is another's"
-            )
+        label, outside = scene.whole_label(legend)
         counts += np.bincount(label.ravel(), minlength=256)
         off, total = off + outside, total + label.size
     if off:

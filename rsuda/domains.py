@@ -241,6 +241,9 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
     legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
     if fields.get("clutter") and fields["clutter"] not in legend.names:
         raise InputError(f"'clutter: {fields['clutter']}' of domain {fields['name']} is no class of its legend")
+    tiling = fields.get("protocol")
+    if tiling is not None and not all(isinstance(tiling, dict) and tiling.get(k, 0) >= 1 for k in ("window", "stride")):
+        raise InputError(f"'protocol' of domain {fields['name']} is not {{window: pixels, stride: pixels}}")
     return Domain(fields["name"], scenes, bands_here, legend, splits, fields.get("clutter"), fields.get("protocol"), tuple(told))
 
 

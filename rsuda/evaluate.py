@@ -52,7 +52,8 @@ def evaluate(engine: Engine, domain: Domain, split: str = "val", protocol: str =
             half, remainders dropped), each predicted by itself; inner pixels count up to four times.
 
     Raises:
-        InputError: the split has no labels, shares no class with the network, or the domain has no tile list.
+        InputError: the split has no labels, shares no class with the network, or the domain has no tile list; nothing
+            at all could be counted.
     """
     own, scenes = engine.trained.spec.legend, domain.labelled(split)
     legend = domain.legend
@@ -68,19 +69,22 @@ def evaluate(engine: Engine, domain: Domain, split: str = "val", protocol: str =
     if protocol == "st-dasegnet" and not domain.protocol:
         raise InputError(f"domain {domain.name} has no tile list for protocol st-dasegnet (field 'protocol')")
     total, off, tiles = np.zeros((len(own), len(own)), np.int64), 0, 0
+    size, stride = (domain.protocol or {}).get("window", 0), (domain.protocol or {}).get("stride", 0)
     for scene in scenes:
-        label, outside = scene.read_label(legend, None, (0, 0, scene.grid.height, scene.grid.width))
+        label, outside = scene.whole_label(legend)
         label, off = table[label], off + outside
         if protocol == "scenes":
             total += confusion(label, engine.scene(scene).classes, len(own))
             continue
-        assert domain.protocol is not None
-        size, stride = domain.protocol["window"], domain.protocol["stride"]
         for row in full_windows(scene.grid.height, size, stride):
             for col in full_windows(scene.grid.width, size, stride):
                 here = label[row : row + size, col : col + size]
                 total += confusion(here, engine.tile(scene, row, col, size), len(own))
                 tiles += 1
+    if protocol == "st-dasegnet" and not tiles:
+        raise InputError(f"no scene of split '{split}' of {domain.name} holds a whole tile of {size} x {size} px")
+    if not total.any():
+        raise InputError(f"no pixel of split '{split}' of {domain.name} is labelled with a class of the network")
     clutter = (domain.clutter,) if domain.clutter in own.names else ()
     without = Scores(total, own.names, clutter) if clutter else None
     return Evaluation(domain.name, split, protocol, len(scenes), tiles, Scores(total, own.names), without, off)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import segmentation_models_pytorch as smp
 import torch
@@ -61,7 +61,13 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def build_encoder(arch: Architecture, weights: str = "none") -> nn.Module:
+class Encoder(nn.Module):
+    """What smp's encoders are to the type checker: image -> pyramid, with the channels of its levels."""
+
+    out_channels: list[int]
+
+
+def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
     """An encoder, with weights 'none', 'imagenet' (downloaded by smp or timm) or a file (.safetensors, .pth).
 
     Raises:
@@ -94,7 +100,7 @@ def build_encoder(arch: Architecture, weights: str = "none") -> nn.Module:
             f"the ImageNet weights of {arch.encoder} could not be downloaded ({type(error).__name__}): go online once, "
             "or pass --weights FILE (a .safetensors or .pth file of the encoder) or --weights none"
         ) from error
-    return encoder
+    return cast(Encoder, encoder)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -107,8 +113,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors and pickle raise many kinds for a file that is not theirs
         raise InputError(f"weights file {path} cannot be read: {str(error).splitlines()[0]}") from error
-    tensors = tensors.get("state_dict", tensors)
-    return {k.removeprefix("encoder."): v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    held = cast("dict[str, Tensor]", tensors.get("state_dict", tensors))
+    return {k.removeprefix("encoder."): v.float() if v.is_floating_point() else v for k, v in held.items()}
 
 
 def _load_encoder(encoder: nn.Module, tensors: dict[str, Tensor], name: str, path: str) -> None:

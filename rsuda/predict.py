@@ -77,7 +77,7 @@ class Engine:
         if batch_size < 1:
             raise InputError(f"the batch size must be at least 1, not {batch_size}")
         where = pick_device(device)
-        trained.model.to(where, memory_format=torch.channels_last).eval()
+        trained.model.to(where).to(memory_format=torch.channels_last).eval()
         return Engine(trained, where, pick_precision(precision, where), window, overlap, batch_size)
 
     @torch.inference_mode()

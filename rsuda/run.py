@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,4 +104,7 @@ def newest_run(folder: str | Path = "runs") -> Path:
 
 def checkpoint_step(folder: Path) -> int:
     """The optimiser step that a run's checkpoint was written after."""
-    return int(torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["global_step"])
+    try:
+        return int(torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["global_step"])
+    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
+        raise InputError(f"{folder / CHECKPOINT} cannot be read, so it cannot be resumed: train anew with --overwrite") from error

@@ -103,3 +103,13 @@ class Scene:
             return file.labels_at(legend, self.step(gsd), window)
         except InputError as error:
             raise InputError(f"{self.label}: {error}") from None
+
+    def whole_label(self, legend: Legend) -> tuple[np.ndarray, int]:
+        """``read_label`` of the whole scene. Raises InputError when most of it is outside the legend."""
+        label, outside = self.read_label(legend, None, (0, 0, self.file.grid.height, self.file.grid.width))
+        if outside > label.size / 2:
+            raise InputError(
+                f"{outside / label.size:.0%} of the pixels of label {self.label} are outside the legend "
+                f"({', '.join(legend.names)}): it is no label of this domain, or the legend is another's"
+            )
+        return label, outside

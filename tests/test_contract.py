@@ -181,6 +181,7 @@ def test_saved_weights_predict_what_the_trained_network_predicts(data, name, tmp
     trained = load_run(tmp_path / "run")
     method.model.eval()
     with torch.inference_mode():
-        assert torch.equal(method.model(image), trained.model(image))
+        # the trained network lies channels-last in memory, the loaded one does not
+        assert torch.allclose(method.model(image), trained.model(image), atol=1e-5)
     assert trained.spec.gsd == 0.5 and trained.spec.bands == ("red", "green", "blue")
     assert trained.spec.legend.names == ("road", "roof", "tree")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -62,7 +62,7 @@ class Together(Optimizer):
         for optimiser in optimisers:
             optimiser.param_groups = [next(groups) for _ in optimiser.param_groups]
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -88,12 +88,23 @@ def balanced(shares: Sequence[float]) -> list[float]:
     return [round(scale * s**-0.5, 4) for s in present]
 
 
+def _alike(value: Any, default: Any) -> bool:
+    """Whether an option's value is of its default's kind. A list of numbers may stand for a word ('paper' or weights)."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, float):
+        return isinstance(value, (int, float))
+    if isinstance(default, str) and isinstance(value, list):
+        return all(isinstance(v, (int, float)) for v in value)
+    return isinstance(value, type(default))
+
+
 class Method(L.LightningModule):
     """A method of adaptation.
 
     A subclass sets ``self.model`` in ``__init__`` (the part that prediction needs, images -> logits at image size),
     names its remaining parts as it likes, and writes ``loss``. Its own options are keyword arguments of ``__init__``
-    with the defaults of this toolkit; ``paper_options`` are those of its paper where they differ.
+    with their defaults.
 
     Attributes of the class:
         needs_target: whether target images are read at all.
@@ -104,7 +115,6 @@ class Method(L.LightningModule):
     needs_target: ClassVar[bool] = True
     paper: ClassVar[str] = ""
     minimum_crop: ClassVar[int] = 64
-    paper_options: ClassVar[dict[str, Any]] = {}
 
     model: nn.Module
 
@@ -129,14 +139,16 @@ class Method(L.LightningModule):
         return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     @classmethod
-    def check_options(cls, name: str, given: Iterable[str]) -> None:
-        """Raises InputError for an option that the method does not have."""
+    def check_options(cls, name: str, given: Mapping[str, Any]) -> None:
+        """Raises InputError for an option that the method does not have, or a value of another kind than its default."""
         known = cls.options()
-        for option in given:
+        for option, value in given.items():
             if option not in known:
                 if not known:
                     raise InputError(f"method {name} has no options, but '{option}' was set")
                 raise unknown(f"option of method {name}", option, known)
+            if not _alike(value, known[option]):
+                raise InputError(f"option {option} of method {name} cannot be {value!r}; its default is {known[option]!r}")
 
     def weights_by_class(self, given: list[float] | str) -> list[float]:
         """Class weights from an option: 'none' (all 1) or one number per class. Raises InputError for anything else."""

@@ -15,6 +15,8 @@ from rsuda.parts.losses import cross_entropy
 class Logits(nn.Module):
     """A network of which only the logits are wanted."""
 
+    network: Network
+
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
@@ -33,6 +35,8 @@ class SourceOnly(Method):
     needs_target: ClassVar[bool] = False
     paper: ClassVar[str] = "the lower bound of every paper; with source = target, the upper bound"
     minimum_crop: ClassVar[int] = 32
+    model: Logits
+    weight: Tensor
 
     def __init__(self, *base: Any, class_weights: str | list[float] = "none") -> None:
         super().__init__(*base)

@@ -125,6 +125,8 @@ class Students(nn.Module):
     Prediction (card 1.7) is the mean of the logits H_S(F'_ts) and H_T(F'_tt); the teachers are not used.
     """
 
+    disentangle: Disentangle | None
+
     def __init__(self, arch: Architecture, weights: str = "none", disentangle: bool = True) -> None:
         super().__init__()
         self.backbone_s = build_encoder(arch, weights)
@@ -167,7 +169,10 @@ class STDASegNet(Method):
 
     paper: ClassVar[str] = "Zhao, Lyu et al., ST-DASegNet, JAG 2024, arXiv 2301.05526"
     minimum_crop: ClassVar[int] = 192
-    paper_options: ClassVar[dict[str, Any]] = {"statistics": "both", "quality": "batch"}
+    model: Students
+    weight_s: Tensor
+    weight_t: Tensor
+    factor: Tensor
 
     def __init__(
         self,
@@ -201,9 +206,9 @@ class STDASegNet(Method):
         deepest = self.model.backbone_s.out_channels[-1]
         self.judge_s = Discriminator(deepest, strided=strided)
         self.judge_t = Discriminator(deepest, strided=strided)
-        weights = self._class_weights(class_weights)
-        for name, value in zip(("weight_s", "weight_t", "factor"), weights, strict=True):
-            self.register_buffer(name, torch.tensor(value), persistent=False)
+        by_class = zip(("weight_s", "weight_t", "factor"), self._class_weights(class_weights), strict=True)
+        for name, values in by_class:
+            self.register_buffer(name, torch.tensor(values), persistent=False)
 
     def _class_weights(self, given: str | list[float]) -> tuple[list[float], list[float], list[float]]:
         if given == "paper":
@@ -219,8 +224,8 @@ class STDASegNet(Method):
         return [self.judge_s, self.judge_t]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        x_s, y_s, size = batch["source_image"], batch["source_label"], batch["source_image"].shape[-2:]
-        model = self.model
+        x_s, y_s, model = batch["source_image"], batch["source_label"], self.model
+        size = (x_s.shape[-2], x_s.shape[-1])
         adapting = self.adversarial_weight > 0 or self.pseudo_weight > 0
 
         # Source images through both backbones, supervised in both.
@@ -272,10 +277,9 @@ class STDASegNet(Method):
         by_s, by_t = self.teacher_s(g_ts)[1], self.teacher_t(g_tt)[1]
         if self.pseudo_labels == "shared":
             by_s = by_t = (by_s + by_t) / 2
+        scaled = self.quality == "batch"
         for_s, for_t = (
-            quality_weighted(
-                resize(logits, valid.shape[-2:]), valid, self.factor, self.certain, self.trusted, self.quality == "batch"
-            )
+            quality_weighted(resize(logits, valid.shape[-2:]), valid, self.factor, self.certain, self.trusted, scaled)
             for logits in (by_s, by_t)
         )
         return for_s, for_t
@@ -290,10 +294,10 @@ class STDASegNet(Method):
         valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
         return self._label(*features, valid)[0]
 
-    def _judged(self, judge: nn.Module, feature: Tensor, real: bool, size: Sequence[int]) -> Tensor:
+    def _judged(self, judge: nn.Module, feature: Tensor, real: bool, size: tuple[int, int]) -> Tensor:
         """A domain loss whose gradient reaches the feature and not the discriminator."""
         frozen = {name: p.detach() for name, p in judge.named_parameters()}
-        return domain_loss(torch.func.functional_call(judge, frozen, (feature,)), real, (size[0], size[1]))
+        return domain_loss(torch.func.functional_call(judge, frozen, (feature,)), real, size)
 
     def after_step(self) -> None:
         self.teacher_s.follow(self.model.head_s)

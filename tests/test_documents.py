@@ -1,0 +1,130 @@
+"""Every configuration, README block and notebook is run."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rsuda.adapt import fit_to_crop
+from rsuda.config import settings
+from rsuda.domains import _fields, domain
+from rsuda.legend import Legend
+from rsuda.methods import METHODS
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.parent.name != "domains")
+DOMAINS = sorted([*(ROOT / "configs" / "domains").glob("*.yaml"), *(ROOT / "rsuda" / "known").glob("*.yaml")])
+
+
+def rsuda(*arguments, cwd):
+    command = [sys.executable, "-m", "rsuda.cli", *map(str, arguments)]
+    env = {k: v for k, v in os.environ.items() if k != "RSUDA_DATA"}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_configuration_resolves_and_its_crop_fits_its_method(path):
+    s, _ = fit_to_crop(settings(path))
+    METHODS[s.method].check_options(s.method, s.options)
+    assert s.source and s.target
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [p for p in CONFIGS if p.parent.name != "fields"], ids=lambda p: p.stem)
+def test_configuration_runs(path, tmp_path):
+    """Two steps on the sample tiles, for those whose data the sample tiles stand for; the others stop at their data."""
+    s = settings(path)
+    if not {s.source, s.target} <= {"potsdam", "vaihingen"}:
+        pytest.skip("the sample tiles do not hold this pair")
+    rsuda(
+        "adapt", "--config", path, "--data", ROOT / "sample_tiles", "--out", tmp_path / "run", "--steps", 2, "--batch-size", 2,
+        "--weights", "none", "--workers", 0, cwd=tmp_path,
+    )  # fmt: skip
+    assert (tmp_path / "run" / "weights.safetensors").is_file()
+
+
+@pytest.mark.parametrize("path", DOMAINS, ids=lambda p: p.stem)
+def test_domain_file_holds_a_legend_splits_and_the_way_to_its_data(path):
+    fields = _fields(path)
+    legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
+    assert len(legend) >= 2 and {"train", "val"} <= set(fields["splits"]) and fields["get"] and fields["gsd"]
+
+
+@pytest.mark.slow
+def test_readme_commands_run_in_their_order(tmp_path):
+    """The commands of the README's shell blocks, without the installation, on the sample tiles with few steps."""
+    text = (ROOT / "README.md").read_text()
+    commands = [c for block in re.findall(r"```bash\n(.*?)```", text, re.S) for c in re.findall(r"\.venv/bin/rsuda (.*)", block)]
+    assert [c.split()[0] for c in commands] == ["adapt", "predict"]
+    (tmp_path / "sample_tiles").symlink_to(ROOT / "sample_tiles")
+    for command in commands:
+        words = shlex.split(command)
+        out = rsuda(*words, *(["--steps", 4, "--workers", 0] if words[0] == "adapt" else []), cwd=tmp_path)
+        if words[0] == "adapt":
+            assert out.splitlines()[0].startswith("No data folder is given: using the synthetic sample_tiles/")
+    listed = re.findall(r"^\| `(?:…/)?([\w./-]+?)`(?:, `(\.?[\w.]+)`|, `…/([\w.]+)`)? \|", text, re.M)
+    assert listed
+    run = tmp_path / "runs" / "potsdam_vaihingen_st-dasegnet"
+    for name in ("config.yaml", "weights.safetensors", "spec.json", "last.ckpt", "metrics.csv", "log.txt"):
+        assert (run / name).is_file() and name in text
+    for suffix in ("json", "csv"):
+        assert (run / f"scores_vaihingen_val.{suffix}").is_file()
+    for suffix in ("tif", "gpkg"):
+        assert (tmp_path / "maps" / f"top_mosaic_09cm_area2_classes.{suffix}").is_file()
+
+
+def test_readme_domain_example_is_a_domain(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S).group(1))
+    assert Legend.from_fields(example["legend"], example["ignore"]).names == ("building", "road")
+    (tmp_path / "d.yaml").write_text(yaml.safe_dump(example))
+    assert _fields(tmp_path / "d.yaml")["gsd"] == 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_notebook_runs(path, tmp_path, monkeypatch):
+    cells = json.loads(path.read_text())["cells"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sample_tiles").symlink_to(ROOT / "sample_tiles")
+    names = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), path.name, "exec"), names)
+    assert len(names["polygons"]) == names["written"].polygon_count > 0
+
+
+def test_sample_tiles_are_the_domains_they_stand_for():
+    for name, counts in (("potsdam", {"train": 4, "val": 2}), ("vaihingen", {"train": 4, "val": 2})):
+        found = domain(name, ROOT / "sample_tiles")
+        assert {k: len(found.labelled(k)) for k in counts} == counts
+        scene = found.labelled("val")[0]
+        label, off = scene.read_label(found.legend, None, (0, 0, scene.grid.height, scene.grid.width))
+        assert off == 0 and set(range(6)) <= set(label.flatten().tolist())
+        assert scene.grid.crs is not None and scene.grid.metres()[0] == pytest.approx(found.gsd, rel=1e-6)
+    assert sum(f.stat().st_size for f in (ROOT / "sample_tiles").rglob("*") if f.is_file()) < 12e6
+
+
+@pytest.mark.slow
+def test_sample_tiles_are_what_their_script_draws():
+    pytest.importorskip("scipy")
+    sys.path.insert(0, str(ROOT / "sample_tiles"))
+    try:
+        from make import render
+    finally:
+        sys.path.pop(0)
+    found = domain("vaihingen", ROOT / "sample_tiles")
+    scene = found.scenes["5"]
+    image, label = render("vaihingen", "5")
+    whole = (0, 0, scene.grid.height, scene.grid.width)
+    assert (scene.read_label(found.legend, None, whole)[0] == label).mean() > 0.999
+    stored = scene.read(("ir", "red", "green"), None, whole).values.astype(float)
+    assert abs(stored - image[..., :3].transpose(2, 0, 1)).mean() < 6  # JPEG
