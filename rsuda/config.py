@@ -76,14 +76,17 @@ _SEGFORMER: dict[str, Any] = {
     "optimiser": "adamw", "lr": 6e-5, "head_factor": 1.0, "discriminator_lr": 1e-5, "weight_decay": 0.01,
     "warmup": 800, "power": 1.0, "scale": (0.5, 2.0), "workers": 4,
 }  # fmt: skip
+# Over hundreds of steps instead of 40 000, confidence never reaches the 0.975 that the paper's q counts (measured: q stays
+# under 0.02, so self-training stays off), and a teacher of decay 0.999 still averages its first steps.
+_SHORT = {"quality": "none", "pseudo_weight": 0.5, "teacher_decay": 0.99}
 _PAPER = {"strided": 2, "statistics": "both"}
 PRESETS: dict[str, dict[str, Any]] = {
     # For CPUs: minutes, not days. Fewer, larger steps; the discriminators are scaled to the crop.
-    "small": {},
+    "small": {"options": {"st-dasegnet": _SHORT}},
     # For the synthetic sample tiles: a tiny encoder that learns from scratch.
     "sample": {
         "encoder": "tu-mobilenetv3_small_050", "channels": 64, "weights": "none", "steps": 400, "lr": 1e-3,
-        "head_factor": 1.0, "discriminator_lr": 1e-4, "warmup": 20,
+        "head_factor": 1.0, "discriminator_lr": 1e-4, "warmup": 20, "options": {"st-dasegnet": _SHORT},
     },
     "mit-b0": {**_SEGFORMER, "encoder": "mit_b0", "options": {"st-dasegnet": _PAPER}},
     "mit-b5": {**_SEGFORMER, "encoder": "mit_b5", "options": {"st-dasegnet": _PAPER}},

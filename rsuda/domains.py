@@ -132,7 +132,8 @@ def _fields(path: Path) -> dict[str, Any]:
     images = fields["images"]
     variants = list(images.values()) if isinstance(images, dict) else []
     if not variants or not all(isinstance(v, dict) and {"files", "bands"} <= set(v) for v in variants):
-        raise InputError(f"'images' of domain file {path} is not of the form 'RGB: {{files: \"**/{{tile}}.tif\", bands: RGB}}'")
+        form = 'RGB: {files: "**/{tile}.tif", bands: RGB}'
+        raise InputError(f"'images' of domain file {path} is not of the form {form}")
     if not isinstance(fields["legend"], list):
         raise InputError(f"'legend' of domain file {path} is no list of classes")
     return fields

@@ -22,7 +22,7 @@ def _colour(value: Any) -> Colour:
         if fullmatch("#?[0-9a-fA-F]{6}", value):
             digits = value.lstrip("#")
             return (int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16))
-    elif isinstance(value, (list, tuple)) and len(value) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value):
+    elif isinstance(value, (list, tuple)) and [isinstance(v, int) and 0 <= v <= 255 for v in value] == [True] * 3:
         return (value[0], value[1], value[2])
     raise InputError(f"colour {value!r} in a legend is neither '#RRGGBB' nor three numbers from 0 to 255")
 

@@ -247,6 +247,8 @@ def _write(
     notes = []
     if scene.grid.crs is None:
         notes.append(f"{scene.image} has no CRS, so neither have its outputs")
-    if scene.file.named_bands is None:
-        notes.append(f"the bands of {scene.image} are not named and taken as {', '.join(spec.bands)}")
+    named = scene.file.named_bands
+    if named is None or not set(spec.bands) <= set(named):
+        told = f"tagged {', '.join(named)}" if named else "not named"
+        notes.append(f"the bands of {scene.image} are {told} and taken as {', '.join(spec.bands)}")
     return Written(scene.image, raster, vector, count, area, time.monotonic() - began, tuple(notes))

@@ -142,7 +142,7 @@ class RasterFile:
         except (RasterioError, CRSError) as error:
             if not self.path.exists():
                 raise MissingError(f"there is no file {self.path}") from None
-            reason = str(error.__cause__ or error) or type(error).__name__  # of a failed read, the cause says what failed
+            reason = str(error.__cause__ or error) or type(error).__name__  # a failed read's cause says what failed
             raise MissingError(f"cannot read {self.path}: {reason.splitlines()[0]}") from error
 
     @cached_property

@@ -62,7 +62,9 @@ class Scene:
             try:
                 return Grid(grid.height, grid.width, grid.transform, CRS.from_string(self.crs))
             except CRSError:
-                raise InputError(f"the CRS '{self.crs}' given for scene '{self.name}' is not known: write it as EPSG:32633") from None
+                raise InputError(
+                    f"the CRS '{self.crs}' given for scene '{self.name}' is not known: write it as EPSG:32633"
+                ) from None
         return grid
 
     @cached_property

@@ -31,7 +31,9 @@ def seen(n):
     """Images of scene n hold the class a perfect eye would see, wrong in a tenth of the pixels."""
     rng = np.random.default_rng(10 + int(n))
     label = truth(n)
-    return np.where((label == 255) | (rng.random(label.shape) < 0.1), rng.integers(0, 5, label.shape), label).astype(np.uint8)
+    return np.where((label == 255) | (rng.random(label.shape) < 0.1), rng.integers(0, 5, label.shape), label).astype(
+        np.uint8
+    )
 
 
 def city(folder, names=NAMES, values=range(5), **more):

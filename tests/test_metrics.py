@@ -87,7 +87,13 @@ def test_a_class_absent_from_label_and_prediction_is_nan_and_leaves_the_mean():
     scores = Scores(np.array([[3, 0, 1], [0, 0, 0], [0, 0, 4]]), ("a", "absent", "c"))
     assert np.isnan(scores.iou[1]) and np.isnan(scores.f1[1])
     assert equal(scores.miou, (3 / 4 + 4 / 5) / 2)
-    assert scores.as_fields()["classes"]["absent"] == {"iou": None, "precision": None, "recall": None, "f1": None, "pixels": 0}
+    assert scores.as_fields()["classes"]["absent"] == {
+        "iou": None,
+        "precision": None,
+        "recall": None,
+        "f1": None,
+        "pixels": 0,
+    }
 
 
 def test_a_class_only_predicted_or_only_labelled_scores_zero_rather_than_nan():
