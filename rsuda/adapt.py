@@ -61,6 +61,16 @@ class Bar(TQDMProgressBar):
         return items
 
 
+class Milestones(Callback):
+    """A line in the log every tenth of the run, for those who watch a file instead of a bar."""
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        step, last = trainer.global_step, trainer.max_steps
+        if step % max(1, last // 10) == 0:
+            terms = ", ".join(f"{k} {float(v):.3g}" for k, v in trainer.callback_metrics.items())
+            logger.debug("step %d of %d: %s", step, last, terms)
+
+
 def build(s: Settings, found: Pair) -> Method:
     """The method with its networks, for a pair. Raises InputError for a crop or option that cannot work."""
     cls = METHODS[s.method]
@@ -121,8 +131,8 @@ def prepare(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in (WEIGHTS, SPEC, CHECKPOINT, "metrics.csv", "hparams.yaml", "log.txt"):
         (folder / old).unlink(missing_ok=True)
-    for old in folder.glob("scores_*"):
-        old.unlink()
+    for scores in folder.glob("scores_*"):
+        scores.unlink()
 
 
 def adapt(
@@ -147,6 +157,7 @@ def adapt(
     (folder / CONFIG).write_text(dump(told))
     file = logging.FileHandler(folder / "log.txt")
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    file.setLevel(logging.DEBUG)
     logger.addHandler(file)
     try:
         for note in [*notes, *found.notes]:
@@ -190,7 +201,7 @@ def _train(
             devices=[device.index or 0] if device.type == "cuda" else 1,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             logger=CSVLogger(folder, name="", version="", flush_logs_every_n_steps=20), log_every_n_steps=min(10, s.steps),
-            callbacks=[keep, *([] if quiet else [Bar(images)]), *callbacks], enable_progress_bar=not quiet,
+            callbacks=[keep, Milestones(), *([] if quiet else [Bar(images)]), *callbacks], enable_progress_bar=not quiet,
             enable_model_summary=False, num_sanity_val_steps=0,
         )  # fmt: skip
         first = checkpoint_step(folder) if resume else 0

@@ -233,7 +233,9 @@ def _log() -> None:
     import logging
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("rsuda").setLevel(logging.INFO)
+    logging.getLogger("rsuda").setLevel(logging.DEBUG)
+    for handler in logging.getLogger().handlers:  # the run's log file takes the details too
+        handler.setLevel(logging.INFO if sys.stderr.isatty() else logging.DEBUG)
 
 
 if __name__ == "__main__":

@@ -210,6 +210,11 @@ def folder_of(path, bands, **given):
     return make
 
 
+def second_of_one_band():
+    folder_of("t", 3)()
+    write(Path("t/b.tif"), np.ones((1, 200, 200), np.uint8))
+
+
 def tensors(path):
     return lambda: save_file({"a": torch.zeros(3)}, path)
 
@@ -284,6 +289,7 @@ BAD = {
     "too few bands in the target": (
         edited("data/west_0_image.tif", values=first(1)), ADAPT, "", "west_0_image.*1 bands?, too few"
     ),
+    "too few bands in a later scene": (second_of_one_band, ADAPT, "--target t", "t/b.tif has 1 band, but 3 are needed"),
     "target of unknown band order": (folder_of("t", 5), ADAPT, "--target t", "t/a.tif has 5 bands.*--target-bands"),
     "target in degrees": (folder_of("t", 3, **DEGREES), ADAPT, "--target t", "geographic.*gdalwarp -t_srs EPSG:32632"),
     "target without georeference": (

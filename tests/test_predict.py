@@ -350,6 +350,7 @@ def test_existing_outputs_are_kept_unless_overwriting_is_asked_for(tmp_path, exi
     assert (tmp_path / existing).read_bytes() == b"mine"
     done, mask = one(scene, trained(by_value), polygons="gpkg", overwrite=True)
     assert (mask == 3).all() and len(gpd.read_file(done.polygons)) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["scene.tif", "scene_classes.gpkg", "scene_classes.tif"]
 
 
 def test_two_scenes_that_would_write_one_file_are_refused(tmp_path):

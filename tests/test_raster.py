@@ -98,7 +98,7 @@ def test_weighing_is_the_matrix_product(seed, height, width, step_down, step_acr
 def test_pixels_know_where_they_are_at_any_gsd(located, geometry, step):
     """Each new pixel holds its own centre's coordinates, by the grid that is returned with it.
 
-    Where a new pixel cuts old ones, each of which is one value all over, the mean may be off by 1 / (8 step) old pixels.
+    Where a new pixel cuts old ones, each of one value all over, the mean may be off by 1 / (8 step) old pixels.
     """
     file = RasterFile(located(**geometry))
     found = file.read_at(None, step, (3, 4, 7, 9))
