@@ -171,13 +171,16 @@ def _listing(data: str | Path | None, fields: dict[str, Any]) -> list[str]:
     return sorted(files)
 
 
-def _matches(files: Iterable[str], pattern: str) -> dict[str, str]:
+def _matches(files: Iterable[str], pattern: str, copies: bool = False) -> dict[str, str]:
+    """Scene name to file; ``copies`` allows several files for a scene (ISPRS delivers labels twice) and takes the first."""
     found: dict[str, str] = {}
     expression = _pattern(pattern)
     for file in files:
         match = expression.fullmatch(file)
         if match:
             name = "_".join(match.groupdict().values()) or Path(file).stem
+            if name in found and copies:
+                continue
             if name in found:
                 raise InputError(f"scene '{name}' was found twice in the data folder: {found[name]} and {file}")
             found[name] = file
@@ -213,7 +216,7 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
     labels: dict[str, str] = {}
     notes = []
     for pattern in reversed(fields.get("labels", [])):
-        matched = _matches(files, pattern)
+        matched = _matches(files, pattern, copies=True)
         for name, file in list(matched.items()):
             reason = fields.get("bad_labels", {}).get(Path(file).name)
             if reason:
@@ -237,7 +240,7 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
         splits[split] = [n for n in inside if n not in refused]
         listed = [p for p in patterns if not any(c in str(p) for c in "*?[")]
         if inside and len(listed) == len(patterns) and len(inside) < len(listed):
-            told.append(f"{len(inside)} of the {len(listed)} scenes of split '{split}' are in {root}")
+            told.append(f"{len(inside)} of the {len(listed)} scenes of {fields['name']}'s split '{split}' are in {root}")
     splits.setdefault("all", list(scenes))
     legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
     if fields.get("clutter") and fields["clutter"] not in legend.names:

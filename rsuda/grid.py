@@ -49,18 +49,19 @@ class Grid:
 
     def world(self, row: float, col: float) -> tuple[float, float]:
         """(x, y) of a pixel position."""
-        return self.transform * (col, row)
+        return self.transform @ (col, row)
 
     def pixel(self, x: float, y: float) -> tuple[float, float]:
         """(row, col) of a world position."""
-        col, row = ~self.transform * (x, y)
+        col, row = ~self.transform @ (x, y)
         return row, col
 
     def metres(self) -> tuple[float, float] | None:
         """(down, across) GSD in metres, or None when the file does not say.
 
-        Without a CRS the units of a world file are taken as metres (ISPRS delivers its tiles so).
-        Raises InputError for a geographic CRS, whose pixels are degrees, and for one that is no map projection.
+        Without a CRS the units of a world file are taken as metres (ISPRS delivers its tiles so). Web Mercator units are
+        brought to metres on the ground at the grid's centre. Raises InputError for a geographic CRS, whose pixels are
+        degrees, and for one that is no map projection.
         """
         if not self.georeferenced:
             return None
@@ -79,6 +80,9 @@ class Grid:
                 f"the CRS '{self.crs.to_string()}' is no map projection, so the size of a pixel is unknown: "
                 "declare the GSD (metres per pixel)"
             ) from None
+        if self.crs.to_epsg() == 3857:  # web maps: a unit is a metre at the equator only
+            _, northing = self.world(self.height / 2, self.width / 2)
+            factor /= math.cosh(northing / 6378137)
         return down * factor, across * factor
 
     def utm(self) -> str:
@@ -89,7 +93,7 @@ class Grid:
 
     def window(self, row: int, col: int, height: int, width: int) -> Grid:
         """The grid of a pixel rectangle; it may reach outside."""
-        return Grid(height, width, self.transform * Affine.translation(col, row), self.crs)
+        return Grid(height, width, self.transform @ Affine.translation(col, row), self.crs)
 
     def pad(self, pixels: int) -> Grid:
         """This grid with ``pixels`` more on each side."""
@@ -102,4 +106,4 @@ class Grid:
         """
         height = max(1, math.ceil(self.height / step_down - 1e-6))
         width = max(1, math.ceil(self.width / step_across - 1e-6))
-        return Grid(height, width, self.transform * Affine.scale(step_across, step_down), self.crs)
+        return Grid(height, width, self.transform @ Affine.scale(step_across, step_down), self.crs)

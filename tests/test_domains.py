@@ -198,7 +198,7 @@ def test_a_good_label_makes_up_for_the_bad_one(tmp_path):
 def test_a_split_of_which_scenes_are_missing_says_how_many(tmp_path):
     found = domain("potsdam", potsdam(tmp_path, ["2_10", "2_11"]))
     assert found.splits["train"] == ["2_10", "2_11"]
-    assert found.notes == (f"2 of the 24 scenes of split 'train' are in {tmp_path}",)
+    assert found.notes == (f"2 of the 24 scenes of potsdam's split 'train' are in {tmp_path}",)
     with pytest.raises(InputError, match="split 'val' of domain potsdam has no scene"):
         found.split("val")
     with pytest.raises(InputError, match="unknown split of domain potsdam 'vall': did you mean 'val'"):

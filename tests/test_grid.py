@@ -129,3 +129,10 @@ def test_the_grid_of_a_file_agrees_with_what_its_pixels_say(located, geometry):
         values = file.read()
     for row, col in ((0, 0), (3, 17), (39, 49)):
         assert np.allclose(grid.world(row + 0.5, col + 0.5), values[:, row, col], atol=1e-4)
+
+
+def test_web_mercator_units_are_shrunk_to_the_ground():
+    """At 60 degrees north a Web Mercator metre is half a metre on the ground."""
+    northing = 6378137 * np.log(np.tan(np.pi / 4 + np.radians(60) / 2))
+    grid = Grid(2, 2, Affine.translation(0, northing + 1) @ Affine.scale(1, -1), CRS.from_epsg(3857))
+    assert grid.metres() == pytest.approx((0.5, 0.5), rel=1e-5)
