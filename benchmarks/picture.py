@@ -36,7 +36,9 @@ def main() -> None:
     legend = engines[0].trained.spec.legend
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(legend)] = legend.palette
-    _, axes = plt.subplots(len(a.scene), 2 + len(engines), figsize=(3.4 * (2 + len(engines)), 3.5 * len(a.scene)), squeeze=False)
+    _, axes = plt.subplots(
+        len(a.scene), 2 + len(engines), figsize=(3.4 * (2 + len(engines)), 3.5 * len(a.scene)), squeeze=False
+    )
     for row, name in zip(axes, a.scene, strict=True):
         scene = found.scenes[name]
         whole = (0, 0, scene.grid.height, scene.grid.width)
@@ -52,7 +54,10 @@ def main() -> None:
             axis.imshow(picture)
             axis.set_title(title, fontsize=10)
             axis.axis("off")
-    handles = [Patch(facecolor=np.array(c) / 255, edgecolor="grey", label=n) for n, c in zip(legend.names, legend.palette, strict=True)]
+    handles = [
+        Patch(facecolor=np.array(c) / 255, edgecolor="grey", label=n)
+        for n, c in zip(legend.names, legend.palette, strict=True)
+    ]
     plt.figlegend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=9)
     plt.tight_layout(rect=(0, 0.06 / len(a.scene), 1, 1))
     a.out.parent.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,13 @@ def main(data: Path, out: Path) -> None:
         with rasterio.open(image) as file:
             seen = seen_by_another_sensor(file.read([1, 2, 3]))
         with rasterio.open(
-            folder / "images" / image.name, "w", driver="PNG", width=seen.shape[2], height=seen.shape[1], count=3, dtype="uint8"
+            folder / "images" / image.name,
+            "w",
+            driver="PNG",
+            width=seen.shape[2],
+            height=seen.shape[1],
+            count=3,
+            dtype="uint8",
         ) as file:
             file.write(seen)
 

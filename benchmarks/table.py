@@ -1,6 +1,6 @@
 """Gather the JSON files of benchmarks/fields.py into a Markdown table, and draw the pseudo-label curves.
 
-    python benchmarks/table.py DIR [--plot docs/pseudo_labels.png]
+python benchmarks/table.py DIR [--plot docs/pseudo_labels.png]
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def _plot(runs: dict[str, dict[str, list[Any]]], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    curves = [(f, r) for f, methods in sorted(runs.items()) for rs in methods.values() for r in rs if r["pseudo_labels"]]
+    curves = [
+        (f, r) for f, methods in sorted(runs.items()) for rs in methods.values() for r in rs if r["pseudo_labels"]
+    ]
     fields = sorted({f for f, _ in curves})
     _, axes = plt.subplots(1, len(fields), figsize=(4 * len(fields), 3.2), sharey=True, squeeze=False)
     for axis, field in zip(axes[0], fields, strict=True):
@@ -62,7 +64,9 @@ def _plot(runs: dict[str, dict[str, list[Any]]], path: Path) -> None:
             if name == field:
                 steps = [c["step"] for c in run["pseudo_labels"]]
                 for key, style in (("accuracy", "-"), ("sure_accuracy", "--"), ("sure_share", ":")):
-                    axis.plot(steps, [c[key] for c in run["pseudo_labels"]], style, label=key if run["seed"] == 0 else None)
+                    axis.plot(
+                        steps, [c[key] for c in run["pseudo_labels"]], style, label=key if run["seed"] == 0 else None
+                    )
         axis.set_title(field.replace("_", " → "), fontsize=9)
         axis.set_xlabel("step")
         axis.set_ylim(0, 1)

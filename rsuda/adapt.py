@@ -123,7 +123,9 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
     if next((p for p in (folder, *folder.parents) if p.is_file()), None):
         raise ExistsError(f"{folder} is to be a folder, but it or one above it is a file: choose another --out")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise ExistsError(f"{folder} exists: pass --resume to go on with it, --overwrite to replace it, or another --out")
+        raise ExistsError(
+            f"{folder} exists: pass --resume to go on with it, --overwrite to replace it, or another --out"
+        )
 
 
 def prepare(folder: Path) -> None:

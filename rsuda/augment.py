@@ -53,7 +53,9 @@ class Augmentation:
         self.photometric = K.ImageSequential(*layers) if layers else nn.Identity()
 
     def standardise(self, image: Tensor, domain: str) -> Tensor:
-        mean, std = (torch.as_tensor(v, dtype=image.dtype, device=image.device)[:, None, None] for v in self.statistics[domain])
+        mean, std = (
+            torch.as_tensor(v, dtype=image.dtype, device=image.device)[:, None, None] for v in self.statistics[domain]
+        )
         return (image - mean) / std
 
     def source(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -45,16 +47,22 @@ def _root(
 @app.command()
 def adapt(
     source: Annotated[str | None, typer.Option(help="Labelled domain: a known name or a domain file.")] = None,
-    target: Annotated[str | None, typer.Option(help="Domain to adapt to: name, domain file, folder or glob of rasters.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Domain to adapt to: name, domain file, folder or glob of rasters.")
+    ] = None,
     method: Annotated[str | None, typer.Option(help="st-dasegnet (default) or source-only.")] = None,
     data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data of both domains.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; runs/<pair>_<method> by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder; runs/<pair>_<method> by default.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of options; flags override it.")] = None,
     preset: Annotated[str | None, typer.Option(help="small, mit-b0, mit-b5, resnet50.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Patches of each domain in a step.")] = None,
     crop: Annotated[int | None, typer.Option(help="Patch size in pixels, a multiple of 32.")] = None,
-    gsd: Annotated[str | None, typer.Option(help="Common metres per pixel (the target's by default), or 'native'.")] = None,
+    gsd: Annotated[
+        str | None, typer.Option(help="Common metres per pixel (the target's by default), or 'native'.")
+    ] = None,
     source_bands: Annotated[str | None, typer.Option(help="Band order of the source, e.g. RGB or IRRG.")] = None,
     target_bands: Annotated[str | None, typer.Option(help="Band order of the target.")] = None,
     weights: Annotated[str | None, typer.Option(help="Encoder weights: imagenet, none or a file.")] = None,
@@ -62,7 +70,9 @@ def adapt(
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read patches.")] = None,
-    option: Annotated[list[str] | None, typer.Option("--set", help="option=value of the method; may be repeated.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", help="option=value of the method; may be repeated.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing run.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out (or the newest checkpoint).")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -110,8 +120,12 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     domain: Annotated[str | None, typer.Option(help="Domain to score on; the run's target by default.")] = None,
     split: Annotated[str, typer.Option(help="Labelled split.")] = "val",
-    protocol: Annotated[str, typer.Option(help="scenes (each pixel once) or st-dasegnet (the paper's 512-px tiles).")] = "scenes",
-    data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the run's by default.")] = None,
+    protocol: Annotated[
+        str, typer.Option(help="scenes (each pixel once) or st-dasegnet (the paper's 512-px tiles).")
+    ] = "scenes",
+    data: Annotated[
+        Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the run's by default.")
+    ] = None,
     bands: Annotated[str | None, typer.Option(help="Band order to use where the domain has several.")] = None,
     tile_size: Annotated[int, typer.Option(help="Window of prediction in pixels.")] = 512,
     overlap: Annotated[int, typer.Option(help="Overlap of windows in pixels.")] = 128,
@@ -132,10 +146,14 @@ def evaluate(
 def predict(
     scenes: Annotated[list[Path], typer.Argument(help="Rasters to map.")],
     model: Annotated[Path | None, typer.Option(help="Run folder; the newest in runs/ by default.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the outputs; beside each scene by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the outputs; beside each scene by default.")
+    ] = None,
     format: Annotated[str, typer.Option(help="Polygons: gpkg, fgb, geojson, parquet or none.")] = "gpkg",
     confidence: Annotated[bool, typer.Option(help="Second band: probability of the class, 0 to 254.")] = False,
-    bands: Annotated[str | None, typer.Option(help="Band order of the scenes, where the files do not tell, e.g. RGBIR.")] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="Band order of the scenes, where the files do not tell, e.g. RGBIR.")
+    ] = None,
     gsd: Annotated[float | None, typer.Option(help="Metres per pixel of scenes without a georeference.")] = None,
     tile_size: Annotated[int, typer.Option(help="Window in pixels of the network's GSD, a multiple of 32.")] = 512,
     overlap: Annotated[int, typer.Option(help="Overlap of windows in pixels.")] = 128,
@@ -165,7 +183,14 @@ def predict(
 
 
 def _score(
-    run: Path, domain: Any, split: str, protocol: str, device: str, precision: str, window: int = 512, overlap: int = 128
+    run: Path,
+    domain: Any,
+    split: str,
+    protocol: str,
+    device: str,
+    precision: str,
+    window: int = 512,
+    overlap: int = 128,
 ) -> None:
     from rsuda.evaluate import evaluate as score
     from rsuda.evaluate import write_scores
@@ -189,7 +214,9 @@ def _table(fields: dict[str, Any]) -> str:
     width = max(len(n) for n in fields["classes"])
     lines = [f"{'class':{width}}  {'IoU':>6} {'prec.':>6} {'recall':>6} {'F1':>6} {'pixels':>11}"]
     for name, v in fields["classes"].items():
-        cells = " ".join(f"{100 * v[k]:6.1f}" if v[k] is not None else "     -" for k in ("iou", "precision", "recall", "f1"))
+        cells = " ".join(
+            f"{100 * v[k]:6.1f}" if v[k] is not None else "     -" for k in ("iou", "precision", "recall", "f1")
+        )
         lines.append(f"{name:{width}}  {cells} {v['pixels']:11d}")
     return "\n".join(lines)
 

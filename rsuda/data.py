@@ -65,7 +65,9 @@ def pair(source: Domain, target: Domain, s: Settings) -> Pair:
             raise InputError(f"the band order of {first.path} is unknown: name it, for example --target-bands RGB")
         target_bands = source_bands[: first.count] if first.count == len(source_bands) else None
         if target_bands is None:
-            raise InputError(f"{first.path} has {first.count} bands of unknown order: name them, for example --target-bands RGBIR")
+            raise InputError(
+                f"{first.path} has {first.count} bands of unknown order: name them, for example --target-bands RGBIR"
+            )
         notes.append(f"the bands of {target.name} are not named in its files and taken as {band_code(target_bands)}")
     assert source_bands is not None
     fed_source, fed_target = _fed(source_bands, target_bands)

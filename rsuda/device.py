@@ -20,7 +20,9 @@ def pick_device(name: str) -> torch.device:
     except RuntimeError:
         raise InputError(f"device '{name}' is not auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise InputError(f"device '{name}' was asked for, but this machine has {torch.cuda.device_count()} CUDA devices")
+        raise InputError(
+            f"device '{name}' was asked for, but this machine has {torch.cuda.device_count()} CUDA devices"
+        )
     return device
 
 

@@ -162,7 +162,9 @@ def _listing(data: str | Path | None, fields: dict[str, Any]) -> list[str]:
         raise MissingError(f"no data folder for domain {fields['name']}: pass --data or set RSUDA_DATA")
     root = Path(data).expanduser()
     if not root.is_dir():
-        raise MissingError(f"the data folder {root} is not there; to get the data: {fields.get('get', 'see its publisher')}")
+        raise MissingError(
+            f"the data folder {root} is not there; to get the data: {fields.get('get', 'see its publisher')}"
+        )
     files = []
     for folder, inner, names in os.walk(root, followlinks=True):
         inner[:] = sorted(d for d in inner if not d.startswith("."))
@@ -240,7 +242,9 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
         splits[split] = [n for n in inside if n not in refused]
         listed = [p for p in patterns if not any(c in str(p) for c in "*?[")]
         if inside and len(listed) == len(patterns) and len(inside) < len(listed):
-            told.append(f"{len(inside)} of the {len(listed)} scenes of {fields['name']}'s split '{split}' are in {root}")
+            told.append(
+                f"{len(inside)} of the {len(listed)} scenes of {fields['name']}'s split '{split}' are in {root}"
+            )
     splits.setdefault("all", list(scenes))
     legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
     if fields.get("clutter") and fields["clutter"] not in legend.names:
@@ -248,7 +252,9 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
     tiling = fields.get("protocol")
     if tiling is not None and not all(isinstance(tiling, dict) and tiling.get(k, 0) >= 1 for k in ("window", "stride")):
         raise InputError(f"'protocol' of domain {fields['name']} is not {{window: pixels, stride: pixels}}")
-    return Domain(fields["name"], scenes, bands_here, legend, splits, fields.get("clutter"), fields.get("protocol"), tuple(told))
+    return Domain(
+        fields["name"], scenes, bands_here, legend, splits, fields.get("clutter"), fields.get("protocol"), tuple(told)
+    )
 
 
 def _natural(name: str) -> list[Any]:

@@ -62,7 +62,9 @@ class Legend:
         if len(set(self.names)) != len(self.names):
             raise InputError(f"a class name stands twice in the legend {', '.join(self.names)}")
         seen: dict[Any, str] = {}
-        keys: list[tuple[str, tuple[str, Any]]] = [(n, ("value", v)) for n, vs in zip(self.names, self.values, strict=False) for v in vs]
+        keys: list[tuple[str, tuple[str, Any]]] = [
+            (n, ("value", v)) for n, vs in zip(self.names, self.values, strict=False) for v in vs
+        ]
         if not self.values:
             keys = [(n, ("colour", c)) for n, cs in zip(self.names, self.colours, strict=True) for c in cs]
         keys += [("ignore", ("value", v)) for v in self.ignored_values]

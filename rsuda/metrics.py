@@ -84,7 +84,10 @@ class Scores:
         per_class = {
             name: {"iou": i, "precision": p, "recall": r, "f1": f, "pixels": int(n)}
             for name, i, p, r, f, n in zip(
-                self.names, *(_plain(v) for v in (self.iou, self.precision, self.recall, self.f1)), self.matrix.sum(1), strict=True
+                self.names,
+                *(_plain(v) for v in (self.iou, self.precision, self.recall, self.f1)),
+                self.matrix.sum(1),
+                strict=True,
             )
         }
         means = {"miou": self.miou, "mf1": self.mf1, "accuracy": self.accuracy, "kappa": self.kappa}

@@ -24,7 +24,6 @@ from rsuda.spec import band_names
 from rsuda.tiles import blend_weights, starts
 from rsuda.vector import check_format, polygonise, write_polygons
 
-
 FARTHEST = 20  # a scene whose GSD is further from the network's than this factor is refused
 
 
@@ -67,7 +66,12 @@ class Engine:
 
     @staticmethod
     def of(
-        trained: Trained, device: str = "auto", precision: str = "auto", window: int = 512, overlap: int = 128, batch_size: int = 4
+        trained: Trained,
+        device: str = "auto",
+        precision: str = "auto",
+        window: int = 512,
+        overlap: int = 128,
+        batch_size: int = 4,
     ) -> Engine:
         """Raises InputError when the window is not a multiple of 32, the overlap does not fit in it, or a batch is empty."""
         if window < STRIDE or window % STRIDE:
@@ -141,7 +145,9 @@ class Engine:
         left, right, across = axis_weights(blend.shape[2], 0.0, 1 / step[1], width)
         for row, count in strips(height):
             top, bottom, down = axis_weights(blend.shape[1], row / step[0], 1 / step[0], count)
-            own = blend[:, row : row + count] if step == (1, 1) else weigh(blend[:, top:bottom, left:right], down, across)
+            own = (
+                blend[:, row : row + count] if step == (1, 1) else weigh(blend[:, top:bottom, left:right], down, across)
+            )
             valid = scene.read(self.trained.spec.bands, None, (row, 0, count, width)).valid
             classes[row : row + count] = np.where(valid, own.argmax(0), IGNORE)
             confidence[row : row + count] = np.where(valid, np.rint(own.max(0) * 254), IGNORE)

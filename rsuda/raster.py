@@ -249,7 +249,11 @@ class RasterFile:
         top, bottom, down = axis_weights(self.grid.height, row * step[0], step[0], height)
         left, right, across = axis_weights(self.grid.width, col * step[1], step[1], width)
         if bottom <= top or right <= left:
-            return Raster(np.zeros((len(numbers or range(self.count)), height, width), np.float32), np.zeros((height, width), bool), grid)
+            return Raster(
+                np.zeros((len(numbers or range(self.count)), height, width), np.float32),
+                np.zeros((height, width), bool),
+                grid,
+            )
         raw = self.read(numbers, (top, left, bottom - top, right - left))
         share = weigh(raw.valid, down, across)
         values = weigh(raw.values * raw.valid if not raw.valid.all() else raw.values, down, across)
@@ -257,7 +261,7 @@ class RasterFile:
         return Raster(values, share >= 0.5, grid)
 
     def _slice(self, numbers: list[int] | None, window: tuple[int, int, int, int], grid: Grid) -> Raster:
-        row, col, height, width = window
+        _, _, height, width = window
         bands = len(numbers) if numbers else self.count
         values, valid = np.zeros((bands, height, width), self.dtype), np.zeros((height, width), bool)
         inner, here = self._inside(window)
@@ -346,7 +350,9 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise ExistsError(f"{path.parent} is to be a folder, but it or one above it is a file: choose another --out") from None
+        raise ExistsError(
+            f"{path.parent} is to be a folder, but it or one above it is a file: choose another --out"
+        ) from None
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
         temporary = Path(folder) / path.name
         yield temporary
@@ -387,4 +393,3 @@ def write_classes(
             out.set_band_description(2, "confidence (0 to 254 for 0 to 1)")
         out.update_tags(1, CLASS_NAMES=names, **{f"CLASS_{k}": n for k, n in enumerate(legend.names)})
         out.update_tags(**(tags or {}))
-

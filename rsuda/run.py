@@ -46,7 +46,12 @@ def architecture(s: Settings, spec: Spec) -> Architecture:
 
 def save_run(folder: Path, method: Method, s: Settings, spec: Spec) -> None:
     """Write weights (with the spec inside) and spec.json."""
-    about = {"method": s.method, "architecture": method.arch.as_fields(), "options": s.options, "spec": spec.as_fields()}
+    about = {
+        "method": s.method,
+        "architecture": method.arch.as_fields(),
+        "options": s.options,
+        "spec": spec.as_fields(),
+    }
     tensors = {k: v.detach().cpu().contiguous() for k, v in method.model.state_dict().items()}
     with whole_file(folder / WEIGHTS, overwrite=True) as temporary:
         temporary.write_bytes(save(tensors, {"rsuda": json.dumps(about)}))
@@ -107,4 +112,6 @@ def checkpoint_step(folder: Path) -> int:
     try:
         return int(torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["global_step"])
     except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
-        raise InputError(f"{folder / CHECKPOINT} cannot be read, so it cannot be resumed: train anew with --overwrite") from error
+        raise InputError(
+            f"{folder / CHECKPOINT} cannot be read, so it cannot be resumed: train anew with --overwrite"
+        ) from error

@@ -98,7 +98,9 @@ class Scene:
         """Bands by name of a window (row, col, height, width) of ``grid_at(gsd)``; see RasterFile.read_at."""
         return self.file.read_at(self.file.band_numbers(bands), self.step(gsd), window)
 
-    def read_label(self, legend: Legend, gsd: float | None, window: tuple[int, int, int, int]) -> tuple[np.ndarray, int]:
+    def read_label(
+        self, legend: Legend, gsd: float | None, window: tuple[int, int, int, int]
+    ) -> tuple[np.ndarray, int]:
         """Class indices of the same window, and the number of off-palette label pixels met."""
         file = self.label_file
         try:

@@ -11,7 +11,6 @@ from rsuda.legend import Legend
 BANDS = ("ir", "red", "green", "blue")  # the band names rsuda knows by a letter; any other name is allowed too
 
 
-
 def band_names(text: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
     """Band names from 'RGB', 'IRRG', 'RGBIR', 'red,green,nir' or a list. 'IR' and 'NIR' mean near infrared."""
     if not isinstance(text, str):

@@ -59,9 +59,7 @@ def street_line(points, width, height) -> np.ndarray:
     t = np.linspace(0, 1, 300, endpoint=False)[:, None]
     parts = []
     for a, b, c, d in zip(spans, spans[1:], spans[2:], spans[3:], strict=False):  # Catmull-Rom
-        parts.append(
-            0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-        )
+        parts.append(0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3))
     return np.vstack(parts)
 
 
@@ -176,9 +174,7 @@ def settle(sc, rng, lines, halves, width, height) -> list:
             for side in (-1, 1):
                 turn = math.atan2(step[k, 1], step[k, 0])
                 off = side * (half + 1.5 + rng.uniform(7.5, 9.5))
-                sites.append(
-                    (line[k, 0] - off * math.sin(turn), line[k, 1] + off * math.cos(turn), turn, line[k])
-                )
+                sites.append((line[k, 0] - off * math.sin(turn), line[k, 1] + off * math.cos(turn), turn, line[k]))
     order = rng.permutation(len(sites))
     sites = [sites[k] for k in order]
     for _ in range(500):
@@ -202,9 +198,7 @@ def settle(sc, rng, lines, halves, width, height) -> list:
             if rng.random() < 0.35:
                 side = rng.choice((-1, 1)) * breadth * 0.42
                 wx, wy = x - side * math.sin(turn), y + side * math.cos(turn)
-                pitched_roof(
-                    sc, rng, wx, wy, turn + math.pi / 2, breadth * 0.9, length * 0.45, eave, pitch, 0, roof
-                )
+                pitched_roof(sc, rng, wx, wy, turn + math.pi / 2, breadth * 0.9, length * 0.45, eave, pitch, 0, roof)
         houses.append((x, y, turn, length, breadth, front))
     return houses
 
@@ -213,11 +207,7 @@ def gardens(sc, rng, houses) -> None:
     """Drives, garages, terraces, beds, pools and sheds around each house, hedges between the plots."""
     for x, y, turn, *_ in houses:  # every owner mows differently
         win, u, v = sc.frame(x, y, turn, 12, 12)
-        mask = (
-            (np.abs(u) < rng.uniform(8, 12))
-            & (np.abs(v) < rng.uniform(8, 12))
-            & (sc.cls[win] == LOW_VEGETATION)
-        )
+        mask = (np.abs(u) < rng.uniform(8, 12)) & (np.abs(v) < rng.uniform(8, 12)) & (sc.cls[win] == LOW_VEGETATION)
         dry, tone = rng.uniform(-0.25, 0.45), rng.uniform(0.8, 1.15)
         swath = 0.05 * np.sin(v * rng.uniform(4, 7))[..., None]
         meadow = sc.refl[win] * (1 - dry) + dry * np.float32((0.36, 0.20, 0.185, 0.11))

@@ -148,9 +148,7 @@ def block(sc, rng, i, j) -> None:
         pool(sc, rng, *at(-14, 1), TILT, 7, 3.6)
         bins(sc, rng, *at(half_a - 9, 0), TILT, 4)
     else:
-        flat_roof(
-            sc, rng, *at(-half_a + 15, -half_b + 9.5), TILT, 29, 18, 7.5, ("metal", "bitumen")[(i + j) % 2]
-        )
+        flat_roof(sc, rng, *at(-half_a + 15, -half_b + 9.5), TILT, 29, 18, 7.5, ("metal", "bitumen")[(i + j) % 2])
         pitched_roof(sc, rng, *at(half_a - 8, -half_b + 8), TILT, 15, 13, 6.5, 34, 0, red(), 2)
         rect(sc, *at(6, 0), TILT, 36, 6, ASPHALT, surface="asphalt", z=0.02)
         car_row(sc, rng, *at(10, -2), TILT, 9)
@@ -163,12 +161,8 @@ def planting(sc, rng, at, half_a, half_b) -> None:
     """Trees wherever the block has left lawn; mostly leafless, some conifers."""
     for side in (-1, 1):
         leaf = WINTER_LEAF[rng.integers(2)]
-        hedge(
-            sc, rng, *at(-half_a, side * (half_b - 0.6)), *at(half_a, side * (half_b - 0.6)), 0.9, 1.2, leaf
-        )
-        hedge(
-            sc, rng, *at(side * (half_a - 0.6), -half_b), *at(side * (half_a - 0.6), half_b), 0.9, 1.2, leaf
-        )
+        hedge(sc, rng, *at(-half_a, side * (half_b - 0.6)), *at(half_a, side * (half_b - 0.6)), 0.9, 1.2, leaf)
+        hedge(sc, rng, *at(side * (half_a - 0.6), -half_b), *at(side * (half_a - 0.6), half_b), 0.9, 1.2, leaf)
     spots = []
     for _ in range(260):
         a, b, r = rng.uniform(-half_a, half_a), rng.uniform(-half_b, half_b), rng.uniform(2.0, 5.0)

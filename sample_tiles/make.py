@@ -124,9 +124,7 @@ def main() -> None:
         for tile in tiles:
             image, labels = render(city, tile)
             save(out, tile, image, labels)
-            print(
-                f"{city + ' ' + tile:18}" + "".join(f"{share:16.1f}" for share in shares(labels)), flush=True
-            )
+            print(f"{city + ' ' + tile:18}" + "".join(f"{share:16.1f}" for share in shares(labels)), flush=True)
 
 
 if __name__ == "__main__":

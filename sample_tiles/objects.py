@@ -28,9 +28,7 @@ from scene import BUILDING, CAR, CLUTTER, IMPERVIOUS, LOW_VEGETATION, TREE, Scen
 # ---------------------------------------------------------------------------------------------- roofs
 
 
-def pitched_roof(
-    sc, rng, cx, cy, angle, length, width, eave, pitch, hip, roof, dormers=0, solar=False, plain=False
-):
+def pitched_roof(sc, rng, cx, cy, angle, length, width, eave, pitch, hip, roof, dormers=0, solar=False, plain=False):
     """Gable (`hip` 0) or hipped roof with tile courses, ridges, gutters, chimneys, dormers and windows.
 
     Painted only where it is higher than what is there, so crossing wings meet in proper valleys.
@@ -46,13 +44,7 @@ def pitched_roof(
     n = sc.noise
     patch = rng.uniform(0.03, 0.09)
     tex = 0.16 * cell_hash(along / 0.3, down / 0.36) - 0.20 * joints(down, 0.36, 0.11)
-    tex = (
-        tex
-        - 0.07 * joints(along, 0.3, 0.07)
-        + patch * n(1.6, win)
-        + 0.06 * n(0.35, win)
-        + 0.04 * n(0.05, win)
-    )
+    tex = tex - 0.07 * joints(along, 0.3, 0.07) + patch * n(1.6, win) + 0.06 * n(0.35, win) + 0.04 * n(0.05, win)
     colour = tint(np.float32(roof) * rng.uniform(0.85, 1.15), tex)
     # Moss grows on the lower courses; lichen greys older roofs.
     moss = np.clip(0.35 * n(0.9, win, 7) - 0.08 * run, 0, 0.45)[..., None] * rng.uniform(0.2, 1.2)
@@ -108,15 +100,11 @@ def flat_roof(sc, rng, cx, cy, angle, length, width, top, kind="gravel", fitting
     edge = np.minimum(length / 2 - np.abs(u), width / 2 - np.abs(v))
     n = sc.noise
     if kind == "gravel":
-        colour = tint(
-            (0.29, 0.265, 0.25, 0.225), 0.13 * n(0.05, win) + 0.06 * n(0.3, win) + 0.10 * n(2.5, win, 1)
-        )
+        colour = tint((0.29, 0.265, 0.25, 0.225), 0.13 * n(0.05, win) + 0.06 * n(0.3, win) + 0.10 * n(2.5, win, 1))
         moss = np.clip(0.35 * n(1.8, win, 7) + 0.12 * n(0.3, win) - 0.1, 0, 0.5)[..., None]
         colour = colour + (np.float32((0.33, 0.17, 0.15, 0.11)) - colour) * moss
     elif kind == "metal":
-        colour = tint(
-            (0.36, 0.36, 0.37, 0.38), 0.05 * n(0.4, win) + 0.06 * n(3.0, win) - 0.25 * joints(u, 0.6, 0.08)
-        )
+        colour = tint((0.36, 0.36, 0.37, 0.38), 0.05 * n(0.4, win) + 0.06 * n(3.0, win) - 0.25 * joints(u, 0.6, 0.08))
     else:  # bitumen sheets, one metre wide, of different age
         tex = 0.14 * cell_hash(v / 1.0, u / 7.0) - 0.22 * joints(v, 1.0, 0.08) + 0.10 * n(0.9, win)
         colour = tint((0.15, 0.145, 0.145, 0.15), tex + 0.07 * n(0.05, win) + 0.10 * n(3.0, win))
@@ -165,9 +153,7 @@ def leafy_tree(sc, rng, x, y, r, height, leaf, conifer=False) -> None:
             d2 = (u - far * math.cos(turn)) ** 2 + (v - far * math.sin(turn)) ** 2
             reach = lobe - 0.6 * wobble
             lift = height - 1.1 * r + (r - far) * rng.uniform(0.2, 0.55)
-            bump = np.where(
-                (d2 < reach**2) & (reach > 0), lift + np.sqrt(np.clip(reach**2 - d2, 0, None)), -np.inf
-            )
+            bump = np.where((d2 < reach**2) & (reach > 0), lift + np.sqrt(np.clip(reach**2 - d2, 0, None)), -np.inf)
             z = np.maximum(z, bump)
         mask = np.isfinite(z)
     z = z + 0.16 * n(0.3, win) + 0.07 * n(0.1, win)
@@ -179,9 +165,7 @@ def leafy_tree(sc, rng, x, y, r, height, leaf, conifer=False) -> None:
 
 def stroke(sc: Scene, layer, x0, y0, x1, y1, width, strength=1.0) -> None:
     length = math.hypot(x1 - x0, y1 - y0)
-    win, u, v = sc.frame(
-        (x0 + x1) / 2, (y0 + y1) / 2, math.atan2(y1 - y0, x1 - x0), length / 2, width + sc.gsd
-    )
+    win, u, v = sc.frame((x0 + x1) / 2, (y0 + y1) / 2, math.atan2(y1 - y0, x1 - x0), length / 2, width + sc.gsd)
     over = np.hypot(np.clip(np.abs(u) - length / 2, 0, None), v) - width / 2
     np.maximum(layer[win], strength * np.clip(0.5 - over / sc.gsd, 0, 1), out=layer[win])
 
@@ -265,9 +249,7 @@ def car(sc, rng, x, y, angle) -> None:
     sheen = 0.20 * np.exp(-(((v / width) - 0.12) ** 2) / 0.03) - 0.14 * b**4 - 0.10 * (front > 0.4) * a
     colour = tint(paint, sheen + 0.03 * n(0.1, win) + 0.05 * n(0.5, win))
     lamp = (a > 0.91) & (b > 0.52) & (b < 0.84)
-    colour[lamp] = 0.5 * colour[lamp] + np.where(
-        front[lamp, None] > 0, 0.25, np.float32((0.1, 0.12, 0.02, 0.02))
-    )
+    colour[lamp] = 0.5 * colour[lamp] + np.where(front[lamp, None] > 0, 0.25, np.float32((0.1, 0.12, 0.02, 0.02)))
     colour[glass] = tint(GLASS, 0.5 * front + 0.3 * n(0.5, win))[glass]
     seam = (np.abs(front - 0.46 + 0.06 * b**2) < 0.018) & (b < 0.85)
     colour[seam] *= 0.65
@@ -344,6 +326,4 @@ def bins(sc, rng, x, y, angle, count) -> None:
         colour = ((0.10, 0.09, 0.09, 0.09), (0.15, 0.07, 0.12, 0.25), (0.5, 0.45, 0.38, 0.06),
                   (0.22, 0.16, 0.11, 0.07))[rng.integers(4)]  # fmt: skip
         a = (i - (count - 1) / 2) * 1.45
-        box(
-            sc, x + a * math.cos(angle), y + a * math.sin(angle), angle, 1.35, 1.0, 1.2, colour, CLUTTER, 0.45
-        )
+        box(sc, x + a * math.cos(angle), y + a * math.sin(angle), angle, 1.35, 1.0, 1.2, colour, CLUTTER, 0.45)

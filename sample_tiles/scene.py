@@ -136,9 +136,7 @@ class Scene:
         coarse = np.pad(coarse, pad, "edge")[: self.shape[0], : self.shape[1]]
         open_sky = 1 - 0.55 * np.clip((coarse - self.z) / 5, 0, 1)
         fill = open_sky[..., None] * np.float32(sensor.sky)
-        direct = (np.clip(cosine, 0, None) / math.sin(e) * lit * (1 - veil))[..., None] * np.float32(
-            sensor.sun
-        )
+        direct = (np.clip(cosine, 0, None) / math.sin(e) * lit * (1 - veil))[..., None] * np.float32(sensor.sun)
         ground = self.refl * (direct + fill)
         # Twigs stand above the veil of shadow they throw.
         twigs = np.float32(twig_colour) * (1 + 0.15 * self.noise(0.3))[..., None]

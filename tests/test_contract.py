@@ -29,7 +29,14 @@ def data(tmp_path_factory):
         for n in range(2):
             classes = np.kron(rng.integers(0, 3, (7, 7)), np.ones((32, 32), int))
             image = (COLOURS[classes] * 0.7 + rng.normal(30, 15, (*classes.shape, 3))) * gain
-            profile = {"driver": "GTiff", "height": 224, "width": 224, "count": 3, "dtype": "uint8", "crs": "EPSG:32632"}
+            profile = {
+                "driver": "GTiff",
+                "height": 224,
+                "width": 224,
+                "count": 3,
+                "dtype": "uint8",
+                "crs": "EPSG:32632",
+            }
             profile["transform"] = from_origin(1000 * n, 5000, 0.5, 0.5)
             for kind, values in (("image", image.clip(0, 255).astype(np.uint8)), ("label", COLOURS[classes])):
                 with rasterio.open(folder / f"{city}_{n}_{kind}.tif", "w", **profile) as file:
@@ -46,7 +53,11 @@ def data(tmp_path_factory):
 
 def options(data, method, **given):
     return settings(
-        source=str(data / "east.yaml"), target=str(data / "west.yaml"), method=method, data=str(data), **{**SMALL, **given}
+        source=str(data / "east.yaml"),
+        target=str(data / "west.yaml"),
+        method=method,
+        data=str(data),
+        **{**SMALL, **given},
     )
 
 
@@ -62,7 +73,13 @@ def batch_of(patches, count=2):
 
 def ready(method, raw):
     """What a method's loss is given."""
-    out = dict(zip(("source_image", "source_label"), method.augmentation.source(raw["source_image"], raw["source_label"]), strict=True))
+    out = dict(
+        zip(
+            ("source_image", "source_label"),
+            method.augmentation.source(raw["source_image"], raw["source_label"]),
+            strict=True,
+        )
+    )
     if method.needs_target:
         pairs = method.augmentation.target(raw["target_image"], raw["target_valid"])
         out |= dict(zip(("target_image", "target_valid"), pairs, strict=True))

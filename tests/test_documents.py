@@ -62,7 +62,9 @@ def test_domain_file_holds_a_legend_splits_and_the_way_to_its_data(path):
 def test_readme_commands_run_in_their_order(tmp_path):
     """The commands of the README's shell blocks, without the installation, on the sample tiles with few steps."""
     text = (ROOT / "README.md").read_text()
-    commands = [c for block in re.findall(r"```bash\n(.*?)```", text, re.S) for c in re.findall(r"\.venv/bin/rsuda (.*)", block)]
+    commands = [
+        c for block in re.findall(r"```bash\n(.*?)```", text, re.S) for c in re.findall(r"\.venv/bin/rsuda (.*)", block)
+    ]
     assert [c.split()[0] for c in commands] == ["adapt", "predict"]
     (tmp_path / "sample_tiles").symlink_to(ROOT / "sample_tiles")
     for command in commands:

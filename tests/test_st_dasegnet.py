@@ -71,7 +71,9 @@ def test_discriminator_gives_the_reference_numbers():
     out = judge(spatial_softmax(fill((2, 8, 16, 16), 3, 2)))
     assert out.shape == (2, 1, 2, 2)
     near(out.sum(), -0.17595122726841084)
-    for found, wanted in zip(out.flatten()[:3], (0.5367530789740923, -0.0133833183376877, -0.5461155996865386), strict=True):
+    for found, wanted in zip(
+        out.flatten()[:3], (0.5367530789740923, -0.0133833183376877, -0.5461155996865386), strict=True
+    ):
         near(found, wanted)
     near(0.005 * domain_loss(out, True, (64, 64)), 0.0035713396053117)
     near(0.005 * domain_loss(out, False, (64, 64)), 0.0034613700882689)

@@ -148,7 +148,9 @@ class Method(L.LightningModule):
                     raise InputError(f"method {name} has no options, but '{option}' was set")
                 raise unknown(f"option of method {name}", option, known)
             if not _alike(value, known[option]):
-                raise InputError(f"option {option} of method {name} cannot be {value!r}; its default is {known[option]!r}")
+                raise InputError(
+                    f"option {option} of method {name} cannot be {value!r}; its default is {known[option]!r}"
+                )
 
     def weights_by_class(self, given: list[float] | str) -> list[float]:
         """Class weights from an option: 'none' (all 1) or one number per class. Raises InputError for anything else."""
@@ -156,7 +158,9 @@ class Method(L.LightningModule):
         if given == "none":
             return [1.0] * len(names)
         if isinstance(given, str) or len(given) != len(names):
-            raise InputError(f"option class_weights cannot be {given!r}: it takes {len(names)} numbers ({', '.join(names)})")
+            raise InputError(
+                f"option class_weights cannot be {given!r}: it takes {len(names)} numbers ({', '.join(names)})"
+            )
         return [float(v) for v in given]
 
     @abstractmethod
@@ -190,7 +194,9 @@ class Method(L.LightningModule):
         assert self.augmentation is not None
         ready = {}
         self._seed(0)
-        ready["source_image"], ready["source_label"] = self.augmentation.source(batch["source_image"], batch["source_label"])
+        ready["source_image"], ready["source_label"] = self.augmentation.source(
+            batch["source_image"], batch["source_label"]
+        )
         if self.needs_target:
             self._seed(1)
             ready["target_image"], ready["target_valid"] = self.augmentation.target(
