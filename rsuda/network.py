@@ -107,10 +107,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise MissingError(f"there is no weights file {path} (--weights takes imagenet, none or a file)")
     try:
-        if path.suffix == ".safetensors":
-            tensors = load_file(path)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
+        safe = path.suffix == ".safetensors"
+        tensors = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors and pickle raise many kinds for a file that is not theirs
         raise InputError(f"weights file {path} cannot be read: {str(error).splitlines()[0]}") from error
     held = cast("dict[str, Tensor]", tensors.get("state_dict", tensors))

@@ -163,7 +163,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(data, name, tmp_path):
     whole = options(data, name, steps=4)
     adapt(whole, tmp_path / "whole", quiet=True)
 
-    class Interruption(Exception):
+    class InterruptionError(Exception):
         pass
 
     from lightning.pytorch.callbacks import Callback
@@ -171,9 +171,9 @@ def test_a_resumed_run_equals_the_uninterrupted_one(data, name, tmp_path):
     class Stop(Callback):
         def on_train_batch_start(self, trainer, *_):
             if trainer.global_step == 2:
-                raise Interruption
+                raise InterruptionError
 
-    with pytest.raises(Interruption):
+    with pytest.raises(InterruptionError):
         adapt(whole, tmp_path / "cut", quiet=True, callbacks=[Stop()])
     assert not (tmp_path / "cut" / "weights.safetensors").exists()
     adapt(whole, tmp_path / "cut", resume=True, quiet=True)
