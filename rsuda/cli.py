@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rsuda import __version__
-from rsuda.errors import MissingError, RsudaError
+from rsuda.errors import InputError, MissingError, RsudaError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -90,10 +91,18 @@ def adapt(
     if resume:
         folder = out or _newest_checkpoint()
         s = settings(folder / "config.yaml", **given)
+        kept = settings(folder / "config.yaml")
+        free = ("steps", "data", "device", "precision", "workers")
+        changed = [f.name for f in fields(s) if f.name not in free and getattr(s, f.name) != getattr(kept, f.name)]
+        if changed or config:
+            raise InputError(
+                f"--resume goes on with the options of {folder} and cannot change {', '.join(changed) or 'them by --config'} "
+                f"(only {', '.join(free)})"
+            )
     else:
         s = settings(config, **given)
         if not s.source or not s.target:
-            raise typer.BadParameter("--source and --target are needed (or a --config that names them)")
+            raise InputError("--source and --target are needed, or a --config that names them")
         if s.data is None and {s.source, s.target} <= set(SAMPLE_DOMAINS):
             tiles = _sample_tiles()
             s = settings(config, **{**given, "data": str(tiles), "preset": preset or "sample"})

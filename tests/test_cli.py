@@ -308,7 +308,8 @@ BAD = {
     ),
     "run is a file": (text("run"), ADAPT, "--overwrite", "run is to be a folder"),
     "resume without a run": (None, ADAPT, "--resume", "no configuration file run/config.yaml"),
-    "resume without a checkpoint": (copy_config, ADAPT, "--resume --method source-only", "holds no last.ckpt"),
+    "resume without a checkpoint": (copy_config, ["adapt", "--out", "run"], "--resume", "holds no last.ckpt"),
+    "resume with another crop": (copy_config, ["adapt", "--out", "run"], "--resume --crop 224", "cannot change crop"),
     "resume with nothing in runs": (None, ["adapt", "--resume"], "", "no run to resume"),
     # evaluate
     "evaluate no run": (None, ["evaluate", "nowhere"], "", "nowhere holds no config.yaml"),
@@ -361,7 +362,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2_and_leaves_nothing_behind(rsu
     assert re.search(says, said.err[0]), said.err[0]
     assert "Traceback" not in said.out
     assert tree(tmp_path) == before
-    assert not (tmp_path / "run").is_dir() or case == "resume without a checkpoint"
+    assert not (tmp_path / "run").is_dir() or case.startswith("resume with")
 
 
 def test_the_process_itself_ends_with_code_2_and_one_line():
