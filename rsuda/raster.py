@@ -79,8 +79,7 @@ def axis_weights(length: int, start: float, step: float, count: int) -> tuple[in
 def weigh(values: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
     """Apply two axis weightings: (..., H, W) with (h, H) and (w, W) gives (..., h, w) float32.
 
-    A row of weights is zero but for a few neighbouring pixels, so only those are gathered; the dense product takes 20
-    times as long.
+    A row of weights is zero but for a few neighbouring pixels, so only those are gathered.
     """
     rows = _gather(values.astype(np.float32, copy=False), down)
     return np.swapaxes(_gather(np.swapaxes(rows, -1, -2), across), -1, -2)
