@@ -225,3 +225,14 @@ def test_separate_labels_differ_from_shared_ones():
 def test_an_unknown_choice_is_named(option):
     with pytest.raises(InputError, match=option):
         method(**{option: "nonsense"})
+
+
+def test_the_papers_class_weights_serve_its_own_legends_only():
+    """'road' is a class of LoveDA, and of others whose rare classes are not LoveDA's."""
+    assert method().weight_s.tolist() == method().factor.tolist() == [1, 1, 1]
+    assert method(class_weights=[1, 2, 3]).weight_t.tolist() == [1, 2, 3]
+    names = ("impervious surface", "building", "low vegetation", "tree", "car", "clutter")
+    legend = Legend(names, tuple(((k, k, k),) for k in range(6)))
+    spec = Spec(SPEC.bands, 0.5, SPEC.low, SPEC.high, SPEC.mean, SPEC.std, legend)
+    isprs = STDASegNet(Architecture("mobilenet_v2", "segformer", 6, 3, 32), spec, Optimisation(), strided=1)
+    assert isprs.weight_s.tolist() == [1, 1, 1, 1.25, 1.5, 1.5] and isprs.factor.tolist() == [1, 1, 1.5, 1.5, 2, 2]

@@ -26,23 +26,28 @@ from rsuda.parts.pseudo import PseudoLabels, quality_weighted
 from rsuda.parts.statistics import running_statistics_kept
 from rsuda.parts.teacher import Teacher
 
-# Class weights of the two students' cross entropy and factors c of pseudo labels, by class name (card 2.3 and 1.6).
-# The released code writes c as 1.01, 1.51, 2.01 for a reason of its own (relabelling in place); here 1, 1.5, 2.
-PAPER_WEIGHTS: dict[str, tuple[float, float, float]] = {  # name: H_S, H_T, c
-    "impervious surface": (1.0, 1.0, 1.0),
-    "building": (1.0, 1.0, 1.0),
-    "low vegetation": (1.0, 1.25, 1.5),
-    "tree": (1.25, 1.25, 1.5),
-    "car": (1.5, 1.5, 2.0),
-    "clutter": (1.5, 1.5, 2.0),
-    # LoveDA, rural -> urban; urban -> rural raises the rarer classes of that pair instead, see class_weights
-    "background": (1.25, 1.25, 1.5),
-    "road": (1.25, 1.25, 1.5),
-    "water": (1.0, 1.0, 1.0),
-    "barren": (1.5, 1.5, 2.0),
-    "forest": (1.25, 1.25, 1.5),
-    "agricultural": (1.0, 1.0, 1.0),
-}
+# Class weights of the two students' cross entropy and factors c of pseudo labels (card 2.3 and 1.6), for the paper's own
+# legends: name: (H_S, H_T, c). LoveDA's are those of rural -> urban. The released code writes c as 1.01, 1.51, 2.01 for a
+# reason of its own (relabelling in place); here 1, 1.5, 2.
+PAPER_WEIGHTS: tuple[dict[str, tuple[float, float, float]], ...] = (
+    {
+        "impervious surface": (1.0, 1.0, 1.0),
+        "building": (1.0, 1.0, 1.0),
+        "low vegetation": (1.0, 1.25, 1.5),
+        "tree": (1.25, 1.25, 1.5),
+        "car": (1.5, 1.5, 2.0),
+        "clutter": (1.5, 1.5, 2.0),
+    },
+    {
+        "background": (1.25, 1.25, 1.5),
+        "building": (1.0, 1.0, 1.0),
+        "road": (1.25, 1.25, 1.5),
+        "water": (1.0, 1.0, 1.0),
+        "barren": (1.5, 1.5, 2.0),
+        "forest": (1.25, 1.25, 1.5),
+        "agricultural": (1.0, 1.0, 1.0),
+    },
+)
 
 
 class Distinct(nn.Module):
@@ -157,7 +162,7 @@ class STDASegNet(Method):
         pseudo_labels: 'shared', the mean of both teachers supervises both students (released code, which made the
             published numbers), or 'separate', each teacher supervises its own student (the paper's figure 4).
         quality: 'batch', q multiplies every weight (paper), or 'none', q = 1, for runs too short for q to rise.
-        class_weights: 'paper' (by class name, 1 for other names), 'none', 'balanced' (by the square root of each class's
+        class_weights: 'paper' (of its two legends; 1 for any other), 'none', 'balanced' (by the square root of each class's
             share of the source) or one per class, for both students.
         disentangle: False leaves the disentangle module out (ablation).
         strided: strided layers of the discriminators (paper 2 for MiT, 3 for ResNet-50), fewer for small crops.
@@ -212,7 +217,9 @@ class STDASegNet(Method):
 
     def _class_weights(self, given: str | list[float]) -> tuple[list[float], list[float], list[float]]:
         if given == "paper":
-            s, t, c = zip(*(PAPER_WEIGHTS.get(n, (1.0, 1.0, 1.0)) for n in self.spec.legend.names), strict=True)
+            names = self.spec.legend.names
+            known = next((w for w in PAPER_WEIGHTS if set(names) == set(w)), {})
+            s, t, c = zip(*(known.get(n, (1.0, 1.0, 1.0)) for n in names), strict=True)
             return list(s), list(t), list(c)
         same = self.weights_by_class(given)
         return same, same, [1.0] * len(same)
