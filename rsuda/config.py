@@ -84,16 +84,6 @@ _SEGFORMER: dict[str, Any] = {
 # 0.02, so self-training stays off), and a teacher of decay 0.999 still averages its first steps. With 0.8 q rises to about
 # 0.3 by the end; without q, early labels swallow whole classes.
 _SHORT = {"certain": 0.8, "pseudo_weight": 1.0, "teacher_decay": 0.99}
-_PAPER = {"turns": False, "target_geometry": False, "scale": (0.5, 2.0), "workers": 4, "steps": 40_000, "crop": 384}
-_SEGFORMER: dict[str, Any] = {
-    **_AS_PAPER,
-    "decoder": "segformer", "channels": 256, "dropout": 0.1, "batch_size": 4,
-    "optimiser": "adamw", "lr": 6e-5, "head_factor": 1.0, "discriminator_lr": 1e-5, "weight_decay": 0.01,
-    "warmup": 800, "power": 1.0,
-}  # fmt: skip
-# Over hundreds of steps instead of 40 000, confidence never reaches the 0.975 that the paper's q counts (measured: q stays
-# under 0.02, so self-training stays off), and a teacher of decay 0.999 still averages its first steps.
-_SHORT = {"quality": "none", "pseudo_weight": 0.5, "teacher_decay": 0.99}
 _PAPER = {"strided": 2, "statistics": "both"}
 PRESETS: dict[str, dict[str, Any]] = {
     # For CPUs: minutes, not days. Fewer, larger steps; the discriminators are scaled to the crop.
