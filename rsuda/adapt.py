@@ -173,8 +173,7 @@ def adapt(
         logger.info("class shares of the source: %s", ", ".join(
             f"{n} {v:.1%}" for n, v in zip(spec.legend.names, found.class_shares, strict=True)
         ))  # fmt: skip
-        if device.type == "cpu" or device.type == "cuda":
-            method.to(memory_format=torch.channels_last)
+        method.to(memory_format=torch.channels_last)
         began = time.monotonic()
         _train(method, s, found, folder, device, precision, resume, quiet, callbacks or [])
         save_run(folder, method, s, spec)
@@ -207,6 +206,8 @@ def _train(
             enable_model_summary=False, num_sanity_val_steps=0,
         )  # fmt: skip
         first = checkpoint_step(folder) if resume else 0
+        metrics = folder / "metrics.csv"
+        before = _rows_before(metrics, first)  # the logger starts the file anew
         if first >= s.steps:
             logger.info("the checkpoint is already at step %d of %d", first, s.steps)
         try:
@@ -219,3 +220,14 @@ def _train(
             *_, last = str(error).strip().splitlines()
             raise type(error)(last.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from error
         trainer.save_checkpoint(folder / CHECKPOINT)
+        if before and metrics.is_file():
+            metrics.write_text("".join(before + metrics.read_text().splitlines(keepends=True)[1:]))
+
+
+def _rows_before(metrics: Path, step: int) -> list[str]:
+    """Header and rows of a run's metrics up to a step, or nothing."""
+    lines = metrics.read_text().splitlines(keepends=True) if metrics.is_file() else []
+    if not lines:
+        return []
+    column = lines[0].strip().split(",").index("step")
+    return [lines[0], *(line for line in lines[1:] if int(line.strip().split(",")[column]) < step)]

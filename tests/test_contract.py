@@ -182,6 +182,15 @@ def test_a_resumed_run_equals_the_uninterrupted_one(data, name, tmp_path):
     assert torch.load(tmp_path / "cut" / "last.ckpt", weights_only=True)["global_step"] == 4
 
 
+def test_a_resumed_run_keeps_its_earlier_metrics(data, tmp_path):
+    s = options(data, "source-only", steps=2)
+    adapt(s, tmp_path / "run", quiet=True)
+    earlier = (tmp_path / "run" / "metrics.csv").read_text()
+    adapt(options(data, "source-only", steps=4), tmp_path / "run", resume=True, quiet=True)
+    later = (tmp_path / "run" / "metrics.csv").read_text()
+    assert later.startswith(earlier) and len(later.splitlines()) > len(earlier.splitlines())
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_teachers_share_no_storage_with_students_and_have_no_optimiser(data, name):
     method, _, _ = made(data, name)
