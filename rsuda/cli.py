@@ -164,6 +164,7 @@ def predict(
         str | None, typer.Option(help="Band order of the scenes, where the files do not tell, e.g. RGBIR.")
     ] = None,
     gsd: Annotated[float | None, typer.Option(help="Metres per pixel of scenes without a georeference.")] = None,
+    crs: Annotated[str | None, typer.Option(help="CRS of scenes that have a transform but none, e.g. EPSG:32632.")] = None,
     tile_size: Annotated[int, typer.Option(help="Window in pixels of the network's GSD, a multiple of 32.")] = 512,
     overlap: Annotated[int, typer.Option(help="Overlap of windows in pixels.")] = 128,
     batch_size: Annotated[int, typer.Option(help="Windows at once.")] = 4,
@@ -180,7 +181,7 @@ def predict(
         model = newest_run()
         print(f"Using the newest run, {model}")
     for done in run(
-        scenes, model, out, None if format == "none" else format, confidence, bands, gsd, overwrite, device=device,
+        scenes, model, out, None if format == "none" else format, confidence, bands, gsd, crs, overwrite, device=device,
         precision=precision, window=tile_size, overlap=overlap, batch_size=batch_size,
     ):  # fmt: skip
         for note in done.notes:

@@ -178,6 +178,7 @@ def predict(
     confidence: bool = False,
     bands: str | None = None,
     gsd: float | None = None,
+    crs: str | None = None,
     overwrite: bool = False,
     **engine: Any,
 ) -> Iterator[Written]:
@@ -191,6 +192,7 @@ def predict(
         confidence: add a band with the winning probability to the class raster (which then holds no colour table).
         bands: band order of the scenes, where their files do not tell ('RGBIR').
         gsd: metres per pixel, for scenes without a georeference.
+        crs: for scenes that have a transform but no CRS ('EPSG:32632'; ISPRS tiles with world files).
         engine: device, precision, window, overlap, batch_size; see Engine.
 
     Raises:
@@ -200,7 +202,7 @@ def predict(
     running = Engine.of(trained, **engine)
     if polygons is not None:
         check_format(polygons)
-    jobs = [_job(Path(s), trained, out, polygons, bands, gsd, overwrite) for s in scenes]
+    jobs = [_job(Path(s), trained, out, polygons, bands, gsd, crs, overwrite) for s in scenes]
     named: dict[Path, Path] = {}
     for scene, raster, _ in jobs:
         if raster in named:
@@ -212,10 +214,10 @@ def predict(
 
 def _job(
     path: Path, trained: Trained, out: str | Path | None, polygons: str | None, bands: str | None, gsd: float | None,
-    overwrite: bool,
+    crs: str | None, overwrite: bool,
 ) -> tuple[Scene, Path, Path | None]:  # fmt: skip
     """A scene that can be predicted, and its outputs, which may be written. Everything a user can get wrong shows here."""
-    scene = Scene(path.stem, path, None, band_names(bands) if bands else None, gsd)
+    scene = Scene(path.stem, path, None, band_names(bands) if bands else None, gsd, crs)
     scene.file.band_numbers(trained.spec.bands)
     check_gsd(scene, trained.spec.gsd)
     if scene.file.grid.height * scene.file.grid.width == 0:
@@ -252,7 +254,7 @@ def _write(
     area = {n: float(c * scene.gsd[0] * scene.gsd[1]) for n, c in zip(spec.legend.names, counts, strict=True)}
     notes = []
     if scene.grid.crs is None:
-        notes.append(f"{scene.image} has no CRS, so neither have its outputs")
+        notes.append(f"{scene.image} has no CRS, so neither have its outputs (--crs declares one)")
     named = scene.file.named_bands
     if named is None or not set(spec.bands) <= set(named):
         told = f"tagged {', '.join(named)}" if named else "not named"
