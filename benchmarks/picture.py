@@ -37,7 +37,7 @@ def main() -> None:
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(legend)] = legend.palette
     _, axes = plt.subplots(
-        len(a.scene), 2 + len(engines), figsize=(3.4 * (2 + len(engines)), 3.5 * len(a.scene)), squeeze=False
+        len(a.scene), 2 + len(engines), figsize=(3.4 * (2 + len(engines)), 3.8 * len(a.scene)), squeeze=False
     )
     for row, name in zip(axes, a.scene, strict=True):
         scene = found.scenes[name]
@@ -59,7 +59,7 @@ def main() -> None:
         for n, c in zip(legend.names, legend.palette, strict=True)
     ]
     plt.figlegend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=9)
-    plt.tight_layout(rect=(0, 0.06 / len(a.scene), 1, 1))
+    plt.tight_layout(rect=(0, 0.06 / len(a.scene), 1, 0.97), h_pad=2)
     a.out.parent.mkdir(parents=True, exist_ok=True)
     plt.savefig(a.out, dpi=90)
 
