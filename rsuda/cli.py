@@ -164,7 +164,9 @@ def predict(
         str | None, typer.Option(help="Band order of the scenes, where the files do not tell, e.g. RGBIR.")
     ] = None,
     gsd: Annotated[float | None, typer.Option(help="Metres per pixel of scenes without a georeference.")] = None,
-    crs: Annotated[str | None, typer.Option(help="CRS of scenes that have a transform but none, e.g. EPSG:32632.")] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="CRS of scenes that have a transform but none, e.g. EPSG:32632.")
+    ] = None,
     tile_size: Annotated[int, typer.Option(help="Window in pixels of the network's GSD, a multiple of 32.")] = 512,
     overlap: Annotated[int, typer.Option(help="Overlap of windows in pixels.")] = 128,
     batch_size: Annotated[int, typer.Option(help="Windows at once.")] = 4,
