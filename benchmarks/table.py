@@ -63,7 +63,7 @@ def _plot(runs: dict[str, dict[str, list[Any]]], path: Path) -> None:
         for name, run in curves:
             if name == field:
                 steps = [c["step"] for c in run["pseudo_labels"]]
-                for key, style in (("accuracy", "-"), ("sure_accuracy", "--"), ("sure_share", ":")):
+                for key, style in (("accuracy", "C0-"), ("sure_accuracy", "C1--"), ("sure_share", "C2:")):
                     axis.plot(
                         steps, [c[key] for c in run["pseudo_labels"]], style, label=key if run["seed"] == 0 else None
                     )
