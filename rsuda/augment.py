@@ -31,7 +31,7 @@ class Augmentation:
         mean, std: standardisation per band, (source, target).
         turns: right-angle rotations beside mirroring.
         photometric: brightness +-32/255, contrast 0.5-1.5, and for 3 bands saturation 0.5-1.5 and hue +-18/360, each
-            with probability 1/2 (ST-DASegNet's settings, card 2.5).
+            with probability 1/2 (ST-DASegNet's settings).
         target_geometry: whether the target is mirrored and turned too.
     """
 

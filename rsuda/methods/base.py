@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import lightning as L
@@ -109,12 +109,10 @@ class Method(L.LightningModule):
     Attributes of the class:
         needs_target: whether target images are read at all.
         paper: authors, title, where, year.
-        minimum_crop: smallest crop in pixels for the usual stride of 32.
     """
 
     needs_target: ClassVar[bool] = True
     paper: ClassVar[str] = ""
-    minimum_crop: ClassVar[int] = 64
 
     model: nn.Module
 
@@ -239,7 +237,3 @@ class Method(L.LightningModule):
             "optimizer": optimiser,
             "lr_scheduler": {"scheduler": LambdaLR(optimiser, how.factor), "interval": "step"},
         }
-
-    def description(self) -> dict[str, Any]:
-        """What ``load`` needs to build ``model`` again."""
-        return {"architecture": self.arch.as_fields(), "optimisation": asdict(self.optimisation)}

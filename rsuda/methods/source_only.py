@@ -34,7 +34,6 @@ class SourceOnly(Method):
 
     needs_target: ClassVar[bool] = False
     paper: ClassVar[str] = "the lower bound of every paper; with source = target, the upper bound"
-    minimum_crop: ClassVar[int] = 32
     model: Logits
     weight: Tensor
 

@@ -26,7 +26,7 @@ from rsuda.parts.pseudo import PseudoLabels, quality_weighted
 from rsuda.parts.statistics import running_statistics_kept
 from rsuda.parts.teacher import Teacher
 
-# Class weights of the two students' cross entropy and factors c of pseudo labels (card 2.3 and 1.6), for the paper's own
+# Class weights of the two students' cross entropy and factors c of pseudo labels, for the paper's own
 # legends: name: (H_S, H_T, c). LoveDA's are those of rural -> urban. The released code writes c as 1.01, 1.51, 2.01 for a
 # reason of its own (relabelling in place); here 1, 1.5, 2.
 PAPER_WEIGHTS: tuple[dict[str, tuple[float, float, float]], ...] = (
@@ -51,7 +51,7 @@ PAPER_WEIGHTS: tuple[dict[str, tuple[float, float, float]], ...] = (
 
 
 class Distinct(nn.Module):
-    """Selects, channel by channel, between the two styles of one image (card 1.3).
+    """Selects, channel by channel, between the two styles of one image.
 
     u = GAP(F_S + F_T); z = W_f u; a_k = W_k z; (v_S, v_T) = softmax over {S, T}; output v_k * F_k. No norm and no
     activation between the linear layers. Squeezed width d = max(C // 8, 8).
@@ -71,7 +71,7 @@ class Distinct(nn.Module):
 
 
 class Universal(nn.Module):
-    """Channel attention that both styles share (card 1.3).
+    """Channel attention that both styles share.
 
     Z = ReLU(conv(mean of F_S and F_T)); E_k = F_k Z^T over positions, without scaling; M = mean over k of the row softmax of
     (row maximum - E_k); output ReLU(conv_k(M F_k)), d channels.
@@ -101,7 +101,7 @@ class Universal(nn.Module):
 
 class Disentangle(nn.Module):
     """Domain disentangle module: distinct branches at every level, the universal branch at the last level only (the
-    paper's figure draws both everywhere; the released code has them so, card 1.3), concatenated there.
+    paper's figure draws both everywhere; the released code has them so), concatenated there.
 
     Args:
         channels: of the pyramid's levels. The first is the image itself and passes unchanged.
@@ -127,7 +127,7 @@ class Disentangle(nn.Module):
 class Students(nn.Module):
     """Both students and the disentangle module: all that prediction needs.
 
-    Prediction (card 1.7) is the mean of the logits H_S(F'_ts) and H_T(F'_tt); the teachers are not used.
+    Prediction is the mean of the logits H_S(F'_ts) and H_T(F'_tt); the teachers are not used.
     """
 
     disentangle: Disentangle | None
@@ -173,7 +173,6 @@ class STDASegNet(Method):
     """
 
     paper: ClassVar[str] = "Zhao, Lyu et al., ST-DASegNet, JAG 2024, arXiv 2301.05526"
-    minimum_crop: ClassVar[int] = 192
     model: Students
     weight_s: Tensor
     weight_t: Tensor
@@ -279,7 +278,7 @@ class STDASegNet(Method):
 
     @torch.no_grad()
     def _label(self, g_ts: list[Tensor], g_tt: list[Tensor], valid: Tensor) -> tuple[PseudoLabels, PseudoLabels]:
-        """Pseudo labels for each student. The teachers read the students' disentangled features (card 1.1); unlike the
+        """Pseudo labels for each student. The teachers read the students' disentangled features; unlike the
         released code they do so in eval mode and without gradients, since live dropout only makes the labels noisy."""
         by_s, by_t = self.teacher_s(g_ts)[1], self.teacher_t(g_tt)[1]
         if self.pseudo_labels == "shared":

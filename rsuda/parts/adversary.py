@@ -15,7 +15,7 @@ def spatial_softmax(feature: Tensor) -> Tensor:
 
 
 class Discriminator(nn.Sequential):
-    """ST-DASegNet's discriminator (card 1.4): 4x4 convolutions with padding 1, all with bias.
+    """ST-DASegNet's discriminator: 4x4 convolutions with padding 1, all with bias.
 
     ``strided`` convolutions of stride 2 (channels base, 2 base, …), one of stride 1 that doubles again, one of stride 1
     to a logit map; LeakyReLU 0.2 between, InstanceNorm before it but for the first layer.

@@ -26,7 +26,7 @@ def quality_weighted(
     trusted: float = 0.8,
     scaled: bool = True,
 ) -> PseudoLabels:
-    """ST-DASegNet's pseudo labels (card 1.6): label l = argmax p, quality q = share of pixels with p >= ``certain``;
+    """ST-DASegNet's pseudo labels: label l = argmax p, quality q = share of pixels with p >= ``certain``;
     weight q * c[l] where p >= ``trusted``, q / 2 elsewhere.
 
     Args:
