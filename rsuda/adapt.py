@@ -16,15 +16,18 @@ from lightning.pytorch.loggers import CSVLogger
 
 from rsuda.augment import Augmentation
 from rsuda.config import Settings, dump
-from rsuda.data import Pair, loader, pair
-from rsuda.device import pick_device, pick_precision
+from rsuda.data import Pair, loader, pair, target_batches
+from rsuda.device import autocast, pick_device, pick_precision
 from rsuda.domains import Domain, domain
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, unknown
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, balanced
 from rsuda.parts.adversary import strided_layers
+from rsuda.parts.statistics import estimate_statistics
 from rsuda.run import CHECKPOINT, CONFIG, SPEC, WEIGHTS, architecture, checkpoint_step, optimisation, save_run
 from rsuda.spec import band_code
+
+STATISTICS_BATCHES = 50
 
 logger = logging.getLogger("rsuda")
 
@@ -86,6 +89,8 @@ def fit_to_crop(s: Settings) -> tuple[Settings, list[str]]:
     """Scale the discriminators to the crop where the method has some. Raises InputError for a crop too small."""
     cls = METHODS[s.method]
     notes = []
+    if s.rare_temperature is None:
+        s = replace(s, rare_temperature=cls.rare_temperature)
     if "strided" in cls.options():
         wanted = s.options.get("strided", cls.options()["strided"])
         layers = strided_layers(s.crop // s.output_stride, wanted)
@@ -176,6 +181,11 @@ def adapt(
         method.to(memory_format=torch.channels_last)
         began = time.monotonic()
         _train(method, s, found, folder, device, precision, resume, quiet, callbacks or [])
+        if s.target_statistics:
+            with autocast(precision, device):
+                images = (x.to(device) for x in target_batches(found, s, STATISTICS_BATCHES))
+                norms = estimate_statistics(method.model.to(device), images)
+            logger.info("the running statistics of %d batch norms were estimated on the target", norms)
         save_run(folder, method, s, spec)
         logger.info("trained %d steps in %.0f s; wrote %s", s.steps, time.monotonic() - began, folder)
     finally:

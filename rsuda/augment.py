@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 import kornia.augmentation as K
 import torch
+from kornia import enhance
+from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
+
+from rsuda.parts.draws import uniform
+
+STRONG = 0  # purpose of the draws
 
 
 def dihedral(image: Tensor, label: Tensor, turns: bool = True) -> tuple[Tensor, Tensor]:
@@ -68,6 +74,31 @@ class Augmentation:
         if self.target_geometry:
             image, valid = dihedral(image, valid, self.turns)
         return self._finish(image, "target"), valid
+
+    @torch.no_grad()
+    def strong(self, image: Tensor, key: Tensor, strength: float = 0.2) -> Tensor:
+        """Colour jitter and blur of standardised target or mixed images (B, bands, H, W), as in DACS and its successors.
+
+        Brightness, contrast and for 3 bands saturation and hue by up to ``strength``, with probability 0.8; Gaussian blur of
+        sigma 0.15 to 1.15 px with probability 0.5 (kernel of 9 px; the released codes' tenth of the image only adds
+        zeros). What is drawn depends on each image's key.
+        """
+        mean, std = (
+            torch.as_tensor(v, dtype=torch.float32, device=image.device)[:, None, None] for v in self.statistics["target"]
+        )
+        with torch.autocast(image.device.type, enabled=False):
+            plain = (image.float() * std + mean).clamp(0, 1)
+            u = uniform(key, STRONG, 7)
+            factor = 1 + strength * (2 * u[:, :3] - 1)
+            jittered = enhance.adjust_brightness(plain, factor[:, 0] - 1)
+            jittered = enhance.adjust_contrast(jittered, factor[:, 1])
+            if image.shape[1] == 3:
+                jittered = enhance.adjust_saturation(jittered, factor[:, 2])
+                jittered = enhance.adjust_hue(jittered, 2 * torch.pi * strength * (2 * u[:, 3] - 1))
+            out = torch.where(u[:, 4, None, None, None] < 0.8, jittered, plain)
+            sigma = (0.15 + u[:, 5, None]).expand(-1, 2)
+            out = torch.where(u[:, 6, None, None, None] < 0.5, gaussian_blur2d(out, (9, 9), sigma), out)
+            return ((out - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def _finish(self, image: Tensor, domain: str) -> Tensor:
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):

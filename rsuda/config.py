@@ -25,6 +25,14 @@ class Settings:
         gsd: metres per pixel of the network's input; None for the target's own; 'native' to leave both as they are.
         source_bands, target_bands: band order as in 'IRRG'; None to let the pair choose.
         standardise: 'imagenet' or 'domain' (each domain by its own mean and standard deviation).
+        band_matching: of domains whose bands differ, feed the network their first bands one by one ('order') or only
+            those that both have ('name').
+        colours: 'match' maps each band of the source monotonically to the target's distribution; 'none' leaves it.
+        band_mixing: how much of each band of a source patch a random mixture of bands may replace, 0 to 1.
+        rare_temperature: temperature of rare-class sampling of source patches (DAFormer); 0 for none, None for the
+            method's own.
+        target_statistics: whether batch norm's running statistics are estimated on target patches after the last step
+            (AdaBN); None for the method's own.
         scale: random scale of source patches, as factors of the GSD (low, high).
         max_share: source crops are drawn again, up to 10 times, while one class covers more than this.
         options: the method's own.
@@ -42,6 +50,11 @@ class Settings:
     source_bands: str | None = None
     target_bands: str | None = None
     standardise: str = "imagenet"
+    band_matching: str = "order"
+    colours: str = "none"
+    band_mixing: float = 0.0
+    rare_temperature: float | None = None
+    target_statistics: bool | None = None
     encoder: str = "mobilenet_v2"
     decoder: str = "segformer"
     channels: int = 128
@@ -105,6 +118,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 _NAMES = {f.name for f in fields(Settings)}
+_OPTIONAL: dict[str, type] = {"rare_temperature": float, "target_statistics": bool}  # None: as the method has it
 
 
 def settings(file: str | Path | None = None, **given: Any) -> Settings:
@@ -155,22 +169,28 @@ def _typed(name: str, value: Any) -> Any:
         if name == "scale":
             low, high = value
             return float(low), float(high)
+        if name in _OPTIONAL:
+            return None if value is None else _typed_as(_OPTIONAL[name], value)
         if name == "gsd":
             return value if value in (None, "native") else float(value)
-        if isinstance(default, bool) or isinstance(value, bool):
-            if not (isinstance(default, bool) and isinstance(value, bool)):
-                raise TypeError
-        elif isinstance(default, int):
-            if int(value) != float(value):
-                raise ValueError
-            return int(value)
-        elif isinstance(default, float):
-            return float(value)
-        elif not isinstance(value, dict if name == "options" else str) and not (value is None and default is None):
+        if isinstance(default, (bool, int, float)) or isinstance(value, bool):
+            return _typed_as(type(default), value)
+        if not isinstance(value, dict if name == "options" else str) and not (value is None and default is None):
             raise TypeError
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"option {name.replace('_', '-')} cannot be {value!r}") from None
     return value
+
+
+def _typed_as(kind: type, value: Any) -> Any:
+    """A bool, int or float. Raises TypeError or ValueError for a value of another kind."""
+    if kind is bool or isinstance(value, bool):
+        if not (kind is bool and isinstance(value, bool)):
+            raise TypeError
+        return value
+    if kind is int and int(value) != float(value):
+        raise ValueError
+    return kind(value)
 
 
 def check(s: Settings) -> Settings:
@@ -195,6 +215,13 @@ def check(s: Settings) -> Settings:
         raise InputError(f"crop must be a multiple of 32, not {s.crop}: try {max(32, round(s.crop / 32) * 32)}")
     if not 0 < s.scale[0] <= s.scale[1] < inf:
         raise InputError(f"option scale must be two positive factors, low then high, not {s.scale}")
+    if s.rare_temperature is not None and not 0 <= s.rare_temperature < inf:
+        raise InputError(f"option rare-temperature must be at least 0, not {s.rare_temperature:g}")
+    if not 0 <= s.band_mixing <= 1:
+        raise InputError(f"option band-mixing must be from 0 to 1, not {s.band_mixing:g}")
+    for name, value, known in (("band-matching", s.band_matching, ("order", "name")), ("colours", s.colours, ("none", "match"))):
+        if value not in known:
+            raise unknown(f"value of option {name}", value, known)
     if s.standardise not in ("imagenet", "domain"):
         raise InputError(f"option standardise is imagenet or domain, not '{s.standardise}'")
     return s

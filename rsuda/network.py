@@ -176,3 +176,16 @@ class Network(nn.Module):
         pyramid = self.encoder(image)
         fused, logits = self.decoder(pyramid)
         return Output(pyramid, fused, resize(logits, image.shape[-2:]))
+
+
+class Logits(nn.Module):
+    """A network for prediction, of which only the logits are wanted; training reads ``network`` itself."""
+
+    network: Network
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network(image).logits

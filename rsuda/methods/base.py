@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from rsuda.augment import Augmentation
 from rsuda.errors import InputError, unknown
-from rsuda.network import Architecture
+from rsuda.network import Architecture, build_encoder
 from rsuda.spec import Spec
 
 
@@ -109,10 +109,12 @@ class Method(L.LightningModule):
     Attributes of the class:
         needs_target: whether target images are read at all.
         paper: authors, title, where, year.
+        rare_temperature: of rare-class sampling of source patches, unless the run's settings say otherwise; 0 for none.
     """
 
     needs_target: ClassVar[bool] = True
     paper: ClassVar[str] = ""
+    rare_temperature: ClassVar[float] = 0.0
 
     model: nn.Module
 
@@ -166,11 +168,38 @@ class Method(L.LightningModule):
         """The scalar to minimise, and its terms for the log.
 
         ``batch`` holds, augmented and standardised: source_image (B, bands, H, W), source_label (B, H, W) with 255
-        ignored and, when the method needs the target, target_image (B, bands, H, W), target_valid (B, H, W) bool.
+        ignored, key (B,) int64, a random number for each item's own draws, and, when the method needs the target,
+        target_image (B, bands, H, W), target_valid (B, H, W) bool.
         """
 
     def after_step(self) -> None:
         """Called after each optimiser step (teachers move here)."""
+
+    @staticmethod
+    def one_of(option: str, value: Any, allowed: tuple[Any, ...]) -> None:
+        """Raises InputError for a value of an option that is not among those allowed."""
+        if value not in allowed:
+            raise InputError(f"option {option} is {' or '.join(map(str, allowed))}, not '{value}'")
+
+    @property
+    def progress(self) -> float:
+        """Share of the run's steps that are done, 0 to 1."""
+        return self.global_step / self.optimisation.steps
+
+    def classes_named(self, names: str) -> list[int]:
+        """Indices of the legend's classes among names separated by commas; names that it lacks are passed over."""
+        wanted = {n.strip() for n in names.split(",")}
+        return [k for k, n in enumerate(self.spec.legend.names) if n in wanted]
+
+    def frozen_encoder(self) -> nn.Module:
+        """The encoder as it was before the first step, for good: in eval mode, without gradients."""
+        encoder = build_encoder(self.arch, self.weights).eval().requires_grad_(False)
+        encoder.train = lambda mode=True: encoder  # type: ignore[method-assign]
+        return encoder
+
+    def strong(self, image: Tensor, key: Tensor, strength: float) -> Tensor:
+        """Colour jitter and blur of standardised images, drawn from each item's key; see Augmentation.strong."""
+        return image if self.augmentation is None else self.augmentation.strong(image, key, strength)
 
     def heads(self) -> list[nn.Module]:
         """Modules trained at ``lr * head_factor``; encoders are trained at ``lr``."""
@@ -190,7 +219,7 @@ class Method(L.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         assert self.augmentation is not None
-        ready = {}
+        ready = {"key": batch["key"]}
         self._seed(0)
         ready["source_image"], ready["source_label"] = self.augmentation.source(
             batch["source_image"], batch["source_label"]

@@ -8,21 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rsuda.methods.base import Method
-from rsuda.network import Network
+from rsuda.network import Logits, Network
 from rsuda.parts.losses import cross_entropy
-
-
-class Logits(nn.Module):
-    """A network of which only the logits are wanted."""
-
-    network: Network
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.network(image).logits
 
 
 class SourceOnly(Method):

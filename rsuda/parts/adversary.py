@@ -56,3 +56,28 @@ def domain_loss(logit_map: Tensor, real: bool, size: tuple[int, int]) -> Tensor:
     """Binary cross entropy of a logit map, resized to the image first as in the released code."""
     logits = F.interpolate(logit_map, size=size, mode="bilinear", align_corners=False)
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+
+class OutputDiscriminator(nn.Sequential):
+    """AdaptSegNet's discriminator of class probabilities (B, K, H, W): five 4x4 convolutions of stride 2, channels K, base, 2
+    base, 4 base, 8 base, 1, LeakyReLU 0.2 between, no norm. Needs 32 px at least."""
+
+    def __init__(self, classes: int, base: int = 64) -> None:
+        widths = [classes, base, 2 * base, 4 * base, 8 * base, 1]
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]
+        super().__init__(*layers[:-1])
+
+
+def judged_frozen(judge: nn.Module, feature: Tensor) -> Tensor:
+    """The discriminator's answer, with a gradient that reaches the feature and not the discriminator."""
+    frozen = {name: p.detach() for name, p in judge.named_parameters()}
+    return torch.func.functional_call(judge, frozen, (feature,))
+
+
+def real_loss(answer: Tensor, real: bool, squared: bool) -> Tensor:
+    """Mean square distance to 1 (real) or 0, or binary cross entropy."""
+    answer = answer.to(torch.promote_types(answer.dtype, torch.float32))
+    wanted = torch.full_like(answer, float(real))
+    return F.mse_loss(answer, wanted) if squared else F.binary_cross_entropy_with_logits(answer, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,3 +27,15 @@ def cross_entropy(
     if pixel_weight is not None:
         loss = loss * pixel_weight
     return loss.mean()
+
+
+def labelled_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Mean of the cross entropy over pixels that are not 255; 0 if there are none, where torch has 0 / 0."""
+    loss = F.cross_entropy(logits, label.long(), ignore_index=IGNORE, reduction="sum")
+    return loss / (label != IGNORE).sum().clamp(min=1)
+
+
+def entropy(logits: Tensor, valid: Tensor) -> Tensor:
+    """Mean over valid pixels (B, H, W) of -sum_c p_c log p_c, natural logarithm, not divided by log K."""
+    log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(1)
+    return (-(log_p.exp() * log_p).sum(1) * valid).sum() / valid.sum().clamp(min=1)

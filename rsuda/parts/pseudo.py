@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from rsuda.errors import unknown
+
+RULES = ("share", "pixels", "classes")
 
 
 class PseudoLabels(NamedTuple):
@@ -42,3 +46,50 @@ def quality_weighted(
     factor = torch.ones_like(confidence) if class_factor is None else class_factor.to(confidence)[label]
     weight = (quality if scaled else 1.0) * torch.where(confidence >= trusted, factor, 0.5) * valid
     return PseudoLabels(label, confidence, weight, quality)
+
+
+class Trust(nn.Module):
+    """How far the labels of a teacher are trusted, by one of three rules.
+
+    'share' (DACS): the weight of all pixels is the share q of pixels with confidence >= ``threshold``.
+    'pixels': 1 for these pixels, 0 for the rest.
+    'classes' (class-balanced self-training, Zou et al., ECCV 2018; the first mask of CCM and BiCL): 1 for the most
+    confident ``keep`` of the pixels given to each class, so that no class is swallowed because the network is less sure
+    of it. The classes' thresholds are moving averages over batches; a class not seen yet takes all its pixels.
+
+    Args:
+        decay: share of the old threshold kept at each batch.
+    """
+
+    level: Tensor
+
+    def __init__(self, classes: int, rule: str, threshold: float, keep: float, decay: float = 0.9) -> None:
+        super().__init__()
+        if rule not in RULES:
+            raise unknown("value of option trust", rule, RULES)
+        self.rule, self.threshold, self.keep, self.decay = rule, threshold, keep, decay
+        self.register_buffer("level", torch.full((classes,), -1.0))
+
+    @torch.no_grad()
+    def forward(self, logits: Tensor, valid: Tensor) -> PseudoLabels:
+        """Labels of logits (B, K, H, W); pixels outside ``valid`` (B, H, W) weigh 0 and count nowhere."""
+        confidence, label = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1).max(1)
+        sure = (confidence >= self.threshold) & valid
+        quality = sure.sum() / valid.sum().clamp(min=1)
+        if self.rule == "share":
+            weight = quality * valid
+        elif self.rule == "pixels":
+            weight = sure
+        else:
+            self._follow(confidence, label, valid)
+            weight = (confidence >= self.level[label]) & valid
+        return PseudoLabels(label, confidence, weight.to(confidence.dtype), quality)
+
+    def _follow(self, confidence: Tensor, label: Tensor, valid: Tensor) -> None:
+        for k in range(len(self.level)):
+            held = confidence[(label == k) & valid]
+            if len(held):
+                rank = max(0, int(len(held) * (1 - self.keep)) - 1)
+                found = held.kthvalue(rank + 1).values
+                known = self.level[k] >= 0
+                self.level[k] = torch.where(known, self.level[k] * self.decay + found * (1 - self.decay), found)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -21,3 +22,26 @@ def running_statistics_kept(*modules: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+@torch.no_grad()
+def estimate_statistics(model: nn.Module, batches: Iterable[Tensor]) -> int:
+    """Running statistics of batch norm anew, as the plain mean over batches of images; nothing else of ``model`` changes.
+
+    AdaBN (Li et al., "Revisiting batch normalization for practical domain adaptation", 2016), when the images are the
+    target's. Returns the number of batch norms.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    momenta, was = [n.momentum for n in norms], model.training
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+        norm.momentum = None  # torch's word for a cumulative mean
+    if norms:
+        for images in batches:
+            model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.train(was)
+    return len(norms)

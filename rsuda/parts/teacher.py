@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
 
@@ -20,14 +21,21 @@ class Teacher(AveragedModel):
     Call ``follow(student)`` once per optimiser step. The number of updates is a buffer, so a resumed run goes on with
     its own a(i). Buffers (batch-norm statistics) are copied from the student, so that the teacher can be used in eval
     mode. It starts as a copy; the released codes start it at random, which the early small a(i) forgets.
+
+    Args:
+        top: the final share of the old teacher.
+        by_batch: batch norm normalises by the batch at hand, as in the released codes of DACS and DAFormer: the student's
+            running statistics are those of source and mixed images, and would be wrong for the target's. Dropout stays
+            off either way.
     """
 
-    def __init__(self, student: nn.Module, top: float = 0.999) -> None:
+    def __init__(self, student: nn.Module, top: float = 0.999, by_batch: bool = False) -> None:
         def average(old: Tensor, new: Tensor, count: Any) -> Tensor:
             return old.lerp(new, 1 - decay(int(count), top))
 
         super().__init__(student, avg_fn=average)
         self.n_averaged.fill_(1)  # torch would make the first update a plain copy; the papers average from i = 1
+        self.by_batch = by_batch
         self.eval().requires_grad_(False)
 
     @torch.no_grad()
@@ -35,5 +43,10 @@ class Teacher(AveragedModel):
         self.update_parameters(student)
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stays in eval mode: no dropout, and batch-norm statistics do not move by looking."""
-        return super().train(False)
+        """Stays in eval mode: no dropout; but for batch norm ``by_batch``."""
+        super().train(False)
+        if self.by_batch:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.train()
+        return self

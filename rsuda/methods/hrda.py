@@ -1,0 +1,109 @@
+"""HRDA: DAFormer's training on two resolutions with scale attention.
+
+Hoyer, Dai, Van Gool, "HRDA: context-aware high-resolution domain-adaptive semantic segmentation", ECCV 2022, arXiv 2204.13132.
+
+Symbols: x_s, y_s a source image and its label, x_t a target image, x_m, y_m their mixture, q the trust in pseudo labels. Each
+image is seen whole at half its resolution and, through a detail window of half its size, at full resolution.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from rsuda.methods.base import Method
+from rsuda.parts.feature_distance import feature_distance, thing_cells
+from rsuda.parts.losses import cross_entropy
+from rsuda.parts.mixing import class_mask, paste
+from rsuda.parts.pseudo import PseudoLabels, Trust
+from rsuda.parts.teacher import Teacher
+from rsuda.resolutions import Detailed, TwoResolutions, detail_cross_entropy, random_boxes
+
+
+class HRDA(Method):
+    """L = CE(x_s, y_s) + lambda q-weighted CE(x_m, y_m) + lambda_FD distance of features to ImageNet's, where CE is
+    (1 - lambda_d) CE(fused) + lambda_d CE(detail window). Options:
+
+    Args:
+        detail_weight: lambda_d (paper 0.1).
+        mix_weight: lambda (paper 1).
+        threshold: confidence that counts towards q (paper 0.968).
+        trust, keep: 'share' is the paper's q; see DACS.
+        teacher_decay: final decay of the teacher (paper 0.999).
+        jitter: strength of the colour jitter of mixed images (paper 0.2).
+        distance_weight: lambda_FD (paper 0.005), on the features at half resolution; off without pretrained weights.
+        things: classes, by commas, whose features shall stay near ImageNet's.
+    """
+
+    paper: ClassVar[str] = "Hoyer et al., HRDA, ECCV 2022, arXiv 2204.13132"
+    rare_temperature: ClassVar[float] = 0.2  # the paper's 0.01 is tuned to 19 classes
+    crop_multiple: ClassVar[int] = 64  # half of it goes through the encoder
+    model: TwoResolutions
+
+    def __init__(
+        self,
+        *base: Any,
+        detail_weight: float = 0.1,
+        mix_weight: float = 1.0,
+        threshold: float = 0.968,
+        trust: str = "share",
+        keep: float = 0.5,
+        teacher_decay: float = 0.999,
+        jitter: float = 0.2,
+        distance_weight: float = 0.005,
+        things: str = "building,car",
+    ) -> None:
+        super().__init__(*base)
+        self.detail_weight, self.mix_weight, self.jitter = detail_weight, mix_weight, jitter
+        self.model = TwoResolutions(self.arch, self.weights)
+        self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
+        self.trust = Trust(self.arch.classes, trust, threshold, keep)
+        self.things = self.classes_named(things)
+        self.distance_weight = distance_weight if self.things and self.weights != "none" else 0.0
+        self.imagenet = self.frozen_encoder() if self.distance_weight else None
+
+    def heads(self) -> list[nn.Module]:
+        return [self.model.network.decoder, self.model.attention]
+
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
+        # source and target share the place of the detail window, which the mixture then shows as well
+        box = random_boxes(key, x_s.shape[-2], x_s.shape[-1])
+        out = self.model.with_detail(x_s, box)
+        terms = {"ce": self._supervised(out, y_s)}
+        loss = terms["ce"]
+
+        if self.imagenet is not None:
+            with torch.no_grad():
+                frozen = self.imagenet(self.model.halved(x_s))[-1]
+            cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
+            terms["distance"] = feature_distance(out.pyramid[-1], frozen, cells)
+            loss = loss + self.distance_weight * terms["distance"]
+        if self.mix_weight == 0:
+            return loss, terms
+
+        x_t, valid = batch["target_image"], batch["target_valid"]
+        with torch.no_grad():
+            pseudo = self.trust(self.teacher(x_t), valid)
+        pasted = class_mask(y_s, key)
+        x_m = self.strong(paste(pasted, x_s, x_t), key, self.jitter)
+        y_m = paste(pasted, y_s, pseudo.label)
+        q_m = paste(pasted, torch.ones_like(pseudo.weight), pseudo.weight)
+        terms["mix"] = self._supervised(self.model.with_detail(x_m, box), y_m, q_m)
+        terms["quality"] = pseudo.quality
+        return loss + self.mix_weight * terms["mix"], terms
+
+    def _supervised(self, out: Detailed, label: Tensor, weight: Tensor | None = None) -> Tensor:
+        whole, detail = cross_entropy(out.logits, label, pixel_weight=weight), detail_cross_entropy(out, label, weight)
+        return (1 - self.detail_weight) * whole + self.detail_weight * detail
+
+    @torch.no_grad()
+    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
+        """The teacher's labels of images, for looking at."""
+        valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
+        return self.trust(self.teacher(image), valid)
+
+    def after_step(self) -> None:
+        self.teacher.follow(self.model)

@@ -1,0 +1,137 @@
+"""MIC: masked image consistency on top of DAFormer's or HRDA's training.
+
+Hoyer, Dai, Wang, Van Gool, "MIC: masked image consistency for context-enhanced domain adaptation", CVPR 2023,
+arXiv 2212.01322.
+
+Symbols: x_s, y_s a source image and its label, x_t a target image, x_m, y_m their mixture, x_M the masked target image, q the
+trust in pseudo labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from rsuda.methods.base import Method
+from rsuda.network import Logits, Network
+from rsuda.parts.feature_distance import feature_distance, thing_cells
+from rsuda.parts.losses import cross_entropy
+from rsuda.parts.masking import block_mask
+from rsuda.parts.mixing import class_mask, paste
+from rsuda.parts.pseudo import PseudoLabels, Trust
+from rsuda.parts.teacher import Teacher
+from rsuda.resolutions import TwoResolutions, detail_cross_entropy, random_boxes
+
+
+class MIC(Method):
+    """L = CE(x_s, y_s) + lambda q-weighted CE(x_m, y_m) + lambda_FD distance + lambda_M q-weighted CE(x_M, y_t). Options:
+
+    Args:
+        masked_weight: lambda_M (paper 1).
+        mask_ratio: share of cells that are masked (paper 0.7).
+        mask_block: cell size in px; 0 for a sixteenth of the crop (paper 64 at crops of 1024, 32 at 512).
+        resolutions: 2 trains HRDA's network (paper's best), 1 a plain one.
+        detail_weight: of HRDA's detail window (paper 0.1).
+        mix_weight: lambda (paper 1).
+        threshold: confidence that counts towards q (paper 0.968).
+        trust, keep: 'share' is the paper's q; see DACS.
+        teacher_decay: final decay of the teacher (paper 0.999).
+        jitter: strength of the colour jitter of mixed and masked images (paper 0.2).
+        distance_weight: lambda_FD (paper 0.005); off without pretrained weights.
+        things: classes, by commas, whose features shall stay near ImageNet's.
+    """
+
+    paper: ClassVar[str] = "Hoyer et al., MIC, CVPR 2023, arXiv 2212.01322"
+    rare_temperature: ClassVar[float] = 0.2  # the paper's 0.01 is tuned to 19 classes
+    model: Logits | TwoResolutions
+
+    def __init__(
+        self,
+        *base: Any,
+        masked_weight: float = 1.0,
+        mask_ratio: float = 0.7,
+        mask_block: int = 0,
+        resolutions: int = 1,
+        detail_weight: float = 0.1,
+        mix_weight: float = 1.0,
+        threshold: float = 0.968,
+        trust: str = "share",
+        keep: float = 0.5,
+        teacher_decay: float = 0.999,
+        jitter: float = 0.2,
+        distance_weight: float = 0.005,
+        things: str = "building,car",
+    ) -> None:
+        super().__init__(*base)
+        self.one_of("resolutions", resolutions, (1, 2))
+        self.masked_weight, self.mask_ratio, self.mask_block = masked_weight, mask_ratio, mask_block
+        self.detail_weight, self.mix_weight, self.jitter = detail_weight, mix_weight, jitter
+        two = resolutions == 2
+        self.model = TwoResolutions(self.arch, self.weights) if two else Logits(Network(self.arch, self.weights))
+        self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
+        self.trust = Trust(self.arch.classes, trust, threshold, keep)
+        self.things = self.classes_named(things)
+        self.distance_weight = distance_weight if self.things and self.weights != "none" else 0.0
+        self.imagenet = self.frozen_encoder() if self.distance_weight else None
+
+    def heads(self) -> list[nn.Module]:
+        return [self.model.network.decoder, *([self.model.attention] if isinstance(self.model, TwoResolutions) else [])]
+
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
+        ce, deepest, seen = self._supervised(x_s, y_s, key)
+        terms, loss = {"ce": ce}, ce
+
+        if self.imagenet is not None:
+            with torch.no_grad():
+                frozen = self.imagenet(seen)[-1]
+            cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
+            terms["distance"] = feature_distance(deepest, frozen, cells)
+            loss = loss + self.distance_weight * terms["distance"]
+        if self.mix_weight == 0 and self.masked_weight == 0:
+            return loss, terms
+
+        x_t, valid = batch["target_image"], batch["target_valid"]
+        with torch.no_grad():
+            pseudo = self.trust(self.teacher(x_t), valid)
+        terms["quality"] = pseudo.quality
+
+        if self.mix_weight > 0:
+            pasted = class_mask(y_s, key)
+            x_m = self.strong(paste(pasted, x_s, x_t), key, self.jitter)
+            y_m = paste(pasted, y_s, pseudo.label)
+            q_m = paste(pasted, torch.ones_like(pseudo.weight), pseudo.weight)
+            terms["mix"] = self._supervised(x_m, y_m, key, q_m)[0]
+            loss = loss + self.mix_weight * terms["mix"]
+
+        # The student sees a part of the target image and shall answer as the teacher does who sees the whole.
+        if self.masked_weight > 0:
+            block = self.mask_block or max(1, x_t.shape[-1] // 16)
+            # 0 after standardisation is the mean colour
+            x_masked = self.strong(x_t, key + 1, self.jitter) * block_mask(x_t, key, block, self.mask_ratio)
+            terms["masked"] = self._supervised(x_masked, pseudo.label, key, pseudo.weight)[0]
+            loss = loss + self.masked_weight * terms["masked"]
+        return loss, terms
+
+    def _supervised(
+        self, image: Tensor, label: Tensor, key: Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Cross entropy, the encoder's deepest feature, and the image it was computed from."""
+        if isinstance(self.model, TwoResolutions):
+            out = self.model.with_detail(image, random_boxes(key, image.shape[-2], image.shape[-1]))
+            whole, detail = cross_entropy(out.logits, label, None, weight), detail_cross_entropy(out, label, weight)
+            loss = (1 - self.detail_weight) * whole + self.detail_weight * detail
+            return loss, out.pyramid[-1], self.model.halved(image)
+        plain = self.model.network(image)
+        return cross_entropy(plain.logits, label, pixel_weight=weight), plain.pyramid[-1], image
+
+    @torch.no_grad()
+    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
+        """The teacher's labels of images, for looking at."""
+        valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
+        return self.trust(self.teacher(image), valid)
+
+    def after_step(self) -> None:
+        self.teacher.follow(self.model)
