@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file
 from segmentation_models_pytorch.base import initialization
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
-from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDecoder
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rsuda.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
 from rsuda.errors import InputError, MissingError, unknown
 
-DECODERS = ("segformer", "deeplabv3plus", "unet")
+DECODERS = ("segformer", "daformer", "deeplabv3plus", "deeplabv2", "unet")
 STRIDE = 32  # every encoder used here halves its input five times or dilates from there; crops are multiples of it
 
 
@@ -29,7 +29,7 @@ class Architecture:
 
     Attributes:
         encoder: any encoder name of segmentation-models-pytorch ('mit_b5', 'resnet50', 'mobilenet_v2', 'tu-…').
-        decoder: 'segformer' (all-MLP), 'deeplabv3plus' or 'unet'.
+        decoder: 'segformer' (all-MLP), 'daformer', 'deeplabv3plus', 'deeplabv2' or 'unet'.
         channels: width of the fused feature.
         dropout: Dropout2d before the classifier.
         output_stride: 8, 16 or 32; the encoder's last stages are dilated instead of strided below 32.
@@ -59,6 +59,17 @@ class Output(NamedTuple):
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear resize with align_corners=False, as all three papers use."""
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+class StridedDepthwise(nn.Conv2d):
+    """On CPUs the gradient of a strided depthwise convolution takes 4 to 40 times as long in bfloat16 as in float32
+    (torch 2.15), so there it is left in float32. The same weights and, but for rounding, the same result."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(image)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(image.float())
 
 
 class Encoder(nn.Module):
@@ -91,6 +102,9 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
             # of the last level would cost 16 times as much with it
             encoder.features[-1] = nn.Identity()
             encoder._out_channels = [*encoder.out_channels[:-1], 320]
+        for module in encoder.modules():
+            if type(module) is nn.Conv2d and module.groups == module.in_channels > 1 and module.stride != (1, 1):
+                module.__class__ = StridedDepthwise
     except KeyError:
         raise unknown("encoder", arch.encoder, smp.encoders.get_encoder_names()) from None
     except (OSError, RuntimeError) as error:
@@ -139,14 +153,19 @@ class Decoder(nn.Module):
     def __init__(self, arch: Architecture, channels: Sequence[int]) -> None:
         super().__init__()
         width = arch.channels
+        self.body: nn.Module
         if arch.decoder == "segformer":
-            self.body = SegformerDecoder(list(channels), segmentation_channels=width)
+            self.body = AllMLPDecoder(channels, width)
         elif arch.decoder == "deeplabv3plus":
             if arch.output_stride not in (8, 16):
                 raise InputError(f"decoder deeplabv3plus needs output_stride 8 or 16, not {arch.output_stride}")
             self.body = DeepLabV3PlusDecoder(
                 list(channels), 5, width, (12, 24, 36), arch.output_stride, aspp_separable=True, aspp_dropout=0.0
             )
+        elif arch.decoder == "daformer":
+            self.body = ContextDecoder(channels, width)
+        elif arch.decoder == "deeplabv2":
+            self.body, width = DilatedClassifier(channels[-1], arch.classes), 4 * arch.classes
         elif arch.decoder == "unet":
             widths = [width, width // 2, width // 4, width // 8, max(16, width // 16)]
             self.body = UnetDecoder(list(channels), widths, n_blocks=5)
@@ -155,7 +174,9 @@ class Decoder(nn.Module):
             raise unknown("decoder", arch.decoder, DECODERS)
         self.width = width
         self.dropout = nn.Dropout2d(arch.dropout)
-        self.classifier = nn.Conv2d(width, arch.classes, 1)
+        self.classifier: nn.Module = nn.Conv2d(width, arch.classes, 1)
+        if arch.decoder == "deeplabv2":
+            self.classifier = SumOfBranches(arch.classes)
         initialization.initialize_decoder(self.body)
         initialization.initialize_head(self.classifier)
 

@@ -1,0 +1,102 @@
+"""Decoders that segmentation-models-pytorch does not have, or has slower: SegFormer's, DAFormer's and DeepLab-V2's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from segmentation_models_pytorch.base.modules import Conv2dReLU
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Separable(nn.Sequential):
+    """Depthwise 3x3 and pointwise convolution, each with batch norm and ReLU."""
+
+    def __init__(self, before: int, after: int, dilation: int) -> None:
+        super().__init__(
+            nn.Conv2d(before, before, 3, padding=dilation, dilation=dilation, groups=before, bias=False),
+            nn.BatchNorm2d(before), nn.ReLU(),
+            nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(),
+        )  # fmt: skip
+
+
+def four_deepest(channels: Sequence[int]) -> list[int]:
+    """Indices of the levels at strides 4 to 32 of a pyramid whose first level is the image (MiT has none at stride 2)."""
+    return [k for k, c in enumerate(channels) if k and c][-4:]
+
+
+class AllMLPDecoder(nn.Module):
+    """SegFormer's decoder: each level to ``width`` channels, all at the size of the finest, concatenated, fused by a 1x1
+    convolution, batch norm, ReLU (Xie et al., NeurIPS 2021).
+
+    A 1x1 convolution and a bilinear resize can change places, and one of concatenated parts is a sum over the parts. So each
+    level is fused at its own small size and the sum is taken after resizing: the same function for a quarter of the work.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.levels = four_deepest(channels)
+        self.embed = nn.ModuleList(nn.Conv2d(channels[k], width, 1) for k in self.levels)
+        self.fuse = nn.ModuleList(nn.Conv2d(width, width, 1, bias=False) for _ in self.levels)
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        size = pyramid[self.levels[0]].shape[-2:]
+        parts = [
+            F.interpolate(fuse(embed(pyramid[k])), size=size, mode="bilinear", align_corners=False)
+            for k, embed, fuse in zip(self.levels, self.embed, self.fuse, strict=True)
+        ]
+        return self.norm(sum(parts[1:], parts[0])).relu()
+
+
+class ContextDecoder(nn.Module):
+    """DAFormer's decoder: each level to ``width`` channels, all at the size of the finest, then ASPP without image pooling.
+
+    The four deepest levels are used (MiT has no others). Dilations 1, 6, 12, 18, all but the first (1x1) depthwise
+    separable; 3x3 bottleneck to ``width`` channels.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.levels = four_deepest(channels)
+        self.embed = nn.ModuleList(nn.Conv2d(channels[k], width, 1) for k in self.levels)
+        fused = width * len(self.levels)
+        branches = [Conv2dReLU(fused, width, 1), *(Separable(fused, width, d) for d in (6, 12, 18))]
+        self.context = nn.ModuleList(branches)
+        self.bottleneck = Conv2dReLU(width * len(branches), width, 3, padding=1)
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        size = pyramid[self.levels[0]].shape[-2:]
+        embedded = [
+            F.interpolate(embed(pyramid[k]), size=size, mode="bilinear", align_corners=False)
+            for k, embed in zip(self.levels, self.embed, strict=True)
+        ]
+        x = torch.cat(embedded, 1)
+        return self.bottleneck(torch.cat([branch(x) for branch in self.context], 1))
+
+
+class DilatedClassifier(nn.Module):
+    """DeepLab-V2's decoder: parallel dilated 3x3 convolutions of the last level, each to one channel a class.
+
+    Their concatenation is the fused feature (BiCL contrasts in it), their sum is the logits. All four dilations are
+    summed; AdaptSegNet's released code returns after two by mistake.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Conv2d(channels, classes, 3, padding=d, dilation=d) for d in (6, 12, 18, 24))
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        return torch.cat([branch(pyramid[-1]) for branch in self.branches], 1)
+
+
+class SumOfBranches(nn.Module):
+    """Logits (B, K, h, w) from concatenated branches (B, n K, h, w)."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, branches: Tensor) -> Tensor:
+        return branches.unflatten(1, (-1, self.classes)).sum(1)
