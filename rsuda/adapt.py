@@ -27,7 +27,7 @@ from rsuda.parts.statistics import estimate_statistics
 from rsuda.run import CHECKPOINT, CONFIG, SPEC, WEIGHTS, architecture, checkpoint_step, optimisation, save_run
 from rsuda.spec import band_code
 
-STATISTICS_BATCHES = 50
+STATISTICS_BATCHES = 25
 
 logger = logging.getLogger("rsuda")
 
@@ -85,13 +85,28 @@ def build(s: Settings, found: Pair) -> Method:
     return cls(arch, target, optimisation(s), augmentation, s.weights, s.seed, **s.options)
 
 
-def fit_to_crop(s: Settings) -> tuple[Settings, list[str]]:
-    """Scale the discriminators to the crop where the method has some. Raises InputError for a crop too small."""
-    cls = METHODS[s.method]
-    notes = []
+def check_run(s: Settings) -> tuple[Settings, list[str]]:
+    """What can be wrong with a run before any data are read; settings with the method's own choices filled in, and notes.
+
+    Raises InputError for an unknown method or option, or a crop or batch too small for the method.
+    """
+    if s.method not in METHODS:
+        raise unknown("method", s.method, METHODS)
+    cls, notes = METHODS[s.method], []
+    cls.check_options(s.method, s.options)
+    side = cls.smallest_crop(s.options, s.output_stride)
+    if s.crop % side:
+        raise InputError(
+            f"method {s.method} needs a crop that is a multiple of {side} px, not {s.crop}: half of it is seen at full "
+            f"resolution, and that must be a multiple of 32; try {max(side, round(s.crop / side) * side)}"
+        )
+    if s.batch_size < 2:
+        raise InputError("batch size 1 leaves batch norm without a batch to normalise by: use 2 or more")
     if s.rare_temperature is None:
         s = replace(s, rare_temperature=cls.rare_temperature)
-    if "strided" in cls.options():
+    if s.target_statistics is None:
+        s = replace(s, target_statistics=cls.target_statistics)
+    if "strided" in cls.options():  # scale the discriminators to the crop
         wanted = s.options.get("strided", cls.options()["strided"])
         layers = strided_layers(s.crop // s.output_stride, wanted)
         if layers != wanted:
@@ -147,11 +162,8 @@ def adapt(
     callbacks: list[Callback] | None = None,
 ) -> Method:  # fmt: skip
     """Train; write config.yaml, weights.safetensors, spec.json, last.ckpt, metrics.csv and log.txt into ``folder``."""
-    if s.method not in METHODS:
-        raise unknown("method", s.method, METHODS)
-    METHODS[s.method].check_options(s.method, s.options)
+    s, notes = check_run(s)
     may_write(folder, overwrite, resume)
-    s, notes = fit_to_crop(s)
     device = pick_device(s.device)
     precision = pick_precision(s.precision, device)
     found = pair(*domains_of(s), s)

@@ -84,7 +84,8 @@ class Augmentation:
         zeros). What is drawn depends on each image's key.
         """
         mean, std = (
-            torch.as_tensor(v, dtype=torch.float32, device=image.device)[:, None, None] for v in self.statistics["target"]
+            torch.as_tensor(v, dtype=torch.float32, device=image.device)[:, None, None]
+            for v in self.statistics["target"]
         )
         with torch.autocast(image.device.type, enabled=False):
             plain = (image.float() * std + mean).clamp(0, 1)

@@ -51,13 +51,13 @@ def adapt(
     target: Annotated[
         str | None, typer.Option(help="Domain to adapt to: name, domain file, folder or glob of rasters.")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="st-dasegnet (default) or source-only.")] = None,
+    method: Annotated[str | None, typer.Option(help="st-dasegnet by default; rsuda methods lists all.")] = None,
     data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data of both domains.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/<pair>_<method> by default.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of options; flags override it.")] = None,
-    preset: Annotated[str | None, typer.Option(help="small, mit-b0, mit-b5, resnet50.")] = None,
+    preset: Annotated[str | None, typer.Option(help="small, paper, mit-b0, mit-b5, resnet50.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Patches of each domain in a step.")] = None,
     crop: Annotated[int | None, typer.Option(help="Patch size in pixels, a multiple of 32.")] = None,
@@ -192,6 +192,73 @@ def predict(
         shares = ", ".join(f"{n} {a / total:.0%}" for n, a in done.area_m2.items() if a)
         polygons = f" and {done.polygons.name} ({done.polygon_count} polygons)" if done.polygons else ""
         print(f"{done.scene.name}: wrote {done.raster}{polygons} in {done.seconds:.1f} s: {shares}")
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="One method, with what each of its options does.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """List the methods: paper, what each needs, options with defaults."""
+    import json
+
+    from rsuda.errors import unknown
+    from rsuda.methods import METHODS, described
+
+    if name is not None and name not in METHODS:
+        raise unknown("method", name, METHODS)
+    found = {n: described(n) for n in ([name] if name else METHODS)}
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for known, about in found.items():
+        print(f"{known}: {about['paper']}")
+        print(f"  in memory: {about['networks']}; a step costs about {about['cost']:.1f} times one of source-only")
+        print(f"  crop: a multiple of {about['crop']} px; batch: 2 or more; {about['reads']}")
+        for option, (default, what) in about["options"].items():
+            print(f"  --set {option}={default}" + (f"\n      {what}" if name else ""))
+
+
+@app.command()
+def benchmark(
+    file: Annotated[Path, typer.Argument(help="Benchmark file: pairs, methods, seeds.")],
+    data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data of all pairs.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for runs and table; runs/<name of the file> by default.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Encoder weights: imagenet, none or a file.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of every run, instead of the file's.")] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="auto, cpu or cuda:N; repeat it to run one process on each.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and list the runs; run nothing.")] = False,
+) -> None:
+    """Run methods x seeds x pairs, run by run; finished runs are kept. Writes table.md, table.csv and table.png."""
+    from rsuda.benchmark import read_plan, run_plan
+    from rsuda.benchmark_table import write_table
+
+    _log()
+    folder = out or Path("runs") / file.stem
+    plan = read_plan(file, folder, data=str(data) if data else None, weights=weights, steps=steps)
+    waiting = [j for j in plan.jobs if not j.done]
+    print(f"{plan.name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(waiting)} of them done")
+    if dry_run:
+        for job in waiting:
+            print(f"  {job.pair} / {job.method} / seed {job.seed}: {job.settings.method}, {job.settings.steps} steps")
+        return
+    failed = 0
+    for ended, (job, found) in enumerate(run_plan(plan, device or ["auto"]), 1):
+        what = f"[{ended} of {len(waiting)}] {job.pair} / {job.method} / seed {job.seed}"
+        if isinstance(found, str):
+            failed += 1
+            print(f"{what}: failed: {found}", flush=True)
+        else:
+            print(f"{what}: mIoU {100 * found['miou']:.2f}, {found['seconds_per_step']} s a step", flush=True)
+        write_table(plan, folder)
+    table, *_ = write_table(plan, folder)
+    print(f"\n{table.read_text()}\nTable: {table}, also as .csv and .png")
+    if failed:
+        raise InputError(f"{failed} of {len(waiting)} runs failed; the sentences above say why")
 
 
 def _score(

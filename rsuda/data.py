@@ -108,9 +108,7 @@ def pair(source: Domain, target: Domain, s: Settings) -> Pair:
     return Pair(sources, targets, specs[0], specs[1], source.legend, gsd, shares, places, matching, tuple(notes))
 
 
-def _fed(
-    source: tuple[str, ...], target: tuple[str, ...], matching: str
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _fed(source: tuple[str, ...], target: tuple[str, ...], matching: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Bands fed from each domain: the target's, by name, if the source has them; else the first ones in file order, or
     with ``matching`` 'name' those that both have. Raises InputError when there are none of these."""
     if set(target) <= set(source):

@@ -49,9 +49,9 @@ def put(parts: Tensor, box: Tensor, whole: tuple[int, int], scale: int) -> Tenso
     height, width = (n // scale for n in whole)
     h, w = parts.shape[-2:]
     corners = (box // scale).tolist()
-    return torch.stack([
-        F.pad(part, (c, width - c - w, r, height - r - h)) for part, (r, c) in zip(parts, corners, strict=True)
-    ])
+    return torch.stack(
+        [F.pad(part, (c, width - c - w, r, height - r - h)) for part, (r, c) in zip(parts, corners, strict=True)]
+    )
 
 
 def inside(box: Tensor, size: tuple[int, int], whole: tuple[int, int], scale: int) -> Tensor:

@@ -3,9 +3,10 @@
 Tsai, Hung, Schulter, Sohn, Yang, Chandraker, "Learning to adapt structured output space for semantic segmentation", CVPR 2018,
 arXiv 1802.10349.
 
-Symbols: x_s, y_s a source image and its label, x_t a target image, P_s, P_t their class probabilities, D the discriminator.
-The single-level form, the better one with least squares. It makes the target's outputs look like the source's, and so assumes that
-classes are equally frequent in both: between a town and the country they are not.
+Symbols: x_s, y_s a source image and its label, x_t a target image, P_s, P_t their class probabilities, D the
+discriminator.
+The single-level form, the better one with least squares. It makes the target's outputs look like the source's, and so
+assumes that classes are equally frequent in both: between a town and the country they are not.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class AdaptSegNet(Method):
     """
 
     paper: ClassVar[str] = "Tsai et al., AdaptSegNet, CVPR 2018, arXiv 1802.10349"
+    networks: ClassVar[str] = "network, discriminator"
+    passes: ClassVar[tuple[float, float]] = (2, 0)
     model: Logits
 
     def __init__(

@@ -109,12 +109,19 @@ class Method(L.LightningModule):
     Attributes of the class:
         needs_target: whether target images are read at all.
         paper: authors, title, where, year.
+        networks: what is in memory while training.
+        passes: what a step costs in units of source-only: networks trained (forward and backward) and looked at (forward).
         rare_temperature: of rare-class sampling of source patches, unless the run's settings say otherwise; 0 for none.
+        target_statistics: whether batch norm's running statistics are estimated on the target after the last step, unless
+            the run's settings say otherwise.
     """
 
     needs_target: ClassVar[bool] = True
     paper: ClassVar[str] = ""
+    networks: ClassVar[str] = "network"
+    passes: ClassVar[tuple[float, float]] = (1, 0)
     rare_temperature: ClassVar[float] = 0.0
+    target_statistics: ClassVar[bool] = False
 
     model: nn.Module
 
@@ -151,6 +158,11 @@ class Method(L.LightningModule):
                 raise InputError(
                     f"option {option} of method {name} cannot be {value!r}; its default is {known[option]!r}"
                 )
+
+    @classmethod
+    def smallest_crop(cls, options: Mapping[str, Any], stride: int) -> int:
+        """Pixels per side that a patch must have; its sides must be multiples of this, or of the encoder's 32."""
+        return 32
 
     def weights_by_class(self, given: list[float] | str) -> list[float]:
         """Class weights from an option: 'none' (all 1) or one number per class. Raises InputError for anything else."""

@@ -3,8 +3,9 @@
 Lee, Eom, Lee, Park, Ham, "Bi-directional contrastive learning for domain adaptive semantic segmentation", ECCV 2022,
 arXiv 2207.10892.
 
-Symbols: x_s, y_s a source image and its label, x_t a target image; f_S, f_T their features before the classifier; rho_S, rho_T the
-class prototypes; y_F static and y_D dynamic pseudo labels, y_T both together; xi the bias of each class between domains.
+Symbols: x_s, y_s a source image and its label, x_t a target image; f_S, f_T their features before the classifier; rho_S,
+rho_T the class prototypes; y_F static and y_D dynamic pseudo labels, y_T both together; xi the bias of each class between
+domains.
 
 The paper says what calibration and dynamic labels are for; its released code has neither at work. What is not known of
 them is an option here: calibration, threshold, scope, ce_on_hybrid, static.
@@ -56,6 +57,8 @@ class BiCL(Method):
     """
 
     paper: ClassVar[str] = "Lee et al., BiCL, ECCV 2022, arXiv 2207.10892"
+    networks: ClassVar[str] = "network, teacher"
+    passes: ClassVar[tuple[float, float]] = (2, 1)
     model: Logits
 
     def __init__(
@@ -170,7 +173,7 @@ class BiCL(Method):
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The labeller's labels of images, for looking at."""
         valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self.trust(self.labeller(image), valid)
+        return self.trust(self.labeller(image), valid, follow=False)
 
     def after_step(self) -> None:
         if self.static == "teacher" or self.global_step % max(1, self.optimisation.steps // self.rounds) == 0:

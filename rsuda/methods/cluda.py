@@ -10,6 +10,7 @@ source and target pixels meet; the two batches are not contrasted with each othe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -59,6 +60,8 @@ class CLUDA(Method):
     """
 
     paper: ClassVar[str] = "Vayyat et al., CLUDA, 2022, arXiv 2208.14227"
+    networks: ClassVar[str] = "network on one or two resolutions, teacher, frozen encoder"
+    passes: ClassVar[tuple[float, float]] = (2, 2)
     rare_temperature: ClassVar[float] = 0.2  # the paper's 0.01 is tuned to 19 classes
     model: Logits | TwoResolutions
 
@@ -90,17 +93,25 @@ class CLUDA(Method):
         self.model = TwoResolutions(self.arch, self.weights) if two else Logits(Network(self.arch, self.weights))
         self.weigher = None
         if two:  # g: w = sigmoid(g(half-resolution features)); starts at w = 0.5
-            self.weigher = Decoder(replace(self.arch, classes=1, decoder="segformer"), self.model.network.encoder.out_channels)
-            nn.init.zeros_(self.weigher.classifier.weight)
+            arch = replace(self.arch, classes=1, decoder="segformer")
+            self.weigher = Decoder(arch, self.model.network.encoder.out_channels)
+            for parameter in self.weigher.classifier.parameters():
+                nn.init.zeros_(parameter)
         self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
         self.trust = Trust(self.arch.classes, trust, threshold, keep)
         self.things = self.classes_named(things)
         self.distance_weight = distance_weight if self.things and self.weights != "none" else 0.0
         self.imagenet = self.frozen_encoder() if self.distance_weight else None
 
+    @classmethod
+    def smallest_crop(cls, options: Mapping[str, Any], stride: int) -> int:
+        return 64 if options.get("resolutions", 2) == 2 else 32
+
     def heads(self) -> list[nn.Module]:
-        heads = [self.model.network.decoder]
-        return [*heads, self.model.attention, self.weigher] if isinstance(self.model, TwoResolutions) else heads
+        heads: list[nn.Module] = [self.model.network.decoder]
+        if isinstance(self.model, TwoResolutions) and self.weigher is not None:
+            heads += [self.model.attention, self.weigher]
+        return heads
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
@@ -169,7 +180,7 @@ class CLUDA(Method):
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for looking at."""
         valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self.trust(self.teacher(image), valid)
+        return self.trust(self.teacher(image), valid, follow=False)
 
     def after_step(self) -> None:
         self.teacher.follow(self.model)

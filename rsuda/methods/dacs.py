@@ -34,6 +34,8 @@ class DACS(Method):
     """
 
     paper: ClassVar[str] = "Tranheden et al., DACS, WACV 2021, arXiv 2007.08702"
+    networks: ClassVar[str] = "network, teacher"
+    passes: ClassVar[tuple[float, float]] = (2, 1)
     model: Logits
 
     def __init__(
@@ -77,7 +79,7 @@ class DACS(Method):
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for looking at."""
         valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self.trust(self.teacher(image), valid)
+        return self.trust(self.teacher(image), valid, follow=False)
 
     def after_step(self) -> None:
         self.teacher.follow(self.model)

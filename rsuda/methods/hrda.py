@@ -8,18 +8,20 @@ image is seen whole at half its resolution and, through a detail window of half 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from rsuda.methods.base import Method
+from rsuda.network import Logits, Network
 from rsuda.parts.feature_distance import feature_distance, thing_cells
 from rsuda.parts.losses import cross_entropy
 from rsuda.parts.mixing import class_mask, paste
 from rsuda.parts.pseudo import PseudoLabels, Trust
 from rsuda.parts.teacher import Teacher
-from rsuda.resolutions import Detailed, TwoResolutions, detail_cross_entropy, random_boxes
+from rsuda.resolutions import TwoResolutions, detail_cross_entropy, random_boxes
 
 
 class HRDA(Method):
@@ -28,6 +30,7 @@ class HRDA(Method):
 
     Args:
         detail_weight: lambda_d (paper 0.1).
+        resolutions: 1 leaves the second resolution out (ablation).
         mix_weight: lambda (paper 1).
         threshold: confidence that counts towards q (paper 0.968).
         trust, keep: 'share' is the paper's q; see DACS.
@@ -38,14 +41,16 @@ class HRDA(Method):
     """
 
     paper: ClassVar[str] = "Hoyer et al., HRDA, ECCV 2022, arXiv 2204.13132"
+    networks: ClassVar[str] = "network on two resolutions, teacher, frozen encoder"
+    passes: ClassVar[tuple[float, float]] = (1.25, 3)
     rare_temperature: ClassVar[float] = 0.2  # the paper's 0.01 is tuned to 19 classes
-    crop_multiple: ClassVar[int] = 64  # half of it goes through the encoder
-    model: TwoResolutions
+    model: Logits | TwoResolutions
 
     def __init__(
         self,
         *base: Any,
         detail_weight: float = 0.1,
+        resolutions: int = 2,
         mix_weight: float = 1.0,
         threshold: float = 0.968,
         trust: str = "share",
@@ -56,30 +61,33 @@ class HRDA(Method):
         things: str = "building,car",
     ) -> None:
         super().__init__(*base)
+        self.one_of("resolutions", resolutions, (1, 2))
         self.detail_weight, self.mix_weight, self.jitter = detail_weight, mix_weight, jitter
-        self.model = TwoResolutions(self.arch, self.weights)
+        two = resolutions == 2
+        self.model = TwoResolutions(self.arch, self.weights) if two else Logits(Network(self.arch, self.weights))
         self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
         self.trust = Trust(self.arch.classes, trust, threshold, keep)
         self.things = self.classes_named(things)
         self.distance_weight = distance_weight if self.things and self.weights != "none" else 0.0
         self.imagenet = self.frozen_encoder() if self.distance_weight else None
 
+    @classmethod
+    def smallest_crop(cls, options: Mapping[str, Any], stride: int) -> int:
+        return 64 if options.get("resolutions", 2) == 2 else 32
+
     def heads(self) -> list[nn.Module]:
-        return [self.model.network.decoder, self.model.attention]
+        return [self.model.network.decoder, *([self.model.attention] if isinstance(self.model, TwoResolutions) else [])]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
-        # source and target share the place of the detail window, which the mixture then shows as well
-        box = random_boxes(key, x_s.shape[-2], x_s.shape[-1])
-        out = self.model.with_detail(x_s, box)
-        terms = {"ce": self._supervised(out, y_s)}
-        loss = terms["ce"]
+        ce, deepest, seen = self._supervised(x_s, y_s, key)
+        terms, loss = {"ce": ce}, ce
 
         if self.imagenet is not None:
             with torch.no_grad():
-                frozen = self.imagenet(self.model.halved(x_s))[-1]
+                frozen = self.imagenet(seen)[-1]
             cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
-            terms["distance"] = feature_distance(out.pyramid[-1], frozen, cells)
+            terms["distance"] = feature_distance(deepest, frozen, cells)
             loss = loss + self.distance_weight * terms["distance"]
         if self.mix_weight == 0:
             return loss, terms
@@ -91,19 +99,28 @@ class HRDA(Method):
         x_m = self.strong(paste(pasted, x_s, x_t), key, self.jitter)
         y_m = paste(pasted, y_s, pseudo.label)
         q_m = paste(pasted, torch.ones_like(pseudo.weight), pseudo.weight)
-        terms["mix"] = self._supervised(self.model.with_detail(x_m, box), y_m, q_m)
+        terms["mix"], _, _ = self._supervised(x_m, y_m, key, q_m)
         terms["quality"] = pseudo.quality
         return loss + self.mix_weight * terms["mix"], terms
 
-    def _supervised(self, out: Detailed, label: Tensor, weight: Tensor | None = None) -> Tensor:
-        whole, detail = cross_entropy(out.logits, label, pixel_weight=weight), detail_cross_entropy(out, label, weight)
-        return (1 - self.detail_weight) * whole + self.detail_weight * detail
+    def _supervised(
+        self, image: Tensor, label: Tensor, key: Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Cross entropy, the encoder's deepest feature, and the image it was computed from."""
+        if isinstance(self.model, TwoResolutions):
+            # a source image and its mixture share the place of the detail window
+            out = self.model.with_detail(image, random_boxes(key, image.shape[-2], image.shape[-1]))
+            whole, detail = cross_entropy(out.logits, label, None, weight), detail_cross_entropy(out, label, weight)
+            loss = (1 - self.detail_weight) * whole + self.detail_weight * detail
+            return loss, out.pyramid[-1], self.model.halved(image)
+        plain = self.model.network(image)
+        return cross_entropy(plain.logits, label, pixel_weight=weight), plain.pyramid[-1], image
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for looking at."""
         valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self.trust(self.teacher(image), valid)
+        return self.trust(self.teacher(image), valid, follow=False)
 
     def after_step(self) -> None:
         self.teacher.follow(self.model)

@@ -9,6 +9,7 @@ trust in pseudo labels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -44,6 +45,8 @@ class MIC(Method):
     """
 
     paper: ClassVar[str] = "Hoyer et al., MIC, CVPR 2023, arXiv 2212.01322"
+    networks: ClassVar[str] = "network on one or two resolutions, teacher, frozen encoder"
+    passes: ClassVar[tuple[float, float]] = (3, 2)
     rare_temperature: ClassVar[float] = 0.2  # the paper's 0.01 is tuned to 19 classes
     model: Logits | TwoResolutions
 
@@ -75,6 +78,10 @@ class MIC(Method):
         self.things = self.classes_named(things)
         self.distance_weight = distance_weight if self.things and self.weights != "none" else 0.0
         self.imagenet = self.frozen_encoder() if self.distance_weight else None
+
+    @classmethod
+    def smallest_crop(cls, options: Mapping[str, Any], stride: int) -> int:
+        return 64 if options.get("resolutions", 2) == 2 else 32
 
     def heads(self) -> list[nn.Module]:
         return [self.model.network.decoder, *([self.model.attention] if isinstance(self.model, TwoResolutions) else [])]
@@ -131,7 +138,7 @@ class MIC(Method):
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for looking at."""
         valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self.trust(self.teacher(image), valid)
+        return self.trust(self.teacher(image), valid, follow=False)
 
     def after_step(self) -> None:
         self.teacher.follow(self.model)

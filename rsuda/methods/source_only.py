@@ -21,6 +21,8 @@ class SourceOnly(Method):
 
     needs_target: ClassVar[bool] = False
     paper: ClassVar[str] = "the lower bound of every paper; with source = target, the upper bound"
+    networks: ClassVar[str] = "network"
+    passes: ClassVar[tuple[float, float]] = (1, 0)
     model: Logits
     weight: Tensor
 

@@ -173,6 +173,8 @@ class STDASegNet(Method):
     """
 
     paper: ClassVar[str] = "Zhao, Lyu et al., ST-DASegNet, JAG 2024, arXiv 2301.05526"
+    networks: ClassVar[str] = "two networks, two teachers of decoders, two discriminators"
+    passes: ClassVar[tuple[float, float]] = (4, 1)
     model: Students
     weight_s: Tensor
     weight_t: Tensor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -65,7 +67,7 @@ class OutputDiscriminator(nn.Sequential):
     def __init__(self, classes: int, base: int = 64) -> None:
         widths = [classes, base, 2 * base, 4 * base, 8 * base, 1]
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]
         super().__init__(*layers[:-1])
 

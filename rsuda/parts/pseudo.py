@@ -71,8 +71,9 @@ class Trust(nn.Module):
         self.register_buffer("level", torch.full((classes,), -1.0))
 
     @torch.no_grad()
-    def forward(self, logits: Tensor, valid: Tensor) -> PseudoLabels:
-        """Labels of logits (B, K, H, W); pixels outside ``valid`` (B, H, W) weigh 0 and count nowhere."""
+    def forward(self, logits: Tensor, valid: Tensor, follow: bool = True) -> PseudoLabels:
+        """Labels of logits (B, K, H, W); pixels outside ``valid`` (B, H, W) weigh 0 and count nowhere. With ``follow`` False
+        the thresholds stay as they are."""
         confidence, label = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1).max(1)
         sure = (confidence >= self.threshold) & valid
         quality = sure.sum() / valid.sum().clamp(min=1)
@@ -81,7 +82,8 @@ class Trust(nn.Module):
         elif self.rule == "pixels":
             weight = sure
         else:
-            self._follow(confidence, label, valid)
+            if follow:
+                self._follow(confidence, label, valid)
             weight = (confidence >= self.level[label]) & valid
         return PseudoLabels(label, confidence, weight.to(confidence.dtype), quality)
 
