@@ -41,7 +41,7 @@ def test_none_means_not_given():
 
 def test_method_options_merge_in_the_same_order(tmp_path):
     file = wrote(tmp_path, preset="resnet50", options={"strided": 1, "trusted": 0.5})
-    assert PRESETS["resnet50"]["options"]["st-dasegnet"] == {"strided": 3, "statistics": "both"}
+    assert PRESETS["resnet50"]["methods"]["st-dasegnet"]["options"] == {"strided": 3, "statistics": "both"}
     s = settings(file, options={"trusted": 0.6})
     assert s.options == {"strided": 1, "statistics": "both", "trusted": 0.6}
 

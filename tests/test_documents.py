@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rsuda.adapt import adapt, fit_to_crop
+from rsuda.adapt import adapt, check_run
 from rsuda.config import settings
 from rsuda.domains import _fields, domain
 from rsuda.legend import Legend
-from rsuda.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.parent.name != "domains")
+CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.parent.name not in ("domains", "benchmarks"))
 DOMAINS = sorted([*(ROOT / "configs" / "domains").glob("*.yaml"), *(ROOT / "rsuda" / "known").glob("*.yaml")])
 
 
@@ -33,8 +32,7 @@ def rsuda(*arguments, cwd):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_configuration_resolves_and_its_crop_fits_its_method(path):
-    s, _ = fit_to_crop(settings(path))
-    METHODS[s.method].check_options(s.method, s.options)
+    s, _ = check_run(settings(path))
     assert s.source and s.target
 
 

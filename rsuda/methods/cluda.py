@@ -92,11 +92,11 @@ class CLUDA(Method):
         two = resolutions == 2
         self.model = TwoResolutions(self.arch, self.weights) if two else Logits(Network(self.arch, self.weights))
         self.weigher = None
-        if two:  # g: w = sigmoid(g(half-resolution features)); starts at w = 0.5
+        if two:  # g: w = sigmoid(g(half-resolution features)); starts at w = 0.5 or nearly
             arch = replace(self.arch, classes=1, decoder="segformer")
             self.weigher = Decoder(arch, self.model.network.encoder.out_channels)
             for parameter in self.weigher.classifier.parameters():
-                nn.init.zeros_(parameter)
+                nn.init.normal_(parameter, std=1e-4)
         self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
         self.trust = Trust(self.arch.classes, trust, threshold, keep)
         self.things = self.classes_named(things)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rsuda.decoders import four_deepest
 from rsuda.errors import InputError
 from rsuda.methods.base import Method
 from rsuda.network import Architecture, Decoder, build_encoder, resize
@@ -104,12 +105,14 @@ class Disentangle(nn.Module):
     paper's figure draws both everywhere; the released code has them so), concatenated there.
 
     Args:
-        channels: of the pyramid's levels. The first is the image itself and passes unchanged.
+        channels: of the pyramid's levels. Those before the four deepest (the image itself, and stride 2, which the paper's
+            networks do not have) pass unchanged.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.distinct = nn.ModuleList(Distinct(c) if k and c else nn.Identity() for k, c in enumerate(channels))
+        levels = four_deepest(channels)
+        self.distinct = nn.ModuleList(Distinct(c) if k in levels else nn.Identity() for k, c in enumerate(channels))
         self.universal = Universal(channels[-1])
         self.out_channels = [*channels[:-1], channels[-1] + max(channels[-1] // 8, 8)]
 
