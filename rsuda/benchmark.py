@@ -147,7 +147,8 @@ def _job(
 def run_plan(plan: Plan, devices: list[str], quiet: bool = False) -> Iterator[tuple[Job, dict[str, Any] | str]]:
     """Run what is not done, one process a run and one run a device at a time; yields each job with its result, or with the
     sentence that says why it has none. A run that was broken off goes on from its checkpoint."""
-    waiting = [j for j in plan.jobs if not j.done]
+    # the first seed of everything first, so that an early table shows every row
+    waiting = sorted((j for j in plan.jobs if not j.done), key=lambda j: j.seed)
     domains: set[tuple[Any, ...]] = set()
     for job in waiting:  # a wrong path shows now, not after hours
         which = (job.settings.source, job.settings.target, job.settings.data)

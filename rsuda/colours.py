@@ -18,14 +18,19 @@ class Matching:
     """
 
     def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
-        # made strictly increasing, which interpolation needs where one value is frequent
-        self.own = np.quantile(source, _LEVELS, axis=1).T + np.arange(len(_LEVELS)) * 1e-6
-        self.new = np.quantile(target, _LEVELS, axis=1).T
+        own, new = (np.quantile(pixels, _LEVELS, axis=1).T for pixels in (source, target))
+        self.maps = [_monotone(o, n) for o, n in zip(own, new, strict=True)]
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(bands, H, W) on 0..1 in the target's colours."""
-        mapped = [np.interp(band, own, new) for band, own, new in zip(image, self.own, self.new, strict=True)]
+        mapped = [np.interp(band, own, new) for band, (own, new) in zip(image, self.maps, strict=True)]
         return np.stack(mapped).astype(np.float32)
+
+
+def _monotone(own: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Knots of a map of quantiles; a value that fills several quantiles goes to the mean of what they go to."""
+    values, which = np.unique(own, return_inverse=True)
+    return values, np.bincount(which, new) / np.bincount(which)
 
 
 def mix_bands(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:

@@ -182,5 +182,7 @@ def test_blur_keeps_an_even_image_and_takes_contrast_from_an_uneven_one():
 
 def test_images_outside_the_range_come_back_into_it():
     own, mean, std = augmentation(3)
-    found = own.strong(torch.full((8, 3, 8, 8), 50.0), torch.arange(8)) * std + mean
-    assert found.max() <= 1 + 1e-5
+    image = torch.full((40, 3, 8, 8), 50.0)
+    image[:, 1] = -50
+    found = own.strong(image, torch.arange(40)) * std + mean
+    assert found.min() >= -1e-5 and found.max() <= 1 + 1e-5

@@ -43,8 +43,8 @@ def _balanced(label: Tensor, use: Tensor, order: Tensor, most: int) -> Tensor:
     kept, room, left = torch.zeros_like(use), most, len(counts)
     for k, count in sorted(counts, key=lambda c: c[1]):
         share = min(count, room // left)
-        here = torch.where((label == k) & use, order, 2.0)
-        kept |= here <= here.flatten().kthvalue(share).values if share else False
+        here = torch.where((label == k) & use, order, 2.0).flatten()
+        kept.view(-1)[here.topk(share, largest=False).indices] = True
         room, left = room - share, left - 1
     return kept
 

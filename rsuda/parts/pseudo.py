@@ -91,7 +91,7 @@ class Trust(nn.Module):
         for k in range(len(self.level)):
             held = confidence[(label == k) & valid]
             if len(held):
-                rank = max(0, int(len(held) * (1 - self.keep)) - 1)
-                found = held.kthvalue(rank + 1).values
+                kept = min(len(held), max(1, round(len(held) * self.keep)))
+                found = held.kthvalue(len(held) - kept + 1).values
                 known = self.level[k] >= 0
                 self.level[k] = torch.where(known, self.level[k] * self.decay + found * (1 - self.decay), found)
