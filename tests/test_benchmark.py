@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -124,7 +125,9 @@ def scored(tmp_path, scores, free=None):
 
 
 def test_the_table_holds_mean_deviation_gap_and_ranks(tmp_path):
-    plan = scored(tmp_path, {"a": {"source-only": [20, 30], "dacs": [40, 42, 44], "mic": [15], "oracle": [65]}}, {"mic": 0.9})
+    plan = scored(
+        tmp_path, {"a": {"source-only": [20, 30], "dacs": [40, 42, 44], "mic": [15], "oracle": [65]}}, {"mic": 0.9}
+    )
     rows = rows_of(plan)
     assert closed(rows[1], rows, plan) == pytest.approx(100 * (42 - 25) / (65 - 25))
     assert closed(rows[0], rows, plan) is None and closed(rows[3], rows, plan) is None
@@ -151,7 +154,7 @@ def test_ranks_share_ties_and_sum_to_those_of_a_line(values):
     found = ranks(values)
     assert found.sum() == pytest.approx(len(values) * (len(values) + 1) / 2)
     order = np.argsort(found, kind="stable")
-    assert all(values[a] >= values[b] for a, b in zip(order, order[1:], strict=False))
+    assert all(values[a] >= values[b] for a, b in pairwise(order))
 
 
 def test_rank_correlation():

@@ -7,7 +7,7 @@ import torch
 import yaml
 from rasterio.transform import from_origin
 
-from rsuda.adapt import adapt, build, domains_of, check_run
+from rsuda.adapt import adapt, build, check_run, domains_of
 from rsuda.config import settings
 from rsuda.data import Patches, pair
 from rsuda.methods import METHODS

@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 from rsuda.adapt import adapt, check_run
+from rsuda.benchmark import read_plan
 from rsuda.config import settings
 from rsuda.domains import _fields, domain
 from rsuda.legend import Legend
+from rsuda.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.parent.name not in ("domains", "benchmarks"))
@@ -36,8 +38,15 @@ def test_configuration_resolves_and_its_crop_fits_its_method(path):
     assert s.source and s.target
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "benchmarks").glob("*.yaml")), ids=lambda p: p.stem)
+def test_benchmark_file_resolves_and_holds_both_ends_of_the_gap(path, tmp_path):
+    plan = read_plan(path, tmp_path / "out")
+    assert {plan.baseline, plan.oracle} <= set(plan.methods)
+    assert {j.settings.method for j in plan.jobs} == set(METHODS)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [p for p in CONFIGS if p.parent.name != "fields"], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_configuration_trains(path, tmp_path):
     """A step on the sample tiles, for those whose data the sample tiles stand for; with a smaller crop and batch."""
     data = str(ROOT / "sample_tiles")

@@ -29,13 +29,31 @@ LEVELS = [
 COLUMNS = {
     "base": {"rsuda", "errors", "legend", "spec", "config"},
     "learning": {
-        "metrics", "augment", "device", "colours", "decoders", "network", "resolutions", "parts", "parts.*", "methods",
+        "metrics",
+        "augment",
+        "device",
+        "colours",
+        "decoders",
+        "network",
+        "resolutions",
+        "parts",
+        "parts.*",
+        "methods",
         "methods.*",
-    },  # fmt: skip
+    },
     "geo": {"grid", "raster", "tiles", "scene", "domains", "vector"},
     "meeting point": {
-        "data", "run", "predict", "adapt", "evaluate", "label_free", "benchmark", "benchmark_table", "report", "cli",
-    },  # fmt: skip
+        "data",
+        "run",
+        "predict",
+        "adapt",
+        "evaluate",
+        "label_free",
+        "benchmark",
+        "benchmark_table",
+        "report",
+        "cli",
+    },
 }
 GEO_LIBRARIES = {"rasterio", "affine", "geopandas", "shapely", "pyogrio", "fiona", "pyproj", "osgeo"}
 LEARNING_LIBRARIES = {

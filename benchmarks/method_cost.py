@@ -1,0 +1,165 @@
+"""What a step of each method costs, and whether its passes explain it: seconds and peak memory at equal batch and crop.
+
+    python benchmarks/method_cost.py [--encoder mobilenet_v2] [--decoder segformer] [--crop 192] [--batch-size 4]
+
+Explained is: networks trained x (forward + backward) + networks looked at x forward, both measured here on source-only's
+network, plus the augmentation of the images it reads and the optimiser's step. Patches are random numbers, so that reading takes
+no time. The methods' steps are measured in turns; of each the median is taken. Peak memory is that of a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rsuda.augment import Augmentation
+from rsuda.config import settings
+from rsuda.device import autocast, pick_device, pick_precision
+from rsuda.legend import Legend
+from rsuda.methods import METHODS
+from rsuda.network import Logits, Network
+from rsuda.parts.losses import cross_entropy
+from rsuda.run import architecture, optimisation
+from rsuda.spec import Spec
+
+CLASSES = ("building", "land", "road", "vegetation", "water")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Bench:
+    """A method with an optimiser and a batch, outside of Lightning."""
+
+    def __init__(self, name: str, a: argparse.Namespace) -> None:
+        self.device = pick_device(a.device)
+        self.precision = pick_precision("auto", self.device)
+        s = settings(
+            method=name,
+            encoder=a.encoder,
+            decoder=a.decoder,
+            crop=a.crop,
+            batch_size=a.batch_size,
+            weights="none",
+            steps=1000,
+        )
+        if name == "bicl":
+            s = replace(s, options={**s.options, "start": 0.0})
+        legend = Legend(CLASSES, tuple(((k, k, k),) for k in range(len(CLASSES))))
+        spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
+        augmentation = Augmentation((MEAN, STD), (MEAN, STD))
+        self.method = METHODS[name](architecture(s, spec), spec, optimisation(s), augmentation, "none", 0, **s.options)
+        self.method.to(self.device, memory_format=torch.channels_last).train()
+        self.method.log = lambda *_, **__: None  # type: ignore[method-assign]
+        self.method._trainer = SimpleNamespace(global_step=500)
+        self.optimiser = self.method.configure_optimizers()["optimizer"]
+        generator = torch.Generator().manual_seed(0)
+        size = (a.batch_size, a.crop, a.crop)
+        blocks = torch.randint(len(CLASSES), (a.batch_size, 1, 8, 8), generator=generator).float()
+        label = torch.nn.functional.interpolate(blocks, size[1:])[:, 0].to(torch.uint8)
+        image = torch.rand(size[0], 3, *size[1:], generator=generator)
+        self.batch = {
+            "source_image": image, "source_label": label, "target_image": image.flip(0), "key": torch.arange(a.batch_size),
+            "target_valid": torch.ones(size, dtype=torch.bool),
+        }  # fmt: skip
+        self.batch = {k: v.to(self.device) for k, v in self.batch.items()}
+
+    def step(self) -> float:
+        began = self._now()
+        with autocast(self.precision, self.device):
+            loss = self.method.training_step(self.batch, 0)
+        loss.backward()
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.method.after_step()
+        return self._now() - began
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def pieces(self) -> tuple[float, float, float]:
+        """Seconds of forward and backward, of forward alone, and of a batch's augmentation."""
+        network = self.method.model
+        assert isinstance(network, Logits) and isinstance(network.network, Network)
+        assert self.method.augmentation is not None
+        times: list[list[float]] = [[], [], []]
+        for _ in range(7):
+            began = self._now()
+            image, label = self.method.augmentation.source(self.batch["source_image"], self.batch["source_label"])
+            times[2].append(self._now() - began)
+            began = self._now()
+            with autocast(self.precision, self.device):
+                loss: Tensor = cross_entropy(network(image), label)
+            loss.backward()
+            times[0].append(self._now() - began)
+            self.optimiser.zero_grad()
+            began = self._now()
+            with torch.no_grad(), autocast(self.precision, self.device):
+                network(image)
+            times[1].append(self._now() - began)
+        both, forward, augmentation = (statistics.median(t[2:]) for t in times)
+        return both, forward, augmentation
+
+
+def peak(name: str, a: argparse.Namespace) -> float:
+    """Megabytes at the highest after three steps, in this process."""
+    bench = Bench(name, a)
+    for _ in range(3):
+        bench.step()
+    if bench.device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", default="mobilenet_v2")
+    parser.add_argument("--decoder", default="segformer")
+    parser.add_argument("--crop", type=int, default=192)
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", default="auto")
+    a = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    memory: dict[str, Any] = {}
+    for name in METHODS:
+        with context.Pool(1) as pool:
+            memory[name] = pool.apply(peak, (name, a))
+    benches = {name: Bench(name, a) for name in METHODS}
+    both, forward, augmentation = benches["source-only"].pieces()
+    times: dict[str, list[float]] = {name: [] for name in METHODS}
+    for turn in range(a.rounds + 2):
+        for name, bench in benches.items():
+            seconds = bench.step()
+            if turn >= 2:
+                times[name].append(seconds)
+    plain = statistics.median(times["source-only"])
+    rest = max(0.0, plain - both - augmentation)
+    first = benches["source-only"]
+    print(
+        f"{a.encoder} {a.decoder}, {a.batch_size} + {a.batch_size} crops of {a.crop} px, {first.precision} on {first.device},"
+    )
+    print(f"{torch.get_num_threads()} threads; forward and backward {both:.3f} s, forward {forward:.3f} s\n")
+    print("| method | s / step | x source-only | explained s | beyond that | peak MB |\n|---|---|---|---|---|---|")
+    for name, measured in times.items():
+        trained, looked = METHODS[name].passes
+        seconds = statistics.median(measured)
+        images = 2 if METHODS[name].needs_target else 1
+        explained = trained * both + looked * forward + images * augmentation + rest
+        print(
+            f"| {name} | {seconds:.3f} | {seconds / plain:.2f} | {explained:.3f} | {100 * (seconds / explained - 1):+.0f} % | "
+            f"{memory[name]:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
