@@ -16,12 +16,13 @@ from lightning.pytorch.loggers import CSVLogger
 
 from rsuda.augment import Augmentation
 from rsuda.config import Settings, dump
-from rsuda.data import Pair, loader, pair, target_batches
+from rsuda.data import loader, target_batches
 from rsuda.device import autocast, pick_device, pick_precision
 from rsuda.domains import Domain, domain
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, unknown
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, balanced
+from rsuda.pair import Pair, pair
 from rsuda.parts.adversary import strided_layers
 from rsuda.parts.statistics import estimate_statistics
 from rsuda.run import CHECKPOINT, CONFIG, SPEC, WEIGHTS, architecture, checkpoint_step, optimisation, save_run

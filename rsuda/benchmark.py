@@ -20,7 +20,6 @@ from lightning.pytorch.callbacks import Callback
 
 from rsuda.adapt import adapt, check_run, domains_of
 from rsuda.config import Settings, settings
-from rsuda.data import unit
 from rsuda.device import autocast, pick_device, pick_precision
 from rsuda.errors import InputError, MissingError, RsudaError, unknown
 from rsuda.evaluate import evaluate
@@ -250,7 +249,7 @@ class PseudoLabelCurve(Callback):
             scene = self.scenes[int(rng.integers(len(self.scenes)))]
             grid = scene.grid_at(spec.gsd)
             window = (*random_window(rng, grid.height, grid.width, self.crop), self.crop, self.crop)
-            self.images.append(unit(scene.read(spec.bands, spec.gsd, window).values, spec))
+            self.images.append(spec.unit(scene.read(spec.bands, spec.gsd, window).values))
             table = spec.legend.mapping_from(self.legend)
             self.labels.append(table[scene.read_label(self.legend, spec.gsd, window)[0]])
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsuda.data import unit
 from rsuda.domains import Domain
 from rsuda.errors import InputError
 from rsuda.predict import Engine
@@ -57,7 +56,7 @@ def label_free(engine: Engine, domain: Domain, split: str = "all", windows: int 
         patch = scene.read(spec.bands, spec.gsd, (row, col, size, size))
         if not patch.valid.any():
             continue
-        image = unit(patch.values, spec).astype(np.float32) * patch.valid
+        image = spec.unit(patch.values) * patch.valid
         seen = engine.probabilities(np.stack([image, *_changed(image)]))
         plain, mirrored, turned, *coloured = seen
         for other in (mirrored[..., ::-1], np.rot90(turned, -1, (-2, -1)), *coloured):
@@ -66,7 +65,7 @@ def label_free(engine: Engine, domain: Domain, split: str = "all", windows: int 
         shifted = scene.read(spec.bands, spec.gsd, (row, col + half, size, size))
         both = patch.valid[:, half:] & shifted.valid[:, :half]
         if both.any():
-            other = engine.probabilities((unit(shifted.values, spec).astype(np.float32) * shifted.valid)[None])[0]
+            other = engine.probabilities((spec.unit(shifted.values) * shifted.valid)[None])[0]
             overlapping += _shared(plain.argmax(0)[:, half:][both], other.argmax(0)[:, :half][both], classes)
         probabilities.append(plain[:, patch.valid])
     if not probabilities:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from rsuda import __version__
-from rsuda.data import unit
 from rsuda.device import autocast, pick_device, pick_precision
 from rsuda.errors import ExistsError, InputError
 from rsuda.legend import IGNORE
@@ -120,7 +119,7 @@ class Engine:
         """Classes (size, size) of one tile of the scene's own pixels, predicted by itself, as published protocols do."""
         spec, step = self.trained.spec, scene.step(self.trained.spec.gsd)
         patch = scene.read(spec.bands, None, (row, col, size, size))
-        image = unit(patch.values, spec) * patch.valid
+        image = spec.unit(patch.values) * patch.valid
         counts = [max(1, round(size / s)) for s in step]
         there = [axis_weights(size, 0.0, size / n, n)[2] for n in counts]
         back = [axis_weights(n, 0.0, n / size, size)[2] for n in counts]
@@ -134,7 +133,7 @@ class Engine:
         inside = min(self.window, height - row), min(self.window, width - col)
         spec = self.trained.spec
         patch = scene.read(spec.bands, spec.gsd, (row, col, *inside))
-        image = unit(patch.values, spec) * patch.valid
+        image = spec.unit(patch.values) * patch.valid
         missing = [(0, 0), (0, self.window - inside[0]), (0, self.window - inside[1])]
         return np.pad(image, missing, mode="symmetric").astype(np.float32)
 

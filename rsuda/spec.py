@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rsuda.errors import InputError
 from rsuda.legend import Legend
 
@@ -60,6 +62,11 @@ class Spec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     legend: Legend
+
+    def unit(self, values: np.ndarray) -> np.ndarray:
+        """Raw pixels (bands, ...) on the 0..1 scale, float32."""
+        low, high = (np.array(v, np.float32).reshape(-1, *[1] * (values.ndim - 1)) for v in (self.low, self.high))
+        return (values.astype(np.float32) - low) / (high - low)
 
     def as_fields(self) -> dict[str, Any]:
         return {

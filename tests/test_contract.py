@@ -9,8 +9,9 @@ from rasterio.transform import from_origin
 
 from rsuda.adapt import adapt, build, check_run, domains_of
 from rsuda.config import settings
-from rsuda.data import Patches, pair
+from rsuda.data import Patches
 from rsuda.methods import METHODS
+from rsuda.pair import pair
 from rsuda.run import load_run
 
 COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)

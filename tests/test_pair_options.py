@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsuda.colours import Matching, mix_bands
-from rsuda.data import Places, _fed
 from rsuda.errors import InputError
+from rsuda.pair import _fed
+from rsuda.places import Places
 
 # ---- colours --------------------------------------------------------------------------------------------------------
 

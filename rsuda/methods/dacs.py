@@ -29,6 +29,7 @@ class DACS(Method):
         trust: 'share', q is one number for the batch (paper); 'pixels', confident pixels only; 'classes', the most
             confident ``keep`` of each class's pixels only.
         keep: see ``trust``.
+        start: share of the run that is source-only, until the teacher is worth listening to (paper 0).
         teacher_decay: final decay of the teacher (paper 0.99).
         jitter: strength of the colour jitter of mixed images (paper 0.25).
     """
@@ -45,11 +46,13 @@ class DACS(Method):
         threshold: float = 0.968,
         trust: str = "share",
         keep: float = 0.5,
+        start: float = 0.0,
         teacher_decay: float = 0.99,
         jitter: float = 0.25,
     ) -> None:
         super().__init__(*base)
         self.mix_weight, self.jitter = mix_weight, jitter
+        self.start = start
         self.model = Logits(Network(self.arch, self.weights))
         self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
         self.trust = Trust(self.arch.classes, trust, threshold, keep)
@@ -60,7 +63,7 @@ class DACS(Method):
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
         terms = {"ce": cross_entropy(self.model(x_s), y_s)}
-        if self.mix_weight == 0:
+        if self.mix_weight == 0 or self.progress < self.start:
             return terms["ce"], terms
         x_t, valid = batch["target_image"], batch["target_valid"]
 

@@ -34,6 +34,7 @@ class HRDA(Method):
         mix_weight: lambda (paper 1).
         threshold: confidence that counts towards q (paper 0.968).
         trust, keep: 'share' is the paper's q; see DACS.
+        start: share of the run that is source-only, until the teacher is worth listening to (paper 0).
         teacher_decay: final decay of the teacher (paper 0.999).
         jitter: strength of the colour jitter of mixed images (paper 0.2).
         distance_weight: lambda_FD (paper 0.005), on the features at half resolution; off without pretrained weights.
@@ -55,6 +56,7 @@ class HRDA(Method):
         threshold: float = 0.968,
         trust: str = "share",
         keep: float = 0.5,
+        start: float = 0.0,
         teacher_decay: float = 0.999,
         jitter: float = 0.2,
         distance_weight: float = 0.005,
@@ -63,6 +65,7 @@ class HRDA(Method):
         super().__init__(*base)
         self.one_of("resolutions", resolutions, (1, 2))
         self.detail_weight, self.mix_weight, self.jitter = detail_weight, mix_weight, jitter
+        self.start = start
         two = resolutions == 2
         self.model = TwoResolutions(self.arch, self.weights) if two else Logits(Network(self.arch, self.weights))
         self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
@@ -89,7 +92,7 @@ class HRDA(Method):
             cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
             terms["distance"] = feature_distance(deepest, frozen, cells)
             loss = loss + self.distance_weight * terms["distance"]
-        if self.mix_weight == 0:
+        if self.mix_weight == 0 or self.progress < self.start:
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]

@@ -38,6 +38,7 @@ class MIC(Method):
         mix_weight: lambda (paper 1).
         threshold: confidence that counts towards q (paper 0.968).
         trust, keep: 'share' is the paper's q; see DACS.
+        start: share of the run that is source-only, until the teacher is worth listening to (paper 0).
         teacher_decay: final decay of the teacher (paper 0.999).
         jitter: strength of the colour jitter of mixed and masked images (paper 0.2).
         distance_weight: lambda_FD (paper 0.005); off without pretrained weights.
@@ -62,6 +63,7 @@ class MIC(Method):
         threshold: float = 0.968,
         trust: str = "share",
         keep: float = 0.5,
+        start: float = 0.0,
         teacher_decay: float = 0.999,
         jitter: float = 0.2,
         distance_weight: float = 0.005,
@@ -71,6 +73,7 @@ class MIC(Method):
         self.one_of("resolutions", resolutions, (1, 2))
         self.masked_weight, self.mask_ratio, self.mask_block = masked_weight, mask_ratio, mask_block
         self.detail_weight, self.mix_weight, self.jitter = detail_weight, mix_weight, jitter
+        self.start = start
         two = resolutions == 2
         self.model = TwoResolutions(self.arch, self.weights) if two else Logits(Network(self.arch, self.weights))
         self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
@@ -97,7 +100,7 @@ class MIC(Method):
             cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
             terms["distance"] = feature_distance(deepest, frozen, cells)
             loss = loss + self.distance_weight * terms["distance"]
-        if self.mix_weight == 0 and self.masked_weight == 0:
+        if (self.mix_weight == 0 and self.masked_weight == 0) or self.progress < self.start:
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]
