@@ -3,8 +3,9 @@
     python benchmarks/method_cost.py [--encoder mobilenet_v2] [--decoder segformer] [--crop 192] [--batch-size 4]
 
 Explained is: networks trained x (forward + backward) + networks looked at x forward, both measured here on source-only's
-network, plus the augmentation of the images it reads and the optimiser's step. Patches are random numbers, so that reading takes
-no time. The methods' steps are measured in turns; of each the median is taken. Peak memory is that of a process of its own.
+network; three passes of each discriminator, measured too; the augmentation of the images that the method reads, mixes or
+masks; the optimiser's step of source-only. Patches are random numbers, so that reading takes no time. The methods' steps are
+measured in turns; of each the median is taken. Peak memory is that of a process of its own.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import multiprocessing
 import resource
 import statistics
 import time
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rsuda.adapt import check_run
 from rsuda.augment import Augmentation
 from rsuda.config import settings
 from rsuda.device import autocast, pick_device, pick_precision
@@ -31,6 +32,7 @@ from rsuda.parts.losses import cross_entropy
 from rsuda.run import architecture, optimisation
 from rsuda.spec import Spec
 
+MIXED = {"dacs": 1, "daformer": 1, "hrda": 1, "cluda": 1, "mic": 2}  # strongly augmented batches a step
 CLASSES = ("building", "land", "road", "vegetation", "water")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -50,8 +52,7 @@ class Bench:
             weights="none",
             steps=1000,
         )
-        if name == "bicl":
-            s = replace(s, options={**s.options, "start": 0.0})
+        s, _ = check_run(s)
         legend = Legend(CLASSES, tuple(((k, k, k),) for k in range(len(CLASSES))))
         spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
         augmentation = Augmentation((MEAN, STD), (MEAN, STD))
@@ -86,16 +87,39 @@ class Bench:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def pieces(self) -> tuple[float, float, float]:
-        """Seconds of forward and backward, of forward alone, and of a batch's augmentation."""
+    def judges(self) -> float:
+        """Seconds of three passes, forward and backward, of each discriminator on an input of its own size."""
+        seen: dict[torch.nn.Module, Tensor] = {}
+        judges = self.method.discriminators()
+        hooks = [j.register_forward_pre_hook(lambda m, x: seen.update({m: x[0].detach()})) for j in judges]
+        self.step()
+        for hook in hooks:
+            hook.remove()
+        total = 0.0
+        for judge in judges:
+            times = []
+            for _ in range(5):
+                began = self._now()
+                with autocast(self.precision, self.device):
+                    judge(seen[judge].requires_grad_(True)).float().mean().backward()
+                times.append(self._now() - began)
+            total += 3 * statistics.median(times)
+        self.optimiser.zero_grad()
+        return total
+
+    def pieces(self) -> tuple[float, float, float, float]:
+        """Seconds of forward and backward, of forward alone, of a batch's augmentation, and of its strong augmentation."""
         network = self.method.model
         assert isinstance(network, Logits) and isinstance(network.network, Network)
         assert self.method.augmentation is not None
-        times: list[list[float]] = [[], [], []]
+        times: list[list[float]] = [[], [], [], []]
         for _ in range(7):
             began = self._now()
             image, label = self.method.augmentation.source(self.batch["source_image"], self.batch["source_label"])
             times[2].append(self._now() - began)
+            began = self._now()
+            self.method.strong(image, self.batch["key"], 0.2)
+            times[3].append(self._now() - began)
             began = self._now()
             with autocast(self.precision, self.device):
                 loss: Tensor = cross_entropy(network(image), label)
@@ -106,8 +130,8 @@ class Bench:
             with torch.no_grad(), autocast(self.precision, self.device):
                 network(image)
             times[1].append(self._now() - began)
-        both, forward, augmentation = (statistics.median(t[2:]) for t in times)
-        return both, forward, augmentation
+        both, forward, augmentation, strong = (statistics.median(t[2:]) for t in times)
+        return both, forward, augmentation, strong
 
 
 def peak(name: str, a: argparse.Namespace) -> float:
@@ -135,7 +159,7 @@ def main() -> None:
         with context.Pool(1) as pool:
             memory[name] = pool.apply(peak, (name, a))
     benches = {name: Bench(name, a) for name in METHODS}
-    both, forward, augmentation = benches["source-only"].pieces()
+    both, forward, augmentation, strong = benches["source-only"].pieces()
     times: dict[str, list[float]] = {name: [] for name in METHODS}
     for turn in range(a.rounds + 2):
         for name, bench in benches.items():
@@ -154,7 +178,8 @@ def main() -> None:
         trained, looked = METHODS[name].passes
         seconds = statistics.median(measured)
         images = 2 if METHODS[name].needs_target else 1
-        explained = trained * both + looked * forward + images * augmentation + rest
+        explained = trained * both + looked * forward + images * augmentation + MIXED.get(name, 0) * strong + rest
+        explained += benches[name].judges()
         print(
             f"| {name} | {seconds:.3f} | {seconds / plain:.2f} | {explained:.3f} | {100 * (seconds / explained - 1):+.0f} % | "
             f"{memory[name]:.0f} |"

@@ -145,7 +145,7 @@ _SHORT: dict[str, dict[str, Any]] = {
     "daformer": {"options": _SURE},
     "hrda": {"options": _SURE},
     "mic": {"options": {**_SURE, "resolutions": 1}},
-    "cluda": {"options": {**_SURE, "resolutions": 1, "temperature": 0.1, "contrast_weight": 0.1}},
+    "cluda": {"options": {**_SURE, "resolutions": 1, "temperature": 0.1, "contrast_weight": 0.1, "pixels": 1024}},
     "bicl": {"options": {"teacher_decay": 0.99, "keep": 0.5, "start": 0.4}},
 }
 PRESETS: dict[str, dict[str, Any]] = {

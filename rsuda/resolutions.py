@@ -112,13 +112,14 @@ class TwoResolutions(nn.Module):
         pyramid, _, low = self._low(image)
         total = low.new_zeros(len(image), low.shape[1], whole[0] // 4, whole[1] // 4)
         count = total.new_zeros(1, 1, *total.shape[-2:])
-        for row in (0, size[0] // 2, size[0]):
-            for col in (0, size[1] // 2, size[1]):
-                part = image[..., row : row + size[0], col : col + size[1]]
-                _, logits = self.network.decoder(self.network.encoder(part))
-                here = (..., slice(row // 4, (row + size[0]) // 4), slice(col // 4, (col + size[1]) // 4))
-                total[here] += resize(logits, (size[0] // 4, size[1] // 4))
-                count[here] += 1
+        places = [(r, c) for r in (0, size[0] // 2, size[0]) for c in (0, size[1] // 2, size[1])]
+        parts = torch.cat([image[..., r : r + size[0], c : c + size[1]] for r, c in places])
+        _, logits = self.network.decoder(self.network.encoder(parts))
+        logits = resize(logits, (size[0] // 4, size[1] // 4))
+        for (r, c), part in zip(places, logits.chunk(len(places)), strict=True):
+            here = (..., slice(r // 4, (r + size[0]) // 4), slice(c // 4, (c + size[1]) // 4))
+            total[here] += part
+            count[here] += 1
         everywhere = torch.ones(len(image), whole[0] // 8, whole[1] // 8, device=image.device)
         fused = self._fuse(pyramid, low, total / count, everywhere)
         return resize(fused, whole)[..., :height, :width]

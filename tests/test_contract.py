@@ -35,8 +35,9 @@ OFF: dict[str, tuple[dict, dict]] = {
 }  # fmt: skip
 # Options with which all of a method is at work from the first step on.
 ON = {
-    "hrda": {"resolutions": 2}, "mic": {"resolutions": 2}, "cluda": {"resolutions": 2, "uncertain_from": 0.0},
-    "bicl": {"start": 0.0},
+    "dacs": {"start": 0.0}, "daformer": {"start": 0.0}, "bicl": {"start": 0.0},
+    "hrda": {"start": 0.0, "resolutions": 2}, "mic": {"start": 0.0, "resolutions": 2},
+    "cluda": {"start": 0.0, "resolutions": 2, "uncertain_from": 0.0},
 }  # fmt: skip
 SMALL = {"crop": 192, "batch_size": 2, "steps": 3, "weights": "none", "workers": 0, "channels": 16, "precision": "fp32"}
 
@@ -166,6 +167,14 @@ def test_own_weights_at_zero_give_source_only_to_the_last_bit(data, name, tmp_pa
         assert found
         for key in found:
             assert torch.equal(off[key], plain[key.replace(mine, theirs, 1)]), key
+
+
+@pytest.mark.parametrize("name", ["dacs", "daformer", "hrda", "mic", "cluda", "bicl"])
+def test_before_its_start_a_method_is_source_only(data, name):
+    method, patches, _ = made(data, name, options={**ON[name], "start": 0.5})
+    inputs = ready(method, batch_of(patches))
+    _, terms = method.loss({k: v for k, v in inputs.items() if not k.startswith("target")})
+    assert "ce" in terms and not {"mix", "masked", "ce_target"} & set(terms)
 
 
 @pytest.mark.parametrize("name", METHODS)

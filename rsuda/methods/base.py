@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -204,8 +205,17 @@ class Method(L.LightningModule):
         return [k for k, n in enumerate(self.spec.legend.names) if n in wanted]
 
     def frozen_encoder(self) -> nn.Module:
-        """The encoder as it was before the first step, for good: in eval mode, without gradients."""
+        """The encoder as it was before the first step, for good, without gradients.
+
+        Batch norm normalises by the batch, as it does in the encoder that is trained: with its ImageNet statistics instead,
+        features of one and the same network lie far apart from the first step on, and staying near them unlearns the
+        source (DAFormer's own encoder has no batch norm).
+        """
         encoder = build_encoder(self.arch, self.weights).eval().requires_grad_(False)
+        for module in encoder.modules():
+            if isinstance(module, _BatchNorm):
+                module.train()
+                module.momentum = 0.0
         encoder.train = lambda mode=True: encoder  # type: ignore[method-assign]
         return encoder
 
