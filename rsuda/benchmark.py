@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import multiprocessing
 import resource
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,8 @@ from rsuda.legend import IGNORE
 from rsuda.methods import METHODS
 from rsuda.predict import Engine
 from rsuda.raster import whole_file
-from rsuda.run import CHECKPOINT, load_run
+from rsuda.run import CHECKPOINT, CONFIG, load_run
 from rsuda.tiles import random_window
-
-logger = logging.getLogger("rsuda")
 
 RESULT = "result.json"
 _KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle"}
@@ -143,9 +141,28 @@ def _job(
     return Job(pair, method, seed, s, out / pair / method / str(seed))
 
 
-def run_plan(plan: Plan, devices: list[str], quiet: bool = False) -> Iterator[tuple[Job, dict[str, Any] | str]]:
+def _kept(job: Job) -> None:
+    """Raises InputError for a finished run whose settings are not those that the plan has now."""
+    was, now = settings(job.folder / CONFIG), check_run(job.settings)[0]
+    free = ("data", "device", "precision", "workers")
+    changed = [f.name for f in fields(Settings) if f.name not in free and getattr(was, f.name) != getattr(now, f.name)]
+    if changed:
+        name = changed[0]
+        raise InputError(
+            f"{job.folder} was run with {name} {getattr(was, name)}, and the file now says {getattr(now, name)}: take another "
+            "--out, or remove that folder to run it again"
+        )
+
+
+def run_plan(plan: Plan, devices: list[str]) -> Iterator[tuple[Job, dict[str, Any] | str]]:
     """Run what is not done, one process a run and one run a device at a time; yields each job with its result, or with the
-    sentence that says why it has none. A run that was broken off goes on from its checkpoint."""
+    sentence that says why it has none. A run that was broken off goes on from its checkpoint.
+
+    Raises InputError, before anything runs, for finished runs of other settings, and for domains that cannot be read.
+    """
+    for job in plan.jobs:
+        if job.done:
+            _kept(job)
     # the first seed of everything first, so that an early table shows every row
     waiting = sorted((j for j in plan.jobs if not j.done), key=lambda j: j.seed)
     domains: set[tuple[Any, ...]] = set()
@@ -168,6 +185,11 @@ def run_plan(plan: Plan, devices: list[str], quiet: bool = False) -> Iterator[tu
                     yield job, ended.result()
                 except RsudaError as error:
                     yield job, str(error)
+                except BrokenProcessPool:
+                    yield job, "its process was killed (out of memory?); run again, finished runs are kept"
+                except BaseException:  # a bug, or Ctrl-C: what waits shall not run first
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
 
 
 def _run(job: Job, free: Any, threads: int) -> dict[str, Any]:

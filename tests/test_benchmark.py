@@ -2,6 +2,9 @@
 
 import json
 import math
+import subprocess
+import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,10 +15,11 @@ from hypothesis import strategies as st
 from test_contract import data  # noqa: F401 (a fixture)
 from typer.testing import CliRunner
 
+from rsuda.adapt import check_run
 from rsuda.benchmark import RESULT, Job, Plan, read_plan, run_plan
 from rsuda.benchmark_table import closed, correlation, followed, markdown, ranks, rows_of, write_table
 from rsuda.cli import app
-from rsuda.config import Settings
+from rsuda.config import Settings, dump
 from rsuda.errors import InputError, MissingError
 from rsuda.label_free import SCORES
 from rsuda.methods import METHODS, described
@@ -69,6 +73,24 @@ def test_runs_are_kept_and_the_table_says_what_they_scored(data, tmp_path):  # n
     assert files[2].read_bytes().startswith(b"\x89PNG")
     assert len(files[1].read_text().splitlines()) == 5
     assert f"{100 * result['miou']:.1f}" in files[0].read_text()
+
+
+def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(data, tmp_path):  # noqa: F811
+    plan = read_plan(wrote(tmp_path, **held(data)), tmp_path / "out")
+    job = plan.jobs[0]
+    job.folder.mkdir(parents=True)
+    (job.folder / RESULT).write_text("{}")
+    (job.folder / "config.yaml").write_text(dump(check_run(replace(job.settings, steps=7))[0]))
+    with pytest.raises(InputError, match="was run with steps 7, and the file now says 2"):
+        next(run_plan(plan, ["cpu"]))
+
+
+def test_the_command_refuses_in_one_sentence(tmp_path):
+    file = wrote(tmp_path, pairs={"a": {"source": "potsdam", "target": "vaihingen"}}, methods={"dcas": {}})
+    command = [sys.executable, "-m", "rsuda.cli", "benchmark", str(file), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "dacs" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
