@@ -83,13 +83,13 @@ class Augmentation:
         sigma 0.15 to 1.15 px with probability 0.5 (kernel of 9 px; the released codes' tenth of the image only adds
         zeros). What is drawn depends on each image's key.
         """
+        wide = torch.promote_types(image.dtype, torch.float32)
         mean, std = (
-            torch.as_tensor(v, dtype=torch.float32, device=image.device)[:, None, None]
-            for v in self.statistics["target"]
+            torch.as_tensor(v, dtype=wide, device=image.device)[:, None, None] for v in self.statistics["target"]
         )
         with torch.autocast(image.device.type, enabled=False):
-            plain = (image.float() * std + mean).clamp(0, 1)
-            u = uniform(key, STRONG, 7)
+            plain = (image.to(wide) * std + mean).clamp(0, 1)
+            u = uniform(key, STRONG, 7).to(wide)
             factor = 1 + strength * (2 * u[:, :3] - 1)
             jittered = enhance.adjust_brightness(plain, factor[:, 0] - 1)
             jittered = enhance.adjust_contrast(jittered, factor[:, 1])

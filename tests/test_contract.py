@@ -149,10 +149,13 @@ def test_poor_batches_give_finite_losses_and_gradients(data, name, case):
 def test_order_within_a_batch_does_not_matter(data, name):
     method, patches, _ = made(data, name)
     inputs = ready(method, batch_of(patches))
-    one, _ = method.loss(inputs)
+    # in double precision, since the last bit of a confidence decides on which side of a threshold its pixel is; even so one
+    # pixel of a hundred thousand may
+    inputs = {k: v.double() if v.is_floating_point() else v for k, v in inputs.items()}
+    one, _ = method.double().loss(inputs)
     method, _, _ = made(data, name)  # the first may have moved thresholds and calibration
-    other, _ = method.loss({k: v.flip(0) for k, v in inputs.items()})
-    assert torch.allclose(one, other, rtol=1e-4)
+    other, _ = method.double().loss({k: v.flip(0) for k, v in inputs.items()})
+    assert torch.allclose(one, other, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", [n for n in METHODS if n != "source-only"])

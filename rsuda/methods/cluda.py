@@ -174,7 +174,8 @@ class CLUDA(Method):
         size, grid = (whole[0] // 2, whole[1] // 2), (whole[0] // GRID, whole[1] // GRID)
         chosen = points(label, weight, grid, key, self.pixels)
         within = inside(out.box, size, whole, GRID).flatten()[chosen.place] > 0
-        w = resize(self.weigher(out.pyramid)[1].float(), grid).sigmoid().flatten()[chosen.place]
+        g = self.weigher(out.pyramid)[1]
+        w = resize(g.to(torch.promote_types(g.dtype, torch.float32)), grid).sigmoid().flatten()[chosen.place]
         low = unit_features(out.low, grid, chosen.place)
         high = unit_features(pasted_on_grid(out.high, out.box, whole), grid, chosen.place)
         return two_resolution_contrast(low, high, within, w, chosen, self.temperature)

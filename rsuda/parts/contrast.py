@@ -30,7 +30,7 @@ def points(label: Tensor, weight: Tensor, size: tuple[int, int], key: Tensor, mo
     each class keeps as equal a number as its pixels allow.
     """
     grid = F.interpolate(label[:, None].float(), size=size, mode="nearest")[:, 0].long()
-    trust = F.interpolate(weight[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0]
+    trust = F.interpolate(weight[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
     use = (grid != IGNORE) & (trust > 0)
     if most and int(use.sum()) > most:
         use = use & _balanced(grid, use, uniform(key, PIXELS, *size), most)
