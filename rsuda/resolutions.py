@@ -82,7 +82,8 @@ def uncertain_boxes(low_logits: Tensor) -> Tensor:
 
 def pasted_on_grid(feature: Tensor, box: Tensor, whole: tuple[int, int]) -> Tensor:
     """Features (B, C, h, w) of the detail windows at their places on a grid of 8 px, 0 outside."""
-    return put(resize(feature.to(torch.promote_types(feature.dtype, torch.float32)), (whole[0] // 2 // GRID, whole[1] // 2 // GRID)), box, whole, GRID)
+    wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
+    return put(resize(wide, (whole[0] // 2 // GRID, whole[1] // 2 // GRID)), box, whole, GRID)
 
 
 def detail_cross_entropy(out: Detailed, label: Tensor, weight: Tensor | None = None) -> Tensor:
