@@ -48,7 +48,9 @@ def main() -> None:
         tree = ast.parse(path.read_text())
         bases = {b.id for n in tree.body if isinstance(n, ast.ClassDef) for b in n.bases if isinstance(b, ast.Name)}
         own = len(path.read_text().splitlines())
-        print(f"| {path.stem} | {own} | {len(files)} | {lines} | {', '.join(others) or 'none'} | {', '.join(sorted(bases))} |")
+        print(
+            f"| {path.stem} | {own} | {len(files)} | {lines} | {', '.join(others) or 'none'} | {', '.join(sorted(bases))} |"
+        )
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
 def prepare(folder: Path) -> None:
     """Make the run folder, without the results of a run that it replaces."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (WEIGHTS, SPEC, CHECKPOINT, "metrics.csv", "hparams.yaml", "log.txt"):
+    for old in (WEIGHTS, SPEC, CHECKPOINT, "metrics.csv", "hparams.yaml", "log.txt", "label_free.json"):
         (folder / old).unlink(missing_ok=True)
     for scores in folder.glob("scores_*"):
         scores.unlink()

@@ -117,6 +117,7 @@ def adapt(
 
     run(s, folder, overwrite, resume, quiet or not sys.stderr.isatty())
     domain = domains_of(s)[1]
+    _score_label_free(folder, domain, s.target_split, s.device, s.precision)
     if domain.has_labels(s.score_split):
         _score(folder, domain, s.score_split, "scenes", s.device, s.precision)
     else:
@@ -287,6 +288,19 @@ def _score(
     if found.off_palette:
         print(f"{found.off_palette} label pixels were outside the legend and ignored")
     print(f"Scores with the confusion matrix: {json_file} and {csv_file.name}")
+
+
+def _score_label_free(run: Path, domain: Any, split: str, device: str, precision: str) -> None:
+    from rsuda.label_free import label_free, write_label_free
+    from rsuda.predict import Engine
+    from rsuda.run import load_run
+
+    found = label_free(Engine.of(load_run(run), device, precision), domain, split)
+    file = write_label_free(found, run)
+    print(
+        f"Without labels: information {found.information:.3f} (the higher of two runs on the same pair is likely the better "
+        f"one), certainty {found.certainty:.3f}, agreement {found.agreement:.3f}: {file}"
+    )
 
 
 def _table(fields: dict[str, Any]) -> str:

@@ -146,7 +146,10 @@ _SHORT: dict[str, dict[str, Any]] = {
     "daformer": {"rare_temperature": 0.0, "options": _SURE},
     "hrda": {"rare_temperature": 0.0, "options": _SURE},
     "mic": {"rare_temperature": 0.0, "options": {**_SURE, "resolutions": 1}},
-    "cluda": {"rare_temperature": 0.0, "options": {**_SURE, "resolutions": 1, "temperature": 0.1, "contrast_weight": 0.1, "pixels": 1024}},
+    "cluda": {
+        "rare_temperature": 0.0,
+        "options": {**_SURE, "resolutions": 1, "temperature": 0.1, "contrast_weight": 0.1, "pixels": 1024},
+    },
     "bicl": {"options": {"teacher_decay": 0.99, "keep": 0.5, "start": 0.4}},
 }
 PRESETS: dict[str, dict[str, Any]] = {

@@ -5,13 +5,16 @@ None is an accuracy. `BENCHMARKS.md` says how well each follows the true mIoU ov
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from rsuda.domains import Domain
 from rsuda.errors import InputError
 from rsuda.predict import Engine
+from rsuda.raster import whole_file
 from rsuda.tiles import random_window
 
 SCORES = ("certainty", "agreement", "overlap", "information", "density")
@@ -81,6 +84,13 @@ def label_free(engine: Engine, domain: Domain, split: str = "all", windows: int 
         information=float(_entropy(p.mean(1)) / most) - inner,
         density=density(chosen),
     )
+
+
+def write_label_free(found: LabelFree, run: Path) -> Path:
+    """The scores as ``label_free.json`` in a run folder."""
+    with whole_file(run / "label_free.json", overwrite=True) as temporary:
+        temporary.write_text(json.dumps(asdict(found), indent=2) + "\n")
+    return run / "label_free.json"
 
 
 def _changed(image: np.ndarray) -> list[np.ndarray]:
