@@ -95,6 +95,8 @@ def check_run(s: Settings) -> tuple[Settings, list[str]]:
         raise unknown("method", s.method, METHODS)
     cls, notes = METHODS[s.method], []
     cls.check_options(s.method, s.options)
+    # all options by name, so that a run's configuration means the same when defaults change
+    s = replace(s, options={**cls.options(), **s.options})
     side = cls.smallest_crop(s.options, s.output_stride)
     if s.crop % side:
         raise InputError(

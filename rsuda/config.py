@@ -135,9 +135,9 @@ _PAPER: dict[str, dict[str, Any]] = {
 # For runs of hundreds of steps instead of 40 000: few confidences reach the papers' 0.968 or 0.975, so that q stays under 0.02
 # and self-training stays off, and a teacher of decay 0.999 still averages its first steps. ST-DASegNet counts q from 0.8
 # (it rises to about 0.3); the others learn from the surer half of each class's pixels, after a source-only start that costs
-# less and loses nothing. Rare-class sampling is off: where no class is rare it turns the class frequencies round, and on
-# two of the real fields that cost 8 and 19 points. Small crops show little at two resolutions. Discriminators are narrower, or they would cost more
-# than the network.
+# less and loses nothing. Rare-class sampling is off: where no class is rare it turns the class frequencies round, which on
+# two of the real fields cost 8 and 19 points. Small crops show little at two resolutions. Discriminators are narrower, or
+# they would cost more than the network.
 _SURE: dict[str, Any] = {"trust": "classes", "keep": 0.5, "teacher_decay": 0.99, "start": 0.4}
 _SHORT: dict[str, dict[str, Any]] = {
     "st-dasegnet": {"options": {"certain": 0.8, "pseudo_weight": 1.0, "teacher_decay": 0.99}},
