@@ -15,6 +15,7 @@ import multiprocessing
 import resource
 import statistics
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -112,25 +113,21 @@ class Bench:
         network = self.method.model
         assert isinstance(network, Logits) and isinstance(network.network, Network)
         assert self.method.augmentation is not None
-        times: list[list[float]] = [[], [], [], []]
-        for _ in range(7):
-            began = self._now()
-            image, label = self.method.augmentation.source(self.batch["source_image"], self.batch["source_label"])
-            times[2].append(self._now() - began)
-            began = self._now()
-            self.method.strong(image, self.batch["key"], 0.2)
-            times[3].append(self._now() - began)
-            began = self._now()
-            with autocast(self.precision, self.device):
-                loss: Tensor = cross_entropy(network(image), label)
-            loss.backward()
-            times[0].append(self._now() - began)
-            self.optimiser.zero_grad()
-            began = self._now()
-            with torch.no_grad(), autocast(self.precision, self.device):
-                network(image)
-            times[1].append(self._now() - began)
-        both, forward, augmentation, strong = (statistics.median(t[2:]) for t in times)
+        marks = [self._now()]
+        image, label = self.method.augmentation.source(self.batch["source_image"], self.batch["source_label"])
+        marks.append(self._now())
+        self.method.strong(image, self.batch["key"], 0.2)
+        marks.append(self._now())
+        with autocast(self.precision, self.device):
+            loss: Tensor = cross_entropy(network(image), label)
+        loss.backward()
+        marks.append(self._now())
+        self.optimiser.zero_grad()
+        began = self._now()
+        with torch.no_grad(), autocast(self.precision, self.device):
+            network(image)
+        forward = self._now() - began
+        augmentation, strong, both = (b - a for a, b in pairwise(marks))
         return both, forward, augmentation, strong
 
 
@@ -159,13 +156,15 @@ def main() -> None:
         with context.Pool(1) as pool:
             memory[name] = pool.apply(peak, (name, a))
     benches = {name: Bench(name, a) for name in METHODS}
-    both, forward, augmentation, strong = benches["source-only"].pieces()
+    pieces: list[tuple[float, float, float, float]] = []
     times: dict[str, list[float]] = {name: [] for name in METHODS}
     for turn in range(a.rounds + 2):
+        pieces.append(benches["source-only"].pieces())
         for name, bench in benches.items():
             seconds = bench.step()
             if turn >= 2:
                 times[name].append(seconds)
+    both, forward, augmentation, strong = (statistics.median(p) for p in zip(*pieces[2:], strict=True))
     plain = statistics.median(times["source-only"])
     rest = max(0.0, plain - both - augmentation)
     first = benches["source-only"]

@@ -249,3 +249,16 @@ def test_saved_weights_predict_what_the_trained_network_predicts(data, name, tmp
         assert torch.allclose(method.model(image), trained.model(image), atol=1e-5)
     assert trained.spec.gsd == 0.5 and trained.spec.bands == ("red", "green", "blue")
     assert trained.spec.legend.names == ("road", "roof", "tree")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_paper_preset_trains_on_a_smaller_encoder_of_its_family(data, name, tmp_path):
+    paper = settings(method=name, preset="paper")
+    smaller = {"mit_b5": "mit_b0", "resnet101": "resnet18"}[paper.encoder]
+    s = settings(
+        source=str(data / "east.yaml"), target=str(data / "west.yaml"), data=str(data), method=name, preset="paper",
+        encoder=smaller, channels=32, crop=192, batch_size=2, steps=1, weights="none", workers=0, precision="fp32",
+        options={"start": 0.0} if name == "bicl" else {},
+    )  # fmt: skip
+    method = adapt(s, tmp_path / "run", quiet=True)
+    assert method.arch.decoder == paper.decoder and all(p.isfinite().all() for p in method.parameters())
