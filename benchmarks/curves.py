@@ -1,15 +1,18 @@
-"""Draw how good the teachers' labels were over time, from the runs of a benchmark; gather its results in one file.
+"""Draw how good the teachers' labels were over time, from the runs of a benchmark; keep its results without the weights.
 
     rsuda benchmark configs/benchmarks/four_fields.yaml --data DATA --out RUNS
-    python benchmarks/curves.py RUNS --results benchmarks/results/four_fields.jsonl --plot docs/pseudo_labels.png
+    python benchmarks/curves.py RUNS --keep benchmarks/results/four_fields --plot docs/pseudo_labels.png
 
-With a .jsonl file instead of RUNS, draws from that file.
+What is kept is each run's result.json and config.yaml, and the table. With that folder as --out, `rsuda benchmark` runs what is
+still missing and writes the table again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +22,28 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rsuda.benchmark import RESULT
+from rsuda.benchmark import RESULT, folder_of
+from rsuda.config import dump, settings
+from rsuda.run import CONFIG
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--results", type=Path)
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--plot", type=Path)
     a = parser.parse_args()
-    if a.runs.is_dir():
-        results = [json.loads(f.read_text()) for f in sorted(a.runs.rglob(RESULT))]
-    else:
-        results = [json.loads(line) for line in a.runs.read_text().splitlines()]
-    if a.results:
-        a.results.write_text("".join(json.dumps(r) + "\n" for r in results))
+    found = sorted(a.runs.rglob(RESULT))
+    results = [json.loads(f.read_text()) for f in found]
+    folders = [folder_of(a.keep or a.runs, r["pair"], r["row"], r["seed"]) for r in results]
+    if a.keep:
+        for file, folder in zip(found, folders, strict=True):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, folder / RESULT)
+            s = settings(file.parent / CONFIG)
+            (folder / CONFIG).write_text(dump(replace(s, data=None, weights=Path(s.weights).name)))
+        for table in a.runs.glob("table.*"):
+            shutil.copy(table, a.keep / table.name)
     if a.plot:
         draw([r for r in results if r["pseudo_labels"]], a.plot)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import resource
 import time
 from collections.abc import Iterator
@@ -101,6 +102,10 @@ def read_plan(file: str | Path, out: str | Path, **given: Any) -> Plan:
             jobs += [
                 _job(str(method), own, str(name), pairs[name] or {}, held, seed, Path(out), given) for seed in seeds
             ]
+    folders = [j.folder for j in jobs]
+    twice = next((j for j in jobs if folders.count(j.folder) > 1 or not j.folder.relative_to(out).parts[2:]), None)
+    if twice:
+        raise InputError(f"'{twice.pair}' and '{twice.method}' in {path} need names of letters and digits, unlike the others'")
     return Plan(path.stem, str(held.get("about", "")), tuple(jobs), tuple(pairs), tuple(methods), baseline, oracle)
 
 
@@ -138,12 +143,21 @@ def _job(
     if as_oracle:
         s = replace(s, source=s.target, source_bands=s.target_bands, source_split=s.target_split)
     check_run(s)
-    return Job(pair, method, seed, s, out / pair / method / str(seed))
+    return Job(pair, method, seed, s, folder_of(out, pair, method, seed))
+
+
+def folder_of(out: Path, pair: str, method: str, seed: int) -> Path:
+    """Where a run lies: the names' letters and digits, so that a name cannot lead out of ``out``."""
+    slugs = ("-".join(re.findall(r"[a-z0-9.]*[a-z0-9][a-z0-9.]*", name.lower())) for name in (pair, method))
+    return out.joinpath(*slugs, str(seed))
 
 
 def _kept(job: Job) -> None:
     """Raises InputError for a finished run whose settings are not those that the plan has now."""
-    was, now = settings(job.folder / CONFIG), check_run(job.settings)[0]
+    was, now = (
+        replace(s, weights=Path(s.weights).name)  # the same file may lie elsewhere
+        for s in (settings(job.folder / CONFIG), check_run(job.settings)[0])
+    )
     free = ("data", "device", "precision", "workers")
     changed = [f.name for f in fields(Settings) if f.name not in free and getattr(was, f.name) != getattr(now, f.name)]
     if changed:

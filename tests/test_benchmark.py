@@ -16,7 +16,7 @@ from test_contract import data  # noqa: F401 (a fixture)
 from typer.testing import CliRunner
 
 from rsuda.adapt import check_run
-from rsuda.benchmark import RESULT, Job, Plan, read_plan, run_plan
+from rsuda.benchmark import RESULT, Job, Plan, folder_of, read_plan, run_plan
 from rsuda.benchmark_table import closed, correlation, followed, markdown, ranks, rows_of, write_table
 from rsuda.cli import app
 from rsuda.config import Settings, dump
@@ -62,7 +62,7 @@ def test_runs_are_kept_and_the_table_says_what_they_scored(data, tmp_path):  # n
     plan = read_plan(file, out)
     ended = dict((j.folder.relative_to(out).as_posix(), f) for j, f in run_plan(plan, ["cpu"]))
     assert len(ended) == 4 and all(isinstance(f, dict) for f in ended.values())
-    result = ended["east → west/twin/1"]
+    result = ended["east-west/twin/1"]
     assert result["row"] == "twin" and result["method"] == "bicl" and result["peak_memory_mb"] > 0
     assert set(result["label_free"]) == set(SCORES) and result["pseudo_labels"]
     before = {p: p.stat().st_mtime_ns for p in out.rglob(RESULT)}
@@ -113,6 +113,18 @@ def test_a_wrong_file_is_refused_before_anything_runs(data, tmp_path, change, wo
         read_plan(file, tmp_path / "out")
     assert all(w in str(error.value) for w in words)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["../../away", "/etc", "..", "a/b"])
+def test_no_name_leads_out_of_the_output_folder(tmp_path, name):
+    folder = folder_of(tmp_path, name, name, 0)
+    assert folder.resolve().is_relative_to(tmp_path) and ".." not in folder.parts
+
+
+def test_names_that_would_share_a_folder_are_refused(data, tmp_path):  # noqa: F811
+    methods = {"dacs a": {"method": "dacs"}, "dacs-a": {"method": "dacs"}}
+    with pytest.raises(InputError, match="names of letters and digits"):
+        read_plan(wrote(tmp_path, **{**held(data), "methods": methods}), tmp_path / "out")
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):

@@ -80,7 +80,15 @@ def test_readme_commands_run_in_their_order(tmp_path):
         if words[0] == "adapt":
             assert out.splitlines()[0].startswith("No data folder is given: using the synthetic sample_tiles/")
     run = tmp_path / "runs" / "potsdam_vaihingen_st-dasegnet"
-    for name in ("config.yaml", "weights.safetensors", "spec.json", "last.ckpt", "metrics.csv", "log.txt", "label_free.json"):
+    for name in (
+        "config.yaml",
+        "weights.safetensors",
+        "spec.json",
+        "last.ckpt",
+        "metrics.csv",
+        "log.txt",
+        "label_free.json",
+    ):
         assert (run / name).is_file() and name in text
     for suffix in ("json", "csv"):
         assert (run / f"scores_vaihingen_val.{suffix}").is_file()
