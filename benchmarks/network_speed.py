@@ -56,7 +56,9 @@ def main() -> None:
                 loss = cross_entropy(network(image).logits, label)
             loss.backward()
             times[name].append(time.perf_counter() - began)
-    print(f"{a.encoder}, 4 crops of {a.crop} px, {precision}, {torch.get_num_threads()} threads, forward and backward\n")
+    print(
+        f"{a.encoder}, 4 crops of {a.crop} px, {precision}, {torch.get_num_threads()} threads, forward and backward\n"
+    )
     print("| network | seconds | times as long |\n|---|---|---|")
     medians = {name: statistics.median(t[1:]) for name, t in times.items()}
     for name, seconds in medians.items():

@@ -105,7 +105,9 @@ def read_plan(file: str | Path, out: str | Path, **given: Any) -> Plan:
     folders = [j.folder for j in jobs]
     twice = next((j for j in jobs if folders.count(j.folder) > 1 or not j.folder.relative_to(out).parts[2:]), None)
     if twice:
-        raise InputError(f"'{twice.pair}' and '{twice.method}' in {path} need names of letters and digits, unlike the others'")
+        raise InputError(
+            f"'{twice.pair}' and '{twice.method}' in {path} need names of letters and digits, unlike the others'"
+        )
     return Plan(path.stem, str(held.get("about", "")), tuple(jobs), tuple(pairs), tuple(methods), baseline, oracle)
 
 

@@ -138,7 +138,13 @@ _PAPER: dict[str, dict[str, Any]] = {
 # less and loses nothing. Rare-class sampling is off: where no class is rare it turns the class frequencies round, which on
 # two of the real fields cost 8 and 19 points. Small crops show little at two resolutions. Discriminators are narrower, or
 # they would cost more than the network.
-_SURE: dict[str, Any] = {"trust": "classes", "keep": 0.5, "teacher_decay": 0.99, "start": 0.4}
+_SURE: dict[str, Any] = {
+    "trust": "classes",
+    "keep": 0.5,
+    "teacher_decay": 0.99,
+    "teacher_statistics": "shown",
+    "start": 0.4,
+}
 _SHORT: dict[str, dict[str, Any]] = {
     "st-dasegnet": {"options": {"certain": 0.8, "pseudo_weight": 1.0, "teacher_decay": 0.99}},
     "adaptsegnet": {"options": {"channels": 16}},
@@ -150,7 +156,7 @@ _SHORT: dict[str, dict[str, Any]] = {
         "rare_temperature": 0.0,
         "options": {**_SURE, "resolutions": 1, "temperature": 0.1, "contrast_weight": 0.1, "pixels": 1024},
     },
-    "bicl": {"options": {"teacher_decay": 0.99, "keep": 0.5, "start": 0.4}},
+    "bicl": {"options": {"teacher_decay": 0.99, "teacher_statistics": "shown", "keep": 0.5, "start": 0.4}},
 }
 PRESETS: dict[str, dict[str, Any]] = {
     # For CPUs: minutes, not days. Fewer, larger steps; the discriminators are scaled to the crop.

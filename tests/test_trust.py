@@ -157,7 +157,7 @@ def student_of():
 
 def test_a_teacher_by_batch_normalises_by_the_batch_at_hand_and_drops_nothing():
     student, image = student_of(), torch.randn(4, 3, 6, 6, generator=torch.Generator().manual_seed(1)) * 5 + 3
-    by_batch, by_running = Teacher(student, 0.99, by_batch=True), Teacher(student, 0.99)
+    by_batch, by_running = Teacher(student, 0.99, statistics="batch"), Teacher(student, 0.99)
     conv, norm, _, last = student
     feature = conv(image)
     mean, var = feature.mean((0, 2, 3), keepdim=True), feature.var((0, 2, 3), unbiased=False, keepdim=True)
@@ -170,9 +170,26 @@ def test_a_teacher_by_batch_normalises_by_the_batch_at_hand_and_drops_nothing():
     assert not by_batch.module[2].training and by_batch.module[1].training
 
 
+def test_a_teacher_shown_the_target_keeps_the_targets_statistics_and_not_the_students():
+    torch.manual_seed(0)
+    student = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).train()
+    teacher = Teacher(student, 0.5, statistics="shown").train()
+    target = [5 + 3 * torch.randn(8, 3, 6, 6) for _ in range(4)]
+    seen = [student[0](x).detach() for x in target]
+    answers = [teacher.look(x) for x in target]
+    mean = torch.stack([f.mean((0, 2, 3)) for f in seen]).mean(0)
+    assert torch.allclose(teacher.module[1].running_mean, mean, atol=1e-5)
+    assert torch.allclose(teacher(target[-1]), answers[-1], atol=1e-6)  # what it answers with is what it has by then
+    for _ in range(3):
+        student(torch.randn(8, 3, 6, 6))  # source images move the student's statistics
+        teacher.follow(student)
+    assert torch.allclose(teacher.module[1].running_mean, mean, atol=1e-5)
+    assert int(teacher.looks) == 4 and not any(m.training for m in teacher.modules())
+
+
 def test_a_teacher_by_batch_shares_no_storage_and_takes_no_gradient():
     student = student_of()
-    teacher = Teacher(student, 0.99, by_batch=True)
+    teacher = Teacher(student, 0.99, statistics="batch")
     teacher(torch.rand(2, 3, 4, 4))
     mine = {t.data_ptr() for t in student.state_dict().values()}
     assert not mine & {t.data_ptr() for t in teacher.state_dict().values()}
@@ -184,7 +201,7 @@ def test_a_teacher_by_batch_shares_no_storage_and_takes_no_gradient():
 def test_a_teachers_parameters_follow_by_the_schedule_and_its_statistics_are_copied(top):
     assert decay(98, 0.99) == pytest.approx(1 - 1 / 99) and decay(100, 0.99) == 0.99
     student = student_of()
-    teacher = Teacher(student, top, by_batch=True)
+    teacher = Teacher(student, top, statistics="batch")
     wanted = {n: p.detach().clone() for n, p in student.named_parameters()}
     for t in range(1, 8):
         with torch.no_grad():

@@ -111,7 +111,8 @@ class Method(L.LightningModule):
         needs_target: whether target images are read at all.
         paper: authors, title, where, year.
         networks: what is in memory while training.
-        passes: what a step costs in units of source-only: networks trained (forward and backward) and looked at (forward).
+        passes: what a step costs in units of source-only: networks trained (forward and backward) and looked at (forward);
+            a teacher with statistics 'shown' is looked at twice, by 'batch' once.
         rare_temperature: of rare-class sampling of source patches, unless the run's settings say otherwise; 0 for none.
         target_statistics: whether batch norm's running statistics are estimated on the target after the last step, unless
             the run's settings say otherwise.

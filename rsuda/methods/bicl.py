@@ -46,6 +46,7 @@ class BiCL(Method):
             at the start of each of ``rounds`` equal parts of the run (released code, 10 rounds).
         rounds: see ``static``.
         teacher_decay: final decay of that teacher.
+        teacher_statistics: of its batch norm: 'batch' (released codes), or 'shown', running ones of the target images.
         keep: share of the most confident pixels of each class, and of each image, that get a static label (released code
             0.1; 0.1 of five classes leaves little, see the presets).
         dynamic: whether pixels without a static label may get one from the nearest calibrated source prototype.
@@ -58,7 +59,7 @@ class BiCL(Method):
 
     paper: ClassVar[str] = "Lee et al., BiCL, ECCV 2022, arXiv 2207.10892"
     networks: ClassVar[str] = "network, teacher"
-    passes: ClassVar[tuple[float, float]] = (2, 1)
+    passes: ClassVar[tuple[float, float]] = (2, 2)
     model: Logits
 
     def __init__(
@@ -72,6 +73,7 @@ class BiCL(Method):
         static: str = "teacher",
         rounds: int = 10,
         teacher_decay: float = 0.999,
+        teacher_statistics: str = "batch",
         keep: float = 0.1,
         dynamic: bool = True,
         threshold: float = 0.8,
@@ -88,7 +90,7 @@ class BiCL(Method):
         self.static, self.rounds, self.keep, self.dynamic = static, rounds, keep, dynamic
         self.threshold, self.scope, self.ce_on_hybrid, self.start = threshold, scope, ce_on_hybrid, start
         self.model = Logits(Network(self.arch, self.weights))
-        self.labeller = Teacher(self.model, teacher_decay if static == "teacher" else 0.0, by_batch=True)
+        self.labeller = Teacher(self.model, teacher_decay if static == "teacher" else 0.0, teacher_statistics)
         self.trust = Trust(self.arch.classes, "classes", 0.0, keep)
         self.calibration = Calibration(self.arch.classes, self.model.network.decoder.width, calibration)
 
@@ -133,7 +135,7 @@ class BiCL(Method):
         The released code labels the whole training set at the start of a round and stores it; labelling patches as they
         come, by a network that stays the same for the round, is the same but for the thresholds, which are moving averages.
         """
-        found = self.trust(self.labeller(x_t), valid)
+        found = self.trust(self.labeller.look(x_t), valid)
         confidence = found.confidence.where(valid, -1.0).flatten(1)
         rank = max(1, round(confidence.shape[1] * self.keep))
         local = found.confidence >= confidence.topk(rank).values[:, -1, None, None]

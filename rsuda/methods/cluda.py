@@ -55,6 +55,7 @@ class CLUDA(Method):
         trust, keep: 'share' is the paper's q; see DACS.
         start: share of the run that is source-only, until the teacher is worth listening to (paper 0).
         teacher_decay: final decay of the teacher (paper 0.999).
+        teacher_statistics: of its batch norm: 'batch' (released codes), or 'shown', running ones of the target images.
         jitter: strength of the colour jitter of mixed images (paper 0.2).
         distance_weight: lambda_FD (paper 0.005); off without pretrained weights.
         things: classes, by commas, whose features shall stay near ImageNet's.
@@ -62,7 +63,7 @@ class CLUDA(Method):
 
     paper: ClassVar[str] = "Vayyat et al., CLUDA, 2022, arXiv 2208.14227"
     networks: ClassVar[str] = "network on one or two resolutions, teacher, frozen encoder"
-    passes: ClassVar[tuple[float, float]] = (2, 2)
+    passes: ClassVar[tuple[float, float]] = (2, 3)
     rare_temperature: ClassVar[float] = 0.2  # the paper's 0.01 is tuned to 19 classes
     model: Logits | TwoResolutions
 
@@ -82,6 +83,7 @@ class CLUDA(Method):
         keep: float = 0.5,
         start: float = 0.0,
         teacher_decay: float = 0.999,
+        teacher_statistics: str = "batch",
         jitter: float = 0.2,
         distance_weight: float = 0.005,
         things: str = "building,car",
@@ -100,7 +102,7 @@ class CLUDA(Method):
             self.weigher = Decoder(arch, self.model.network.encoder.out_channels)
             for parameter in self.weigher.classifier.parameters():
                 nn.init.normal_(parameter, std=1e-4)
-        self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
+        self.teacher = Teacher(self.model, teacher_decay, teacher_statistics)
         self.trust = Trust(self.arch.classes, trust, threshold, keep)
         self.things = self.classes_named(things)
         self.distance_weight = distance_weight if self.things and self.weights != "none" else 0.0
@@ -134,7 +136,7 @@ class CLUDA(Method):
 
         x_t, valid = batch["target_image"], batch["target_valid"]
         with torch.no_grad():
-            pseudo = self.trust(self.teacher(x_t), valid)
+            pseudo = self.trust(self.teacher.look(x_t), valid)
         pasted = class_mask(y_s, key)
         x_m = self.strong(paste(pasted, x_s, x_t), key, self.jitter)
         y_m = paste(pasted, y_s, pseudo.label)

@@ -31,12 +31,13 @@ class DACS(Method):
         keep: see ``trust``.
         start: share of the run that is source-only, until the teacher is worth listening to (paper 0).
         teacher_decay: final decay of the teacher (paper 0.99).
+        teacher_statistics: of its batch norm: 'batch' (released codes), or 'shown', running ones of the target images.
         jitter: strength of the colour jitter of mixed images (paper 0.25).
     """
 
     paper: ClassVar[str] = "Tranheden et al., DACS, WACV 2021, arXiv 2007.08702"
     networks: ClassVar[str] = "network, teacher"
-    passes: ClassVar[tuple[float, float]] = (2, 1)
+    passes: ClassVar[tuple[float, float]] = (2, 2)
     model: Logits
 
     def __init__(
@@ -48,13 +49,14 @@ class DACS(Method):
         keep: float = 0.5,
         start: float = 0.0,
         teacher_decay: float = 0.99,
+        teacher_statistics: str = "batch",
         jitter: float = 0.25,
     ) -> None:
         super().__init__(*base)
         self.mix_weight, self.jitter = mix_weight, jitter
         self.start = start
         self.model = Logits(Network(self.arch, self.weights))
-        self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
+        self.teacher = Teacher(self.model, teacher_decay, teacher_statistics)
         self.trust = Trust(self.arch.classes, trust, threshold, keep)
 
     def heads(self) -> list[nn.Module]:
@@ -68,7 +70,7 @@ class DACS(Method):
         x_t, valid = batch["target_image"], batch["target_valid"]
 
         with torch.no_grad():
-            pseudo = self.trust(self.teacher(x_t), valid)
+            pseudo = self.trust(self.teacher.look(x_t), valid)
         pasted = class_mask(y_s, key)
         x_m = self.strong(paste(pasted, x_s, x_t), key, self.jitter)
         y_m = paste(pasted, y_s, pseudo.label)

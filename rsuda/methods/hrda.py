@@ -36,6 +36,7 @@ class HRDA(Method):
         trust, keep: 'share' is the paper's q; see DACS.
         start: share of the run that is source-only, until the teacher is worth listening to (paper 0).
         teacher_decay: final decay of the teacher (paper 0.999).
+        teacher_statistics: of its batch norm: 'batch' (released codes), or 'shown', running ones of the target images.
         jitter: strength of the colour jitter of mixed images (paper 0.2).
         distance_weight: lambda_FD (paper 0.005), on the features at half resolution; off without pretrained weights.
         things: classes, by commas, whose features shall stay near ImageNet's.
@@ -44,7 +45,7 @@ class HRDA(Method):
     paper: ClassVar[str] = "Hoyer et al., HRDA, ECCV 2022, arXiv 2204.13132"
     networks: ClassVar[str] = "network on two resolutions, teacher, frozen encoder"
     # each resolution has a quarter of the pixels; the teacher sees the one and nine windows of the other
-    passes: ClassVar[tuple[float, float]] = (1.1, 2.75)
+    passes: ClassVar[tuple[float, float]] = (1.1, 5.25)
     rare_temperature: ClassVar[float] = 0.2  # the paper's 0.01 is tuned to 19 classes
     model: Logits | TwoResolutions
 
@@ -59,6 +60,7 @@ class HRDA(Method):
         keep: float = 0.5,
         start: float = 0.0,
         teacher_decay: float = 0.999,
+        teacher_statistics: str = "batch",
         jitter: float = 0.2,
         distance_weight: float = 0.005,
         things: str = "building,car",
@@ -69,7 +71,7 @@ class HRDA(Method):
         self.start = start
         two = resolutions == 2
         self.model = TwoResolutions(self.arch, self.weights) if two else Logits(Network(self.arch, self.weights))
-        self.teacher = Teacher(self.model, teacher_decay, by_batch=True)
+        self.teacher = Teacher(self.model, teacher_decay, teacher_statistics)
         self.trust = Trust(self.arch.classes, trust, threshold, keep)
         self.things = self.classes_named(things)
         self.distance_weight = distance_weight if self.things and self.weights != "none" else 0.0
@@ -98,7 +100,7 @@ class HRDA(Method):
 
         x_t, valid = batch["target_image"], batch["target_valid"]
         with torch.no_grad():
-            pseudo = self.trust(self.teacher(x_t), valid)
+            pseudo = self.trust(self.teacher.look(x_t), valid)
         pasted = class_mask(y_s, key)
         x_m = self.strong(paste(pasted, x_s, x_t), key, self.jitter)
         y_m = paste(pasted, y_s, pseudo.label)

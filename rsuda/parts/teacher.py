@@ -9,6 +9,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
+from rsuda.errors import unknown
+
+STATISTICS = ("student", "batch", "shown")
+
 
 def decay(update: int, top: float) -> float:
     """Share of the old teacher kept at the i-th update (i >= 1): min(1 - 1 / (i + 1), top)."""
@@ -24,29 +28,53 @@ class Teacher(AveragedModel):
 
     Args:
         top: the final share of the old teacher.
-        by_batch: batch norm normalises by the batch at hand, as in the released codes of DACS and DAFormer: the student's
-            running statistics are those of source and mixed images, and would be wrong for the target's. Dropout stays
-            off either way.
+        statistics: of batch norm. 'student': its running statistics, copied. 'batch': of the batch at hand, as in the
+            released codes of DACS and DAFormer. 'shown': running statistics of what this teacher is shown, so of target images;
+            the student's are those of source and mixed images, and those of a batch of few crops are noise: labels of the
+            same network are up to 20 points less accurate with them. Dropout is off in any case.
     """
 
-    def __init__(self, student: nn.Module, top: float = 0.999, by_batch: bool = False) -> None:
+    looks: Tensor
+
+    def __init__(self, student: nn.Module, top: float = 0.999, statistics: str = "student") -> None:
         def average(old: Tensor, new: Tensor, count: Any) -> Tensor:
             return old.lerp(new, 1 - decay(int(count), top))
 
         super().__init__(student, avg_fn=average)
         self.n_averaged.fill_(1)  # torch would make the first update a plain copy; the papers average from i = 1
-        self.by_batch = by_batch
+        if statistics not in STATISTICS:
+            raise unknown("value of option teacher_statistics", statistics, STATISTICS)
+        self.statistics = statistics
+        self.register_buffer("looks", torch.zeros((), dtype=torch.long))
         self.eval().requires_grad_(False)
 
     @torch.no_grad()
     def follow(self, student: nn.Module) -> None:
+        own = [(b, b.clone()) for n in self._norms for b in n.buffers()] if self.statistics == "shown" else []
         self.update_parameters(student)
+        for buffer, kept in own:
+            buffer.copy_(kept)
+
+    @torch.no_grad()
+    def look(self, *images: Any) -> Any:
+        """The teacher's answer; with 'shown' its statistics follow these images first."""
+        if self.statistics == "shown":
+            self.looks += 1
+            for norm in self._norms:
+                norm.train()
+                norm.momentum = max(0.1, 1 / float(self.looks))  # the mean of the first ten batches, then a moving one
+            self(*images)
+            self.train(False)
+        return self(*images)
+
+    @property
+    def _norms(self) -> list[_BatchNorm]:
+        return [m for m in self.modules() if isinstance(m, _BatchNorm)]
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stays in eval mode: no dropout; but for batch norm ``by_batch``."""
+        """Stays in eval mode: no dropout; but for batch norm by 'batch'."""
         super().train(False)
-        if self.by_batch:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.train()
+        if self.statistics == "batch":
+            for norm in self._norms:
+                norm.train()
         return self
