@@ -136,7 +136,7 @@ _PAPER: dict[str, dict[str, Any]] = {
 # and self-training stays off, and a teacher of decay 0.999 still averages its first steps. ST-DASegNet counts q from 0.8
 # (it rises to about 0.3); the others learn from the surer half of each class's pixels, after a source-only start that costs
 # less and loses nothing. Rare-class sampling is off: where no class is rare it turns the class frequencies round, which on
-# two of the real fields cost 8 and 19 points. Small crops show little at two resolutions. Discriminators are narrower, or
+# two of the real fields cost 8 and 20 points. Small crops show little at two resolutions. Discriminators are narrower, or
 # they would cost more than the network.
 _SURE: dict[str, Any] = {
     "trust": "classes",

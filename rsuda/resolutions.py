@@ -86,11 +86,15 @@ def pasted_on_grid(feature: Tensor, box: Tensor, whole: tuple[int, int]) -> Tens
     return put(resize(wide, (whole[0] // 2 // GRID, whole[1] // 2 // GRID)), box, whole, GRID)
 
 
-def detail_cross_entropy(out: Detailed, label: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Cross entropy in the detail windows, of logits at full resolution; ``label`` and ``weight`` (B, H, W)."""
+def two_resolution_cross_entropy(
+    out: Detailed, label: Tensor, detail_weight: float, weight: Tensor | None = None
+) -> Tensor:
+    """(1 - lambda_d) CE(fused) + lambda_d CE(detail window at full resolution); ``label`` and ``weight`` (B, H, W)."""
     size = (label.shape[-2] // 2, label.shape[-1] // 2)
     part = None if weight is None else cut(weight, out.box, size)
-    return cross_entropy(resize(out.high_logits, size), cut(label, out.box, size), pixel_weight=part)
+    whole = cross_entropy(out.logits, label, pixel_weight=weight)
+    detail = cross_entropy(resize(out.high_logits, size), cut(label, out.box, size), pixel_weight=part)
+    return (1 - detail_weight) * whole + detail_weight * detail
 
 
 class TwoResolutions(nn.Module):

@@ -14,11 +14,11 @@ from rsuda.resolutions import (
     Detailed,
     TwoResolutions,
     cut,
-    detail_cross_entropy,
     inside,
     pasted_on_grid,
     put,
     random_boxes,
+    two_resolution_cross_entropy,
     uncertain_boxes,
 )
 
@@ -265,9 +265,12 @@ def test_the_detail_loss_is_the_cross_entropy_in_the_windows():
     rows = [(label[i, r : r + 64, c : c + 64], weight[i, r : r + 64, c : c + 64]) for i, (r, c) in enumerate(box)]
     y, q = (torch.stack(v) for v in zip(*rows, strict=True))
     wanted = F.cross_entropy(logits, y, reduction="none")
-    assert torch.allclose(detail_cross_entropy(out, label), wanted.mean())
-    assert torch.allclose(detail_cross_entropy(out, label, weight), (wanted * q).mean())
-    assert torch.allclose(detail_cross_entropy(out, label), cross_entropy(logits, y))
+    assert torch.allclose(two_resolution_cross_entropy(out, label, 1.0), wanted.mean())
+    assert torch.allclose(two_resolution_cross_entropy(out, label, 1.0, weight), (wanted * q).mean())
+    assert torch.allclose(two_resolution_cross_entropy(out, label, 1.0), cross_entropy(logits, y))
+    whole = cross_entropy(out.logits, label, pixel_weight=weight)
+    mixed = two_resolution_cross_entropy(out, label, 0.1, weight)
+    assert torch.allclose(mixed, 0.9 * whole + 0.1 * (wanted * q).mean())
 
 
 # ---- decoders -------------------------------------------------------------------------------------------------------

@@ -174,8 +174,7 @@ class BiCL(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The labeller's labels of images, for looking at."""
-        valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self.trust(self.labeller(image), valid, follow=False)
+        return self.trust(self.labeller(image), follow=False)
 
     def after_step(self) -> None:
         if self.static == "teacher" or self.global_step % max(1, self.optimisation.steps // self.rounds) == 0:

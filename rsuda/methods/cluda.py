@@ -29,10 +29,10 @@ from rsuda.resolutions import (
     GRID,
     Detailed,
     TwoResolutions,
-    detail_cross_entropy,
     inside,
     pasted_on_grid,
     random_boxes,
+    two_resolution_cross_entropy,
     uncertain_boxes,
 )
 
@@ -159,8 +159,7 @@ class CLUDA(Method):
             return ce, contrast, plain.pyramid[-1], image
         choose = uncertain_boxes if mixed and self.progress >= self.uncertain_from else None
         out = self.model.with_detail(image, choose or random_boxes(key, image.shape[-2], image.shape[-1]))
-        ce = (1 - self.detail_weight) * cross_entropy(out.logits, label, pixel_weight=weight)
-        ce = ce + self.detail_weight * detail_cross_entropy(out, label, weight)
+        ce = two_resolution_cross_entropy(out, label, self.detail_weight, weight)
         contrast = self._contrast_of_two(out, label, weight, key) if contrasting else none
         return ce, contrast, out.pyramid[-1], self.model.halved(image)
 
@@ -185,8 +184,7 @@ class CLUDA(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for looking at."""
-        valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self.trust(self.teacher(image), valid, follow=False)
+        return self.trust(self.teacher(image), follow=False)
 
     def after_step(self) -> None:
         self.teacher.follow(self.model)

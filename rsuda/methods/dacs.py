@@ -83,8 +83,7 @@ class DACS(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for looking at."""
-        valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self.trust(self.teacher(image), valid, follow=False)
+        return self.trust(self.teacher(image), follow=False)
 
     def after_step(self) -> None:
         self.teacher.follow(self.model)

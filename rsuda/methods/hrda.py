@@ -21,7 +21,7 @@ from rsuda.parts.losses import cross_entropy
 from rsuda.parts.mixing import class_mask, paste
 from rsuda.parts.pseudo import PseudoLabels, Trust
 from rsuda.parts.teacher import Teacher
-from rsuda.resolutions import TwoResolutions, detail_cross_entropy, random_boxes
+from rsuda.resolutions import TwoResolutions, random_boxes, two_resolution_cross_entropy
 
 
 class HRDA(Method):
@@ -116,8 +116,7 @@ class HRDA(Method):
         if isinstance(self.model, TwoResolutions):
             # a source image and its mixture share the place of the detail window
             out = self.model.with_detail(image, random_boxes(key, image.shape[-2], image.shape[-1]))
-            whole, detail = cross_entropy(out.logits, label, None, weight), detail_cross_entropy(out, label, weight)
-            loss = (1 - self.detail_weight) * whole + self.detail_weight * detail
+            loss = two_resolution_cross_entropy(out, label, self.detail_weight, weight)
             return loss, out.pyramid[-1], self.model.halved(image)
         plain = self.model.network(image)
         return cross_entropy(plain.logits, label, pixel_weight=weight), plain.pyramid[-1], image
@@ -125,8 +124,7 @@ class HRDA(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for looking at."""
-        valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self.trust(self.teacher(image), valid, follow=False)
+        return self.trust(self.teacher(image), follow=False)
 
     def after_step(self) -> None:
         self.teacher.follow(self.model)

@@ -23,7 +23,7 @@ from rsuda.parts.masking import block_mask
 from rsuda.parts.mixing import class_mask, paste
 from rsuda.parts.pseudo import PseudoLabels, Trust
 from rsuda.parts.teacher import Teacher
-from rsuda.resolutions import TwoResolutions, detail_cross_entropy, random_boxes
+from rsuda.resolutions import TwoResolutions, random_boxes, two_resolution_cross_entropy
 
 
 class MIC(Method):
@@ -58,7 +58,7 @@ class MIC(Method):
         masked_weight: float = 1.0,
         mask_ratio: float = 0.7,
         mask_block: int = 0,
-        resolutions: int = 1,
+        resolutions: int = 2,
         detail_weight: float = 0.1,
         mix_weight: float = 1.0,
         threshold: float = 0.968,
@@ -133,8 +133,7 @@ class MIC(Method):
         """Cross entropy, the encoder's deepest feature, and the image it was computed from."""
         if isinstance(self.model, TwoResolutions):
             out = self.model.with_detail(image, random_boxes(key, image.shape[-2], image.shape[-1]))
-            whole, detail = cross_entropy(out.logits, label, None, weight), detail_cross_entropy(out, label, weight)
-            loss = (1 - self.detail_weight) * whole + self.detail_weight * detail
+            loss = two_resolution_cross_entropy(out, label, self.detail_weight, weight)
             return loss, out.pyramid[-1], self.model.halved(image)
         plain = self.model.network(image)
         return cross_entropy(plain.logits, label, pixel_weight=weight), plain.pyramid[-1], image
@@ -142,8 +141,7 @@ class MIC(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for looking at."""
-        valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self.trust(self.teacher(image), valid, follow=False)
+        return self.trust(self.teacher(image), follow=False)
 
     def after_step(self) -> None:
         self.teacher.follow(self.model)

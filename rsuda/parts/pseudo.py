@@ -71,10 +71,11 @@ class Trust(nn.Module):
         self.register_buffer("level", torch.full((classes,), -1.0))
 
     @torch.no_grad()
-    def forward(self, logits: Tensor, valid: Tensor, follow: bool = True) -> PseudoLabels:
-        """Labels of logits (B, K, H, W); pixels outside ``valid`` (B, H, W) weigh 0 and count nowhere. With ``follow`` False
-        the thresholds stay as they are."""
+    def forward(self, logits: Tensor, valid: Tensor | None = None, follow: bool = True) -> PseudoLabels:
+        """Labels of logits (B, K, H, W); pixels outside ``valid`` (B, H, W; None: all) weigh 0 and count nowhere. With
+        ``follow`` False the thresholds stay as they are."""
         confidence, label = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1).max(1)
+        valid = torch.ones_like(label, dtype=torch.bool) if valid is None else valid
         sure = (confidence >= self.threshold) & valid
         quality = sure.sum() / valid.sum().clamp(min=1)
         if self.rule == "share":

@@ -30,8 +30,8 @@ class Teacher(AveragedModel):
         top: the final share of the old teacher.
         statistics: of batch norm. 'student': its running statistics, copied. 'batch': of the batch at hand, as in the
             released codes of DACS and DAFormer. 'shown': running statistics of what this teacher is shown, so of target images;
-            the student's are those of source and mixed images, and those of a batch of few crops are noise: labels of the
-            same network are up to 20 points less accurate with them. Dropout is off in any case.
+            the student's are those of source and mixed images, and those of a batch of few crops are noise
+            (BENCHMARKS.md). Dropout is off in any case.
     """
 
     looks: Tensor
