@@ -29,6 +29,7 @@ from rasterio.features import rasterize
 from rasterio.transform import from_origin
 from shapely import union_all
 
+from rsuda.bands import predict_scene
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError
 from rsuda.predict import predict
 from rsuda.scene import Scene
@@ -125,7 +126,7 @@ def test_oblong_pixels_are_resampled_along_each_axis_on_its_own(tmp_path):
 def test_a_constant_network_gives_a_constant_mask_for_any_size(tmp_path, height, width, factor, overlap):
     scene = write(tmp_path / "scene.tif", np.zeros((2, height, width), np.uint8))
     network = trained(lambda x: sure(torch.full_like(x[:, 0], 4)), gsd=0.5 * factor)
-    found = engine(network, overlap=overlap).scene(Scene("scene", scene))
+    found = predict_scene(engine(network, overlap=overlap), Scene("scene", scene))
     assert found.classes.shape == (height, width)
     assert (found.classes == 4).all() and (found.confidence == 254).all()
 
@@ -157,8 +158,8 @@ def test_a_pixelwise_network_answers_the_same_for_any_window_overlap_and_batch(
     noise, factor, window, overlap, batch_size
 ):
     network = trained(lambda x: 3 * x, FIVE, gsd=0.5 * factor)
-    whole = engine(network, 512, 0).scene(noise)
-    found = engine(network, window, overlap, batch_size).scene(noise)
+    whole = predict_scene(engine(network, 512, 0), noise)
+    found = predict_scene(engine(network, window, overlap, batch_size), noise)
     difference = np.abs(found.confidence.astype(int) - whole.confidence)
     assert difference.max() <= 1
     # classes may differ only where two are as likely as each other to the last bits
@@ -174,8 +175,8 @@ def test_a_shift_invariant_network_answers_the_same_for_any_window_overlap_and_b
         return torch.nn.functional.avg_pool2d(torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
     network = trained(smoothing, FIVE)
-    whole = engine(network, 512, 0).scene(smooth)
-    found = engine(network, window, overlap, batch_size).scene(smooth)
+    whole = predict_scene(engine(network, 512, 0), smooth)
+    found = predict_scene(engine(network, window, overlap, batch_size), smooth)
     assert np.abs(found.confidence.astype(int) - whole.confidence).max() <= 1
     assert (found.classes != whole.classes).mean() < 0.01
     assert len(np.unique(whole.classes)) >= 3
@@ -340,7 +341,7 @@ def test_a_declared_gsd_makes_a_geographic_scene_predictable_in_its_own_crs(tmp_
         assert file.crs.to_epsg() == 4326 and (mask == 0).all()
 
 
-@pytest.mark.parametrize("existing", ["scene_classes.tif", "scene_classes.gpkg"])
+@pytest.mark.parametrize("existing", ["scene_classes.tif", "scene_polygons.gpkg"])
 def test_existing_outputs_are_kept_unless_overwriting_is_asked_for(tmp_path, existing):
     scene = write(tmp_path / "scene.tif", np.full((2, 20, 20), 3, np.uint8))
     (tmp_path / existing).write_bytes(b"mine")
@@ -350,7 +351,7 @@ def test_existing_outputs_are_kept_unless_overwriting_is_asked_for(tmp_path, exi
     assert (tmp_path / existing).read_bytes() == b"mine"
     done, mask = one(scene, trained(by_value), polygons="gpkg", overwrite=True)
     assert (mask == 3).all() and len(gpd.read_file(done.polygons)) == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["scene.tif", "scene_classes.gpkg", "scene_classes.tif"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["scene.tif", "scene_polygons.gpkg", "scene_classes.tif"]
 
 
 def test_two_scenes_that_would_write_one_file_are_refused(tmp_path):
