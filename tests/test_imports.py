@@ -15,7 +15,8 @@ LEVELS = [
     {"legend", "config"},
     {"spec"},
     {"grid", "metrics", "device", "colours", "places", "decoders", "parts.draws"},
-    {"raster", "tiles", "network", "augment", "parts", "parts.*"},
+    {"raster", "tiles", "runs", "network", "augment", "parts", "parts.*"},
+    {"rings"},
     {"scene", "vector", "resolutions", "methods.base"},
     {"domains", "methods.*"},
     {"pair", "methods"},
@@ -43,7 +44,7 @@ COLUMNS = {
         "methods",
         "methods.*",
     },
-    "geo": {"grid", "raster", "tiles", "scene", "domains", "vector"},
+    "geo": {"grid", "raster", "tiles", "scene", "domains", "runs", "rings", "vector"},
     "meeting point": {
         "pair",
         "data",
