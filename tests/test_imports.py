@@ -15,7 +15,8 @@ LEVELS = [
     {"legend", "config"},
     {"spec"},
     {"grid", "metrics", "device", "colours", "places", "decoders", "parts.draws"},
-    {"raster", "tiles", "network", "augment", "parts", "parts.*"},
+    {"raster", "tiles", "runs", "network", "augment", "parts", "parts.*"},
+    {"rings"},
     {"scene", "cog", "store", "qgis", "vector", "resolutions", "methods.base"},
     {"domains", "region", "methods.*"},
     {"pair", "methods"},
@@ -46,7 +47,7 @@ COLUMNS = {
         "methods",
         "methods.*",
     },
-    "geo": {"grid", "raster", "tiles", "scene", "region", "domains", "cog", "store", "qgis", "vector"},
+    "geo": {"grid", "raster", "tiles", "runs", "rings", "scene", "region", "domains", "cog", "store", "qgis", "vector"},
     "meeting point": {
         "pair",
         "data",
