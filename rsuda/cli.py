@@ -154,18 +154,25 @@ def evaluate(
 
 @app.command()
 def predict(
-    scenes: Annotated[list[str], typer.Argument(help="Rasters to map: files, or what GDAL can open (https://…, /vsi…).")],
+    scenes: Annotated[
+        list[str], typer.Argument(help="Rasters to map: files, or what GDAL can open (https://…, /vsi…).")
+    ],
     model: Annotated[Path | None, typer.Option(help="Run folder; the newest in runs/ by default.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the outputs; beside each scene by default.")
     ] = None,
     format: Annotated[str, typer.Option(help="Polygons: gpkg, fgb, geojson, parquet or none.")] = "gpkg",
-    min_area: Annotated[float, typer.Option(help="Square metres; smaller patches of the polygons join a neighbour.")] = 0.0,
+    min_area: Annotated[
+        float, typer.Option(help="Square metres; smaller patches of the polygons join a neighbour.")
+    ] = 0.0,
     simplify: Annotated[float, typer.Option(help="Metres by which borders are simplified, neighbours' alike.")] = 0.0,
     regularise: Annotated[
-        list[str] | None, typer.Option(help="Class whose footprints are squared, in a file of their own; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Class whose footprints are squared, in a file of their own; may be repeated."),
     ] = None,
-    confidence: Annotated[bool, typer.Option("--confidence", help="Raster of the class's probability, 0 to 254.")] = False,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Raster of the class's probability, 0 to 254.")
+    ] = False,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Raster of the probabilities of all classes, 0 to 254.")
     ] = False,
@@ -193,9 +200,11 @@ def predict(
         list[str] | None, typer.Option(help="NAME=VALUE: creation option of GDAL's COG driver; may be repeated.")
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(help="Spread over a Dask cluster: tcp://HOST:PORT, or 'local' for --workers processes.")
+        str | None,
+        typer.Option(help="Spread over a Dask cluster: tcp://HOST:PORT, or 'local' for --workers processes."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes of --scheduler local.")] = 2,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each process; all cores by default.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per scene, for scripts.")] = False,
@@ -219,7 +228,7 @@ def predict(
     found = run(
         scenes, model, out, None if format == "none" else format, min_area=min_area, simplify=simplify,
         regularise=regularise or (), confidence=confidence, probabilities=probabilities, aoi=aoi, bounds=bounds, bands=bands,
-        gsd=gsd, crs=crs, co=co or (), overwrite=overwrite, scheduler=scheduler, workers=workers, progress=bar,
+        gsd=gsd, crs=crs, co=co or (), overwrite=overwrite, scheduler=scheduler, workers=workers, threads=threads, progress=bar,
         device=device, precision=precision, window=tile_size, overlap=overlap, batch_size=batch_size, tta=tta,
     )  # fmt: skip
     try:

@@ -130,7 +130,7 @@ def _result(future: Any) -> tuple[int, list[np.ndarray]]:
 
 
 @contextmanager
-def cluster(scheduler: str, workers: int) -> Iterator[Cluster]:
+def cluster(scheduler: str, workers: int, threads: int | None = None) -> Iterator[Cluster]:
     """A cluster at an address, or 'local': ``workers`` processes on this machine that share its cores.
 
     Raises:
@@ -147,11 +147,11 @@ def cluster(scheduler: str, workers: int) -> Iterator[Cluster]:
         except (OSError, ValueError) as error:
             raise MissingError(f"no Dask scheduler answers at {scheduler}: {str(error).splitlines()[0]}") from None
         with client:
-            yield Cluster(client, None)
+            yield Cluster(client, threads)
         return
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
-    threads = max(1, torch.get_num_threads() // workers)
+    threads = threads or max(1, torch.get_num_threads() // workers)
     with (
         LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as local,
         Client(local) as client,

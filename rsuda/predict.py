@@ -17,6 +17,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import rasterio
+import torch
 from rasterio.errors import RasterioError
 
 from rsuda import __version__
@@ -33,7 +34,7 @@ from rsuda.run import Trained, load_run
 from rsuda.scene import Scene
 from rsuda.spec import band_names
 from rsuda.store import Store
-from rsuda.vector import check_format, polygonise, write_polygons
+from rsuda.vector import check_footprints, check_format, polygonise, regularise, write_polygons
 
 _STRIPE = 512  # rows of a finished prediction that are read at once
 Progress = Callable[[Path | str, int, int], None]  # scene, pixels done, pixels in all
@@ -69,6 +70,8 @@ class Outputs:
         for name, value in (("min-area", self.min_area), ("simplify", self.simplify)):
             if not 0 <= value < float("inf"):
                 raise InputError(f"--{name} must be at least 0, not {value:g}")
+        if self.regularise and self.polygons is None:
+            raise InputError("--regularise squares polygons, so it needs a --format other than none")
         creation_options(self.co)
 
 
@@ -82,6 +85,7 @@ class Written:
     scene: Path | str
     raster: Path
     polygons: Path | None
+    footprints: Path | None
     confidence: Path | None
     probabilities: Path | None
     polygon_count: int | None
@@ -107,6 +111,7 @@ class Job:
     region: Region
     raster: Path
     polygons: Path | None
+    footprints: Path | None
     confidence: Path | None
     probabilities: Path | None
     key: str
@@ -115,7 +120,7 @@ class Job:
     @property
     def files(self) -> list[Path]:
         """Data files, the class raster last: where it is, all are."""
-        return [f for f in (self.confidence, self.probabilities, self.polygons, self.raster) if f]
+        return [f for f in (self.confidence, self.probabilities, self.footprints, self.polygons, self.raster) if f]
 
     @property
     def work(self) -> Path:
@@ -143,6 +148,7 @@ def predict(
     progress: Progress | None = None,
     scheduler: str | None = None,
     workers: int = 2,
+    threads: int | None = None,
     **engine: Any,
 ) -> Iterator[Written]:
     """Predict scenes one by one, and write a class GeoTIFF, polygons and their styles for each.
@@ -163,17 +169,32 @@ def predict(
         bounds: (left, bottom, right, top) in the CRS of the scenes, alike.
         progress: called with a scene, its finished pixels and all its pixels.
         scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine.
+        threads: CPU threads of each process; all cores, shared by local workers, by default. Convolutions round otherwise on
+            another number of threads, which moves a few uint8 probabilities in a million by 1; at the same number a
+            cluster's files are those of one machine to the byte.
         engine: device, precision, window, overlap, batch_size, tta; see Engine.
 
     Raises:
         InputError, MissingError, ExistsError: before anything is computed, for any of the scenes.
     """
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"--threads must be at least 1, not {threads}")
+        torch.set_num_threads(threads)
     trained = model if isinstance(model, Trained) else load_run(model)
     running = Engine.of(trained, **engine)
     outputs = Outputs(
-        Path(out) if out else None, polygons, min_area, simplify, tuple(regularise), confidence, probabilities, tuple(co),
+        Path(out) if out else None,
+        polygons,
+        min_area,
+        simplify,
+        tuple(regularise),
+        confidence,
+        probabilities,
+        tuple(co),
         overwrite,
     )
+    check_footprints(outputs.regularise, running.trained.spec.legend)
     area = read_area(aoi) if aoi else None
     opened = [_opened(s, running, bands, gsd, crs) for s in scenes]
     regions = [region_of(scene, area, bounds) for scene in opened]
@@ -188,7 +209,7 @@ def predict(
             )
         named[job.raster] = job.scene.image
     finished = [_finished(job) for job in jobs]  # raises for outputs of something else
-    with cluster(scheduler, workers) if scheduler else nullcontext() as spread:
+    with cluster(scheduler, workers, threads) if scheduler else nullcontext() as spread:
         stores = {job.raster: _store(job, running) for job, done in zip(jobs, finished, strict=True) if not done}
         for job in jobs:
             if spread is not None and job.raster in stores:
@@ -224,7 +245,8 @@ def _job(scene: Scene, region: Region, engine: Engine, outputs: Outputs) -> Job:
     raster = file(True, "classes.tif")
     assert raster is not None
     return Job(
-        scene, region, raster, file(o.polygons, f"polygons.{o.polygons}"), file(o.confidence, "confidence.tif"),
+        scene, region, raster, file(o.polygons, f"polygons.{o.polygons}"),
+        file(o.regularise, f"footprints.{o.polygons}"), file(o.confidence, "confidence.tif"),
         file(o.probabilities, "probabilities.tif"), _key(scene, region, engine), outputs,
     )  # fmt: skip
 
@@ -257,7 +279,7 @@ def _finished(job: Job) -> bool:
 def _tag(job: Job) -> str:
     """The key with the options that change the files and not the pixels."""
     o = job.outputs
-    made = json.dumps([o.polygons, o.min_area, o.simplify, o.confidence, o.probabilities, sorted(o.co)])
+    made = json.dumps([o.polygons, o.min_area, o.simplify, o.regularise, o.confidence, o.probabilities, sorted(o.co)])
     return f"{job.key}-{hashlib.sha256(made.encode()).hexdigest()[:8]}"
 
 
@@ -340,6 +362,10 @@ def _files(job: Job, engine: Engine, store: Store, began: float) -> Written:
         write_polygons(frame, made / job.polygons.name)
         write_style(polygon_style(spec.legend), made / f"{job.polygons.stem}.qml")
         polygon_count = len(frame)
+        if job.footprints:
+            squared = regularise(frame, o.regularise, grid, spec.legend, job.scene.gsd)
+            write_polygons(squared, made / job.footprints.name)
+            write_style(polygon_style(spec.legend), made / f"{job.footprints.stem}.qml")
     counts = sum(np.bincount(store.read(0, a, b).ravel(), minlength=256) for a, b in _stripes(grid.height))
     (job.work / "moving").touch()
     job.raster.parent.mkdir(parents=True, exist_ok=True)
@@ -359,7 +385,7 @@ def _skipped(job: Job, engine: Engine, counts: Any = None) -> Written:
             counts = sum(np.bincount(p.ravel(), minlength=256) for p in parts)
     area = {n: float(c * gsd[0] * gsd[1]) for n, c in zip(spec.legend.names, counts[: len(spec.legend)], strict=True)}
     return Written(
-        job.scene.image, job.raster, job.polygons, job.confidence, job.probabilities, None, area,
+        job.scene.image, job.raster, job.polygons, job.footprints, job.confidence, job.probabilities, None, area,
         job.region.grid.height * job.region.grid.width, 0.0, (), True,
     )  # fmt: skip
 

@@ -142,13 +142,7 @@ def regularise(
     Raises:
         InputError: a name that the legend lacks; the package buildingregulariser is not installed.
     """
-    for name in (names := list(names)):
-        if name not in legend.names:
-            raise unknown("class", name, legend.names)
-    if find_spec("buildingregulariser") is None:
-        raise InputError(
-            "right-angled footprints need buildingregulariser, which is not installed: pip install buildingregulariser"
-        )
+    check_footprints(names := list(names), legend)
     from buildingregulariser import regularize_geodataframe
 
     chosen = frame[frame["name"].isin(names)].reset_index(drop=True)
@@ -166,12 +160,25 @@ def regularise(
     return squared
 
 
+def check_footprints(names: Iterable[str], legend: Legend) -> None:
+    """Raises InputError when the footprints of these classes cannot be made regular here."""
+    for name in names:
+        if name not in legend.names:
+            raise unknown("class", name, legend.names)
+        if find_spec("buildingregulariser") is None:
+            raise InputError(
+                "right-angled footprints need a package that is not installed: pip install 'rsuda[vector]'"
+            )
+
+
 def check_format(name: str) -> str:
     """Raises InputError for a polygon format that is not in FORMATS, or cannot be written here."""
     if name not in FORMATS:
         raise unknown("polygon format", name, FORMATS)
     if name == "parquet" and find_spec("pyarrow") is None:
-        raise InputError("polygons as parquet need pyarrow, which is not installed: pip install pyarrow, or use gpkg")
+        raise InputError(
+            "polygons as parquet need pyarrow, which is not installed: pip install 'rsuda[vector]', or use gpkg"
+        )
     return name
 
 

@@ -433,7 +433,7 @@ def test_adapt_evaluate_and_predict_by_the_command_line(rsuda, tmp_path):
     with rasterio.open("scene_classes.tif") as file, rasterio.open("scene.tif") as scene:
         assert (file.shape, file.transform, file.crs) == (scene.shape, scene.transform, scene.crs)
         assert file.tags()["RSUDA_RUN"] == run.name and file.read(1).max() < 3
-    assert gpd.read_file("scene_classes.fgb")["area_m2"].sum() == pytest.approx(224 * 224 * 0.25)
+    assert gpd.read_file("scene_polygons.fgb")["area_m2"].sum() == pytest.approx(224 * 224 * 0.25)
 
     kept = (run / "weights.safetensors").read_bytes()
     said = rsuda(*words)  # a second run gets a folder of its own
@@ -467,7 +467,7 @@ def test_the_newest_run_is_the_one_whose_weights_were_written_last(rsuda, tmp_pa
     Path("runs/unfinished").mkdir()
     said = rsuda("predict", "scene.tif", "--format", "none", "--device", "cpu")
     assert said.code == 0 and "Using the newest run, runs/newest" in said.out
-    assert not Path("scene_classes.gpkg").exists() and Path("scene_classes.tif").is_file()
+    assert not Path("scene_polygons.gpkg").exists() and Path("scene_classes.tif").is_file()
 
 
 def test_a_source_in_colour_and_a_target_in_false_colour_say_what_is_fed_and_small_scenes_serve(rsuda):

@@ -16,7 +16,23 @@ from rsuda.run import architecture, optimisation, save_run
 from rsuda.spec import Spec
 
 pytest.importorskip("distributed")
-OPTIONS = {"window": 64, "overlap": 16, "batch_size": 2, "device": "cpu", "precision": "fp32", "polygons": None}
+OPTIONS = {
+    "window": 64,
+    "overlap": 16,
+    "batch_size": 2,
+    "device": "cpu",
+    "precision": "fp32",
+    "polygons": None,
+    "threads": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    """Convolutions round otherwise on another number of threads, so all processes here have one."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +104,8 @@ def test_workers_whose_run_is_another_one_are_refused(tmp_path, run, scenes):
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
-def test_an_address_where_nothing_answers_is_refused(tmp_path, run, scenes, monkeypatch):
-    with pytest.raises(MissingError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+def test_an_address_where_nothing_answers_is_refused(tmp_path, run, scenes):
+    with pytest.raises(MissingError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         done(scenes, run, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
     with pytest.raises(InputError, match="workers"):
         done(scenes, run, tmp_path / "out", scheduler="local", workers=0)
