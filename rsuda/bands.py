@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsuda.engine import Engine
+from rsuda.engine import Engine, add_softmax
 from rsuda.errors import InputError
 from rsuda.legend import IGNORE
 from rsuda.raster import axis_weights, weigh
@@ -110,17 +110,22 @@ def strips(
 
 
 def _winners(blend: Tensor) -> tuple[Tensor, Tensor]:
-    """Classes (h, W) uint8 and their probabilities, of (K, h, W); several times as fast as torch.max on CPUs."""
-    best = blend[0].clone()
-    classes = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
+    """Classes (h, W) uint8 and their probabilities, of (K, h, W).
+
+    The bits of numbers above 0 are ordered as the numbers are, so that the last ones can hold the class and one maximum finds
+    both: four times as fast as torch.max on CPUs. Of probabilities alike to about 2 ** (bits - 24) the first class wins.
+    """
+    last = len(blend) - 1
+    bits = (1 << last.bit_length()) - 1
+    number = blend.view(torch.int32)
+    best = (number[0] & ~bits) | last
     for k in range(1, len(blend)):
-        classes.masked_fill_(blend[k] > best, k)
-        torch.maximum(best, blend[k], out=best)
-    return classes, best
+        torch.maximum(best, (number[k] & ~bits) | (last - k), out=best)
+    return (last - (best & bits)).to(torch.uint8), (best & ~bits).view(torch.float32)
 
 
 def _bytes(probabilities: Tensor) -> Tensor:
-    return (probabilities * 254).round_().to(torch.uint8)
+    return (probabilities * 254).round_().clamp_(max=254).to(torch.uint8)
 
 
 def _masked(values: Tensor, valid: np.ndarray | None) -> np.ndarray:
@@ -169,7 +174,8 @@ def finished_rows(
     height = min(window, grid.height)
     shape = len(engine.trained.spec.legend), height, width
     blend = torch.zeros(shape, device=engine.device)
-    with ThreadPoolExecutor(1) as reader:  # reads the next row of windows while the network looks at this one
+    # the next row of windows is read while the network looks at this one
+    with scene.file.kept_open(), ThreadPoolExecutor(1) as reader:
         coming = reader.submit(read.row, needed[0])
         for n, i in enumerate(needed):
             found = coming.result()
@@ -181,11 +187,13 @@ def finished_rows(
                 blend[:, height - done :] = 0
             weight = torch.from_numpy(down[i][:height, None]).to(engine.device)
             for batch in found.batches(engine.batch_size):
-                for j, probabilities in zip(batch, engine.of_pixels(*found.pixels(batch)), strict=True):
+                views = engine.looks(engine.standardised(*found.pixels(batch)))
+                for number, j in enumerate(batch):
                     a = read.cols[j] - first_col
                     w = min(window, width - a)
-                    share = weight * torch.from_numpy(across[j][None, :w]).to(engine.device)
-                    blend[:, :, a : a + w].addcmul_(probabilities[:, :height, :w], share)
+                    share = weight * (torch.from_numpy(across[j][None, :w]).to(engine.device) / len(views))
+                    for logits in views:
+                        add_softmax(blend[:, :, a : a + w], logits[number, :, :height, :w], share)
             end = stop if n + 1 == len(needed) else rows[i + 1]
             a, b = max(start, rows[i]), min(stop, end)
             if b > a:

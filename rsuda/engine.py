@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rsuda.device import autocast, pick_device, pick_precision
+from rsuda.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.errors import InputError, unknown
-from rsuda.network import STRIDE
+from rsuda.network import STRIDE, without_batch_norm
 from rsuda.run import Trained
 
 TTA = ("none", "flips", "all")
@@ -22,6 +22,7 @@ class Engine:
     """A network on a device, with its windowing.
 
     Attributes:
+        model: the network of ``trained``, its batch norms folded away.
         window: pixels per side of the windows fed to the network, a multiple of 32.
         overlap: pixels that neighbouring windows share at least.
         batch_size: windows at once, all from the same row of windows.
@@ -29,6 +30,7 @@ class Engine:
     """
 
     trained: Trained
+    model: nn.Module
     device: torch.device
     precision: str
     window: int = 512
@@ -56,44 +58,53 @@ class Engine:
         if tta not in TTA:
             raise unknown("test-time augmentation", tta, TTA)
         where = pick_device(device)
-        trained.model.to(where).to(memory_format=torch.channels_last).eval()
-        return Engine(trained, where, pick_precision(precision, where), window, overlap, batch_size, tta)
+        if where.type == "cpu":
+            keep_freed_memory()
+        model = without_batch_norm(trained.model.to(where).eval(), len(trained.spec.bands))
+        model.to(memory_format=torch.channels_last)
+        return Engine(trained, model, where, pick_precision(precision, where), window, overlap, batch_size, tta)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities (B, K, h, w) float32 of images (B, bands, h, w) on 0..1."""
         mean, std = (np.array(v, np.float32)[:, None, None] for v in (self.trained.spec.mean, self.trained.spec.std))
         return self.of_standardised(torch.from_numpy((images - mean) / std)).cpu().numpy()
 
-    @torch.inference_mode()
     def of_standardised(self, x: Tensor) -> Tensor:
         """Class probabilities (B, K, h, w) float32, on the device, of standardised images (B, bands, h, w)."""
-        x = x.to(self.device)
-        total: Tensor | None = None
-        count = 0
-        for axes, turns in _views(self.tta):
-            with autocast(self.precision, self.device):
-                logits = self.trained.model(_there(x, axes, turns))
-            found = _back(logits.float().softmax(1), axes, turns)
-            total = found if total is None else total.add_(found)
-            count += 1
-        assert total is not None
-        return total if count == 1 else total.div_(count)
+        return torch.stack([logits.softmax(1) for logits in self.looks(x.to(self.device))]).mean(0)
 
     @torch.inference_mode()
-    def of_pixels(self, pixels: np.ndarray, valid: np.ndarray | None) -> Tensor:
-        """Class probabilities of raw pixels (B, bands, h, w) of any type; where not ``valid`` (B, h, w) they are the 0 of
-        the 0..1 scale, as in training."""
+    def looks(self, x: Tensor) -> list[Tensor]:
+        """Logits (B, K, h, w) float32 of standardised images on the device, from each view of test-time augmentation."""
+        found = []
+        for axes, turns in _views(self.tta):
+            with autocast(self.precision, self.device):
+                logits = self.model(_there(x, axes, turns))
+            found.append(_back(logits.float(), axes, turns))
+        return found
+
+    @torch.inference_mode()
+    def standardised(self, pixels: np.ndarray, valid: np.ndarray | None) -> Tensor:
+        """Raw pixels (B, bands, h, w) of any type as the network is fed; where not ``valid`` (B, h, w) they are the 0 of the
+        0..1 scale, as in training."""
         spec = self.trained.spec
         low, high, mean, std = (np.array(v, np.float64) for v in (spec.low, spec.high, spec.mean, spec.std))
-        # ((v - low) / (high - low) - mean) / std in one pass
+        # ((v - low) / (high - low) - mean) / std in two steps
         scale, shift = 1 / ((high - low) * std), -(low / (high - low) + mean) / std
         if pixels.dtype not in (np.uint8, np.int16, np.float32):  # torch computes in few types
             pixels = pixels.astype(np.float32)
-        x = torch.from_numpy(pixels).to(self.device).to(torch.float32, memory_format=torch.channels_last)
-        x = torch.addcmul(_column(shift, x), x, _column(scale, x))
+        raw = torch.from_numpy(pixels).to(self.device)
+        x = (raw.clone() if raw.dtype == torch.float32 else raw.float()).mul_(_column(scale, raw)).add_(_column(shift, raw))
         if valid is not None:
             x = torch.where(torch.from_numpy(valid).to(self.device)[:, None], x, _column(-mean / std, x))
-        return self.of_standardised(x)
+        return x
+
+
+def add_softmax(into: Tensor, logits: Tensor, weight: Tensor) -> None:
+    """into += weight * softmax(logits) for (K, h, w) and (h, w), without a pass over memory to normalise."""
+    x = logits.contiguous()
+    x = (x.clone() if x is logits else x).sub_(x.amax(0)).exp_()
+    into.addcmul_(x, weight / x.sum(0))
 
 
 def _column(values: np.ndarray, like: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,9 @@ def is_remote(path: str | Path) -> bool:
     """Whether GDAL reads this over a network or out of an archive: a URL, or one of its '/vsi…' paths."""
     return isinstance(path, str) and ("://" in path or path.startswith("/vsi"))
 
+
+# GDAL's cache of decoded blocks, in MB: two rows of blocks of a wide scene, where the default is a share of all memory
+os.environ.setdefault("GDAL_CACHEMAX", "256")
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt", ".jp2", ".img")
 
@@ -125,6 +128,7 @@ class RasterFile:
 
     def __init__(self, path: str | Path, bands: tuple[str, ...] | None = None) -> None:
         self.path: str | Path = path if is_remote(path) else Path(path)
+        self._kept: Any = None
         with self._open() as file:
             self.grid = Grid(file.height, file.width, file.transform, file.crs)
             self.count, self.dtype, self.driver = file.count, str(file.dtypes[0]), file.driver
@@ -146,8 +150,22 @@ class RasterFile:
         self._bands = bands
 
     @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """While this lasts, reads share one handle, and with it GDAL's cache of decoded blocks. Threads take turns."""
+        with self._open() as file:
+            before, self._kept = self._kept, file
+            try:
+                yield
+            finally:
+                self._kept = before
+
+    @contextmanager
     def _open(self) -> Iterator[Any]:
         try:
+            if self._kept is not None:
+                with _TURN:
+                    yield self._kept
+                return
             with _quiet():
                 file = rasterio.open(self.path)
             with file:
@@ -342,6 +360,7 @@ class RasterFile:
 _CACHE: OrderedDict[tuple[Any, ...], tuple[np.ndarray, np.ndarray]] = OrderedDict()
 _CACHE_BYTES = 1 << 30
 _LOCK = Lock()
+_TURN = RLock()  # of the threads that read through one handle
 
 
 def _decoded(file: RasterFile) -> tuple[np.ndarray, np.ndarray]:

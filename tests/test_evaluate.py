@@ -9,7 +9,7 @@ import torch
 import yaml
 from oracle import NAMES, by_value, engine, sure, trained, write
 
-from rsuda.bands import predict_scene
+from rsuda.bands import predict_scene, predict_tile
 from rsuda.domains import domain
 from rsuda.errors import InputError
 from rsuda.evaluate import evaluate, write_scores
@@ -147,7 +147,7 @@ def test_each_tile_is_predicted_as_if_its_crop_were_all_there_is(tmp_path, gsd):
     for row, col in ((0, 0), (32, 64), (66, 106)):
         crop = write(tmp_path / f"{row}_{col}.tif", values[:, row : row + 64, col : col + 64])
         alone = predict_scene(engine(network, window=int(32 / gsd)), Scene("crop", crop)).classes
-        assert (tiler.tile(whole, row, col, 64) == alone).all()
+        assert (predict_tile(tiler, whole, row, col, 64) == alone).all()
 
 
 # -- what cannot be scored ---------------------------------------------------------------------------------------------
