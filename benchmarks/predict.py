@@ -79,7 +79,13 @@ def bare(engine: Engine, batches: int, held: int = 8) -> float:
 
 
 def options(a: argparse.Namespace) -> dict[str, object]:
-    return {"device": a.device, "precision": a.precision, "window": a.window, "overlap": a.overlap, "batch_size": a.batch_size}
+    return {
+        "device": a.device,
+        "precision": a.precision,
+        "window": a.window,
+        "overlap": a.overlap,
+        "batch_size": a.batch_size,
+    }
 
 
 def ratio(a: argparse.Namespace) -> None:
@@ -116,7 +122,10 @@ def peers(a: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=a.folder) as folder:
         scene = make_scene(Path(folder, "scene.tif"), a.size, a.size, spec.gsd)
         times = {}
-        for name, way in (("torchgeo GridGeoSampler loop, fp32", _torchgeo), ("pytorch-toolbelt slicer and merger, fp32", _toolbelt)):
+        for name, way in (
+            ("torchgeo GridGeoSampler loop, fp32", _torchgeo),
+            ("pytorch-toolbelt slicer and merger, fp32", _toolbelt),
+        ):
             began = time.perf_counter()
             way(scene, **plain)
             times[name] = time.perf_counter() - began
@@ -125,13 +134,17 @@ def peers(a: argparse.Namespace) -> None:
             (done,) = predict([scene], trained, Path(folder, precision), None, **{**options(a), "precision": precision})
             times[f"rsuda, {precision}"] = done.seconds
     own = times[f"rsuda, {engine.precision}"]
-    print(f"{a.size} x {a.size} px, windows {a.window}, stride {a.window - a.overlap}, {torch.get_num_threads()} threads\n")
+    print(
+        f"{a.size} x {a.size} px, windows {a.window}, stride {a.window - a.overlap}, {torch.get_num_threads()} threads\n"
+    )
     print("| way | seconds | Mpx/s | times rsuda |\n|---|---|---|---|")
     for name, seconds in times.items():
         print(f"| {name} | {seconds:.1f} | {a.size**2 / 1e6 / seconds:.2f} | {seconds / own:.2f} |")
 
 
-def _torchgeo(scene: Path, model: torch.nn.Module, mean: torch.Tensor, std: torch.Tensor, a: argparse.Namespace) -> None:
+def _torchgeo(
+    scene: Path, model: torch.nn.Module, mean: torch.Tensor, std: torch.Tensor, a: argparse.Namespace
+) -> None:
     """As its tutorials show it: samples of a grid, one model call a batch, each window's classes written over the last's."""
     from torch.utils.data import DataLoader
     from torchgeo.datasets import RasterDataset, stack_samples
@@ -154,7 +167,9 @@ def _torchgeo(scene: Path, model: torch.nn.Module, mean: torch.Tensor, std: torc
         file.write(out, 1)
 
 
-def _toolbelt(scene: Path, model: torch.nn.Module, mean: torch.Tensor, std: torch.Tensor, a: argparse.Namespace) -> None:
+def _toolbelt(
+    scene: Path, model: torch.nn.Module, mean: torch.Tensor, std: torch.Tensor, a: argparse.Namespace
+) -> None:
     """As its readme shows it: the whole image sliced, a weighted merge of logits, classes at the end."""
     from pytorch_toolbelt.inference.tiles import ImageSlicer, TileMerger
 
@@ -173,13 +188,19 @@ def _toolbelt(scene: Path, model: torch.nn.Module, mean: torch.Tensor, std: torc
 
 
 def memory(a: argparse.Namespace) -> None:
-    print("| scene, px | Mpx | seconds | Mpx/s | peak memory above the loaded network, MB |\n|---|---|---|---|---|", flush=True)
+    print(
+        "| scene, px | Mpx | seconds | Mpx/s | peak memory above the loaded network, MB |\n|---|---|---|---|---|",
+        flush=True,
+    )
     for height in (a.height, 2 * a.height, 4 * a.height):
         _one(a, height)
 
 
 def scene(a: argparse.Namespace) -> None:
-    print("| scene, px | Mpx | seconds | Mpx/s | peak memory above the loaded network, MB |\n|---|---|---|---|---|", flush=True)
+    print(
+        "| scene, px | Mpx | seconds | Mpx/s | peak memory above the loaded network, MB |\n|---|---|---|---|---|",
+        flush=True,
+    )
     _one(a, a.height)
 
 
@@ -187,11 +208,18 @@ def _one(a: argparse.Namespace, height: int) -> None:
     """In a process of its own, which made no scene."""
     with tempfile.TemporaryDirectory(dir=a.folder) as folder:
         path = make_scene(Path(folder, "scene.tif"), height, a.width, network(a.model).spec.gsd)
-        given = [f"--{k.replace('_', '-')}={v}" for k, v in {**options(a), "model": a.model, "format": a.format}.items() if v]
-        told = subprocess.run([sys.executable, __file__, "child", f"--folder={path}", *given], check=True, capture_output=True)
+        given = [
+            f"--{k.replace('_', '-')}={v}" for k, v in {**options(a), "model": a.model, "format": a.format}.items() if v
+        ]
+        told = subprocess.run(
+            [sys.executable, __file__, "child", f"--folder={path}", *given], check=True, capture_output=True
+        )
     found = json.loads(told.stdout.splitlines()[-1])
     mpx = height * a.width / 1e6
-    print(f"| {a.width} x {height} | {mpx:.0f} | {found['seconds']:.0f} | {mpx / found['seconds']:.2f} | {found['mb']:.0f} |", flush=True)
+    print(
+        f"| {a.width} x {height} | {mpx:.0f} | {found['seconds']:.0f} | {mpx / found['seconds']:.2f} | {found['mb']:.0f} |",
+        flush=True,
+    )
 
 
 def child(a: argparse.Namespace) -> None:
@@ -201,7 +229,9 @@ def child(a: argparse.Namespace) -> None:
     trained = network(a.model)
     Engine.of(trained, **options(a))
     before = peak()
-    (done,) = predict([a.folder], trained, Path(a.folder).parent / "out", None if a.format == "none" else a.format, **options(a))
+    (done,) = predict(
+        [a.folder], trained, Path(a.folder).parent / "out", None if a.format == "none" else a.format, **options(a)
+    )
     print(json.dumps({"seconds": done.seconds, "mb": peak() - before}))
 
 

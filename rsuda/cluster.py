@@ -14,7 +14,7 @@ import torch
 
 from rsuda.bands import strips
 from rsuda.engine import Engine
-from rsuda.errors import InputError, MissingError
+from rsuda.errors import InputError, MissingError, RsudaError
 from rsuda.region import Region
 from rsuda.run import load_run
 from rsuda.scene import Scene
@@ -56,9 +56,18 @@ def _engine(
     return Engine.of(trained, "auto", precision, window, overlap, batch_size, tta)
 
 
-def predict_part(part: Part, threads: int | None) -> tuple[int, list[np.ndarray]]:
-    """On a worker: first row, and planes (h, W) uint8 of classes, confidence and perhaps probabilities."""
-    p = part
+Planes = tuple[int, list[np.ndarray]]  # first row; (h, W) uint8 of classes, confidence and perhaps probabilities
+
+
+def predict_part(part: Part, threads: int | None) -> Planes | RsudaError:
+    """On a worker. What a user can fix comes back as a value: its causes, which are GDAL's, do not travel."""
+    try:
+        return _predicted(part, threads)
+    except RsudaError as error:
+        return type(error)(str(error))
+
+
+def _predicted(p: Part, threads: int | None) -> Planes:
     engine = _engine(p.run, p.digest, p.window, p.overlap, p.batch_size, p.tta, p.precision, threads)
     found = list(strips(engine, p.scene, p.region, p.first, p.last, p.probabilities))
     planes = [np.concatenate([s.classes for s in found]), np.concatenate([s.confidence for s in found])]
@@ -75,6 +84,7 @@ class Cluster:
         self.waiting: list[tuple[Store, Part]] = []
         self.running: dict[Any, Store] = {}
         self.left: dict[int, int] = {}
+        self.failed: dict[int, RsudaError] = {}
 
     def add(self, store: Store, engine: Engine, scene: Scene, region: Region, probabilities: bool) -> None:
         """Ask for all that is missing in a store."""
@@ -93,17 +103,27 @@ class Cluster:
         self.left[id(store)] = len(parts)
 
     def fill(self, store: Store) -> Iterator[int]:
-        """Work until a store is full; yields rows of it as they are done. Other stores fill meanwhile."""
+        """Work until a store is full; yields rows of it as they are done. Other stores fill meanwhile.
+
+        Raises the RsudaError that a worker met at this store's scene.
+        """
         from distributed import wait
 
         while self.left[id(store)]:
+            if id(store) in self.failed:
+                self.waiting = [(to, part) for to, part in self.waiting if to is not store]
+                raise self.failed[id(store)]
             slots = max(1, sum(self.client.ncores().values()))
             while self.waiting and len(self.running) < 2 * slots:  # the next ones wait on the workers, all others here
                 to, part = self.waiting.pop(0)
                 self.running[self.client.submit(predict_part, part, self.threads, pure=False)] = to
             for future in wait(list(self.running), return_when="FIRST_COMPLETED").done:
                 to = self.running.pop(future)
-                row, planes = _result(future)
+                try:
+                    row, planes = _result(future)
+                except RsudaError as error:  # of a scene whose turn may not have come
+                    self.failed[id(to)] = error
+                    continue
                 _write(to, row, planes)
                 self.left[id(to)] -= 1
                 if to is store:
@@ -116,17 +136,19 @@ def _write(store: Store, row: int, planes: Sequence[np.ndarray]) -> None:
         store.write(row + start, [p[start : start + store.band_rows] for p in planes])
 
 
-def _result(future: Any) -> tuple[int, list[np.ndarray]]:
+def _result(future: Any) -> Planes:
     from distributed import KilledWorker
 
     try:
-        found: tuple[int, list[np.ndarray]] = future.result()
-        return found
+        found: Planes | RsudaError = future.result()
     except KilledWorker as error:
         raise MissingError(
             "several workers died one after another at the same part of a scene (out of memory?): give them more memory, or a "
             f"smaller --tile-size or --batch-size; last worker {error.last_worker.address}"
         ) from None
+    if isinstance(found, RsudaError):
+        raise found
+    return found
 
 
 @contextmanager

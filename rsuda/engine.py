@@ -94,7 +94,11 @@ class Engine:
         if pixels.dtype not in (np.uint8, np.int16, np.float32):  # torch computes in few types
             pixels = pixels.astype(np.float32)
         raw = torch.from_numpy(pixels).to(self.device)
-        x = (raw.clone() if raw.dtype == torch.float32 else raw.float()).mul_(_column(scale, raw)).add_(_column(shift, raw))
+        x = (
+            (raw.clone() if raw.dtype == torch.float32 else raw.float())
+            .mul_(_column(scale, raw))
+            .add_(_column(shift, raw))
+        )
         if valid is not None:
             x = torch.where(torch.from_numpy(valid).to(self.device)[:, None], x, _column(-mean / std, x))
         return x

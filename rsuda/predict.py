@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,61 +15,23 @@ import geopandas as gpd
 import numpy as np
 import rasterio
 import torch
-from rasterio.errors import RasterioError
 
 from rsuda import __version__
-from rsuda.bands import band_rows, check_gsd, strips
+from rsuda.bands import band_rows, strips
 from rsuda.cluster import Cluster, cluster
 from rsuda.cog import creation_options, write_cog
 from rsuda.engine import Engine
-from rsuda.errors import ExistsError, InputError
+from rsuda.errors import InputError, RsudaError
+from rsuda.jobs import Job, Outputs, is_finished, job_of, open_scene, tag_of
 from rsuda.legend import IGNORE
 from rsuda.qgis import polygon_style, raster_style, write_style
-from rsuda.raster import is_remote
-from rsuda.region import Region, read_area, region_of
+from rsuda.region import read_area, region_of
 from rsuda.run import Trained, load_run
-from rsuda.scene import Scene
-from rsuda.spec import band_names
 from rsuda.store import Store
-from rsuda.vector import check_footprints, check_format, polygonise, regularise, write_polygons
+from rsuda.vector import check_footprints, polygonise, regularise, write_polygons
 
 _STRIPE = 512  # rows of a finished prediction that are read at once
 Progress = Callable[[Path | str, int, int], None]  # scene, pixels done, pixels in all
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What is written for each scene.
-
-    Attributes:
-        folder: for the outputs; None for beside each scene (the working folder, for remote scenes).
-        polygons: 'gpkg', 'fgb', 'geojson', 'parquet', or None for no polygons.
-        min_area: square metres; smaller patches of the polygons take the class of a neighbour.
-        simplify: metres; borders of the polygons are simplified by this much, those of neighbours alike.
-        regularise: classes whose footprints, squared to right angles, go to a file of their own.
-        confidence, probabilities: rasters of the probability of the class, and of all classes, 0 to 254 for 0..1.
-        co: creation options of GDAL's COG driver, 'NAME=VALUE'.
-    """
-
-    folder: Path | None = None
-    polygons: str | None = "gpkg"
-    min_area: float = 0.0
-    simplify: float = 0.0
-    regularise: tuple[str, ...] = ()
-    confidence: bool = False
-    probabilities: bool = False
-    co: tuple[str, ...] = ()
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.polygons is not None:
-            check_format(self.polygons)
-        for name, value in (("min-area", self.min_area), ("simplify", self.simplify)):
-            if not 0 <= value < float("inf"):
-                raise InputError(f"--{name} must be at least 0, not {value:g}")
-        if self.regularise and self.polygons is None:
-            raise InputError("--regularise squares polygons, so it needs a --format other than none")
-        creation_options(self.co)
 
 
 @dataclass(frozen=True)
@@ -97,35 +56,6 @@ class Written:
 
     def as_fields(self) -> dict[str, Any]:
         return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
-
-
-@dataclass(frozen=True)
-class Job:
-    """A scene that can be predicted, and files that may be written.
-
-    Attributes:
-        key: of scene, network and everything that changes the result; the class raster carries it.
-    """
-
-    scene: Scene
-    region: Region
-    raster: Path
-    polygons: Path | None
-    footprints: Path | None
-    confidence: Path | None
-    probabilities: Path | None
-    key: str
-    outputs: Outputs
-
-    @property
-    def files(self) -> list[Path]:
-        """Data files, the class raster last: where it is, all are."""
-        return [f for f in (self.confidence, self.probabilities, self.footprints, self.polygons, self.raster) if f]
-
-    @property
-    def work(self) -> Path:
-        """The folder of what is not finished, hidden beside the outputs."""
-        return self.raster.parent / f".{self.raster.stem}-{self.key[:12]}"
 
 
 def predict(
@@ -175,7 +105,8 @@ def predict(
         engine: device, precision, window, overlap, batch_size, tta; see Engine.
 
     Raises:
-        InputError, MissingError, ExistsError: before anything is computed, for any of the scenes.
+        InputError, MissingError, ExistsError: before anything is computed, for any of the scenes; at the end for scenes
+            without a valid pixel or with pixels that cannot be read.
     """
     if threads is not None:
         if threads < 1:
@@ -196,9 +127,9 @@ def predict(
     )
     check_footprints(outputs.regularise, running.trained.spec.legend)
     area = read_area(aoi) if aoi else None
-    opened = [_opened(s, running, bands, gsd, crs) for s in scenes]
+    opened = [open_scene(s, running, bands, gsd, crs) for s in scenes]
     regions = [region_of(scene, area, bounds) for scene in opened]
-    jobs = [_job(s, r, running, outputs) for s, r in zip(opened, regions, strict=True) if r is not None]
+    jobs = [job_of(s, r, running, outputs) for s, r in zip(opened, regions, strict=True) if r is not None]
     if scenes and not jobs:
         raise InputError(f"the {'area of --aoi' if aoi else 'rectangle of --bounds'} touches none of the scenes")
     named: dict[Path, Path | str] = {}
@@ -208,88 +139,31 @@ def predict(
                 f"{named[job.raster]} and {job.scene.image} would both be written to {job.raster}: predict them apart"
             )
         named[job.raster] = job.scene.image
-    finished = [_finished(job) for job in jobs]  # raises for outputs of something else
+    finished = [is_finished(job) for job in jobs]  # raises for outputs of something else
+    failed: list[RsudaError] = []
     with cluster(scheduler, workers, threads) if scheduler else nullcontext() as spread:
-        stores = {job.raster: _store(job, running) for job, done in zip(jobs, finished, strict=True) if not done}
-        for job in jobs:
-            if spread is not None and job.raster in stores:
-                spread.add(stores[job.raster], running, job.scene, job.region, probabilities)
+        stores: dict[Path, Store] = {}
         try:
-            for job in jobs:
-                store = stores.get(job.raster)
-                yield _predicted(job, running, store, spread, progress) if store else _skipped(job, running)
+            if spread is not None:
+                for job, done in zip(jobs, finished, strict=True):
+                    if not done:
+                        stores[job.raster] = store = _store(job, running)
+                        spread.add(store, running, job.scene, job.region, probabilities)
+            for job, done in zip(jobs, finished, strict=True):
+                try:
+                    if done:
+                        yield _skipped(job, running)
+                    else:
+                        store = stores[job.raster] = stores.get(job.raster) or _store(job, running)
+                        yield _predicted(job, running, store, spread, progress)
+                except RsudaError as error:  # a scene whose pixels cannot be read takes none of the others with it
+                    failed.append(error)
         finally:
             for store in stores.values():
                 store.remove_if_empty()
-
-
-def _opened(path: str | Path, engine: Engine, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
-    """A scene that the network can be shown. Everything that a user can get wrong about it shows here."""
-    image = path if is_remote(path) else Path(path)
-    stem = re.sub(r"[?#].*", "", str(path)).rstrip("/").rpartition("/")[2] if is_remote(path) else Path(path).name
-    scene = Scene(Path(stem).stem, image, None, band_names(bands) if bands else None, gsd, crs)
-    scene.file.band_numbers(engine.trained.spec.bands)
-    check_gsd(scene, engine.trained.spec.gsd)
-    if scene.file.grid.height * scene.file.grid.width == 0:
-        raise InputError(f"{path} has no pixels")
-    return scene
-
-
-def _job(scene: Scene, region: Region, engine: Engine, outputs: Outputs) -> Job:
-    folder = outputs.folder or (Path() if is_remote(scene.image) else Path(scene.image).parent)
-    o, stem = outputs, folder / scene.name
-
-    def file(asked: object, ending: str) -> Path | None:
-        return stem.with_name(f"{stem.name}_{ending}") if asked else None
-
-    raster = file(True, "classes.tif")
-    assert raster is not None
-    return Job(
-        scene, region, raster, file(o.polygons, f"polygons.{o.polygons}"),
-        file(o.regularise, f"footprints.{o.polygons}"), file(o.confidence, "confidence.tif"),
-        file(o.probabilities, "probabilities.tif"), _key(scene, region, engine), outputs,
-    )  # fmt: skip
-
-
-def _key(scene: Scene, region: Region, engine: Engine) -> str:
-    """A digest of what the pixels of the result depend on."""
-    file = None if is_remote(scene.image) else os.stat(scene.image)
-    told = {
-        "version": __version__, "network": engine.trained.digest, "scene": Path(str(scene.image)).name,
-        "file": file and [file.st_size, file.st_mtime_ns], "grid": [scene.grid.height, scene.grid.width],
-        "bands": scene.bands, "gsd": scene.gsd, "crs": scene.grid.crs and scene.grid.crs.to_wkt(),
-        "region": [region.window, repr(region.shapes)], "window": engine.window, "overlap": engine.overlap, "tta": engine.tta,
-        "precision": engine.precision,
-    }  # fmt: skip
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def _finished(job: Job) -> bool:
-    """Whether all files of a job are there, made by this very job. Raises ExistsError for files made by anything else."""
-    if job.outputs.overwrite:
-        return False
-    there = [f for f in job.files if f.exists()]
-    if not there or (job.work / "moving").exists():  # broken off while the files were moved into their places
-        return False
-    if there == job.files and _key_of(job.raster) == _tag(job):
-        return True
-    raise ExistsError(f"{there[0]} exists: pass --overwrite to replace it, or choose another --out")
-
-
-def _tag(job: Job) -> str:
-    """The key with the options that change the files and not the pixels."""
-    o = job.outputs
-    made = json.dumps([o.polygons, o.min_area, o.simplify, o.regularise, o.confidence, o.probabilities, sorted(o.co)])
-    return f"{job.key}-{hashlib.sha256(made.encode()).hexdigest()[:8]}"
-
-
-def _key_of(raster: Path) -> str | None:
-    try:
-        with rasterio.open(raster) as file:
-            key: str | None = file.tags().get("RSUDA_KEY")
-            return key
-    except RasterioError:
-        return None
+    if failed:
+        told = f"{len(failed)} of {len(jobs)} scenes could not be predicted: " if len(jobs) > 1 else ""
+        raise type(failed[0])(told + "; ".join(map(str, failed)))
 
 
 def _store(job: Job, engine: Engine) -> Store:
@@ -339,7 +213,7 @@ def _files(job: Job, engine: Engine, store: Store, began: float) -> Written:
         "SOFTWARE": f"rsuda {__version__}", "RSUDA_RUN": engine.trained.path.name, "RSUDA_METHOD": engine.trained.method,
         "RSUDA_NETWORK": engine.trained.digest, "RSUDA_BANDS": ",".join(spec.bands), "RSUDA_GSD": f"{spec.gsd:g}",
         "RSUDA_PRECISION": engine.precision, "RSUDA_WINDOW": f"{engine.window}, overlap {engine.overlap}",
-        "RSUDA_TTA": engine.tta, "RSUDA_SCENE": Path(str(job.scene.image)).name, "RSUDA_KEY": _tag(job),
+        "RSUDA_TTA": engine.tta, "RSUDA_SCENE": Path(str(job.scene.image)).name, "RSUDA_KEY": tag_of(job),
     }  # fmt: skip
     common: dict[str, Any] = {"tags": tags, "options": creation_options(o.co), "gcps": _gcps(job)}
 

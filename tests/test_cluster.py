@@ -9,7 +9,7 @@ import torch
 from oracle import legend, write
 
 from rsuda.config import settings
-from rsuda.errors import InputError, MissingError
+from rsuda.errors import InputError, MissingError, RsudaError
 from rsuda.methods import METHODS
 from rsuda.predict import predict
 from rsuda.run import architecture, optimisation, save_run
@@ -90,6 +90,17 @@ def test_a_worker_that_dies_costs_only_its_part(tmp_path, run, scenes):
         done(scenes, run, tmp_path / "spread", scheduler=local.scheduler_address, progress=kill)
         assert killed and killed[0] not in client.run(os.getpid).values()
     assert made(tmp_path / "spread") == made(tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_a_scene_that_no_worker_can_read_takes_none_of_the_others_with_it(tmp_path, run, scenes):
+    bad = write(tmp_path / "bad.tif", np.random.default_rng(0).integers(0, 255, (3, 300, 300)).astype(np.uint8))
+    bad.write_bytes(bad.read_bytes()[:100_000])
+    found = predict([scenes[1], bad, scenes[2]], run, tmp_path / "out", scheduler="local", workers=2, **OPTIONS)
+    assert [next(found).scene, next(found).scene] == [scenes[1], scenes[2]]
+    with pytest.raises(RsudaError, match=r"1 of 3 scenes could not be predicted: cannot read .*bad\.tif"):
+        next(found)
+    assert not [f for f in (tmp_path / "out").iterdir() if "bad" in f.name]
 
 
 @pytest.mark.slow

@@ -360,6 +360,17 @@ def test_a_scene_that_cannot_be_predicted_is_refused_by_name_and_nothing_is_writ
     assert not out.exists() or not list(out.iterdir())
 
 
+def test_a_scene_whose_pixels_cannot_be_read_takes_none_of_the_others_with_it(tmp_path):
+    bad, empty = truncated(tmp_path / "bad.tif"), all_nodata(tmp_path / "empty.tif")
+    good = write(tmp_path / "good.tif", np.zeros((2, 20, 20), np.uint8))
+    found = predict([bad, empty, good], trained(by_value), **RUN)
+    assert next(found).scene == good
+    with pytest.raises(RsudaError, match=r"2 of 3 scenes could not be predicted: .*bad\.tif.*empty\.tif"):
+        next(found)
+    written = ["good_classes.qml", "good_classes.tif"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["bad.tif", "empty.tif", "good.tif", *written])
+
+
 def test_no_scene_is_predicted_when_a_later_one_cannot_be(tmp_path):
     good = write(tmp_path / "good.tif", np.zeros((2, 20, 20), np.uint8))
     with pytest.raises(InputError):
