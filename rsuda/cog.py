@@ -39,6 +39,7 @@ def creation_options(given: Sequence[str]) -> dict[str, str]:
         logger = logging.getLogger(
             "rasterio._env"
         )  # GDAL's warnings arrive here, and are all that tells a wrong option
+        before, logger.propagate = logger.propagate, False
         logger.addHandler(complaints)
         try:
             with tempfile.TemporaryDirectory() as folder:
@@ -48,6 +49,7 @@ def creation_options(given: Sequence[str]) -> dict[str, str]:
             complaints.texts.append(str(error.__cause__ or error))
         finally:
             logger.removeHandler(complaints)
+            logger.propagate = before
         if complaints.texts:
             told = complaints.texts[0].partition(" in ")[2] or complaints.texts[0]
             raise InputError(f"GDAL's COG driver does not take --co {' --co '.join(given)}: {told.splitlines()[0]}")

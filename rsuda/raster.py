@@ -215,8 +215,12 @@ class RasterFile:
         Raises InputError when bands are too few, missing by name, or their order cannot be known.
         """
         if self.count < len(wanted):
+            palette = ""
+            if self.count == 1 and self._interp[0] == ColorInterp.palette:
+                palette = ", and its values are numbers of a palette: gdal_translate -expand rgb in.tif out.tif"
             raise InputError(
                 f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but {len(wanted)} are needed ({', '.join(wanted)})"
+                f"{palette}"
             )
         names = self.named_bands
         if names is not None and set(wanted) <= set(names):

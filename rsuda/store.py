@@ -28,6 +28,7 @@ class Store:
         held = self._held()
         if {k: held.get(k) for k in self.state} != self.state:
             shutil.rmtree(folder, ignore_errors=True)
+            make_folder(folder.parent)  # apart, so that the user reads of a folder that was asked for
             make_folder(folder)
             with (folder / _PIXELS).open("wb") as file:
                 file.truncate(planes * height * width)
