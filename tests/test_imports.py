@@ -14,7 +14,7 @@ LEVELS = [
     {"rsuda", "errors"},
     {"legend", "config"},
     {"spec"},
-    {"grid", "metrics", "device", "colours", "places", "decoders", "parts.draws"},
+    {"grid", "metrics", "device", "colours", "places", "decoders", "parts.draws", "parts.likely"},
     {"raster", "tiles", "runs", "network", "augment", "parts", "parts.*"},
     {"rings"},
     {"scene", "cog", "store", "qgis", "vector", "resolutions", "methods.base"},
@@ -166,7 +166,7 @@ def test_the_base_needs_numpy_and_yaml_at_most(module):
 def test_parts_need_nothing_but_torch_and_the_base():
     for module in (m for m in SOURCES if m.startswith("parts")):
         own, others = imports(SOURCES[module])
-        assert {column(o) for o in own - {"parts.draws"}} <= {"base"}, module
+        assert {column(o) for o in own - {"parts.draws", "parts.likely"}} <= {"base"}, module
         assert others <= set(sys.stdlib_module_names) | {"torch"}, module
 
 
