@@ -74,7 +74,10 @@ class Scene:
             if not 0 < self.declared_gsd < math.inf:
                 raise InputError(f"the GSD declared for {self.image} must be above 0 metres, not {self.declared_gsd:g}")
             return self.declared_gsd, self.declared_gsd
-        metres = self.grid.metres()
+        try:
+            metres = self.grid.metres()
+        except InputError as error:
+            raise InputError(f"{self.image}: {error}") from None
         if metres is None:
             if self.file.located_by is None:
                 raise InputError(
