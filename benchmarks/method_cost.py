@@ -3,9 +3,9 @@
     python benchmarks/method_cost.py [--encoder mobilenet_v2] [--decoder segformer] [--crop 192] [--batch-size 4]
 
 Explained is: networks trained x (forward + backward) + networks looked at x forward, both measured here on source-only's
-network; three passes of each discriminator, measured too; the augmentation of the images that the method reads, mixes or
-masks; the optimiser's step of source-only. Patches are random numbers, so that reading takes no time. The methods' steps are
-measured in turns; of each the median is taken. Peak memory is that of a process of its own.
+network; three passes of each discriminator and those of HRDA's scale attention, measured too; the augmentation of the images
+that the method reads, mixes or masks; the optimiser's step of source-only. Patches are random numbers, so that reading takes
+no time. The methods' steps are measured in turns; of each the median is taken. Peak memory is that of a process of its own.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from torch import Tensor
 from rsuda.adapt import check_run
 from rsuda.augment import Augmentation
 from rsuda.config import settings
-from rsuda.device import autocast, pick_device, pick_precision
+from rsuda.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.legend import Legend
 from rsuda.methods import METHODS
 from rsuda.network import Logits, Network
 from rsuda.parts.losses import cross_entropy
+from rsuda.resolutions import TwoResolutions
 from rsuda.run import architecture, optimisation
 from rsuda.spec import Spec
 
@@ -44,6 +45,8 @@ class Bench:
     def __init__(self, name: str, a: argparse.Namespace) -> None:
         self.device = pick_device(a.device)
         self.precision = pick_precision("auto", self.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()  # as rsuda adapt does
         s = settings(
             method=name,
             encoder=a.encoder,
@@ -107,6 +110,27 @@ class Bench:
             total += 3 * statistics.median(times)
         self.optimiser.zero_grad()
         return total
+
+    def attention(self) -> float:
+        """Seconds of the passes of HRDA's scale attention, a decoder of its own: forward and backward on source and mixed
+        images, forward for the teacher."""
+        if not isinstance(self.method.model, TwoResolutions):
+            return 0.0
+        attention, seen = self.method.model.attention, []
+        hook = attention.register_forward_pre_hook(lambda _, x: seen.append([p.detach() for p in x[0]]))
+        self.step()
+        hook.remove()
+        both, alone = [], []
+        for _ in range(5):
+            pyramid = [p.requires_grad_(p.is_floating_point()) for p in seen[0]]
+            with autocast(self.precision, self.device):
+                began = self._now()
+                out = attention(pyramid)[1]
+                alone.append(self._now() - began)
+                out.float().mean().backward()
+            both.append(self._now() - began)
+        self.optimiser.zero_grad()
+        return 2 * statistics.median(both) + statistics.median(alone)
 
     def pieces(self) -> tuple[float, float, float, float]:
         """Seconds of forward and backward, of forward alone, of a batch's augmentation, and of its strong augmentation."""
@@ -178,7 +202,7 @@ def main() -> None:
         seconds = statistics.median(measured)
         images = 2 if METHODS[name].needs_target else 1
         explained = trained * both + looked * forward + images * augmentation + MIXED.get(name, 0) * strong + rest
-        explained += benches[name].judges()
+        explained += benches[name].judges() + benches[name].attention()
         print(
             f"| {name} | {seconds:.3f} | {seconds / plain:.2f} | {explained:.3f} | {100 * (seconds / explained - 1):+.0f} % | "
             f"{memory[name]:.0f} |"

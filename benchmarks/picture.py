@@ -16,10 +16,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
 
+from rsuda.bands import predict_scene
 from rsuda.domains import domain
+from rsuda.engine import Engine
 from rsuda.legend import IGNORE
 from rsuda.metrics import Scores, confusion
-from rsuda.predict import Engine
 from rsuda.run import load_run
 
 
@@ -46,7 +47,7 @@ def main() -> None:
         label = legend.mapping_from(found.legend)[scene.read_label(found.legend, None, whole)[0]]
         panels = [(f"{found.name}, scene {name}", np.moveaxis(image, 0, -1))]
         for title, engine in zip(titles, engines, strict=True):
-            classes = engine.scene(scene).classes
+            classes = predict_scene(engine, scene).classes
             scores = Scores(confusion(label, classes, len(legend)), legend.names)
             panels.append((f"{title} (OA {100 * scores.accuracy:.0f} %)", palette[classes]))
         panels.append(("label", np.where((label == IGNORE)[..., None], 0, palette[label])))

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import CSVLogger
 from rsuda.augment import Augmentation
 from rsuda.config import Settings, dump
 from rsuda.data import loader, target_batches
-from rsuda.device import autocast, pick_device, pick_precision
+from rsuda.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.domains import Domain, domain
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, unknown
 from rsuda.methods import METHODS
@@ -168,6 +168,8 @@ def adapt(
     s, notes = check_run(s)
     may_write(folder, overwrite, resume)
     device = pick_device(s.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     precision = pick_precision(s.precision, device)
     found = pair(*domains_of(s), s)
     told = s

@@ -154,13 +154,33 @@ def evaluate(
 
 @app.command()
 def predict(
-    scenes: Annotated[list[Path], typer.Argument(help="Rasters to map.")],
+    scenes: Annotated[
+        list[str], typer.Argument(help="Rasters to map: files, or what GDAL can open (https://…, /vsi…).")
+    ],
     model: Annotated[Path | None, typer.Option(help="Run folder; the newest in runs/ by default.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the outputs; beside each scene by default.")
     ] = None,
     format: Annotated[str, typer.Option(help="Polygons: gpkg, fgb, geojson, parquet or none.")] = "gpkg",
-    confidence: Annotated[bool, typer.Option(help="Second band: probability of the class, 0 to 254.")] = False,
+    min_area: Annotated[
+        float, typer.Option(help="Square metres; smaller patches of the polygons join a neighbour.")
+    ] = 0.0,
+    simplify: Annotated[float, typer.Option(help="Metres by which borders are simplified, neighbours' alike.")] = 0.0,
+    regularise: Annotated[
+        list[str] | None,
+        typer.Option(help="Class whose footprints are squared, in a file of their own; may be repeated."),
+    ] = None,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Raster of the class's probability, 0 to 254.")
+    ] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Raster of the probabilities of all classes, 0 to 254.")
+    ] = False,
+    aoi: Annotated[Path | None, typer.Option(help="File of polygons: predict only what lies in them.")] = None,
+    bounds: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(help="LEFT BOTTOM RIGHT TOP in the scene's CRS: predict only this rectangle."),
+    ] = None,
     bands: Annotated[
         str | None, typer.Option(help="Band order of the scenes, where the files do not tell, e.g. RGBIR.")
     ] = None,
@@ -171,28 +191,96 @@ def predict(
     tile_size: Annotated[int, typer.Option(help="Window in pixels of the network's GSD, a multiple of 32.")] = 512,
     overlap: Annotated[int, typer.Option(help="Overlap of windows in pixels.")] = 128,
     batch_size: Annotated[int, typer.Option(help="Windows at once.")] = 4,
+    tta: Annotated[
+        str, typer.Option(help="Mean over 'flips' (4 views) or 'all' flips and right-angle turns (8); none.")
+    ] = "none",
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Annotated[bool, typer.Option(help="Replace existing outputs.")] = False,
+    co: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE: creation option of GDAL's COG driver; may be repeated.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Spread over a Dask cluster: tcp://HOST:PORT, or 'local' for --workers processes."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes of --scheduler local.")] = 2,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each process; all cores by default.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per scene, for scripts.")] = False,
 ) -> None:
-    """Write a class GeoTIFF and polygons for each scene."""
+    """Write a class GeoTIFF and polygons for each scene.
+
+    Scenes that an earlier run finished are skipped, and a scene that was broken off goes on where it stood.
+    """
+    import json
+
     from rsuda.predict import predict as run
     from rsuda.run import newest_run
 
     _log()
+    told = not (quiet or as_json)
     if model is None:
         model = newest_run()
-        print(f"Using the newest run, {model}")
-    for done in run(
-        scenes, model, out, None if format == "none" else format, confidence, bands, gsd, crs, overwrite, device=device,
-        precision=precision, window=tile_size, overlap=overlap, batch_size=batch_size,
-    ):  # fmt: skip
-        for note in done.notes:
-            print(f"note: {note}")
-        total = sum(done.area_m2.values())
-        shares = ", ".join(f"{n} {a / total:.0%}" for n, a in done.area_m2.items() if a)
-        polygons = f" and {done.polygons.name} ({done.polygon_count} polygons)" if done.polygons else ""
-        print(f"{done.scene.name}: wrote {done.raster}{polygons} in {done.seconds:.1f} s: {shares}")
+        if told:
+            print(f"Using the newest run, {model}")
+    bar = _Bar(told and sys.stderr.isatty())
+    found = run(
+        scenes, model, out, None if format == "none" else format, min_area=min_area, simplify=simplify,
+        regularise=regularise or (), confidence=confidence, probabilities=probabilities, aoi=aoi, bounds=bounds, bands=bands,
+        gsd=gsd, crs=crs, co=co or (), overwrite=overwrite, scheduler=scheduler, workers=workers, threads=threads, progress=bar,
+        device=device, precision=precision, window=tile_size, overlap=overlap, batch_size=batch_size, tta=tta,
+    )  # fmt: skip
+    try:
+        for done in found:
+            bar.close()
+            if as_json:
+                print(json.dumps(done.as_fields()), flush=True)
+            elif told:
+                _tell(done)
+    except KeyboardInterrupt:
+        bar.close()
+        print("Interrupted: the same command goes on from the last finished band.", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+class _Bar:
+    """A progress bar in pixels a second, made anew for each scene."""
+
+    def __init__(self, shown: bool) -> None:
+        self.shown, self.bar, self.last = shown, None, 0
+
+    bar: Any
+
+    def __call__(self, scene: Any, done: int, total: int) -> None:
+        if not self.shown:
+            return
+        if self.bar is None:
+            from tqdm import tqdm
+
+            self.last = 0
+            self.bar = tqdm(total=total, unit="px", unit_scale=True, desc=str(scene).rpartition("/")[2], leave=False)
+        self.bar.update(done - self.last)
+        self.last = done
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        self.bar = None
+
+
+def _tell(done: Any) -> None:
+    for note in done.notes:
+        print(f"note: {note}")
+    name = str(done.scene).rpartition("/")[2]
+    if done.skipped:
+        print(f"{name}: finished before, {done.raster} is kept (--overwrite makes it anew)")
+        return
+    total = sum(done.area_m2.values())
+    shares = ", ".join(f"{n} {a / total:.0%}" for n, a in done.area_m2.items() if a)
+    polygons = f" and {done.polygons.name} ({done.polygon_count} polygons)" if done.polygons else ""
+    speed = f"{done.pixels / 1e6 / max(done.seconds, 1e-9):.2f} Mpx/s"
+    print(f"{name}: wrote {done.raster}{polygons} in {done.seconds:.1f} s ({speed}): {shares}")
 
 
 @app.command()
@@ -272,9 +360,9 @@ def _score(
     window: int = 512,
     overlap: int = 128,
 ) -> None:
+    from rsuda.engine import Engine
     from rsuda.evaluate import evaluate as score
     from rsuda.evaluate import write_scores
-    from rsuda.predict import Engine
     from rsuda.run import load_run
 
     found = score(Engine.of(load_run(run), device, precision, window, overlap), domain, split, protocol)
@@ -291,8 +379,8 @@ def _score(
 
 
 def _score_label_free(run: Path, domain: Any, split: str, device: str, precision: str) -> None:
+    from rsuda.engine import Engine
     from rsuda.label_free import label_free, write_label_free
-    from rsuda.predict import Engine
     from rsuda.run import load_run
 
     found = label_free(Engine.of(load_run(run), device, precision), domain, split)

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from rsuda.bands import predict_scene, predict_tile
 from rsuda.domains import Domain
+from rsuda.engine import Engine
 from rsuda.errors import InputError, unknown
 from rsuda.legend import IGNORE
 from rsuda.metrics import Scores, confusion
-from rsuda.predict import Engine
 from rsuda.raster import whole_file
 from rsuda.tiles import full_windows
 
@@ -74,12 +75,12 @@ def evaluate(engine: Engine, domain: Domain, split: str = "val", protocol: str =
         label, outside = scene.whole_label(legend)
         label, off = table[label], off + outside
         if protocol == "scenes":
-            total += confusion(label, engine.scene(scene).classes, len(own))
+            total += confusion(label, predict_scene(engine, scene).classes, len(own))
             continue
         for row in full_windows(scene.grid.height, size, stride):
             for col in full_windows(scene.grid.width, size, stride):
                 here = label[row : row + size, col : col + size]
-                total += confusion(here, engine.tile(scene, row, col, size), len(own))
+                total += confusion(here, predict_tile(engine, scene, row, col, size), len(own))
                 tiles += 1
     if protocol == "st-dasegnet" and not tiles:
         raise InputError(f"no scene of split '{split}' of {domain.name} holds a whole tile of {size} x {size} px")

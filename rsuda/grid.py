@@ -6,6 +6,7 @@ Pixel positions are (row, col), world positions (x, y). (0, 0) is the outer corn
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from affine import Affine
@@ -94,6 +95,14 @@ class Grid:
     def window(self, row: int, col: int, height: int, width: int) -> Grid:
         """The grid of a pixel rectangle; it may reach outside."""
         return Grid(height, width, self.transform @ Affine.translation(col, row), self.crs)
+
+    def window_of(self, points: Iterable[tuple[float, float]]) -> tuple[int, int, int, int]:
+        """(row, col, height, width) of the pixels inside this grid that hold what lies between world positions (x, y);
+        height or width is 0 when they all lie outside."""
+        rows, cols = zip(*(self.pixel(x, y) for x, y in points), strict=True)
+        top, left = (max(0, math.floor(min(v) + 1e-6)) for v in (rows, cols))  # an edge is not the next pixel's
+        bottom, right = (min(n, math.ceil(max(v) - 1e-6)) for v, n in ((rows, self.height), (cols, self.width)))
+        return top, left, max(0, bottom - top), max(0, right - left)
 
     def pad(self, pixels: int) -> Grid:
         """This grid with ``pixels`` more on each side."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from rsuda.domains import Domain
+from rsuda.engine import Engine
 from rsuda.errors import InputError
-from rsuda.predict import Engine
 from rsuda.raster import whole_file
 from rsuda.tiles import random_window
 

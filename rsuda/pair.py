@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -172,5 +173,7 @@ def _windows(
         if patch.valid.any():
             found.append(patch.values[:, patch.valid])
     if not found:
-        raise InputError(f"no valid pixel in {number} windows of {scenes[0].image.parent}: are its scenes all nodata?")
+        raise InputError(
+            f"no valid pixel in {number} windows of {Path(scenes[0].image).parent}: are its scenes all nodata?"
+        )
     return found

@@ -1,172 +1,61 @@
-"""From a scene to class probabilities on the network's grid, classes on the scene's own grid, and files."""
+"""Scenes to files: class GeoTIFF, confidence, probabilities, polygons and their styles for QGIS."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
+import rasterio
 import torch
 
 from rsuda import __version__
-from rsuda.device import autocast, pick_device, pick_precision
-from rsuda.errors import ExistsError, InputError
+from rsuda.bands import band_rows, strips
+from rsuda.cluster import Cluster, cluster
+from rsuda.cog import creation_options, write_cog
+from rsuda.engine import Engine
+from rsuda.errors import InputError, RsudaError
+from rsuda.jobs import Job, Outputs, is_finished, job_of, open_scene, tag_of
 from rsuda.legend import IGNORE
-from rsuda.network import STRIDE
-from rsuda.raster import axis_weights, weigh, write_classes
+from rsuda.qgis import polygon_style, raster_style, write_style
+from rsuda.region import read_area, region_of
 from rsuda.run import Trained, load_run
-from rsuda.scene import Scene
-from rsuda.spec import band_names
-from rsuda.tiles import blend_weights, starts
-from rsuda.vector import check_format, polygonise, write_polygons
+from rsuda.store import Store
+from rsuda.vector import check_footprints, polygonise, regularise, write_polygons
 
-FARTHEST = 20  # a scene whose GSD is further from the network's than this factor is refused
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """``classes`` (H, W) uint8, 255 where the scene has no data; ``confidence`` (H, W) uint8, 0 to 254 for 0..1."""
-
-    classes: np.ndarray
-    confidence: np.ndarray
+_STRIPE = 512  # rows of a finished prediction that are read at once
+Progress = Callable[[Path | str, int, int], None]  # scene, pixels done, pixels in all
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written for a scene: files, polygon count, square metres by class, seconds, notes for the user."""
+    """What was written for a scene: files, polygon count, square metres by class, seconds, notes for the user.
 
-    scene: Path
-    raster: Path
-    polygons: Path | None
-    polygon_count: int | None
-    area_m2: dict[str, float]
-    seconds: float
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Engine:
-    """A network on a device, with its windowing.
-
-    Attributes:
-        window: pixels per side of the windows fed to the network, a multiple of 32.
-        overlap: pixels that neighbouring windows share at least.
+    ``skipped`` where an earlier run of the same scene, network and options had finished.
     """
 
-    trained: Trained
-    device: torch.device
-    precision: str
-    window: int = 512
-    overlap: int = 128
-    batch_size: int = 4
+    scene: Path | str
+    raster: Path
+    polygons: Path | None
+    footprints: Path | None
+    confidence: Path | None
+    probabilities: Path | None
+    polygon_count: int | None
+    area_m2: dict[str, float]
+    pixels: int
+    seconds: float
+    notes: tuple[str, ...]
+    skipped: bool = False
 
-    @staticmethod
-    def of(
-        trained: Trained,
-        device: str = "auto",
-        precision: str = "auto",
-        window: int = 512,
-        overlap: int = 128,
-        batch_size: int = 4,
-    ) -> Engine:
-        """Raises InputError when the window is not a multiple of 32, the overlap does not fit in it, or a batch is empty."""
-        if window < STRIDE or window % STRIDE:
-            raise InputError(f"the tile size must be a multiple of {STRIDE}, not {window}")
-        if not 0 <= overlap < window:
-            raise InputError(f"the overlap must be at least 0 and below the tile size {window}, not {overlap}")
-        if batch_size < 1:
-            raise InputError(f"the batch size must be at least 1, not {batch_size}")
-        where = pick_device(device)
-        trained.model.to(where).to(memory_format=torch.channels_last).eval()
-        return Engine(trained, where, pick_precision(precision, where), window, overlap, batch_size)
-
-    @torch.inference_mode()
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Class probabilities (B, K, h, w) float32 of images (B, bands, h, w) on 0..1."""
-        spec = self.trained.spec
-        mean, std = (torch.tensor(v)[:, None, None] for v in (spec.mean, spec.std))
-        x = ((torch.from_numpy(images) - mean) / std).to(self.device).contiguous(memory_format=torch.channels_last)
-        with autocast(self.precision, self.device):
-            logits = self.trained.model(x)
-        return logits.float().softmax(1).cpu().numpy()
-
-    def scene(self, scene: Scene) -> Prediction:
-        """Predict a whole scene, on its own grid.
-
-        The scene is read at the network's GSD in overlapping windows, whose probabilities are blended by a partition of
-        unity; the blend is brought to the scene's own pixels and only then turned into classes.
-        """
-        spec = self.trained.spec
-        check_gsd(scene, spec.gsd)
-        grid = scene.grid_at(spec.gsd)
-        blend = np.zeros((len(spec.legend), grid.height, grid.width), np.float32)
-        rows, cols = (starts(n, self.window, self.window - self.overlap) for n in (grid.height, grid.width))
-        down, across = blend_weights(grid.height, self.window, rows), blend_weights(grid.width, self.window, cols)
-        places = [(i, j) for i in range(len(rows)) for j in range(len(cols))]
-        for k in range(0, len(places), self.batch_size):
-            some = places[k : k + self.batch_size]
-            images = np.stack([self._read(scene, rows[i], cols[j], grid.height, grid.width) for i, j in some])
-            for (i, j), found in zip(some, self.probabilities(images), strict=True):
-                height, width = min(self.window, grid.height - rows[i]), min(self.window, grid.width - cols[j])
-                weight = down[i][:height, None] * across[j][None, :width]
-                blend[:, rows[i] : rows[i] + height, cols[j] : cols[j] + width] += found[:, :height, :width] * weight
-        return self._on_own_grid(blend, scene)
-
-    def tile(self, scene: Scene, row: int, col: int, size: int) -> np.ndarray:
-        """Classes (size, size) of one tile of the scene's own pixels, predicted by itself, as published protocols do."""
-        spec, step = self.trained.spec, scene.step(self.trained.spec.gsd)
-        patch = scene.read(spec.bands, None, (row, col, size, size))
-        image = spec.unit(patch.values) * patch.valid
-        counts = [max(1, round(size / s)) for s in step]
-        there = [axis_weights(size, 0.0, size / n, n)[2] for n in counts]
-        back = [axis_weights(n, 0.0, n / size, size)[2] for n in counts]
-        resized = weigh(image, *there)
-        missing = [(0, 0), *((0, -n % STRIDE) for n in counts)]
-        found = self.probabilities(np.pad(resized, missing, mode="symmetric")[None])[0, :, : counts[0], : counts[1]]
-        return np.where(patch.valid, weigh(found, *back).argmax(0), IGNORE).astype(np.uint8)
-
-    def _read(self, scene: Scene, row: int, col: int, height: int, width: int) -> np.ndarray:
-        """A window on 0..1, mirrored at the scene's edge where the scene is smaller than the window."""
-        inside = min(self.window, height - row), min(self.window, width - col)
-        spec = self.trained.spec
-        patch = scene.read(spec.bands, spec.gsd, (row, col, *inside))
-        image = spec.unit(patch.values) * patch.valid
-        missing = [(0, 0), (0, self.window - inside[0]), (0, self.window - inside[1])]
-        return np.pad(image, missing, mode="symmetric").astype(np.float32)
-
-    def _on_own_grid(self, blend: np.ndarray, scene: Scene) -> Prediction:
-        step = scene.step(self.trained.spec.gsd)
-        height, width = scene.grid.height, scene.grid.width
-        classes, confidence = np.empty((height, width), np.uint8), np.empty((height, width), np.uint8)
-        left, right, across = axis_weights(blend.shape[2], 0.0, 1 / step[1], width)
-        for row, count in strips(height):
-            top, bottom, down = axis_weights(blend.shape[1], row / step[0], 1 / step[0], count)
-            own = (
-                blend[:, row : row + count] if step == (1, 1) else weigh(blend[:, top:bottom, left:right], down, across)
-            )
-            valid = scene.read(self.trained.spec.bands, None, (row, 0, count, width)).valid
-            classes[row : row + count] = np.where(valid, own.argmax(0), IGNORE)
-            confidence[row : row + count] = np.where(valid, np.rint(own.max(0) * 254), IGNORE)
-        return Prediction(classes, confidence)
-
-
-def check_gsd(scene: Scene, gsd: float) -> None:
-    """Raises InputError for a scene that has no GSD, or one so far from the network's that nothing could be told apart."""
-    apart = max(max(s, 1 / s) for s in scene.step(gsd))
-    if apart > FARTHEST:
-        raise InputError(
-            f"the pixels of {scene.image} are {max(scene.gsd):g} m long and those of the network {gsd:g} m, {apart:.0f}-fold "
-            "apart: resample the scene, or declare its GSD if the file is wrong"
-        )
-
-
-def strips(height: int, rows: int = 512) -> Iterator[tuple[int, int]]:
-    """(first row, rows) of strips that cover a height."""
-    for row in range(0, height, rows):
-        yield row, min(rows, height - row)
+    def as_fields(self) -> dict[str, Any]:
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
 
 
 def predict(
@@ -175,87 +64,222 @@ def predict(
     out: str | Path | None = None,
     polygons: str | None = "gpkg",
     confidence: bool = False,
+    probabilities: bool = False,
     bands: str | None = None,
     gsd: float | None = None,
     crs: str | None = None,
+    aoi: str | Path | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
+    min_area: float = 0.0,
+    simplify: float = 0.0,
+    regularise: Sequence[str] = (),
+    co: Sequence[str] = (),
     overwrite: bool = False,
+    progress: Progress | None = None,
+    scheduler: str | None = None,
+    workers: int = 2,
+    threads: int | None = None,
     **engine: Any,
 ) -> Iterator[Written]:
-    """Predict scenes one by one, and write a class GeoTIFF and polygons for each.
+    """Predict scenes one by one, and write a class GeoTIFF, polygons and their styles for each.
+
+    A scene that was finished before with the same network and options is skipped; one that was broken off goes on from its
+    last finished band.
 
     Args:
-        scenes: rasters GDAL can read.
+        scenes: rasters GDAL can read; also 'https://…', 's3://…' and '/vsi…'.
         model: a run folder, or a loaded one.
-        out: folder for the outputs; beside each scene by default.
-        polygons: 'gpkg', 'fgb', 'geojson', 'parquet', or None for no polygons.
-        confidence: add a band with the winning probability to the class raster (which then holds no colour table).
+        out: folder for the outputs; beside each scene by default, in the working folder for remote ones.
+        polygons, confidence, probabilities, min_area, simplify, regularise, co, overwrite: see Outputs.
         bands: band order of the scenes, where their files do not tell ('RGBIR').
         gsd: metres per pixel, for scenes without a georeference.
         crs: for scenes that have a transform but no CRS ('EPSG:32632'; ISPRS tiles with world files).
-        engine: device, precision, window, overlap, batch_size; see Engine.
+        aoi: file of polygons; outputs end at their bounds and hold nodata outside of them. Scenes that they do not touch
+            are left out.
+        bounds: (left, bottom, right, top) in the CRS of the scenes, alike.
+        progress: called with a scene, its finished pixels and all its pixels.
+        scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine.
+        threads: CPU threads of each process; all cores, shared by local workers, by default. Convolutions round otherwise on
+            another number of threads, which moves a few uint8 probabilities in a million by 1; at the same number a
+            cluster's files are those of one machine to the byte.
+        engine: device, precision, window, overlap, batch_size, tta; see Engine.
 
     Raises:
-        InputError, MissingError, ExistsError: before anything is computed, for any of the scenes.
+        InputError, MissingError, ExistsError: before anything is computed, for any of the scenes; at the end for scenes
+            without a valid pixel or with pixels that cannot be read.
     """
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"--threads must be at least 1, not {threads}")
+        torch.set_num_threads(threads)
     trained = model if isinstance(model, Trained) else load_run(model)
     running = Engine.of(trained, **engine)
-    if polygons is not None:
-        check_format(polygons)
-    jobs = [_job(Path(s), trained, out, polygons, bands, gsd, crs, overwrite) for s in scenes]
-    named: dict[Path, Path] = {}
-    for scene, raster, _ in jobs:
-        if raster in named:
-            raise InputError(f"{named[raster]} and {scene.image} would both be written to {raster}: predict them apart")
-        named[raster] = scene.image
-    for scene, raster, vector in jobs:
-        yield _write(running, scene, raster, vector, confidence, overwrite)
+    outputs = Outputs(
+        Path(out) if out else None,
+        polygons,
+        min_area,
+        simplify,
+        tuple(regularise),
+        confidence,
+        probabilities,
+        tuple(co),
+        overwrite,
+    )
+    check_footprints(outputs.regularise, running.trained.spec.legend)
+    area = read_area(aoi) if aoi else None
+    opened = [open_scene(s, running, bands, gsd, crs) for s in scenes]
+    regions = [region_of(scene, area, bounds) for scene in opened]
+    jobs = [job_of(s, r, running, outputs) for s, r in zip(opened, regions, strict=True) if r is not None]
+    if scenes and not jobs:
+        raise InputError(f"the {'area of --aoi' if aoi else 'rectangle of --bounds'} touches none of the scenes")
+    named: dict[Path, Path | str] = {}
+    for job in jobs:
+        if job.raster in named:
+            raise InputError(
+                f"{named[job.raster]} and {job.scene.image} would both be written to {job.raster}: predict them apart"
+            )
+        named[job.raster] = job.scene.image
+    finished = [is_finished(job) for job in jobs]  # raises for outputs of something else
+    failed: list[RsudaError] = []
+    with cluster(scheduler, workers, threads) if scheduler else nullcontext() as spread:
+        stores: dict[Path, Store] = {}
+        try:
+            if spread is not None:
+                for job, done in zip(jobs, finished, strict=True):
+                    if not done:
+                        stores[job.raster] = store = _store(job, running)
+                        spread.add(store, running, job.scene, job.region, probabilities)
+            for job, done in zip(jobs, finished, strict=True):
+                try:
+                    if done:
+                        yield _skipped(job, running)
+                    else:
+                        store = stores[job.raster] = stores.get(job.raster) or _store(job, running)
+                        yield _predicted(job, running, store, spread, progress)
+                except RsudaError as error:  # a scene whose pixels cannot be read takes none of the others with it
+                    failed.append(error)
+        finally:
+            for store in stores.values():
+                store.remove_if_empty()
+    if failed:
+        told = f"{len(failed)} of {len(jobs)} scenes could not be predicted: " if len(jobs) > 1 else ""
+        raise type(failed[0])(told + "; ".join(map(str, failed)))
 
 
-def _job(
-    path: Path, trained: Trained, out: str | Path | None, polygons: str | None, bands: str | None, gsd: float | None,
-    crs: str | None, overwrite: bool,
-) -> tuple[Scene, Path, Path | None]:  # fmt: skip
-    """A scene that can be predicted, and its outputs, which may be written. Everything a user can get wrong shows here."""
-    scene = Scene(path.stem, path, None, band_names(bands) if bands else None, gsd, crs)
-    scene.file.band_numbers(trained.spec.bands)
-    check_gsd(scene, trained.spec.gsd)
-    if scene.file.grid.height * scene.file.grid.width == 0:
-        raise InputError(f"{path} has no pixels")
-    folder = Path(out) if out else path.parent
-    raster = folder / f"{path.stem}_classes.tif"
-    vector = folder / f"{path.stem}_classes.{polygons}" if polygons else None
-    for file in (raster, vector):
-        if file is not None and file.exists() and not overwrite:
-            raise ExistsError(f"{file} exists: pass --overwrite to replace it, or choose another --out")
-    return scene, raster, vector
+def _store(job: Job, engine: Engine) -> Store:
+    """Where a job's finished bands are: classes, confidence, perhaps the probabilities of all classes."""
+    planes = 2 + len(engine.trained.spec.legend) * job.outputs.probabilities
+    grid = job.region.grid
+    return Store(job.work, f"{job.key}-{planes}", planes, grid.height, grid.width, band_rows(engine, job.scene))
 
 
-def _write(
-    engine: Engine, scene: Scene, raster: Path, vector: Path | None, confidence: bool, overwrite: bool
-) -> Written:
-    spec, began = engine.trained.spec, time.monotonic()
-    found = engine.scene(scene)
-    if (found.classes == IGNORE).all():
-        raise InputError(f"{scene.image} has no valid pixel: all of it is nodata or transparent")
+def _predicted(job: Job, engine: Engine, store: Store, spread: Cluster | None, progress: Progress | None) -> Written:
+    """Pixels band by band into the job's store, then all files, which are moved into their places at the end."""
+    began, height, width = time.monotonic(), store.height, store.width
+    done = height - sum(last - first for first, last in store.missing())
+    for rows in spread.fill(store) if spread else _in_turn(job, engine, store):
+        done += rows
+        if progress:
+            progress(job.scene.image, done * width, height * width)
+    if not any((store.read(0, a, b) != IGNORE).any() for a, b in _stripes(height)):
+        store.remove()
+        where = " in the area" if job.region.shapes else ": all of it is nodata or transparent"
+        raise InputError(f"{job.scene.image} has no valid pixel{where}")
+    written = _files(job, engine, store, began)
+    store.remove()
+    return written
+
+
+def _in_turn(job: Job, engine: Engine, store: Store) -> Iterator[int]:
+    """Predict what is missing; yields numbers of rows."""
+    for first, last in store.missing():
+        for strip in strips(engine, job.scene, job.region, first, last, job.outputs.probabilities):
+            more = [] if strip.probabilities is None else list(strip.probabilities)
+            store.write(strip.row, [strip.classes, strip.confidence, *more])
+            yield strip.classes.shape[0]
+
+
+def _stripes(height: int) -> Iterator[tuple[int, int]]:
+    """(first row, rows) of what is read at once."""
+    for row in range(0, height, _STRIPE):
+        yield row, min(_STRIPE, height - row)
+
+
+def _files(job: Job, engine: Engine, store: Store, began: float) -> Written:
+    spec, o, grid = engine.trained.spec, job.outputs, job.region.grid
+    made = job.work / "made"
+    shutil.rmtree(made, ignore_errors=True)
     tags = {
         "SOFTWARE": f"rsuda {__version__}", "RSUDA_RUN": engine.trained.path.name, "RSUDA_METHOD": engine.trained.method,
-        "RSUDA_BANDS": ",".join(spec.bands), "RSUDA_GSD": f"{spec.gsd:g}", "RSUDA_PRECISION": engine.precision,
-        "RSUDA_WINDOW": f"{engine.window}, overlap {engine.overlap}",
+        "RSUDA_NETWORK": engine.trained.digest, "RSUDA_BANDS": ",".join(spec.bands), "RSUDA_GSD": f"{spec.gsd:g}",
+        "RSUDA_PRECISION": engine.precision, "RSUDA_WINDOW": f"{engine.window}, overlap {engine.overlap}",
+        "RSUDA_TTA": engine.tta, "RSUDA_SCENE": Path(str(job.scene.image)).name, "RSUDA_KEY": tag_of(job),
     }  # fmt: skip
-    second = found.confidence if confidence else None
-    write_classes(raster, found.classes, scene.grid, spec.legend, second, tags, overwrite)
-    count = None
-    if vector is not None:
-        frame = polygonise(found.classes, scene.grid, spec.legend, scene.gsd)
-        write_polygons(frame, vector, overwrite)
-        count = len(frame)
-    counts = np.bincount(found.classes.ravel(), minlength=256)[: len(spec.legend)]
-    area = {n: float(c * scene.gsd[0] * scene.gsd[1]) for n, c in zip(spec.legend.names, counts, strict=True)}
-    notes = []
+    common: dict[str, Any] = {"tags": tags, "options": creation_options(o.co), "gcps": _gcps(job)}
+
+    def plane(number: int) -> Callable[[int, int], np.ndarray]:
+        return lambda row, count: store.read(number, row, count)
+
+    write_cog(made / job.raster.name, [("class", plane(0))], grid, spec.legend, **common)
+    write_style(raster_style(spec.legend), made / f"{job.raster.stem}.qml")
+    if job.confidence:
+        bands = [("confidence: probability of the class, 0 to 254 for 0 to 1", plane(1))]
+        write_cog(made / job.confidence.name, bands, grid, **common)
+    if job.probabilities:
+        bands = [(f"probability of {n}, 0 to 254 for 0 to 1", plane(2 + k)) for k, n in enumerate(spec.legend.names)]
+        write_cog(made / job.probabilities.name, bands, grid, **common)
+    notes, polygon_count = _notes(job, engine), None
+    if job.polygons:
+        pieces = ((store.read(0, a, b), store.read(1, a, b)) for a, b in _stripes(grid.height))
+        frame: gpd.GeoDataFrame = polygonise(pieces, grid, spec.legend, job.scene.gsd, o.min_area, o.simplify)
+        notes += frame.attrs.get("notes", [])
+        write_polygons(frame, made / job.polygons.name)
+        write_style(polygon_style(spec.legend), made / f"{job.polygons.stem}.qml")
+        polygon_count = len(frame)
+        if job.footprints:
+            squared = regularise(frame, o.regularise, grid, spec.legend, job.scene.gsd)
+            write_polygons(squared, made / job.footprints.name)
+            write_style(polygon_style(spec.legend), made / f"{job.footprints.stem}.qml")
+    counts = sum(np.bincount(store.read(0, a, b).ravel(), minlength=256) for a, b in _stripes(grid.height))
+    (job.work / "moving").touch()
+    job.raster.parent.mkdir(parents=True, exist_ok=True)
+    last = [made / f.name for f in job.files]
+    for file in [*(f for f in sorted(made.iterdir()) if f not in last), *last]:
+        os.replace(file, job.raster.parent / file.name)
+    return replace(_skipped(job, engine, counts), polygon_count=polygon_count, seconds=time.monotonic() - began,
+                   notes=tuple(notes), skipped=False)  # fmt: skip
+
+
+def _skipped(job: Job, engine: Engine, counts: Any = None) -> Written:
+    """What is there of a finished job."""
+    spec, gsd = engine.trained.spec, job.scene.gsd
+    if counts is None:
+        with rasterio.open(job.raster) as file:
+            parts = (file.read(1, window=((a, a + b), (0, file.width))) for a, b in _stripes(file.height))
+            counts = sum(np.bincount(p.ravel(), minlength=256) for p in parts)
+    area = {n: float(c * gsd[0] * gsd[1]) for n, c in zip(spec.legend.names, counts[: len(spec.legend)], strict=True)}
+    return Written(
+        job.scene.image, job.raster, job.polygons, job.footprints, job.confidence, job.probabilities, None, area,
+        job.region.grid.height * job.region.grid.width, 0.0, (), True,
+    )  # fmt: skip
+
+
+def _gcps(job: Job) -> tuple[list[Any], Any] | None:
+    """Ground control points of a scene without a grid, for the region's pixels."""
+    points, crs = job.scene.file.gcps
+    if job.region.grid.georeferenced or not points:
+        return None
+    row, col, *_ = job.region.window
+    return [rasterio.control.GroundControlPoint(p.row - row, p.col - col, p.x, p.y, p.z) for p in points], crs
+
+
+def _notes(job: Job, engine: Engine) -> list[str]:
+    scene, wanted, notes = job.scene, engine.trained.spec.bands, []
     if scene.grid.crs is None:
-        notes.append(f"{scene.image} has no CRS, so neither have its outputs (--crs declares one)")
+        located = " but control points, which its rasters keep" if _gcps(job) else ""
+        notes.append(f"{scene.image} has no CRS{located}, so neither have its outputs (--crs declares one)")
     named = scene.file.named_bands
-    if named is None or not set(spec.bands) <= set(named):
+    if named is None or not set(wanted) <= set(named):
         told = f"tagged {', '.join(named)}" if named else "not named"
-        notes.append(f"the bands of {scene.image} are {told} and taken as {', '.join(spec.bands)}")
-    return Written(scene.image, raster, vector, count, area, time.monotonic() - began, tuple(notes))
+        notes.append(f"the bands of {scene.image} are {told} and taken as {', '.join(wanted)}")
+    return notes

@@ -1,4 +1,4 @@
-"""Values, their valid mask and their grid: read any window of a file at any GSD, write class rasters whole or not at all.
+"""Values, their valid mask and their grid: read any window of a file at any GSD; files are written whole or not at all.
 
 Resampling is one separable weighting per axis whose weights depend on absolute positions only, so a pixel's value does
 not depend on the window it was read through (a warped virtual raster's does, rasterio issue 2839).
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,15 @@ from rsuda.errors import ExistsError, InputError, MissingError
 from rsuda.grid import Grid
 from rsuda.legend import IGNORE, Legend
 from rsuda.spec import band_names
+
+
+def is_remote(path: str | Path) -> bool:
+    """Whether GDAL reads this over a network or out of an archive: a URL, or one of its '/vsi…' paths."""
+    return isinstance(path, str) and ("://" in path or path.startswith("/vsi"))
+
+
+# GDAL's cache of decoded blocks, in MB: two rows of blocks of a wide scene, where the default is a share of all memory
+os.environ.setdefault("GDAL_CACHEMAX", "256")
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt", ".jp2", ".img")
 
@@ -118,11 +127,20 @@ class RasterFile:
     """
 
     def __init__(self, path: str | Path, bands: tuple[str, ...] | None = None) -> None:
-        self.path = Path(path)
+        self.path: str | Path = path if is_remote(path) else Path(path)
+        self._kept: Any = None
         with self._open() as file:
             self.grid = Grid(file.height, file.width, file.transform, file.crs)
             self.count, self.dtype, self.driver = file.count, str(file.dtypes[0]), file.driver
-            self.has_gcps = bool(file.gcps[0]) or file.rpcs is not None
+            # what places a file that has no grid, and gdalwarp's option for it
+            self.located_by = (
+                ("ground control points", "-tps")
+                if file.gcps[0]
+                else ("RPCs", "-rpc")
+                if file.rpcs is not None
+                else None
+            )
+            self.gcps = file.gcps
             self._interp, self._flags = file.colorinterp, file.mask_flag_enums
             self._described = file.descriptions
         if self.dtype.startswith("complex"):
@@ -132,14 +150,28 @@ class RasterFile:
         self._bands = bands
 
     @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """While this lasts, reads share one handle, and with it GDAL's cache of decoded blocks. Threads take turns."""
+        with self._open() as file:
+            before, self._kept = self._kept, file
+            try:
+                yield
+            finally:
+                self._kept = before
+
+    @contextmanager
     def _open(self) -> Iterator[Any]:
         try:
+            if self._kept is not None:
+                with _TURN:
+                    yield self._kept
+                return
             with _quiet():
                 file = rasterio.open(self.path)
             with file:
                 yield file
         except (RasterioError, CRSError) as error:
-            if not self.path.exists():
+            if isinstance(self.path, Path) and not self.path.exists():
                 raise MissingError(f"there is no file {self.path}") from None
             reason = str(error.__cause__ or error) or type(error).__name__  # a failed read's cause says what failed
             raise MissingError(f"cannot read {self.path}: {reason.splitlines()[0]}") from error
@@ -183,8 +215,12 @@ class RasterFile:
         Raises InputError when bands are too few, missing by name, or their order cannot be known.
         """
         if self.count < len(wanted):
+            palette = ""
+            if self.count == 1 and self._interp[0] == ColorInterp.palette:
+                palette = ", and its values are numbers of a palette: gdal_translate -expand rgb in.tif out.tif"
             raise InputError(
                 f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but {len(wanted)} are needed ({', '.join(wanted)})"
+                f"{palette}"
             )
         names = self.named_bands
         if names is not None and set(wanted) <= set(names):
@@ -197,6 +233,14 @@ class RasterFile:
                 "name its bands, for example --bands RGBIR"
             )
         raise InputError(f"{self.path} has the bands {', '.join(names)}, but {', '.join(wanted)} are needed")
+
+    def valid(self, numbers: list[int], window: tuple[int, int, int, int]) -> np.ndarray | None:
+        """Where a window (row, col, height, width) inside the file holds data, (height, width) bool; None for a file whose
+        every pixel does."""
+        sees_all = all(MaskFlags.all_valid in self._flags[n - 1] for n in numbers) or (
+            any(MaskFlags.alpha in self._flags[n - 1] for n in numbers) and not self._alpha_is_real
+        )
+        return None if sees_all and not self.dtype.startswith("float") else self.read(numbers, window).valid
 
     def read(self, numbers: list[int] | None = None, window: tuple[int, int, int, int] | None = None) -> Raster:
         """Pixels of a window (row, col, height, width) that lies inside the file, at the file's own resolution.
@@ -320,6 +364,7 @@ class RasterFile:
 _CACHE: OrderedDict[tuple[Any, ...], tuple[np.ndarray, np.ndarray]] = OrderedDict()
 _CACHE_BYTES = 1 << 30
 _LOCK = Lock()
+_TURN = RLock()  # of the threads that read through one handle
 
 
 def _decoded(file: RasterFile) -> tuple[np.ndarray, np.ndarray]:
@@ -346,49 +391,18 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not overwrite:
         raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise ExistsError(
-            f"{path.parent} is to be a folder, but it or one above it is a file: choose another --out"
-        ) from None
+    make_folder(path.parent)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
         temporary = Path(folder) / path.name
         yield temporary
         os.replace(temporary, path)
 
 
-def write_classes(
-    path: str | Path,
-    classes: np.ndarray,
-    grid: Grid,
-    legend: Legend,
-    confidence: np.ndarray | None = None,
-    tags: dict[str, str] | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write a class GeoTIFF: band 1 the class index with colour table, names and nodata 255.
-
-    Args:
-        classes: (H, W) uint8, indices of ``legend`` or 255.
-        confidence: (H, W) uint8, 0 to 254 for probabilities 0 to 1 and 255 for nodata; becomes band 2.
-    """
-    bands = [classes] if confidence is None else [classes, confidence]
-    profile: dict[str, Any] = {
-        "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(bands), "dtype": "uint8",
-        "crs": grid.crs, "nodata": IGNORE, "tiled": True, "blockxsize": 256, "blockysize": 256,
-        "compress": "deflate", "BIGTIFF": "IF_SAFER",
-    }  # fmt: skip
-    if grid.georeferenced:
-        profile["transform"] = grid.transform
-    names = ",".join(legend.names)
-    with whole_file(path, overwrite) as temporary, _quiet(), rasterio.open(temporary, "w", **profile) as out:
-        for number, band in enumerate(bands, 1):
-            out.write(band, number)
-        if confidence is None:  # GDAL allows a colour table only on a single-band TIFF
-            out.write_colormap(1, {k: (*c, 255) for k, c in enumerate(legend.palette)} | {IGNORE: (0, 0, 0, 0)})
-        out.set_band_description(1, "class")
-        if confidence is not None:
-            out.set_band_description(2, "confidence (0 to 254 for 0 to 1)")
-        out.update_tags(1, CLASS_NAMES=names, **{f"CLASS_{k}": n for k, n in enumerate(legend.names)})
-        out.update_tags(**(tags or {}))
+def make_folder(path: Path) -> None:
+    """A folder with those above it. Raises ExistsError where one of them is a file, MissingError where none may be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ExistsError(f"{path} is to be a folder, but it or one above it is a file: choose another --out") from None
+    except OSError as error:
+        raise MissingError(f"the folder {path} cannot be made ({error.strerror}): choose another --out") from None

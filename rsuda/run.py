@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from dataclasses import dataclass
@@ -26,12 +27,13 @@ WEIGHTS, CONFIG, SPEC, CHECKPOINT = "weights.safetensors", "config.yaml", "spec.
 
 @dataclass(frozen=True)
 class Trained:
-    """A network ready to predict: ``model`` maps standardised images to logits."""
+    """A network ready to predict: ``model`` maps standardised images to logits; ``digest`` is the SHA-256 of its file."""
 
     model: nn.Module
     spec: Spec
     path: Path
     method: str
+    digest: str = ""
 
 
 def optimisation(s: Settings) -> Optimisation:
@@ -90,7 +92,8 @@ def load_run(path: str | Path) -> Trained:
         method.model.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"{file} does not fit its own description: {' '.join(str(error).split())[:200]}") from None
-    return Trained(method.model.eval(), spec, path, about["method"])
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Trained(method.model.eval(), spec, path, about["method"], digest)
 
 
 def saved_settings(folder: Path) -> Settings:

@@ -23,7 +23,7 @@ class Scene:
 
     Attributes:
         name: unique within its domain.
-        image: image file.
+        image: image file; text for one that GDAL reads over a network.
         label: label file, or None. Reading it is the caller's decision: adaptation never does so for target scenes.
         bands: band names of the image in file order, or None to take them from the file.
         declared_gsd: metres per pixel, wins over the file's own georeference; None to take the file's.
@@ -31,7 +31,7 @@ class Scene:
     """
 
     name: str
-    image: Path
+    image: Path | str
     label: Path | None = None
     bands: tuple[str, ...] | None = None
     declared_gsd: float | None = None
@@ -74,10 +74,20 @@ class Scene:
             if not 0 < self.declared_gsd < math.inf:
                 raise InputError(f"the GSD declared for {self.image} must be above 0 metres, not {self.declared_gsd:g}")
             return self.declared_gsd, self.declared_gsd
-        metres = self.grid.metres()
+        try:
+            metres = self.grid.metres()
+        except InputError as error:
+            raise InputError(f"{self.image}: {error}") from None
         if metres is None:
-            how = "its position is given by control points or RPCs" if self.file.has_gcps else "it has no georeference"
-            raise InputError(f"the GSD of {self.image} is unknown, since {how}: declare it (metres per pixel)")
+            if self.file.located_by is None:
+                raise InputError(
+                    f"the GSD of {self.image} is unknown, since it has no georeference: declare it (metres per pixel)"
+                )
+            points, warp = self.file.located_by
+            raise InputError(
+                f"{self.image} is placed by {points}, so its pixels are not on a grid yet: warp it (gdalwarp {warp} -t_srs "
+                "EPSG:… in.tif out.tif, with a projected CRS), or declare its GSD (metres per pixel) for results in pixels"
+            )
         return metres
 
     def step(self, gsd: float | None) -> tuple[float, float]:
@@ -97,6 +107,10 @@ class Scene:
     def read(self, bands: tuple[str, ...], gsd: float | None, window: tuple[int, int, int, int]) -> Raster:
         """Bands by name of a window (row, col, height, width) of ``grid_at(gsd)``; see RasterFile.read_at."""
         return self.file.read_at(self.file.band_numbers(bands), self.step(gsd), window)
+
+    def valid(self, bands: tuple[str, ...], window: tuple[int, int, int, int]) -> np.ndarray | None:
+        """Where a window of the scene's own pixels holds data, (height, width) bool; None where all of the file does."""
+        return self.file.valid(self.file.band_numbers(bands), window)
 
     def read_label(
         self, legend: Legend, gsd: float | None, window: tuple[int, int, int, int]

@@ -9,8 +9,8 @@ from affine import Affine
 from rasterio.transform import from_origin
 from torch import nn
 
+from rsuda.engine import Engine
 from rsuda.legend import Legend
-from rsuda.predict import Engine
 from rsuda.run import Trained
 from rsuda.spec import Spec
 

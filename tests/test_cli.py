@@ -346,6 +346,15 @@ BAD = {
     "predict all nodata": (edited("scene.tif", values=lambda v: 0 * v, nodata=0), MAP, "", "scene.tif has no valid"),
     "predict an unknown format": (None, MAP, "--format shp", "unknown polygon format 'shp'"),
     "predict over an output": (text("scene_classes.tif"), MAP, "", "scene_classes.tif exists: pass --overwrite"),
+    "predict by an odd option": (None, MAP, "--co COMPRESS=NONSENSE", "COG driver does not take --co COMPRESS=NONSENSE"),
+    "predict in odd views": (None, MAP, "--tta rotations", "unknown test-time augmentation 'rotations'"),
+    "predict in an area that is not there": (None, MAP, "--aoi none.gpkg", "no file none.gpkg"),
+    "predict elsewhere": (None, MAP, "--bounds 0 0 1 1", "touches none of the scenes"),
+    "predict an empty rectangle": (None, MAP, "--bounds 1 0 0 1", "hold no area"),
+    "predict with a negative area": (None, MAP, "--min-area=-1", "--min-area must be at least 0"),
+    "predict odd footprints": (None, MAP, "--regularise castle", "unknown class 'castle'"),
+    "predict footprints without polygons": (None, MAP, "--format none --regularise roof", "--format other than none"),
+    "predict with no threads": (None, MAP, "--threads 0", "--threads must be at least 1"),
     "predict into a file": (text("out"), MAP, "--out out", "out is to be a folder"),
 }  # fmt: skip
 
@@ -433,7 +442,7 @@ def test_adapt_evaluate_and_predict_by_the_command_line(rsuda, tmp_path):
     with rasterio.open("scene_classes.tif") as file, rasterio.open("scene.tif") as scene:
         assert (file.shape, file.transform, file.crs) == (scene.shape, scene.transform, scene.crs)
         assert file.tags()["RSUDA_RUN"] == run.name and file.read(1).max() < 3
-    assert gpd.read_file("scene_classes.fgb")["area_m2"].sum() == pytest.approx(224 * 224 * 0.25)
+    assert gpd.read_file("scene_polygons.fgb")["area_m2"].sum() == pytest.approx(224 * 224 * 0.25)
 
     kept = (run / "weights.safetensors").read_bytes()
     said = rsuda(*words)  # a second run gets a folder of its own
@@ -467,7 +476,31 @@ def test_the_newest_run_is_the_one_whose_weights_were_written_last(rsuda, tmp_pa
     Path("runs/unfinished").mkdir()
     said = rsuda("predict", "scene.tif", "--format", "none", "--device", "cpu")
     assert said.code == 0 and "Using the newest run, runs/newest" in said.out
-    assert not Path("scene_classes.gpkg").exists() and Path("scene_classes.tif").is_file()
+    assert not Path("scene_polygons.gpkg").exists() and Path("scene_classes.tif").is_file()
+
+
+def test_predictions_are_told_to_people_to_scripts_or_to_nobody_and_finished_ones_are_skipped(rsuda):
+    said = rsuda(*MAP, "--quiet", "--format", "none")
+    assert said.code == 0 and not said.out and not said.err
+    said = rsuda(*MAP, "--format", "none")
+    assert said.code == 0 and "scene.tif: finished before, scene_classes.tif is kept" in said.out
+    said = rsuda(*MAP, "--json", "--overwrite")
+    (line,) = said.out.strip().splitlines()
+    told = json.loads(line)
+    assert told["raster"] == "scene_classes.tif" and not told["skipped"] and told["pixels"] == 224 * 224
+    assert sum(told["area_m2"].values()) == 224 * 224 * 0.25
+    said = rsuda(*MAP)
+    assert said.code == 0 and "finished before" in said.out
+
+
+def test_a_rectangle_of_a_scene_is_predicted(rsuda):
+    with rasterio.open("scene.tif") as scene:
+        left, top = scene.bounds.left, scene.bounds.top
+    said = rsuda(*MAP, "--bounds", left + 10, top - 60, left + 30, top - 20, "--min-area", 5, "--tta", "flips")
+    assert said.code == 0, said
+    with rasterio.open("scene_classes.tif") as file:
+        assert file.bounds == (left + 10, top - 60, left + 30, top - 20) and file.tags()["RSUDA_TTA"] == "flips"
+    assert gpd.read_file("scene_polygons.gpkg")["area_m2"].min() >= 5
 
 
 def test_a_source_in_colour_and_a_target_in_false_colour_say_what_is_fed_and_small_scenes_serve(rsuda):

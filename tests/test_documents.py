@@ -92,8 +92,8 @@ def test_readme_commands_run_in_their_order(tmp_path):
         assert (run / name).is_file() and name in text
     for suffix in ("json", "csv"):
         assert (run / f"scores_vaihingen_val.{suffix}").is_file()
-    for suffix in ("tif", "gpkg"):
-        assert (tmp_path / "maps" / f"top_mosaic_09cm_area2_classes.{suffix}").is_file()
+    for name in ("classes.tif", "polygons.gpkg", "classes.qml", "polygons.qml"):
+        assert (tmp_path / "maps" / f"top_mosaic_09cm_area2_{name}").is_file()
 
 
 def test_readme_domain_example_is_a_domain(tmp_path):

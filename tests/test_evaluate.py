@@ -9,6 +9,7 @@ import torch
 import yaml
 from oracle import NAMES, by_value, engine, sure, trained, write
 
+from rsuda.bands import predict_scene, predict_tile
 from rsuda.domains import domain
 from rsuda.errors import InputError
 from rsuda.evaluate import evaluate, write_scores
@@ -145,8 +146,8 @@ def test_each_tile_is_predicted_as_if_its_crop_were_all_there_is(tmp_path, gsd):
     whole = Scene("whole", write(tmp_path / "whole.tif", values))
     for row, col in ((0, 0), (32, 64), (66, 106)):
         crop = write(tmp_path / f"{row}_{col}.tif", values[:, row : row + 64, col : col + 64])
-        alone = engine(network, window=int(32 / gsd)).scene(Scene("crop", crop)).classes
-        assert (tiler.tile(whole, row, col, 64) == alone).all()
+        alone = predict_scene(engine(network, window=int(32 / gsd)), Scene("crop", crop)).classes
+        assert (predict_tile(tiler, whole, row, col, 64) == alone).all()
 
 
 # -- what cannot be scored ---------------------------------------------------------------------------------------------

@@ -14,13 +14,17 @@ LEVELS = [
     {"rsuda", "errors"},
     {"legend", "config"},
     {"spec"},
-    {"grid", "metrics", "device", "colours", "places", "decoders", "parts.draws"},
-    {"raster", "tiles", "network", "augment", "parts", "parts.*"},
-    {"scene", "vector", "resolutions", "methods.base"},
-    {"domains", "methods.*"},
+    {"grid", "metrics", "device", "colours", "places", "decoders", "parts.draws", "parts.likely"},
+    {"raster", "tiles", "runs", "network", "augment", "parts", "parts.*"},
+    {"rings"},
+    {"scene", "cog", "store", "qgis", "vector", "resolutions", "methods.base"},
+    {"domains", "region", "methods.*"},
     {"pair", "methods"},
     {"data"},
     {"run"},
+    {"engine"},
+    {"bands"},
+    {"cluster", "jobs"},
     {"predict"},
     {"adapt", "evaluate", "label_free"},
     {"benchmark", "report"},
@@ -43,11 +47,15 @@ COLUMNS = {
         "methods",
         "methods.*",
     },
-    "geo": {"grid", "raster", "tiles", "scene", "domains", "vector"},
+    "geo": {"grid", "raster", "tiles", "runs", "rings", "scene", "region", "domains", "cog", "store", "qgis", "vector"},
     "meeting point": {
         "pair",
         "data",
         "run",
+        "engine",
+        "bands",
+        "cluster",
+        "jobs",
         "predict",
         "adapt",
         "evaluate",
@@ -158,7 +166,7 @@ def test_the_base_needs_numpy_and_yaml_at_most(module):
 def test_parts_need_nothing_but_torch_and_the_base():
     for module in (m for m in SOURCES if m.startswith("parts")):
         own, others = imports(SOURCES[module])
-        assert {column(o) for o in own - {"parts.draws"}} <= {"base"}, module
+        assert {column(o) for o in own - {"parts.draws", "parts.likely"}} <= {"base"}, module
         assert others <= set(sys.stdlib_module_names) | {"torch"}, module
 
 

@@ -12,6 +12,7 @@ from rsuda.legend import Legend
 from rsuda.methods.base import Optimisation
 from rsuda.methods.bicl import BiCL
 from rsuda.network import Architecture
+from rsuda.parts.likely import most_likely
 from rsuda.parts.prototypes import (
     Calibration,
     Prototypes,
@@ -116,6 +117,26 @@ def test_a_thin_object_at_the_centre_of_a_cell_does_not_take_it():
     label[0, 4] = 1
     assert F.interpolate(label[:, None].float(), size=(1, 1), mode="nearest-exact").item() == 1
     assert labels_on_grid(label, 2, (1, 1)).tolist() == [[[0]]]
+
+
+@pytest.mark.parametrize("size", [(4, 6), (8, 3), (3, 5)])
+def test_cells_of_equal_and_of_unequal_size_hold_the_same_shares(size):
+    """(3, 5) does not divide 8 x 12 px; the others are counted, which is faster."""
+    label = torch.randint(0, 3, (2, 8, 12), generator=torch.Generator().manual_seed(1)).repeat_interleave(2, 2)[
+        ..., :12
+    ]
+    label[0, :2] = 255
+    one_hot = torch.stack([label == k for k in range(3)], 1).float()
+    share, winner = F.adaptive_avg_pool2d(one_hot, size).max(1)
+    found = labels_on_grid(label, 3, size)
+    assert torch.equal(found == 255, share < 0.5)
+    assert torch.equal(found[share > 0.5], winner[share > 0.5])  # halves have no single winner
+
+
+def test_the_first_of_the_likeliest_classes_wins_as_torch_has_it():
+    score = torch.randint(0, 4, (3, 5, 7, 6), generator=torch.Generator().manual_seed(2)).float()
+    best, label = most_likely(score)
+    assert torch.equal(best, score.amax(1)) and torch.equal(label, (score == best[:, None]).int().argmax(1))
 
 
 def test_labels_on_their_own_grid_stay_as_they_are():

@@ -12,9 +12,8 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError
-from rsuda.grid import Grid
 from rsuda.legend import IGNORE, Legend
-from rsuda.raster import RasterFile, axis_weights, weigh, whole_file, write_classes
+from rsuda.raster import RasterFile, axis_weights, weigh, whole_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -484,48 +483,3 @@ def test_a_file_where_a_folder_is_needed_is_refused(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(ExistsError, match="is to be a folder"), whole_file(tmp_path / "out" / "a.tif"):
         pytest.fail("the block must not run")
-
-
-@pytest.mark.parametrize("geometry", [{}, {"rotation": 30}, {"south_up": True}])
-def test_a_class_raster_keeps_the_place_and_names_of_its_classes(tmp_path, located, geometry):
-    grid = RasterFile(located(**geometry)).grid
-    classes = np.array([0, 1, IGNORE], np.uint8)[noise(grid.height, grid.width) % 3]
-    write_classes(tmp_path / "out.tif", classes, grid, COLOURS, tags={"METHOD": "none"})
-    with rasterio.open(tmp_path / "out.tif") as file:
-        assert np.array_equal(file.read(1), classes)
-        assert (file.crs, file.nodata, file.count) == (grid.crs, IGNORE, 1)
-        assert file.transform.almost_equals(grid.transform)
-        assert [file.colormap(1)[k][:3] for k in (0, 1)] == list(COLOURS.palette)
-        assert file.colormap(1)[IGNORE][3] == 0  # pixels without a class are see-through
-        assert file.tags(1)["CLASS_NAMES"] == "roof,tree"
-        assert file.tags()["METHOD"] == "none"
-    assert [p.name for p in tmp_path.iterdir()] == ["out.tif"]
-
-
-def test_a_class_raster_hides_no_class_and_is_a_label_by_value(tmp_path):
-    """The nodata value is 255 and never one that a class has."""
-    classes = np.array([[0, 1], [IGNORE, 1]], np.uint8)
-    write_classes(tmp_path / "out.tif", classes, Grid(2, 2), COLOURS)
-    file = RasterFile(tmp_path / "out.tif")
-    assert np.array_equal(file.read().valid, classes != IGNORE)
-    by_value = Legend.from_fields(
-        [{"name": n, "colour": [k, 0, 0], "value": k} for k, n in enumerate(COLOURS.names)], [255]
-    )
-    assert np.array_equal(file.labels_at(by_value, (1.0, 1.0), (0, 0, 2, 2))[0], classes)
-
-
-def test_confidence_is_a_second_band_with_the_same_nodata(tmp_path):
-    classes, confidence = np.array([[0, IGNORE]], np.uint8), np.array([[254, IGNORE]], np.uint8)
-    write_classes(tmp_path / "out.tif", classes, Grid(1, 2), COLOURS, confidence)
-    with rasterio.open(tmp_path / "out.tif") as file:
-        assert np.array_equal(file.read(), [classes, confidence])
-        assert file.nodatavals == (IGNORE, IGNORE)
-        assert file.descriptions[0] == "class"
-        assert file.descriptions[1].startswith("confidence")
-
-
-def test_a_class_raster_of_an_unplaced_image_is_unplaced_too(tmp_path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        write_classes(tmp_path / "out.tif", np.zeros((2, 2), np.uint8), Grid(2, 2), COLOURS)
-        assert not RasterFile(tmp_path / "out.tif").grid.georeferenced

@@ -138,7 +138,7 @@ class BiCL(Method):
         found = self.trust(self.labeller.look(x_t), valid)
         confidence = found.confidence.where(valid, -1.0).flatten(1)
         rank = max(1, round(confidence.shape[1] * self.keep))
-        local = found.confidence >= confidence.topk(rank).values[:, -1, None, None]
+        local = found.confidence >= confidence.kthvalue(confidence.shape[1] - rank + 1).values[:, None, None]
         return torch.where((found.weight > 0) | (local & valid), found.label, IGNORE)
 
     def _contrast(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsuda.legend import IGNORE
+from rsuda.parts.likely import most_likely
 
 
 class Prototypes(NamedTuple):
@@ -23,9 +24,16 @@ def labels_on_grid(label: Tensor, classes: int, size: tuple[int, int]) -> Tensor
 
     BiCL takes the nearest pixel; a majority does not give a whole cell to a thin object that happens to lie at its centre.
     """
-    one_hot = torch.stack([label == k for k in range(classes)], 1).float()
-    share, winner = F.adaptive_avg_pool2d(one_hot, size).max(1)
-    return torch.where(share >= 0.5, winner, IGNORE)
+    height, width = (-(-n // cells) for n, cells in zip(label.shape[-2:], size, strict=True))
+    if label.shape[-2:] != (height * size[0], width * size[1]):  # cells of unequal size
+        one_hot = torch.stack([label == k for k in range(classes)], 1).float()
+        share, winner = most_likely(F.adaptive_avg_pool2d(one_hot, size))
+        return torch.where(share >= 0.5, winner, IGNORE)
+    cells = (
+        label.to(torch.uint8).unflatten(1, (size[0], height)).unflatten(3, (size[1], width)).transpose(2, 3).flatten(3)
+    )
+    count, winner = most_likely(torch.stack([(cells == k).sum(-1) for k in range(classes)], 1))
+    return torch.where(2 * count >= height * width, winner, IGNORE)
 
 
 def masked_average(feature: Tensor, label: Tensor, classes: int) -> Prototypes:
@@ -91,5 +99,5 @@ def transfer(feature: Tensor, prototypes: Prototypes, temperature: float, thresh
     if not prototypes.present.any():
         return torch.full((len(feature), *feature.shape[-2:]), IGNORE, device=feature.device)
     score = cosine(feature, prototypes.mean) / temperature
-    sure, label = score.masked_fill(~prototypes.present[None, :, None, None], -torch.inf).softmax(1).max(1)
+    sure, label = most_likely(score.masked_fill(~prototypes.present[None, :, None, None], -torch.inf).softmax(1))
     return torch.where(sure > threshold, label, IGNORE)

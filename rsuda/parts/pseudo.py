@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rsuda.errors import unknown
+from rsuda.parts.likely import most_likely
 
 RULES = ("share", "pixels", "classes")
 
@@ -39,7 +40,7 @@ def quality_weighted(
         class_factor: (K,), the factor c of each class; None: 1.
         scaled: False leaves q out of the weights (it is still reported).
     """
-    confidence, label = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1).max(1)
+    confidence, label = most_likely(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1))
     if valid is None:
         valid = torch.ones_like(label, dtype=torch.bool)
     quality = ((confidence >= certain) & valid).sum() / valid.sum().clamp(min=1)
@@ -74,7 +75,7 @@ class Trust(nn.Module):
     def forward(self, logits: Tensor, valid: Tensor | None = None, follow: bool = True) -> PseudoLabels:
         """Labels of logits (B, K, H, W); pixels outside ``valid`` (B, H, W; None: all) weigh 0 and count nowhere. With
         ``follow`` False the thresholds stay as they are."""
-        confidence, label = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1).max(1)
+        confidence, label = most_likely(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1))
         valid = torch.ones_like(label, dtype=torch.bool) if valid is None else valid
         sure = (confidence >= self.threshold) & valid
         quality = sure.sum() / valid.sum().clamp(min=1)

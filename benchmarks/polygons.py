@@ -1,0 +1,164 @@
+"""How fast a class raster becomes polygons on disk, and in how much memory: this package, and rasterio with GeoPandas.
+
+    python benchmarks/polygons.py [--width 10000] [--noise 4000] [--skip-rasterio]
+
+The clean mask has smooth areas of six classes and some no data, as a good map has; the noise is a class drawn per pixel, the
+worst there is. Masks are made beforehand and read strip by strip from a file of plain bytes. Each is made, and each way measured,
+in a process of its own: a process counts the peak of the one that started it as its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+CLASSES = 6
+STRIP = 512
+PIXEL = 0.25  # metres
+
+
+def clean(height: int, width: int) -> Iterator[np.ndarray]:
+    """Strips of the class whose smooth random surface is the highest; no data where that of no data is."""
+    from scipy.ndimage import gaussian_filter
+
+    cell = 4  # surfaces are drawn coarsely and interpolated
+    rows, cols = height // cell + 2, width // cell + 2
+    generator = np.random.default_rng(0)
+    surfaces = []
+    for k in range(CLASSES + 1):
+        noise = generator.standard_normal((rows, cols), dtype=np.float32)
+        smooth = gaussian_filter(noise, 6 if k < CLASSES else 60)
+        surfaces.append(smooth / smooth.std() - (0 if k < CLASSES else 0.5))
+    x = np.arange(width) / cell
+    left, share = x.astype(int), (x % 1).astype(np.float32)
+    for top in range(0, height, STRIP):
+        best = np.full((min(STRIP, height - top), width), -np.inf, np.float32)
+        classes = np.full(best.shape, 255, np.uint8)
+        y = np.arange(top, top + len(best)) / cell
+        up, part = y.astype(int), (y % 1).astype(np.float32)[:, None]
+        for k, surface in enumerate(surfaces):
+            lines = surface[up] * (1 - part) + surface[up + 1] * part
+            value = lines[:, left] * (1 - share) + lines[:, left + 1] * share
+            above = value > best
+            best[above] = value[above]
+            classes[above] = k if k < CLASSES else 255
+        yield classes
+
+
+def noise(height: int, width: int) -> Iterator[np.ndarray]:
+    generator = np.random.default_rng(0)
+    for top in range(0, height, STRIP):
+        yield generator.integers(0, CLASSES, (min(STRIP, height - top), width), dtype=np.uint8)
+
+
+MASKS = {"clean": clean, "noise": noise}
+
+
+def measured(way: str, mask: Path, height: int, width: int) -> dict:
+    """The mask's file to a GeoPackage: seconds (drawing is without the file), peak memory in GB, polygons, notes."""
+    import geopandas as gpd
+    from rasterio.crs import CRS
+    from rasterio.features import shapes
+    from rasterio.transform import from_origin
+    from shapely.geometry import shape
+
+    from rsuda.grid import Grid
+    from rsuda.legend import Legend
+    from rsuda.vector import polygonise, write_polygons
+
+    names = tuple(f"class {k}" for k in range(CLASSES))
+    legend = Legend(names, tuple(((k, k, k),) for k in range(CLASSES)))
+    grid = Grid(height, width, from_origin(500_000, 6_000_000, PIXEL, PIXEL), CRS.from_epsg(32632))
+
+    def strips() -> Iterator[np.ndarray]:
+        with open(mask, "rb") as file:
+            for top in range(0, height, STRIP):
+                h = min(STRIP, height - top)
+                yield np.frombuffer(file.read(h * width), np.uint8).reshape(h, width)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "map.gpkg"
+        began = time.perf_counter()
+        if way == "rsuda":
+            frame = polygonise(strips(), grid, legend, (PIXEL, PIXEL))
+            drawn = time.perf_counter()
+            write_polygons(frame, out)
+            notes = frame.attrs["notes"]
+        else:
+            classes = np.concatenate(list(strips()))
+            found = list(shapes(classes, mask=classes != 255, connectivity=4, transform=grid.transform))
+            polygons = [shape(g) for g, _ in found]
+            frame = gpd.GeoDataFrame({"class": [int(v) for _, v in found]}, geometry=polygons, crs=grid.crs)
+            drawn, notes = time.perf_counter(), []
+            frame.to_file(out, driver="GPKG", engine="pyogrio")
+        ended = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "seconds": ended - began, "drawing": drawn - began, "peak": peak / 2**20, "before": before / 2**20,
+        "polygons": len(frame), "notes": notes,
+    }  # fmt: skip
+
+
+def make(name: str, mask: Path, height: int, width: int) -> None:
+    with open(mask, "wb") as file:
+        for strip in MASKS[name](height, width):
+            file.write(strip.tobytes())
+
+
+def in_child(what: str, mask: Path, height: int, width: int) -> dict:
+    command = [sys.executable, __file__, "--do", what, str(mask), str(height), str(width)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=int, default=10_000)
+    parser.add_argument("--noise", type=int, default=4_000)
+    parser.add_argument("--skip-rasterio", action="store_true")
+    parser.add_argument("--do", nargs=4, help=argparse.SUPPRESS)
+    a = parser.parse_args()
+    if a.do:
+        what, mask, height, width = a.do
+        do = make if what in MASKS else measured
+        print(json.dumps(do(what, Path(mask), int(height), int(width))))
+        return
+    print(
+        "| mask | way | polygons | in memory, s | in the file, s | Mpx/s | peak memory, GB |\n|---|---|---|---|---|---|---|"
+    )
+    notes, seconds = [], {}
+    sizes = [("clean", (h, a.width)) for h in (a.width // 2, a.width, 2 * a.width)] + [("noise", (a.noise, a.noise))]
+    with tempfile.TemporaryDirectory() as folder:
+        mask = Path(folder) / "mask"
+        for name, size in sizes:
+            in_child(name, mask, *size)
+            compared = name == "clean" and size == (a.width, a.width) and not a.skip_rasterio
+            for way in ("rsuda", "rasterio") if compared else ("rsuda",):
+                got = in_child(way, mask, *size)
+                notes += got["notes"]
+                if compared:
+                    seconds[way] = got["seconds"]
+                print(
+                    f"| {name}, {size[0]:,} x {size[1]:,} | {way} | {got['polygons']:,} | {got['drawing']:.1f} | "
+                    f"{got['seconds']:.1f} | {size[0] * size[1] / 1e6 / got['seconds']:.1f} | {got['peak']:.2f} |",
+                    flush=True,
+                )
+    if seconds:
+        print(f"\nrasterio takes {seconds['rasterio'] / seconds['rsuda']:.1f} times as long.")
+    print(f"Of the memory, {got['before']:.2f} GB are there before a pixel is read.")
+    for note in notes:
+        print(f"Note: {note}.")
+
+
+if __name__ == "__main__":
+    main()

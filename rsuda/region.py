@@ -1,0 +1,97 @@
+"""The part of a scene that is wanted: a rectangle of its pixels, perhaps polygons within."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+from pyogrio.errors import DataSourceError
+from rasterio.features import geometry_mask
+from shapely import get_coordinates
+from shapely.geometry import box, mapping
+from shapely.geometry.base import BaseGeometry
+
+from rsuda.errors import InputError, MissingError
+from rsuda.grid import Grid
+from rsuda.scene import Scene
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of a scene's own pixels.
+
+    Attributes:
+        grid: the region's grid.
+        window: (row, col, height, width) within the scene.
+        shapes: polygons in the grid's CRS outside of which nothing is wanted; None for all of the rectangle.
+    """
+
+    grid: Grid
+    window: tuple[int, int, int, int]
+    shapes: tuple[Any, ...] | None = None
+
+    @staticmethod
+    def of(scene: Scene) -> Region:
+        """All of a scene."""
+        return Region(scene.grid, (0, 0, scene.grid.height, scene.grid.width))
+
+    def inside(self, row: int, count: int) -> np.ndarray | None:
+        """(count, width) bool of pixels whose centres lie in the polygons; None if there are none."""
+        if self.shapes is None:
+            return None
+        part = self.grid.window(row, 0, count, self.grid.width)
+        return ~geometry_mask(self.shapes, (count, part.width), part.transform)
+
+
+def read_area(file: str | Path) -> gpd.GeoSeries:
+    """Polygons of a vector file. Raises MissingError or InputError when it cannot be read, or holds no polygon."""
+    if not Path(file).is_file():
+        raise MissingError(f"there is no file {file} (--aoi takes a file of polygons)")
+    try:
+        shapes = gpd.read_file(file).geometry.dropna()
+    except (DataSourceError, ValueError, AttributeError) as error:
+        raise InputError(f"{file} cannot be read as polygons: {str(error).splitlines()[0]}") from None
+    shapes = shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon"]) & ~shapes.is_empty]
+    if shapes.empty:
+        raise InputError(f"{file} holds no polygon, so there is no area to predict")
+    return shapes
+
+
+def region_of(
+    scene: Scene, area: gpd.GeoSeries | None = None, bounds: tuple[float, float, float, float] | None = None
+) -> Region | None:
+    """The part of a scene that touches an area, snapped outwards to its pixels; None when it touches none of it.
+
+    Args:
+        area: polygons, in any CRS; pixels outside of them are not wanted.
+        bounds: (left, bottom, right, top) in the scene's CRS.
+
+    Raises:
+        InputError: bounds are empty; the scene's and the area's CRS cannot be brought together.
+    """
+    grid, shapes = scene.grid, None
+    wanted: BaseGeometry | None = None
+    if bounds is not None:
+        left, bottom, right, top = bounds
+        if not (left < right and bottom < top):
+            raise InputError(
+                f"--bounds are left bottom right top, and {left:g} {bottom:g} {right:g} {top:g} hold no area"
+            )
+        wanted = box(*bounds)
+    if area is not None:
+        if area.crs is not None and grid.crs is not None:
+            area = area.to_crs(grid.crs.to_wkt())
+        elif area.crs is not None:
+            raise InputError(f"{scene.image} has no CRS, so the area cannot be laid over it: declare it with --crs")
+        union = area.union_all()
+        wanted = union if wanted is None else wanted.intersection(union)
+        shapes = (mapping(wanted),)
+    if wanted is None:
+        return Region.of(scene)
+    if wanted.is_empty:
+        return None
+    window = grid.window_of(get_coordinates(wanted))
+    return Region(grid.window(*window), window, shapes) if window[2] > 0 and window[3] > 0 else None
