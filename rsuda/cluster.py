@@ -165,7 +165,7 @@ def cluster(scheduler: str, workers: int, threads: int | None = None) -> Iterato
         raise InputError("--scheduler needs Dask, which is not installed: pip install 'rsuda[cluster]'") from None
     if scheduler != "local":
         try:
-            client = Client(scheduler, timeout=20)
+            client = Client(scheduler, timeout=10)
         except (OSError, ValueError) as error:
             raise MissingError(f"no Dask scheduler answers at {scheduler}: {str(error).splitlines()[0]}") from None
         with client:
