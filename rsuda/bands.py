@@ -17,7 +17,7 @@ from torch import Tensor
 from rsuda.engine import Engine, add_softmax
 from rsuda.errors import InputError
 from rsuda.legend import IGNORE
-from rsuda.raster import axis_weights, weigh
+from rsuda.raster import AxisWeights, axis_weights, weigh
 from rsuda.region import Region
 from rsuda.scene import Scene
 from rsuda.tiles import blend_weights, starts
@@ -80,10 +80,10 @@ def strips(
     row0, col0, _, width = region.window
     same = step == (1, 1)
 
-    def needed(row: int, count: int) -> tuple[int, int, np.ndarray]:
+    def needed(row: int, count: int) -> tuple[int, int, AxisWeights | None]:
         """Rows at the network's GSD that rows of the region are made of, with their weights."""
         if same:
-            return row0 + row, row0 + row + count, np.empty(0)
+            return row0 + row, row0 + row + count, None
         return axis_weights(grid.height, (row0 + row) / step[0], 1 / step[0], count)
 
     left, right, across = axis_weights(grid.width, col0 / step[1], 1 / step[1], width)
@@ -94,7 +94,7 @@ def strips(
     for row, count in parts:
         top, bottom, down = needed(row, count)
         blend = finished.take(top, bottom)
-        if not same:
+        if down is not None:
             blend = torch.from_numpy(weigh(blend.cpu().numpy(), down, across))
         classes, best = _winners(blend)
         valid = scene.valid(spec.bands, (row0 + row, col0, count, width))

@@ -50,7 +50,19 @@ class Raster:
     grid: Grid
 
 
-def axis_weights(length: int, start: float, step: float, count: int) -> tuple[int, int, np.ndarray]:
+@dataclass(frozen=True)
+class AxisWeights:
+    """The few input pixels that each output pixel of one axis is made of.
+
+    ``pixel`` (count, taps) int, counted from the first pixel needed; ``weight`` (count, taps) float32, rows sum to 1, or to
+    0 outside of the input.
+    """
+
+    pixel: np.ndarray
+    weight: np.ndarray
+
+
+def axis_weights(length: int, start: float, step: float, count: int) -> tuple[int, int, AxisWeights]:
     """Weights that resample one axis: output pixel i covers input positions ``start + i*step`` to ``start + (i+1)*step``.
 
     Coarsening (step > 1) weights each input pixel by the share of it that is covered; refining interpolates linearly
@@ -59,52 +71,43 @@ def axis_weights(length: int, start: float, step: float, count: int) -> tuple[in
 
     Returns:
         first, last: the input pixels needed, ``first <= p < last``;
-        weights: (count, last - first) float32, rows sum to 1 (or to 0 outside).
+        weights: of these pixels.
     """
     edges = start + step * np.arange(count + 1)
-    centres = (edges[:-1] + edges[1:]) / 2
     inside = (edges[1:] > 1e-6) & (edges[:-1] < length - 1e-6)  # a tolerance, lest rounding tells windows apart
     if step > 1:
         first = int(np.clip(np.floor(edges[0]), 0, length))
         last = int(np.clip(np.ceil(edges[-1] - 1e-9), first, length))
-        pixels = np.arange(first, last)
-        overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-        weights = np.clip(overlap, 0, None)
+        pixels = np.floor(edges[:-1]).astype(int)[:, None] + np.arange(int(np.ceil(step)) + 1)
+        weights = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+        weights = np.where((pixels >= first) & (pixels < last), np.clip(weights, 0, None), 0)
     else:
+        centres = (edges[:-1] + edges[1:]) / 2
         low = np.floor(centres - 0.5)
         share = centres - 0.5 - low
-        a = np.clip(low, 0, length - 1).astype(int)
-        b = np.clip(low + 1, 0, length - 1).astype(int)
-        first, last = int(a.min()), int(b.max()) + 1
-        weights = np.zeros((count, last - first))
-        rows = np.arange(count)
-        np.add.at(weights, (rows, a - first), 1 - share)
-        np.add.at(weights, (rows, b - first), share)
+        pixels = np.clip(np.stack([low, low + 1], 1), 0, length - 1).astype(int)
+        first, last = int(pixels.min()), int(pixels.max()) + 1
+        weights = np.stack([1 - share, share], 1)
+        weights[pixels[:, 0] == pixels[:, 1]] = (1, 0)  # at the ends
     weights[~inside] = 0
     total = weights.sum(1, keepdims=True)
-    return first, last, np.divide(weights, total, out=weights, where=total > 0).astype(np.float32)
+    weights = np.divide(weights, total, out=weights, where=total > 0).astype(np.float32)
+    return first, last, AxisWeights(np.clip(pixels - first, 0, max(0, last - first - 1)), weights)
 
 
-def weigh(values: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """Apply two axis weightings: (..., H, W) with (h, H) and (w, W) gives (..., h, w) float32.
-
-    A row of weights is zero but for a few neighbouring pixels, so only those are gathered.
-    """
+def weigh(values: np.ndarray, down: AxisWeights, across: AxisWeights) -> np.ndarray:
+    """Apply two axis weightings: (..., H, W) of the pixels needed gives (..., h, w) float32."""
     rows = _gather(values.astype(np.float32, copy=False), down)
     return np.swapaxes(_gather(np.swapaxes(rows, -1, -2), across), -1, -2)
 
 
-def _gather(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """weights @ values over axis -2, for weights whose rows have one short run of non-zeros each."""
-    used = weights > 0
-    first, most = used.argmax(1), max(1, int(used.sum(1).max()))
-    out: np.ndarray | float = 0.0
-    for tap in range(most):
-        pixel = np.minimum(first + tap, weights.shape[1] - 1)
-        # past the last pixel the clipped index would count it twice
-        weight = np.where(first + tap < weights.shape[1], weights[np.arange(len(weights)), pixel], np.float32(0))
-        out = out + values[..., pixel, :] * weight[:, None]
-    return np.asarray(out)
+def _gather(values: np.ndarray, weights: AxisWeights) -> np.ndarray:
+    """Weighted sums over axis -2, tap by tap."""
+    out = values[..., weights.pixel[:, 0], :] * weights.weight[:, 0, None]
+    for tap in range(1, weights.weight.shape[1]):
+        if weights.weight[:, tap].any():
+            out += values[..., weights.pixel[:, tap], :] * weights.weight[:, tap, None]
+    return out
 
 
 @contextmanager

@@ -27,6 +27,13 @@ COLOURS = Legend.from_fields(
 steps = st.sampled_from([1.0, 0.25, 1 / 3, 0.37, 0.9, 1.2, 1.5, 1.8, 2.0, 2.5, 3.3, 7.0])
 
 
+def dense(first, last, weights):
+    """Axis weights as a matrix (count, last - first)."""
+    found = np.zeros((len(weights.pixel), max(1, last - first)))
+    np.add.at(found, (np.arange(len(found))[:, None], weights.pixel), weights.weight)
+    return found[:, : last - first]
+
+
 def noise(*shape, seed=0, dtype=np.uint8):
     return np.random.default_rng(seed).integers(0, 256, shape).astype(dtype)
 
@@ -37,7 +44,7 @@ def noise(*shape, seed=0, dtype=np.uint8):
 @given(st.integers(1, 60), steps, st.integers(-20, 80), st.integers(1, 60))
 @settings(max_examples=50, deadline=None)
 def test_weights_sum_to_one_inside_and_to_zero_outside(length, step, index, count):
-    _, _, weights = axis_weights(length, index * step, step, count)
+    weights = dense(*axis_weights(length, index * step, step, count))
     k = index + np.arange(count)
     inside = ((k + 1) * step > 1e-6) & (k * step < length - 1e-6)
     assert (weights >= 0).all()
@@ -50,12 +57,19 @@ def test_coarse_pixels_are_the_exact_mean_of_the_ground_they_cover(length, step,
     """The mean of a step function over an interval, by its integral."""
     values = noise(length, dtype=np.float64)
     first, last, weights = axis_weights(length, index * step, step, count)
+    weights = dense(first, last, weights)
     found = weights @ values[first:last]
     edges = np.clip((index + np.arange(count + 1)) * step, 0, length)
     total = np.interp(edges, np.arange(length + 1), np.concatenate([[0], np.cumsum(values)]))
     covered = np.diff(edges)
     some = covered > 1e-6
     assert np.allclose(found[some], np.diff(total)[some] / covered[some], atol=1e-3)
+
+
+@pytest.mark.parametrize("step, taps", [(0.3, 2), (1.0, 2), (2.5, 4)])
+def test_weights_of_a_wide_scene_are_a_few_for_each_pixel(step, taps):
+    _, _, weights = axis_weights(200_000, 0.0, step, 150_000)
+    assert weights.weight.shape == weights.pixel.shape == (150_000, taps)
 
 
 def test_area_weights_keep_the_mean_of_a_scene():
@@ -69,6 +83,7 @@ def test_area_weights_keep_the_mean_of_a_scene():
 @settings(max_examples=50, deadline=None)
 def test_refining_a_ramp_gives_the_ramp(length, step, index, count):
     first, last, weights = axis_weights(length, index * step, step, count)
+    weights = dense(first, last, weights)
     ramp = np.arange(length) + 0.5
     centres = (index + np.arange(count) + 0.5) * step
     inside = weights.sum(1) > 0
@@ -86,7 +101,8 @@ def test_weighing_is_the_matrix_product(seed, height, width, step_down, step_acr
     left, right, across = axis_weights(31, 0, step_across, width)
     if bottom > top:
         part = values[:, top:bottom, left:right]
-        assert np.allclose(weigh(part, down, across), down @ part @ across.T, atol=1e-3)
+        matrices = dense(top, bottom, down), dense(left, right, across)
+        assert np.allclose(weigh(part, down, across), matrices[0] @ part @ matrices[1].T, atol=1e-3)
 
 
 # Windows at any GSD
