@@ -66,16 +66,18 @@ def make_scene(path: Path, height: int, width: int, gsd: float) -> Path:
     return path
 
 
-def bare(engine: Engine, batches: int, held: int = 8) -> float:
-    """Seconds of the network alone on batches of windows that are in memory already."""
+def bare(model: torch.nn.Module, engine: Engine, batches: int, held: int = 8) -> float:
+    """Seconds a batch of a network alone, on windows that are in memory already."""
     x = [torch.rand(engine.batch_size, 3, engine.window, engine.window) for _ in range(min(held, batches))]
     x = [b.to(engine.device).contiguous(memory_format=torch.channels_last) for b in x]
     with torch.inference_mode(), autocast(engine.precision, engine.device):
-        engine.model(x[0])
+        model(x[0])
         began = time.perf_counter()
         for k in range(batches):
-            engine.model(x[k % len(x)])
-        return time.perf_counter() - began
+            model(x[k % len(x)])
+        if engine.device.type == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - began) / batches
 
 
 def options(a: argparse.Namespace) -> dict[str, object]:
@@ -91,45 +93,54 @@ def options(a: argparse.Namespace) -> dict[str, object]:
 def ratio(a: argparse.Namespace) -> None:
     trained = network(a.model)
     engine = Engine.of(trained, **options(a))
+    trained.model.to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory(dir=a.folder) as folder:
         scene = make_scene(Path(folder, "scene.tif"), a.size, a.size, trained.spec.gsd)
-        count = len(starts(a.size, a.window, a.window - a.overlap))
-        batches = count * -(-count // a.batch_size)  # a batch holds windows of one row
-        last = count % a.batch_size or a.batch_size
-        windows = count * count
-        rows = [("bare forward, half of it before", [], 0.0)]
-        part = batches // 2 or 1
-        before = bare(engine, part)
-        for polygons in (None, "gpkg"):
-            (done,) = predict([scene], trained, Path(folder, str(polygons)), polygons, **options(a))
-            rows.append((f"file to file, polygons {polygons}", [], done.seconds))
-        after = bare(engine, part)
-        forward = (before + after) / (2 * part) * (windows / a.batch_size)
-        print(f"{a.size} x {a.size} px, {windows} windows of {a.window} px, overlap {a.overlap}, batches of {a.batch_size} "
-              f"(last of a row {last}), {engine.precision} on {engine.device}, {torch.get_num_threads()} threads\n")  # fmt: skip
-        print("| what | seconds | Mpx/s | times the bare forward |\n|---|---|---|---|")
-        for name, _, seconds in [("bare forward of the windows, in memory", [], forward), *rows[1:]]:
-            print(f"| {name} | {seconds:.1f} | {a.size**2 / 1e6 / seconds:.2f} | {seconds / forward:.2f} |")
-        print(f"\nbare forward before and after: {before / part:.3f} and {after / part:.3f} s a batch")
+        windows = len(starts(a.size, a.window, a.window - a.overlap)) ** 2
+        some = min(40, max(1, windows // a.batch_size))
+        alone: dict[str, list[float]] = {"as it was trained": [], "batch norms folded": []}
+        written = {}
+        for polygons in (None, "gpkg", "end"):  # the bare network before, between and after
+            for times, model in zip(alone.values(), (trained.model, engine.model), strict=True):
+                times.append(bare(model, engine, some))
+            if polygons != "end":
+                (done,) = predict([scene], trained, Path(folder, str(polygons)), polygons, **options(a))
+                written["file to file, polygons too" if polygons else "file to file"] = done.seconds
+    print(
+        f"{a.size} x {a.size} px, {windows} windows of {a.window} px, overlap {a.overlap}, batches of {a.batch_size}, "
+        f"{engine.precision} on {engine.device}, {torch.get_num_threads()} threads\n"
+    )
+    plain, folded = (float(np.mean(t)) * windows / a.batch_size for t in alone.values())
+    print(
+        "| what | seconds | Mpx/s | times the bare network | times it with folded batch norms |\n|---|---|---|---|---|"
+    )
+    for name, seconds in {"bare network": plain, "bare network, batch norms folded": folded, **written}.items():
+        mpx = a.size**2 / 1e6 / seconds
+        print(f"| {name} | {seconds:.1f} | {mpx:.2f} | {seconds / plain:.2f} | {seconds / folded:.2f} |")
+    told = "; ".join(f"{name} {', '.join(f'{t:.3f}' for t in times)}" for name, times in alone.items())
+    print(f"\nseconds a batch of the bare network before, between and after: {told}")
 
 
 def peers(a: argparse.Namespace) -> None:
     trained = network(a.model)
-    engine = Engine.of(trained, **options(a))
     model, spec = trained.model, trained.spec
     mean, std = torch.tensor(spec.mean)[:, None, None], torch.tensor(spec.std)[:, None, None]
-    plain = {"model": model.to(memory_format=torch.contiguous_format), "mean": mean, "std": std, "a": a}
+    times = {}
     with tempfile.TemporaryDirectory(dir=a.folder) as folder:
         scene = make_scene(Path(folder, "scene.tif"), a.size, a.size, spec.gsd)
-        times = {}
-        for name, way in (
-            ("torchgeo GridGeoSampler loop, fp32", _torchgeo),
-            ("pytorch-toolbelt slicer and merger, fp32", _toolbelt),
-        ):
-            began = time.perf_counter()
-            way(scene, **plain)
-            times[name] = time.perf_counter() - began
-        model.to(memory_format=torch.channels_last)
+
+        def others(how: str) -> None:
+            for name, way in {
+                "torchgeo GridGeoSampler loop": _torchgeo,
+                "pytorch-toolbelt slicer and merger": _toolbelt,
+            }.items():
+                began = time.perf_counter()
+                way(scene, model=model.to(memory_format=torch.contiguous_format), mean=mean, std=std, a=a)
+                times[f"{name}, fp32{how}"] = time.perf_counter() - began
+
+        others("")  # before rsuda sets how the process keeps its memory, which cannot be taken back
+        engine = Engine.of(trained, **options(a))
+        others(", freed memory kept as by rsuda")
         for precision in dict.fromkeys(["fp32", engine.precision]):
             (done,) = predict([scene], trained, Path(folder, precision), None, **{**options(a), "precision": precision})
             times[f"rsuda, {precision}"] = done.seconds
