@@ -55,6 +55,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     for axis, pair in zip(axes[0], pairs, strict=True):
         for number, row in enumerate(rows):
             curves = [r["pseudo_labels"] for r in results if (r["pair"], r["row"]) == (pair, row)]
+            curves = [c for c in curves if len(c) == max(map(len, curves))]  # a resumed run's lacks its first part
             if not curves:
                 continue
             steps = [c["step"] for c in curves[0]]
