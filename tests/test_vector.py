@@ -257,7 +257,7 @@ def test_regularising_says_what_it_lacks(monkeypatch):
     with pytest.raises(InputError, match="unknown class 'rof': did you mean 'roof'"):
         regularise(frame, ["rof"], grid, legend(), (0.5, 0.5))
     monkeypatch.setattr("rsuda.vector.find_spec", lambda name: None)
-    with pytest.raises(InputError, match="pip install buildingregulariser"):
+    with pytest.raises(InputError, match=r"rsuda\[vector\]"):
         regularise(frame, ["roof"], grid, legend(), (0.5, 0.5))
 
 
