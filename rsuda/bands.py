@@ -113,15 +113,16 @@ def _winners(blend: Tensor) -> tuple[Tensor, Tensor]:
     """Classes (h, W) uint8 and their probabilities, of (K, h, W).
 
     The bits of numbers above 0 are ordered as the numbers are, so that the last ones can hold the class and one maximum finds
-    both: four times as fast as torch.max on CPUs. Of probabilities alike to about 2 ** (bits - 24) the first class wins.
+    both, faster than torch.max does on CPUs. Of the 24 digits of a number those that tell the class are lost, 3 for up to 8
+    classes; of probabilities alike in the others the first class wins.
     """
     last = len(blend) - 1
-    bits = (1 << last.bit_length()) - 1
+    told = (1 << last.bit_length()) - 1
     number = blend.view(torch.int32)
-    best = (number[0] & ~bits) | last
+    best = (number[0] & ~told) | last
     for k in range(1, len(blend)):
-        torch.maximum(best, (number[k] & ~bits) | (last - k), out=best)
-    return (last - (best & bits)).to(torch.uint8), (best & ~bits).view(torch.float32)
+        torch.maximum(best, (number[k] & ~told) | (last - k), out=best)
+    return (last - (best & told)).to(torch.uint8), (best & ~told).view(torch.float32)
 
 
 def _bytes(probabilities: Tensor) -> Tensor:

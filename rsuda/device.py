@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
@@ -50,10 +51,13 @@ def keep_freed_memory() -> None:
     """Let glibc keep freed blocks for the next tensors, in one pool for all threads.
 
     By default it returns every large block to the system, which then hands out each page anew: a forward pass of large
-    windows on a CPU spends up to two thirds of its time on that. Does nothing where the C library has no such setting.
+    windows on a CPU spends more than half of its time on that (BENCHMARKS.md, Prediction). Does nothing where the C library
+    has no such setting.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if hasattr(ctypes, "CDLL") else None
-    if mallopt is not None:
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # musl has none
         trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # numbers of <malloc.h>
         mallopt(mmap_threshold, 1 << 30)
         mallopt(trim_threshold, (1 << 31) - 1)

@@ -94,11 +94,7 @@ class Engine:
         if pixels.dtype not in (np.uint8, np.int16, np.float32):  # torch computes in few types
             pixels = pixels.astype(np.float32)
         raw = torch.from_numpy(pixels).to(self.device)
-        x = (
-            (raw.clone() if raw.dtype == torch.float32 else raw.float())
-            .mul_(_column(scale, raw))
-            .add_(_column(shift, raw))
-        )
+        x = raw.to(torch.float32, copy=True).mul_(_column(scale, raw)).add_(_column(shift, raw))
         if valid is not None:
             x = torch.where(torch.from_numpy(valid).to(self.device)[:, None], x, _column(-mean / std, x))
         return x
@@ -107,7 +103,7 @@ class Engine:
 def add_softmax(into: Tensor, logits: Tensor, weight: Tensor) -> None:
     """into += weight * softmax(logits) for (K, h, w) and (h, w), without a pass over memory to normalise."""
     x = logits.contiguous()
-    x = (x.clone() if x is logits else x).sub_(x.amax(0)).exp_()
+    x = x.sub(x.amax(0)).exp_()
     into.addcmul_(x, weight / x.sum(0))
 
 

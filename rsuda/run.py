@@ -33,7 +33,7 @@ class Trained:
     spec: Spec
     path: Path
     method: str
-    digest: str = ""
+    digest: str
 
 
 def optimisation(s: Settings) -> Optimisation:

@@ -38,11 +38,11 @@ def legend(names=NAMES):
     return Legend(tuple(names), tuple(((40 * k, 255 - 40 * k, 7),) for k in range(len(names))))
 
 
-def trained(answer, bands=("red", "green"), gsd=0.5, low=0.0, high=1.0, names=NAMES):
+def trained(answer, bands=("red", "green"), gsd=0.5, low=0.0, high=1.0, names=NAMES, digest="oracle"):
     """An oracle as a trained network; it sees raw pixel values unless ``low`` and ``high`` say otherwise."""
     n = len(bands)
     spec = Spec(tuple(bands), gsd, (low,) * n, (high,) * n, (0.0,) * n, (1.0,) * n, legend(names))
-    return Trained(Oracle(answer), spec, Path("oracle"), "oracle")
+    return Trained(Oracle(answer), spec, Path("oracle"), "oracle", digest)
 
 
 def sure(index, classes=len(NAMES)):

@@ -10,7 +10,7 @@ from torch import Tensor
 def most_likely(score: Tensor) -> tuple[Tensor, Tensor]:
     """Highest score (B, ...) over the classes of (B, K, ...) and the first class that has it (int64).
 
-    As ``score.max(1)``, which takes ten times as long on CPUs.
+    As ``score.max(1)``, which is slow on CPUs where classes are few.
     """
     best, label = score[:, 0].clone(), torch.zeros_like(score[:, 0], dtype=torch.uint8)
     for k in range(1, score.shape[1]):
