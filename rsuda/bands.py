@@ -17,8 +17,8 @@ from torch import Tensor
 from rsuda.engine import Engine, add_softmax
 from rsuda.errors import InputError
 from rsuda.legend import IGNORE
-from rsuda.raster import AxisWeights, axis_weights, weigh
 from rsuda.region import Region
+from rsuda.resample import AxisWeights, axis_weights, weigh
 from rsuda.scene import Scene
 from rsuda.tiles import blend_weights, starts
 

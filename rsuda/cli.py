@@ -217,6 +217,7 @@ def predict(
 
     from rsuda.predict import predict as run
     from rsuda.run import newest_run
+    from rsuda.screen import Bar, tell
 
     _log()
     told = not (quiet or as_json)
@@ -224,7 +225,7 @@ def predict(
         model = newest_run()
         if told:
             print(f"Using the newest run, {model}")
-    bar = _Bar(told and sys.stderr.isatty())
+    bar = Bar(told and sys.stderr.isatty())
     found = run(
         scenes, model, out, None if format == "none" else format, min_area=min_area, simplify=simplify,
         regularise=regularise or (), confidence=confidence, probabilities=probabilities, aoi=aoi, bounds=bounds, bands=bands,
@@ -237,50 +238,11 @@ def predict(
             if as_json:
                 print(json.dumps(done.as_fields()), flush=True)
             elif told:
-                _tell(done)
+                tell(done)
     except KeyboardInterrupt:
         bar.close()
         print("Interrupted: the same command goes on from the last finished band.", file=sys.stderr)
         raise typer.Exit(130) from None
-
-
-class _Bar:
-    """A progress bar in pixels a second, made anew for each scene."""
-
-    def __init__(self, shown: bool) -> None:
-        self.shown, self.bar, self.last = shown, None, 0
-
-    bar: Any
-
-    def __call__(self, scene: Any, done: int, total: int) -> None:
-        if not self.shown:
-            return
-        if self.bar is None:
-            from tqdm import tqdm
-
-            self.last = 0
-            self.bar = tqdm(total=total, unit="px", unit_scale=True, desc=str(scene).rpartition("/")[2], leave=False)
-        self.bar.update(done - self.last)
-        self.last = done
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-        self.bar = None
-
-
-def _tell(done: Any) -> None:
-    for note in done.notes:
-        print(f"note: {note}")
-    name = str(done.scene).rpartition("/")[2]
-    if done.skipped:
-        print(f"{name}: finished before, {done.raster} is kept (--overwrite makes it anew)")
-        return
-    total = sum(done.area_m2.values())
-    shares = ", ".join(f"{n} {a / total:.0%}" for n, a in done.area_m2.items() if a)
-    polygons = f" and {done.polygons.name} ({done.polygon_count} polygons)" if done.polygons else ""
-    speed = f"{done.pixels / 1e6 / max(done.seconds, 1e-9):.2f} Mpx/s"
-    print(f"{name}: wrote {done.raster}{polygons} in {done.seconds:.1f} s ({speed}): {shares}")
 
 
 @app.command()
@@ -324,7 +286,6 @@ def benchmark(
 ) -> None:
     """Run methods x seeds x pairs, run by run; finished runs are kept. Writes table.md, table.csv and table.png."""
     from rsuda.benchmark import read_plan, run_plan
-    from rsuda.benchmark_table import write_table
 
     _log()
     folder = out or Path("runs") / file.stem
@@ -364,15 +325,16 @@ def _score(
     from rsuda.evaluate import evaluate as score
     from rsuda.evaluate import write_scores
     from rsuda.run import load_run
+    from rsuda.screen import means_line, score_table
 
     found = score(Engine.of(load_run(run), device, precision, window, overlap), domain, split, protocol)
     json_file, csv_file = write_scores(found, run)
     what = f"{found.tiles} tiles" if found.tiles else f"{found.scenes} whole scenes"
     print(f"\n{domain.name}, split {split}, {what}, percent:")
-    print(_table(found.scores.as_fields()))
-    print(_means("all classes", found.scores))
+    print(score_table(found.scores.as_fields()))
+    print(means_line("all classes", found.scores))
     if found.without_clutter is not None:
-        print(_means(f"without {domain.clutter}", found.without_clutter))
+        print(means_line(f"without {domain.clutter}", found.without_clutter))
     if found.off_palette:
         print(f"{found.off_palette} label pixels were outside the legend and ignored")
     print(f"Scores with the confusion matrix: {json_file} and {csv_file.name}")
@@ -388,23 +350,6 @@ def _score_label_free(run: Path, domain: Any, split: str, device: str, precision
     print(
         f"Without labels: information {found.information:.3f} (the higher of two runs on the same pair is likely the better "
         f"one), certainty {found.certainty:.3f}, agreement {found.agreement:.3f}: {file}"
-    )
-
-
-def _table(fields: dict[str, Any]) -> str:
-    width = max(len(n) for n in fields["classes"])
-    lines = [f"{'class':{width}}  {'IoU':>6} {'prec.':>6} {'recall':>6} {'F1':>6} {'pixels':>11}"]
-    for name, v in fields["classes"].items():
-        cells = " ".join(
-            f"{100 * v[k]:6.1f}" if v[k] is not None else "     -" for k in ("iou", "precision", "recall", "f1")
-        )
-        lines.append(f"{name:{width}}  {cells} {v['pixels']:11d}")
-    return "\n".join(lines)
-
-
-def _means(what: str, s: Any) -> str:
-    return (
-        f"{what}: mIoU {100 * s.miou:.2f}  mF {100 * s.mf1:.2f}  OA {100 * s.accuracy:.2f}  kappa {100 * s.kappa:.2f}"
     )
 
 

@@ -1,8 +1,4 @@
-"""Values, their valid mask and their grid: read any window of a file at any GSD; files are written whole or not at all.
-
-Resampling is one separable weighting per axis whose weights depend on absolute positions only, so a pixel's value does
-not depend on the window it was read through (a warped virtual raster's does, rasterio issue 2839).
-"""
+"""Values, their valid mask and their grid: read any window of a file at any GSD; files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,6 +23,7 @@ from rasterio.windows import Window
 from rsuda.errors import ExistsError, InputError, MissingError
 from rsuda.grid import Grid
 from rsuda.legend import IGNORE, Legend
+from rsuda.resample import axis_weights, weigh
 from rsuda.spec import band_names
 
 
@@ -48,66 +45,6 @@ class Raster:
     values: np.ndarray
     valid: np.ndarray
     grid: Grid
-
-
-@dataclass(frozen=True)
-class AxisWeights:
-    """The few input pixels that each output pixel of one axis is made of.
-
-    ``pixel`` (count, taps) int, counted from the first pixel needed; ``weight`` (count, taps) float32, rows sum to 1, or to
-    0 outside of the input.
-    """
-
-    pixel: np.ndarray
-    weight: np.ndarray
-
-
-def axis_weights(length: int, start: float, step: float, count: int) -> tuple[int, int, AxisWeights]:
-    """Weights that resample one axis: output pixel i covers input positions ``start + i*step`` to ``start + (i+1)*step``.
-
-    Coarsening (step > 1) weights each input pixel by the share of it that is covered; refining interpolates linearly
-    between pixel centres. Output pixels outside 0..length get weights of 0; of one that reaches past the end, only the
-    part inside counts.
-
-    Returns:
-        first, last: the input pixels needed, ``first <= p < last``;
-        weights: of these pixels.
-    """
-    edges = start + step * np.arange(count + 1)
-    inside = (edges[1:] > 1e-6) & (edges[:-1] < length - 1e-6)  # a tolerance, lest rounding tells windows apart
-    if step > 1:
-        first = int(np.clip(np.floor(edges[0]), 0, length))
-        last = int(np.clip(np.ceil(edges[-1] - 1e-9), first, length))
-        pixels = np.floor(edges[:-1]).astype(int)[:, None] + np.arange(int(np.ceil(step)) + 1)
-        weights = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-        weights = np.where((pixels >= first) & (pixels < last), np.clip(weights, 0, None), 0)
-    else:
-        centres = (edges[:-1] + edges[1:]) / 2
-        low = np.floor(centres - 0.5)
-        share = centres - 0.5 - low
-        pixels = np.clip(np.stack([low, low + 1], 1), 0, length - 1).astype(int)
-        first, last = int(pixels.min()), int(pixels.max()) + 1
-        weights = np.stack([1 - share, share], 1)
-        weights[pixels[:, 0] == pixels[:, 1]] = (1, 0)  # at the ends
-    weights[~inside] = 0
-    total = weights.sum(1, keepdims=True)
-    weights = np.divide(weights, total, out=weights, where=total > 0).astype(np.float32)
-    return first, last, AxisWeights(np.clip(pixels - first, 0, max(0, last - first - 1)), weights)
-
-
-def weigh(values: np.ndarray, down: AxisWeights, across: AxisWeights) -> np.ndarray:
-    """Apply two axis weightings: (..., H, W) of the pixels needed gives (..., h, w) float32."""
-    rows = _gather(values.astype(np.float32, copy=False), down)
-    return np.swapaxes(_gather(np.swapaxes(rows, -1, -2), across), -1, -2)
-
-
-def _gather(values: np.ndarray, weights: AxisWeights) -> np.ndarray:
-    """Weighted sums over axis -2, tap by tap."""
-    out = values[..., weights.pixel[:, 0], :] * weights.weight[:, 0, None]
-    for tap in range(1, weights.weight.shape[1]):
-        if weights.weight[:, tap].any():
-            out += values[..., weights.pixel[:, tap], :] * weights.weight[:, tap, None]
-    return out
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from rasterio.transform import from_origin
 
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError
 from rsuda.legend import IGNORE, Legend
-from rsuda.raster import RasterFile, axis_weights, weigh, whole_file
+from rsuda.raster import RasterFile, whole_file
+from rsuda.resample import axis_weights, weigh
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
