@@ -286,6 +286,7 @@ def benchmark(
 ) -> None:
     """Run methods x seeds x pairs, run by run; finished runs are kept. Writes table.md, table.csv and table.png."""
     from rsuda.benchmark import read_plan, run_plan
+    from rsuda.benchmark_table import write_table
 
     _log()
     folder = out or Path("runs") / file.stem
