@@ -22,9 +22,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rsuda.benchmark import RESULT, folder_of
 from rsuda.config import dump, settings
 from rsuda.run import CONFIG
+from rsuda.verbs.benchmark import RESULT, folder_of
 
 
 def main() -> None:

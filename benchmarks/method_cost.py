@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsuda.adapt import check_run
 from rsuda.augment import Augmentation
 from rsuda.config import settings
 from rsuda.device import autocast, keep_freed_memory, pick_device, pick_precision
@@ -33,6 +32,7 @@ from rsuda.parts.losses import cross_entropy
 from rsuda.resolutions import TwoResolutions
 from rsuda.run import architecture, optimisation
 from rsuda.spec import Spec
+from rsuda.verbs.adapt import check_run
 
 MIXED = {"dacs": 1, "daformer": 1, "hrda": 1, "cluda": 1, "mic": 2}  # strongly augmented batches a step
 CLASSES = ("building", "land", "road", "vegetation", "water")

@@ -30,10 +30,10 @@ from rsuda.device import autocast
 from rsuda.engine import Engine
 from rsuda.legend import Legend
 from rsuda.methods import METHODS
-from rsuda.predict import predict
 from rsuda.run import Trained, architecture, load_run, optimisation
 from rsuda.spec import Spec
 from rsuda.tiles import starts
+from rsuda.verbs.predict import predict
 
 NAMES = ("building", "land", "road", "vegetation", "water")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from test_contract import data  # noqa: F401 (a fixture)
 from typer.testing import CliRunner
 
-from rsuda.adapt import check_run
-from rsuda.benchmark import RESULT, Job, Plan, folder_of, read_plan, run_plan
-from rsuda.benchmark_table import closed, correlation, followed, markdown, ranks, rows_of, write_table
 from rsuda.cli import app
 from rsuda.config import Settings, dump
 from rsuda.errors import InputError, MissingError
 from rsuda.label_free import SCORES
 from rsuda.methods import METHODS, described
+from rsuda.verbs.adapt import check_run
+from rsuda.verbs.benchmark import RESULT, Job, Plan, folder_of, read_plan, run_plan
+from rsuda.verbs.benchmark_table import closed, correlation, followed, markdown, ranks, rows_of, write_table
 
 TINY = {"crop": 64, "batch_size": 2, "steps": 2, "weights": "none", "workers": 0, "channels": 16, "precision": "fp32"}
 

@@ -11,9 +11,9 @@ from oracle import legend, write
 from rsuda.config import settings
 from rsuda.errors import InputError, MissingError, RsudaError
 from rsuda.methods import METHODS
-from rsuda.predict import predict
 from rsuda.run import architecture, optimisation, save_run
 from rsuda.spec import Spec
+from rsuda.verbs.predict import predict
 
 pytest.importorskip("distributed")
 OPTIONS = {

@@ -7,12 +7,12 @@ import torch
 import yaml
 from rasterio.transform import from_origin
 
-from rsuda.adapt import adapt, build, check_run, domains_of
 from rsuda.config import settings
 from rsuda.data import Patches
 from rsuda.methods import METHODS
 from rsuda.pair import pair
 from rsuda.run import load_run
+from rsuda.verbs.adapt import adapt, build, check_run, domains_of
 
 COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
 # What leaves a method as source-only, and where its network's parts are found in source-only's.

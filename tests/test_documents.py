@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rsuda.adapt import adapt, check_run
-from rsuda.benchmark import read_plan
 from rsuda.config import settings
 from rsuda.domains import _fields, domain
 from rsuda.legend import Legend
 from rsuda.methods import METHODS
+from rsuda.verbs.adapt import adapt, check_run
+from rsuda.verbs.benchmark import read_plan
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.parent.name not in ("domains", "benchmarks"))

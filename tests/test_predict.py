@@ -33,9 +33,9 @@ from shapely import Polygon, union_all
 
 from rsuda.bands import finished_rows, predict_scene, strips
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError
-from rsuda.predict import predict
 from rsuda.region import Region
 from rsuda.scene import Scene
+from rsuda.verbs.predict import predict
 
 REAL = os.environ.get("RSUDA_REAL_DATA")
 real = pytest.mark.skipif(not REAL, reason="RSUDA_REAL_DATA does not name the folder of real imagery")

@@ -19,18 +19,18 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
 
-from rsuda.adapt import adapt, check_run, domains_of
 from rsuda.config import Settings, settings
 from rsuda.device import autocast, pick_device, pick_precision
 from rsuda.engine import Engine
 from rsuda.errors import InputError, MissingError, RsudaError, unknown
-from rsuda.evaluate import evaluate
 from rsuda.label_free import label_free
 from rsuda.legend import IGNORE
 from rsuda.methods import METHODS
 from rsuda.raster import whole_file
 from rsuda.run import CHECKPOINT, CONFIG, load_run
 from rsuda.tiles import random_window
+from rsuda.verbs.adapt import adapt, check_run, domains_of
+from rsuda.verbs.evaluate import evaluate
 
 RESULT = "result.json"
 _KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle"}

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from rsuda.benchmark import RESULT, Plan
 from rsuda.label_free import SCORES
 from rsuda.raster import whole_file
+from rsuda.verbs.benchmark import RESULT, Plan
 
 
 @dataclass(frozen=True)

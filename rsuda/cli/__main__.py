@@ -1,0 +1,5 @@
+"""``python -m rsuda.cli``."""
+
+from rsuda.cli import main
+
+main()

@@ -1,0 +1,34 @@
+"""rsuda methods."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rsuda.cli.app import app
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="One method, with what each of its options does.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """List the methods: paper, what each needs, options with defaults."""
+    import json
+
+    from rsuda.errors import unknown
+    from rsuda.methods import METHODS, described
+
+    if name is not None and name not in METHODS:
+        raise unknown("method", name, METHODS)
+    found = {n: described(n) for n in ([name] if name else METHODS)}
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for known, about in found.items():
+        print(f"{known}: {about['paper']}")
+        print(f"  in memory: {about['networks']}; a step costs about {about['cost']:.1f} times one of source-only")
+        print(f"  crop: a multiple of {about['crop']} px; batch: 2 or more; {about['reads']}")
+        for option, (default, what) in about["options"].items():
+            print(f"  --set {option}={default}" + (f"\n      {what}" if name else ""))
