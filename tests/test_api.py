@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import os
 import resource
 import subprocess
@@ -17,6 +18,7 @@ from oracle import by_value, trained
 from safetensors.torch import load_file
 
 import rsuda
+from rsuda.cli import main
 from rsuda.engine import Engine
 from rsuda.run import load_run
 from rsuda.segmenter import Segmenter
@@ -90,7 +92,7 @@ def test_examples_of_the_docstrings_run(tmp_path, monkeypatch):
     (tmp_path / "sample_tiles").symlink_to(ROOT / "sample_tiles")
     monkeypatch.chdir(tmp_path)
     run = 0
-    for name in ("rsuda.api", "rsuda.given", "rsuda.verbs.info"):  # in this order: a run is made and then used
+    for name in ("rsuda.api", "rsuda.given", "rsuda.verbs.info", "rsuda.datamodule"):  # in this order: a run is made and then used
         module = importlib.import_module(name)
         order = {f: k for k, f in enumerate(("adapt", "predict", "evaluate", "load"))}
         tests = [t for t in doctest.DocTestFinder().find(module) if t.examples]
@@ -111,6 +113,18 @@ def test_a_run_is_a_folder_with_scores(world):
     assert "on west val" in repr(world) and world.as_fields()["scores"]["domain"] == "west"
     text = (world.path / "log.txt").read_text()
     assert "data/east.yaml -> data/west.yaml by source-only" in text
+
+
+def test_the_command_line_ends_with_a_line_of_json_when_asked(world, tmp_path, capfd):
+    words = ["--source", "data/east.yaml", "--target", "data/west_0_image.tif", "--data", "data", "--out", tmp_path / "run"]
+    for name, value in SMALL.items():
+        words += [] if name == "channels" else [f"--{name.replace('_', '-')}", value]
+    with pytest.raises(SystemExit) as end:
+        main(["adapt", *map(str, words), "--json"])
+    out, err = capfd.readouterr()
+    told = json.loads(out)
+    assert not end.value.code and told["run"] == str(tmp_path / "run") and told["scores"] is None
+    assert 0 <= told["label_free"]["certainty"] <= 1 and "nothing was scored" in err
 
 
 def test_domains_given_as_objects_train_the_same_network_and_say_so_in_the_configuration(world, tmp_path):

@@ -1,7 +1,6 @@
 """rsuda info and rsuda domains: what a raster, a run or a domain is, and whether a scene fits a network."""
 
 import json
-import os
 import re
 import sys
 import warnings
@@ -357,4 +356,3 @@ def test_every_awkward_raster_is_told_without_a_traceback(world, real_data, call
         assert json.loads(json.dumps(facts, allow_nan=False)) == facts, file
     code, out, _ = call("info", real_data / "geotiffs" / "rasterio" / "corrupt.tif")
     assert code == 0 and "rsuda cannot use it" in out
-    assert os.environ["RSUDA_REAL_DATA"]
