@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rsuda.choices import settled
+from rsuda.choices import newest_run, settled
 from rsuda.domains import Domain
 from rsuda.given import domain, named
-from rsuda.run import Trained, newest_run
+from rsuda.run import Trained
 from rsuda.segmenter import Segmenter
 from rsuda.verbs import predict as _predict
 from rsuda.verbs.adapt_and_score import Run, adapt_and_score, logger

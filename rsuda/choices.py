@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rsuda.config import CHECKPOINT, CONFIG, OBJECT, Settings, settings
+from rsuda.config import CHECKPOINT, CONFIG, OBJECT, WEIGHTS, Settings, settings
 from rsuda.errors import InputError, MissingError
 
 SAMPLE_DOMAINS = ("potsdam", "vaihingen")
@@ -96,4 +96,19 @@ def newest_checkpoint() -> Path:
     found = sorted(Path("runs").glob(f"*/{CHECKPOINT}"), key=os.path.getmtime)
     if not found:
         raise MissingError("there is no run to resume in runs/: pass --out RUN")
+    return found[-1].parent
+
+
+def saved_settings(folder: Path) -> Settings:
+    """The settings of a run. Raises MissingError for a folder that is none."""
+    if not (folder / CONFIG).is_file():
+        raise MissingError(f"{folder} holds no {CONFIG}: it is no run folder")
+    return settings(folder / CONFIG)
+
+
+def newest_run(folder: str | Path = "runs") -> Path:
+    """The run folder whose weights were written last."""
+    found = sorted(Path(folder).glob(f"*/{WEIGHTS}"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise MissingError(f"there is no finished run in {Path(folder).resolve()}: adapt first, or pass --model RUN")
     return found[-1].parent

@@ -88,8 +88,13 @@ class Job:
         return self.raster.parent / f".{self.raster.stem}-{self.key[:12]}"
 
 
-def open_scene(path: str | Path, spec: Spec, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
+def open_scene(path: str | Path, engine: Engine, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
     """A scene that the network can be shown. Everything that a user can get wrong about it shows here."""
+    return scene_for(path, engine.trained.spec, bands, gsd, crs)
+
+
+def scene_for(path: str | Path, spec: Spec, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
+    """The same by what the network expects of pixels, without the network."""
     image = path if is_remote(path) else Path(path)
     stem = re.sub(r"[?#].*", "", str(path)).rstrip("/").rpartition("/")[2] if is_remote(path) else Path(path).name
     scene = Scene(Path(stem).stem, image, None, band_names(bands) if bands else None, gsd, crs)

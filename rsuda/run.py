@@ -15,7 +15,10 @@ from safetensors.torch import save
 from torch import nn
 
 from rsuda import __version__
-from rsuda.config import CHECKPOINT, CONFIG, SPEC, WEIGHTS, Settings, settings
+from rsuda.choices import newest_run as newest_run  # of a run folder both are asked, and neither needs torch
+from rsuda.choices import saved_settings as saved_settings
+from rsuda.config import CHECKPOINT, SPEC, WEIGHTS, Settings
+from rsuda.config import CONFIG as CONFIG
 from rsuda.errors import InputError, MissingError
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, Optimisation
@@ -94,20 +97,6 @@ def load_run(path: str | Path) -> Trained:
         raise InputError(f"{file} does not fit its own description: {' '.join(str(error).split())[:200]}") from None
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Trained(method.model.eval(), spec, path, about["method"], digest)
-
-
-def saved_settings(folder: Path) -> Settings:
-    if not (folder / CONFIG).is_file():
-        raise MissingError(f"{folder} holds no {CONFIG}: it is no run folder")
-    return settings(folder / CONFIG)
-
-
-def newest_run(folder: str | Path = "runs") -> Path:
-    """The run folder whose weights were written last."""
-    found = sorted(Path(folder).glob(f"*/{WEIGHTS}"), key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise MissingError(f"there is no finished run in {Path(folder).resolve()}: adapt first, or pass --model RUN")
-    return found[-1].parent
 
 
 def checkpoint_step(folder: Path) -> int:

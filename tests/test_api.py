@@ -92,8 +92,9 @@ def test_examples_of_the_docstrings_run(tmp_path, monkeypatch):
     (tmp_path / "sample_tiles").symlink_to(ROOT / "sample_tiles")
     monkeypatch.chdir(tmp_path)
     run = 0
-    for name in ("rsuda.api", "rsuda.given", "rsuda.verbs.info", "rsuda.datamodule"):  # in this order: a run is made and then used
+    for name in ("rsuda.api", "rsuda.given", "rsuda.verbs.info", "rsuda.datamodule"):
         module = importlib.import_module(name)
+        # a run is made and then used
         order = {f: k for k, f in enumerate(("adapt", "predict", "evaluate", "load"))}
         tests = [t for t in doctest.DocTestFinder().find(module) if t.examples]
         for test in sorted(tests, key=lambda t: order.get(t.name.rpartition(".")[2], 9)):

@@ -1,7 +1,9 @@
 """rsuda info and rsuda domains: what a raster, a run or a domain is, and whether a scene fits a network."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -155,6 +157,14 @@ def test_large_rasters_are_sampled(tmp_path):
     values[:, 1100:] = 9
     facts = raster_facts(write(tmp_path / "a.tif", values))
     assert facts["sampled"] and (facts["bands"][0]["min"], facts["bands"][0]["max"]) == (5, 9)
+
+
+def test_a_raster_is_told_without_a_network_being_loaded(tmp_path):
+    path = write(tmp_path / "a.tif", NOISE[:3])
+    code = f"import sys, rsuda; print(rsuda.info({str(path)!r})['driver'], 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})  # fmt: skip
+    assert done.stdout.split() == ["GTiff", "False"]
 
 
 # -- fit ---------------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def predict(
     """
     import json
 
-    from rsuda.run import newest_run
+    from rsuda.choices import newest_run
     from rsuda.screen import Bar, tell
     from rsuda.verbs.predict import predict as run
 

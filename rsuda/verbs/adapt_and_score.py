@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rsuda.choices import saved_settings
 from rsuda.config import Settings
 from rsuda.label_free import LabelFree
-from rsuda.run import saved_settings
 from rsuda.verbs.adapt import Given, adapt, domains_of
 from rsuda.verbs.evaluate import Evaluation, score_run, score_without_labels
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rsuda.bands import predict_scene, predict_tile
+from rsuda.choices import saved_settings
 from rsuda.domains import Domain, domain
 from rsuda.engine import Engine
 from rsuda.errors import InputError, unknown
@@ -18,7 +19,7 @@ from rsuda.label_free import LabelFree, label_free, write_label_free
 from rsuda.legend import IGNORE
 from rsuda.metrics import Scores, confusion
 from rsuda.raster import whole_file
-from rsuda.run import load_run, saved_settings
+from rsuda.run import load_run
 from rsuda.tiles import full_windows
 
 PROTOCOLS = ("scenes", "st-dasegnet")

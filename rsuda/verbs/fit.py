@@ -9,7 +9,7 @@ import numpy as np
 
 from rsuda.errors import InputError, MissingError
 from rsuda.facts import sample
-from rsuda.jobs import open_scene
+from rsuda.jobs import scene_for
 from rsuda.spec import Spec
 
 FAR_GSD = 1.5  # times; beyond it predictions lose
@@ -34,7 +34,7 @@ def fit(
     difference)²). 0 is alike; from 1 on, colours are those of another sensor, season or exposure.
     """
     try:
-        scene = open_scene(path, spec, bands, gsd, crs)
+        scene = scene_for(path, spec, bands, gsd, crs)
         numbers = scene.file.band_numbers(spec.bands)
         pixels, _, whole = sample(scene.file, numbers)
         if not pixels.size and whole:

@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from rsuda.choices import newest_run, saved_settings
 from rsuda.config import CONFIG, SPEC, WEIGHTS
 from rsuda.domains import KNOWN, Domain, described, domain
 from rsuda.errors import InputError, MissingError, unknown
 from rsuda.facts import raster_facts
 from rsuda.given import domain as domain_of
 from rsuda.raster import is_remote
-from rsuda.run import newest_run, saved_settings
 from rsuda.spec import Spec, band_code, band_names
-from rsuda.verbs.fit import fit
 
 QUICK = 60_000_000  # label pixels that are counted; more would take long
 
@@ -79,6 +78,8 @@ def _raster(path: str, model: Any, bands: str | None, gsd: float | None, crs: st
         run = Path(model) if model is not None else newest_run()
     except MissingError:
         return facts  # none asked for, and none there
+    from rsuda.verbs.fit import fit  # with it comes torch
+
     found = fit(path, _spec(run), bands, gsd, crs)
     return {**facts, "fit": {"run": str(run), **found}}
 
