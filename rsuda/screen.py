@@ -89,7 +89,7 @@ def print_facts(facts: dict[str, Any], indent: int = 0) -> None:
     for key, value in facts.items():
         if value is None or (isinstance(value, (list, dict)) and not value):
             continue
-        head = f"{' ' * indent}{printable(key).replace('_', ' ')}:"
+        head = f"{' ' * indent}{printable(key)}:"
         if isinstance(value, dict) and not all(_plain(v) for v in value.values()):
             print(head)
             print_facts(value, indent + 2)
@@ -108,8 +108,8 @@ def _plain(value: Any) -> bool:
 def _line(value: Any) -> str:
     if isinstance(value, dict):
         told = ((k, v) for k, v in value.items() if v is not None)
-        return ", ".join(f"{printable(k).replace('_', ' ')} {_line(v)}" for k, v in told)
-    if isinstance(value, list):
+        return ", ".join(f"{printable(k)} {_line(v)}" for k, v in told)
+    if isinstance(value, (list, tuple)):
         return ", ".join(_line(v) for v in value)
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) >= 10_000 else f"{value:.6g}"  # world coordinates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 
 from rsuda.bands import predict_scene, predict_tile
 from rsuda.choices import saved_settings
-from rsuda.domains import Domain, domain
+from rsuda.domains import Domain
 from rsuda.engine import Engine
 from rsuda.errors import InputError, unknown
+from rsuda.given import domain
 from rsuda.label_free import LabelFree, label_free, write_label_free
 from rsuda.legend import IGNORE
 from rsuda.metrics import Scores, confusion
@@ -100,16 +102,20 @@ def evaluate(engine: Engine, domain: Domain, split: str = "val", protocol: str =
 
 
 def domain_of_run(
-    run: str | Path, name: str | Domain | None = None, data: str | Path | None = None, bands: str | None = None
+    run: str | Path, what: Any = None, data: str | Path | None = None, bands: str | None = None
 ) -> Domain:
     """A domain to score a run on: its own target by default, with the run's data folder and band order where none is given.
 
-    Raises InputError, MissingError; see domain.
+    Args:
+        what: a name, a Domain or a torchgeo dataset, as in ``rsuda.domain``.
+
+    Raises InputError, MissingError; see ``rsuda.domain``.
     """
-    if isinstance(name, Domain):
-        return name
+    if what is not None and not isinstance(what, str | os.PathLike):
+        return domain(what, bands=bands)
     s = saved_settings(Path(run))
-    return domain(name or s.target, data or s.data, bands or (s.target_bands if name in (None, s.target) else None))
+    name = s.target if what is None else os.fspath(what)
+    return domain(name, data or s.data, bands=bands or (s.target_bands if name == s.target else None))
 
 
 def score_run(
