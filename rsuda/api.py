@@ -9,9 +9,10 @@ from typing import Any
 
 from rsuda.choices import newest_run, settled
 from rsuda.domains import Domain
-from rsuda.given import domain, named
+from rsuda.given import named
 from rsuda.run import Trained
 from rsuda.segmenter import Segmenter
+from rsuda.segmenter import load as _load
 from rsuda.verbs import predict as _predict
 from rsuda.verbs.adapt_and_score import Run, adapt_and_score, logger
 from rsuda.verbs.evaluate import Evaluation, domain_of_run, score_run
@@ -146,13 +147,8 @@ def evaluate(
         >>> found.scores.names[:2], bool(0 <= found.scores.miou <= 1)
         (('impervious surface', 'building'), True)
     """
-    folder, place = Path(run), domain
-    if place is not None and not isinstance(place, str | os.PathLike):
-        place = _domain(place, bands=bands)
-    found = domain_of_run(
-        folder, place if isinstance(place, Domain) or place is None else os.fspath(place), data, bands
-    )
-    return score_run(folder, found, split, protocol, **engine)[0]
+    folder = Path(run)
+    return score_run(folder, domain_of_run(folder, domain, data, bands), split, protocol, **engine)[0]
 
 
 def load(run: str | os.PathLike[str]) -> Segmenter:
@@ -170,9 +166,4 @@ def load(run: str | os.PathLike[str]) -> Segmenter:
         >>> sample["prediction"].shape, sample["crs"]
         (torch.Size([100, 70]), 'EPSG:32632')
     """
-    from rsuda.segmenter import load as loaded
-
-    return loaded(Path(run))
-
-
-_domain = domain  # which an argument of evaluate hides
+    return _load(Path(run))
