@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from rsuda.api import Run, adapt, domain, evaluate, load, predict
+    from rsuda.api import Run, adapt, evaluate, load, predict
     from rsuda.datamodule import PairDataModule
     from rsuda.domains import Domain
     from rsuda.errors import ExistsError, InputError, MissingError, RsudaError
+    from rsuda.given import domain
     from rsuda.legend import Legend
     from rsuda.segmenter import Segmenter
     from rsuda.verbs.info import info
     from rsuda.verbs.written import Written
 else:
     _HOMES = {
-        "rsuda.api": ("Run", "adapt", "domain", "evaluate", "load", "predict"),
+        "rsuda.api": ("Run", "adapt", "evaluate", "load", "predict"),
         "rsuda.datamodule": ("PairDataModule",),
         "rsuda.domains": ("Domain",),
         "rsuda.errors": ("ExistsError", "InputError", "MissingError", "RsudaError"),
+        "rsuda.given": ("domain",),
         "rsuda.legend": ("Legend",),
         "rsuda.segmenter": ("Segmenter",),
         "rsuda.verbs.info": ("info",),
