@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 
 class RsudaError(Exception):
@@ -26,3 +27,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return InputError(f"unknown {what} '{name}': {hint}known are {', '.join(known)}")
+
+
+def check_extra(extra: str, *packages: str) -> None:
+    """Raises InputError when one of the packages of an optional extra is not installed."""
+    missing = [p for p in packages if find_spec(p) is None]
+    if missing:
+        told = f"{' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
+        raise InputError(f"this needs {told}: pip install 'rsuda[{extra}]'")
