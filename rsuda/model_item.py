@@ -20,14 +20,32 @@ if TYPE_CHECKING:
     from pystac import Item
 
 _ARTIFACTS = {  # by suffix: title, framework, what writes such files, roles
-    ".safetensors": ("Weights, with the spec inside", "pytorch", "safetensors.torch.save", ["mlm:model", "mlm:weights"]),
+    ".safetensors": (
+        "Weights, with the spec inside",
+        "pytorch",
+        "safetensors.torch.save",
+        ["mlm:model", "mlm:weights"],
+    ),
     ".onnx": ("ONNX", "onnx", "onnx.save", ["mlm:model", "mlm:compiled"]),
     ".pt2": ("Program of torch.export", "pytorch", "torch.export.save", ["mlm:model", "mlm:compiled"]),
 }
 # settings of a run that say how its weights came about, and name nobody's files
 _HYPERPARAMETERS = (
-    "steps", "batch_size", "crop", "lr", "optimiser", "head_factor", "weight_decay", "warmup", "power", "seed",
-)  # fmt: skip
+    "steps",
+    "batch_size",
+    "crop",
+    "lr",
+    "optimiser",
+    "head_factor",
+    "weight_decay",
+    "warmup",
+    "power",
+    "seed",
+    "standardise",
+    "band_matching",
+    "colours",
+    "band_mixing",
+)
 
 
 def model_item(trained: Trained, window: int = 512) -> Item:
@@ -43,8 +61,16 @@ def model_item(trained: Trained, window: int = 512) -> Item:
     import pystac
     from pystac.extensions.classification import ClassificationExtension
     from pystac.extensions.mlm import (
-        AssetGeneralMLMExtension, Hyperparameters, InputStructure, MLMExtension, ModelInput, ModelOutput,
-        ResultStructure, TaskType, ValueScaling, ValueScalingType,
+        AssetGeneralMLMExtension,
+        Hyperparameters,
+        InputStructure,
+        MLMExtension,
+        ModelInput,
+        ModelOutput,
+        ResultStructure,
+        TaskType,
+        ValueScaling,
+        ValueScalingType,
     )  # fmt: skip
     from pystac.extensions.raster import DataType
 
@@ -86,6 +112,7 @@ def model_item(trained: Trained, window: int = 512) -> Item:
         total_parameters=sum(p.numel() for p in trained.model.parameters()),
         hyperparameters=Hyperparameters.create(**_hyperparameters(folder, about)),
     )  # fmt: skip
+    del item.properties["mlm:pretrained_source"]  # PySTAC writes a null, which would say "from scratch"
     item.properties |= _pretrained(folder)
     ClassificationExtension.ext(item, add_if_missing=True)
     exported = [folder / f"model{s}" for s in SUFFIXES]

@@ -11,6 +11,7 @@ from rsuda.raster import whole_file
 
 _RAMP = ("#fbf7ec", "#cfe3d8", "#8fc3bd", "#4a8f9b", "#1f4e66")  # 0 to 1 in even steps
 
+
 def raster_style(legend: Legend) -> str:
     """A class raster: a paletted renderer with the classes' names and colours."""
     root = Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology"})

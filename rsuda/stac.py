@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import rasterio
 import shapely
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.warp import transform
 
 from rsuda import __version__
 from rsuda.grid import Grid
 from rsuda.legend import IGNORE, Legend
-from rsuda.raster import whole_file
+from rsuda.raster import is_remote, whole_file
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -82,8 +85,12 @@ def footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
     return geometry, [west, south, east, north]
 
 
-def taken(tags: Mapping[str, str]) -> datetime | None:
+def taken(image: str | Path) -> datetime | None:
     """When an image was taken, by its GDAL tags; times without a zone count as UTC. None where no tag tells."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(image) as file:
+            tags = {**file.tags(), **file.tags(ns="IMAGERY"), **file.tags(ns="EXIF")}
     for key in ("ACQUISITIONDATETIME", "EXIF_DateTimeOriginal", "TIFFTAG_DATETIME"):
         text = re.sub(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", tags.get(key, "").strip())
         try:
@@ -92,6 +99,14 @@ def taken(tags: Mapping[str, str]) -> datetime | None:
             continue
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     return None
+
+
+def href(image: str | Path, folder: Path) -> str:
+    """How an item in ``folder`` points to a scene: a relative path, or a URL without its query and user, which may be
+    secrets."""
+    if is_remote(image):
+        return re.sub(r"[?#].*$", "", re.sub(r"(?<=://)[^/@]*@", "", str(image)))
+    return Path(os.path.relpath(image, folder)).as_posix()
 
 
 def map_item(
@@ -145,16 +160,14 @@ def map_item(
     for key, path in rasters.items():
         asset = pystac.Asset(f"./{path.name}", titles[key], media_type=COG, roles=["data"])
         item.add_asset(key, asset)
-        scaled = {} if key == "classes" else {"scale": 1 / 254, "offset": 0}
-        number = len(legend) if key == "probabilities" else 1
-        RasterExtension.ext(asset, add_if_missing=True).apply(
-            [
-                RasterBand.create(
-                    nodata=IGNORE, data_type=DataType.UINT8, spatial_resolution=float(np.mean(gsd)), **scaled
-                )
-                for _ in range(number)
-            ]
-        )
+        bands = [
+            RasterBand.create(nodata=IGNORE, data_type=DataType.UINT8, spatial_resolution=float(np.mean(gsd)))
+            for _ in range(len(legend) if key == "probabilities" else 1)
+        ]
+        if key != "classes":
+            for band in bands:
+                band.scale, band.offset = 1 / 254, 0
+        RasterExtension.ext(asset, add_if_missing=True).apply(bands)
         if key == "classes":
             ClassificationExtension.ext(asset, add_if_missing=True).apply(classes(legend, counts))
         if key == "probabilities":

@@ -14,9 +14,17 @@ from rsuda.exported import OnnxNetwork, TorchProgram
 from rsuda.model_item import model_item
 from rsuda.network import STRIDE
 from rsuda.program import (
-    KEY, LOGITS, PROBABILITIES, Softmax, add_softmax, largest_difference, to_onnx, traced, write_onnx,
+    KEY,
+    LOGITS,
+    PROBABILITIES,
+    Softmax,
+    add_softmax,
+    largest_difference,
+    to_onnx,
+    traced,
+    write_onnx,
     write_pt2,
-)  # fmt: skip
+)
 from rsuda.raster import whole_file
 from rsuda.run import Trained, load_run
 from rsuda.stac import write_item
