@@ -1,9 +1,12 @@
-"""Exported networks read back, so that rsuda predicts with the very file that others run."""
+"""ONNX files of rsuda read back, so that rsuda predicts with the very file that others run.
+
+Programs of torch.export are not read back: torch.export.load runs what a file asks for (pickles, expressions and names
+that are evaluated), and a file may come from anybody. An ONNX file only names operators.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from pathlib import Path
@@ -12,45 +15,35 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rsuda.errors import InputError, MissingError, check_extra, unknown
-from rsuda.program import INPUT, KEY, LOGITS, PROBABILITIES, quiet
+from rsuda.errors import InputError, MissingError, check_extra
+from rsuda.program import INPUT, KEY, PROBABILITIES
 from rsuda.run import Trained
 from rsuda.spec import Spec
 
-SUFFIXES = (".onnx", ".pt2")
-
 
 def load_exported(path: str | Path) -> Trained:
-    """A file of ``rsuda export`` as a network for Engine and ``predict``, at the window it was exported with.
+    """An ONNX file of ``rsuda export`` as a network for Engine and ``predict``, at the window it was exported with.
 
-    ``digest`` is that of the exported file. Nothing from the file is executed but its operators.
+    ``digest`` is that of the ONNX file.
 
     Raises:
         MissingError: there is no such file.
-        InputError: it is none of rsuda's, asks for code to be run, or onnxruntime is missing.
+        InputError: it is none of rsuda's ONNX files, or onnxruntime is missing.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise MissingError(f"there is no exported network {path}")
-    if path.suffix not in SUFFIXES:
-        raise unknown("suffix of an exported network", path.suffix, SUFFIXES)
-    network: OnnxNetwork | TorchProgram
-    if path.suffix == ".onnx":
-        check_extra("export", "onnxruntime")
-        network = OnnxNetwork(path)
-    else:
-        network = TorchProgram(path)
+    network = OnnxNetwork(path)
     try:
         about = json.loads(network.metadata[KEY])
-        spec = Spec.from_fields(about["spec"])
-    except (KeyError, ValueError):
+        spec, method = Spec.from_fields(about["spec"]), str(about["method"])
+    except (KeyError, TypeError, ValueError):
         raise InputError(f"{path} does not say what network it holds: it was not written by rsuda export") from None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Trained(network.eval(), spec, path, about["method"], digest)
+    return Trained(network.eval(), spec, path, method, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def about_exported(path: Path) -> dict[str, Any]:
-    """What an exported file says of itself, read without opening the network; {} for files of others."""
+    """What an exported file, .onnx or .pt2, says of itself, read without opening the network; {} for files of others."""
     try:
         if path.suffix == ".onnx":
             import onnx
@@ -67,10 +60,11 @@ def about_exported(path: Path) -> dict[str, Any]:
 
 
 class OnnxNetwork(nn.Module):
-    """An ONNX file of rsuda, run by onnxruntime on the CPU: standardised images -> logits."""
+    """An ONNX file of rsuda, run by onnxruntime on the CPU: standardised images (B, bands, H, W) -> logits (B, K, H, W)."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
+        check_extra("export", "onnxruntime")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -81,83 +75,21 @@ class OnnxNetwork(nn.Module):
         except Exception as error:  # onnxruntime's own kinds, which it does not name
             raise InputError(f"{path} cannot be read as ONNX: {str(error).splitlines()[0]}") from None
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        self.output = self.session.get_outputs()[0].name
-        self.window = int(self.session.get_inputs()[0].shape[-1])
+        self.output: str = self.session.get_outputs()[0].name
+        self.window = self.session.get_inputs()[0].shape[-1]
 
     def raw(self, image: Tensor) -> Tensor:
-        """What the file says: probabilities or logits (B, K, H, W)."""
-        _check_window(image, self.window)
+        """What the file gives: probabilities or logits, as ``output`` says."""
+        if tuple(image.shape[-2:]) != (self.window, self.window):
+            raise InputError(
+                f"the exported network takes windows of {self.window} x {self.window} px, not {image.shape[-1]} x "
+                f"{image.shape[-2]}: predict with a tile size of {self.window}, or export it with --window "
+                f"{image.shape[-1]}"
+            )
         fed = image.detach().float().cpu().contiguous().numpy()
         return torch.from_numpy(self.session.run(None, {INPUT: fed})[0]).to(image.device)
 
     def forward(self, image: Tensor) -> Tensor:
-        return _logits(self.raw(image), self.output)
-
-
-class TorchProgram(nn.Module):
-    """A file of torch.export: standardised images -> logits."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        _refuse_pickles(path)
-        more = {KEY: ""}
-        with quiet():
-            program = torch.export.load(path, extra_files=more)
-        self.metadata: dict[str, str] = {k: v.decode() if isinstance(v, bytes) else v for k, v in more.items()}
-        self.network = program.module()
-        self.output = json.loads(self.metadata.get(KEY) or "{}").get("output", LOGITS)
-        self.window = next(n for n in program.graph.nodes if n.name == INPUT).meta["val"].shape[-1]
-
-    def raw(self, image: Tensor) -> Tensor:
-        """What the file says: probabilities or logits (B, K, H, W)."""
-        _check_window(image, self.window)
-        with torch.autocast(image.device.type, enabled=False):
-            found: Tensor = self.network(image.float().contiguous())
-        return found
-
-    def forward(self, image: Tensor) -> Tensor:
-        return _logits(self.raw(image), self.output)
-
-    def train(self, mode: bool = True) -> TorchProgram:
-        return self  # a program has no training mode, and torch raises when asked for one
-
-
-def _logits(found: Tensor, kind: str) -> Tensor:
-    """Logarithms of probabilities are logits: their softmax is the probabilities."""
-    return found.clamp_min(torch.finfo(torch.float32).tiny).log() if kind == PROBABILITIES else found
-
-
-def _check_window(image: Tensor, window: int) -> None:
-    if tuple(image.shape[-2:]) != (window, window):
-        raise InputError(
-            f"the exported network takes windows of {window} x {window} px, not {image.shape[-1]} x {image.shape[-2]}: "
-            f"predict with a tile size of {window}, or export it with --window {image.shape[-1]}"
-        )
-
-
-def _refuse_pickles(path: Path) -> None:
-    """torch.export.load unpickles what a file asks it to, which can run anything. Files of ``write_pt2`` do not ask.
-
-    Raises InputError for one that does.
-    """
-    try:
-        with zipfile.ZipFile(path) as file:
-            inside = {name.partition("/")[2]: name for name in file.namelist()}
-            asked = [n for n in inside if n.startswith("data/aotinductor") or n.endswith((".pkl", ".so"))]
-            for name in inside:
-                if name.endswith("_config.json"):
-                    held = json.loads(file.read(inside[name]))["config"]
-                    asked += [
-                        entry["path_name"]
-                        for entry in held.values()
-                        if entry["use_pickle"] or not entry["path_name"].startswith(("weight_", "tensor_"))
-                    ]
-                elif name.endswith(".pt"):
-                    try:
-                        torch.load(io.BytesIO(file.read(inside[name])), weights_only=True)
-                    except Exception:
-                        asked.append(name)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is no file of torch.export: {error}") from None
-    if asked:
-        raise InputError(f"{path} holds {asked[0]}, which only running code from the file could read: it is not opened")
+        found = self.raw(image)
+        # logarithms of probabilities are logits: their softmax is the probabilities
+        return found.clamp_min(torch.finfo(torch.float32).tiny).log() if self.output == PROBABILITIES else found

@@ -12,7 +12,7 @@ import torch
 
 from rsuda import __version__
 from rsuda.errors import MissingError
-from rsuda.exported import SUFFIXES, about_exported
+from rsuda.exported import about_exported
 from rsuda.run import CONFIG, SPEC, WEIGHTS, Trained, description, saved_settings
 from rsuda.stac import PROCESSING, classes, identifier
 
@@ -115,7 +115,7 @@ def model_item(trained: Trained, window: int = 512) -> Item:
     del item.properties["mlm:pretrained_source"]  # PySTAC writes a null, which would say "from scratch"
     item.properties |= _pretrained(folder)
     ClassificationExtension.ext(item, add_if_missing=True)
-    exported = [folder / f"model{s}" for s in SUFFIXES]
+    exported = [folder / "model.onnx", folder / "model.pt2"]
     for path in [weights, *(f for f in exported if f.is_file() and about_exported(f).get("network") == trained.digest)]:
         title, framework, artifact, roles = _ARTIFACTS[path.suffix]
         asset = pystac.Asset(

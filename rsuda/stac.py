@@ -75,7 +75,7 @@ def footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
         return None, None
     if np.ptp(longitude) > 180:
         longitude = np.where(longitude < 0, longitude + 360, longitude)
-    shape = shapely.Polygon(np.stack([longitude, latitude], 1).round(9))
+    shape = shapely.Polygon(np.stack([longitude, latitude], 1).round(9)).simplify(1e-7)  # a centimetre
     west, south, east, north = shape.bounds
     if east > 180:
         beyond = shapely.affinity.translate(shape.intersection(shapely.box(180, -90, 540, 90)), -360)

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rsuda import __version__
 from rsuda.deepness import deepness_metadata
 from rsuda.errors import ExistsError, InputError, check_extra, unknown
-from rsuda.exported import OnnxNetwork, TorchProgram
+from rsuda.exported import OnnxNetwork
 from rsuda.model_item import model_item
 from rsuda.network import STRIDE
 from rsuda.program import (
@@ -121,10 +123,10 @@ def _onnx(trained: Trained, path: Path, window: int, kind: str, about: dict[str,
 def _pt2(trained: Trained, path: Path, window: int, kind: str, about: dict[str, str]) -> float:
     network, bands = trained.model.cpu().eval(), len(trained.spec.bands)
     write_pt2(traced(network, bands, window), path, about)
-    difference = _checked(largest_difference(network, TorchProgram(path).raw, bands, window))
+    difference = _checked(largest_difference(network, torch.export.load(path).module(), bands, window))
     if kind == PROBABILITIES:
         write_pt2(traced(Softmax(network), bands, window), path, about)
-        _checked(largest_difference(network, TorchProgram(path).raw, bands, window, softmax=True))
+        _checked(largest_difference(network, torch.export.load(path).module(), bands, window, softmax=True))
     return difference
 
 
