@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import rasterio
 import shapely
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
-from rasterio.warp import transform
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
+from rasterio.errors import NotGeoreferencedWarning
 
 from rsuda import __version__
 from rsuda.grid import Grid
@@ -68,8 +69,9 @@ def footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
     ring = along + [(c, 1 - r) for r, c in along] + [(1 - r, 1 - c) for r, c in along] + [(1 - c, r) for r, c in along]
     xs, ys = zip(*(grid.world(r * grid.height, c * grid.width) for r, c in ring), strict=True)
     try:
-        longitude, latitude = (np.array(v) for v in transform(grid.crs, "EPSG:4326", xs, ys))
-    except (CRSError, RasterioError):
+        transformer = Transformer.from_crs(grid.crs.to_wkt(), "EPSG:4326", always_xy=True)
+        longitude, latitude = (np.array(v) for v in transformer.transform(xs, ys))
+    except ProjError:
         return None, None
     if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
         return None, None

@@ -212,7 +212,7 @@ def test_every_architecture_can_be_exported(encoder, decoder, method, stride, fo
 
 def test_an_operator_that_onnx_lacks_is_named_and_nothing_is_written(tmp_path):
     network = trained(lambda x: torch.special.bessel_j0(x) + x, BANDS)
-    with pytest.raises(InputError, match=r"ONNX has no operator for aten\.special_bessel_j0.*--format torch-export"):
+    with pytest.raises(InputError, match=r"ONNX has no operator for \w+\.\w*bessel_j0 .*--format torch-export"):
         export(network, "onnx", tmp_path / "bessel.onnx", **WINDOW)
     assert not list(tmp_path.iterdir())
     assert export(network, "torch-export", tmp_path / "bessel.pt2", **WINDOW).difference == 0
@@ -226,7 +226,7 @@ def test_a_network_that_torch_cannot_follow_is_refused(tmp_path):
 
 @pytest.mark.parametrize("format", ["onnx", "torch-export"])
 def test_a_file_that_answers_otherwise_than_its_network_gets_no_name(format, tmp_path):
-    with pytest.raises(InputError, match=r"answers otherwise than the original, by up to 0\.\d+ \(at most 0\.001"):
+    with pytest.raises(InputError, match=r"answers otherwise than the original, by up to [\d.]+ \(at most 0\.001"):
         export(trained(lambda x: x + torch.rand_like(x), BANDS), format, tmp_path / "model", **WINDOW)
     assert not list(tmp_path.iterdir())
 
