@@ -81,12 +81,16 @@ def model_item(trained: Trained, window: int = 512) -> Item:
     spec, about = trained.spec, description(weights)
     arch = about["architecture"]
     name = re.sub(r"[^0-9A-Za-z]+$", "", f"rsuda-{identifier(folder.resolve().name)}")
+    bands = [
+        {"name": band} for band in spec.bands
+    ]  # the input's refer to the item's, STAC wants them in assets as well
     item = pystac.Item(
         f"{name}-{trained.digest[:12]}", None, None, datetime.fromtimestamp(int(weights.stat().st_mtime), UTC),
         {
             "title": f"{arch['encoder']} with {arch['decoder']}, adapted by {trained.method}", "gsd": spec.gsd,
             "processing:software": {"rsuda": __version__}, "rsuda:method": trained.method,
             "rsuda:network": trained.digest,
+            "bands": bands,
         },
         stac_extensions=[PROCESSING],
     )  # fmt: skip
@@ -120,7 +124,7 @@ def model_item(trained: Trained, window: int = 512) -> Item:
         title, framework, artifact, roles = _ARTIFACTS[path.suffix]
         asset = pystac.Asset(
             f"./{path.name}", title, None, f"application/octet-stream; framework={framework}", roles,
-            {"file:size": path.stat().st_size},
+            {"file:size": path.stat().st_size, "bands": bands},
         )  # fmt: skip
         item.add_asset("weights" if path is weights else path.suffix[1:], asset)
         AssetGeneralMLMExtension.ext(asset).apply(artifact_type=artifact)

@@ -49,7 +49,7 @@ def classes(legend: Legend, counts: Sequence[int] | None = None) -> list[Classif
     total = sum(counts) if counts is not None else 0
     return [
         Classification.create(
-            k, name=identifier(name), title=name, color_hint="{:02X}{:02X}{:02X}".format(*legend.palette[k]),
+            k, name, identifier(name), name, color_hint="{:02X}{:02X}{:02X}".format(*legend.palette[k]),
             count=None if counts is None else int(counts[k]),
             percentage=round(100 * int(counts[k]) / total, 4) if counts is not None and total else None,
         )
