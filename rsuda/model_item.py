@@ -14,7 +14,7 @@ from rsuda import __version__
 from rsuda.errors import MissingError
 from rsuda.exported import about_exported
 from rsuda.run import CONFIG, SPEC, WEIGHTS, Trained, description, saved_settings
-from rsuda.stac import PROCESSING, classes, identifier
+from rsuda.stac import PROCESSING, classes, href, identifier
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -48,12 +48,13 @@ _HYPERPARAMETERS = (
 )
 
 
-def model_item(trained: Trained, window: int = 512) -> Item:
-    """The item of a finished run, for a file in the run's folder; exported files that lie there are assets too.
+def model_item(trained: Trained, beside: Path, window: int = 512) -> Item:
+    """The item of a finished run; files of the run's folder, exported ones too, are its assets.
 
     Where a network holds is not known to it, so the item has no geometry.
 
     Args:
+        beside: folder that the item is to lie in, from where hrefs point.
         window: pixels per side that the input is said to have.
 
     Raises MissingError for a network that has no weights file, such as an exported one.
@@ -71,7 +72,7 @@ def model_item(trained: Trained, window: int = 512) -> Item:
         TaskType,
         ValueScaling,
         ValueScalingType,
-    )  # fmt: skip
+    )
     from pystac.extensions.raster import DataType
 
     folder = trained.path if trained.path.is_dir() else trained.path.parent
@@ -81,16 +82,13 @@ def model_item(trained: Trained, window: int = 512) -> Item:
     spec, about = trained.spec, description(weights)
     arch = about["architecture"]
     name = re.sub(r"[^0-9A-Za-z]+$", "", f"rsuda-{identifier(folder.resolve().name)}")
-    bands = [
-        {"name": band} for band in spec.bands
-    ]  # the input's refer to the item's, STAC wants them in assets as well
+    bands = [{"name": band} for band in spec.bands]  # the input's refer to the item's; STAC wants an asset's as well
     item = pystac.Item(
         f"{name}-{trained.digest[:12]}", None, None, datetime.fromtimestamp(int(weights.stat().st_mtime), UTC),
         {
             "title": f"{arch['encoder']} with {arch['decoder']}, adapted by {trained.method}", "gsd": spec.gsd,
             "processing:software": {"rsuda": __version__}, "rsuda:method": trained.method,
-            "rsuda:network": trained.digest,
-            "bands": bands,
+            "rsuda:network": trained.digest, "bands": bands,
         },
         stac_extensions=[PROCESSING],
     )  # fmt: skip
@@ -123,14 +121,14 @@ def model_item(trained: Trained, window: int = 512) -> Item:
     for path in [weights, *(f for f in exported if f.is_file() and about_exported(f).get("network") == trained.digest)]:
         title, framework, artifact, roles = _ARTIFACTS[path.suffix]
         asset = pystac.Asset(
-            f"./{path.name}", title, None, f"application/octet-stream; framework={framework}", roles,
+            href(path, beside), title, None, f"application/octet-stream; framework={framework}", roles,
             {"file:size": path.stat().st_size, "bands": bands},
         )  # fmt: skip
         item.add_asset("weights" if path is weights else path.suffix[1:], asset)
         AssetGeneralMLMExtension.ext(asset).apply(artifact_type=artifact)
     for file, media in ((SPEC, "application/json"), (CONFIG, "application/yaml")):
         if (folder / file).is_file():
-            item.add_asset(Path(file).stem, pystac.Asset(f"./{file}", None, None, media, ["metadata"]))
+            item.add_asset(Path(file).stem, pystac.Asset(href(folder / file, beside), None, None, media, ["metadata"]))
     item.stac_extensions.append("https://stac-extensions.github.io/file/v2.1.0/schema.json")
     return item
 

@@ -103,12 +103,13 @@ def taken(image: str | Path) -> datetime | None:
     return None
 
 
-def href(image: str | Path, folder: Path) -> str:
-    """How an item in ``folder`` points to a scene: a relative path, or a URL without its query and user, which may be
+def href(file: str | Path, folder: Path) -> str:
+    """How an item in ``folder`` points to a file: a relative path, or a URL without its query and user, which may be
     secrets."""
-    if is_remote(image):
-        return re.sub(r"[?#].*$", "", re.sub(r"(?<=://)[^/@]*@", "", str(image)))
-    return Path(os.path.relpath(image, folder)).as_posix()
+    if is_remote(file):
+        return re.sub(r"[?#].*$", "", re.sub(r"(?<=://)[^/@]*@", "", str(file)))
+    path = Path(os.path.relpath(file, folder)).as_posix()
+    return path if path.startswith("../") else f"./{path}"
 
 
 def map_item(

@@ -92,7 +92,7 @@ def test_the_item_of_a_map_says_what_its_files_are(tmp_path):
     assert [c.color_hint for c in classes] == ["{:02X}{:02X}{:02X}".format(*c) for c in legend().palette]
     assert [c.count for c in classes] == [18 * 18, 0, 0, 12 * 18, 0] and classes[3].percentage == 40
     (link,) = item.get_links("derived_from")
-    assert link.href == "scene.tif" and link.media_type == "image/tiff; application=geotiff"
+    assert link.href == "./scene.tif" and link.media_type == "image/tiff; application=geotiff"
     assert item.properties["processing:software"]["rsuda"] and item.properties["rsuda:method"] == "oracle"
     assert item.properties["rsuda:network"] == "oracle" and item.properties["gsd"] == 0.5
 
@@ -214,6 +214,8 @@ def test_the_item_of_a_run_says_what_the_network_expects_and_gives(run):
     assert item.assets["weights"].extra_fields["file:size"] == (run / "weights.safetensors").stat().st_size
     assert all((run / a.href).is_file() for a in item.assets.values())
     assert "/home/me" not in done.file.read_text()
+    elsewhere = checked(export(run, "stac", run.parent / "items" / "one.json").file)
+    assert all((run.parent / "items" / a.href).is_file() for a in elsewhere.assets.values())
     with pytest.raises(ExistsError, match=r"stac\.json exists: pass --overwrite"):
         export(run, "stac")
 

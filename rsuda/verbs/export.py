@@ -96,7 +96,7 @@ def export(
     if file.exists() and not overwrite:  # before the minutes that an export takes
         raise ExistsError(f"{file} exists: pass --overwrite to replace it, or choose another --out")
     if format == "stac":
-        write_item(model_item(trained, window), file, overwrite)
+        write_item(model_item(trained, file.parent, window), file, overwrite)
         return Exported(trained.path, format, file, None, window, None)
     kind = output or (PROBABILITIES if format == "onnx" else LOGITS)
     about = _about(trained, window, overlap, kind)
