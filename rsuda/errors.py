@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 
 class RsudaError(Exception):
@@ -31,3 +32,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
 def printable(text: object) -> str:
     """Text for a terminal: characters that would steer it, or could not be seen, are written as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))
+
+
+def check_extra(extra: str, *packages: str) -> None:
+    """Raises InputError when one of the packages of an optional extra is not installed."""
+    missing = [p for p in packages if find_spec(p) is None]
+    if missing:
+        told = f"{' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
+        raise InputError(f"this needs {told}: pip install 'rsuda[{extra}]'")

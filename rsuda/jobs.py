@@ -13,10 +13,11 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from rsuda import __version__
+from rsuda.attributes import SUFFIX as ATTRIBUTES
 from rsuda.bands import check_gsd
 from rsuda.cog import creation_options
 from rsuda.engine import Engine
-from rsuda.errors import ExistsError, InputError
+from rsuda.errors import ExistsError, InputError, check_extra
 from rsuda.raster import is_remote
 from rsuda.region import Region
 from rsuda.scene import Scene
@@ -36,6 +37,7 @@ class Outputs:
         regularise: classes whose footprints, squared to right angles, go to a file of their own.
         confidence, probabilities: rasters of the probability of the class, and of all classes, 0 to 254 for 0..1.
         co: creation options of GDAL's COG driver, 'NAME=VALUE'.
+        stac: a STAC item of the outputs.
     """
 
     folder: Path | None = None
@@ -47,6 +49,7 @@ class Outputs:
     probabilities: bool = False
     co: tuple[str, ...] = ()
     overwrite: bool = False
+    stac: bool = False
 
     def __post_init__(self) -> None:
         if self.polygons is not None:
@@ -56,6 +59,8 @@ class Outputs:
                 raise InputError(f"--{name} must be at least 0, not {value:g}")
         if self.regularise and self.polygons is None:
             raise InputError("--regularise squares polygons, so it needs a --format other than none")
+        if self.stac:
+            check_extra("export", "pystac")
         creation_options(self.co)
 
 
@@ -74,13 +79,20 @@ class Job:
     footprints: Path | None
     confidence: Path | None
     probabilities: Path | None
+    stac: Path | None
     key: str
     outputs: Outputs
 
     @property
+    def attributes(self) -> Path:
+        """The class raster's attribute table."""
+        return self.raster.with_name(self.raster.name + ATTRIBUTES)
+
+    @property
     def files(self) -> list[Path]:
         """Data files, the class raster last: where it is, all are."""
-        return [f for f in (self.confidence, self.probabilities, self.footprints, self.polygons, self.raster) if f]
+        data = (self.confidence, self.probabilities, self.footprints, self.polygons, self.stac, self.attributes)
+        return [*(f for f in data if f), self.raster]
 
     @property
     def work(self) -> Path:
@@ -117,7 +129,7 @@ def job_of(scene: Scene, region: Region, engine: Engine, outputs: Outputs) -> Jo
     return Job(
         scene, region, raster, file(o.polygons, f"polygons.{o.polygons}"),
         file(o.regularise, f"footprints.{o.polygons}"), file(o.confidence, "confidence.tif"),
-        file(o.probabilities, "probabilities.tif"), _key(scene, region, engine), outputs,
+        file(o.probabilities, "probabilities.tif"), file(o.stac, "stac.json"), _key(scene, region, engine), outputs,
     )  # fmt: skip
 
 
@@ -149,7 +161,9 @@ def is_finished(job: Job) -> bool:
 def tag_of(job: Job) -> str:
     """The key with the options that change the files and not the pixels."""
     o = job.outputs
-    made = json.dumps([o.polygons, o.min_area, o.simplify, o.regularise, o.confidence, o.probabilities, sorted(o.co)])
+    made = json.dumps(
+        [o.polygons, o.min_area, o.simplify, o.regularise, o.confidence, o.probabilities, sorted(o.co), o.stac]
+    )
     return f"{job.key}-{hashlib.sha256(made.encode()).hexdigest()[:8]}"
 
 

@@ -9,6 +9,8 @@ from xml.etree.ElementTree import Element, SubElement
 from rsuda.legend import Colour, Legend
 from rsuda.raster import whole_file
 
+_RAMP = ("#fbf7ec", "#cfe3d8", "#8fc3bd", "#4a8f9b", "#1f4e66")  # 0 to 1 in even steps
+
 
 def raster_style(legend: Legend) -> str:
     """A class raster: a paletted renderer with the classes' names and colours."""
@@ -21,6 +23,28 @@ def raster_style(legend: Legend) -> str:
     palette = SubElement(renderer, "colorPalette")
     for index, (name, colour) in enumerate(zip(legend.names, legend.palette, strict=True)):
         SubElement(palette, "paletteEntry", {"value": str(index), "color": _hex(colour), "label": name, "alpha": "255"})
+    return _text(root)
+
+
+def share_style() -> str:
+    """A raster of shares, 0 to 254 for 0 to 1: its first band from pale to dark in one calm ramp."""
+    root = Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology"})
+    renderer = SubElement(
+        SubElement(root, "pipe"),
+        "rasterrenderer",
+        {"type": "singlebandpseudocolor", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": "",
+         "classificationMin": "0", "classificationMax": "254"},
+    )  # fmt: skip
+    shader = SubElement(
+        SubElement(renderer, "rastershader"),
+        "colorrampshader",
+        {"colorRampType": "INTERPOLATED", "classificationMode": "1", "clip": "0", "minimumValue": "0",
+         "maximumValue": "254", "labelPrecision": "0"},
+    )  # fmt: skip
+    for k, colour in enumerate(_RAMP):
+        share = k / (len(_RAMP) - 1)
+        item = {"value": f"{254 * share:g}", "color": colour, "label": f"{share:.0%}", "alpha": "255"}
+        SubElement(shader, "item", item)
     return _text(root)
 
 

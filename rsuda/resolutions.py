@@ -115,17 +115,18 @@ class TwoResolutions(nn.Module):
         whole = (image.shape[-2], image.shape[-1])
         size = (whole[0] // 2, whole[1] // 2)
         pyramid, _, low = self._low(image)
-        total = low.new_zeros(len(image), low.shape[1], whole[0] // 4, whole[1] // 4)
+        total = low.new_zeros(image.shape[0], low.shape[1], whole[0] // 4, whole[1] // 4)
         count = total.new_zeros(1, 1, *total.shape[-2:])
         places = [(r, c) for r in (0, size[0] // 2, size[0]) for c in (0, size[1] // 2, size[1])]
         parts = torch.cat([image[..., r : r + size[0], c : c + size[1]] for r, c in places])
         _, logits = self.network.decoder(self.network.encoder(parts))
         logits = resize(logits, (size[0] // 4, size[1] // 4))
-        for (r, c), part in zip(places, logits.chunk(len(places)), strict=True):
+        # sizes are asked of shapes and parts unflattened, so that an exported network takes batches of any size
+        for (r, c), part in zip(places, logits.unflatten(0, (len(places), -1)), strict=True):
             here = (..., slice(r // 4, (r + size[0]) // 4), slice(c // 4, (c + size[1]) // 4))
             total[here] += part
             count[here] += 1
-        everywhere = torch.ones(len(image), whole[0] // 8, whole[1] // 8, device=image.device)
+        everywhere = torch.ones(image.shape[0], whole[0] // 8, whole[1] // 8, device=image.device)
         fused = self._fuse(pyramid, low, total / count, everywhere)
         return resize(fused, whole)[..., :height, :width]
 

@@ -79,14 +79,9 @@ def load_run(path: str | Path) -> Trained:
             if path.is_dir()
             else f"there is no run {path}"
         )
-    try:
-        with safe_open(file, "pt") as held:
-            about: dict[str, Any] = json.loads((held.metadata() or {}).get("rsuda", "null"))
-            tensors = {k: held.get_tensor(k) for k in held.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise InputError(f"{file} cannot be read as weights: {str(error).splitlines()[0]}") from None
-    if not about:
-        raise InputError(f"{file} does not say what network it holds: it was not written by rsuda")
+    about = description(file)
+    with safe_open(file, "pt") as held:
+        tensors = {k: held.get_tensor(k) for k in held.keys()}  # noqa: SIM118 (not a dict)
     spec = Spec.from_fields(about["spec"])
     if about["method"] not in METHODS:
         raise InputError(f"{file} was made by method '{about['method']}', which this rsuda does not have")
@@ -97,6 +92,18 @@ def load_run(path: str | Path) -> Trained:
         raise InputError(f"{file} does not fit its own description: {' '.join(str(error).split())[:200]}") from None
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Trained(method.model.eval(), spec, path, about["method"], digest)
+
+
+def description(file: Path) -> dict[str, Any]:
+    """What a weights file says of its network: method, architecture, options, spec. Raises InputError if nothing."""
+    try:
+        with safe_open(file, "pt") as held:
+            about: dict[str, Any] = json.loads((held.metadata() or {}).get("rsuda", "null"))
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise InputError(f"{file} cannot be read as weights: {str(error).splitlines()[0]}") from None
+    if not about:
+        raise InputError(f"{file} does not say what network it holds: it was not written by rsuda")
+    return about
 
 
 def checkpoint_step(folder: Path) -> int:

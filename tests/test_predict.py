@@ -367,7 +367,7 @@ def test_a_scene_whose_pixels_cannot_be_read_takes_none_of_the_others_with_it(tm
     assert next(found).scene == good
     with pytest.raises(RsudaError, match=r"2 of 3 scenes could not be predicted: .*bad\.tif.*empty\.tif"):
         next(found)
-    written = ["good_classes.qml", "good_classes.tif"]
+    written = ["good_classes.qml", "good_classes.tif", "good_classes.tif.aux.xml"]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["bad.tif", "empty.tif", "good.tif", *written])
 
 
@@ -395,7 +395,7 @@ def test_a_declared_gsd_makes_a_geographic_scene_predictable_in_its_own_crs(tmp_
         assert file.crs.to_epsg() == 4326 and (mask == 0).all()
 
 
-@pytest.mark.parametrize("existing", ["scene_classes.tif", "scene_polygons.gpkg"])
+@pytest.mark.parametrize("existing", ["scene_classes.tif", "scene_polygons.gpkg", "scene_classes.tif.aux.xml"])
 def test_existing_outputs_are_kept_unless_overwriting_is_asked_for(tmp_path, existing):
     scene = write(tmp_path / "scene.tif", np.full((2, 20, 20), 3, np.uint8))
     (tmp_path / existing).write_bytes(b"mine")
@@ -405,7 +405,8 @@ def test_existing_outputs_are_kept_unless_overwriting_is_asked_for(tmp_path, exi
     assert (tmp_path / existing).read_bytes() == b"mine"
     done, mask = one(scene, trained(by_value), polygons="gpkg", overwrite=True)
     assert (mask == 3).all() and len(gpd.read_file(done.polygons)) == 1
-    written = ["scene_classes.qml", "scene_classes.tif", "scene_polygons.gpkg", "scene_polygons.qml"]
+    rasters = ["scene_classes.qml", "scene_classes.tif", "scene_classes.tif.aux.xml"]
+    written = [*rasters, "scene_polygons.gpkg", "scene_polygons.qml"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["scene.tif", *written]
 
 

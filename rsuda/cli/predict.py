@@ -63,6 +63,7 @@ def predict(
     co: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE: creation option of GDAL's COG driver; may be repeated.")
     ] = None,
+    stac: Annotated[bool, typer.Option("--stac", help="A STAC item of the outputs, <scene>_stac.json.")] = False,
     scheduler: Annotated[
         str | None,
         typer.Option(help="Spread over a Dask cluster: tcp://HOST:PORT, or 'local' for --workers processes."),
@@ -93,8 +94,8 @@ def predict(
     found = run(
         scenes, model, out, None if format == "none" else format, min_area=min_area, simplify=simplify,
         regularise=regularise or (), confidence=confidence, probabilities=probabilities, aoi=aoi, bounds=bounds, bands=bands,
-        gsd=gsd, crs=crs, co=co or (), overwrite=overwrite, scheduler=scheduler, workers=workers, threads=threads, progress=bar,
-        device=device, precision=precision, window=tile_size, overlap=overlap, batch_size=batch_size, tta=tta,
+        gsd=gsd, crs=crs, co=co or (), overwrite=overwrite, stac=stac, scheduler=scheduler, workers=workers, threads=threads,
+        progress=bar, device=device, precision=precision, window=tile_size, overlap=overlap, batch_size=batch_size, tta=tta,
     )  # fmt: skip
     try:
         for done in found:

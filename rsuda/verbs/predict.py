@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import rasterio
 import torch
 
 from rsuda import __version__
+from rsuda.attributes import attribute_table, write_attributes
 from rsuda.bands import band_rows, strips
 from rsuda.cluster import Cluster, cluster
 from rsuda.cog import creation_options, write_cog
@@ -24,9 +25,10 @@ from rsuda.engine import Engine
 from rsuda.errors import InputError, RsudaError
 from rsuda.jobs import Job, Outputs, is_finished, job_of, open_scene, tag_of
 from rsuda.legend import IGNORE
-from rsuda.qgis import polygon_style, raster_style, write_style
+from rsuda.qgis import polygon_style, raster_style, share_style, write_style
 from rsuda.region import read_area, region_of
 from rsuda.run import Trained, load_run
+from rsuda.stac import href, map_item, taken, write_item
 from rsuda.store import Store
 from rsuda.vector import check_footprints, polygonise, regularise, write_polygons
 from rsuda.verbs.written import Written
@@ -52,6 +54,7 @@ def predict(
     regularise: Sequence[str] = (),
     co: Sequence[str] = (),
     overwrite: bool = False,
+    stac: bool = False,
     progress: Progress | None = None,
     scheduler: str | None = None,
     workers: int = 2,
@@ -67,7 +70,7 @@ def predict(
         scenes: rasters GDAL can read; also 'https://…', 's3://…' and '/vsi…'.
         model: a run folder, or a loaded one.
         out: folder for the outputs; beside each scene by default, in the working folder for remote ones.
-        polygons, confidence, probabilities, min_area, simplify, regularise, co, overwrite: see Outputs.
+        polygons, confidence, probabilities, min_area, simplify, regularise, co, overwrite, stac: see Outputs.
         bands: band order of the scenes, where their files do not tell ('RGBIR').
         gsd: metres per pixel, for scenes without a georeference.
         crs: for scenes that have a transform but no CRS ('EPSG:32632'; ISPRS tiles with world files).
@@ -101,6 +104,7 @@ def predict(
         probabilities,
         tuple(co),
         overwrite,
+        stac,
     )
     check_footprints(outputs.regularise, running.trained.spec.legend)
     area = read_area(aoi) if aoi else None
@@ -202,9 +206,11 @@ def _files(job: Job, engine: Engine, store: Store, began: float) -> Written:
     if job.confidence:
         bands = [("confidence: probability of the class, 0 to 254 for 0 to 1", plane(1))]
         write_cog(made / job.confidence.name, bands, grid, **common)
+        write_style(share_style(), made / f"{job.confidence.stem}.qml")
     if job.probabilities:
         bands = [(f"probability of {n}, 0 to 254 for 0 to 1", plane(2 + k)) for k, n in enumerate(spec.legend.names)]
         write_cog(made / job.probabilities.name, bands, grid, **common)
+        write_style(share_style(), made / f"{job.probabilities.stem}.qml")
     notes, polygon_count = _notes(job, engine), None
     if job.polygons:
         pieces = ((store.read(0, a, b), store.read(1, a, b)) for a, b in _stripes(grid.height))
@@ -217,7 +223,11 @@ def _files(job: Job, engine: Engine, store: Store, began: float) -> Written:
             squared = regularise(frame, o.regularise, grid, spec.legend, job.scene.gsd)
             write_polygons(squared, made / job.footprints.name)
             write_style(polygon_style(spec.legend), made / f"{job.footprints.stem}.qml")
-    counts = sum(np.bincount(store.read(0, a, b).ravel(), minlength=256) for a, b in _stripes(grid.height))
+    counts = _counts(store.read(0, a, b) for a, b in _stripes(grid.height))
+    pixel_m2 = job.scene.gsd[0] * job.scene.gsd[1]
+    write_attributes(attribute_table(spec.legend, counts[: len(spec.legend)], pixel_m2), made / job.attributes.name)
+    if job.stac:
+        write_item(_item(job, engine, counts), made / job.stac.name)
     (job.work / "moving").touch()
     job.raster.parent.mkdir(parents=True, exist_ok=True)
     last = [made / f.name for f in job.files]
@@ -227,17 +237,38 @@ def _files(job: Job, engine: Engine, store: Store, began: float) -> Written:
                    notes=tuple(notes), skipped=False)  # fmt: skip
 
 
-def _skipped(job: Job, engine: Engine, counts: Any = None) -> Written:
+def _counts(parts: Iterable[np.ndarray]) -> list[int]:
+    """Pixels by their value, 0 to 255."""
+    found = np.zeros(256, np.int64)
+    for part in parts:
+        found += np.bincount(part.ravel(), minlength=256)
+    return found.tolist()
+
+
+def _skipped(job: Job, engine: Engine, counts: list[int] | None = None) -> Written:
     """What is there of a finished job."""
     spec, gsd = engine.trained.spec, job.scene.gsd
     if counts is None:
         with rasterio.open(job.raster) as file:
             parts = (file.read(1, window=((a, a + b), (0, file.width))) for a, b in _stripes(file.height))
-            counts = sum(np.bincount(p.ravel(), minlength=256) for p in parts)
+            counts = _counts(parts)
     area = {n: float(c * gsd[0] * gsd[1]) for n, c in zip(spec.legend.names, counts[: len(spec.legend)], strict=True)}
     return Written(
-        job.scene.image, job.raster, job.polygons, job.footprints, job.confidence, job.probabilities, None, area,
+        job.scene.image, job.raster, job.polygons, job.footprints, job.confidence, job.probabilities, job.stac, None, area,
         job.region.grid.height * job.region.grid.width, 0.0, (), True,
+    )  # fmt: skip
+
+
+def _item(job: Job, engine: Engine, counts: list[int]) -> Any:
+    """The STAC item of a job's files, which lie beside it."""
+    trained = engine.trained
+    rasters = {"classes": job.raster, "confidence": job.confidence, "probabilities": job.probabilities}
+    vectors = {"polygons": job.polygons, "footprints": job.footprints}
+    about = {"rsuda:run": trained.path.name, "rsuda:method": trained.method, "rsuda:network": trained.digest}
+    return map_item(
+        job.scene.name, job.region.grid, job.scene.gsd, trained.spec.legend, counts[: len(trained.spec.legend)],
+        {k: v for k, v in rasters.items() if v}, {k: v for k, v in vectors.items() if v},
+        href(job.scene.image, job.raster.parent), taken(job.scene.image), about,
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ class Written:
     footprints: Path | None
     confidence: Path | None
     probabilities: Path | None
+    stac: Path | None
     polygon_count: int | None
     area_m2: dict[str, float]
     pixels: int

@@ -1,0 +1,95 @@
+"""ONNX files of rsuda read back, so that rsuda predicts with the very file that others run.
+
+Programs of torch.export are not read back: torch.export.load runs what a file asks for (pickles, expressions and names
+that are evaluated), and a file may come from anybody. An ONNX file only names operators.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rsuda.errors import InputError, MissingError, check_extra
+from rsuda.program import INPUT, KEY, PROBABILITIES
+from rsuda.run import Trained
+from rsuda.spec import Spec
+
+
+def load_exported(path: str | Path) -> Trained:
+    """An ONNX file of ``rsuda export`` as a network for Engine and ``predict``, at the window it was exported with.
+
+    ``digest`` is that of the ONNX file.
+
+    Raises:
+        MissingError: there is no such file.
+        InputError: it is none of rsuda's ONNX files, or onnxruntime is missing.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise MissingError(f"there is no exported network {path}")
+    network = OnnxNetwork(path)
+    try:
+        about = json.loads(network.metadata[KEY])
+        spec, method = Spec.from_fields(about["spec"]), str(about["method"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path} does not say what network it holds: it was not written by rsuda export") from None
+    return Trained(network.eval(), spec, path, method, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def about_exported(path: Path) -> dict[str, Any]:
+    """What an exported file, .onnx or .pt2, says of itself, read without opening the network; {} for files of others."""
+    try:
+        if path.suffix == ".onnx":
+            import onnx
+
+            told = {p.key: p.value for p in onnx.load(path, load_external_data=False).metadata_props}.get(KEY, "{}")
+        else:
+            with zipfile.ZipFile(path) as file:
+                name = next(n for n in file.namelist() if n.endswith(f"/extra/{KEY}"))
+                told = file.read(name).decode()
+        found = json.loads(told)
+        return found if isinstance(found, dict) else {}
+    except Exception:  # of many kinds, for a file that is something else, or where onnx is not installed
+        return {}
+
+
+class OnnxNetwork(nn.Module):
+    """An ONNX file of rsuda, run by onnxruntime on the CPU: standardised images (B, bands, H, W) -> logits (B, K, H, W)."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        check_extra("export", "onnxruntime")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own kinds, which it does not name
+            raise InputError(f"{path} cannot be read as ONNX: {str(error).splitlines()[0]}") from None
+        self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        self.output: str = self.session.get_outputs()[0].name
+        self.window = self.session.get_inputs()[0].shape[-1]
+
+    def raw(self, image: Tensor) -> Tensor:
+        """What the file gives: probabilities or logits, as ``output`` says."""
+        if tuple(image.shape[-2:]) != (self.window, self.window):
+            raise InputError(
+                f"the exported network takes windows of {self.window} x {self.window} px, not {image.shape[-1]} x "
+                f"{image.shape[-2]}: predict with a tile size of {self.window}, or export it with --window "
+                f"{image.shape[-1]}"
+            )
+        fed = image.detach().float().cpu().contiguous().numpy()
+        return torch.from_numpy(self.session.run(None, {INPUT: fed})[0]).to(image.device)
+
+    def forward(self, image: Tensor) -> Tensor:
+        found = self.raw(image)
+        # logarithms of probabilities are logits: their softmax is the probabilities
+        return found.clamp_min(torch.finfo(torch.float32).tiny).log() if self.output == PROBABILITIES else found
