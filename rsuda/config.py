@@ -21,6 +21,7 @@ class Settings:
         source, target: known domain, domain file, or (target) folder or glob of rasters.
         source_split, target_split: splits trained on; target labels are never opened.
         score_split: target split scored once at the end, if it is labelled.
+        score_every: steps after which the network of that moment is scored on it too, for a curve to look at; 0 for never.
         data: folder of the data of both domains.
         gsd: metres per pixel of the network's input; None for the target's own; 'native' to leave both as they are.
         source_bands, target_bands: band order as in 'IRRG'; None to let the pair choose.
@@ -46,6 +47,7 @@ class Settings:
     source_split: str = "train"
     target_split: str = "train"
     score_split: str = "val"
+    score_every: int = 0
     gsd: float | str | None = None
     source_bands: str | None = None
     target_bands: str | None = None
@@ -253,7 +255,7 @@ def _typed_as(kind: type, value: Any) -> Any:
 def check(s: Settings) -> Settings:
     """Raises InputError for a number out of range."""
     from_one = ("steps", "batch_size", "crop", "channels")
-    from_zero = ("workers", "warmup", "seed", "lr", "head_factor", "discriminator_lr", "weight_decay", "power")
+    from_zero = ("workers", "warmup", "seed", "score_every", "lr", "head_factor", "discriminator_lr", "weight_decay", "power")
     for name in (*from_one, *from_zero):
         least = 1 if name in from_one else 0
         if not least <= getattr(s, name) < inf:

@@ -43,6 +43,9 @@ def adapt(
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read patches.")] = None,
+    score_every: Annotated[
+        int | None, typer.Option(help="Steps after which the target's labelled split is scored, for a curve to look at.")
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", help="option=value of the method; may be repeated.")
     ] = None,
@@ -57,19 +60,19 @@ def adapt(
     given: dict[str, Any] = {
         "source": source, "target": target, "method": method, "preset": preset, "steps": steps, "batch_size": batch_size,
         "crop": crop, "gsd": gsd, "source_bands": source_bands, "target_bands": target_bands, "weights": weights,
-        "seed": seed, "precision": precision, "device": device, "workers": workers,
+        "seed": seed, "precision": precision, "device": device, "workers": workers, "score_every": score_every,
         "data": str(data) if data else None, "options": dict(parse_option(o) for o in option or []),
     }  # fmt: skip
     if resume:
         folder = out or _newest_checkpoint()
         s = settings(folder / "config.yaml", **given)
         kept = settings(folder / "config.yaml")
-        free = ("steps", "data", "device", "precision", "workers")
+        free = ("steps", "data", "device", "precision", "workers", "score_every")
         changed = [f.name for f in fields(s) if f.name not in free and getattr(s, f.name) != getattr(kept, f.name)]
         if changed or config:
             raise InputError(
                 f"--resume goes on with the options of {folder} and cannot change {', '.join(changed) or 'them by --config'} "
-                f"(only {', '.join(free)})"
+                f"(only {', '.join(f.replace('_', '-') for f in free)})"
             )
     else:
         s = settings(config, **given)

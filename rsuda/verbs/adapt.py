@@ -27,6 +27,7 @@ from rsuda.parts.adversary import strided_layers
 from rsuda.parts.statistics import estimate_statistics
 from rsuda.run import CHECKPOINT, CONFIG, SPEC, WEIGHTS, architecture, checkpoint_step, optimisation, save_run
 from rsuda.spec import band_code
+from rsuda.target_curve import CURVE, TargetCurve
 
 STATISTICS_BATCHES = 25
 
@@ -154,7 +155,7 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
 def prepare(folder: Path) -> None:
     """Make the run folder, without the results of a run that it replaces."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (WEIGHTS, SPEC, CHECKPOINT, "metrics.csv", "hparams.yaml", "log.txt", "label_free.json"):
+    for old in (WEIGHTS, SPEC, CHECKPOINT, CURVE, "metrics.csv", "hparams.yaml", "log.txt", "label_free.json"):
         (folder / old).unlink(missing_ok=True)
     for scores in folder.glob("scores_*"):
         scores.unlink()
@@ -164,14 +165,16 @@ def adapt(
     s: Settings, folder: Path, overwrite: bool = False, resume: bool = False, quiet: bool = False,
     callbacks: list[Callback] | None = None,
 ) -> Method:  # fmt: skip
-    """Train; write config.yaml, weights.safetensors, spec.json, last.ckpt, metrics.csv and log.txt into ``folder``."""
+    """Train; write config.yaml, weights.safetensors, spec.json, last.ckpt, metrics.csv and log.txt into ``folder``;
+    with ``score_every`` target_curve.csv too."""
     s, notes = check_run(s)
     may_write(folder, overwrite, resume)
     device = pick_device(s.device)
     if device.type == "cpu":
         keep_freed_memory()
     precision = pick_precision(s.precision, device)
-    found = pair(*domains_of(s), s)
+    source, target = domains_of(s)
+    found = pair(source, target, s)
     told = s
     if s.options.get("class_weights") == "balanced":
         s = replace(s, options={**s.options, "class_weights": balanced(found.class_shares)})
@@ -197,7 +200,8 @@ def adapt(
         ))  # fmt: skip
         method.to(memory_format=torch.channels_last)
         began = time.monotonic()
-        _train(method, s, found, folder, device, precision, resume, quiet, callbacks or [])
+        watching = _curve(s, target, folder, precision, resume)
+        _train(method, s, found, folder, device, precision, resume, quiet, [*watching, *(callbacks or [])])
         if s.target_statistics:
             with autocast(precision, device):
                 images = (x.to(device) for x in target_batches(found, s, STATISTICS_BATCHES))
@@ -209,6 +213,18 @@ def adapt(
         logger.removeHandler(file)
         file.close()
     return method
+
+
+def _curve(s: Settings, target: Domain, folder: Path, precision: str, resume: bool) -> list[Callback]:
+    if not s.score_every:
+        return []
+    if not target.has_labels(s.score_split):
+        logger.warning(
+            "note: %s has no labelled split '%s', so there is no curve of its scores", target.name, s.score_split
+        )
+        return []
+    first = checkpoint_step(folder) if resume else 0
+    return [TargetCurve(folder, target, s.score_split, s.score_every, precision, first)]
 
 
 def _train(
