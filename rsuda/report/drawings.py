@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -106,18 +107,14 @@ def _drawn(draw: Any, size: tuple[float, float]) -> Markup:
     return Markup(_themed(held.getvalue()))
 
 
-_count = 0
-
-
 def _themed(svg: str) -> str:
     """The <svg> element alone, decorative to screen readers (a table says the same), with names of its own."""
-    global _count
-    _count += 1
+    own = f"c{zlib.crc32(svg.encode()):x}-"
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
     svg = re.sub(r'id="of-(\w+)"', r'class="of-\1"', svg)
-    svg = re.sub(r'(id="|url\(#|xlink:href="#|href="#)', rf"\g<1>c{_count}-", svg)
+    svg = re.sub(r'(id="|url\(#|xlink:href="#|href="#)', rf"\g<1>{own}", svg)
     svg = re.sub(r"font: (\d+\.?\d*)px[^;\"]*", r"font-size: \1px", svg)
     for placeholder, variable in VARIABLES.items():
         svg = svg.replace(placeholder, f"var({variable})")
