@@ -93,7 +93,11 @@ class Sight:
         kept: dict[Any, Tensor] = {}
         # the decoders that prediction reads; an attention between resolutions holds no feature of the image
         decoders = [m for n, m in self.engine.model.named_modules() if isinstance(m, Decoder) and "attention" not in n]
-        hooks = [d.register_forward_hook(lambda m, _, out: kept.setdefault(m, out[0])) for d in decoders if fused]  # type: ignore[func-returns-value]
+
+        def keep(decoder: Any, _: Any, out: tuple[Tensor, Tensor]) -> None:
+            kept.setdefault(decoder, out[0])  # the first look, where there are several resolutions
+
+        hooks = [d.register_forward_hook(keep) for d in decoders if fused]
         try:
             found = self.engine.of_standardised(torch.from_numpy(np.ascontiguousarray(padded, np.float32))[None])
         finally:
