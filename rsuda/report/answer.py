@@ -111,7 +111,7 @@ def _next(suggested: Sequence[Suggestion]) -> Answer:
     first, scenes = suggested[0], len({s.scene for s in suggested})
     text = (
         f"In {scenes} scene{'s' * (scenes > 1)}, chosen out of {first.of} as uncertain and unlike each other; first row {first.row}, "
-        f"column {first.col} of {first.scene}."
+        f"column {first.col} of scene {first.scene}."
     )
     return Answer(question, f"{len(suggested)} windows of {first.size} px", text, "next", "windows")
 

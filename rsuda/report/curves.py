@@ -22,11 +22,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Key:
-    """A line of a chart's key: a CSS colour, whether dashed, and a name."""
+    """A line of a chart's key: a CSS colour, whether dashed, a name, and its first and last value."""
 
     colour: str
     dashed: bool
     name: str
+    ends: str
 
 
 def losses(run: Run) -> list[Curve]:
@@ -48,25 +49,24 @@ def metric(runs: Sequence[Run], before: int | None, after: int) -> tuple[Curve, 
     styles = {after: (AFTER, "-", "var(--after)")}
     if before is not None:
         styles[before] = (BEFORE, "--", "var(--before)")
-    series, keys, words = [], [], []
+    series, keys = [], []
     for i, run in enumerate(runs):
         if not run.curve:
             continue
         colour, style, css = styles.get(i, (SOURCE, ":", "var(--source)"))
         steps, values = [r["step"] for r in run.curve], [r["miou"] for r in run.curve]
         series.append((steps, values, colour, style))
-        keys.append(Key(css, style != "-", run.name))
-        words.append(f"{run.name}: {_ends(steps, [100 * v for v in values])}")
+        keys.append(Key(css, style != "-", run.name, _from_to(values)))
     if not series:
         return None
-    return Curve("target mIoU, percent", curves(series, (4.6, 2.3), percent=True), "; ".join(words)), keys
+    return Curve("target mIoU, percent", curves(series, (4.6, 2.3), percent=True), ""), keys
 
 
 def by_class(run: Run) -> tuple[Curve, list[Key]] | None:
     """IoU of each class by step, in the legend's colours."""
     if not run.curve:
         return None
-    series, keys, words = [], [], []
+    series, keys = [], []
     for name, rgb in zip(run.trained.spec.legend.names, run.trained.spec.legend.palette, strict=True):
         if name not in run.curve[0]:
             continue
@@ -76,11 +76,14 @@ def by_class(run: Run) -> tuple[Curve, list[Key]] | None:
         steps, values = zip(*told, strict=True)
         colour = "#{:02x}{:02x}{:02x}".format(*rgb)
         series.append((list(steps), list(values), colour, "-"))
-        keys.append(Key(colour, False, name))
-        words.append(f"{name}: {_ends(steps, [100 * v for v in values])}")
+        keys.append(Key(colour, False, name, _from_to(values)))
     if not series:
         return None
-    return Curve(f"IoU by class, {run.name}, percent", curves(series, (4.6, 2.3), percent=True), "; ".join(words)), keys
+    return Curve(f"IoU by class, {run.name}, percent", curves(series, (4.6, 2.3), percent=True), ""), keys
+
+
+def _from_to(values: Sequence[float]) -> str:
+    return " → ".join(f"{100 * v:.1f}" for v in ([values[0], values[-1]] if len(values) > 1 else values))
 
 
 def _ends(steps: Sequence[int], values: Sequence[float]) -> str:

@@ -159,7 +159,7 @@ def _patch(
         if s.label is not None:
             views.append(View(f"error-{i}", f"errors, {runs[i].name}", errors(s.classes[i], s.label)))
     kind, value = ("right", s.right) if s.label is not None else ("mean confidence", s.sure)
-    told = ", ".join(f"{runs[i].name} {100 * value(i):.0f} %" for i in first)
+    told = ", ".join(f"{runs[i].name} {100 * value(i):.0f}\N{NO-BREAK SPACE}%" for i in first)
     side = s.valid.shape[0]
     return Patch(
         why, f"{domain}, scene {s.window.scene.name}, row {s.window.row}, column {s.window.col}", f"{kind}: {told}",

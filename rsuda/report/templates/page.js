@@ -4,12 +4,15 @@
 for (const figure of document.querySelectorAll(".compare")) {
   const stage = figure.querySelector(".stage"), border = stage.querySelector("input");
   const sides = [[".over", figure.querySelector(".left")], [".under", figure.querySelector(".right")]];
+  const source = (key) => figure.querySelector(`img[data-key="${CSS.escape(key)}"]`).src;
   const title = (select) => select.selectedOptions[0].textContent;
   const show = () => {
     for (const [which, select] of sides) {
-      const picture = stage.querySelector(which);
-      picture.src = figure.querySelector(`img[data-key="${CSS.escape(select.value)}"]`).src;
+      const side = stage.querySelector(which), picture = side.querySelector(".top");
+      picture.src = source(select.value);
       picture.alt = title(select);
+      side.querySelector(".base").src = source("image");
+      side.classList.toggle("mapped", /^(map-|label)/.test(select.value));
     }
     border.setAttribute("aria-label", `Border between ${title(sides[0][1])} on the left and ${title(sides[1][1])} on the right`);
   };
@@ -36,6 +39,10 @@ for (const figure of document.querySelectorAll(".compare")) {
   for (const [, select] of sides) select.addEventListener("change", () => { show(); move(); });
   show();
   move();
+}
+
+for (const opacity of document.querySelectorAll("#patches .opacity")) {
+  opacity.addEventListener("input", () => opacity.closest("section").style.setProperty("--opacity", opacity.value / 100));
 }
 
 // Which domain's points the feature clouds show.
