@@ -255,8 +255,9 @@ def _typed_as(kind: type, value: Any) -> Any:
 def check(s: Settings) -> Settings:
     """Raises InputError for a number out of range."""
     from_one = ("steps", "batch_size", "crop", "channels")
-    from_zero = ("workers", "warmup", "seed", "score_every", "lr", "head_factor", "discriminator_lr", "weight_decay", "power")
-    for name in (*from_one, *from_zero):
+    counts = ("workers", "warmup", "seed", "score_every")
+    rates = ("lr", "head_factor", "discriminator_lr", "weight_decay", "power")
+    for name in (*from_one, *counts, *rates):
         least = 1 if name in from_one else 0
         if not least <= getattr(s, name) < inf:
             raise InputError(f"option {name.replace('_', '-')} must be at least {least}, not {getattr(s, name)}")

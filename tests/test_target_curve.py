@@ -43,14 +43,14 @@ def test_weights_are_equal_to_the_last_bit_with_and_without_the_curve(data, tmp_
 def test_the_last_row_is_the_score_of_the_network_that_is_saved(data, tmp_path):
     adapt(options(data, method="source-only", score_every=3), tmp_path / "run", quiet=True)
     rows = read_curve(tmp_path / "run" / "target_curve.csv")
-    scores = evaluate(Engine.of(load_run(tmp_path / "run"), "cpu", "fp32"), domain(str(data / "west.yaml"), data)).scores
+    scores = evaluate(
+        Engine.of(load_run(tmp_path / "run"), "cpu", "fp32"), domain(str(data / "west.yaml"), data)
+    ).scores
     assert [r["step"] for r in rows] == [3, 4]
     assert rows[-1]["miou"] == pytest.approx(scores.miou, abs=2e-6)
     assert [rows[-1][n] for n in "abc"] == pytest.approx(scores.iou.tolist(), abs=2e-6)
     with (tmp_path / "run" / "target_curve.csv").open() as file:
         assert next(csv.reader(file)) == ["step", "miou", "a", "b", "c"]
-
-
 
 
 def test_a_resumed_run_keeps_the_earlier_rows(data, tmp_path):
@@ -63,6 +63,8 @@ def test_a_resumed_run_keeps_the_earlier_rows(data, tmp_path):
 
 
 def test_a_target_without_labels_has_no_curve_and_a_note_says_so(data, tmp_path, caplog):
-    adapt(options(data, method="source-only", target=str(data / "village.yaml"), score_every=1), tmp_path, overwrite=True)
+    adapt(
+        options(data, method="source-only", target=str(data / "village.yaml"), score_every=1), tmp_path, overwrite=True
+    )
     assert not (tmp_path / "target_curve.csv").exists()
     assert "village has no labelled split 'val', so there is no curve of its scores" in caplog.text

@@ -44,7 +44,8 @@ def adapt(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read patches.")] = None,
     score_every: Annotated[
-        int | None, typer.Option(help="Steps after which the target's labelled split is scored, for a curve to look at.")
+        int | None,
+        typer.Option(help="Steps after which the target's labelled split is scored, for a curve to look at."),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", help="option=value of the method; may be repeated.")

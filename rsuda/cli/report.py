@@ -15,7 +15,9 @@ from rsuda.cli.app import app, log
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders of one pair; a source-only one is the 'before'.")],
     scene: Annotated[str | None, typer.Option(help="Raster to show as a map to click on.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page; windows to label go beside it.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page; windows to label go beside it.")] = Path(
+        "report.html"
+    ),
     data: Annotated[
         Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the runs' by default.")
     ] = None,

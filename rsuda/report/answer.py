@@ -60,8 +60,12 @@ def _helped(
     found = quality[after].scores
     if before is None:
         if runs[after].source_only:
-            return Answer(question, "nothing adapted", "This is a source-only run: it is the 'before'. Give an adapted run of the same pair beside it.", "scores", "scores")  # fmt: skip
-        text = "Only adapted runs were given. Train the 'before' with --method source-only on the same pair and options, and give both runs."
+            text = "This is a source-only run: it is the 'before'. Give an adapted run of the same pair beside it."
+            return Answer(question, "nothing adapted", text, "scores", "scores")
+        text = (
+            "Only adapted runs were given. Train the 'before' with --method source-only on the same pair and options, and "
+            "give both runs."
+        )
         return Answer(question, "not known yet", text, "scores", "scores")
     if found is None:
         old, new = free[before].get("information", np.nan), free[after].get("information", np.nan)
@@ -89,7 +93,8 @@ def _wrong(runs: Sequence[Run], quality: Sequence[Quality], after: int) -> Answe
     if q.scores is None:
         least = int(np.nanargmin(q.confidence)) if np.isfinite(q.confidence).any() else 0
         names = runs[after].trained.spec.legend.names
-        text = f"Where it predicts {names[least]} it is {100 * q.confidence[least]:.0f} % sure on average, the least of all classes."
+        sure = f"{100 * q.confidence[least]:.0f} % sure on average"
+        text = f"Where it predicts {names[least]} it is {sure}, the least of all classes."
         return Answer(question, f"least sure: {names[least]}", text, "areas", "areas and confidence")
     worst, value = _worst(q.scores.iou, q.scores.names)
     mistakes = q.scores.matrix.astype(float)
@@ -98,20 +103,24 @@ def _wrong(runs: Sequence[Run], quality: Sequence[Quality], after: int) -> Answe
     if mistakes.any():
         true, predicted = np.unravel_index(int(mistakes.argmax()), mistakes.shape)
         share = mistakes[true, predicted] / q.scores.matrix.sum()
-        text = f"The commonest mistake: {q.scores.names[true]} taken for {q.scores.names[predicted]}, {100 * share:.0f} % of all labelled pixels."
+        one, other = q.scores.names[true], q.scores.names[predicted]
+        text = f"The commonest mistake: {one} taken for {other}, {100 * share:.0f} % of all labelled pixels."
     if len(q.worst) > 1:
         text += f" Worst scene: {q.worst[0][0]} (mIoU {100 * q.worst[0][1]:.0f})."
-    return Answer(question, f"{worst}, IoU {100 * value:.0f}" if worst else "no class is scored", text, "confusion", "confusion matrix")  # fmt: skip
+    figure = f"{worst}, IoU {100 * value:.0f}" if worst else "no class is scored"
+    return Answer(question, figure, text, "confusion", "confusion matrix")
 
 
 def _next(suggested: Sequence[Suggestion]) -> Answer:
     question = "What should I label next?"
     if not suggested:
-        return Answer(question, "nothing found", "No window could be suggested; the section says why.", "next", "windows")
+        return Answer(
+            question, "nothing found", "No window could be suggested; the section says why.", "next", "windows"
+        )
     first, scenes = suggested[0], len({s.scene for s in suggested})
     text = (
-        f"In {scenes} scene{'s' * (scenes > 1)}, chosen out of {first.of} as uncertain and unlike each other; first row {first.row}, "
-        f"column {first.col} of scene {first.scene}."
+        f"In {scenes} scene{'s' * (scenes > 1)}, chosen out of {first.of:,} as uncertain and unlike each other; first "
+        f"row {first.row}, column {first.col} of scene {first.scene}."
     )
     return Answer(question, f"{len(suggested)} windows of {first.size} px", text, "next", "windows")
 

@@ -41,7 +41,9 @@ def trust(run: Run) -> Curve | None:
     if run.share is None:
         return None
     steps, values = run.share
-    return Curve("share of pseudo labels trusted", curves([(steps, values, TARGET, "-")], zero=True), _ends(steps, values))
+    return Curve(
+        "share of pseudo labels trusted", curves([(steps, values, TARGET, "-")], zero=True), _ends(steps, values)
+    )
 
 
 def metric(runs: Sequence[Run], before: int | None, after: int) -> tuple[Curve, list[Key]] | None:

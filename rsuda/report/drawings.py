@@ -21,7 +21,7 @@ VARIABLES = {
     "#010208": "--source", "#010209": "--target", "#01020a": "--card",
 }  # fmt: skip
 INK, MUTED, LINE, BEFORE, AFTER, SOURCE, TARGET, CARD = VARIABLES
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9,
     "axes.edgecolor": LINE, "axes.labelcolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED, "text.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.grid.axis": "y", "grid.color": LINE,
@@ -80,7 +80,7 @@ def scatter(
     def draw(axes: Any) -> None:
         for points, colour, domain in groups:
             axes.scatter(
-                points[:, 0], points[:, 1], s=13, marker="o" if domain == "source" else "^", color="#{:02x}{:02x}{:02x}".format(*colour),
+                points[:, 0], points[:, 1], s=13, marker="o" if domain == "source" else "^", color=[v / 255 for v in colour],
                 edgecolors=MUTED, linewidths=0.35, alpha=0.85, gid=f"of-{domain}",
             )  # fmt: skip
         (left, right), (low, high) = limits[0][[0, 1]], limits[1][[0, 1]]

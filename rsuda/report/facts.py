@@ -41,9 +41,9 @@ def facts(all_eyes: Sequence[Eyes]) -> list[Fact]:
         ("batch, crop", [f"{e.run.settings.batch_size}, {e.run.settings.crop} px" for e in all_eyes]),
         ("network", [f"{e.run.settings.encoder}, {e.run.settings.decoder}" for e in all_eyes]),
         ("encoder's weights", [e.run.settings.weights.rpartition("/")[2] for e in all_eyes]),
-        ("GSD fed", [f"{e.run.trained.spec.gsd:g} m" + (" (each as it is)" if e.run.settings.gsd == "native" else "") for e in all_eyes]),
+        ("GSD fed", [_gsd(e.run) for e in all_eyes]),
         ("bands fed", [_bands(e) for e in all_eyes]),
-        ("optimiser", [f"{e.run.settings.optimiser}, lr {e.run.settings.lr:g} x {e.run.settings.head_factor:g}" for e in all_eyes]),
+        ("optimiser", [_optimiser(e.run.settings) for e in all_eyes]),
         ("standardised by", [e.run.settings.standardise for e in all_eyes]),
         ("source colours", [e.run.settings.colours for e in all_eyes]),
         ("band mixing", [f"{e.run.settings.band_mixing:g}" for e in all_eyes]),
@@ -75,6 +75,14 @@ def _bands(e: Eyes) -> str:
     if e.source is not None and e.source.spec.bands != e.target.spec.bands:
         return f"{', '.join(e.source.spec.bands)} of the source as {fed}"
     return fed
+
+
+def _gsd(run: Run) -> str:
+    return f"{run.trained.spec.gsd:g} m" + (" (each domain as it is)" if run.settings.gsd == "native" else "")
+
+
+def _optimiser(s: Settings) -> str:
+    return f"{s.optimiser}, lr {s.lr:g}, heads {s.lr * s.head_factor:g}"
 
 
 def _or_own(value: Any) -> str:

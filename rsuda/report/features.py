@@ -90,7 +90,9 @@ def _sample(sight: Sight, windows: Sequence[Window], labels: object, seed: int) 
             valid = valid[: label.shape[0], : label.shape[1]]
         label = np.where(valid, label, IGNORE)
         # the label at the centre of each cell of the feature
-        rows, cols = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip((height, width), label.shape, strict=True))
+        rows, cols = (
+            ((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip((height, width), label.shape, strict=True)
+        )
         at = label[np.ix_(rows, cols)].ravel()
         use = rng.permutation(np.flatnonzero(at != IGNORE))[:EACH]
         found.append(feature.reshape(len(feature), -1).T[use])

@@ -47,10 +47,12 @@ def bands(eyes: Eyes, target_scenes: Sequence[Scene]) -> list[Band]:
         raw_t = _raw(target, eyes.target, b)
         raw_s = None if source is None else _raw(source, eyes.source, b)  # type: ignore[arg-type]
         seen = raw_t if raw_s is None else np.concatenate([raw_t, raw_s])
-        edges = np.linspace(*np.percentile(seen, [0.1, 99.9]), BINS + 1)
+        edges = np.linspace(np.percentile(seen, 0.1), np.percentile(seen, 99.9), BINS + 1)
         if edges[-1] <= edges[0]:
             edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, BINS + 1)
-        shares = [None if v is None else np.histogram(v.clip(edges[0], edges[-1]), edges)[0] / len(v) for v in (raw_s, raw_t)]
+        shares = [
+            None if v is None else np.histogram(v.clip(edges[0], edges[-1]), edges)[0] / len(v) for v in (raw_s, raw_t)
+        ]
         fed = None
         if source is not None and eyes.source is not None:
             fed = _overlap(eyes.source.fed(source)[b], eyes.target.fed(target)[b])

@@ -8,13 +8,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+NONE = "\N{EN DASH}"
 MOST_BYTES = 8_000_000  # a page that is sent by mail
 
 
 def render(**shown: Any) -> str:
     """The page's HTML. Every value is escaped but those that drawings.py made."""
     environment = Environment(
-        loader=PackageLoader("rsuda.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("rsuda.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "points": points, "area": area, "fixed": fixed, "hex": hexadecimal}
     templates = files("rsuda.report") / "templates"
@@ -24,16 +29,16 @@ def render(**shown: Any) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """0..1 as percent; a dash for what has no score."""
-    return "–" if value is None or value != value else f"{100 * value:.{digits}f}"
+    return NONE if value is None or value != value else f"{100 * value:.{digits}f}"
 
 
 def points(value: float | None) -> str:
     """A difference of 0..1 in points, with its sign."""
-    return "–" if value is None or value != value else f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return NONE if value is None or value != value else f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def fixed(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None or value != value else f"{value:.{digits}f}"
+    return NONE if value is None or value != value else f"{value:.{digits}f}"
 
 
 def area(metres: float, of: float) -> str:

@@ -67,7 +67,9 @@ class _Seen:
         return float(self.confidence[run][self.valid].mean()) if self.valid.any() else float("nan")
 
 
-def target_patches(eyes: Sequence[Eyes], scenes: Sequence[Scene], labelled: bool, before: int | None, after: int) -> list[Patch]:
+def target_patches(
+    eyes: Sequence[Eyes], scenes: Sequence[Scene], labelled: bool, before: int | None, after: int
+) -> list[Patch]:
     """Windows where adapting helped most and least, where most is wrong, and an ordinary one; without labels where the
     network is least, most and ordinarily sure."""
     domain = eyes[0].target_domain
@@ -75,7 +77,7 @@ def target_patches(eyes: Sequence[Eyes], scenes: Sequence[Scene], labelled: bool
     seen = [_see(w, [e.target for e in eyes], domain if labelled else None, after) for w in windows]
     seen = [s for s in seen if s.valid.mean() > 0.5]
     if labelled:
-        seen = [s for s in seen if (s.label != IGNORE).mean() > 0.5]  # type: ignore[operator]
+        seen = [s for s in seen if s.label is not None and np.mean(s.label != IGNORE) > 0.5]
     chosen = _choose(seen, labelled, before, after)
     runs = [e.run for e in eyes]
     return [_patch(s, why, domain.name, runs, before, after, eyes[after].target) for s, why in chosen]
@@ -120,7 +122,11 @@ def _choose(seen: list[_Seen], labelled: bool, before: int | None, after: int) -
         return []
     if not labelled:
         order = sorted(seen, key=lambda s: s.sure(after))
-        picks = [(order[0], f"least sure {of}"), (order[len(order) // 2], f"ordinary, {of}"), (order[-1], f"surest {of}")]
+        picks = [
+            (order[0], f"least sure {of}"),
+            (order[len(order) // 2], f"ordinary, {of}"),
+            (order[-1], f"surest {of}"),
+        ]
     else:
         worst = sorted(seen, key=lambda s: s.right(after))
         picks = [(worst[0], f"most is wrong, {of}"), (worst[len(worst) // 2], f"ordinary, {of}")]
@@ -143,9 +149,7 @@ def _choose(seen: list[_Seen], labelled: bool, before: int | None, after: int) -
     return found
 
 
-def _patch(
-    s: _Seen, why: str, domain: str, runs: Sequence[Run], before: int | None, after: int, sight: Sight
-) -> Patch:
+def _patch(s: _Seen, why: str, domain: str, runs: Sequence[Run], before: int | None, after: int, sight: Sight) -> Patch:
     legend = sight.spec.legend
     bands = sight.spec.bands[:3] if len(sight.spec.bands) >= 3 else sight.spec.bands[:1]
     views = [View("image", f"image ({', '.join(bands)})", photo(s.unit, s.valid))]

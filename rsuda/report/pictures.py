@@ -12,7 +12,9 @@ from rsuda.legend import IGNORE, Legend
 
 WRONG, RIGHT, UNSCORED = (213, 62, 20), (205, 211, 218), (128, 134, 142)
 # dark blue over teal to light yellow: ordered by lightness, so that it reads without colour vision
-SURENESS = np.array([(22, 26, 61), (38, 66, 122), (36, 117, 139), (72, 164, 129), (158, 203, 107), (247, 241, 158)], float)
+SURENESS = np.array(
+    [(22, 26, 61), (38, 66, 122), (36, 117, 139), (72, 164, 129), (158, 203, 107), (247, 241, 158)], float
+)
 
 
 def photo(unit: np.ndarray, valid: np.ndarray | None = None, longest: int | None = None, quality: int = 80) -> str:

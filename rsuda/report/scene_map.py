@@ -18,9 +18,8 @@ from rsuda.errors import InputError
 from rsuda.grid import Grid
 from rsuda.legend import Legend
 from rsuda.region import Region
-from rsuda.report.label_next import small
 from rsuda.report.pictures import photo
-from rsuda.report.sight import Sight
+from rsuda.report.sight import Sight, small
 from rsuda.scene import Scene
 from rsuda.vector import polygonise
 
@@ -82,7 +81,9 @@ def scene_map(engine: Engine, scene: Scene, others: Sequence[Scene]) -> SceneMap
         raise InputError(f"{scene.image} has no valid pixel: all of it is nodata or transparent")
     unit, valid = small(Sight(engine, spec, spec.gsd), scene, PHOTO)
     height, width = valid.shape
-    shapes, notes = _shapes(np.concatenate(classes), np.concatenate(confidence), scene, spec.legend, every, (height, width))
+    shapes, notes = _shapes(
+        np.concatenate(classes), np.concatenate(confidence), scene, spec.legend, every, (height, width)
+    )
     if every > 1:
         notes.insert(0, f"polygons are drawn from every {every}th pixel of the scene")
     metres = own.width * scene.gsd[1] / width
@@ -117,7 +118,9 @@ def _path(polygon: Any, scale: tuple[float, float]) -> str:
     pieces = []
     for ring in (polygon.exterior, *polygon.interiors):
         points = shapely.get_coordinates(ring)[:-1] * (scale[0], -scale[1])
-        pieces.append("M" + "L".join(f"{x:.4g},{y:.4g}" if max(x, y) < 100 else f"{x:.1f},{y:.1f}" for x, y in points) + "Z")
+        pieces.append(
+            "M" + "L".join(f"{x:.4g},{y:.4g}" if max(x, y) < 100 else f"{x:.1f},{y:.1f}" for x, y in points) + "Z"
+        )
     return "".join(pieces)
 
 
@@ -132,7 +135,9 @@ def _elsewhere(scene: Scene, others: Sequence[Scene]) -> list[str]:
     gap = min(_gap(own, transform_bounds(g.crs, there, *g.bounds)) for g in placed)
     if gap < FAR:
         return []
-    return [f"this scene lies {gap / 1000:,.0f} km from the nearest of the target's: the scores on this page do not speak for it"]
+    return [
+        f"this scene lies {gap / 1000:,.0f} km from the nearest of the target's: the scores on this page do not speak for it"
+    ]
 
 
 def _gap(one: tuple[float, ...], other: tuple[float, ...]) -> float:

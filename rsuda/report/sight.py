@@ -24,6 +24,7 @@ from rsuda.tiles import random_window
 from rsuda.verbs.adapt import domains_of
 
 SIDE = 256  # pixels of a window that is shown, at the network's GSD
+CONTEXT = 128  # pixels around a window that the network is shown with it, where the scene has them
 
 
 @dataclass(frozen=True)
@@ -63,18 +64,23 @@ class Sight:
 
     def pixels(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """(bands, h, w) float32 on 0..1 with 0 where not valid, and (h, w) bool."""
-        patch = window.scene.read(self.spec.bands, self.gsd, window.at(self.gsd))
+        return self._read(window.scene, window.at(self.gsd))
+
+    def _read(self, scene: Scene, rectangle: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        patch = scene.read(self.spec.bands, self.gsd, rectangle)
         return (self.spec.unit(patch.values) * patch.valid).astype(np.float32), patch.valid
 
     def fed(self, image: np.ndarray) -> np.ndarray:
         """Pixels on 0..1 as the network is fed them: standardised (bands, ...)."""
         if self.matching is not None:
             image = self.matching(image)
-        mean, std = (np.array(v, np.float32).reshape(-1, *[1] * (image.ndim - 1)) for v in (self.spec.mean, self.spec.std))
+        mean, std = (
+            np.array(v, np.float32).reshape(-1, *[1] * (image.ndim - 1)) for v in (self.spec.mean, self.spec.std)
+        )
         return (image - mean) / std
 
     def probabilities(self, window: Window, side: int) -> np.ndarray:
-        """(K, side, side) float32 of a window, whatever the GSD at which this network reads it."""
+        """(K, side, side) float32 of a window, whatever the GSD at which this network reads it, seen with its surroundings."""
         found = self._look(window)[0]
         if found.shape[1:] == (side, side):
             return found
@@ -87,7 +93,15 @@ class Sight:
         return feature
 
     def _look(self, window: Window, fused: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
-        image = self.fed(self.pixels(window)[0])
+        row, col, rows, cols = window.at(self.gsd)
+        grid = window.scene.grid_at(self.gsd)
+        # surroundings in whole steps of the encoder, so that the window's features are whole cells
+        above, before = (min(CONTEXT, max(0, first)) // 32 * 32 for first in (row, col))
+        below, behind = (
+            min(CONTEXT, max(0, n - last)) for n, last in ((grid.height, row + rows), (grid.width, col + cols))
+        )
+        around = (row - above, col - before, above + rows + below, before + cols + behind)
+        image = self.fed(self._read(window.scene, around)[0])
         height, width = image.shape[1:]
         padded = np.pad(image, [(0, 0), (0, -height % 32), (0, -width % 32)], mode="symmetric")
         kept: dict[Any, Tensor] = {}
@@ -103,12 +117,17 @@ class Sight:
         finally:
             for hook in hooks:
                 hook.remove()
-        probabilities = found[0, :, :height, :width].cpu().numpy()
+        probabilities = found[0, :, above : above + rows, before : before + cols].cpu().numpy()
         if not kept:
             return probabilities, None
         feature = torch.cat([f[:1].float() for f in kept.values()], 1)[0]
-        rows, cols = (round(f * n / p) for f, n, p in zip(feature.shape[1:], (height, width), padded.shape[1:], strict=True))
-        return probabilities, feature[:, : max(1, rows), : max(1, cols)].cpu().numpy()
+        here = []
+        for cells, pixels, first, count in zip(
+            feature.shape[1:], padded.shape[1:], (above, before), (rows, cols), strict=True
+        ):
+            start = round(first * cells / pixels)
+            here.append(slice(start, max(start + 1, round((first + count) * cells / pixels))))
+        return probabilities, feature[:, here[0], here[1]].cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -153,3 +172,12 @@ def draw_windows(scenes: Sequence[Scene], gsd: float | None, number: int, seed: 
         row, col = random_window(rng, grid.height, grid.width, here)
         drawn.append(Window(scene, round(row * step[0]), round(col * step[1]), round(here * step[0])))
     return drawn
+
+
+def small(sight: Sight, scene: Scene, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """A whole scene, (bands, h, w) on 0..1 and (h, w) bool, whose longer side has at most about so many pixels."""
+    metres = max(scene.gsd)
+    factor = max(1.0, max(scene.grid.height, scene.grid.width) / longest)
+    grid = scene.grid_at(metres * factor)
+    patch = scene.read(sight.spec.bands, metres * factor, (0, 0, grid.height, grid.width))
+    return (sight.spec.unit(patch.values) * patch.valid).astype(np.float32), patch.valid

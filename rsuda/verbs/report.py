@@ -115,12 +115,12 @@ def report(
         patches=patches, sources=sources, clouds=clouds, bands=colours,
         nexts=nexts(eyes[after], suggested), overviews=overviews(eyes[after], suggested), why_not=why_not,
         windows=windows.name if in_gis else "", map=drawn, confusions=_shares(quality, chosen),
-        without_clutter=[Scores(q.scores.matrix, legend.names, (q.clutter,)) if q.scores and q.clutter else None for q in quality],
+        without_clutter=[_without_clutter(q) for q in quality],
     )  # fmt: skip
     if len(page.encode()) > MOST_BYTES:
         raise InputError(
-            f"the page would have {len(page.encode()) / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f}: report on fewer runs at once, "
-            "or with fewer windows"
+            f"the page would have {len(page.encode()) / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f}: report on fewer runs "
+            "at once, or with fewer windows"
         )
     windows.unlink(missing_ok=True)  # only with overwrite is there one
     if in_gis:
@@ -130,9 +130,7 @@ def report(
     return out
 
 
-def roles(
-    eyes: Sequence[Eyes], quality: Sequence[Quality], free: Sequence[dict[str, float]]
-) -> tuple[int | None, int]:
+def roles(eyes: Sequence[Eyes], quality: Sequence[Quality], free: Sequence[dict[str, float]]) -> tuple[int | None, int]:
     """(before, after): the first source-only run, and the best of the others; a lone kind of run is 'after'."""
     plain = [i for i, e in enumerate(eyes) if e.run.source_only]
     adapted = [i for i in range(len(eyes)) if i not in plain]
@@ -182,6 +180,10 @@ def _has_place(found: list[Suggestion], eyes: Eyes) -> bool:
     """Whether the windows' scenes lie somewhere on the ground, so that a GIS can show them."""
     grids = [eyes.target_domain.scenes[s.scene].grid for s in found]
     return bool(grids) and all(g.crs is not None and g.georeferenced for g in grids)
+
+
+def _without_clutter(q: Quality) -> Scores | None:
+    return Scores(q.scores.matrix, q.scores.names, (q.clutter,)) if q.scores is not None and q.clutter else None
 
 
 def _shares(quality: Sequence[Quality], chosen: Sequence[int]) -> list[tuple[int, np.ndarray]]:

@@ -20,21 +20,6 @@ for (const figure of document.querySelectorAll(".compare")) {
     stage.style.setProperty("--at", `${border.value}%`);
     border.setAttribute("aria-valuetext", `${border.value} % ${title(sides[0][1])}`);
   };
-  // the border goes where the pointer is; a range input alone would leave room for half its thumb at both ends
-  const follow = (event) => {
-    const box = stage.getBoundingClientRect();
-    border.value = Math.round((100 * (event.clientX - box.left)) / box.width);
-    move();
-  };
-  border.addEventListener("pointerdown", (event) => {
-    event.preventDefault();
-    border.focus({ preventScroll: true, focusVisible: false });
-    border.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  border.addEventListener("pointermove", (event) => {
-    if (border.hasPointerCapture(event.pointerId)) follow(event);
-  });
   border.addEventListener("input", move);
   for (const [, select] of sides) select.addEventListener("change", () => { show(); move(); });
   show();
