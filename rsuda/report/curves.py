@@ -61,7 +61,7 @@ def metric(runs: Sequence[Run], before: int | None, after: int) -> tuple[Curve, 
         keys.append(Key(css, style != "-", run.name, _from_to(values)))
     if not series:
         return None
-    return Curve("target mIoU, percent", curves(series, (4.6, 2.3), percent=True), ""), keys
+    return Curve("target mIoU, percent", curves(series, (3.7, 2.0), percent=True), ""), keys
 
 
 def by_class(run: Run) -> tuple[Curve, list[Key]] | None:
@@ -81,7 +81,7 @@ def by_class(run: Run) -> tuple[Curve, list[Key]] | None:
         keys.append(Key(colour, False, name, _from_to(values)))
     if not series:
         return None
-    return Curve(f"IoU by class, {run.name}, percent", curves(series, (4.6, 2.3), percent=True), ""), keys
+    return Curve(f"IoU by class, {run.name}, percent", curves(series, (3.7, 2.0), percent=True), ""), keys
 
 
 def _from_to(values: Sequence[float]) -> str:
