@@ -48,6 +48,8 @@ class Patches(Dataset[dict[str, Tensor]]):
             centre = None
             if s.rare_temperature:
                 number, *centre = self.pair.places.draw(rng, s.rare_temperature)
+            elif self.pair.places.sparse:
+                number, *centre = self.pair.places.draw_labelled(rng)
             else:
                 number = int(rng.choice(len(self.pair.source), p=self.shares["source"]))
             scene = self.pair.source[number]

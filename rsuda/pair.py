@@ -49,10 +49,15 @@ class Pair:
     notes: tuple[str, ...]
 
 
-def pair(source: Domain, target: Domain, s: Settings) -> Pair:
+def pair(source: Domain, target: Domain, s: Settings, start: Spec | None = None) -> Pair:
     """Match two domains: bands by name, a common GSD, one legend; reads all source labels once to check them.
 
-    Raises InputError when the source lacks labels, colours are outside the legend, band counts differ, …
+    Args:
+        start: what the network that training starts from expects. Target patches enter it so; source patches too where they
+            are of the target's own scenes (annotated windows), else as they would without.
+
+    Raises InputError when the source lacks labels, colours are outside the legend, band counts differ, the start's bands,
+    GSD or classes are others, …
     """
     sources = source.labelled(s.source_split)
     targets = [
@@ -73,12 +78,16 @@ def pair(source: Domain, target: Domain, s: Settings) -> Pair:
         notes.append(f"the bands of {target.name} are not named in its files and taken as {band_code(target_bands)}")
     assert source_bands is not None
     fed_source, fed_target = _fed(source_bands, target_bands, s.band_matching)
+    if start is not None:
+        _check_start(start, source, s)
+        fed_source = fed_target = start.bands
     if fed_source != fed_target:
         notes.append(
             f"the network is fed {band_code(fed_source)} of {source.name} and {band_code(fed_target)} of {target.name}, "
             "band by band: they differ (band_matching: name feeds only those that both have)"
         )
     gsd = target.gsd if s.gsd is None else None if s.gsd == "native" else float(s.gsd)
+    gsd = gsd if start is None else start.gsd
     ratio = max(target.gsd, source.gsd) / min(target.gsd, source.gsd)
     if gsd is None and ratio > 1.5:
         notes.append(f"GSDs differ {ratio:.1f}-fold ({source.gsd:g} and {target.gsd:g} m) and are not resampled")
@@ -98,6 +107,10 @@ def pair(source: Domain, target: Domain, s: Settings) -> Pair:
         _spec(scenes, bands, gsd or target.gsd, gsd, legend, s.standardise)
         for scenes, bands in ((sources, fed_source), (targets, fed_target))
     ]
+    if start is not None:
+        own = {Path(t.image).resolve() for t in target.scenes.values()}
+        annotated = all(Path(scene.image).resolve() in own for scene in sources)
+        specs = [start if annotated else specs[0], start]
     matching = None
     if s.colours == "match":
         matching = Matching(*(
@@ -106,6 +119,18 @@ def pair(source: Domain, target: Domain, s: Settings) -> Pair:
         ))  # fmt: skip
         specs[0] = replace(specs[0], mean=specs[1].mean, std=specs[1].std)  # its patches now have the target's colours
     return Pair(sources, targets, specs[0], specs[1], source.legend, gsd, shares, places, matching, tuple(notes))
+
+
+def _check_start(start: Spec, source: Domain, s: Settings) -> None:
+    """Raises InputError when the network that training starts from is not one for this source and these settings."""
+    assert source.legend is not None
+    if start.legend.names != source.legend.names:
+        raise InputError(
+            f"the classes of {source.name} ({', '.join(source.legend.names)}) are not those of the network of {s.start} "
+            f"({', '.join(start.legend.names)}): the same names in the same order are needed"
+        )
+    if s.gsd is not None and s.gsd != start.gsd:
+        raise InputError(f"the network of {s.start} was trained at {start.gsd:g} m, so --gsd cannot be {s.gsd}")
 
 
 def _fed(source: tuple[str, ...], target: tuple[str, ...], matching: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
