@@ -30,6 +30,9 @@ from rsuda.verbs.adapt import adapt
 from rsuda.verbs.evaluate import evaluate
 
 
+WINDOW = 608  # of prediction: one for each scene of 598 px
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path, help="adapted runs, of several seeds")
@@ -52,7 +55,7 @@ def main() -> None:
 def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
     """All ways of annotating for one run; each is added to the file when it is done."""
     found = domain(a.domain, a.data)
-    engine = Engine.of(load_run(run), "cpu", "fp32")
+    engine = Engine.of(load_run(run), "cpu", "fp32", WINDOW)
     s = saved_settings(run)
     windows = list(candidates(engine, found.split("train"), a.size))
     seen: dict[str, list[int] | None] = {"the run itself": None, "trained on, no window": None}
@@ -75,7 +78,7 @@ def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
                     given |= {"source": f"{folder}/annotated.yaml", "target": a.domain, "data": folder}
                     given["band_mixing"] = 0.0  # the source is the target's own sensor
                 adapt(settings(start=str(run), **given), Path(folder) / "run", quiet=True)
-                network = Engine.of(load_run(Path(folder) / "run"), "cpu", "fp32")
+                network = Engine.of(load_run(Path(folder) / "run"), "cpu", "fp32", WINDOW)
             scores = evaluate(network, found, "val").scores.as_fields()
         rows.append(
             {
