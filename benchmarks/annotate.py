@@ -15,20 +15,21 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 import yaml
 
+from rsuda.candidates import Candidate, candidates
 from rsuda.config import settings
 from rsuda.domains import Domain, domain
 from rsuda.engine import Engine
 from rsuda.legend import IGNORE
 from rsuda.run import load_run, saved_settings
-from rsuda.suggest import Candidate, candidates, choose
+from rsuda.suggest import choose
 from rsuda.verbs.adapt import adapt
 from rsuda.verbs.evaluate import evaluate
-
 
 WINDOW = 608  # of prediction: one for each scene of 598 px
 
@@ -41,8 +42,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("-k", type=int, default=10)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--draws", type=int, default=3, help="random draws of each run")
+    parser.add_argument("--seeds", type=int, default=2, help="suggestions of each run")
+    parser.add_argument("--ways", default="", help="only ways that begin so")
     parser.add_argument("--table", action="store_true")
     a = parser.parse_args()
     rows = json.loads(a.out.read_text()) if a.out.exists() else []
@@ -59,11 +62,14 @@ def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
     s = saved_settings(run)
     windows = list(candidates(engine, found.split("train"), a.size))
     seen: dict[str, list[int] | None] = {"the run itself": None, "trained on, no window": None}
-    seen["suggested"] = choose(windows, a.k, s.seed)
+    for seed in range(a.seeds):
+        seen[f"suggested {seed}"] = choose(windows, a.k, seed)
     for draw in range(a.draws):
         seen[f"random {draw}"] = np.random.default_rng((s.seed, draw)).permutation(len(windows))[: a.k].tolist()
     seen["all windows"] = list(range(len(windows)))
     for way, chosen in seen.items():
+        if not way.startswith(a.ways):
+            continue
         if any(r["way"] == way and r["run"] == run.parent.name and r["seed"] == s.seed for r in rows):
             continue
         began = time.monotonic()
@@ -72,7 +78,8 @@ def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
             if way == "the run itself":
                 network = engine
             else:
-                given = {"steps": a.steps, "method": "source-only", "device": "cpu", "precision": "fp32", "workers": 0}
+                given: dict[str, Any] = {"steps": a.steps, "warmup": a.steps // 6, "method": "source-only"}
+                given |= {"device": "cpu", "precision": "fp32", "workers": 0}
                 if chosen is not None:
                     shares = annotate([windows[i] for i in chosen], found, a, Path(folder))
                     given |= {"source": f"{folder}/annotated.yaml", "target": a.domain, "data": folder}

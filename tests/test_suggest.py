@@ -41,7 +41,9 @@ def field(height, width, unsure=()):
 
 
 def test_the_uncertain_corner_is_found_and_described(tmp_path):
-    domain = of(one_scene(tmp_path, field(256, 320)), one_scene(tmp_path, field(256, 320, [(192, 256, 64, 23, 1)]), "b"))
+    domain = of(
+        one_scene(tmp_path, field(256, 320)), one_scene(tmp_path, field(256, 320, [(192, 256, 64, 23, 1)]), "b")
+    )
     (found,) = suggest(engine(trained(wavering)), domain, k=1, size=64)
     assert (found.scene, found.row, found.col, found.size, found.rank, found.of) == ("b", 192, 256, 64, 1, 40)
     assert found.uncertainty == pytest.approx(np.log(2) / np.log(5), abs=1e-3)  # between two of five classes
@@ -68,8 +70,10 @@ def test_windows_are_distinct_and_inside_the_scenes_and_their_data(tmp_path, gsd
     taken = np.zeros((2, 300, 400), int)
     for s in found:
         grid = scenes[0].grid_at(gsd)
-        assert 0 <= s.row and s.row + s.size <= 300 * 0.5 / gsd and 0 <= s.col and s.col + s.size <= 400 * 0.5 / gsd
-        assert scenes[0].read(("red", "green"), gsd, (s.row, s.col, 48, 48)).valid.mean() == pytest.approx(s.valid, abs=1e-3)
+        assert s.row >= 0 and s.row + s.size <= 300 * 0.5 / gsd and s.col >= 0 and s.col + s.size <= 400 * 0.5 / gsd
+        assert scenes[0].read(("red", "green"), gsd, (s.row, s.col, 48, 48)).valid.mean() == pytest.approx(
+            s.valid, abs=1e-3
+        )
         assert s.valid >= 0.5 and grid.height >= s.row + s.size
         taken["ab".index(s.scene), s.row : s.row + 48, s.col : s.col + 48] += 1
     assert taken.max() == 1
@@ -81,9 +85,7 @@ def test_the_choice_is_the_same_for_a_seed_and_another_for_another(tmp_path):
     values = np.random.default_rng(1).random((2, 320, 320)) * np.array([40, 1])[:, None, None]
     values = np.kron(values[:, ::32, ::32], np.ones((1, 32, 32)))
     domain, network = of(one_scene(tmp_path, values)), engine(trained(wavering))
-    places = [
-        [(s.row, s.col) for s in suggest(network, domain, k=6, size=32, seed=seed)] for seed in (0, 0, 1, 2, 3)
-    ]
+    places = [[(s.row, s.col) for s in suggest(network, domain, k=6, size=32, seed=seed)] for seed in (0, 0, 1, 2, 3)]
     assert places[0] == places[1] and any(places[0] != p for p in places[2:])
 
 
@@ -95,11 +97,11 @@ def test_fewer_windows_than_asked_for_all_come_back(tmp_path):
 
 def test_memory_does_not_grow_with_the_height_of_a_scene(tmp_path, monkeypatch):
     """The network's answers for a scene are never held together: pieces have the height of a window at most."""
-    import rsuda.suggest
+    import rsuda.candidates
 
     heights = []
-    real = rsuda.suggest._maps
-    monkeypatch.setattr(rsuda.suggest, "_maps", lambda p, valid: heights.append(p.shape[1]) or real(p, valid))
+    real = rsuda.candidates._maps
+    monkeypatch.setattr(rsuda.candidates, "_maps", lambda p, *rest: heights.append(p.shape[1]) or real(p, *rest))
     suggest(engine(trained(wavering)), of(one_scene(tmp_path, field(900, 64))), k=2, size=64)
     assert sum(heights) >= 14 * 64 and max(heights) <= 64
 
