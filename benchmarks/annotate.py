@@ -83,7 +83,6 @@ def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
                 if chosen is not None:
                     shares = annotate([windows[i] for i in chosen], found, a, Path(folder))
                     given |= {"source": f"{folder}/annotated.yaml", "target": a.domain, "data": folder}
-                    given["band_mixing"] = 0.0  # the source is the target's own sensor
                 adapt(settings(start=str(run), **given), Path(folder) / "run", quiet=True)
                 network = Engine.of(load_run(Path(folder) / "run"), "cpu", "fp32", WINDOW)
             scores = evaluate(network, found, "val").scores.as_fields()

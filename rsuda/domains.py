@@ -119,7 +119,8 @@ def _fields(path: Path) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise InputError(f"domain file {path} holds no fields")
     if "extends" in fields:
-        base = path.parent / fields.pop("extends")
+        extended = str(fields.pop("extends"))
+        base = KNOWN.get(extended) or path.parent / extended
         if not base.is_file():
             raise MissingError(f"domain file {path} extends {base}, which is not there")
         fields = _fields(base) | fields

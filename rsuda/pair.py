@@ -35,6 +35,7 @@ class Pair:
         places: where the source's classes lie, for rare-class sampling.
         matching: brings source patches to the target's colours, when they are to be.
         notes: what the user should know about the choice.
+        annotated: the source is labelled windows of the target's own scenes, so that there is nothing to bring nearer.
     """
 
     source: list[Scene]
@@ -47,6 +48,7 @@ class Pair:
     places: Places
     matching: Matching | None
     notes: tuple[str, ...]
+    annotated: bool = False
 
 
 def pair(source: Domain, target: Domain, s: Settings, start: Spec | None = None) -> Pair:
@@ -107,18 +109,24 @@ def pair(source: Domain, target: Domain, s: Settings, start: Spec | None = None)
         _spec(scenes, bands, gsd or target.gsd, gsd, legend, s.standardise)
         for scenes, bands in ((sources, fed_source), (targets, fed_target))
     ]
+    own = {Path(t.image).resolve() for t in target.scenes.values()}
+    annotated = start is not None and all(Path(scene.image).resolve() in own for scene in sources)
     if start is not None:
-        own = {Path(t.image).resolve() for t in target.scenes.values()}
-        annotated = all(Path(scene.image).resolve() in own for scene in sources)
         specs = [start if annotated else specs[0], start]
+    if annotated and (s.band_mixing or s.colours == "match"):
+        notes.append(
+            f"{source.name} is scenes of {target.name} itself: its bands are not mixed and its colours not matched"
+        )
     matching = None
-    if s.colours == "match":
+    if s.colours == "match" and not annotated:
         matching = Matching(*(
             spec.unit(np.concatenate(_windows(scenes, spec.bands, gsd, 128, 64), 1))
             for scenes, spec in ((sources, specs[0]), (targets, specs[1]))
         ))  # fmt: skip
         specs[0] = replace(specs[0], mean=specs[1].mean, std=specs[1].std)  # its patches now have the target's colours
-    return Pair(sources, targets, specs[0], specs[1], source.legend, gsd, shares, places, matching, tuple(notes))
+    return Pair(
+        sources, targets, specs[0], specs[1], source.legend, gsd, shares, places, matching, tuple(notes), annotated
+    )
 
 
 def _check_start(start: Spec, source: Domain, s: Settings) -> None:
@@ -129,7 +137,7 @@ def _check_start(start: Spec, source: Domain, s: Settings) -> None:
             f"the classes of {source.name} ({', '.join(source.legend.names)}) are not those of the network of {s.start} "
             f"({', '.join(start.legend.names)}): the same names in the same order are needed"
         )
-    if s.gsd is not None and s.gsd != start.gsd:
+    if isinstance(s.gsd, float) and s.gsd != start.gsd:
         raise InputError(f"the network of {s.start} was trained at {start.gsd:g} m, so --gsd cannot be {s.gsd}")
 
 
