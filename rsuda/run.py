@@ -96,6 +96,17 @@ def load_run(path: str | Path) -> Trained:
     return Trained(method.model.eval(), spec, path, about["method"], digest)
 
 
+def start_from(method: Method, s: Settings, trained: Trained) -> None:
+    """Give a method the network of a finished run. Raises InputError when that is no network of the method's settings."""
+    try:
+        method.start_from(trained.model.state_dict())
+    except RuntimeError:
+        raise InputError(
+            f"{s.start} holds a network of method {trained.method}, which does not fit method {s.method} with {s.encoder} and "
+            f"{s.decoder}: start from it by --method {trained.method} and with its own network"
+        ) from None
+
+
 def saved_settings(folder: Path) -> Settings:
     if not (folder / CONFIG).is_file():
         raise MissingError(f"{folder} holds no {CONFIG}: it is no run folder")

@@ -1,32 +1,29 @@
 """Which windows of a target to annotate next: those a network is unsure of, and unlike each other.
 
-What is known of a candidate window is a mean over its pixels of the class probabilities p, and of p times their entropy:
-which classes the network sees there, and between which it wavers. The first chooses by the second's sum; k-means of both,
-weighted by uncertainty, spreads the choice (Zhdanov, "Diverse mini-batch active learning", 2019, arXiv 1901.05954).
+k-means of all candidate windows, each weighted by its uncertainty, and of each cluster the window nearest to its centre: CLUE
+of Prabhu, Chandrasekaran, Saenko, Hoffman, "Active domain adaptation via clustering uncertainty-weighted embeddings", ICCV
+2021, arXiv 2010.08666. The most uncertain windows alone are much alike, and between two domains a network is wrong and sure as
+well. In the place of the network's features stands what any network tells: a window's mean class probabilities, these times
+their entropy (between which classes it wavers), and the mean and deviation of its bands; which did as well or better
+(BENCHMARKS.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import torch
 from shapely import Polygon
-from torch import Tensor
 
-from rsuda.bands import check_gsd, finished_rows
+from rsuda.candidates import Candidate, candidates
 from rsuda.domains import Domain
 from rsuda.engine import Engine
 from rsuda.errors import ExistsError, InputError
 from rsuda.raster import whole_file
 from rsuda.scene import Scene
 from rsuda.spec import Spec
-
-LEAST_VALID = 0.5  # of a window's pixels; those with less are passed over
-MOST_UNCERTAIN = 10  # times k windows, the most uncertain ones, are those that are spread over
 
 
 @dataclass(frozen=True)
@@ -52,24 +49,6 @@ class Suggestion:
     classes: dict[str, float] = field(default_factory=dict)
     valid: float = 1.0
     of: int = 0
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A window that could be annotated: ``shares`` (K,) mean class probabilities, ``wavering`` (K,) mean of p times
-    entropy over log K, whose sum is the uncertainty; ``predicted`` (K,) shares of the classes predicted."""
-
-    scene: str
-    row: int
-    col: int
-    shares: np.ndarray
-    wavering: np.ndarray
-    predicted: np.ndarray
-    valid: float
-
-    @property
-    def uncertainty(self) -> float:
-        return float(self.wavering.sum())
 
 
 def suggest(
@@ -108,18 +87,16 @@ def suggest(
 
 
 def choose(found: list[Candidate], k: int, seed: int) -> list[int]:
-    """Indices of ``k`` candidates, or all, the most uncertain first: of each of ``k`` clusters of the uncertain ones the window
-    nearest to the cluster's centre."""
+    """Indices of ``k`` candidates, or all, the most uncertain first: of each of ``k`` clusters the window nearest to its
+    centre."""
     unsure = np.array([c.uncertainty for c in found])
-    order = np.argsort(-unsure, kind="stable")
-    if len(found) <= k:
-        return order.tolist()
-    pool = order[: MOST_UNCERTAIN * k]
-    points = np.array([np.concatenate([found[i].shares, found[i].wavering]) for i in pool])
-    points /= np.maximum(points.std(0), 1e-6)
-    nearest = weighted_kmeans(points, unsure[pool], k, np.random.default_rng(seed))
-    chosen = pool[nearest]
-    return chosen[np.argsort(-unsure[chosen], kind="stable")].tolist()
+    chosen = np.arange(len(found))
+    if len(found) > k:
+        points = np.stack([np.concatenate([c.colours, c.wavering, c.shares]) for c in found])
+        points = (points - points.mean(0)) / np.maximum(points.std(0), 1e-6)
+        chosen = weighted_kmeans(points, unsure, k, np.random.default_rng(seed))
+    picked: list[int] = chosen[np.argsort(-unsure[chosen], kind="stable")].tolist()
+    return picked
 
 
 def weighted_kmeans(points: np.ndarray, weight: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
@@ -138,7 +115,7 @@ def weighted_kmeans(points: np.ndarray, weight: np.ndarray, k: int, rng: np.rand
         distance = np.minimum(distance, ((points - points[new]) ** 2).sum(1))
     centres = points[chosen].copy()
     for _ in range(100):
-        cluster = ((points[:, None] - centres[None]) ** 2).sum(2).argmin(1)
+        cluster = _apart(points, centres).argmin(1)
         moved = centres.copy()
         for j in range(k):
             if (cluster == j).any():
@@ -146,7 +123,7 @@ def weighted_kmeans(points: np.ndarray, weight: np.ndarray, k: int, rng: np.rand
         if np.allclose(moved, centres):
             break
         centres = moved
-    apart = ((points[:, None] - centres[None]) ** 2).sum(2)
+    apart = _apart(points, centres)
     taken: list[int] = []
     for j in range(k):
         apart[taken, j] = np.inf
@@ -154,77 +131,10 @@ def weighted_kmeans(points: np.ndarray, weight: np.ndarray, k: int, rng: np.rand
     return np.array(taken)
 
 
-def candidates(engine: Engine, scenes: list[Scene], size: int) -> Iterator[Candidate]:
-    """Windows of all scenes that hold data, scene by scene; scenes stream through the network.
-
-    Raises InputError when no scene is as large as a window.
-    """
-    gsd = engine.trained.spec.gsd
-    insides = [_inside(scene, gsd) for scene in scenes]
-    if not any(min(i) >= size for i in insides):
-        height, width = max(insides, key=min)
-        raise InputError(
-            f"no scene is as large as a window of {size} px: the largest is {width} x {height} px of {gsd:g} m"
-        )
-    for scene, (height, width) in zip(scenes, insides, strict=True):
-        check_gsd(scene, gsd)
-        if min(height, width) >= size:
-            yield from _of_scene(engine, scene, _spread(height, size), _spread(width, size), size)
-
-
-def _inside(scene: Scene, gsd: float) -> tuple[int, int]:
-    """(height, width) in whole pixels of ``gsd`` that lie inside the scene."""
-    down, across = scene.step(gsd)
-    return int(scene.grid.height / down + 1e-6), int(scene.grid.width / across + 1e-6)
-
-
-def _spread(length: int, size: int) -> list[int]:
-    """First positions of as many windows as fit side by side, evenly spread."""
-    count = length // size
-    return [0] if count == 1 else [round(i * (length - size) / (count - 1)) for i in range(count)]
-
-
-def _of_scene(engine: Engine, scene: Scene, rows: list[int], cols: list[int], size: int) -> Iterator[Candidate]:
-    """Candidates at all of ``rows`` x ``cols``, each as soon as its last row is through."""
-    spec = engine.trained.spec
-    classes = len(spec.legend)
-    sums = np.zeros((len(rows), 3 * classes + 1, len(cols)))
-    done = 0
-    end = cols[-1] + size
-    for top, blend in finished_rows(engine, scene, rows[0], rows[-1] + size, 0, end):
-        bottom = top + blend.shape[1]
-        maps = _maps(blend, _valid(scene, spec, top, bottom - top, end))
-        for i, row in enumerate(rows):
-            a, b = max(top, row), min(bottom, row + size)
-            if a < b:
-                line = maps[:, a - top : b - top].sum(1, dtype=torch.float64).cumsum(1).cpu().numpy()
-                line = np.pad(line, [(0, 0), (1, 0)])
-                sums[i] += line[:, np.array(cols) + size] - line[:, cols]
-        while done < len(rows) and rows[done] + size <= bottom:
-            for j, col in enumerate(cols):
-                total = sums[done, :, j]
-                if total[-1] >= LEAST_VALID * size * size:
-                    shares, wavering, predicted = (total[:-1] / total[-1]).reshape(3, classes)
-                    yield Candidate(
-                        scene.name, rows[done], col, shares, wavering, predicted, float(total[-1]) / size**2
-                    )
-            done += 1
-
-
-def _maps(blend: Tensor, valid: np.ndarray | None) -> Tensor:
-    """(3 K + 1, h, W): of each valid pixel the probabilities, these times entropy over log K, 1 for the class predicted; 1."""
-    p = blend / blend.sum(0).clamp_min(1e-12)
-    entropy = -torch.special.xlogy(p, p).sum(0) / np.log(max(2, len(p)))
-    winner = torch.nn.functional.one_hot(p.argmax(0), len(p)).permute(2, 0, 1)
-    maps = torch.cat([p, p * entropy, winner, torch.ones_like(p[:1])])
-    return maps if valid is None else maps * torch.from_numpy(valid).to(maps.device)
-
-
-def _valid(scene: Scene, spec: Spec, row: int, height: int, width: int) -> np.ndarray | None:
-    """Where rows of the scene at the network's GSD hold data; None where all of the file does."""
-    if scene.valid(spec.bands, (0, 0, 1, 1)) is None:
-        return None
-    return scene.read(spec.bands, spec.gsd, (row, 0, height, width)).valid
+def _apart(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(n, k) squared distances, without holding n x k x d numbers."""
+    squares: np.ndarray = (points**2).sum(1)[:, None] - 2 * points @ centres.T + (centres**2).sum(1)
+    return squares
 
 
 def write_suggestions(

@@ -28,6 +28,10 @@ def adapt(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/<pair>_<method> by default.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Run folder whose network training starts from; what is not given is as in that run."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of options; flags override it.")] = None,
     preset: Annotated[str | None, typer.Option(help="small, paper, mit-b0, mit-b5, resnet50.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
@@ -62,7 +66,8 @@ def adapt(
         "source": source, "target": target, "method": method, "preset": preset, "steps": steps, "batch_size": batch_size,
         "crop": crop, "gsd": gsd, "source_bands": source_bands, "target_bands": target_bands, "weights": weights,
         "seed": seed, "precision": precision, "device": device, "workers": workers, "score_every": score_every,
-        "data": str(data) if data else None, "options": dict(parse_option(o) for o in option or []),
+        "data": str(data) if data else None, "start": str(start) if start else None,
+        "options": dict(parse_option(o) for o in option or []),
     }  # fmt: skip
     if resume:
         folder = out or _newest_checkpoint()

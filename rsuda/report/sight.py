@@ -149,7 +149,7 @@ def open_eyes(run: Run, data: str | None, device: str, precision: str) -> Eyes:
     engine = Engine.of(run.trained, device, precision)
     try:
         source, target = domains_of(s)
-        found = pair(source, target, s)
+        found = pair(source, target, s, run.trained.spec if s.start else None)  # what it started from is what it is fed
     except RsudaError as error:
         target = domain(s.target, s.data, s.target_bands, s.gsd if isinstance(s.gsd, float) else None)
         return Eyes(run, engine, Sight(engine, run.trained.spec, run.trained.spec.gsd), None, None, target, str(error))

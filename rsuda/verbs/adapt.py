@@ -25,7 +25,18 @@ from rsuda.methods.base import Method, balanced
 from rsuda.pair import Pair, pair
 from rsuda.parts.adversary import strided_layers
 from rsuda.parts.statistics import estimate_statistics
-from rsuda.run import CHECKPOINT, CONFIG, SPEC, WEIGHTS, architecture, checkpoint_step, optimisation, save_run
+from rsuda.run import (
+    CHECKPOINT,
+    CONFIG,
+    SPEC,
+    WEIGHTS,
+    architecture,
+    checkpoint_step,
+    load_run,
+    optimisation,
+    save_run,
+    start_from,
+)
 from rsuda.spec import band_code
 from rsuda.target_curve import CURVE, TargetCurve
 
@@ -174,11 +185,14 @@ def adapt(
         keep_freed_memory()
     precision = pick_precision(s.precision, device)
     source, target = domains_of(s)
-    found = pair(source, target, s)
+    start = load_run(s.start) if s.start else None
+    found = pair(source, target, s, start.spec if start else None)
     told = s
     if s.options.get("class_weights") == "balanced":
         s = replace(s, options={**s.options, "class_weights": balanced(found.class_shares)})
     method = build(s, found)
+    if start:
+        start_from(method, s, start)
     if not resume:  # only now, when nothing of the input can be wrong any more
         prepare(folder)
     (folder / CONFIG).write_text(dump(told))
