@@ -12,7 +12,7 @@ from rsuda.config import CHECKPOINT, CONFIG, OBJECT, WEIGHTS, Settings, settings
 from rsuda.errors import InputError, MissingError
 
 SAMPLE_DOMAINS = ("potsdam", "vaihingen")
-FREE_TO_CHANGE = ("steps", "data", "device", "precision", "workers")  # when a run goes on
+FREE_TO_CHANGE = ("steps", "data", "device", "precision", "workers", "score_every")  # when a run goes on
 
 
 def settled(
@@ -65,14 +65,14 @@ def _resumed(folder: Path, config: str | Path | None, chosen: dict[str, Any]) ->
     if changed or config:
         raise InputError(
             f"--resume goes on with the options of {folder} and cannot change {', '.join(changed) or 'them by --config'} "
-            f"(only {', '.join(FREE_TO_CHANGE)})"
+            f"(only {', '.join(f.replace('_', '-') for f in FREE_TO_CHANGE)})"
         )
     return s
 
 
 def sample_tiles() -> Path:
     """sample_tiles/ of the working folder, or of the checkout that rsuda is installed from."""
-    for place in (Path("sample_tiles"), Path(__file__).parents[2] / "sample_tiles"):
+    for place in (Path("sample_tiles"), Path(__file__).parents[1] / "sample_tiles"):
         if (place / "potsdam").is_dir():
             return place
     raise MissingError(

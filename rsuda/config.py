@@ -25,6 +25,9 @@ class Settings:
             was given as an object in Python.
         source_split, target_split: splits trained on; target labels are never opened.
         score_split: target split scored once at the end, if it is labelled.
+        score_every: steps after which the network of that moment is scored on it too, for a curve to look at; 0 for never.
+        start: run folder whose network training starts from. What is not given is as in that run (its method's options only
+            for the same method).
         data: folder of the data of both domains.
         gsd: metres per pixel of the network's input; None for the target's own; 'native' to leave both as they are.
         source_bands, target_bands: band order as in 'IRRG'; None to let the pair choose.
@@ -50,6 +53,8 @@ class Settings:
     source_split: str = "train"
     target_split: str = "train"
     score_split: str = "val"
+    score_every: int = 0
+    start: str | None = None
     gsd: float | str | None = None
     source_bands: str | None = None
     target_bands: str | None = None
@@ -184,7 +189,9 @@ _OPTIONAL: dict[str, type] = {"rare_temperature": float, "target_statistics": bo
 def settings(file: str | Path | None = None, **given: Any) -> Settings:
     """Settings from a preset, then a configuration file, then what is given; None counts as not given.
 
-    Raises InputError for an unknown field, preset or a value of the wrong type.
+    With ``start`` and without a file, the configuration of the run started from is that file.
+
+    Raises InputError for an unknown field, preset or a value of the wrong type, MissingError where there is no such file.
     """
     told = {k: v for k, v in given.items() if v is not None}
     for key in told:
@@ -192,6 +199,10 @@ def settings(file: str | Path | None = None, **given: Any) -> Settings:
             raise unknown("option", key, _NAMES)
     own_options = told.pop("options", {})
     held = _read(Path(file)) if file else {}
+    if "start" in told and not file:
+        held = _read(Path(told["start"]).expanduser() / "config.yaml")
+        if told.get("method", held.get("method")) != held.get("method"):
+            held["options"] = {}
     preset = told.get("preset", held.get("preset", Settings.preset))
     if not isinstance(preset, str) or preset not in PRESETS:
         raise unknown("preset", str(preset), PRESETS)
@@ -257,8 +268,9 @@ def _typed_as(kind: type, value: Any) -> Any:
 def check(s: Settings) -> Settings:
     """Raises InputError for a number out of range."""
     from_one = ("steps", "batch_size", "crop", "channels")
-    from_zero = ("workers", "warmup", "seed", "lr", "head_factor", "discriminator_lr", "weight_decay", "power")
-    for name in (*from_one, *from_zero):
+    counts = ("workers", "warmup", "seed", "score_every")
+    rates = ("lr", "head_factor", "discriminator_lr", "weight_decay", "power")
+    for name in (*from_one, *counts, *rates):
         least = 1 if name in from_one else 0
         if not least <= getattr(s, name) < inf:
             raise InputError(f"option {name.replace('_', '-')} must be at least {least}, not {getattr(s, name)}")

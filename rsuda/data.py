@@ -48,6 +48,8 @@ class Patches(Dataset[dict[str, Tensor]]):
             centre = None
             if s.rare_temperature:
                 number, *centre = self.pair.places.draw(rng, s.rare_temperature)
+            elif self.pair.places.sparse:
+                number, *centre = self.pair.places.draw_labelled(rng)
             else:
                 number = int(rng.choice(len(self.pair.source), p=self.shares["source"]))
             scene = self.pair.source[number]
@@ -72,7 +74,7 @@ class Patches(Dataset[dict[str, Tensor]]):
         image = self.pair.source_spec.unit(patch.values)
         if self.pair.matching is not None:
             image = self.pair.matching(image)
-        if s.band_mixing:
+        if s.band_mixing and not self.pair.annotated:
             image = mix_bands(image, rng, s.band_mixing)
         image = image.astype(np.float32) * patch.valid
         return image, np.where(patch.valid, label, np.uint8(IGNORE))

@@ -16,8 +16,8 @@ from rsuda.domains import Domain
 from rsuda.given import named
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method
-from rsuda.pair import Pair, pair
-from rsuda.verbs.adapt import build, check_run, domains_of, with_class_weights
+from rsuda.pair import Pair
+from rsuda.verbs.adapt import build, check_run, common_ground, domains_of, with_class_weights
 
 
 class PairDataModule(L.LightningDataModule):
@@ -81,7 +81,7 @@ class PairDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Find the scenes and match the pair: bands, GSD, legend; reads all source labels once."""
         if not hasattr(self, "pair"):
-            self.pair = pair(*domains_of(self.settings, self.given), self.settings)
+            self.pair, self.start = common_ground(self.settings, domains_of(self.settings, self.given))
             self.notes = [*self.notes, *self.pair.notes]
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -97,6 +97,6 @@ class PairDataModule(L.LightningDataModule):
         self.setup()
         s = replace(self.settings, options={**self.settings.options, **options})
         METHODS[s.method].check_options(s.method, options)
-        method = build(with_class_weights(s, self.pair), self.pair)
+        method = build(with_class_weights(s, self.pair), self.pair, self.start)
         method.to(memory_format=torch.channels_last)
         return method

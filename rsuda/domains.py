@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from rsuda.config import OBJECT
+from rsuda.drawn import VECTORS
 from rsuda.errors import InputError, MissingError, unknown
 from rsuda.legend import Legend
 from rsuda.raster import SUFFIXES
@@ -146,7 +147,8 @@ def _fields(path: Path) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise InputError(f"domain file {path} holds no fields")
     if "extends" in fields:
-        base = path.parent / fields.pop("extends")
+        extended = str(fields.pop("extends"))
+        base = KNOWN.get(extended) or path.parent / extended
         if not base.is_file():
             raise MissingError(f"domain file {path} extends {base}, which is not there")
         fields = _fields(base) | fields
@@ -197,7 +199,9 @@ def _listing(data: str | Path | None, fields: dict[str, Any]) -> list[str]:
     for folder, inner, names in os.walk(root, followlinks=True):
         inner[:] = sorted(d for d in inner if not d.startswith("."))
         relative = Path(folder).relative_to(root).as_posix()
-        files += [n if relative == "." else f"{relative}/{n}" for n in names if n.lower().endswith(SUFFIXES)]
+        files += [
+            n if relative == "." else f"{relative}/{n}" for n in names if n.lower().endswith((*SUFFIXES, *VECTORS))
+        ]
     return sorted(files)
 
 
@@ -219,6 +223,7 @@ def _matches(files: Iterable[str], pattern: str, copies: bool = False) -> dict[s
 
 def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | None) -> Domain:
     files = _listing(data, fields)
+    rasters = [f for f in files if f.lower().endswith(SUFFIXES)]
     root = Path(str(data)).expanduser()
     variants = {band_code(band_names(v["bands"])): v for v in fields["images"].values()}
     wanted = band_code(band_names(bands)) if bands else None
@@ -227,7 +232,7 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
     found: dict[str, str] = {}
     code = next(iter(variants))
     for code in [wanted] if wanted else list(variants):
-        found = _matches(files, variants[code]["files"])
+        found = _matches(rasters, variants[code]["files"])
         if found:
             break
     if not found:

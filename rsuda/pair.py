@@ -35,6 +35,7 @@ class Pair:
         places: where the source's classes lie, for rare-class sampling.
         matching: brings source patches to the target's colours, when they are to be.
         notes: what the user should know about the choice.
+        annotated: the source is labelled windows of the target's own scenes, so that there is nothing to bring nearer.
     """
 
     source: list[Scene]
@@ -47,12 +48,18 @@ class Pair:
     places: Places
     matching: Matching | None
     notes: tuple[str, ...]
+    annotated: bool = False
 
 
-def pair(source: Domain, target: Domain, s: Settings) -> Pair:
+def pair(source: Domain, target: Domain, s: Settings, start: Spec | None = None) -> Pair:
     """Match two domains: bands by name, a common GSD, one legend; reads all source labels once to check them.
 
-    Raises InputError when the source lacks labels, colours are outside the legend, band counts differ, …
+    Args:
+        start: what the network that training starts from expects. Target patches enter it so; source patches too where they
+            are of the target's own scenes (annotated windows), else as they would without.
+
+    Raises InputError when the source lacks labels, colours are outside the legend, band counts differ, the start's bands,
+    GSD or classes are others, …
     """
     sources = source.labelled(s.source_split)
     targets = [
@@ -73,12 +80,16 @@ def pair(source: Domain, target: Domain, s: Settings) -> Pair:
         notes.append(f"the bands of {target.name} are not named in its files and taken as {band_code(target_bands)}")
     assert source_bands is not None
     fed_source, fed_target = _fed(source_bands, target_bands, s.band_matching)
+    if start is not None:
+        _check_start(start, source, s)
+        fed_source = fed_target = start.bands
     if fed_source != fed_target:
         notes.append(
             f"the network is fed {band_code(fed_source)} of {source.name} and {band_code(fed_target)} of {target.name}, "
             "band by band: they differ (band_matching: name feeds only those that both have)"
         )
     gsd = target.gsd if s.gsd is None else None if s.gsd == "native" else float(s.gsd)
+    gsd = gsd if start is None else start.gsd
     ratio = max(target.gsd, source.gsd) / min(target.gsd, source.gsd)
     if gsd is None and ratio > 1.5:
         notes.append(f"GSDs differ {ratio:.1f}-fold ({source.gsd:g} and {target.gsd:g} m) and are not resampled")
@@ -98,14 +109,36 @@ def pair(source: Domain, target: Domain, s: Settings) -> Pair:
         _spec(scenes, bands, gsd or target.gsd, gsd, legend, s.standardise)
         for scenes, bands in ((sources, fed_source), (targets, fed_target))
     ]
+    own = {Path(t.image).resolve() for t in target.scenes.values()}
+    annotated = start is not None and all(Path(scene.image).resolve() in own for scene in sources)
+    if start is not None:
+        specs = [start if annotated else specs[0], start]
+    if annotated and (s.band_mixing or s.colours == "match"):
+        notes.append(
+            f"{source.name} is scenes of {target.name} itself: its bands are not mixed and its colours not matched"
+        )
     matching = None
-    if s.colours == "match":
+    if s.colours == "match" and not annotated:
         matching = Matching(*(
             spec.unit(np.concatenate(_windows(scenes, spec.bands, gsd, 128, 64), 1))
             for scenes, spec in ((sources, specs[0]), (targets, specs[1]))
         ))  # fmt: skip
         specs[0] = replace(specs[0], mean=specs[1].mean, std=specs[1].std)  # its patches now have the target's colours
-    return Pair(sources, targets, specs[0], specs[1], source.legend, gsd, shares, places, matching, tuple(notes))
+    return Pair(
+        sources, targets, specs[0], specs[1], source.legend, gsd, shares, places, matching, tuple(notes), annotated
+    )
+
+
+def _check_start(start: Spec, source: Domain, s: Settings) -> None:
+    """Raises InputError when the network that training starts from is not one for this source and these settings."""
+    assert source.legend is not None
+    if start.legend.names != source.legend.names:
+        raise InputError(
+            f"the classes of {source.name} ({', '.join(source.legend.names)}) are not those of the network of {s.start} "
+            f"({', '.join(start.legend.names)}): the same names in the same order are needed"
+        )
+    if isinstance(s.gsd, float) and s.gsd != start.gsd:
+        raise InputError(f"the network of {s.start} was trained at {start.gsd:g} m, so --gsd cannot be {s.gsd}")
 
 
 def _fed(source: tuple[str, ...], target: tuple[str, ...], matching: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -16,8 +16,10 @@ class Places:
         self.classes = classes
         self.blocks: list[tuple[int, int, int]] = []  # scene, row and column of the block's centre
         self.counts: list[np.ndarray] = []
+        self.pixels = 0
 
     def add(self, scene: int, label: np.ndarray) -> None:
+        self.pixels += label.size
         for row in range(0, label.shape[0], self.SIZE):
             for col in range(0, label.shape[1], self.SIZE):
                 block = label[row : row + self.SIZE, col : col + self.SIZE]
@@ -28,6 +30,16 @@ class Places:
     def cumulative(self) -> np.ndarray:
         """(K, blocks): running sums of a class's pixels over the blocks."""
         return np.cumsum(np.array(self.counts, np.int64), 0).T
+
+    @property
+    def sparse(self) -> bool:
+        """Whether so few pixels are labelled, as of scenes with a few annotated windows, that random patches miss them."""
+        return 4 * int(self.cumulative[:, -1].sum()) < self.pixels
+
+    def draw_labelled(self, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Scene, row and column of a block; each labelled pixel is equally likely to be in it."""
+        total = self.cumulative.sum(0)
+        return self.blocks[int(np.searchsorted(total, rng.integers(total[-1]), side="right"))]
 
     def draw(self, rng: np.random.Generator, temperature: float) -> tuple[int, int, int]:
         """Scene, row and column of a block that holds a class drawn by DAFormer's P(c) = softmax((1 - f_c) / T), f_c the

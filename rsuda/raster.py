@@ -6,7 +6,7 @@ import os
 import tempfile
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +36,9 @@ def is_remote(path: str | Path) -> bool:
 os.environ.setdefault("GDAL_CACHEMAX", "256")
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt", ".jp2", ".img")
+
+
+Window4 = tuple[int, int, int, int]  # row, col, height, width
 
 
 @dataclass(frozen=True)
@@ -247,20 +250,13 @@ class RasterFile:
         _, _, height, width = window
         bands = len(numbers) if numbers else self.count
         values, valid = np.zeros((bands, height, width), self.dtype), np.zeros((height, width), bool)
-        inner, here = self._inside(window)
+        inner, here = _inside(self.grid, window)
         if inner == window:
             return self.read(numbers, window)
         if inner[2] > 0 and inner[3] > 0:
             found = self.read(numbers, inner)
             values[here], valid[here] = found.values, found.valid
         return Raster(values, valid, grid)
-
-    def _inside(self, window: tuple[int, int, int, int]) -> tuple[tuple[int, int, int, int], Any]:
-        """The part of a window of file pixels that lies in the file, and where it lies in the window."""
-        row, col, height, width = window
-        top, left = max(row, 0), max(col, 0)
-        bottom, right = min(row + height, self.grid.height), min(col + width, self.grid.width)
-        return (top, left, bottom - top, right - left), np.s_[..., top - row : bottom - row, left - col : right - col]
 
     def labels_at(
         self, legend: Legend, step: tuple[float, float], window: tuple[int, int, int, int]
@@ -270,26 +266,10 @@ class RasterFile:
         Returns:
             (height, width) uint8, 255 where ignored or outside; the count of off-palette file pixels met.
         """
-        row, col, height, width = window
-        nothing = np.full((height, width), IGNORE, np.uint8)
         colours = self.palette if self.count == 1 else None
-        if step == (1.0, 1.0):
-            inner, here = self._inside(window)
-            if inner[2] <= 0 or inner[3] <= 0:
-                return nothing, 0
-            nothing[here], off = legend.encode(self.read(None, inner).values, colours)
-            return nothing, off
-        top, bottom, down = axis_weights(self.grid.height, row * step[0], step[0], height)
-        left, right, across = axis_weights(self.grid.width, col * step[1], step[1], width)
-        if bottom <= top or right <= left:
-            return nothing, 0
-        index, off = legend.encode(self.read(None, (top, left, bottom - top, right - left)).values, colours)
-        votes = [weigh(index == k, down, across) for k in range(len(legend))]
-        votes.append(weigh(index == IGNORE, down, across))
-        stacked = np.stack(votes)
-        winner = stacked.argmax(0).astype(np.uint8)
-        winner[(winner == len(legend)) | (stacked.max(0) <= 0)] = IGNORE
-        return winner, off
+        return resampled_labels(
+            self.grid, len(legend), step, window, lambda inner: legend.encode(self.read(None, inner).values, colours)
+        )
 
     @cached_property
     def palette(self) -> dict[int, tuple[int, ...]] | None:
@@ -299,6 +279,47 @@ class RasterFile:
                 return file.colormap(1)
             except ValueError:
                 return None
+
+
+def _inside(grid: Grid, window: Window4) -> tuple[Window4, Any]:
+    """The part of a window of file pixels that lies in the file, and where it lies in the window."""
+    row, col, height, width = window
+    top, left = max(row, 0), max(col, 0)
+    bottom, right = min(row + height, grid.height), min(col + width, grid.width)
+    return (top, left, bottom - top, right - left), np.s_[..., top - row : bottom - row, left - col : right - col]
+
+
+def resampled_labels(
+    grid: Grid,
+    classes: int,
+    step: tuple[float, float],
+    window: Window4,
+    read: Callable[[Window4], tuple[np.ndarray, int]],
+) -> tuple[np.ndarray, int]:
+    """Class indices of a window of the grid whose pixels are ``step`` of ``grid``'s long, by majority; see labels_at.
+
+    Args:
+        read: class indices (h, w) uint8 of a window inside ``grid``, and a count of off-palette pixels.
+    """
+    row, col, height, width = window
+    nothing = np.full((height, width), IGNORE, np.uint8)
+    if step == (1.0, 1.0):
+        inner, here = _inside(grid, window)
+        if inner[2] <= 0 or inner[3] <= 0:
+            return nothing, 0
+        nothing[here], off = read(inner)
+        return nothing, off
+    top, bottom, down = axis_weights(grid.height, row * step[0], step[0], height)
+    left, right, across = axis_weights(grid.width, col * step[1], step[1], width)
+    if bottom <= top or right <= left:
+        return nothing, 0
+    index, off = read((top, left, bottom - top, right - left))
+    votes = [weigh(index == k, down, across) for k in range(classes)]
+    votes.append(weigh(index == IGNORE, down, across))
+    stacked = np.stack(votes)
+    winner = stacked.argmax(0).astype(np.uint8)
+    winner[(winner == classes) | (stacked.max(0) <= 0)] = IGNORE
+    return winner, off
 
 
 _CACHE: OrderedDict[tuple[Any, ...], tuple[np.ndarray, np.ndarray]] = OrderedDict()

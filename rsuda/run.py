@@ -106,6 +106,17 @@ def description(file: Path) -> dict[str, Any]:
     return about
 
 
+def start_from(method: Method, s: Settings, trained: Trained) -> None:
+    """Give a method the network of a finished run. Raises InputError when that is no network of the method's settings."""
+    try:
+        method.start_from(trained.model.state_dict())
+    except RuntimeError:
+        raise InputError(
+            f"{s.start} holds a network of method {trained.method}, which does not fit method {s.method} with {s.encoder} and "
+            f"{s.decoder}: start from it by --method {trained.method} and with its own network"
+        ) from None
+
+
 def checkpoint_step(folder: Path) -> int:
     """The optimiser step that a run's checkpoint was written after."""
     try:

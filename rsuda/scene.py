@@ -11,6 +11,7 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from rsuda.drawn import VECTORS, DrawnLabels
 from rsuda.errors import InputError
 from rsuda.grid import Grid
 from rsuda.legend import Legend
@@ -42,10 +43,12 @@ class Scene:
         return RasterFile(self.image, self.bands)
 
     @cached_property
-    def label_file(self) -> RasterFile:
-        """The label file. Raises InputError when there is none or its size is not the image's."""
+    def label_file(self) -> RasterFile | DrawnLabels:
+        """The label file, a raster or polygons. Raises InputError when there is none or its size is not the image's."""
         if self.label is None:
             raise InputError(f"scene '{self.name}' ({self.image}) has no label")
+        if self.label.suffix.lower() in VECTORS:
+            return DrawnLabels(self.label, self.grid)
         file = RasterFile(self.label)
         if (file.grid.height, file.grid.width) != (self.file.grid.height, self.file.grid.width):
             raise InputError(

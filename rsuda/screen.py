@@ -114,3 +114,19 @@ def _line(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) >= 10_000 else f"{value:.6g}"  # world coordinates
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else printable(value)
+
+
+def suggestion_table(found: list[Any], domain: Any, spec: Any) -> str:
+    """Rank, scene, place, uncertainty and main predicted classes of suggested windows; the place is the centre's."""
+    width = max(len("scene"), *(len(s.scene) for s in found))
+    lines = [f"{'rank':>4}  {'scene':{width}}  {'row':>6} {'col':>6}  {'centre':24} {'uncertainty':>11}  predicted"]
+    for s in found:
+        scene = domain.scenes[s.scene]
+        x, y = scene.grid_at(spec.gsd).world(s.row + s.size / 2, s.col + s.size / 2)
+        centre = f"{x:.1f}, {y:.1f}" if scene.grid.georeferenced else "-"
+        main = sorted(s.classes.items(), key=lambda item: -item[1])[:3]
+        seen = ", ".join(f"{n} {v:.0%}" for n, v in main if v >= 0.05)
+        lines.append(
+            f"{s.rank:4d}  {s.scene:{width}}  {s.row:6d} {s.col:6d}  {centre:24} {s.uncertainty:11.3f}  {seen}"
+        )
+    return "\n".join(lines)

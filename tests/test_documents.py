@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import geopandas as gpd
 import pytest
 import yaml
 
 from rsuda.config import settings
 from rsuda.domains import _fields, domain
-from rsuda.legend import Legend
+from rsuda.legend import IGNORE, Legend
 from rsuda.methods import METHODS
 from rsuda.verbs.adapt import adapt, check_run
 from rsuda.verbs.benchmark import read_plan
@@ -143,3 +144,32 @@ def test_sample_tiles_are_what_their_script_draws():
     assert (scene.read_label(found.legend, None, whole)[0] == label).mean() > 0.999
     stored = scene.read(("ir", "red", "green"), None, whole).values.astype(float)
     assert abs(stored - image[..., :3].transpose(2, 0, 1)).mean() < 6  # JPEG
+
+
+@pytest.mark.slow
+def test_the_commands_of_annotate_md_run_in_their_order(tmp_path):
+    """From a run to suggested windows, their map as labels, and a run that starts from the first, with few steps."""
+    text = (ROOT / "docs" / "annotate.md").read_text()
+    commands = [c for block in re.findall(r"```bash\n(.*?)```", text, re.S) for c in re.findall(r"rsuda (.*)", block)]
+    assert [c.split()[0] for c in commands] == ["suggest", "predict", "adapt"]
+    shutil.copytree(ROOT / "sample_tiles", tmp_path / "sample_tiles")
+    few = ["--steps", 2, "--workers", 0, "--device", "cpu"]
+    rsuda("adapt", "--source", "potsdam", "--target", "vaihingen", *few, cwd=tmp_path)
+    assert "4 of" in rsuda(*shlex.split(commands[0]), cwd=tmp_path)
+    where = set(gpd.read_file(tmp_path / "windows.gpkg")["scene"])
+    scenes = sorted(str(p) for p in (tmp_path / "sample_tiles" / "vaihingen" / "top").glob("*.tif"))
+    words = shlex.split(commands[1])
+    at = next(i for i, w in enumerate(words) if "*" in w)
+    rsuda(*words[:at], *scenes, *words[at + 1 :], cwd=tmp_path)
+    found = sorted((tmp_path / "sample_tiles" / "corrected").glob("*_polygons.gpkg"))
+    assert {re.search(r"area(\d+)_", p.name).group(1) for p in found} == where
+    fields = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S).group(1))
+    (tmp_path / "annotated.yaml").write_text(yaml.safe_dump({**fields, "splits": {"train": sorted(where)}}))
+    annotated = domain(str(tmp_path / "annotated.yaml"), tmp_path / "sample_tiles")
+    squares = gpd.read_file(tmp_path / "windows.gpkg")
+    for scene in annotated.labelled("train"):  # just the windows are labelled
+        label, _ = scene.whole_label(annotated.legend)
+        here = squares[squares["scene"] == scene.name]
+        assert (label != IGNORE).sum() == pytest.approx(here.area.sum() / 0.09**2, rel=0.02)
+    rsuda(*shlex.split(commands[2]), *few, cwd=tmp_path)
+    assert (tmp_path / "runs" / "vaihingen_annotated" / "scores_vaihingen_val.json").is_file()

@@ -32,6 +32,10 @@ def adapt(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/<pair>_<method> by default.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Run folder whose network training starts from; what is not given is as in that run."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of options; flags override it.")] = None,
     preset: Annotated[
         str | None, typer.Option(help="small, paper, mit-b0, mit-b5, resnet50.", autocompletion=completion.presets)
@@ -49,6 +53,10 @@ def adapt(
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read patches.")] = None,
+    score_every: Annotated[
+        int | None,
+        typer.Option(help="Steps after which the target's labelled split is scored, for a curve to look at."),
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", help="option=value of the method; may be repeated.")
     ] = None,
@@ -67,8 +75,9 @@ def adapt(
     chosen: dict[str, Any] = {
         "source": source, "target": target, "method": method, "preset": preset, "steps": steps, "batch_size": batch_size,
         "crop": crop, "gsd": gsd, "source_bands": source_bands, "target_bands": target_bands, "weights": weights,
-        "seed": seed, "precision": precision, "device": device, "workers": workers,
-        "data": str(data) if data else None, "options": dict(parse_option(o) for o in option or []),
+        "seed": seed, "precision": precision, "device": device, "workers": workers, "score_every": score_every,
+        "data": str(data) if data else None, "start": str(start) if start else None,
+        "options": dict(parse_option(o) for o in option or []),
     }  # fmt: skip
 
     def tell(text: str) -> None:

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from rsuda.augment import Augmentation
 from rsuda.errors import InputError, unknown
 from rsuda.network import Architecture, build_encoder
+from rsuda.parts.teacher import Teacher
 from rsuda.spec import Spec
 
 
@@ -185,6 +186,16 @@ class Method(L.LightningModule):
         ignored, key (B,) int64, a random number for each item's own draws, and, when the method needs the target,
         target_image (B, bands, H, W), target_valid (B, H, W) bool.
         """
+
+    def start_from(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over the weights of another run's ``model``; teachers become copies of it.
+
+        Raises RuntimeError when they are not those of this network.
+        """
+        self.model.load_state_dict(tensors)
+        for teacher in (m for m in self.modules() if isinstance(m, Teacher)):
+            teacher.n_averaged.zero_()  # so that the next update is a plain copy
+        self.after_step()
 
     def after_step(self) -> None:
         """Called after each optimiser step (teachers move here)."""

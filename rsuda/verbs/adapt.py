@@ -25,8 +25,21 @@ from rsuda.methods.base import Method, balanced
 from rsuda.pair import Pair, pair
 from rsuda.parts.adversary import strided_layers
 from rsuda.parts.statistics import estimate_statistics
-from rsuda.run import CHECKPOINT, CONFIG, SPEC, WEIGHTS, architecture, checkpoint_step, optimisation, save_run
+from rsuda.run import (
+    CHECKPOINT,
+    CONFIG,
+    SPEC,
+    WEIGHTS,
+    Trained,
+    architecture,
+    checkpoint_step,
+    load_run,
+    optimisation,
+    save_run,
+    start_from,
+)
 from rsuda.spec import band_code
+from rsuda.target_curve import CURVE, TargetCurve
 
 STATISTICS_BATCHES = 25
 
@@ -77,15 +90,27 @@ class Milestones(Callback):
             logger.debug("step %d of %d: %s", step, last, terms)
 
 
-def build(s: Settings, found: Pair) -> Method:
-    """The method with its networks, for a pair. Raises InputError for a crop or option that cannot work."""
+def common_ground(s: Settings, domains: tuple[Domain, Domain]) -> tuple[Pair, Trained | None]:
+    """Source and target as a pair, and the run that training starts from, as which the pair's pixels are fed."""
+    start = load_run(s.start) if s.start else None
+    return pair(*domains, s, start.spec if start else None), start
+
+
+def build(s: Settings, found: Pair, start: Trained | None = None) -> Method:
+    """The method with its networks, for a pair; they are those of ``start`` if there is one.
+
+    Raises InputError for a crop or option that cannot work, or a start that does not fit.
+    """
     cls = METHODS[s.method]
     source, target = found.source_spec, found.target_spec
     augmentation = Augmentation(
         (source.mean, source.std), (target.mean, target.std), s.turns, s.photometric, s.target_geometry
     )
     arch = architecture(s, target)
-    return cls(arch, target, optimisation(s), augmentation, s.weights, s.seed, **s.options)
+    method = cls(arch, target, optimisation(s), augmentation, s.weights, s.seed, **s.options)
+    if start:
+        start_from(method, s, start)
+    return method
 
 
 def with_class_weights(s: Settings, found: Pair) -> Settings:
@@ -168,7 +193,7 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
 def prepare(folder: Path) -> None:
     """Make the run folder, without the results of a run that it replaces."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (WEIGHTS, SPEC, CHECKPOINT, "metrics.csv", "hparams.yaml", "log.txt", "label_free.json"):
+    for old in (WEIGHTS, SPEC, CHECKPOINT, CURVE, "metrics.csv", "hparams.yaml", "log.txt", "label_free.json"):
         (folder / old).unlink(missing_ok=True)
     for scores in folder.glob("scores_*"):
         scores.unlink()
@@ -178,7 +203,8 @@ def adapt(
     s: Settings, folder: Path, overwrite: bool = False, resume: bool = False, quiet: bool = False,
     callbacks: list[Callback] | None = None, given: Given = (None, None),
 ) -> Method:  # fmt: skip
-    """Train; write config.yaml, weights.safetensors, spec.json, last.ckpt, metrics.csv and log.txt into ``folder``.
+    """Train; write config.yaml, weights.safetensors, spec.json, last.ckpt, metrics.csv and log.txt into ``folder``;
+    with ``score_every`` target_curve.csv too.
 
     Args:
         given: source and target where they are objects; the settings name the others.
@@ -189,9 +215,10 @@ def adapt(
     if device.type == "cpu":
         keep_freed_memory()
     precision = pick_precision(s.precision, device)
-    found = pair(*domains_of(s, given), s)
+    domains = domains_of(s, given)
+    found, start = common_ground(s, domains)
     told, s = s, with_class_weights(s, found)
-    method = build(s, found)
+    method = build(s, found, start)
     if not resume:  # only now, when nothing of the input can be wrong any more
         prepare(folder)
     (folder / CONFIG).write_text(dump(told))
@@ -215,7 +242,8 @@ def adapt(
         ))  # fmt: skip
         method.to(memory_format=torch.channels_last)
         began = time.monotonic()
-        _train(method, s, found, folder, device, precision, resume, quiet, callbacks or [])
+        watching = _curve(s, domains[1], folder, precision, resume)
+        _train(method, s, found, folder, device, precision, resume, quiet, [*watching, *(callbacks or [])])
         if s.target_statistics:
             with autocast(precision, device):
                 images = (x.to(device) for x in target_batches(found, s, STATISTICS_BATCHES))
@@ -227,6 +255,18 @@ def adapt(
         logger.removeHandler(file)
         file.close()
     return method
+
+
+def _curve(s: Settings, target: Domain, folder: Path, precision: str, resume: bool) -> list[Callback]:
+    if not s.score_every:
+        return []
+    if not target.has_labels(s.score_split):
+        logger.warning(
+            "note: %s has no labelled split '%s', so there is no curve of its scores", target.name, s.score_split
+        )
+        return []
+    first = checkpoint_step(folder) if resume else 0
+    return [TargetCurve(folder, target, s.score_split, s.score_every, precision, first)]
 
 
 def _train(

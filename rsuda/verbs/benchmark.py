@@ -160,7 +160,7 @@ def _kept(job: Job) -> None:
         replace(s, weights=Path(s.weights).name)  # the same file may lie elsewhere
         for s in (settings(job.folder / CONFIG), check_run(job.settings)[0])
     )
-    free = ("data", "device", "precision", "workers")
+    free = ("data", "device", "precision", "workers", "score_every")
     changed = [f.name for f in fields(Settings) if f.name not in free and getattr(was, f.name) != getattr(now, f.name)]
     if changed:
         name = changed[0]

@@ -1,0 +1,52 @@
+"""rsuda report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsuda.cli.app import app, log
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of one pair; a source-only one is the 'before'.")],
+    scene: Annotated[str | None, typer.Option(help="Raster to show as a map to click on.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page; windows to label go beside it.")] = Path(
+        "report.html"
+    ),
+    data: Annotated[
+        Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the runs' by default.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Windows to suggest for labelling.")] = 10,
+    size: Annotated[int, typer.Option(help="Their side in pixels of the network's GSD.")] = 128,
+    bands: Annotated[str | None, typer.Option(help="Band order of the scene, where its file does not tell.")] = None,
+    gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a scene without a georeference.")] = None,
+    crs: Annotated[str | None, typer.Option(help="CRS of a scene that has a transform but none.")] = None,
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """One HTML page: did adapting help, where is it still wrong, which windows to label next.
+
+    The page needs no network and no other file. With the labels of the target's score split it shows scores and errors;
+    without them, what images alone can tell.
+    """
+    from rsuda.verbs.report import report as write
+
+    log()
+
+    def tell(sentence: str) -> None:
+        if not quiet:
+            print(f"{sentence} …", file=sys.stderr)
+
+    page = write(runs, scene, out, data, k, size, bands, gsd, crs, device, precision, overwrite, tell)
+    if not quiet:
+        print(f"Wrote {page} ({page.stat().st_size / 1e6:.1f} MB)")
+        windows = page.with_name(f"{page.stem}_windows.gpkg")
+        if windows.is_file():
+            print(f"Windows to label next: {windows}")

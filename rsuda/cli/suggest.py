@@ -1,0 +1,58 @@
+"""rsuda suggest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsuda.cli.app import app, log
+
+
+@app.command()
+def suggest(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    domain: Annotated[str | None, typer.Option(help="Domain to annotate; the run's target by default.")] = None,
+    split: Annotated[str, typer.Option(help="Split whose scenes may be annotated.")] = "all",
+    k: Annotated[int, typer.Option("-k", help="Number of windows.")] = 10,
+    size: Annotated[int, typer.Option(help="Pixels per side of a window, of the network's GSD.")] = 128,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="GeoPackage of the windows; only the table by default.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the run's by default.")
+    ] = None,
+    bands: Annotated[str | None, typer.Option(help="Band order to use where the domain has several.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the spreading.")] = 0,
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Name the windows of a domain that are most worth a label: uncertain, and unlike each other. No label is read."""
+    import json
+    from dataclasses import asdict
+
+    from rsuda.domains import domain as find
+    from rsuda.engine import Engine
+    from rsuda.run import load_run, saved_settings
+    from rsuda.screen import suggestion_table
+    from rsuda.suggest import check_places, suggest, write_suggestions
+
+    log()
+    s = saved_settings(run)
+    found = find(domain or s.target, data or s.data, bands or (s.target_bands if domain in (None, s.target) else None))
+    if out is not None:
+        check_places(found, split, out, overwrite)  # before the network has looked at everything
+    engine = Engine.of(load_run(run), device, precision)
+    windows = suggest(engine, found, split, k, size, seed)
+    file = write_suggestions(windows, found, engine.trained.spec, out, overwrite) if out is not None else None
+    if as_json:
+        print(json.dumps([asdict(w) for w in windows], indent=2))
+        return
+    print(suggestion_table(windows, found, engine.trained.spec))
+    if len(windows) < k:
+        print(f"note: {k} windows were asked for, but {found.name} has {len(windows)} only")
+    if file is not None:
+        print(f"{len(windows)} of {windows[0].of} windows: {file}")

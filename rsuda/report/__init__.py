@@ -1,0 +1,1 @@
+"""What the report page shows, how it is drawn, and the page."""

@@ -1,0 +1,94 @@
+"""Curves of a run: loss terms, share of trusted pseudo labels, target metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from rsuda.report.drawings import AFTER, BEFORE, SOURCE, TARGET, curves
+from rsuda.report.read import Run
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A chart with what it says in words: first and last value."""
+
+    title: str
+    drawing: Markup
+    words: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """A line of a chart's key: a CSS colour, whether dashed, a name, and its first and last value."""
+
+    colour: str
+    dashed: bool
+    name: str
+    ends: str
+
+
+def losses(run: Run) -> list[Curve]:
+    return [
+        Curve(name, curves([(steps, values, AFTER, "-")], zero=min(values) >= 0), _ends(steps, values))
+        for name, (steps, values) in run.terms.items()
+    ]
+
+
+def trust(run: Run) -> Curve | None:
+    if run.share is None:
+        return None
+    steps, values = run.share
+    return Curve(
+        "share of pseudo labels trusted", curves([(steps, values, TARGET, "-")], zero=True), _ends(steps, values)
+    )
+
+
+def metric(runs: Sequence[Run], before: int | None, after: int) -> tuple[Curve, list[Key]] | None:
+    """mIoU by step of all runs that have a curve; those that are neither 'before' nor 'after' are drawn alike."""
+    styles = {after: (AFTER, "-", "var(--after)")}
+    if before is not None:
+        styles[before] = (BEFORE, "--", "var(--before)")
+    series, keys = [], []
+    for i, run in enumerate(runs):
+        if not run.curve:
+            continue
+        colour, style, css = styles.get(i, (SOURCE, ":", "var(--source)"))
+        steps, values = [r["step"] for r in run.curve], [r["miou"] for r in run.curve]
+        series.append((steps, values, colour, style))
+        keys.append(Key(css, style != "-", run.name, _from_to(values)))
+    if not series:
+        return None
+    return Curve("target mIoU, percent", curves(series, (3.7, 2.0), percent=True), ""), keys
+
+
+def by_class(run: Run) -> tuple[Curve, list[Key]] | None:
+    """IoU of each class by step, in the legend's colours."""
+    if not run.curve:
+        return None
+    series, keys = [], []
+    for name, rgb in zip(run.trained.spec.legend.names, run.trained.spec.legend.palette, strict=True):
+        if name not in run.curve[0]:
+            continue
+        told = [(r["step"], r[name]) for r in run.curve if r[name] is not None]
+        if not told:
+            continue
+        steps, values = zip(*told, strict=True)
+        colour = "#{:02x}{:02x}{:02x}".format(*rgb)
+        series.append((list(steps), list(values), colour, "-"))
+        keys.append(Key(colour, False, name, _from_to(values)))
+    if not series:
+        return None
+    return Curve(f"IoU by class, {run.name}, percent", curves(series, (3.7, 2.0), percent=True), ""), keys
+
+
+def _from_to(values: Sequence[float]) -> str:
+    return " → ".join(f"{100 * v:.1f}" for v in ([values[0], values[-1]] if len(values) > 1 else values))
+
+
+def _ends(steps: Sequence[int], values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.3g} at step {steps[0]}"
+    return f"{values[0]:.3g} at step {steps[0]:,}, {values[-1]:.3g} at step {steps[-1]:,}"
