@@ -1,0 +1,56 @@
+"""What MkDocs is told beside mkdocs.yml: pages that lie elsewhere in the repository, and diagrams drawn into their pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parent.parent
+# address on the site: file of the repository. They are read where they are, so that nothing is kept twice.
+ELSEWHERE = {
+    "benchmarks.md": "BENCHMARKS.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "design.md": "DESIGN.md",
+    "security.md": "SECURITY.md",
+    "images/four_fields.png": "benchmarks/results/four_fields/table.png",
+}
+# links of these files, as GitHub follows them, to addresses on the site
+_MOVED = {
+    "docs/": "", "benchmarks/results/four_fields/table.png": "images/four_fields.png",
+    **{file: page for page, file in ELSEWHERE.items() if page.endswith(".md")},
+}  # fmt: skip
+
+
+@event_priority(100)  # before the plugin that turns notebooks into pages
+def on_files(files: Files, config: Any) -> Files:
+    found = dict(ELSEWHERE)
+    found |= {f"notebooks/{p.name}": f"notebooks/{p.name}" for p in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+    for page, file in found.items():
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / file)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    if page.file.src_uri in ELSEWHERE:
+        for old, new in _MOVED.items():
+            markdown = markdown.replace(f"]({old}", f"]({new}")
+    return markdown
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Diagrams become part of the page, where they take its colours, light or dark."""
+
+    def drawn(match: re.Match[str]) -> str:
+        address = Path(page.file.src_uri).parent / match["src"]
+        file = ROOT / "docs" / address
+        if not file.is_file():
+            return match[0]
+        svg = re.sub(r"<\?xml.*?\?>|<!--.*?-->", "", file.read_text(), flags=re.S)
+        return f'<span class="diagram" role="img" aria-label="{match["alt"]}">{svg}</span>'
+
+    return re.sub(r'<img alt="(?P<alt>[^"]*)" src="(?P<src>[^":]+\.svg)" ?/?>', drawn, html)
