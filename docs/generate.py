@@ -1,7 +1,7 @@
 """Tables of the pages that the code knows: options of methods and commands, settings, presets.
 
-    python docs/generate.py           # writes them between the marks of each page
-    python docs/generate.py --check   # says which pages are not up to date, and ends with 1 if any is
+python docs/generate.py           # writes them between the marks of each page
+python docs/generate.py --check   # says which pages are not up to date, and ends with 1 if any is
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def methods() -> str:
     rows = []
     for name in METHODS:
         about = described(name)
-        rows.append([f"[`{name}`]({name}.md)", about["networks"], f"{about['cost']:.1f}", f"{about['crop']} px", about["reads"]])
+        rows.append(
+            [f"[`{name}`]({name}.md)", about["networks"], f"{about['cost']:.1f}", f"{about['crop']} px", about["reads"]]
+        )
     return table(["method", "in memory while training", "cost of a step", "crop, multiples of", "reads"], rows)
 
 

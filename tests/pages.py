@@ -19,7 +19,9 @@ from rsuda.cli import app
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(p for p in (ROOT / "docs").rglob("*.md"))])
 LANGUAGES = {"bash", "python", "yaml", "text", "json", "svg"}
-_FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)(?P=fence) *$", re.M | re.S)
+_FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)(?P=fence) *$", re.M | re.S
+)
 
 
 @dataclass(frozen=True)
