@@ -47,7 +47,7 @@ def documented(cls: type, heading: str) -> dict[str, str]:
 def method(name: str) -> str:
     about = described(name)
     facts = (
-        f"{about['paper']}. In memory while training: {about['networks']}. A step costs about {about['cost']:.1f} times one of "
+        f"In memory while training: {about['networks']}. A step costs about {about['cost']:.1f} times one of "
         f"source-only. Crops are multiples of {about['crop']} px. It reads {about['reads']}.\n\n"
     )
     if not about["options"]:

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rsuda.cli import main
 from rsuda.config import Settings, settings
 from rsuda.domains import _fields
 from rsuda.legend import Legend
+from rsuda.methods import METHODS
 from rsuda.verbs.adapt import check_run
 from rsuda.verbs.benchmark import read_plan
 
@@ -130,3 +132,37 @@ def test_yaml_is_what_it_is_for(block, tmp_path):
             file.write_text(yaml.safe_dump({**rest, **ignore, **held}))
         fields = _fields(file)
         assert len(Legend.from_fields(fields["legend"], fields.get("ignore"))) >= 2
+
+
+def script(*words):
+    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", ["docs/generate.py", "docs/diagrams.py"])
+def test_what_scripts_make_is_up_to_date(made):
+    said = script(made, "--check")
+    assert said.returncode == 0, f"run python {made}: {said.stdout}{said.stderr}"
+
+
+def test_every_method_has_a_page_that_tells_its_options():
+    for method in METHODS:
+        text = (ROOT / "docs" / "methods" / f"{method}.md").read_text()
+        assert all(f"| `{option}` |" in text for option in METHODS[method].options())
+        assert (ROOT / "docs" / "methods" / f"{method}.svg").is_file()
+        assert all(f"## {part}" in text for part in ("The idea", "The loss", "Options", "Deviations", "What was measured"))
+
+
+@pytest.mark.slow
+def test_site_builds_strictly_and_fetches_nothing(tmp_path):
+    pytest.importorskip("material")
+    pytest.importorskip("mkdocs_jupyter")
+    said = script("-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site"))
+    assert said.returncode == 0, said.stdout + said.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 25
+    for page in pages:
+        fetched = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"?(https?:)?//[^\s\">]+", page.read_text())
+        assert not fetched, f"{page.name} fetches from elsewhere"
+    dacs = (tmp_path / "site" / "methods" / "dacs.html").read_text()
+    assert '<svg xmlns="http://www.w3.org/2000/svg"' in dacs and "dacs.svg" not in dacs
