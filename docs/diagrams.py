@@ -258,7 +258,7 @@ def bicl() -> Diagram:
     d.box("fcl", "loss", 4, 2, "FCL: f_T near\nits class in ρ_S")
     d.box("teacher", "teacher", 1, 3, "teacher:\nstatic labels y_F")
     d.box("y_t", "target", 2, 3, "hybrid labels\ny_T")
-    d.box("cal", "source", 3, 3, "ρ_S + bias ξ:\ndynamic labels y_D")
+    d.box("cal", "source", 3, 3, "ρ_S + bias ξ:\nlabels y_D")
     d.box("ce", "loss", 4, 3, "cross entropy,\nentropy")
     d.arrow("x_s > net > f_s")
     d.arrow("x_t > same > f_t")
@@ -270,6 +270,7 @@ def bicl() -> Diagram:
     d.arrow("rho_s > fcl")
     d.arrow("x_t > teacher > y_t", "stop")
     d.arrow("cal > y_t", "stop")
+    d.arrow("f_t > ce", bend=0.915)
     return d
 
 
