@@ -12,6 +12,9 @@ import yaml
 
 from rsuda.errors import InputError, MissingError, unknown
 
+WEIGHTS, CONFIG, SPEC, CHECKPOINT = "weights.safetensors", "config.yaml", "spec.json", "last.ckpt"  # in a run folder
+OBJECT = "object: "  # what settings call a domain that was given as an object in Python, before its name
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from rsuda.config import OBJECT
 from rsuda.errors import InputError, MissingError, unknown
 from rsuda.legend import Legend
 from rsuda.raster import SUFFIXES
@@ -96,6 +97,11 @@ def domain(name: str, data: str | Path | None, bands: str | None = None, gsd: fl
     Raises:
         InputError, MissingError: unknown name, bad field, nothing found; the text says what was looked for and where.
     """
+    if name.startswith(OBJECT):
+        raise InputError(
+            f"the domain '{name.removeprefix(OBJECT)}' was given as an object in Python, so its name finds no files: pass the "
+            "object again, as in rsuda.adapt(source, target, out=RUN, resume=True) or rsuda.evaluate(RUN, domain)"
+        )
     if name in KNOWN:
         return _from_fields(_fields(KNOWN[name]), data, bands)
     path = Path(name).expanduser()

@@ -80,7 +80,7 @@ class RasterFile:
                 if file.rpcs is not None
                 else None
             )
-            self.gcps = file.gcps
+            self.gcps, self.nodata = file.gcps, file.nodata
             self._interp, self._flags = file.colorinterp, file.mask_flag_enums
             self._described = file.descriptions
         if self.dtype.startswith("complex"):

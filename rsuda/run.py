@@ -14,15 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from rsuda.config import Settings, settings
+from rsuda.config import CHECKPOINT, CONFIG, SPEC, WEIGHTS, Settings, settings
 from rsuda.errors import InputError, MissingError
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, Optimisation
 from rsuda.network import Architecture
 from rsuda.raster import whole_file
 from rsuda.spec import Spec
-
-WEIGHTS, CONFIG, SPEC, CHECKPOINT = "weights.safetensors", "config.yaml", "spec.json", "last.ckpt"
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,27 @@ def tell(done: Any) -> None:
     print(f"{name}: wrote {done.raster}{polygons} in {done.seconds:.1f} s ({speed}): {shares}")
 
 
+def tell_scores(found: Any, run: Any) -> None:
+    """An Evaluation, and where in the run folder it lies."""
+    what = f"{found.tiles} tiles" if found.tiles else f"{found.scenes} whole scenes"
+    print(f"\n{found.domain}, split {found.split}, {what}, percent:")
+    print(score_table(found.scores.as_fields()))
+    print(means_line("all classes", found.scores))
+    if found.without_clutter is not None:
+        print(means_line(f"without {', '.join(found.without_clutter.left_out)}", found.without_clutter))
+    if found.off_palette:
+        print(f"{found.off_palette} label pixels were outside the legend and ignored")
+    print(f"Scores with the confusion matrix: {run}/{found.stem}.json and {found.stem}.csv")
+
+
+def tell_label_free(found: Any, run: Any) -> None:
+    """Scores without labels, and where in the run folder they lie."""
+    print(
+        f"Without labels: information {found.information:.3f} (the higher of two runs on the same pair is likely the better "
+        f"one), certainty {found.certainty:.3f}, agreement {found.agreement:.3f}: {run}/label_free.json"
+    )
+
+
 def score_table(fields: dict[str, Any]) -> str:
     width = max(len(n) for n in fields["classes"])
     lines = [f"{'class':{width}}  {'IoU':>6} {'prec.':>6} {'recall':>6} {'F1':>6} {'pixels':>11}"]

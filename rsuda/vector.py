@@ -12,7 +12,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from rsuda.errors import InputError, unknown
+from rsuda.errors import InputError, MissingError, unknown
 from rsuda.grid import Grid
 from rsuda.legend import Legend
 from rsuda.raster import whole_file
@@ -194,3 +194,10 @@ def write_polygons(frame: gpd.GeoDataFrame, path: Path, overwrite: bool = False)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "'crs' was not provided")  # the caller says so in its own words
                 frame.to_file(temporary, driver=driver, layer=path.stem, engine="pyogrio", **options)
+
+
+def read_polygons(path: Path) -> gpd.GeoDataFrame:
+    """Polygons that ``write_polygons`` wrote. Raises MissingError when the file is gone."""
+    if not path.is_file():
+        raise MissingError(f"there is no file {path}: predict the scene again")
+    return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "rsuda"
 LEVELS = [
     {"rsuda", "errors"},
     {"legend", "config"},
-    {"spec"},
+    {"spec", "choices"},
     {"grid", "resample", "metrics", "device", "colours", "places", "decoders", "parts.draws", "parts.likely"},
     {"raster", "tiles", "runs", "network", "augment", "parts", "parts.*"},
     {"rings"},
@@ -28,16 +28,15 @@ LEVELS = [
     {"label_free", "suggest", "verbs"},
     {"verbs.predict", "verbs.evaluate"},
     {"verbs.adapt"},
-    {"verbs.benchmark"},
+    {"verbs.adapt_and_score", "verbs.benchmark"},
     {"verbs.benchmark_table", "screen"},
     {"cli.app"},
-    {"cli.evaluate"},
     {"cli.*"},
     {"cli"},
     {"cli.__main__"},
 ]
 COLUMNS = {
-    "base": {"rsuda", "errors", "legend", "spec", "config"},
+    "base": {"rsuda", "errors", "legend", "spec", "config", "choices"},
     "learning": {
         "metrics",
         "augment",

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rsuda.cli.app import app, log
-from rsuda.cli.evaluate import score, score_label_free
-from rsuda.errors import InputError, MissingError
-
-SAMPLE_DOMAINS = ("potsdam", "vaihingen")
 
 
 @app.command()
@@ -49,78 +43,34 @@ def adapt(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing run.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out (or the newest checkpoint).")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON: run, scores.")] = False,
 ) -> None:
     """Train on a labelled source and an unlabelled target, and leave a run folder."""
-    from rsuda.config import parse_option, settings
+    import json
+
+    from rsuda.choices import settled
+    from rsuda.config import parse_option
 
     log()
-    given: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         "source": source, "target": target, "method": method, "preset": preset, "steps": steps, "batch_size": batch_size,
         "crop": crop, "gsd": gsd, "source_bands": source_bands, "target_bands": target_bands, "weights": weights,
         "seed": seed, "precision": precision, "device": device, "workers": workers,
         "data": str(data) if data else None, "options": dict(parse_option(o) for o in option or []),
     }  # fmt: skip
-    if resume:
-        folder = out or _newest_checkpoint()
-        s = settings(folder / "config.yaml", **given)
-        kept = settings(folder / "config.yaml")
-        free = ("steps", "data", "device", "precision", "workers")
-        changed = [f.name for f in fields(s) if f.name not in free and getattr(s, f.name) != getattr(kept, f.name)]
-        if changed or config:
-            raise InputError(
-                f"--resume goes on with the options of {folder} and cannot change {', '.join(changed) or 'them by --config'} "
-                f"(only {', '.join(free)})"
-            )
-    else:
-        s = settings(config, **given)
-        if not s.source or not s.target:
-            raise InputError("--source and --target are needed, or a --config that names them")
-        if s.data is None and {s.source, s.target} <= set(SAMPLE_DOMAINS):
-            tiles = _sample_tiles()
-            s = settings(config, **{**given, "data": str(tiles), "preset": preset or "sample"})
-            print(
-                f"No data folder is given: using the synthetic {tiles.name}/ and the small preset 'sample' "
-                f"({s.steps} steps, a few minutes on 2 cores). For real imagery pass --data DIR."
-            )
-        folder = out or _free_folder(s.source, s.target, s.method)
 
-    from rsuda.verbs.adapt import adapt as run
-    from rsuda.verbs.adapt import domains_of
+    def tell(text: str) -> None:
+        print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
 
-    run(s, folder, overwrite, resume, quiet or not sys.stderr.isatty())
-    domain = domains_of(s)[1]
-    score_label_free(folder, domain, s.target_split, s.device, s.precision)
-    if domain.has_labels(s.score_split):
-        score(folder, domain, s.score_split, "scenes", s.device, s.precision)
-    else:
-        print(f"{domain.name} has no labelled split '{s.score_split}', so nothing was scored.")
-    print(f"Next: rsuda predict SCENE.tif --model {folder}")
+    s, folder = settled(config, chosen, out, resume, tell)
+    from rsuda.screen import tell_label_free, tell_scores
+    from rsuda.verbs.adapt_and_score import adapt_and_score
 
-
-def _sample_tiles() -> Path:
-    """sample_tiles/ of the working folder, or of the checkout that rsuda is installed from."""
-    for place in (Path("sample_tiles"), Path(__file__).parents[2] / "sample_tiles"):
-        if (place / "potsdam").is_dir():
-            return place
-    raise MissingError(
-        "no data folder is given, and sample_tiles/ is not here: pass --data DIR (or set RSUDA_DATA), or work in a "
-        "checkout of rsuda"
-    )
-
-
-def _free_folder(source: str, target: str, method: str) -> Path:
-    """runs/<source>_<target>_<method>, with a number if that exists."""
-    names = [Path(n).stem or "target" for n in (source, target)]
-    stem = Path("runs") / f"{names[0]}_{names[1]}_{method}"
-    folder, number = stem, 2
-    while folder.exists():
-        folder, number = Path(f"{stem}_{number}"), number + 1
-    return folder
-
-
-def _newest_checkpoint() -> Path:
-    found = sorted(Path("runs").glob("*/last.ckpt"), key=os.path.getmtime)
-    if not found:
-        raise MissingError("there is no run to resume in runs/: pass --out RUN")
-    print(f"Resuming {found[-1].parent}")
-    return found[-1].parent
+    run = adapt_and_score(s, folder, (None, None), overwrite, resume, quiet or not sys.stderr.isatty(), tell)
+    if as_json:
+        print(json.dumps(run.as_fields()))
+        return
+    tell_label_free(run.label_free, run.path)
+    if run.scores:
+        tell_scores(run.scores, run.path)
+    print(f"Next: rsuda predict SCENE.tif --model {run.path}")

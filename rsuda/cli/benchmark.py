@@ -24,15 +24,26 @@ def benchmark(
         list[str] | None, typer.Option(help="auto, cpu or cuda:N; repeat it to run one process on each.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and list the runs; run nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the runs as JSON, for scripts.")] = False,
 ) -> None:
     """Run methods x seeds x pairs, run by run; finished runs are kept. Writes table.md, table.csv and table.png."""
+    import json
+
     from rsuda.verbs.benchmark import read_plan, run_plan
     from rsuda.verbs.benchmark_table import write_table
 
     log()
+    if as_json and not dry_run:
+        raise InputError("--json lists the runs of a --dry-run; the table is written as table.csv")
     folder = out or Path("runs") / file.stem
     plan = read_plan(file, folder, data=str(data) if data else None, weights=weights, steps=steps)
     waiting = [j for j in plan.jobs if not j.done]
+    if as_json:
+        print(json.dumps([
+            {"pair": j.pair, "row": j.method, "seed": j.seed, "method": j.settings.method, "steps": j.settings.steps,
+             "folder": str(j.folder), "done": j.done} for j in plan.jobs
+        ]))  # fmt: skip
+        return
     print(f"{plan.name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(waiting)} of them done")
     if dry_run:
         for job in waiting:

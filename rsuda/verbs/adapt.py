@@ -30,6 +30,8 @@ from rsuda.spec import band_code
 
 STATISTICS_BATCHES = 25
 
+Given = tuple[Domain | None, Domain | None]  # source and target, where they are objects
+
 logger = logging.getLogger("rsuda")
 
 
@@ -86,6 +88,13 @@ def build(s: Settings, found: Pair) -> Method:
     return cls(arch, target, optimisation(s), augmentation, s.weights, s.seed, **s.options)
 
 
+def with_class_weights(s: Settings, found: Pair) -> Settings:
+    """Settings in which class weights that follow the source's class shares are numbers."""
+    if s.options.get("class_weights") != "balanced":
+        return s
+    return replace(s, options={**s.options, "class_weights": balanced(found.class_shares)})
+
+
 def check_run(s: Settings) -> tuple[Settings, list[str]]:
     """What can be wrong with a run before any data are read; settings with the method's own choices filled in, and notes.
 
@@ -122,12 +131,17 @@ def check_run(s: Settings) -> tuple[Settings, list[str]]:
     return s, notes
 
 
-def domains_of(s: Settings) -> tuple[Domain, Domain]:
-    source = domain(s.source, s.data, s.source_bands)
-    if s.target == s.source and s.target_bands == s.source_bands:
+def domains_of(s: Settings, given: Given = (None, None)) -> tuple[Domain, Domain]:
+    """Source and target: those given as objects, the others found by name. Raises InputError, MissingError; see domain."""
+    source, target = given
+    if source is None:
+        source = domain(s.source, s.data, s.source_bands)
+    if target is None and s.target == s.source and s.target_bands == s.source_bands:
         return source, source
-    target = domain(s.target, s.data, s.target_bands, s.gsd if isinstance(s.gsd, float) else None)
-    if s.source_bands is None and target.bands and source.bands and not set(target.bands) <= set(source.bands):
+    if target is None:
+        target = domain(s.target, s.data, s.target_bands, s.gsd if isinstance(s.gsd, float) else None)
+    by_name = given[0] is None and s.source_bands is None
+    if by_name and target.bands and source.bands and not set(target.bands) <= set(source.bands):
         # another variant of the source may have all the target's bands (Potsdam comes as RGB, IRRG and RGBIR)
         for code in (band_code(target.bands), "RGBIR"):
             try:
@@ -162,19 +176,21 @@ def prepare(folder: Path) -> None:
 
 def adapt(
     s: Settings, folder: Path, overwrite: bool = False, resume: bool = False, quiet: bool = False,
-    callbacks: list[Callback] | None = None,
+    callbacks: list[Callback] | None = None, given: Given = (None, None),
 ) -> Method:  # fmt: skip
-    """Train; write config.yaml, weights.safetensors, spec.json, last.ckpt, metrics.csv and log.txt into ``folder``."""
+    """Train; write config.yaml, weights.safetensors, spec.json, last.ckpt, metrics.csv and log.txt into ``folder``.
+
+    Args:
+        given: source and target where they are objects; the settings name the others.
+    """
     s, notes = check_run(s)
     may_write(folder, overwrite, resume)
     device = pick_device(s.device)
     if device.type == "cpu":
         keep_freed_memory()
     precision = pick_precision(s.precision, device)
-    found = pair(*domains_of(s), s)
-    told = s
-    if s.options.get("class_weights") == "balanced":
-        s = replace(s, options={**s.options, "class_weights": balanced(found.class_shares)})
+    found = pair(*domains_of(s, given), s)
+    told, s = s, with_class_weights(s, found)
     method = build(s, found)
     if not resume:  # only now, when nothing of the input can be wrong any more
         prepare(folder)

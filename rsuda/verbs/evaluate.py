@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from rsuda.bands import predict_scene, predict_tile
-from rsuda.domains import Domain
+from rsuda.domains import Domain, domain
 from rsuda.engine import Engine
 from rsuda.errors import InputError, unknown
+from rsuda.label_free import LabelFree, label_free, write_label_free
 from rsuda.legend import IGNORE
 from rsuda.metrics import Scores, confusion
 from rsuda.raster import whole_file
+from rsuda.run import load_run, saved_settings
 from rsuda.tiles import full_windows
 
 PROTOCOLS = ("scenes", "st-dasegnet")
@@ -34,6 +36,11 @@ class Evaluation:
     scores: Scores
     without_clutter: Scores | None
     off_palette: int
+
+    @property
+    def stem(self) -> str:
+        """Of the files in the run folder: domain, split, protocol."""
+        return f"scores_{self.domain}_{self.split}" + ("" if self.protocol == "scenes" else f"_{self.protocol}")
 
     def as_fields(self) -> dict[str, Any]:
         return {
@@ -91,9 +98,36 @@ def evaluate(engine: Engine, domain: Domain, split: str = "val", protocol: str =
     return Evaluation(domain.name, split, protocol, len(scenes), tiles, Scores(total, own.names), without, off)
 
 
+def domain_of_run(
+    run: str | Path, name: str | Domain | None = None, data: str | Path | None = None, bands: str | None = None
+) -> Domain:
+    """A domain to score a run on: its own target by default, with the run's data folder and band order where none is given.
+
+    Raises InputError, MissingError; see domain.
+    """
+    if isinstance(name, Domain):
+        return name
+    s = saved_settings(Path(run))
+    return domain(name or s.target, data or s.data, bands or (s.target_bands if name in (None, s.target) else None))
+
+
+def score_run(
+    run: str | Path, domain: Domain, split: str = "val", protocol: str = "scenes", **engine: Any
+) -> tuple[Evaluation, tuple[Path, Path]]:
+    """Score a run folder's network, and write the scores into it; ``engine`` see Engine."""
+    found = evaluate(Engine.of(load_run(run), **engine), domain, split, protocol)
+    return found, write_scores(found, Path(run))
+
+
+def score_without_labels(run: str | Path, domain: Domain, split: str, **engine: Any) -> tuple[LabelFree, Path]:
+    """Score a run folder's network by a domain's images alone, and write the scores into it; ``engine`` see Engine."""
+    found = label_free(Engine.of(load_run(run), **engine), domain, split)
+    return found, write_label_free(found, Path(run))
+
+
 def write_scores(found: Evaluation, folder: Path) -> tuple[Path, Path]:
     """Write the scores as JSON and as a CSV line per class, under names that tell domain, split and protocol."""
-    stem = f"scores_{found.domain}_{found.split}" + ("" if found.protocol == "scenes" else f"_{found.protocol}")
+    stem = found.stem
     with whole_file(folder / f"{stem}.json", overwrite=True) as temporary:
         temporary.write_text(json.dumps(found.as_fields(), indent=2) + "\n")
     with whole_file(folder / f"{stem}.csv", overwrite=True) as temporary, temporary.open("w", newline="") as file:

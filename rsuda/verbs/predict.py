@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +29,10 @@ from rsuda.region import read_area, region_of
 from rsuda.run import Trained, load_run
 from rsuda.store import Store
 from rsuda.vector import check_footprints, polygonise, regularise, write_polygons
+from rsuda.verbs.written import Written
 
 _STRIPE = 512  # rows of a finished prediction that are read at once
 Progress = Callable[[Path | str, int, int], None]  # scene, pixels done, pixels in all
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written for a scene: files, polygon count, square metres by class, seconds, notes for the user.
-
-    ``skipped`` where an earlier run of the same scene, network and options had finished.
-    """
-
-    scene: Path | str
-    raster: Path
-    polygons: Path | None
-    footprints: Path | None
-    confidence: Path | None
-    probabilities: Path | None
-    polygon_count: int | None
-    area_m2: dict[str, float]
-    pixels: int
-    seconds: float
-    notes: tuple[str, ...]
-    skipped: bool = False
-
-    def as_fields(self) -> dict[str, Any]:
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
 
 
 def predict(

@@ -1,0 +1,176 @@
+"""The verbs for Python programs and notebooks; ``import rsuda`` offers them, and loads them when they are used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rsuda.choices import settled
+from rsuda.domains import Domain
+from rsuda.given import domain, named
+from rsuda.run import Trained, newest_run
+from rsuda.segmenter import Segmenter
+from rsuda.verbs import predict as _predict
+from rsuda.verbs.adapt_and_score import Run, adapt_and_score, logger
+from rsuda.verbs.evaluate import Evaluation, domain_of_run, score_run
+from rsuda.verbs.written import Written
+
+DomainLike = str | os.PathLike[str] | Domain | Any  # what rsuda.domain takes; Any for datasets of torchgeo
+
+
+def adapt(
+    source: DomainLike | None = None,
+    target: DomainLike | None = None,
+    *,
+    method: str | None = None,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = False,
+    **options: Any,
+) -> Run:
+    """Train on a labelled source and an unlabelled target, leave a run folder, and score it.
+
+    Target labels are not opened while training. Where the target has a labelled split, the last checkpoint is scored on
+    it once, at the end.
+
+    Args:
+        source, target: names of domains, domain files, folders, Domain objects or torchgeo datasets; see ``rsuda.domain``.
+        method: 'st-dasegnet' by default; ``rsuda methods`` lists all.
+        data: folder of the files of domains that are named. Without it, 'potsdam' and 'vaihingen' are the sample tiles.
+        out: run folder; the first free one of runs/<source>_<target>_<method> by default.
+        preset: 'small', 'paper', 'mit-b0', 'mit-b5', 'resnet50', 'sample'.
+        config: YAML file of options, which the arguments override.
+        overwrite: replace an existing run.
+        resume: go on with the run in ``out``. Domains that were objects must be given again.
+        progress: show a bar on stderr.
+        options: any field of ``rsuda.config.Settings`` (steps, crop, batch_size, gsd, seed, weights, …), and
+            ``options={…}`` for those of the method itself.
+
+    Returns:
+        the run: its folder, scores with and without labels. It may be given to ``rsuda.predict``, ``evaluate``, ``load``.
+
+    Raises:
+        InputError, MissingError, ExistsError: as the sentence says; nothing is written then.
+
+    Example:
+        Two steps on the sample tiles (a real run takes hundreds):
+
+        >>> import rsuda
+        >>> run = rsuda.adapt("potsdam", "vaihingen", method="source-only", out="runs/two", steps=2, workers=0)
+        >>> run.scores.domain, run.scores.split, run.scores.scenes
+        ('vaihingen', 'val', 2)
+        >>> sorted(p.name for p in run.path.glob("*.json"))
+        ['label_free.json', 'scores_vaihingen_val.json', 'spec.json']
+    """
+    names, given = named(source, target)
+    chosen = {**names, "method": method, "data": data, "preset": preset, **options}
+    s, folder = settled(config, chosen, out, resume, logger.info)
+    return adapt_and_score(s, folder, given, overwrite, resume, not progress)
+
+
+def predict(
+    scenes: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    model: str | os.PathLike[str] | Segmenter | Trained | None = None,
+    out: str | Path | None = None,
+    **options: Any,
+) -> list[Written]:
+    """Map scenes: a class GeoTIFF and polygons for each.
+
+    Scenes that an earlier call finished with the same network and options are not predicted again.
+
+    Args:
+        scenes: a raster, or several: files, or what GDAL can open ('https://…', '/vsi…').
+        model: a run, its folder, or a loaded network; the newest run in runs/ by default.
+        out: folder for the outputs; beside each scene by default.
+        options: polygons ('gpkg', 'fgb', 'geojson', 'parquet', None), confidence, probabilities, min_area, simplify,
+            regularise, bands, gsd, crs, aoi, bounds, tta, device, precision, window, overlap, batch_size, co, scheduler,
+            workers, threads, overwrite, progress; see ``rsuda.verbs.predict.predict``.
+
+    Returns:
+        what was written for each scene; ``classes()``, ``confidences()``, ``polygons_frame()`` read it back.
+
+    Raises:
+        InputError, MissingError, ExistsError: before anything is computed; at the end for scenes that cannot be read.
+
+    Example:
+        >>> import rsuda
+        >>> scene = "sample_tiles/vaihingen/top/top_mosaic_09cm_area2.tif"
+        >>> (written,) = rsuda.predict(scene, "runs/two", "maps", confidence=True)
+        >>> written.raster.as_posix(), written.classes().shape == written.confidences().shape
+        ('maps/top_mosaic_09cm_area2_classes.tif', True)
+        >>> len(written.polygons_frame()) == written.polygon_count
+        True
+    """
+    listed = [scenes] if isinstance(scenes, str | os.PathLike) else list(scenes)
+    network = newest_run() if model is None else model.trained if isinstance(model, Segmenter) else model
+    trained = network if isinstance(network, Trained) else Path(network)
+    return list(_predict.predict([s if isinstance(s, str) else Path(s) for s in listed], trained, out, **options))
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    domain: DomainLike | None = None,
+    split: str = "val",
+    protocol: str = "scenes",
+    *,
+    data: str | Path | None = None,
+    bands: str | None = None,
+    **engine: Any,
+) -> Evaluation:
+    """Score a run on a labelled split, and write the scores into its folder.
+
+    Args:
+        run: a run, or its folder.
+        domain: what to score on, as in ``rsuda.domain``; the run's own target by default.
+        split: labelled split of the domain.
+        protocol: 'scenes' (each labelled pixel once) or 'st-dasegnet' (that paper's tiles).
+        data: folder of the domain's files; the run's by default.
+        bands: band order to use where the domain has several.
+        engine: device, precision, window, overlap, batch_size, tta.
+
+    Returns:
+        the scores: ``scores.miou``, ``scores.iou`` by class, ``scores.matrix``, …; ``without_clutter`` alike.
+
+    Raises:
+        InputError, MissingError: no labels there, no class in common with the network, …
+
+    Example:
+        >>> import rsuda
+        >>> found = rsuda.evaluate("runs/two", "potsdam", "val")
+        >>> found.scores.names[:2], bool(0 <= found.scores.miou <= 1)
+        (('impervious surface', 'building'), True)
+    """
+    folder, place = Path(run), domain
+    if place is not None and not isinstance(place, str | os.PathLike):
+        place = _domain(place, bands=bands)
+    found = domain_of_run(folder, place if isinstance(place, Domain) or place is None else os.fspath(place), data, bands)
+    return score_run(folder, found, split, protocol, **engine)[0]
+
+
+def load(run: str | os.PathLike[str]) -> Segmenter:
+    """A run's network as a torch module that takes raw pixels or torchgeo samples, in evaluation mode on the CPU.
+
+    Raises MissingError or InputError for what is no finished run.
+
+    Example:
+        >>> import rsuda, torch
+        >>> network = rsuda.load("runs/two")
+        >>> network.spec.bands, network.gsd
+        (('ir', 'red', 'green'), 0.09)
+        >>> with torch.inference_mode():
+        ...     sample = network({"image": torch.randint(0, 256, (3, 100, 70)), "crs": "EPSG:32632"})
+        >>> sample["prediction"].shape, sample["crs"]
+        (torch.Size([100, 70]), 'EPSG:32632')
+    """
+    from rsuda.segmenter import load as loaded
+
+    return loaded(Path(run))
+
+
+_domain = domain  # which an argument of evaluate hides
