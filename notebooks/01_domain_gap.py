@@ -25,7 +25,7 @@ for city in (potsdam, vaihingen):
     print(f"{city.name}: {len(city.scenes)} scenes, bands {', '.join(city.bands)}, {city.gsd:g} m a pixel")
 
 # %% tags=["parameters"]
-steps = 240  # of training, below
+steps = 600  # of training, below
 
 # %% [markdown]
 # ## The same 40 metres of ground
@@ -92,6 +92,7 @@ for k, city in enumerate((potsdam, vaihingen)):
     ax.bar_label(bars, fmt="%.0f", fontsize=8)
 ax.set_xticks(range(len(legend)), [n.replace(" ", "\n") for n in legend.names])
 ax.set_ylabel("% of labelled pixels")
+ax.margins(y=0.12)
 ax.legend(frameon=False)
 plt.tight_layout()
 

@@ -7,21 +7,14 @@
 # %%
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rsuda.bands import predict_scene
+import rsuda
 from rsuda.config import settings
-from rsuda.domains import domain
-from rsuda.engine import Engine
-from rsuda.label_free import label_free, write_label_free
 from rsuda.pair import pair
-from rsuda.run import load_run
-from rsuda.verbs.adapt import adapt, check_run
-from rsuda.verbs.evaluate import evaluate, write_scores
 
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
 
@@ -31,21 +24,18 @@ steps = 240  # of each of the three trainings
 # %% [markdown]
 # ## 1. Settings
 #
-# Settings come from a preset; what is named wins. `check_run` fills in what the method chooses for itself, and says what it had to
-# change.
+# Settings come from a preset; what is named wins, and what is not named the method chooses for itself.
 
 # %%
-plain = settings(
-    source="potsdam", target="vaihingen", data=str(data), method="source-only", preset="sample",
-    steps=steps, crop=128, workers=0,
-)  # fmt: skip
-nearer = replace(plain, standardise="domain", target_statistics=True)
-adapted = settings(
-    source="potsdam", target="vaihingen", data=str(data), method="bicl", preset="sample", steps=steps, crop=128, workers=0,
-    standardise="domain", target_statistics=True,
-)  # fmt: skip
-adapted, notes = check_run(adapted)
-print(adapted.method, adapted.options)
+common = {"data": str(data), "preset": "sample", "steps": steps, "crop": 128, "workers": 0}
+nearer = {"standardise": "domain", "target_statistics": True}
+runs = {
+    "plain": {"method": "source-only"},
+    "nearer": {"method": "source-only", **nearer},
+    "adapted": {"method": "bicl", **nearer},
+}
+s = settings(source="potsdam", target="vaihingen", **common, **runs["adapted"])
+print(s.method, s.encoder, s.decoder, s.options)
 
 # %% [markdown]
 # Three runs will be compared: `plain` trains on the source and hopes. `nearer` does so too, but standardises each city by its own
@@ -58,8 +48,8 @@ print(adapted.method, adapted.options)
 # here, so nothing later can open them.
 
 # %%
-source, target = domain("potsdam", data, "IRRG"), domain("vaihingen", data)
-found = pair(source, target, adapted)
+source, target = rsuda.domain("potsdam", data, bands="IRRG"), rsuda.domain("vaihingen", data)
+found = pair(source, target, s)
 print("bands fed:", found.source_spec.bands, "at", found.gsd, "m")
 print("target labels:", {scene.label for scene in found.target})
 for band, *values in zip(found.source_spec.bands, found.source_spec.mean, found.target_spec.mean, strict=True):
@@ -91,12 +81,14 @@ plt.tight_layout()
 # %% [markdown]
 # ## 3. Training
 #
-# `adapt` is what the command calls. It leaves a run folder.
+# `rsuda.adapt` is what the command does: it trains, leaves a run folder, and scores the last checkpoint.
 
 # %%
-runs = {"plain": plain, "nearer": nearer, "adapted": adapted}
-for name, s in runs.items():
-    adapt(s, Path("runs", name), overwrite=True, quiet=True)
+done = {
+    name: rsuda.adapt("potsdam", "vaihingen", out=Path("runs", name), overwrite=True, **common, **own)
+    for name, own in runs.items()
+}
+print(sorted(p.name for p in done["adapted"].path.iterdir()))
 
 # %% [markdown]
 # The losses of the adapted run. The first 40 % of the steps are source-only, until the teacher is worth listening to: **look at** where
@@ -120,20 +112,13 @@ plt.tight_layout()
 # With labels: IoU on unseen scenes of the target, opened here for the first time. Without: scores that look at the images alone.
 
 # %%
-engines, scores, blind = {}, {}, {}
-for name in runs:
-    engines[name] = Engine.of(load_run(Path("runs", name)))
-    evaluation = evaluate(engines[name], target, "val")
-    write_scores(evaluation, Path("runs", name))
-    scores[name] = evaluation.scores
-    blind[name] = label_free(engines[name], target, "train", windows=6)
-    write_label_free(blind[name], Path("runs", name))
-names = found.legend.names
+scores = {name: run.scores.scores for name, run in done.items()}
 print(f"{'IoU, percent':20}" + "".join(f"{n:>9}" for n in runs))
-for k, name in enumerate(names):
+for k, name in enumerate(found.legend.names):
     print(f"{name:20}" + "".join(f"{100 * s.iou[k]:9.1f}" for s in scores.values()))
 print(f"{'mean':20}" + "".join(f"{100 * s.miou:9.1f}" for s in scores.values()))
-print(f"{'information':20}" + "".join(f"{b.information:9.3f}" for b in blind.values()), " (label-free)")
+for name in ("information", "agreement"):
+    print(f"{name:20}" + "".join(f"{getattr(r.label_free, name):9.3f}" for r in done.values()) + "   (label-free)")
 
 # %% [markdown]
 # Two things are usual here, and worth knowing. The settings of the pair bring most of it, and the method adds to them. And the
@@ -146,7 +131,9 @@ print(f"{'information':20}" + "".join(f"{b.information:9.3f}" for b in blind.val
 scene = target.split("val")[0]
 whole = (0, 0, scene.grid.height, scene.grid.width)
 pictures = {"scene": scene.read(target.bands, None, whole).values.transpose(1, 2, 0)}
-pictures |= {n: palette[np.minimum(predict_scene(e, scene).classes, 6)] for n, e in engines.items()}
+for name, run in done.items():
+    (written,) = rsuda.predict(scene.image, run, Path("maps", name), crs="EPSG:32632", polygons=None)
+    pictures[name] = palette[np.minimum(written.classes(), 6)]
 pictures["label"] = palette[np.minimum(scene.whole_label(found.legend)[0], 6)]
 fig, axes = plt.subplots(1, 5, figsize=(12, 3.1), dpi=70)
 for ax, (title, picture) in zip(axes, pictures.items(), strict=True):

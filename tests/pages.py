@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import typer.main
 
@@ -55,9 +57,8 @@ def commands(text: str) -> list[list[str]]:
     found = []
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
         for part in re.split(r"&&|;|\|", line):
-            words = shlex.split(part.strip().removeprefix("$ "), comments=True)
-            if words and words[0] in ("rsuda", ".venv/bin/rsuda"):
-                found.append(words[1:])
+            if re.match(r"(\$ )?(\.venv/bin/)?rsuda( |$)", part.strip()):
+                found.append(shlex.split(part.strip().removeprefix("$ "), comments=True)[1:])
     return found
 
 
@@ -73,9 +74,14 @@ def others(text: str) -> list[str]:
     return kept
 
 
+@cache
+def _group() -> Any:
+    return typer.main.get_command(app)
+
+
 def options(command: str | None = None) -> set[str]:
     """The options of a command, or of all of them. Raises KeyError for a command that does not exist."""
-    group = typer.main.get_command(app)
+    group = _group()
     chosen = group.commands.values() if command is None else [group.commands[command]]
     found = {"--help", "--version"}
     for one in chosen:
