@@ -28,10 +28,11 @@ _MOVED = {
 
 @event_priority(100)  # before the plugin that turns notebooks into pages
 def on_files(files: Files, config: Any) -> Files:
-    found = dict(ELSEWHERE)
-    found |= {f"notebooks/{p.name}": f"notebooks/{p.name}" for p in sorted((ROOT / "notebooks").glob("*.ipynb"))}
-    for page, file in found.items():
+    for page, file in ELSEWHERE.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / file)))
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        address = notebook.relative_to(ROOT).as_posix()
+        files.append(File(address, str(ROOT), config.site_dir, config.use_directory_urls))
     return files
 
 

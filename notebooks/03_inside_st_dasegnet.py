@@ -60,8 +60,8 @@ class Watch(Callback):
 
 watch = Watch()
 s = settings(
-    source="potsdam", target="vaihingen", data=str(data), method="st-dasegnet", preset="sample", steps=steps, crop=128,
-    workers=0,
+    source="potsdam", target="vaihingen", data=str(data), method="st-dasegnet", preset="sample", steps=steps,
+    crop=192, batch_size=2, workers=0,
 )  # fmt: skip
 method = adapt(s, Path("runs/st"), overwrite=True, quiet=True, callbacks=[watch])
 share, right = zip(*watch.sure, strict=True)

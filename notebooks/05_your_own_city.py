@@ -23,7 +23,7 @@ from rsuda.verbs.predict import predict
 sample = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
 
 # %% tags=["parameters"]
-steps = 240  # of training
+steps = 600  # of training
 
 # %% [markdown]
 # ## The delivery
@@ -149,6 +149,24 @@ right = (classes == label.astype(int) - 1)[known].mean()
 polygons = geopandas.read_file(done.polygons)
 print(f"{100 * right:.0f} % of the labelled pixels are right")
 print(polygons.groupby("name").area_m2.agg(["count", "sum"]).round(1))
+
+# %% [markdown]
+# And where is it wrong? On the left the labelled pixels that are (red); on the right how sure the network was. **Look at** places that are
+# red and bright: there the network is wrong and sure, and no threshold of confidence would find them.
+
+# %%
+with rasterio.open(done.confidence) as file:
+    sure = file.read(1) / 254
+wrong = known & (classes != label.astype(int) - 1)
+fig, axes = plt.subplots(1, 2, figsize=(7.4, 4), dpi=70)
+axes[0].imshow(np.where(wrong[..., None], (0.85, 0.1, 0.1), 0.55 * stretched + 0.45)[::2, ::2])
+axes[0].set_title("wrong")
+shown = axes[1].imshow(sure[::2, ::2], cmap="magma", vmin=0, vmax=1)
+axes[1].set_title("confidence")
+for ax in axes:
+    ax.axis("off")
+fig.colorbar(shown, ax=axes, shrink=0.7)
+print(f"confidence where it is right {sure[known & ~wrong].mean():.2f}, where it is wrong {sure[wrong].mean():.2f}")
 
 # %% [markdown]
 # With your own folder the steps are the same: say what the files do not tell, look before and after, and keep a few labelled tiles aside
