@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).parent / "methods"
@@ -84,7 +85,7 @@ class Diagram:
     def arrow(self, path: str, style: str = "flow", label: str = "", bend: float = 0.5) -> None:
         """Arrows along 'a > b > c'; ``bend`` says how far along the way between columns an arrow turns."""
         names = path.split(" > ")
-        self.arrows += [(a, b, style, label, bend) for a, b in zip(names, names[1:], strict=False)]
+        self.arrows += [(a, b, style, label, bend) for a, b in pairwise(names)]
 
     def line(self, a: Box, b: Box, style: str, label: str, bend: float) -> str:
         (ax, ay), (bx, by) = a.middle, b.middle
@@ -174,7 +175,7 @@ def adaptsegnet() -> Diagram:
 
 
 def mixing(d: Diagram, row: float = 0) -> None:
-    """What DACS and those after it share: a teacher labels the target, source classes are pasted on it, the student learns both."""
+    """What DACS and those after it share: a teacher labels the target, source classes are pasted on it."""
     d.box("x_s", "source", 0, row, "source image\nand label")
     d.box("x_t", "target", 0, row + 2, "target\nimage x_t")
     d.box("mix", "mixed", 1, row + 1, "half of x_s's\nclasses on x_t")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,7 @@ ELSEWHERE = {
     "security.md": "SECURITY.md",
     "images/four_fields.png": "benchmarks/results/four_fields/table.png",
 }
-# links of these files, as GitHub follows them, to addresses on the site
-_MOVED = {
-    "docs/": "", "benchmarks/results/four_fields/table.png": "images/four_fields.png",
-    **{file: page for page, file in ELSEWHERE.items() if page.endswith(".md")},
-}  # fmt: skip
+_PAGE_OF = {file: page for page, file in ELSEWHERE.items()}
 
 
 @event_priority(100)  # before the plugin that turns notebooks into pages
@@ -37,10 +34,16 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    if page.file.src_uri in ELSEWHERE:
-        for old, new in _MOVED.items():
-            markdown = markdown.replace(f"]({old}", f"]({new}")
-    return markdown
+    """Links as GitHub follows them, from file to file of the repository, to links from page to page of the site."""
+    written = ROOT / ELSEWHERE.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    here = Path("/", page.file.src_uri).parent
+
+    def moved(match: re.Match[str]) -> str:
+        file = os.path.relpath(written.parent / match["to"], ROOT)
+        to = _PAGE_OF.get(file) or (file.removeprefix("docs/") if file.startswith(("docs/", "notebooks/")) else None)
+        return f"]({os.path.relpath(Path('/', to), here)}" if to else match[0]
+
+    return re.sub(r"\]\((?P<to>(?!https?:|#|/)[^)#\s]+)", moved, markdown)
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
@@ -54,4 +57,6 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
         svg = re.sub(r"<\?xml.*?\?>|<!--.*?-->", "", file.read_text(), flags=re.S)
         return f'<span class="diagram" role="img" aria-label="{match["alt"]}">{svg}</span>'
 
+    # notebooks bring a script that would fetch mermaid for diagrams that they do not have
+    html = re.sub(r'<script type="module">(?:(?!</script>).)*?mermaid.*?</script>', "", html, flags=re.S)
     return re.sub(r'<img alt="(?P<alt>[^"]*)" src="(?P<src>[^":]+\.svg)" ?/?>', drawn, html)

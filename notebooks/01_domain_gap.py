@@ -1,9 +1,9 @@
 # %% [markdown]
 # # The gap between two cities
 #
-# Why does a network that maps one city well fail on the next? This notebook looks at the two synthetic cities that come with
-# rsuda, a labelled "Potsdam" and a "Vaihingen" that plays the unlabelled target: their images, colours, resolutions and
-# classes, and what a network that was trained on the first makes of the second.
+# Why does a network that maps one city well fail on the next? This notebook looks at the two synthetic cities that
+# come with rsuda, a labelled "Potsdam" and a "Vaihingen" that plays the unlabelled target: their images, colours,
+# resolutions and classes, and what a network that was trained on the first makes of the second.
 
 # %%
 from pathlib import Path
@@ -30,8 +30,8 @@ steps = 600  # of training, below
 # %% [markdown]
 # ## The same 40 metres of ground
 #
-# Both crops are 40 m wide, infrared, red and green shown as red, green and blue. **Look at** the size of a car: at 5 cm it has
-# three times as many pixels as at 9 cm. And at the trees: leafless in the one, full in the other.
+# Both crops are 40 m wide, infrared, red and green shown as red, green and blue. **Look at** the size of a car: at 5
+# cm it has three times as many pixels as at 9 cm. And at the trees: leafless in the one, full in the other.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 4.2), dpi=70)
@@ -45,8 +45,8 @@ for ax, city in zip(axes, (potsdam, vaihingen), strict=True):
 plt.tight_layout()
 
 # %% [markdown]
-# rsuda reads both at the target's resolution, so this part of the gap is closed before any learning begins. Here is Potsdam's
-# crop read at 9 cm:
+# rsuda reads both at the target's resolution, so this part of the gap is closed before any learning begins. Here is
+# Potsdam's crop read at 9 cm:
 
 # %%
 scene, side = potsdam.split("train")[0], round(40 / vaihingen.gsd)
@@ -59,9 +59,9 @@ plt.tight_layout()
 # %% [markdown]
 # ## Colours
 #
-# The same three bands, all training scenes. **Look at** the infrared: Vaihingen's summer gardens are bright where Potsdam's
-# winter lawns are dull, and its hazier camera leaves less of the dark end. A network that learnt "vegetation is this bright in
-# infrared" has learnt a number that is wrong in the other city.
+# The same three bands, all training scenes. **Look at** the infrared: Vaihingen's summer gardens are bright where
+# Potsdam's winter lawns are dull, and its hazier camera leaves less of the dark end. A network that learnt
+# "vegetation is this bright in infrared" has learnt a number that is wrong in the other city.
 
 # %%
 bands = ("ir", "red", "green")
@@ -78,7 +78,8 @@ plt.tight_layout()
 # %% [markdown]
 # ## Classes
 #
-# How much of the ground each class covers. Here the target's labels are opened to draw the picture; adaptation never does so.
+# How much of the ground each class covers. Here the target's labels are opened to draw the picture; adaptation never
+# does so.
 
 # %%
 legend = potsdam.legend
@@ -97,8 +98,8 @@ ax.legend(frameon=False)
 plt.tight_layout()
 
 # %% [markdown]
-# The shares differ, and this matters: methods that force the target's *map* to look like the source's labels (AdaptSegNet)
-# assume that they do not.
+# The shares differ, and this matters: methods that force the target's *map* to look like the source's labels
+# (AdaptSegNet) assume that they do not.
 #
 # ## What a network that knows only Potsdam does
 #
@@ -118,8 +119,8 @@ for k, name in enumerate(legend.names):
 print(f"{'mean':20} {100 * found['potsdam'].miou:9.1f} {100 * found['vaihingen'].miou:10.1f}")
 
 # %% [markdown]
-# The network is small and its training short, but the difference between the columns is the gap: the same network, the same
-# classes, another city. What does it take for what?
+# The network is small and its training short, but the difference between the columns is the gap: the same network,
+# the same classes, another city. What does it take for what?
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), dpi=70, sharey=True)
@@ -137,8 +138,8 @@ axes[0].set_ylabel("is")
 plt.tight_layout()
 
 # %% [markdown]
-# **Look at** the columns: on the right whole classes move into one or two others. Scattered noise would be harmless; a class that
-# turns into another one is what adaptation is for. And here is the same on the ground:
+# **Look at** the columns: on the right whole classes move into one or two others. Scattered noise would be harmless;
+# a class that turns into another one is what adaptation is for. And here is the same on the ground:
 
 # %%
 palette = np.array([*legend.palette, (90, 90, 90)], np.uint8)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Adapting step by step
 #
-# What happens between `rsuda adapt` and a better map: how the two domains are matched, what a step is fed, what the losses do, and
-# what has changed in the end. Source is the sample "Potsdam", target the sample "Vaihingen".
+# What happens between `rsuda adapt` and a better map: how the two domains are matched, what a step is fed, what the
+# losses do, and what has changed in the end. Source is the sample "Potsdam", target the sample "Vaihingen".
 
 # %%
 import csv
@@ -38,14 +38,14 @@ s = settings(source="potsdam", target="vaihingen", **common, **runs["adapted"])
 print(s.method, s.encoder, s.decoder, s.options)
 
 # %% [markdown]
-# Three runs will be compared: `plain` trains on the source and hopes. `nearer` does so too, but standardises each city by its own
-# mean and deviation, and in the end estimates batch norm's statistics on the target: no method, only the settings of the pair.
-# `adapted` is BiCL on top of that.
+# Three runs will be compared: `plain` trains on the source and hopes. `nearer` does so too, but standardises each
+# city by its own mean and deviation, and in the end estimates batch norm's statistics on the target: no method, only
+# the settings of the pair. `adapted` is BiCL on top of that.
 #
 # ## 2. The pair
 #
-# Before anything is learnt the two cities are brought together: bands by name, one resolution, one legend. Target labels are dropped
-# here, so nothing later can open them.
+# Before anything is learnt the two cities are brought together: bands by name, one resolution, one legend. Target
+# labels are dropped here, so nothing later can open them.
 
 # %%
 source, target = rsuda.domain("potsdam", data, bands="IRRG"), rsuda.domain("vaihingen", data)
@@ -56,8 +56,8 @@ for band, *values in zip(found.source_spec.bands, found.source_spec.mean, found.
     print(f"mean of {band:5}: source {values[0]:.3f}, target {values[1]:.3f}")
 
 # %% [markdown]
-# What a step is fed: a few source patches with labels, and a few target patches without. **Look at** the target patches: trees with
-# leaves, other roofs, softer.
+# What a step is fed: a few source patches with labels, and a few target patches without. **Look at** the target
+# patches: trees with leaves, other roofs, softer.
 
 # %%
 rng = np.random.default_rng(3)
@@ -91,11 +91,12 @@ done = {
 print(sorted(p.name for p in done["adapted"].path.iterdir()))
 
 # %% [markdown]
-# The losses of the adapted run. The first 40 % of the steps are source-only, until the teacher is worth listening to: **look at** where
-# the other terms set in, and that nothing jumps there.
+# The losses of the adapted run. The first 40 % of the steps are source-only, until the teacher is worth listening to:
+# **look at** where the other terms set in, and that nothing jumps there.
 
 # %%
-rows = list(csv.DictReader(open("runs/adapted/metrics.csv")))
+with open("runs/adapted/metrics.csv") as file:
+    rows = list(csv.DictReader(file))
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.9), dpi=70)
 for ax, names in zip(axes, (("ce", "ce_target"), ("forward", "backward", "entropy")), strict=True):
     for name in names:
@@ -109,7 +110,8 @@ plt.tight_layout()
 # %% [markdown]
 # ## 4. How good is it?
 #
-# With labels: IoU on unseen scenes of the target, opened here for the first time. Without: scores that look at the images alone.
+# With labels: IoU on unseen scenes of the target, opened here for the first time. Without: scores that look at the
+# images alone.
 
 # %%
 scores = {name: run.scores.scores for name, run in done.items()}
@@ -121,9 +123,9 @@ for name in ("information", "agreement"):
     print(f"{name:20}" + "".join(f"{getattr(r.label_free, name):9.3f}" for r in done.values()) + "   (label-free)")
 
 # %% [markdown]
-# Two things are usual here, and worth knowing. The settings of the pair bring most of it, and the method adds to them. And the
-# label-free score puts the runs into an order without having seen a label; whether it is the right one you see above, where labels
-# happen to exist.
+# Two things are usual here, and worth knowing. The settings of the pair bring most of it, and the method adds to
+# them. And the label-free score puts the runs into an order without having seen a label; whether it is the right one
+# you see above, where labels happen to exist.
 #
 # ## 5. The map
 

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Inside ST-DASegNet
 #
-# ST-DASegNet trains two students: one in the source's style, one in the target's. A disentangle module takes their features apart
-# into what is *distinct* of a style and what is *universal*, and teachers label the target while it trains. This notebook looks at
-# these features, and at the pseudo labels as they come and go.
+# ST-DASegNet trains two students: one in the source's style, one in the target's. A disentangle module takes their
+# features apart into what is *distinct* of a style and what is *universal*, and teachers label the target while it
+# trains. This notebook looks at these features, and at the pseudo labels as they come and go.
 
 # %%
 from pathlib import Path
@@ -22,14 +22,14 @@ source, target = domain("potsdam", data, "IRRG"), domain("vaihingen", data)
 legend, size, gsd = target.legend, 384, target.gsd
 
 # %% tags=["parameters"]
-steps = 240  # of training
+steps = 360  # of training
 looks = 12  # at the pseudo labels, over the training
 
 # %% [markdown]
 # ## Pseudo labels over time
 #
-# At a few moments of the training the teachers are asked to label two fixed windows of the target. Their true labels are read *here*,
-# to compare; the training itself never sees them.
+# At a few moments of the training the teachers are asked to label two fixed windows of the target. Their true labels
+# are read *here*, to compare; the training itself never sees them.
 
 # %%
 windows = [(target.scenes["1"], (100, 100, size, size)), (target.scenes["11"], (300, 200, size, size))]
@@ -41,7 +41,7 @@ class Watch(Callback):
     """Asks the teachers at a few steps."""
 
     def __init__(self):
-        self.step, self.right, self.sure, self.maps = [], [], [], []
+        self.step, self.right, self.surer, self.confidence, self.maps = [], [], [], [], []
 
     def on_train_batch_end(self, trainer, method, *_):
         if trainer.global_step % max(1, steps // looks) and trainer.global_step != 1:
@@ -51,10 +51,11 @@ class Watch(Callback):
         mean, std = (np.array(v, np.float32)[:, None, None] for v in (spec.mean, spec.std))
         found = method.pseudo_labels_of(torch.from_numpy((unit - mean) / std).float())
         label, confidence, known = found.label.numpy(), found.confidence.numpy(), truth < len(legend)
-        sure = known & (confidence >= 0.8)
+        surer = known & (confidence >= np.median(confidence[known]))
         self.step.append(trainer.global_step)
         self.right.append((label == truth)[known].mean())
-        self.sure.append((sure.sum() / known.sum(), (label == truth)[sure].mean() if sure.any() else np.nan))
+        self.surer.append((label == truth)[surer].mean())
+        self.confidence.append(confidence[known].mean())
         self.maps.append(label[0])
 
 
@@ -64,20 +65,19 @@ s = settings(
     crop=192, batch_size=2, workers=0,
 )  # fmt: skip
 method = adapt(s, Path("runs/st"), overwrite=True, quiet=True, callbacks=[watch])
-share, right = zip(*watch.sure, strict=True)
 fig, ax = plt.subplots(figsize=(7, 3.2), dpi=70)
-ax.plot(watch.step, [100 * v for v in watch.right], "o-", label="right, of all pixels")
-ax.plot(watch.step, [100 * v for v in right], "s--", label="right, of those with confidence 0.8 and more")
-ax.plot(watch.step, [100 * v for v in share], ":", color="0.4", label="share of these")
+ax.plot(watch.step, 100 * np.array(watch.right), "o-", label="right, of all pixels")
+ax.plot(watch.step, 100 * np.array(watch.surer), "s--", label="right, of the surer half")
+ax.plot(watch.step, 100 * np.array(watch.confidence), ":", color="0.4", label="mean confidence")
 ax.set(xlabel="step", ylabel="%", ylim=(0, 100))
 ax.spines[["top", "right"]].set_visible(False)
 ax.legend(frameon=False, fontsize=8)
 plt.tight_layout()
 
 # %% [markdown]
-# **Look at** the two curves against the dotted one. The teachers become sure before they become right: confidence rises steadily while
-# the share of right labels flattens out. This is why the method weights pseudo labels by a *quality*, the share of confident pixels, so that
-# they count little at first.
+# **Look at** the two curves against the dotted one. The teachers become sure before they become right: confidence
+# rises steadily while the share of right labels flattens out. This is why the method weights pseudo labels by a
+# *quality*, the share of confident pixels, so that they count little at first.
 #
 # The labels themselves, at four of these moments:
 
@@ -97,8 +97,9 @@ plt.tight_layout()
 # %% [markdown]
 # ## Distinct and universal features
 #
-# Now one target window and one source window go through both students. Each feature map has many channels; three principal components of
-# them are shown as red, green and blue, so **alike colours mean alike features**, within one picture.
+# Now one target window and one source window go through both students. Each feature map has many channels; three
+# principal components of them are shown as red, green and blue, so **alike colours mean alike features**, within one
+# picture.
 
 # %%
 method.eval()
@@ -146,7 +147,7 @@ for row, (place, values) in zip(axes, places.items(), strict=True):
 for kind in ("distinct", "universal"):
     names = [n for n in seen["target"] if n.startswith(kind)]
     pictures = colours(*(seen[place][n] for place in places for n in names))
-    for k, place in enumerate(places):
+    for k in range(len(places)):
         for j, name in enumerate(names):
             ax = axes[k, 1 + j + 2 * (kind == "universal")]
             ax.imshow(pictures[2 * k + j], interpolation="nearest")
@@ -156,23 +157,33 @@ for ax in axes.flat:
 plt.tight_layout()
 
 # %% [markdown]
-# **Look at** the rows. Distinct features (second level, an eighth of the image's resolution) keep roofs, streets and gardens apart, and the
-# two students colour the *same* ground differently: that is the style. Universal features are those of the last level, so they are coarse;
-# the paper wants them to be common to both styles.
+# **Look at** the rows. Distinct features (second level, an eighth of the image's resolution) keep roofs, streets and
+# gardens apart, and the two students colour the *same* ground differently: that is the style. Universal features are
+# those of the last level, so they are coarse; the paper wants them to be common to both styles.
 #
-# How much do they differ in numbers? The cosine between the two students' features, pixel by pixel, after centring each:
+# How alike are the two students in numbers? Channels of two networks have no common order, so their maps are compared
+# by *linear centred kernel alignment*: 1 where they differ by a turn and a scale of their channels only, 0 where they
+# have nothing in common.
+
 
 # %%
+def alignment(one, other):
+    """Linear CKA of two feature maps (1, C, h, w) over their pixels."""
+    x, y = (m[0].flatten(1).T.double() for m in (one, other))
+    x, y = x - x.mean(0), y - y.mean(0)
+    return float((y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm()).clamp(min=1e-12))
+
+
 for place, maps in seen.items():
     for kind in ("distinct", "universal"):
-        one, other = (m - m.mean((-2, -1), keepdim=True) for n, m in maps.items() if n.startswith(kind))
-        print(f"{place:7} {kind:10} cosine {torch.cosine_similarity(one, other, dim=1).mean():.2f}")
+        one, other = (m for n, m in maps.items() if n.startswith(kind))
+        print(f"{place:7} {kind:10} alignment of the two students {alignment(one, other):.2f}")
 
 # %% [markdown]
 # ## Who takes which channel?
 #
-# The distinct branch weighs each channel between the students: a softmax over the two, so that they add up to 1. A channel at 0.5 is shared,
-# one at 0.9 belongs to the source's student.
+# The distinct branch weighs each channel between the students: a softmax over the two, so that they add up to 1. A
+# channel at 0.5 is shared, one at 0.9 belongs to the source's student.
 
 # %%
 with torch.no_grad():
@@ -181,7 +192,7 @@ with torch.no_grad():
         f_s, f_t = model.backbone_s(image)[3], model.backbone_t(image)[3]
         d_s, _ = model.disentangle.distinct[3](f_s, f_t)
         given = (d_s.abs().sum((-2, -1)) / f_s.abs().sum((-2, -1)).clamp(min=1e-9))[0].numpy()
-        plt.hist(given, 30, (0, 1), histtype="step", lw=1.8, label=f"{place} image")
+        plt.hist(given, 14, (0, 1), histtype="step", lw=1.8, label=f"{place} image")
 plt.gcf().set_size_inches(6, 2.6)
 plt.gcf().set_dpi(70)
 plt.xlabel("share of a channel that the source's student keeps")
@@ -190,5 +201,5 @@ plt.legend(frameon=False)
 plt.tight_layout()
 
 # %% [markdown]
-# In a run as short as this most channels stay near one half: the module has begun to take styles apart and is far from done. The
-# paper trains 40 000 steps.
+# In a run as short as this most channels stay near one half: the module has begun to take styles apart and is far
+# from done. The paper trains 40 000 steps.

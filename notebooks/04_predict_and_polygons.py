@@ -1,8 +1,8 @@
 # %% [markdown]
 # # A map and its polygons
 #
-# From a finished run to something a planner can use: a georeferenced raster, polygons that fit together without gaps, areas by
-# class, and a look at how sure the network was.
+# From a finished run to something a planner can use: a georeferenced raster, polygons that fit together without gaps,
+# areas by class, and a look at how sure the network was.
 
 # %%
 from pathlib import Path
@@ -24,8 +24,9 @@ scene = data / "vaihingen/top/top_mosaic_09cm_area2.tif"
 steps = 300  # of training
 
 # %% [markdown]
-# Any run folder will do. To have a map that is worth drawing after a minute or two of training from scratch, this one is made
-# with the target's own labels, the *oracle* of the benchmarks; with an adapted network everything below is the same.
+# Any run folder will do. To have a map that is worth drawing after a minute or two of training from scratch, this one
+# is made with the target's own labels, the *oracle* of the benchmarks; with an adapted network everything below is
+# the same.
 
 # %%
 s = settings(
@@ -38,8 +39,8 @@ print("\n".join(sorted(p.name for p in Path("runs/oracle").iterdir())))
 # %% [markdown]
 # ## Predict
 #
-# `predict` goes through scenes one by one and writes files. The sample tiles have a world file and no CRS, so `crs` declares it.
-# Patches below one square metre join the neighbour that they share the longest border with.
+# `predict` goes through scenes one by one and writes files. The sample tiles have a world file and no CRS, so `crs`
+# declares it. Patches below one square metre join the neighbour that they share the longest border with.
 
 # %%
 done = next(predict([scene], "runs/oracle", "maps", crs="EPSG:32632", confidence=True, min_area=1.0, overwrite=True))
@@ -71,13 +72,13 @@ for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
 fig.colorbar(shown, ax=axes, shrink=0.6, label="probability of the class")
 
 # %% [markdown]
-# **Look at** the dark lines in the right picture: the network doubts along borders, and inside patches it calls clutter or
-# tree. Doubt is not the same as error, but it is where to look first.
+# **Look at** the dark lines in the right picture: the network doubts along borders, and inside patches it calls
+# clutter or tree. Doubt is not the same as error, but it is where to look first.
 #
 # ## Polygons
 #
-# They form a coverage: neighbours share every vertex of their common border, so nothing overlaps and no slivers open. The
-# sum of their areas is the area of the scene.
+# They form a coverage: neighbours share every vertex of their common border, so nothing overlaps and no slivers open.
+# The sum of their areas is the area of the scene.
 
 # %%
 polygons = geopandas.read_file(done.polygons)
@@ -107,7 +108,8 @@ plt.tight_layout()
 # %% [markdown]
 # ## Areas by class
 #
-# Square metres and number of patches. `confidence` is the mean probability over a polygon's pixels, weighted here by area.
+# Square metres and number of patches. `confidence` is the mean probability over a polygon's pixels, weighted here by
+# area.
 
 # %%
 weighted = (polygons.confidence * polygons.area_m2).groupby(polygons["name"]).sum()

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Your own city
 #
-# A folder of GeoTIFFs as they come from a survey, a domain file that says what the files do not, and an adapted map. The "city" is
-# made of the synthetic sample target, turned into something less convenient: four 16-bit tiles with a CRS, and masks that hold numbers
-# instead of colours.
+# A folder of GeoTIFFs as they come from a survey, a domain file that says what the files do not, and an adapted map.
+# The "city" is made of the synthetic sample target, turned into something less convenient: four 16-bit tiles with a
+# CRS, and masks that hold numbers instead of colours.
 
 # %%
 import shutil
@@ -71,8 +71,8 @@ plt.tight_layout()
 #
 # ## The domain file
 #
-# What the files cannot tell: which bands they hold, what the numbers in the masks mean, what is for training and what for scoring.
-# The names of classes are those of Potsdam where they mean the same.
+# What the files cannot tell: which bands they hold, what the numbers in the masks mean, what is for training and what
+# for scoring. The names of classes are those of Potsdam where they mean the same.
 
 # %%
 Path("springfield.yaml").write_text("""\
@@ -100,8 +100,9 @@ print("has labels to score by:", city.has_labels("val"))
 # %% [markdown]
 # ## Adapt
 #
-# From Potsdam to Springfield. The masks of Springfield are there, and are not opened; the note about scenes only says that the sample is
-# smaller than the real Potsdam. `standardise: domain` matters here: it brings two cities with other cameras onto one scale.
+# From Potsdam to Springfield. The masks of Springfield are there, and are not opened; the note about scenes only says
+# that the sample is smaller than the real Potsdam. `standardise: domain` matters here: it brings two cities with
+# other cameras onto one scale.
 
 # %%
 s = settings(
@@ -138,8 +139,9 @@ fig.legend(handles, names, ncols=6, loc="lower center", frameon=False, fontsize=
 plt.tight_layout(rect=(0, 0.06, 1, 1))
 
 # %% [markdown]
-# **Look at** what went well and what did not, before believing any number: which classes have their shapes, and which are smeared
-# over others. A longer run (`steps`), a pretrained encoder (`--preset small`) and the method are the things to try, in this order.
+# **Look at** what went well and what did not, before believing any number: which classes have their shapes, and which
+# are smeared over others. A longer run (`steps`), a pretrained encoder (`--preset small`) and the method are the
+# things to try, in this order.
 #
 # ## Numbers
 
@@ -151,8 +153,9 @@ print(f"{100 * right:.0f} % of the labelled pixels are right")
 print(polygons.groupby("name").area_m2.agg(["count", "sum"]).round(1))
 
 # %% [markdown]
-# And where is it wrong? On the left the labelled pixels that are (red); on the right how sure the network was. **Look at** places that are
-# red and bright: there the network is wrong and sure, and no threshold of confidence would find them.
+# And where is it wrong? On the left the labelled pixels that are (red); on the right how sure the network was. **Look
+# at** places that are red and bright: there the network is wrong and sure, and no threshold of confidence would find
+# them.
 
 # %%
 with rasterio.open(done.confidence) as file:
@@ -169,5 +172,5 @@ fig.colorbar(shown, ax=axes, shrink=0.7)
 print(f"confidence where it is right {sure[known & ~wrong].mean():.2f}, where it is wrong {sure[wrong].mean():.2f}")
 
 # %% [markdown]
-# With your own folder the steps are the same: say what the files do not tell, look before and after, and keep a few labelled tiles aside
-# to know how far to trust the map.
+# With your own folder the steps are the same: say what the files do not tell, look before and after, and keep a few
+# labelled tiles aside to know how far to trust the map.

@@ -3,7 +3,8 @@ it, run, with its pictures.
 
     python notebooks/make.py                       # all of them
     python notebooks/make.py 01_domain_gap         # one
-    python notebooks/make.py 01_domain_gap --set steps=4
+    python notebooks/make.py 01_domain_gap --set steps=4    # a trial, which is not kept
+    python notebooks/make.py --texts               # texts anew, pictures as they are, where no code has changed
 
 Needs ``pip install -e '.[docs]'``. Each is run in a fresh folder with the sample tiles.
 """
@@ -68,6 +69,16 @@ def run(notebook: Any) -> Any:
     return notebook
 
 
+def with_outputs(notebook: Any, made: Any) -> Any:
+    """The notebook with the outputs of one that was made before. Raises ValueError where their code differs."""
+    code, before = ([c for c in n.cells if c.cell_type == "code"] for n in (notebook, made))
+    if [c.source for c in code] != [c.source for c in before]:
+        raise ValueError("the code has changed: run it")
+    for cell, old in zip(code, before, strict=True):
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    return notebook
+
+
 def smaller(png: str) -> str:
     """A picture in 256 colours: a third of the bytes."""
     made = io.BytesIO()
@@ -80,12 +91,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make notebooks from their sources.")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of the parameters")
+    parser.add_argument("--texts", action="store_true", help="only texts, with the pictures that are there")
     given = parser.parse_args()
     values = dict(text.split("=", 1) for text in given.set)
     for source in sources():
         if given.names and source.stem not in given.names:
             continue
-        made = run(with_values(read(source), values))
+        if given.texts:
+            made = with_outputs(read(source), jupytext.read(source.with_suffix(".ipynb")))
+        else:
+            made = run(with_values(read(source), values))
         if values:  # a trial
             print(f"{source.name} ran; with other parameters it is not kept")
             continue

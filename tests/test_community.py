@@ -43,7 +43,9 @@ def test_form_is_one_that_github_takes(path):
 
 def test_forms_are_those_that_pages_speak_of():
     assert {f.stem for f in FORMS} == {"bug", "data", "method", "config"}
-    assert isinstance(yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/config.yml").read_text())["blank_issues_enabled"], bool)
+    assert isinstance(
+        yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/config.yml").read_text())["blank_issues_enabled"], bool
+    )
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", ".github/PULL_REQUEST_TEMPLATE.md"])
@@ -60,4 +62,6 @@ def test_nothing_unsafe_is_called():
         text = file.read_text()
         for call in re.findall(r"torch\.load\([^\n]*(?:\n[^\n]*){0,2}", text):
             assert "weights_only=True" in call, f"{file}: {call}"
-        assert not re.search(r"yaml\.(load|unsafe_load|full_load)\(|\bpickle\.loads?\(|(?<![\w.])(eval|exec)\(", text), file
+        assert not re.search(
+            r"yaml\.(load|unsafe_load|full_load)\(|\bpickle\.loads?\(|(?<![\w.])(eval|exec)\(", text
+        ), file

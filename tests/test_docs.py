@@ -1,6 +1,7 @@
 """Whatever the documentation shows is run, or at least exists: commands, snippets, files, options."""
 
 import dataclasses
+import os
 import re
 import shutil
 import subprocess
@@ -19,16 +20,19 @@ from rsuda.methods import METHODS
 from rsuda.verbs.adapt import check_run
 from rsuda.verbs.benchmark import read_plan
 
+
+def name(page):
+    return page.relative_to(ROOT).as_posix()
+
+
 FIRST = ROOT / "docs" / "quickstart.md"  # pages that begin with anything but 'adapt' begin in the folder that it left
-RUN = [p for p in PAGES if any(b.language in ("bash", "python") for b in blocks(p))]
+# pages that have a test of their own, which runs what they show
+OWN = {"docs/annotate.md": "tests/test_documents.py", "docs/export.md": "tests/test_export.py"}
+RUN = [p for p in PAGES if any(b.language in ("bash", "python") for b in blocks(p)) and name(p) not in OWN]
 OTHERS = {  # options that pages name and that are not rsuda's
     "--strict", "--check", "--nthreads", "--gres", "--cpus-per-task", "--allow-errors", "--keep", "--plot", "--to",
     "--repo", "--create-namespace", "--generate-name",
 }  # fmt: skip
-
-
-def name(page):
-    return page.relative_to(ROOT).as_posix()
 
 
 def rsuda(words, monkeypatch):
@@ -44,8 +48,8 @@ def run(page, folder, monkeypatch):
     """All blocks of a page in its order, in a folder with the sample tiles; python blocks share their names."""
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RSUDA_DATA", raising=False)
-    if not Path("sample_tiles").exists():
-        Path("sample_tiles").symlink_to(ROOT / "sample_tiles")
+    if not Path("sample_tiles").exists():  # folders of its own, so that what is written there stays there
+        shutil.copytree(ROOT / "sample_tiles", "sample_tiles", copy_function=os.symlink)
     names = {"__name__": "__page__"}
     for block in blocks(page):
         if block.language == "yaml" and block.title:
@@ -85,6 +89,11 @@ def test_page_runs(page, quickstart, tmp_path, monkeypatch):
     if first is None or first[0] != "adapt":
         shutil.copytree(quickstart, tmp_path, dirs_exist_ok=True, symlinks=True)
     run(page, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if name(p) in OWN], ids=name)
+def test_page_is_run_where_it_is_said_to_be(page):
+    assert page.name in (ROOT / OWN[name(page)]).read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -150,7 +159,9 @@ def test_every_method_has_a_page_that_tells_its_options():
         text = (ROOT / "docs" / "methods" / f"{method}.md").read_text()
         assert all(f"| `{option}` |" in text for option in METHODS[method].options())
         assert (ROOT / "docs" / "methods" / f"{method}.svg").is_file()
-        assert all(f"## {part}" in text for part in ("The idea", "The loss", "Options", "Deviations", "What was measured"))
+        assert all(
+            f"## {part}" in text for part in ("The idea", "The loss", "Options", "Deviations", "What was measured")
+        )
 
 
 @pytest.mark.slow
@@ -162,7 +173,9 @@ def test_site_builds_strictly_and_fetches_nothing(tmp_path):
     pages = list((tmp_path / "site").rglob("*.html"))
     assert len(pages) > 25
     for page in pages:
-        fetched = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"?(https?:)?//[^\s\">]+", page.read_text())
-        assert not fetched, f"{page.name} fetches from elsewhere"
+        text = page.read_text()
+        fetched = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"?(?:https?:)?//[^\s\">]+", text)
+        assert not fetched, f"{page.name} fetches {fetched}"
+        assert not re.search(r"cdnjs\.|unpkg\.com|jsdelivr\.|fonts\.g", text), f"{page.name} may fetch from elsewhere"
     dacs = (tmp_path / "site" / "methods" / "dacs.html").read_text()
     assert '<svg xmlns="http://www.w3.org/2000/svg"' in dacs and "dacs.svg" not in dacs
