@@ -149,7 +149,9 @@ def evaluate(
     folder, place = Path(run), domain
     if place is not None and not isinstance(place, str | os.PathLike):
         place = _domain(place, bands=bands)
-    found = domain_of_run(folder, place if isinstance(place, Domain) or place is None else os.fspath(place), data, bands)
+    found = domain_of_run(
+        folder, place if isinstance(place, Domain) or place is None else os.fspath(place), data, bands
+    )
     return score_run(folder, found, split, protocol, **engine)[0]
 
 

@@ -21,7 +21,8 @@ class Settings:
     """All options of ``rsuda adapt``. A run folder keeps them in ``config.yaml``, which ``--config`` reads again.
 
     Attributes:
-        source, target: known domain, domain file, or (target) folder or glob of rasters.
+        source, target: known domain, domain file, or (target) folder or glob of rasters; 'object: NAME' for a domain that
+            was given as an object in Python.
         source_split, target_split: splits trained on; target labels are never opened.
         score_split: target split scored once at the end, if it is labelled.
         data: folder of the data of both domains.

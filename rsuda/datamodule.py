@@ -44,6 +44,16 @@ class PairDataModule(L.LightningDataModule):
 
     Raises:
         InputError, MissingError: as ``rsuda.adapt``; about pixels and labels when ``setup`` reads them.
+
+    Example:
+        >>> import lightning as L, rsuda
+        >>> pair = rsuda.PairDataModule("potsdam", "vaihingen", method="source-only", steps=2, workers=0)
+        >>> method = pair.build_method()
+        >>> quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        >>> trainer = L.Trainer(max_steps=pair.settings.steps, enable_model_summary=False, accelerator="cpu", **quiet)
+        >>> trainer.fit(method, datamodule=pair)
+        >>> trainer.global_step
+        2
     """
 
     pair: Pair

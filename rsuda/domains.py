@@ -116,6 +116,28 @@ def domain(name: str, data: str | Path | None, bands: str | None = None, gsd: fl
     raise unknown("domain", name, [*KNOWN, "a YAML file", "a folder or glob of rasters"])
 
 
+def described(name: str) -> dict[str, Any]:
+    """What a known domain or a domain file says of itself: about, GSD, bands, classes, splits, the layout of files that is
+    looked for below the data folder, and how to get the data. No data are read.
+
+    Raises InputError, MissingError for another name.
+    """
+    path = KNOWN.get(name) or Path(name).expanduser()
+    if path.suffix not in (".yaml", ".yml"):
+        raise unknown("domain", name, KNOWN)
+    if not path.is_file():
+        raise MissingError(f"there is no domain file {path}")
+    fields = _fields(path)
+    legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
+    return {
+        "name": fields["name"], "about": fields.get("about"), "gsd": fields.get("gsd"), "gsd_of": fields.get("gsd_of"),
+        "crs": fields.get("crs"), "bands": [band_code(band_names(v["bands"])) for v in fields["images"].values()],
+        "classes": list(legend.names), "splits": fields.get("splits", {"all": ["*"]}),
+        "images": [v["files"] for v in fields["images"].values()], "labels": fields.get("labels", []),
+        "get": fields.get("get"),
+    }  # fmt: skip
+
+
 def _fields(path: Path) -> dict[str, Any]:
     try:
         fields = yaml.safe_load(path.read_text())

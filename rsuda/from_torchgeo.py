@@ -72,6 +72,12 @@ def domain_of_dataset(
             )
     else:
         pictures, masks = parts(images, "the images of a domain"), [] if labels is None else parts(labels, "labels")
+    for dataset in pictures:
+        if not dataset.is_image:
+            raise InputError(f"{type(dataset).__name__} holds masks (is_image = False): pass it as labels=")
+    for dataset in masks:
+        if dataset.is_image:
+            raise InputError(f"{type(dataset).__name__} is passed as labels, but holds images (is_image = True)")
     for dataset in (*pictures, *masks):
         if dataset.separate_files:
             raise InputError(
@@ -163,9 +169,9 @@ def names_of(dataset: Any) -> tuple[str, ...]:
             found[near] = colour
     for band in every if not found else ():
         word = band.lower().replace(" ", "").replace("_", "")
-        colour = _LETTERS.get(word) or _SENTINEL_2.get(word) or (word if word in _COLOURS else None)
-        if colour and colour not in found.values():
-            found[band] = colour
+        named = _LETTERS.get(word) or _SENTINEL_2.get(word) or (word if word in _COLOURS else None)
+        if named and named not in found.values():
+            found[band] = named
     if not found:
         found = dict(zip(getattr(dataset, "rgb_bands", None) or (), ("red", "green", "blue"), strict=False))
     return tuple(found.get(b, b.lower()) for b in every)
@@ -215,9 +221,7 @@ def _values_in(files: Sequence[str]) -> set[int]:
     return found
 
 
-def _splits(
-    scenes: dict[str, Scene], given: Mapping[str, Sequence[str]] | None, name: str
-) -> dict[str, list[str]]:
+def _splits(scenes: dict[str, Scene], given: Mapping[str, Sequence[str]] | None, name: str) -> dict[str, list[str]]:
     every = list(scenes)
     found = {k: [n for n in every if any(fnmatchcase(n, p) for p in patterns)] for k, patterns in (given or {}).items()}
     empty = next((k for k, names in found.items() if not names), None)

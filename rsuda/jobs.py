@@ -20,7 +20,7 @@ from rsuda.errors import ExistsError, InputError
 from rsuda.raster import is_remote
 from rsuda.region import Region
 from rsuda.scene import Scene
-from rsuda.spec import band_names
+from rsuda.spec import Spec, band_names
 from rsuda.vector import check_format
 
 
@@ -88,13 +88,13 @@ class Job:
         return self.raster.parent / f".{self.raster.stem}-{self.key[:12]}"
 
 
-def open_scene(path: str | Path, engine: Engine, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
+def open_scene(path: str | Path, spec: Spec, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
     """A scene that the network can be shown. Everything that a user can get wrong about it shows here."""
     image = path if is_remote(path) else Path(path)
     stem = re.sub(r"[?#].*", "", str(path)).rstrip("/").rpartition("/")[2] if is_remote(path) else Path(path).name
     scene = Scene(Path(stem).stem, image, None, band_names(bands) if bands else None, gsd, crs)
-    scene.file.band_numbers(engine.trained.spec.bands)
-    check_gsd(scene, engine.trained.spec.gsd)
+    scene.file.band_numbers(spec.bands)
+    check_gsd(scene, spec.gsd)
     if scene.file.grid.height * scene.file.grid.width == 0:
         raise InputError(f"{path} has no pixels")
     return scene

@@ -48,7 +48,7 @@ class Raster:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without rasterio's warning of a missing georeference: Grid.georeferenced says it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -106,7 +106,7 @@ class RasterFile:
                 with _TURN:
                     yield self._kept
                 return
-            with _quiet():
+            with quiet():
                 file = rasterio.open(self.path)
             with file:
                 yield file
@@ -130,14 +130,14 @@ class RasterFile:
         names = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
         told = [names.get(i) for i in self._interp]
         if told[:3] == ["red", "green", "blue"]:
-            if self.count == 3 or (self.count == 4 and self._alpha_is_real):
+            if self.count == 3 or (self.count == 4 and self.alpha_is_real):
                 return ("red", "green", "blue")
             if self.count == 4:
                 return ("red", "green", "blue", "ir")
         return None
 
     @cached_property
-    def _alpha_is_real(self) -> bool:
+    def alpha_is_real(self) -> bool:
         """Whether a band tagged alpha holds transparency (nearly all pixels 0 or one other value), not near infrared."""
         if ColorInterp.alpha not in self._interp:
             return False
@@ -178,7 +178,7 @@ class RasterFile:
         """Where a window (row, col, height, width) inside the file holds data, (height, width) bool; None for a file whose
         every pixel does."""
         sees_all = all(MaskFlags.all_valid in self._flags[n - 1] for n in numbers) or (
-            any(MaskFlags.alpha in self._flags[n - 1] for n in numbers) and not self._alpha_is_real
+            any(MaskFlags.alpha in self._flags[n - 1] for n in numbers) and not self.alpha_is_real
         )
         return None if sees_all and not self.dtype.startswith("float") else self.read(numbers, window).valid
 
@@ -204,7 +204,7 @@ class RasterFile:
             valid = np.ones(values.shape[1:], bool)
             flags = [self._flags[n - 1] for n in numbers]
             by_alpha = [n for n, f in zip(numbers, flags, strict=True) if MaskFlags.alpha in f]
-            if not all(MaskFlags.all_valid in f for f in flags) and not (by_alpha and not self._alpha_is_real):
+            if not all(MaskFlags.all_valid in f for f in flags) and not (by_alpha and not self.alpha_is_real):
                 # the alpha band itself has no alpha, so its own mask says that all is valid
                 valid = file.read_masks(by_alpha or numbers, window=window).any(0)
         if np.issubdtype(values.dtype, np.floating):

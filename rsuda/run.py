@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from rsuda import __version__
 from rsuda.config import CHECKPOINT, CONFIG, SPEC, WEIGHTS, Settings, settings
 from rsuda.errors import InputError, MissingError
 from rsuda.methods import METHODS
@@ -47,6 +48,7 @@ def architecture(s: Settings, spec: Spec) -> Architecture:
 def save_run(folder: Path, method: Method, s: Settings, spec: Spec) -> None:
     """Write weights (with the spec inside) and spec.json."""
     about = {
+        "rsuda": __version__,
         "method": s.method,
         "architecture": method.arch.as_fields(),
         "options": s.options,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rsuda.errors import printable
+
 
 class Bar:
     """A progress bar in pixels a second, made anew for each scene."""
@@ -32,16 +34,16 @@ class Bar:
 
 def tell(done: Any) -> None:
     for note in done.notes:
-        print(f"note: {note}")
-    name = str(done.scene).rpartition("/")[2]
+        print(f"note: {printable(note)}")
+    name = printable(str(done.scene).rpartition("/")[2])
     if done.skipped:
-        print(f"{name}: finished before, {done.raster} is kept (--overwrite makes it anew)")
+        print(f"{name}: finished before, {printable(done.raster)} is kept (--overwrite makes it anew)")
         return
     total = sum(done.area_m2.values())
     shares = ", ".join(f"{n} {a / total:.0%}" for n, a in done.area_m2.items() if a)
-    polygons = f" and {done.polygons.name} ({done.polygon_count} polygons)" if done.polygons else ""
+    polygons = f" and {printable(done.polygons.name)} ({done.polygon_count} polygons)" if done.polygons else ""
     speed = f"{done.pixels / 1e6 / max(done.seconds, 1e-9):.2f} Mpx/s"
-    print(f"{name}: wrote {done.raster}{polygons} in {done.seconds:.1f} s ({speed}): {shares}")
+    print(f"{name}: wrote {printable(done.raster)}{polygons} in {done.seconds:.1f} s ({speed}): {shares}")
 
 
 def tell_scores(found: Any, run: Any) -> None:
@@ -80,3 +82,35 @@ def means_line(what: str, s: Any) -> str:
     return (
         f"{what}: mIoU {100 * s.miou:.2f}  mF {100 * s.mf1:.2f}  OA {100 * s.accuracy:.2f}  kappa {100 * s.kappa:.2f}"
     )
+
+
+def print_facts(facts: dict[str, Any], indent: int = 0) -> None:
+    """Nested facts, a line each; what is None or empty is left out."""
+    for key, value in facts.items():
+        if value is None or (isinstance(value, (list, dict)) and not value):
+            continue
+        head = f"{' ' * indent}{printable(key).replace('_', ' ')}:"
+        if isinstance(value, dict) and not all(_plain(v) for v in value.values()):
+            print(head)
+            print_facts(value, indent + 2)
+        elif isinstance(value, list) and (isinstance(value[0], dict) or any(len(str(v)) > 60 for v in value)):
+            print(head)
+            for entry in value:
+                print(f"{' ' * indent}  - {_line(entry)}")
+        else:
+            print(head, _line(value))
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float))
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, dict):
+        told = ((k, v) for k, v in value.items() if v is not None)
+        return ", ".join(f"{printable(k).replace('_', ' ')} {_line(v)}" for k, v in told)
+    if isinstance(value, list):
+        return ", ".join(_line(v) for v in value)
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) >= 10_000 else f"{value:.6g}"  # world coordinates
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else printable(value)

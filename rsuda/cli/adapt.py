@@ -8,22 +8,34 @@ from typing import Annotated, Any
 
 import typer
 
+from rsuda.cli import completion
 from rsuda.cli.app import app, log
 
 
 @app.command()
 def adapt(
-    source: Annotated[str | None, typer.Option(help="Labelled domain: a known name or a domain file.")] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Domain to adapt to: name, domain file, folder or glob of rasters.")
+    source: Annotated[
+        str | None,
+        typer.Option(help="Labelled domain: a known name or a domain file.", autocompletion=completion.domains),
     ] = None,
-    method: Annotated[str | None, typer.Option(help="st-dasegnet by default; rsuda methods lists all.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Domain to adapt to: name, domain file, folder or glob of rasters.", autocompletion=completion.domains
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="st-dasegnet by default; rsuda methods lists all.", autocompletion=completion.methods),
+    ] = None,
     data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data of both domains.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/<pair>_<method> by default.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of options; flags override it.")] = None,
-    preset: Annotated[str | None, typer.Option(help="small, paper, mit-b0, mit-b5, resnet50.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="small, paper, mit-b0, mit-b5, resnet50.", autocompletion=completion.presets)
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Patches of each domain in a step.")] = None,
     crop: Annotated[int | None, typer.Option(help="Patch size in pixels, a multiple of 32.")] = None,

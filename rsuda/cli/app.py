@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from rsuda import __version__
-from rsuda.errors import RsudaError
+from rsuda.errors import RsudaError, printable
 
 ORDER = (
     "adapt", "predict", "evaluate", "report", "suggest", "export", "info", "domains", "methods", "benchmark",
@@ -30,12 +31,17 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-def main() -> None:
-    """Entry point. What a user can fix is one sentence on stderr and exit code 2; a bug keeps its traceback."""
+def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
+    """Entry point. What a user can fix is one sentence on stderr and exit code 2; a bug keeps its traceback.
+
+    Args:
+        words: of the command line; those of the process by default.
+        name: what the program is called in its help.
+    """
     try:
-        app(standalone_mode=True)
+        app(words, prog_name=name, standalone_mode=True)
     except RsudaError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {printable(error)}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

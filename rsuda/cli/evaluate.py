@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from rsuda.cli import completion
 from rsuda.cli.app import app, log
 
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    domain: Annotated[str | None, typer.Option(help="Domain to score on; the run's target by default.")] = None,
+    run: Annotated[Path, typer.Argument(help="Run folder.", autocompletion=completion.runs)],
+    domain: Annotated[
+        str | None,
+        typer.Option(help="Domain to score on; the run's target by default.", autocompletion=completion.domains),
+    ] = None,
     split: Annotated[str, typer.Option(help="Labelled split.")] = "val",
     protocol: Annotated[
         str, typer.Option(help="scenes (each pixel once) or st-dasegnet (the paper's 512-px tiles).")

@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
+from rsuda.cli import completion
 from rsuda.cli.app import app
 
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(help="One method, with what each of its options does.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="One method, with what each of its options does.", autocompletion=completion.methods),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
     """List the methods: paper, what each needs, options with defaults."""

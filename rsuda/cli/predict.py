@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rsuda.cli import completion
 from rsuda.cli.app import app, log
 
 
@@ -16,11 +17,15 @@ def predict(
     scenes: Annotated[
         list[str], typer.Argument(help="Rasters to map: files, or what GDAL can open (https://…, /vsi…).")
     ],
-    model: Annotated[Path | None, typer.Option(help="Run folder; the newest in runs/ by default.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Run folder; the newest in runs/ by default.", autocompletion=completion.runs)
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the outputs; beside each scene by default.")
     ] = None,
-    format: Annotated[str, typer.Option(help="Polygons: gpkg, fgb, geojson, parquet or none.")] = "gpkg",
+    format: Annotated[
+        str, typer.Option(help="Polygons: gpkg, fgb, geojson, parquet or none.", autocompletion=completion.formats)
+    ] = "gpkg",
     min_area: Annotated[
         float, typer.Option(help="Square metres; smaller patches of the polygons join a neighbour.")
     ] = 0.0,

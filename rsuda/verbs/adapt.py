@@ -199,6 +199,8 @@ def adapt(
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     file.setLevel(logging.DEBUG)
     logger.addHandler(file)
+    if logger.level == logging.NOTSET:  # called from Python: the file gets what the command line's gets
+        logger.setLevel(logging.DEBUG)
     try:
         for note in [*notes, *found.notes]:
             logger.warning("note: %s", note)

@@ -17,7 +17,7 @@ from rsuda.verbs.evaluate import Evaluation, score_run, score_without_labels
 logger = logging.getLogger("rsuda")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished run. It may stand wherever a run folder is asked for.
 
@@ -30,6 +30,11 @@ class Run:
     path: Path
     label_free: LabelFree
     scores: Evaluation | None = None
+
+    def __repr__(self) -> str:
+        s = self.scores
+        told = f"mIoU {100 * s.scores.miou:.1f} on {s.domain} {s.split}" if s else "not scored"
+        return f"Run({str(self.path)!r}, {told}, information {self.label_free.information:.3f})"
 
     def __fspath__(self) -> str:
         return str(self.path)

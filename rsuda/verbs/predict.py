@@ -104,7 +104,7 @@ def predict(
     )
     check_footprints(outputs.regularise, running.trained.spec.legend)
     area = read_area(aoi) if aoi else None
-    opened = [open_scene(s, running, bands, gsd, crs) for s in scenes]
+    opened = [open_scene(s, trained.spec, bands, gsd, crs) for s in scenes]
     regions = [region_of(scene, area, bounds) for scene in opened]
     jobs = [job_of(s, r, running, outputs) for s, r in zip(opened, regions, strict=True) if r is not None]
     if scenes and not jobs:

@@ -1,0 +1,34 @@
+"""rsuda domains."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rsuda.cli import completion
+from rsuda.cli.app import app
+
+
+@app.command()
+def domains(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="One domain, known or a domain file, in full.", autocompletion=completion.domains),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """List the known domains: what they are, the files looked for, how to get the data."""
+    import json
+
+    from rsuda.domains import KNOWN, described
+    from rsuda.screen import print_facts
+
+    found = {n: described(n) for n in ([name] if name else KNOWN)}
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for known, about in found.items():
+        shown = about if name else {k: about[k] for k in ("about", "gsd", "bands", "classes", "get")}
+        print(f"{known}:")
+        print_facts({k: v for k, v in shown.items() if k != "name"}, 2)

@@ -1,0 +1,40 @@
+"""rsuda info."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsuda.cli import completion
+from rsuda.cli.app import app, log
+
+
+@app.command()
+def info(
+    what: Annotated[str, typer.Argument(help="Raster, run folder, or domain: name, domain file, folder or glob.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run whose network a raster is to fit; the newest in runs/ by default.", autocompletion=completion.runs
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data of a domain.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Band order of a raster that does not tell, e.g. RGBIR.")] = None,
+    gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a raster without a georeference.")] = None,
+    crs: Annotated[str | None, typer.Option(help="CRS of a raster that has a transform but none.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """Tell what a raster, a run or a domain is, what is odd about it, and whether a raster fits a run's network."""
+    import json
+
+    from rsuda.screen import print_facts
+    from rsuda.verbs.info import info as facts_of
+
+    log()
+    facts = facts_of(what, model, data, bands, gsd, crs)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        print_facts(facts)
