@@ -19,7 +19,7 @@ from rsuda.pair import pair
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
 
 # %% tags=["parameters"]
-steps = 240  # of each of the three trainings
+steps = 200  # of each of the three trainings
 
 # %% [markdown]
 # ## 1. Settings
@@ -27,20 +27,19 @@ steps = 240  # of each of the three trainings
 # Settings come from a preset; what is named wins, and what is not named the method chooses for itself.
 
 # %%
-common = {"data": str(data), "preset": "sample", "steps": steps, "crop": 128, "workers": 0}
-nearer = {"standardise": "domain", "target_statistics": True}
+common = {"data": str(data), "preset": "sample", "steps": steps, "workers": 0}
+nearer = {"target_statistics": True}
 runs = {
     "plain": {"method": "source-only"},
     "nearer": {"method": "source-only", **nearer},
-    "adapted": {"method": "bicl", **nearer},
+    "adapted": {"method": "st-dasegnet", **nearer},
 }
 s = settings(source="potsdam", target="vaihingen", **common, **runs["adapted"])
 print(s.method, s.encoder, s.decoder, s.options)
 
 # %% [markdown]
-# Three runs will be compared: `plain` trains on the source and hopes. `nearer` does so too, but standardises each
-# city by its own mean and deviation, and in the end estimates batch norm's statistics on the target: no method, only
-# the settings of the pair. `adapted` is BiCL on top of that.
+# Three runs will be compared: `plain` trains on the source and hopes. `nearer` does so too, and in the end estimates batch
+# norm's statistics on the target: no method, only a setting of the pair. `adapted` is ST-DASegNet on top of that.
 #
 # ## 2. The pair
 #
@@ -91,14 +90,16 @@ done = {
 print(sorted(p.name for p in done["adapted"].path.iterdir()))
 
 # %% [markdown]
-# The losses of the adapted run. The first 40 % of the steps are source-only, until the teacher is worth listening to:
-# **look at** where the other terms set in, and that nothing jumps there.
+# The losses of the adapted run. Left: cross entropy of both students on the source, and of the target with its pseudo
+# labels, which is weighted by their *quality*, the share of pixels that the teachers are sure of. **Look at** how both
+# rise together, as the teachers become sure. Right: the adversarial terms; `judge` would fall to 0 if the
+# discriminators told the styles apart with ease.
 
 # %%
 with open("runs/adapted/metrics.csv") as file:
     rows = list(csv.DictReader(file))
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.9), dpi=70)
-for ax, names in zip(axes, (("ce", "ce_target"), ("forward", "backward", "entropy")), strict=True):
+for ax, names in zip(axes, (("ce_s", "ce_t", "pseudo", "quality"), ("fool", "judge")), strict=True):
     for name in names:
         points = [(int(r["step"]), float(r[name])) for r in rows if r.get(name)]
         ax.plot(*zip(*points, strict=True), label=name) if points else None

@@ -75,9 +75,10 @@ ax.legend(frameon=False, fontsize=8)
 plt.tight_layout()
 
 # %% [markdown]
-# **Look at** the two curves against the dotted one. The teachers become sure before they become right: confidence
-# rises steadily while the share of right labels flattens out. This is why the method weights pseudo labels by a
-# *quality*, the share of confident pixels, so that they count little at first.
+# **Look at** where the curves bend. In the first hundred steps the teachers learn what the source teaches; after that
+# their labels get better slowly, by ten points or so, while confidence rises all the time and catches up. The surer half
+# is right a few points more often than all of them, and no more: confidence is a weak guide across domains. This is why
+# the method weights pseudo labels by a *quality*, the share of very confident pixels, so that they count little at first.
 #
 # The labels themselves, at four of these moments:
 
@@ -157,9 +158,9 @@ for ax in axes.flat:
 plt.tight_layout()
 
 # %% [markdown]
-# **Look at** the rows. Distinct features (second level, an eighth of the image's resolution) keep roofs, streets and
-# gardens apart, and the two students colour the *same* ground differently: that is the style. Universal features are
-# those of the last level, so they are coarse; the paper wants them to be common to both styles.
+# **Look at** the rows. Distinct features (an eighth of the image's resolution) keep roofs, streets and gardens apart, and
+# the two students colour the *same* ground differently: that is the style. Universal features are those of the last
+# level, so they are coarse, and after so few steps they say little about the ground: nearly one colour an image.
 #
 # How alike are the two students in numbers? Channels of two networks have no common order, so their maps are compared
 # by *linear centred kernel alignment*: 1 where they differ by a turn and a scale of their channels only, 0 where they
@@ -180,6 +181,9 @@ for place, maps in seen.items():
         print(f"{place:7} {kind:10} alignment of the two students {alignment(one, other):.2f}")
 
 # %% [markdown]
+# The paper wants universal features to be common to both students, and distinct ones not. **Compare** the two kinds: on the
+# source image it is so already, on the target image not yet.
+#
 # ## Who takes which channel?
 #
 # The distinct branch weighs each channel between the students: a softmax over the two, so that they add up to 1. A
