@@ -91,9 +91,10 @@ print(sorted(p.name for p in done["adapted"].path.iterdir()))
 
 # %% [markdown]
 # The losses of the adapted run. Left: cross entropy of both students on the source, and of the target with its pseudo
-# labels, which is weighted by their *quality*, the share of pixels that the teachers are sure of. **Look at** how both
-# rise together, as the teachers become sure. Right: the adversarial terms; `judge` would fall to 0 if the
-# discriminators told the styles apart with ease.
+# labels, which is weighted by their *quality*, the share of pixels that the teachers are very sure of. **Look at** the
+# lowest lines: in a run this short the teachers are hardly ever sure, and self-training has barely begun. Right: the
+# adversarial terms, which work from the first step; `judge` would fall to 0 if the discriminators told the styles apart
+# with ease.
 
 # %%
 with open("runs/adapted/metrics.csv") as file:
@@ -124,9 +125,9 @@ for name in ("information", "agreement"):
     print(f"{name:20}" + "".join(f"{getattr(r.label_free, name):9.3f}" for r in done.values()) + "   (label-free)")
 
 # %% [markdown]
-# Two things are usual here, and worth knowing. The settings of the pair bring most of it, and the method adds to
-# them. And the label-free score puts the runs into an order without having seen a label; whether it is the right one
-# you see above, where labels happen to exist.
+# Two things are usual here, and worth knowing. The setting of the pair brings most of it, and the method adds a little to
+# that. And label-free scores are a help and no judge: *agreement* puts the three runs into the right order without having
+# seen a label, *information* prefers the worst of them.
 #
 # ## 5. The map
 
