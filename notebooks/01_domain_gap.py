@@ -1,0 +1,162 @@
+# %% [markdown]
+# # The gap between two cities
+#
+# Why does a network that maps one city well fail on the next? This notebook looks at the two synthetic cities that
+# come with rsuda, a labelled "Potsdam" and a "Vaihingen" that plays the unlabelled target: their images, colours,
+# resolutions and classes, and what a network that was trained on the first makes of the second.
+
+# %%
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from rsuda.bands import predict_scene
+from rsuda.config import settings
+from rsuda.domains import domain
+from rsuda.engine import Engine
+from rsuda.run import load_run
+from rsuda.verbs.adapt import adapt
+from rsuda.verbs.evaluate import evaluate
+
+data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
+potsdam, vaihingen = domain("potsdam", data), domain("vaihingen", data)
+for city in (potsdam, vaihingen):
+    print(f"{city.name}: {len(city.scenes)} scenes, bands {', '.join(city.bands)}, {city.gsd:g} m a pixel")
+
+# %% tags=["parameters"]
+steps = 600  # of training, below
+
+# %% [markdown]
+# ## The same 40 metres of ground
+#
+# Both crops are 40 m wide, infrared, red and green shown as red, green and blue. **Look at** the size of a car: at 5
+# cm it has three times as many pixels as at 9 cm. And at the trees: leafless in the one, full in the other.
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(8, 4.2), dpi=70)
+for ax, city in zip(axes, (potsdam, vaihingen), strict=True):
+    scene = city.split("train")[0]
+    side = round(40 / city.gsd)
+    patch = scene.read(("ir", "red", "green"), None, (0, 0, side, side))
+    ax.imshow(patch.values.transpose(1, 2, 0))
+    ax.set_title(f"{city.name}: {side} x {side} px at {100 * city.gsd:.0f} cm")
+    ax.axis("off")
+plt.tight_layout()
+
+# %% [markdown]
+# rsuda reads both at the target's resolution, so this part of the gap is closed before any learning begins. Here is
+# Potsdam's crop read at 9 cm:
+
+# %%
+scene, side = potsdam.split("train")[0], round(40 / vaihingen.gsd)
+plt.figure(figsize=(3.6, 3.8), dpi=70)
+plt.imshow(scene.read(("ir", "red", "green"), vaihingen.gsd, (0, 0, side, side)).values.transpose(1, 2, 0) / 255)
+plt.title(f"potsdam at 9 cm: {side} x {side} px")
+plt.axis("off")
+plt.tight_layout()
+
+# %% [markdown]
+# ## Colours
+#
+# The same three bands, all training scenes. **Look at** the infrared: Vaihingen's summer gardens are bright where
+# Potsdam's winter lawns are dull, and its hazier camera leaves less of the dark end. A network that learnt
+# "vegetation is this bright in infrared" has learnt a number that is wrong in the other city.
+
+# %%
+bands = ("ir", "red", "green")
+fig, axes = plt.subplots(1, 3, figsize=(9, 2.6), dpi=70, sharey=True)
+for city, colour in ((potsdam, "tab:blue"), (vaihingen, "tab:orange")):
+    pixels = [s.read(bands, None, (0, 0, s.grid.height, s.grid.width)) for s in city.split("train")]
+    values = np.concatenate([p.values[:, p.valid] for p in pixels], 1)[:, ::10]
+    for ax, band, row in zip(axes, bands, values, strict=True):
+        ax.hist(row, 48, (0, 255), density=True, histtype="step", color=colour, lw=1.8, label=city.name)
+        ax.set_title(band)
+axes[0].legend(frameon=False)
+plt.tight_layout()
+
+# %% [markdown]
+# ## Classes
+#
+# How much of the ground each class covers. Here the target's labels are opened to draw the picture; adaptation never
+# does so.
+
+# %%
+legend = potsdam.legend
+fig, ax = plt.subplots(figsize=(7, 2.8), dpi=70)
+for k, city in enumerate((potsdam, vaihingen)):
+    counts = np.zeros(256)
+    for scene in city.split("train"):
+        counts += np.bincount(scene.whole_label(city.legend)[0].ravel(), minlength=256)
+    shares = 100 * counts[: len(legend)] / counts[: len(legend)].sum()
+    bars = ax.bar(np.arange(len(legend)) + 0.4 * k - 0.2, shares, 0.38, label=city.name, color=("tab:blue", "tab:orange")[k])
+    ax.bar_label(bars, fmt="%.0f", fontsize=8)
+ax.set_xticks(range(len(legend)), [n.replace(" ", "\n") for n in legend.names])
+ax.set_ylabel("% of labelled pixels")
+ax.margins(y=0.12)
+ax.legend(frameon=False)
+plt.tight_layout()
+
+# %% [markdown]
+# The shares differ, and this matters: methods that force the target's *map* to look like the source's labels
+# (AdaptSegNet) assume that they do not.
+#
+# ## What a network that knows only Potsdam does
+#
+# A small network from scratch, trained on Potsdam alone, and scored on unseen scenes of both cities.
+
+# %%
+s = settings(
+    source="potsdam", target="vaihingen", data=str(data), method="source-only", preset="sample",
+    steps=steps, crop=128, workers=0,
+)  # fmt: skip
+adapt(s, Path("runs/source-only"), overwrite=True, quiet=True)
+engine = Engine.of(load_run("runs/source-only"))
+found = {city.name: evaluate(engine, city, "val").scores for city in (potsdam, vaihingen)}
+print(f"{'IoU, percent':20} {'potsdam':>9} {'vaihingen':>10}")
+for k, name in enumerate(legend.names):
+    print(f"{name:20} {100 * found['potsdam'].iou[k]:9.1f} {100 * found['vaihingen'].iou[k]:10.1f}")
+print(f"{'mean':20} {100 * found['potsdam'].miou:9.1f} {100 * found['vaihingen'].miou:10.1f}")
+
+# %% [markdown]
+# The network is small and its training short, but the difference between the columns is the gap: the same network,
+# the same classes, another city. What does it take for what?
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(9, 4), dpi=70, sharey=True)
+for ax, (name, scores) in zip(axes, found.items(), strict=True):
+    rows = scores.matrix / scores.matrix.sum(1, keepdims=True).clip(1)
+    ax.imshow(rows, vmin=0, vmax=1, cmap="Blues")
+    for (i, j), v in np.ndenumerate(rows):
+        if v >= 0.05:
+            ax.text(j, i, f"{100 * v:.0f}", ha="center", va="center", color="white" if v > 0.5 else "black", fontsize=8)
+    ax.set_title(f"{name}: percent of each label's pixels")
+    ax.set_xticks(range(len(legend)), [n.split()[0] for n in legend.names], rotation=40, ha="right")
+    ax.set_xlabel("mapped as")
+axes[0].set_yticks(range(len(legend)), legend.names)
+axes[0].set_ylabel("is")
+plt.tight_layout()
+
+# %% [markdown]
+# **Look at** the rows on the right. In Vaihingen three quarters of the streets are called building, and nearly
+# all trees low vegetation. Scattered noise would be harmless; a class that turns into another one is what adaptation is
+# for. And here is the same on the ground:
+
+# %%
+palette = np.array([*legend.palette, (90, 90, 90)], np.uint8)
+fig, axes = plt.subplots(2, 3, figsize=(9, 6.4), dpi=70)
+for row, city in zip(axes, (potsdam, vaihingen), strict=True):
+    scene = city.split("val")[0]
+    whole = (0, 0, scene.grid.height, scene.grid.width)
+    image = scene.read(("ir", "red", "green"), None, whole).values.transpose(1, 2, 0)
+    label = scene.whole_label(city.legend)[0]
+    classes = predict_scene(engine, scene).classes
+    pictures = (image, palette[np.minimum(classes, 6)], palette[np.minimum(label, 6)])
+    for ax, picture, title in zip(row, pictures, (city.name, "what the network sees", "label"), strict=True):
+        ax.imshow(picture[::2, ::2])
+        ax.set_title(title)
+        ax.axis("off")
+plt.tight_layout()
+
+# %% [markdown]
+# The next notebook, *Adapting step by step*, closes a part of it.

@@ -1,0 +1,157 @@
+# %% [markdown]
+# # Adapting step by step
+#
+# What happens between `rsuda adapt` and a better map: how the two domains are matched, what a step is fed, what the
+# losses do, and what has changed in the end. Source is the sample "Potsdam", target the sample "Vaihingen".
+
+# %%
+import csv
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import rsuda
+from rsuda.config import settings
+from rsuda.pair import pair
+
+data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
+
+# %% tags=["parameters"]
+steps = 200  # of each of the three trainings
+
+# %% [markdown]
+# ## 1. Settings
+#
+# Settings come from a preset; what is named wins, and what is not named the method chooses for itself.
+
+# %%
+common = {"data": str(data), "preset": "sample", "steps": steps, "workers": 0}
+nearer = {"target_statistics": True}
+runs = {
+    "plain": {"method": "source-only"},
+    "nearer": {"method": "source-only", **nearer},
+    "adapted": {"method": "st-dasegnet", **nearer},
+}
+s = settings(source="potsdam", target="vaihingen", **common, **runs["adapted"])
+print(s.method, s.encoder, s.decoder, s.options)
+
+# %% [markdown]
+# Three runs will be compared: `plain` trains on the source and hopes. `nearer` does so too, and in the end estimates batch
+# norm's statistics on the target: no method, only a setting of the pair. `adapted` is ST-DASegNet on top of that.
+#
+# ## 2. The pair
+#
+# Before anything is learnt the two cities are brought together: bands by name, one resolution, one legend. Target
+# labels are dropped here, so nothing later can open them.
+
+# %%
+source, target = rsuda.domain("potsdam", data, bands="IRRG"), rsuda.domain("vaihingen", data)
+found = pair(source, target, s)
+print("bands fed:", found.source_spec.bands, "at", found.gsd, "m")
+print("target labels:", {scene.label for scene in found.target})
+for band, *values in zip(found.source_spec.bands, found.source_spec.mean, found.target_spec.mean, strict=True):
+    print(f"mean of {band:5}: source {values[0]:.3f}, target {values[1]:.3f}")
+
+# %% [markdown]
+# What a step is fed: a few source patches with labels, and a few target patches without. **Look at** the target
+# patches: trees with leaves, other roofs, softer.
+
+# %%
+rng = np.random.default_rng(3)
+palette = np.array([*found.legend.palette, (60, 60, 60)], np.uint8)
+fig, axes = plt.subplots(3, 4, figsize=(8, 6.2), dpi=64)
+for column in axes.T:
+    for scenes, first in ((found.source, 0), (found.target, 2)):
+        scene = scenes[int(rng.integers(len(scenes)))]
+        grid = scene.grid_at(found.gsd)
+        window = (int(rng.integers(grid.height - 128)), int(rng.integers(grid.width - 128)), 128, 128)
+        values = scene.read(found.source_spec.bands, found.gsd, window).values
+        column[first].imshow(np.clip(values.transpose(1, 2, 0) / 255, 0, 1))
+        if scene.label:
+            column[1].imshow(palette[np.minimum(scene.read_label(found.legend, found.gsd, window)[0], 6)])
+for ax in axes.flat:
+    ax.set(xticks=[], yticks=[])
+for ax, title in zip(axes[:, 0], ("source", "its label", "target"), strict=True):
+    ax.set_ylabel(title)
+plt.tight_layout()
+
+# %% [markdown]
+# ## 3. Training
+#
+# `rsuda.adapt` is what the command does: it trains, leaves a run folder, and scores the last checkpoint.
+
+# %%
+done = {
+    name: rsuda.adapt("potsdam", "vaihingen", out=Path("runs", name), overwrite=True, **common, **own)
+    for name, own in runs.items()
+}
+print(sorted(p.name for p in done["adapted"].path.iterdir()))
+
+# %% [markdown]
+# The losses of the adapted run. Left: cross entropy of both students on the source, and of the target with its pseudo
+# labels, which is weighted by their *quality*, the share of pixels that the teachers are very sure of. **Look at** the
+# lowest lines: in a run this short the teachers are hardly ever sure, and self-training has barely begun. Right: the
+# adversarial terms, which work from the first step; `judge` would fall to 0 if the discriminators told the styles apart
+# with ease.
+
+# %%
+with open("runs/adapted/metrics.csv") as file:
+    rows = list(csv.DictReader(file))
+fig, axes = plt.subplots(1, 2, figsize=(9, 2.9), dpi=70)
+for ax, names in zip(axes, (("ce_s", "ce_t", "pseudo", "quality"), ("fool", "judge")), strict=True):
+    for name in names:
+        points = [(int(r["step"]), float(r[name])) for r in rows if r.get(name)]
+        ax.plot(*zip(*points, strict=True), label=name) if points else None
+    ax.set_xlabel("step")
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+plt.tight_layout()
+
+# %% [markdown]
+# ## 4. How good is it?
+#
+# With labels: IoU on unseen scenes of the target, opened here for the first time. Without: scores that look at the
+# images alone.
+
+# %%
+scores = {name: run.scores.scores for name, run in done.items()}
+print(f"{'IoU, percent':20}" + "".join(f"{n:>9}" for n in runs))
+for k, name in enumerate(found.legend.names):
+    print(f"{name:20}" + "".join(f"{100 * s.iou[k]:9.1f}" for s in scores.values()))
+print(f"{'mean':20}" + "".join(f"{100 * s.miou:9.1f}" for s in scores.values()))
+for name in ("information", "agreement"):
+    print(f"{name:20}" + "".join(f"{getattr(r.label_free, name):9.3f}" for r in done.values()) + "   (label-free)")
+
+# %% [markdown]
+# Two things are usual here, and worth knowing. The setting of the pair brings most of it, and the method adds a little to
+# that. And label-free scores are a help and no judge: *agreement* puts the three runs into the right order without having
+# seen a label, *information* prefers the worst of them.
+#
+# ## 5. The map
+
+# %%
+scene = target.split("val")[0]
+whole = (0, 0, scene.grid.height, scene.grid.width)
+pictures = {"scene": scene.read(target.bands, None, whole).values.transpose(1, 2, 0)}
+for name, run in done.items():
+    (written,) = rsuda.predict(scene.image, run, Path("maps", name), crs="EPSG:32632", polygons=None)
+    pictures[name] = palette[np.minimum(written.classes(), 6)]
+pictures["label"] = palette[np.minimum(scene.whole_label(found.legend)[0], 6)]
+fig, axes = plt.subplots(1, 5, figsize=(12, 3.1), dpi=70)
+for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
+    ax.imshow(picture[::2, ::2])
+    ax.set_title(title)
+    ax.axis("off")
+plt.tight_layout()
+
+# %% [markdown]
+# ## 6. What is kept
+#
+# The weights file carries what the network expects of pixels, so that prediction cannot guess wrong.
+
+# %%
+about = json.loads(Path("runs/adapted/spec.json").read_text())
+print(about["method"], about["architecture"])
+print({k: v for k, v in about["spec"].items() if k in ("bands", "gsd", "mean")})

@@ -1,0 +1,209 @@
+# %% [markdown]
+# # Inside ST-DASegNet
+#
+# ST-DASegNet trains two students: one in the source's style, one in the target's. A disentangle module takes their
+# features apart into what is *distinct* of a style and what is *universal*, and teachers label the target while it
+# trains. This notebook looks at these features, and at the pseudo labels as they come and go.
+
+# %%
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from rsuda.config import settings
+from rsuda.domains import domain
+from rsuda.verbs.adapt import adapt
+
+data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
+source, target = domain("potsdam", data, "IRRG"), domain("vaihingen", data)
+legend, size, gsd = target.legend, 384, target.gsd
+
+# %% tags=["parameters"]
+steps = 360  # of training
+looks = 12  # at the pseudo labels, over the training
+
+# %% [markdown]
+# ## Pseudo labels over time
+#
+# At a few moments of the training the teachers are asked to label two fixed windows of the target. Their true labels
+# are read *here*, to compare; the training itself never sees them.
+
+# %%
+windows = [(target.scenes["1"], (100, 100, size, size)), (target.scenes["11"], (300, 200, size, size))]
+images = np.stack([scene.read(target.bands, gsd, window).values for scene, window in windows])
+truth = np.stack([scene.read_label(legend, gsd, window)[0] for scene, window in windows])
+
+
+class Watch(Callback):
+    """Asks the teachers at a few steps."""
+
+    def __init__(self):
+        self.step, self.right, self.surer, self.confidence, self.maps = [], [], [], [], []
+
+    def on_train_batch_end(self, trainer, method, *_):
+        if trainer.global_step % max(1, steps // looks) and trainer.global_step != 1:
+            return
+        spec = method.spec
+        unit = np.stack([spec.unit(i) for i in images])
+        mean, std = (np.array(v, np.float32)[:, None, None] for v in (spec.mean, spec.std))
+        found = method.pseudo_labels_of(torch.from_numpy((unit - mean) / std).float())
+        label, confidence, known = found.label.numpy(), found.confidence.numpy(), truth < len(legend)
+        surer = known & (confidence >= np.median(confidence[known]))
+        self.step.append(trainer.global_step)
+        self.right.append((label == truth)[known].mean())
+        self.surer.append((label == truth)[surer].mean())
+        self.confidence.append(confidence[known].mean())
+        self.maps.append(label[0])
+
+
+watch = Watch()
+s = settings(
+    source="potsdam", target="vaihingen", data=str(data), method="st-dasegnet", preset="sample", steps=steps,
+    crop=192, batch_size=2, workers=0,
+)  # fmt: skip
+method = adapt(s, Path("runs/st"), overwrite=True, quiet=True, callbacks=[watch])
+fig, ax = plt.subplots(figsize=(7, 3.2), dpi=70)
+ax.plot(watch.step, 100 * np.array(watch.right), "o-", label="right, of all pixels")
+ax.plot(watch.step, 100 * np.array(watch.surer), "s--", label="right, of the surer half")
+ax.plot(watch.step, 100 * np.array(watch.confidence), ":", color="0.4", label="mean confidence")
+ax.set(xlabel="step", ylabel="%", ylim=(0, 100))
+ax.spines[["top", "right"]].set_visible(False)
+ax.legend(frameon=False, fontsize=8)
+plt.tight_layout()
+
+# %% [markdown]
+# **Look at** where the curves bend. In the first hundred steps the teachers learn what the source teaches; after that
+# their labels get better slowly, by ten points or so, while confidence rises all the time and catches up. The surer half
+# is right a few points more often than all of them, and no more: confidence is a weak guide across domains. This is why
+# the method weights pseudo labels by a *quality*, the share of very confident pixels, so that they count little at first.
+#
+# The labels themselves, at four of these moments:
+
+# %%
+palette = np.array([*legend.palette, (60, 60, 60)], np.uint8)
+chosen = sorted({round(k) for k in np.linspace(0, len(watch.maps) - 1, 4)})
+fig, axes = plt.subplots(1, len(chosen) + 2, figsize=(2.1 * (len(chosen) + 2), 2.5), dpi=70)
+pictures = [("target", images[0].transpose(1, 2, 0))]
+pictures += [(f"step {watch.step[k]}", palette[watch.maps[k]]) for k in chosen]
+pictures += [("label", palette[np.minimum(truth[0], 6)])]
+for ax, (title, picture) in zip(axes, pictures, strict=True):
+    ax.imshow(picture[::2, ::2])
+    ax.set_title(title)
+    ax.axis("off")
+plt.tight_layout()
+
+# %% [markdown]
+# ## Distinct and universal features
+#
+# Now one target window and one source window go through both students. Each feature map has many channels; three
+# principal components of them are shown as red, green and blue, so **alike colours mean alike features**, within one
+# picture.
+
+# %%
+method.eval()
+spec, model = method.spec, method.model
+
+
+def standardised(values):
+    unit = spec.unit(values)
+    mean, std = (np.array(v, np.float32)[:, None, None] for v in (spec.mean, spec.std))
+    return torch.from_numpy((unit - mean) / std).float()[None]
+
+
+@torch.no_grad()
+def features(image):
+    """Of both students: a level of the pyramid as the disentangle module leaves it, and the universal features."""
+    f_s, f_t = model.backbone_s(image), model.backbone_t(image)
+    d_s, d_t = model.disentangle.distinct[3](f_s[3], f_t[3])
+    u_s, u_t = model.disentangle.universal(f_s[-1], f_t[-1])
+    return {"distinct, source student": d_s, "distinct, target student": d_t,
+            "universal, source student": u_s, "universal, target student": u_t}  # fmt: skip
+
+
+def colours(*maps):
+    """Three principal components of feature maps (1, C, h, w), common to all of them, as RGB pictures."""
+    flat = torch.cat([m[0].flatten(1) for m in maps], 1).T.double()
+    flat = (flat - flat.mean(0)) / flat.std(0).clamp(min=1e-6)
+    _, _, axes = torch.linalg.svd(flat, full_matrices=False)
+    along = flat @ axes[:3].T
+    low, high = along.quantile(0.02, dim=0), along.quantile(0.98, dim=0)
+    rgb = ((along - low) / (high - low)).clamp(0, 1).numpy()
+    sizes = [m.shape[-2:] for m in maps]
+    parts = np.split(rgb, np.cumsum([h * w for h, w in sizes])[:-1])
+    return [p.reshape(h, w, 3) for p, (h, w) in zip(parts, sizes, strict=True)]
+
+
+places = {
+    "target": target.scenes["1"].read(target.bands, gsd, (100, 100, size, size)).values,
+    "source": source.scenes["2_10"].read(target.bands, gsd, (50, 50, size, size)).values,
+}
+seen = {place: features(standardised(values)) for place, values in places.items()}
+fig, axes = plt.subplots(2, 5, figsize=(12, 5.2), dpi=64)
+for row, (place, values) in zip(axes, places.items(), strict=True):
+    row[0].imshow(np.clip(values.transpose(1, 2, 0) / 255, 0, 1))
+    row[0].set_ylabel(place, fontsize=12)
+for kind in ("distinct", "universal"):
+    names = [n for n in seen["target"] if n.startswith(kind)]
+    pictures = colours(*(seen[place][n] for place in places for n in names))
+    for k in range(len(places)):
+        for j, name in enumerate(names):
+            ax = axes[k, 1 + j + 2 * (kind == "universal")]
+            ax.imshow(pictures[2 * k + j], interpolation="nearest")
+            ax.set_title(name if k == 0 else "", fontsize=10)
+for ax in axes.flat:
+    ax.set(xticks=[], yticks=[])
+plt.tight_layout()
+
+# %% [markdown]
+# **Look at** the rows. Distinct features (an eighth of the image's resolution) keep roofs, streets and gardens apart, and
+# the two students colour the *same* ground differently: that is the style. Universal features are those of the last
+# level, so they are coarse, and after so few steps they say little about the ground: nearly one colour an image.
+#
+# How alike are the two students in numbers? Channels of two networks have no common order, so their maps are compared
+# by *linear centred kernel alignment*: 1 where they differ by a turn and a scale of their channels only, 0 where they
+# have nothing in common.
+
+
+# %%
+def alignment(one, other):
+    """Linear CKA of two feature maps (1, C, h, w) over their pixels."""
+    x, y = (m[0].flatten(1).T.double() for m in (one, other))
+    x, y = x - x.mean(0), y - y.mean(0)
+    return float((y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm()).clamp(min=1e-12))
+
+
+for place, maps in seen.items():
+    for kind in ("distinct", "universal"):
+        one, other = (m for n, m in maps.items() if n.startswith(kind))
+        print(f"{place:7} {kind:10} alignment of the two students {alignment(one, other):.2f}")
+
+# %% [markdown]
+# The paper wants universal features to be common to both students, and distinct ones not. **Compare** the two kinds: on the
+# source image it is so already, on the target image not yet.
+#
+# ## Who takes which channel?
+#
+# The distinct branch weighs each channel between the students: a softmax over the two, so that they add up to 1. A
+# channel at 0.5 is shared, one at 0.9 belongs to the source's student.
+
+# %%
+with torch.no_grad():
+    for place, values in places.items():
+        image = standardised(values)
+        f_s, f_t = model.backbone_s(image)[3], model.backbone_t(image)[3]
+        d_s, _ = model.disentangle.distinct[3](f_s, f_t)
+        given = (d_s.abs().sum((-2, -1)) / f_s.abs().sum((-2, -1)).clamp(min=1e-9))[0].numpy()
+        plt.hist(given, 14, (0, 1), histtype="step", lw=1.8, label=f"{place} image")
+plt.gcf().set_size_inches(6, 2.6)
+plt.gcf().set_dpi(70)
+plt.xlabel("share of a channel that the source's student keeps")
+plt.ylabel("channels")
+plt.legend(frameon=False)
+plt.tight_layout()
+
+# %% [markdown]
+# In a run as short as this most channels stay near one half: the module has begun to take styles apart and is far
+# from done. The paper trains 40 000 steps.
