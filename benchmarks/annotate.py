@@ -23,8 +23,8 @@ import yaml
 
 from rsuda.candidates import Candidate, candidates
 from rsuda.config import settings
-from rsuda.domains import Domain, domain
 from rsuda.engine import Engine
+from rsuda.geo.domains import Domain, domain
 from rsuda.legend import IGNORE
 from rsuda.run import load_run, saved_settings
 from rsuda.suggest import choose

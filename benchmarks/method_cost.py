@@ -22,14 +22,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsuda.augment import Augmentation
 from rsuda.config import settings
-from rsuda.device import autocast, keep_freed_memory, pick_device, pick_precision
+from rsuda.learning.augment import Augmentation
+from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
+from rsuda.learning.network import Logits, Network
+from rsuda.learning.resolutions import TwoResolutions
 from rsuda.legend import Legend
 from rsuda.methods import METHODS
-from rsuda.network import Logits, Network
 from rsuda.parts.losses import cross_entropy
-from rsuda.resolutions import TwoResolutions
 from rsuda.run import architecture, optimisation
 from rsuda.spec import Spec
 from rsuda.verbs.adapt import check_run

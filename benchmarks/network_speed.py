@@ -16,8 +16,8 @@ import torch
 from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDecoder
 from torch import nn
 
-from rsuda.device import autocast, pick_device, pick_precision
-from rsuda.network import Architecture, Network, StridedDepthwise
+from rsuda.learning.device import autocast, pick_device, pick_precision
+from rsuda.learning.network import Architecture, Network, StridedDepthwise
 from rsuda.parts.losses import cross_entropy
 
 

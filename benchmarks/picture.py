@@ -17,10 +17,10 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from rsuda.bands import predict_scene
-from rsuda.domains import domain
 from rsuda.engine import Engine
+from rsuda.geo.domains import domain
+from rsuda.learning.metrics import Scores, confusion
 from rsuda.legend import IGNORE
-from rsuda.metrics import Scores, confusion
 from rsuda.run import load_run
 
 

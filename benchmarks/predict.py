@@ -26,13 +26,13 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from rsuda.config import settings
-from rsuda.device import autocast
 from rsuda.engine import Engine
+from rsuda.geo.tiles import starts
+from rsuda.learning.device import autocast
 from rsuda.legend import Legend
 from rsuda.methods import METHODS
 from rsuda.run import Trained, architecture, load_run, optimisation
 from rsuda.spec import Spec
-from rsuda.tiles import starts
 from rsuda.verbs.predict import predict
 
 NAMES = ("building", "land", "road", "vegetation", "water")

@@ -13,8 +13,8 @@ import numpy as np
 
 from rsuda.bands import predict_scene
 from rsuda.config import settings
-from rsuda.domains import domain
 from rsuda.engine import Engine
+from rsuda.geo.domains import domain
 from rsuda.run import load_run
 from rsuda.verbs.adapt import adapt
 from rsuda.verbs.evaluate import evaluate

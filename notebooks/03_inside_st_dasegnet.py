@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from rsuda.config import settings
-from rsuda.domains import domain
+from rsuda.geo.domains import domain
 from rsuda.verbs.adapt import adapt
 
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())

@@ -16,7 +16,7 @@ import rasterio
 from rasterio.plot import plotting_extent
 
 from rsuda.config import settings
-from rsuda.domains import domain
+from rsuda.geo.domains import domain
 from rsuda.verbs.adapt import adapt
 from rsuda.verbs.predict import predict
 

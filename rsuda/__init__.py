@@ -13,8 +13,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from rsuda.api import Run, adapt, evaluate, load, predict
     from rsuda.datamodule import PairDataModule
-    from rsuda.domains import Domain
     from rsuda.errors import ExistsError, InputError, MissingError, RsudaError
+    from rsuda.geo.domains import Domain
     from rsuda.given import domain
     from rsuda.legend import Legend
     from rsuda.segmenter import Segmenter
@@ -24,7 +24,7 @@ else:
     _HOMES = {
         "rsuda.api": ("Run", "adapt", "evaluate", "load", "predict"),
         "rsuda.datamodule": ("PairDataModule",),
-        "rsuda.domains": ("Domain",),
+        "rsuda.geo.domains": ("Domain",),
         "rsuda.errors": ("ExistsError", "InputError", "MissingError", "RsudaError"),
         "rsuda.given": ("domain",),
         "rsuda.legend": ("Legend",),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rsuda.choices import newest_run, settled
-from rsuda.domains import Domain
+from rsuda.geo.domains import Domain
 from rsuda.given import named
 from rsuda.run import Trained
 from rsuda.segmenter import Segmenter

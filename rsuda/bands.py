@@ -16,11 +16,11 @@ from torch import Tensor
 
 from rsuda.engine import Engine, add_softmax
 from rsuda.errors import InputError
+from rsuda.geo.region import Region
+from rsuda.geo.resample import AxisWeights, axis_weights, weigh
+from rsuda.geo.scene import Scene
+from rsuda.geo.tiles import blend_weights, starts
 from rsuda.legend import IGNORE
-from rsuda.region import Region
-from rsuda.resample import AxisWeights, axis_weights, weigh
-from rsuda.scene import Scene
-from rsuda.tiles import blend_weights, starts
 
 FARTHEST = 20  # a scene whose GSD is further from the network's than this factor is refused
 STRIP = 128  # rows of the scene that are brought to its own grid at once

@@ -12,8 +12,8 @@ from torch import Tensor
 from rsuda.bands import check_gsd, finished_rows
 from rsuda.engine import Engine
 from rsuda.errors import InputError
-from rsuda.raster import Raster
-from rsuda.scene import Scene
+from rsuda.geo.raster import Raster
+from rsuda.geo.scene import Scene
 from rsuda.spec import Spec
 
 LEAST_VALID = 0.5  # of a window's pixels; those with less are passed over

@@ -15,10 +15,10 @@ import torch
 from rsuda.bands import strips
 from rsuda.engine import Engine
 from rsuda.errors import InputError, MissingError, RsudaError
-from rsuda.region import Region
+from rsuda.geo.region import Region
+from rsuda.geo.scene import Scene
+from rsuda.geo.store import Store
 from rsuda.run import load_run
-from rsuda.scene import Scene
-from rsuda.store import Store
 
 MOST_BANDS = 4  # of one task: a task looks at one row of windows more than it needs, whatever its bands
 

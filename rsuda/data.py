@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from rsuda.colours import mix_bands
 from rsuda.config import Settings
+from rsuda.geo.scene import Scene
+from rsuda.geo.tiles import random_window
+from rsuda.learning.colours import mix_bands
 from rsuda.legend import IGNORE
 from rsuda.pair import Pair
-from rsuda.scene import Scene
-from rsuda.tiles import random_window
 
 
 class Patches(Dataset[dict[str, Tensor]]):

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from rsuda.choices import settled
 from rsuda.data import loader
-from rsuda.domains import Domain
+from rsuda.geo.domains import Domain
 from rsuda.given import named
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method

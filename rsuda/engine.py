@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rsuda.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.errors import InputError, unknown
-from rsuda.network import STRIDE, without_batch_norm
+from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
+from rsuda.learning.network import STRIDE, without_batch_norm
 from rsuda.run import Trained
 
 TTA = ("none", "flips", "all")

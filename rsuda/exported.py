@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rsuda.errors import InputError, MissingError, check_extra
-from rsuda.program import INPUT, KEY, PROBABILITIES
+from rsuda.learning.program import INPUT, KEY, PROBABILITIES
 from rsuda.run import Trained
 from rsuda.spec import Spec
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 
-from rsuda.domains import Domain
 from rsuda.errors import InputError
-from rsuda.grid import Grid
+from rsuda.geo.domains import Domain
+from rsuda.geo.grid import Grid
+from rsuda.geo.raster import RasterFile, is_remote
+from rsuda.geo.scene import Scene
 from rsuda.legend import Legend
-from rsuda.raster import RasterFile, is_remote
-from rsuda.scene import Scene
 from rsuda.spec import band_names
 
 # Nominal wavelengths in micrometres; a sensor's band is the one nearest to its colour's, within this distance.

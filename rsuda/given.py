@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rsuda import domains
 from rsuda.config import OBJECT
-from rsuda.domains import Domain
 from rsuda.errors import InputError
+from rsuda.geo import domains
+from rsuda.geo.domains import Domain
 from rsuda.legend import Legend
 
 

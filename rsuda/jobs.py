@@ -13,16 +13,16 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from rsuda import __version__
-from rsuda.attributes import SUFFIX as ATTRIBUTES
 from rsuda.bands import check_gsd
-from rsuda.cog import creation_options
 from rsuda.engine import Engine
 from rsuda.errors import ExistsError, InputError, check_extra
-from rsuda.raster import is_remote
-from rsuda.region import Region
-from rsuda.scene import Scene
+from rsuda.geo.attributes import SUFFIX as ATTRIBUTES
+from rsuda.geo.cog import creation_options
+from rsuda.geo.raster import is_remote
+from rsuda.geo.region import Region
+from rsuda.geo.scene import Scene
+from rsuda.geo.vector import check_format
 from rsuda.spec import Spec, band_names
-from rsuda.vector import check_format
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rsuda.domains import Domain
 from rsuda.engine import Engine
 from rsuda.errors import InputError
-from rsuda.raster import whole_file
-from rsuda.tiles import random_window
+from rsuda.geo.domains import Domain
+from rsuda.geo.raster import whole_file
+from rsuda.geo.tiles import random_window
 
 SCORES = ("certainty", "agreement", "overlap", "information", "density")
 

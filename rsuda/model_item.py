@@ -13,8 +13,8 @@ import torch
 from rsuda import __version__
 from rsuda.errors import MissingError
 from rsuda.exported import about_exported
+from rsuda.geo.stac import PROCESSING, classes, href, identifier
 from rsuda.run import CONFIG, SPEC, WEIGHTS, Trained, description, saved_settings
-from rsuda.stac import PROCESSING, classes, href, identifier
 
 if TYPE_CHECKING:
     from pystac import Item

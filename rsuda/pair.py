@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from rsuda.colours import Matching
 from rsuda.config import Settings
-from rsuda.domains import Domain
 from rsuda.errors import InputError
+from rsuda.geo.domains import Domain
+from rsuda.geo.scene import Scene
+from rsuda.geo.tiles import random_window
+from rsuda.learning.colours import Matching
+from rsuda.learning.places import Places
 from rsuda.legend import Legend
-from rsuda.places import Places
-from rsuda.scene import Scene
 from rsuda.spec import Spec, band_code
-from rsuda.tiles import random_window
 
 # Mean and standard deviation of ImageNet photos on 0..1, in file channel order: the networks' usual input scale. An IRRG
 # file's IR gets the statistics of red, as in all the ISPRS papers. Bands past the third get those of green.

@@ -20,10 +20,10 @@ from rsuda.choices import saved_settings as saved_settings
 from rsuda.config import CHECKPOINT, SPEC, WEIGHTS, Settings
 from rsuda.config import CONFIG as CONFIG
 from rsuda.errors import InputError, MissingError
+from rsuda.geo.raster import whole_file
+from rsuda.learning.network import Architecture
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, Optimisation
-from rsuda.network import Architecture
-from rsuda.raster import whole_file
 from rsuda.spec import Spec
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsuda.errors import InputError
+from rsuda.learning.network import STRIDE
 from rsuda.legend import Legend
-from rsuda.network import STRIDE
 from rsuda.run import Trained, load_run
 from rsuda.spec import Spec
 

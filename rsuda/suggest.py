@@ -18,11 +18,11 @@ import numpy as np
 from shapely import Polygon
 
 from rsuda.candidates import Candidate, candidates
-from rsuda.domains import Domain
 from rsuda.engine import Engine
 from rsuda.errors import ExistsError, InputError
-from rsuda.raster import whole_file
-from rsuda.scene import Scene
+from rsuda.geo.domains import Domain
+from rsuda.geo.raster import whole_file
+from rsuda.geo.scene import Scene
 from rsuda.spec import Spec
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from rsuda.domains import Domain
 from rsuda.engine import Engine
-from rsuda.metrics import Scores
-from rsuda.raster import whole_file
+from rsuda.geo.domains import Domain
+from rsuda.geo.raster import whole_file
+from rsuda.learning.metrics import Scores
 from rsuda.run import Trained
 from rsuda.verbs.evaluate import evaluate
 

@@ -72,8 +72,8 @@ HOSTILE = "<script>alert(1)</script>"  # a class and a domain that would be scri
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory):
     """A source-only and an adapted run of a few steps, of cities whose names are hostile, and a report on both with a map."""
-    from rsuda.domains import domain
     from rsuda.engine import Engine
+    from rsuda.geo.domains import domain
     from rsuda.label_free import label_free, write_label_free
     from rsuda.run import load_run
     from rsuda.verbs.adapt import adapt

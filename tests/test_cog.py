@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import rasterio
 
-from rsuda.cog import creation_options, write_cog
 from rsuda.errors import ExistsError, InputError
-from rsuda.grid import Grid
+from rsuda.geo.cog import creation_options, write_cog
+from rsuda.geo.grid import Grid
+from rsuda.geo.raster import RasterFile
 from rsuda.legend import IGNORE, Legend
-from rsuda.raster import RasterFile
 
 COLOURS = Legend.from_fields(
     [{"name": "roof", "colour": "#FF0000"}, {"name": "tree", "colour": "#00FF00"}], ["#000000"]

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 from rsuda.cli import completion
 from rsuda.config import PRESETS
-from rsuda.domains import KNOWN
+from rsuda.geo.domains import KNOWN
+from rsuda.geo.vector import FORMATS
 from rsuda.methods import METHODS
-from rsuda.vector import FORMATS
 
 ROOT = Path(__file__).parents[1]
 

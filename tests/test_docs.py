@@ -14,7 +14,7 @@ from pages import LANGUAGES, PAGES, ROOT, blocks, commands, options, others, unk
 
 from rsuda.cli import main
 from rsuda.config import Settings, settings
-from rsuda.domains import _fields
+from rsuda.geo.domains import _fields
 from rsuda.legend import Legend
 from rsuda.methods import METHODS
 from rsuda.verbs.adapt import check_run

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from rsuda.config import settings
-from rsuda.domains import _fields, domain
+from rsuda.geo.domains import _fields, domain
 from rsuda.legend import IGNORE, Legend
 from rsuda.methods import METHODS
 from rsuda.verbs.adapt import adapt, check_run

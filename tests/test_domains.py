@@ -8,8 +8,8 @@ import rasterio
 import yaml
 from rasterio.transform import from_origin
 
-from rsuda.domains import KNOWN, domain
 from rsuda.errors import InputError, MissingError
+from rsuda.geo.domains import KNOWN, domain
 from rsuda.legend import IGNORE
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

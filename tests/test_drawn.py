@@ -7,12 +7,12 @@ from affine import Affine
 from oracle import GEOMETRIES, NAMES, legend, write
 from shapely.geometry import box
 
-from rsuda.domains import domain
 from rsuda.errors import InputError, MissingError
-from rsuda.grid import Grid
+from rsuda.geo.domains import domain
+from rsuda.geo.grid import Grid
+from rsuda.geo.scene import Scene
+from rsuda.geo.vector import polygonise, write_polygons
 from rsuda.legend import IGNORE, Legend
-from rsuda.scene import Scene
-from rsuda.vector import polygonise, write_polygons
 
 
 def patches(height, width, size=9, seed=0):

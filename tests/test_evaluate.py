@@ -10,10 +10,10 @@ import yaml
 from oracle import NAMES, by_value, engine, sure, trained, write
 
 from rsuda.bands import predict_scene, predict_tile
-from rsuda.domains import domain
 from rsuda.errors import InputError
-from rsuda.metrics import confusion
-from rsuda.scene import Scene
+from rsuda.geo.domains import domain
+from rsuda.geo.scene import Scene
+from rsuda.learning.metrics import confusion
 from rsuda.verbs.evaluate import evaluate, write_scores
 
 SIZES = {"1": (150, 100), "2": (64, 65)}

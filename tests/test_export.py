@@ -21,9 +21,9 @@ from rsuda.deepness import deepness_metadata
 from rsuda.engine import Engine
 from rsuda.errors import ExistsError, InputError, MissingError
 from rsuda.exported import about_exported, load_exported
+from rsuda.learning.network import Architecture
 from rsuda.methods import METHODS
 from rsuda.methods.base import Optimisation
-from rsuda.network import Architecture
 from rsuda.run import load_run, save_run
 from rsuda.spec import Spec
 from rsuda.verbs.export import TOLERANCE, export

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from rsuda.errors import InputError
-from rsuda.grid import Grid
-from rsuda.raster import RasterFile
+from rsuda.geo.grid import Grid
+from rsuda.geo.raster import RasterFile
 
 sizes = st.integers(1, 300)
 positions = st.floats(-500, 500)

@@ -11,15 +11,36 @@ PACKAGE = ROOT / "rsuda"
 
 # From low to high; a module imports from rows above its own only. 'x.*' stands for each module of the package x.
 LEVELS = [
-    {"rsuda", "errors"},
+    {"rsuda", "errors", "geo", "learning"},
     {"legend", "config"},
     {"spec", "choices"},
-    {"grid", "resample", "metrics", "device", "colours", "places", "decoders", "parts.draws", "parts.likely"},
-    {"deepness", "program"},
-    {"raster", "tiles", "runs", "network", "augment", "parts", "parts.*"},
-    {"rings", "drawn"},
-    {"facts", "scene", "cog", "store", "qgis", "attributes", "stac", "vector", "resolutions", "methods.base"},
-    {"domains", "region", "methods.*"},
+    {
+        "geo.grid",
+        "geo.resample",
+        "learning.metrics",
+        "learning.device",
+        "learning.colours",
+        "learning.places",
+        "learning.decoders",
+        "parts.draws",
+        "parts.likely",
+    },
+    {"deepness", "learning.program"},
+    {"geo.raster", "geo.tiles", "geo.runs", "learning.network", "learning.augment", "parts", "parts.*"},
+    {"geo.rings", "geo.drawn"},
+    {
+        "geo.facts",
+        "geo.scene",
+        "geo.cog",
+        "geo.store",
+        "geo.qgis",
+        "geo.attributes",
+        "geo.stac",
+        "geo.vector",
+        "learning.resolutions",
+        "methods.base",
+    },
+    {"geo.domains", "geo.region", "methods.*"},
     {"pair", "methods"},
     {"data", "from_torchgeo"},
     {"run", "given"},
@@ -40,43 +61,12 @@ LEVELS = [
     {"cli.*"},
     {"cli"},
     {"cli.__main__", "cli.rio"},
-]
+]  # fmt: skip
+
 COLUMNS = {
     "base": {"rsuda", "errors", "legend", "spec", "config", "choices", "deepness"},
-    "learning": {
-        "program",
-        "metrics",
-        "augment",
-        "device",
-        "colours",
-        "places",
-        "decoders",
-        "network",
-        "resolutions",
-        "parts",
-        "parts.*",
-        "methods",
-        "methods.*",
-    },
-    "geo": {
-        "grid",
-        "resample",
-        "raster",
-        "tiles",
-        "runs",
-        "rings",
-        "drawn",
-        "scene",
-        "region",
-        "domains",
-        "cog",
-        "store",
-        "qgis",
-        "attributes",
-        "stac",
-        "vector",
-        "facts",
-    },
+    "learning": {"learning", "learning.*", "parts", "parts.*", "methods", "methods.*"},
+    "geo": {"geo", "geo.*"},
     "meeting point": {
         "pair",
         "data",
@@ -173,9 +163,9 @@ def column(module):
 
 def test_imports_are_found_wherever_they_stand():
     code = (
-        "import torch.nn\nfrom rsuda import grid\ndef f():\n    from rsuda.parts.losses import some\n    import affine"
+        "import torch.nn\nfrom rsuda.geo import grid\ndef f():\n    from rsuda.parts.losses import some\n    import affine"
     )
-    assert imports(ast.parse(code)) == ({"grid", "parts.losses"}, {"torch", "affine"})
+    assert imports(ast.parse(code)) == ({"geo.grid", "parts.losses"}, {"torch", "affine"})
 
 
 @pytest.mark.parametrize("module", SOURCES)
@@ -225,7 +215,7 @@ def test_pixel_and_world_meet_in_grid_only():
         words = {getattr(n, key, None) or "" for n in ast.walk(tree) for key in ("id", "attr", "module")}
         words |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
         found = {w for w in words if "affine" in w.lower() or w in ("rasterio.transform", "from_origin", "from_bounds")}
-        assert bool(found) == (module == "grid"), f"{module}: {found}"
+        assert bool(found) == (module == "geo.grid"), f"{module}: {found}"
 
 
 @pytest.mark.parametrize("module", [m for m in SOURCES if m.partition(".")[0] == "cli"])

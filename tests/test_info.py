@@ -19,9 +19,9 @@ from rasterio.transform import from_origin
 import rsuda
 from rsuda.cli import main
 from rsuda.config import dump, settings
-from rsuda.domains import KNOWN
 from rsuda.errors import printable
-from rsuda.facts import raster_facts
+from rsuda.geo.domains import KNOWN
+from rsuda.geo.facts import raster_facts
 from rsuda.methods.base import Optimisation
 from rsuda.methods.source_only import SourceOnly
 from rsuda.run import architecture, save_run

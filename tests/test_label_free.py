@@ -7,8 +7,8 @@ import pytest
 import torch
 from oracle import engine, sure, trained, write
 
-from rsuda.domains import domain
 from rsuda.errors import InputError
+from rsuda.geo.domains import domain
 from rsuda.label_free import density, label_free
 
 TWO = ("dark", "bright")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from rsuda.metrics import Scores, confusion
+from rsuda.learning.metrics import Scores, confusion
 
 TWO = Scores(np.array([[20, 5], [10, 15]]), ("a", "b"))
 K = 4

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsuda.augment import Augmentation
+from rsuda.learning.augment import Augmentation
 from rsuda.parts.draws import uniform
 from rsuda.parts.masking import block_mask
 from rsuda.parts.mixing import class_mask, paste

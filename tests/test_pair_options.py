@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsuda.colours import Matching, mix_bands
 from rsuda.errors import InputError
+from rsuda.learning.colours import Matching, mix_bands
+from rsuda.learning.places import Places
 from rsuda.pair import _fed
-from rsuda.places import Places
 
 # ---- colours --------------------------------------------------------------------------------------------------------
 

@@ -33,8 +33,8 @@ from shapely import Polygon, union_all
 
 from rsuda.bands import finished_rows, predict_scene, strips
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError
-from rsuda.region import Region
-from rsuda.scene import Scene
+from rsuda.geo.region import Region
+from rsuda.geo.scene import Scene
 from rsuda.verbs.predict import predict
 
 REAL = os.environ.get("RSUDA_REAL_DATA")

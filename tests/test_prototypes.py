@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from rsuda.learning.network import Architecture
 from rsuda.legend import Legend
 from rsuda.methods.base import Optimisation
 from rsuda.methods.bicl import BiCL
-from rsuda.network import Architecture
 from rsuda.parts.likely import most_likely
 from rsuda.parts.prototypes import (
     Calibration,

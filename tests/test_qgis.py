@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from oracle import NORTH_UP, RUN, legend, sure, trained, write
 
-from rsuda.attributes import attribute_table
+from rsuda.geo.attributes import attribute_table
 from rsuda.verbs.predict import predict
 
 PYTHON = "/usr/bin/python3"  # Debian's, for which QGIS and GDAL are packaged

@@ -8,8 +8,8 @@ from rasterio.crs import CRS
 from shapely.geometry import Point, Polygon, box
 
 from rsuda.errors import InputError, MissingError
-from rsuda.region import Region, read_area, region_of
-from rsuda.scene import Scene
+from rsuda.geo.region import Region, read_area, region_of
+from rsuda.geo.scene import Scene
 
 
 @pytest.fixture(params=GEOMETRIES.values(), ids=GEOMETRIES)

@@ -18,9 +18,10 @@ from towns import options
 
 from rsuda.cli import main
 from rsuda.config import dump, settings
-from rsuda.domains import domain
 from rsuda.engine import Engine
 from rsuda.errors import ExistsError, InputError, MissingError
+from rsuda.geo.domains import domain
+from rsuda.geo.scene import Scene
 from rsuda.methods.base import Optimisation
 from rsuda.methods.source_only import SourceOnly
 from rsuda.report.histograms import _overlap
@@ -28,7 +29,6 @@ from rsuda.report.quality import measure
 from rsuda.report.read import read_runs
 from rsuda.report.sight import draw_windows, open_eyes
 from rsuda.run import architecture, load_run, save_run
-from rsuda.scene import Scene
 from rsuda.verbs.evaluate import evaluate
 from rsuda.verbs.report import report
 

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from rsuda.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches, four_deepest
-from rsuda.network import Architecture, Decoder
-from rsuda.parts.losses import cross_entropy
-from rsuda.resolutions import (
+from rsuda.learning.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches, four_deepest
+from rsuda.learning.network import Architecture, Decoder
+from rsuda.learning.resolutions import (
     Detailed,
     TwoResolutions,
     cut,
@@ -21,6 +20,7 @@ from rsuda.resolutions import (
     two_resolution_cross_entropy,
     uncertain_boxes,
 )
+from rsuda.parts.losses import cross_entropy
 
 
 def resized(x, size):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from test_runs import blocks, drawn, masks, read
 
-from rsuda.rings import find_rings
-from rsuda.runs import find_patches
+from rsuda.geo.rings import find_rings
+from rsuda.geo.runs import find_patches
 
 
 def rings(classes, clockwise=True, wide=False):
@@ -44,7 +44,7 @@ def steps(ring):
 @settings(max_examples=80, deadline=None)
 @given(classes=masks, block=blocks)
 def test_every_patch_walks_its_whole_border_with_itself_on_the_right(classes, block):
-    with patch("rsuda.runs.BLOCK", block):
+    with patch("rsuda.geo.runs.BLOCK", block):
         found, pixels = rings(classes)
     padded = np.pad(pixels, 1, constant_values=-1)
     walked = set()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.ndimage import label
 
-from rsuda.runs import find_borders, find_patches, merge_small, read_runs
+from rsuda.geo.runs import find_borders, find_patches, merge_small, read_runs
 
 masks = arrays.arrays(
     np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.sampled_from([0, 1, 2, 4, 255])
@@ -58,7 +58,7 @@ def neighbours(area):
 @settings(max_examples=60, deadline=None)
 @given(classes=masks, cuts=st.lists(st.integers(0, 99), max_size=4), block=blocks)
 def test_runs_hold_the_raster_however_it_is_cut_into_strips(classes, cuts, block):
-    with patch("rsuda.runs.BLOCK", block):
+    with patch("rsuda.geo.runs.BLOCK", block):
         runs = read_runs(iter(strips(classes, cuts)), *classes.shape)
     assert (drawn(runs, runs.value) == classes).all()
     whole = read(classes)
@@ -68,7 +68,7 @@ def test_runs_hold_the_raster_however_it_is_cut_into_strips(classes, cuts, block
 @settings(max_examples=60, deadline=None)
 @given(classes=masks, block=blocks)
 def test_patches_are_the_connected_areas_in_the_order_of_their_first_pixels(classes, block):
-    with patch("rsuda.runs.BLOCK", block):
+    with patch("rsuda.geo.runs.BLOCK", block):
         runs = read(classes)
         patches = find_patches(runs)
         borders = find_borders(runs, patches)

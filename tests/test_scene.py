@@ -6,8 +6,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.transform import from_origin
 
 from rsuda.errors import InputError, MissingError
+from rsuda.geo.scene import Scene
 from rsuda.legend import IGNORE, Legend
-from rsuda.scene import Scene
 
 LEGEND = Legend.from_fields([{"name": "roof", "colour": "#FF0000"}, {"name": "tree", "colour": "#00FF00"}], ["#000000"])
 ISPRS = {"transform": from_origin(1000, 2000, 0.09, 0.09)}  # a transform and no CRS

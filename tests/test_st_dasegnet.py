@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from rsuda.augment import Augmentation
 from rsuda.errors import InputError
+from rsuda.learning.augment import Augmentation
+from rsuda.learning.network import Architecture
 from rsuda.legend import Legend
 from rsuda.methods.base import Optimisation
 from rsuda.methods.st_dasegnet import Disentangle, STDASegNet
-from rsuda.network import Architecture
 from rsuda.parts.adversary import Discriminator, domain_loss, spatial_softmax, strided_layers
 from rsuda.parts.losses import cross_entropy
 from rsuda.parts.pseudo import quality_weighted

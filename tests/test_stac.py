@@ -23,13 +23,13 @@ from shapely.geometry import shape
 
 from rsuda.config import dump, settings
 from rsuda.errors import ExistsError, InputError, MissingError
-from rsuda.grid import Grid
+from rsuda.geo.grid import Grid
+from rsuda.geo.stac import footprint, href, identifier, taken
+from rsuda.learning.network import Architecture
 from rsuda.methods import METHODS
 from rsuda.methods.base import Optimisation
-from rsuda.network import Architecture
 from rsuda.run import load_run, save_run
 from rsuda.spec import Spec
-from rsuda.stac import footprint, href, identifier, taken
 from rsuda.verbs.export import export
 from rsuda.verbs.predict import predict
 

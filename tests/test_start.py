@@ -11,13 +11,13 @@ from test_contract import SMALL, data, made, options  # noqa: F401 (data is a fi
 
 from rsuda.config import settings
 from rsuda.data import Patches
-from rsuda.domains import domain
 from rsuda.errors import InputError, MissingError
+from rsuda.geo.domains import domain
+from rsuda.learning.places import Places
 from rsuda.legend import IGNORE
 from rsuda.methods import METHODS
 from rsuda.pair import pair
 from rsuda.parts.teacher import Teacher
-from rsuda.places import Places
 from rsuda.run import load_run, saved_settings
 from rsuda.verbs.adapt import adapt, check_run, domains_of
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsuda.errors import ExistsError
-from rsuda.store import Store
+from rsuda.geo.store import Store
 
 
 def store(folder, key="k", planes=2, height=10, width=3, band_rows=4):

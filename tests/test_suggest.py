@@ -11,9 +11,9 @@ import torch
 from oracle import NAMES, engine, sure, trained, write
 from test_cli import rsuda, world  # noqa: F401 (fixtures)
 
-from rsuda.domains import Domain
 from rsuda.errors import ExistsError, InputError
-from rsuda.scene import Scene
+from rsuda.geo.domains import Domain
+from rsuda.geo.scene import Scene
 from rsuda.suggest import suggest, write_suggestions
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from towns import build, options
 
-from rsuda.domains import domain
 from rsuda.engine import Engine
+from rsuda.geo.domains import domain
 from rsuda.run import load_run
 from rsuda.target_curve import read_curve
 from rsuda.verbs.adapt import adapt

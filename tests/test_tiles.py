@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsuda.tiles import blend_weights, full_windows, random_window, starts
+from rsuda.geo.tiles import blend_weights, full_windows, random_window, starts
 
 
 @st.composite

@@ -18,8 +18,8 @@ from scipy.ndimage import gaussian_filter, label
 from test_runs import strips
 
 from rsuda.errors import ExistsError, InputError
-from rsuda.grid import Grid
-from rsuda.vector import FORMATS, polygonise, regularise, write_polygons
+from rsuda.geo.grid import Grid
+from rsuda.geo.vector import FORMATS, polygonise, regularise, write_polygons
 
 UTM = CRS.from_epsg(32632)
 masks = arrays.arrays(
@@ -256,7 +256,7 @@ def test_regularising_says_what_it_lacks(monkeypatch):
     frame, grid = polygons(classes), Grid(2, 2, NORTH_UP, UTM)
     with pytest.raises(InputError, match="unknown class 'rof': did you mean 'roof'"):
         regularise(frame, ["rof"], grid, legend(), (0.5, 0.5))
-    monkeypatch.setattr("rsuda.vector.find_spec", lambda name: None)
+    monkeypatch.setattr("rsuda.geo.vector.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"rsuda\[vector\]"):
         regularise(frame, ["roof"], grid, legend(), (0.5, 0.5))
 

@@ -23,7 +23,7 @@ def presets(incomplete: str) -> list[str]:
 
 def domains(incomplete: str) -> list[str]:
     """Known domains; domain files and folders are completed by the shell."""
-    return _fitting((f.stem for f in (HERE / "known").glob("*.yaml")), incomplete)
+    return _fitting((f.stem for f in (HERE / "geo" / "known").glob("*.yaml")), incomplete)
 
 
 def runs(incomplete: str) -> list[str]:

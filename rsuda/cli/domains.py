@@ -21,7 +21,7 @@ def domains(
     """List the known domains: what they are, the files looked for, how to get the data."""
     import json
 
-    from rsuda.domains import KNOWN, described
+    from rsuda.geo.domains import KNOWN, described
     from rsuda.screen import print_facts
 
     found = {n: described(n) for n in ([name] if name else KNOWN)}

@@ -34,8 +34,8 @@ def suggest(
     import json
     from dataclasses import asdict
 
-    from rsuda.domains import domain as find
     from rsuda.engine import Engine
+    from rsuda.geo.domains import domain as find
     from rsuda.run import load_run, saved_settings
     from rsuda.screen import suggestion_table
     from rsuda.suggest import check_places, suggest, write_suggestions

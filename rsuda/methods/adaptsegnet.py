@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rsuda.learning.network import Logits, Network
 from rsuda.methods.base import Method
-from rsuda.network import Logits, Network
 from rsuda.parts.adversary import OutputDiscriminator, judged_frozen, real_loss
 from rsuda.parts.losses import cross_entropy
 

@@ -15,9 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from rsuda.augment import Augmentation
 from rsuda.errors import InputError, unknown
-from rsuda.network import Architecture, build_encoder
+from rsuda.learning.augment import Augmentation
+from rsuda.learning.network import Architecture, build_encoder
 from rsuda.parts.teacher import Teacher
 from rsuda.spec import Spec
 

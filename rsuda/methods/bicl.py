@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rsuda.learning.network import Logits, Network
 from rsuda.legend import IGNORE
 from rsuda.methods.base import Method
-from rsuda.network import Logits, Network
 from rsuda.parts.losses import cross_entropy, entropy, labelled_cross_entropy
 from rsuda.parts.prototypes import (
     Calibration,

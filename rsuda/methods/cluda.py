@@ -17,15 +17,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from rsuda.methods.base import Method
-from rsuda.network import Decoder, Logits, Network, resize
-from rsuda.parts.contrast import pixel_contrast, points, two_resolution_contrast, unit_features
-from rsuda.parts.feature_distance import feature_distance, thing_cells
-from rsuda.parts.losses import cross_entropy
-from rsuda.parts.mixing import class_mask, paste
-from rsuda.parts.pseudo import PseudoLabels, Trust
-from rsuda.parts.teacher import Teacher
-from rsuda.resolutions import (
+from rsuda.learning.network import Decoder, Logits, Network, resize
+from rsuda.learning.resolutions import (
     GRID,
     Detailed,
     TwoResolutions,
@@ -35,6 +28,13 @@ from rsuda.resolutions import (
     two_resolution_cross_entropy,
     uncertain_boxes,
 )
+from rsuda.methods.base import Method
+from rsuda.parts.contrast import pixel_contrast, points, two_resolution_contrast, unit_features
+from rsuda.parts.feature_distance import feature_distance, thing_cells
+from rsuda.parts.losses import cross_entropy
+from rsuda.parts.mixing import class_mask, paste
+from rsuda.parts.pseudo import PseudoLabels, Trust
+from rsuda.parts.teacher import Teacher
 
 
 class CLUDA(Method):

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rsuda.learning.network import Logits, Network
 from rsuda.methods.base import Method
-from rsuda.network import Logits, Network
 from rsuda.parts.losses import cross_entropy
 
 

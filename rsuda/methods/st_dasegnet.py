@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from rsuda.decoders import four_deepest
 from rsuda.errors import InputError
+from rsuda.learning.decoders import four_deepest
+from rsuda.learning.network import Architecture, Decoder, build_encoder, resize
 from rsuda.methods.base import Method
-from rsuda.network import Architecture, Decoder, build_encoder, resize
 from rsuda.parts.adversary import Discriminator, domain_loss, spatial_softmax
 from rsuda.parts.losses import cross_entropy
 from rsuda.parts.pseudo import PseudoLabels, quality_weighted

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from rsuda.geo.scene import Scene
 from rsuda.report.drawings import histogram
 from rsuda.report.sight import Eyes, Sight, draw_windows
-from rsuda.scene import Scene
 
 WINDOWS, BINS = 24, 48
 

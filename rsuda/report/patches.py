@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsuda.domains import Domain
+from rsuda.geo.domains import Domain
+from rsuda.geo.scene import Scene
 from rsuda.legend import IGNORE
 from rsuda.report.pictures import errors, mask, photo, sureness
 from rsuda.report.read import Run
 from rsuda.report.sight import Eyes, Sight, Window, draw_windows
-from rsuda.scene import Scene
 
 CANDIDATES = 24  # windows of which those that are shown are chosen
 

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from rsuda.bands import predict_scene
-from rsuda.domains import Domain
 from rsuda.errors import InputError
+from rsuda.geo.domains import Domain
+from rsuda.geo.scene import Scene
 from rsuda.label_free import label_free
+from rsuda.learning.metrics import Scores, confusion
 from rsuda.legend import IGNORE
-from rsuda.metrics import Scores, confusion
 from rsuda.report.sight import Eyes
-from rsuda.scene import Scene
 
 MOST_PIXELS = 40e6  # of scenes without labels that are predicted to tell areas
 

@@ -15,13 +15,13 @@ from rasterio.warp import transform_bounds
 from rsuda.bands import strips
 from rsuda.engine import Engine
 from rsuda.errors import InputError
-from rsuda.grid import Grid
+from rsuda.geo.grid import Grid
+from rsuda.geo.region import Region
+from rsuda.geo.scene import Scene
+from rsuda.geo.vector import polygonise
 from rsuda.legend import Legend
-from rsuda.region import Region
 from rsuda.report.pictures import photo
 from rsuda.report.sight import Sight, small
-from rsuda.scene import Scene
-from rsuda.vector import polygonise
 
 PHOTO = 1400  # pixels of the photograph's longer side
 POLYGONS, CORNERS = 1500, 60_000  # at most, so that the page stays light

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsuda.colours import Matching
-from rsuda.domains import Domain, domain
 from rsuda.engine import Engine
 from rsuda.errors import RsudaError
-from rsuda.network import Decoder
+from rsuda.geo.domains import Domain, domain
+from rsuda.geo.resample import axis_weights, weigh
+from rsuda.geo.scene import Scene
+from rsuda.geo.tiles import random_window
+from rsuda.learning.colours import Matching
+from rsuda.learning.network import Decoder
 from rsuda.pair import pair
 from rsuda.report.read import Run
-from rsuda.resample import axis_weights, weigh
-from rsuda.scene import Scene
 from rsuda.spec import Spec
-from rsuda.tiles import random_window
 from rsuda.verbs.adapt import domains_of
 
 SIDE = 256  # pixels of a window that is shown, at the network's GSD

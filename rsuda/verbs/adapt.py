@@ -14,12 +14,12 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
-from rsuda.augment import Augmentation
 from rsuda.config import Settings, dump
 from rsuda.data import loader, target_batches
-from rsuda.device import autocast, keep_freed_memory, pick_device, pick_precision
-from rsuda.domains import Domain, domain
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, unknown
+from rsuda.geo.domains import Domain, domain
+from rsuda.learning.augment import Augmentation
+from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, balanced
 from rsuda.pair import Pair, pair

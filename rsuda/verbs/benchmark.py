@@ -20,15 +20,15 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 
 from rsuda.config import Settings, settings
-from rsuda.device import autocast, pick_device, pick_precision
 from rsuda.engine import Engine
 from rsuda.errors import InputError, MissingError, RsudaError, unknown
+from rsuda.geo.raster import whole_file
+from rsuda.geo.tiles import random_window
 from rsuda.label_free import label_free
+from rsuda.learning.device import autocast, pick_device, pick_precision
 from rsuda.legend import IGNORE
 from rsuda.methods import METHODS
-from rsuda.raster import whole_file
 from rsuda.run import CHECKPOINT, CONFIG, load_run
-from rsuda.tiles import random_window
 from rsuda.verbs.adapt import adapt, check_run, domains_of
 from rsuda.verbs.evaluate import evaluate
 

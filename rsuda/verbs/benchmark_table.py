@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from rsuda.geo.raster import whole_file
 from rsuda.label_free import SCORES
-from rsuda.raster import whole_file
 from rsuda.verbs.benchmark import RESULT, Plan
 
 

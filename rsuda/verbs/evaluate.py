@@ -13,16 +13,16 @@ import numpy as np
 
 from rsuda.bands import predict_scene, predict_tile
 from rsuda.choices import saved_settings
-from rsuda.domains import Domain
 from rsuda.engine import Engine
 from rsuda.errors import InputError, unknown
+from rsuda.geo.domains import Domain
+from rsuda.geo.raster import whole_file
+from rsuda.geo.tiles import full_windows
 from rsuda.given import domain
 from rsuda.label_free import LabelFree, label_free, write_label_free
+from rsuda.learning.metrics import Scores, confusion
 from rsuda.legend import IGNORE
-from rsuda.metrics import Scores, confusion
-from rsuda.raster import whole_file
 from rsuda.run import load_run
-from rsuda.tiles import full_windows
 
 PROTOCOLS = ("scenes", "st-dasegnet")
 

@@ -13,9 +13,10 @@ from rsuda import __version__
 from rsuda.deepness import deepness_metadata
 from rsuda.errors import ExistsError, InputError, check_extra, unknown
 from rsuda.exported import OnnxNetwork
-from rsuda.model_item import model_item
-from rsuda.network import STRIDE
-from rsuda.program import (
+from rsuda.geo.raster import whole_file
+from rsuda.geo.stac import write_item
+from rsuda.learning.network import STRIDE
+from rsuda.learning.program import (
     KEY,
     LOGITS,
     PROBABILITIES,
@@ -27,9 +28,8 @@ from rsuda.program import (
     write_onnx,
     write_pt2,
 )
-from rsuda.raster import whole_file
+from rsuda.model_item import model_item
 from rsuda.run import Trained, load_run
-from rsuda.stac import write_item
 
 FILES = {"onnx": "model.onnx", "torch-export": "model.pt2", "stac": "stac.json"}  # by format, in the run folder
 OUTPUTS = (PROBABILITIES, LOGITS)

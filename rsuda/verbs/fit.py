@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rsuda.errors import InputError, MissingError
-from rsuda.facts import sample
+from rsuda.geo.facts import sample
 from rsuda.jobs import scene_for
 from rsuda.spec import Spec
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from rsuda.choices import newest_run, saved_settings
 from rsuda.config import CONFIG, SPEC, WEIGHTS
-from rsuda.domains import KNOWN, Domain, described, domain
 from rsuda.errors import InputError, MissingError, unknown
-from rsuda.facts import raster_facts
+from rsuda.geo.domains import KNOWN, Domain, described, domain
+from rsuda.geo.facts import raster_facts
+from rsuda.geo.raster import is_remote
 from rsuda.given import domain as domain_of
-from rsuda.raster import is_remote
 from rsuda.spec import Spec, band_code, band_names
 
 QUICK = 60_000_000  # label pixels that are counted; more would take long

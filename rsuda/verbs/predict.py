@@ -17,20 +17,20 @@ import rasterio
 import torch
 
 from rsuda import __version__
-from rsuda.attributes import attribute_table, write_attributes
 from rsuda.bands import band_rows, strips
 from rsuda.cluster import Cluster, cluster
-from rsuda.cog import creation_options, write_cog
 from rsuda.engine import Engine
 from rsuda.errors import InputError, RsudaError
+from rsuda.geo.attributes import attribute_table, write_attributes
+from rsuda.geo.cog import creation_options, write_cog
+from rsuda.geo.qgis import polygon_style, raster_style, share_style, write_style
+from rsuda.geo.region import read_area, region_of
+from rsuda.geo.stac import href, map_item, taken, write_item
+from rsuda.geo.store import Store
+from rsuda.geo.vector import check_footprints, polygonise, regularise, write_polygons
 from rsuda.jobs import Job, Outputs, is_finished, job_of, open_scene, tag_of
 from rsuda.legend import IGNORE
-from rsuda.qgis import polygon_style, raster_style, share_style, write_style
-from rsuda.region import read_area, region_of
 from rsuda.run import Trained, load_run
-from rsuda.stac import href, map_item, taken, write_item
-from rsuda.store import Store
-from rsuda.vector import check_footprints, polygonise, regularise, write_polygons
 from rsuda.verbs.written import Written
 
 _STRIPE = 512  # rows of a finished prediction that are read at once

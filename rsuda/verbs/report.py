@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from rsuda.errors import ExistsError, InputError
+from rsuda.geo.raster import is_remote, whole_file
+from rsuda.geo.scene import Scene
 from rsuda.jobs import open_scene
-from rsuda.metrics import Scores
-from rsuda.raster import is_remote, whole_file
+from rsuda.learning.metrics import Scores
 from rsuda.report import curves, facts
 from rsuda.report.answer import answers, headline
 from rsuda.report.features import features
@@ -23,7 +24,6 @@ from rsuda.report.quality import Quality, measure, quality_without_labels, scene
 from rsuda.report.read import read_runs
 from rsuda.report.scene_map import scene_map
 from rsuda.report.sight import Eyes, open_eyes
-from rsuda.scene import Scene
 from rsuda.suggest import Suggestion, suggest, write_suggestions
 
 Tell = Callable[[str], None]

@@ -10,9 +10,9 @@ import geopandas as gpd
 import numpy as np
 
 from rsuda.errors import InputError
-from rsuda.grid import Grid
-from rsuda.raster import RasterFile
-from rsuda.vector import read_polygons
+from rsuda.geo.grid import Grid
+from rsuda.geo.raster import RasterFile
+from rsuda.geo.vector import read_polygons
 
 
 @dataclass(frozen=True)

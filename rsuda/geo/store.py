@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rsuda.raster import make_folder, whole_file
+from rsuda.geo.raster import make_folder, whole_file
 
 _PIXELS, _STATE = "planes.raw", "bands.json"
 

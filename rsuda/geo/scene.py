@@ -11,11 +11,11 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from rsuda.drawn import VECTORS, DrawnLabels
 from rsuda.errors import InputError
-from rsuda.grid import Grid
+from rsuda.geo.drawn import VECTORS, DrawnLabels
+from rsuda.geo.grid import Grid
+from rsuda.geo.raster import Raster, RasterFile
 from rsuda.legend import Legend
-from rsuda.raster import Raster, RasterFile
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from shapely.geometry import box, mapping
 from shapely.geometry.base import BaseGeometry
 
 from rsuda.errors import InputError, MissingError
-from rsuda.grid import Grid
-from rsuda.scene import Scene
+from rsuda.geo.grid import Grid
+from rsuda.geo.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from rasterio.shutil import copy
 from rasterio.windows import Window
 
 from rsuda.errors import InputError
-from rsuda.grid import Grid
+from rsuda.geo.grid import Grid
+from rsuda.geo.raster import whole_file
 from rsuda.legend import IGNORE, Legend
-from rsuda.raster import whole_file
 
 _BLOCK = 512
 _OPTIONS = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(_BLOCK), "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS"}

@@ -19,9 +19,9 @@ from pyproj.exceptions import ProjError
 from rasterio.errors import NotGeoreferencedWarning
 
 from rsuda import __version__
-from rsuda.grid import Grid
+from rsuda.geo.grid import Grid
+from rsuda.geo.raster import is_remote, whole_file
 from rsuda.legend import IGNORE, Legend
-from rsuda.raster import is_remote, whole_file
 
 if TYPE_CHECKING:
     from pystac import Item

@@ -1,6 +1,6 @@
 """Domains: which files of a data folder are scenes, and what the files do not tell about them.
 
-A domain is a known one (``rsuda/known/*.yaml``), a YAML file with the same fields, or a folder or glob of rasters.
+A domain is a known one (``rsuda/geo/known/*.yaml``), a YAML file with the same fields, or a folder or glob of rasters.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 import yaml
 
 from rsuda.config import OBJECT
-from rsuda.drawn import VECTORS
 from rsuda.errors import InputError, MissingError, unknown
+from rsuda.geo.drawn import VECTORS
+from rsuda.geo.raster import SUFFIXES
+from rsuda.geo.scene import Scene
 from rsuda.legend import Legend
-from rsuda.raster import SUFFIXES
-from rsuda.scene import Scene
 from rsuda.spec import band_code, band_names
 
 KNOWN = {p.stem: p for p in sorted((Path(__file__).parent / "known").glob("*.yaml"))}

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from rsuda.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
 from rsuda.errors import InputError, MissingError, unknown
+from rsuda.learning.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
 
 DECODERS = ("segformer", "daformer", "deeplabv3plus", "deeplabv2", "unet")
 STRIDE = 32  # every encoder used here halves its input five times or dilates from there; crops are multiples of it

@@ -12,9 +12,9 @@ from rasterio.features import rasterize
 from shapely.geometry import box
 
 from rsuda.errors import InputError, MissingError, unknown
-from rsuda.grid import Grid
+from rsuda.geo.grid import Grid
+from rsuda.geo.raster import resampled_labels
 from rsuda.legend import IGNORE, Legend
-from rsuda.raster import resampled_labels
 
 VECTORS = (".gpkg", ".fgb", ".geojson", ".shp")
 

@@ -12,8 +12,8 @@ import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 
 from rsuda.errors import InputError, MissingError
-from rsuda.grid import Grid
-from rsuda.raster import RasterFile, is_remote, quiet
+from rsuda.geo.grid import Grid
+from rsuda.geo.raster import RasterFile, is_remote, quiet
 
 WHOLE = 4_000_000  # pixels of a file that are all looked at; of larger ones, windows spread over it
 _ACROSS, _SIZE = 5, 256  # windows along each axis, and their side

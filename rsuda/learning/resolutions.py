@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rsuda.network import STRIDE, Architecture, Decoder, Network, resize
+from rsuda.learning.network import STRIDE, Architecture, Decoder, Network, resize
 from rsuda.parts.draws import uniform
 from rsuda.parts.losses import cross_entropy
 

@@ -21,9 +21,9 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from rsuda.errors import ExistsError, InputError, MissingError
-from rsuda.grid import Grid
+from rsuda.geo.grid import Grid
+from rsuda.geo.resample import axis_weights, weigh
 from rsuda.legend import IGNORE, Legend
-from rsuda.resample import axis_weights, weigh
 from rsuda.spec import band_names
 
 

@@ -1,0 +1,1 @@
+"""Files that know where they lie: rasters, scenes, domains, vectors. Never torch."""
