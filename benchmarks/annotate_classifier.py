@@ -25,6 +25,7 @@ from rsuda.engine import Engine
 from rsuda.metrics import Scores, confusion
 from rsuda.run import load_run, saved_settings
 from rsuda.scene import Scene
+from rsuda.spec import Spec
 from rsuda.suggest import choose, weighted_kmeans
 
 WINDOW, STRIDE, STEPS, LR = 608, 4, 150, 0.01
@@ -62,12 +63,12 @@ def clusters(points: list[np.ndarray], weight: np.ndarray, k: int, seed: int) ->
     return weighted_kmeans((x - x.mean(0)) / x.std(0).clip(1e-6), weight, k, np.random.default_rng(seed))
 
 
-def ways(found: list[Candidate], fused: np.ndarray, k: int) -> dict[str, Callable[[int], np.ndarray]]:
+def ways(found: list[Candidate], colours: np.ndarray, k: int) -> dict[str, Callable[[int], np.ndarray]]:
     """Names of the ways to choose, and what chooses by a seed."""
     unsure = np.array([c.uncertainty for c in found])
     first = np.argsort(-unsure, kind="stable")
     told = [np.concatenate([c.wavering, c.shares]) for c in found]
-    seen = [np.concatenate([c.colours, c.wavering, c.shares]) for c in found]
+    seen = [np.concatenate([x, y]) for x, y in zip(colours, told, strict=True)]
     alike = np.ones(len(found))
     return {
         "random": lambda seed: np.random.default_rng((1, seed)).permutation(len(found))[:k],
@@ -76,9 +77,10 @@ def ways(found: list[Candidate], fused: np.ndarray, k: int) -> dict[str, Callabl
             clusters([told[i] for i in first[: 10 * k]], unsure[first[: 10 * k]], k, seed)
         ],
         "weighted clusters, predictions": lambda seed: clusters(told, unsure, k, seed),
-        "weighted clusters, fused features": lambda seed: clusters(list(fused), unsure, k, seed),
+        "weighted clusters, predictions and colours": lambda seed: clusters(seen, unsure, k, seed),
         "clusters, predictions and colours": lambda seed: clusters(seen, alike, k, seed),
-        "suggested (weighted clusters, predictions and colours)": lambda seed: np.array(choose(found, k, seed)),
+        "clusters, fused features": lambda seed: clusters([c.fused for c in found], alike, k, seed),
+        "suggested (weighted clusters, fused features)": lambda seed: np.array(choose(found, k, seed)),
     }
 
 
@@ -137,18 +139,20 @@ def measure(run: Path, a: argparse.Namespace) -> list[dict]:
         return {"run": run.parent.name, "seed": seed, "way": way, "draw": draw, "miou": s["miou"], "iou": iou}
 
     seed = saved_settings(run).seed
-    fused = np.stack([pixels_mean(held[w.scene][0], w, side) for w in windows])
+    spec = engine.trained.spec
+    colours = np.stack([colour(found.scenes[w.scene], w, a.size, spec) for w in windows])
     rows = [score("no window", 0, weight, bias)]
-    for way, chooser in ways(windows, fused, a.k).items():
+    for way, chooser in ways(windows, colours, a.k).items():
         for draw in range(1 if way == "most uncertain" else a.draws):
             rows.append(score(way, draw, *fitted(*pixels([windows[i] for i in chooser(draw)]), weight, bias)))
     rows.append(score("a quarter of all windows", 0, *fitted(*pixels(windows[::4]), weight, bias)))
     return rows
 
 
-def pixels_mean(feature: Tensor, w: Candidate, side: int) -> np.ndarray:
-    row, col = w.row // STRIDE, w.col // STRIDE
-    return feature[:, row : row + side, col : col + side].float().mean((1, 2)).numpy()
+def colour(scene: Scene, w: Candidate, size: int, spec: Spec) -> np.ndarray:
+    """Mean and deviation of a window's bands, on 0..1."""
+    bands = spec.unit(scene.read(spec.bands, spec.gsd, (w.row, w.col, size, size)).values)
+    return np.concatenate([bands.mean((1, 2)), bands.std((1, 2))])
 
 
 if __name__ == "__main__":
