@@ -86,8 +86,8 @@ def ways(found: list[Candidate], colours: np.ndarray, k: int) -> dict[str, Calla
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("runs", nargs="*", type=Path, help="none: the table of a finished file")
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--domain", default="configs/domains/mumbai.yaml")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("-k", type=int, default=10)
@@ -98,12 +98,13 @@ def main() -> None:
     for run in a.runs:
         rows += measure(run, a)
         a.out.write_text(json.dumps(rows, indent=1) + "\n")
-    print("| windows | draws | " + " | ".join(["mIoU", *rows[0]["iou"]]) + " |\n" + "|---" * (3 + len(rows[0]["iou"])) + "|")
+    seeds = sorted({r["seed"] for r in rows})
+    print("| windows | draws | mIoU | " + " | ".join(f"run {s}" for s in seeds) + " |")
+    print("|---" * (3 + len(seeds)) + "|")
     for way in dict.fromkeys(r["way"] for r in rows):
-        some = [r for r in rows if r["way"] == way]
-        means = [np.mean([r["iou"][n] for r in some]) for n in rows[0]["iou"]]
-        total = 100 * np.array([r["miou"] for r in some])
-        cells = [f"{total.mean():.1f} ± {total.std():.1f}", *(f"{100 * v:.1f}" for v in means)]
+        some = [100 * r["miou"] for r in rows if r["way"] == way]
+        means = [np.mean([100 * r["miou"] for r in rows if r["way"] == way and r["seed"] == s]) for s in seeds]
+        cells = [f"{np.mean(some):.1f} ± {np.std(some, ddof=1):.1f}", *(f"{m:.1f}" for m in means)]
         print(f"| {way} | {len(some)} | " + " | ".join(cells) + " |")
 
 
