@@ -79,7 +79,7 @@ def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
                 network = engine
             else:
                 given: dict[str, Any] = {"steps": a.steps, "warmup": a.steps // 6, "method": "source-only"}
-                given |= {"device": "cpu", "precision": "fp32", "workers": 0}
+                given |= {"device": "cpu", "precision": "fp32", "workers": 0, "max_share": 1.0}
                 if chosen is not None:
                     shares = annotate([windows[i] for i in chosen], found, a, Path(folder))
                     given |= {"source": f"{folder}/annotated.yaml", "target": a.domain, "data": folder}

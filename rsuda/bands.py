@@ -5,7 +5,7 @@ Memory holds one row of windows, never the scene: K x window x width probabiliti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,11 +159,20 @@ class _Rows:
 
 
 def finished_rows(
-    engine: Engine, scene: Scene, start: int, stop: int, left: int, right: int
+    engine: Engine,
+    scene: Scene,
+    start: int,
+    stop: int,
+    left: int,
+    right: int,
+    looked: Callable[[int, list[int]], None] | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Blended class probabilities of rows ``start`` to ``stop`` and columns ``left`` to ``right`` of the scene at the
     network's GSD, piece by piece from top to bottom: (first row, (K, rows, right - left) float32 on the device). A piece is
     valid until the next one is asked for.
+
+    Args:
+        looked: told the first row, and the first columns, of each batch of windows that the network has just looked at.
     """
     read = Windows(engine, scene, left, right)
     grid, window, rows = read.grid, engine.window, read.rows
@@ -189,6 +198,8 @@ def finished_rows(
             weight = torch.from_numpy(down[i][:height, None]).to(engine.device)
             for batch in found.batches(engine.batch_size):
                 views = engine.looks(engine.standardised(*found.pixels(batch)))
+                if looked is not None:
+                    looked(rows[i], [read.cols[j] for j in batch])
                 for number, j in enumerate(batch):
                     a = read.cols[j] - first_col
                     w = min(window, width - a)

@@ -3,9 +3,8 @@
 k-means of all candidate windows, each weighted by its uncertainty, and of each cluster the window nearest to its centre: CLUE
 of Prabhu, Chandrasekaran, Saenko, Hoffman, "Active domain adaptation via clustering uncertainty-weighted embeddings", ICCV
 2021, arXiv 2010.08666. The most uncertain windows alone are much alike, and between two domains a network is wrong and sure as
-well. In the place of the network's features stands what any network tells: a window's mean class probabilities, these times
-their entropy (between which classes it wavers), and the mean and deviation of its bands; which did as well or better
-(BENCHMARKS.md).
+well. The features are the network's fused ones, in the mean over a window; of a network that has none, the window's class
+probabilities and these times their entropy. BENCHMARKS.md says what was tried.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ def choose(found: list[Candidate], k: int, seed: int) -> list[int]:
     unsure = np.array([c.uncertainty for c in found])
     chosen = np.arange(len(found))
     if len(found) > k:
-        points = np.stack([np.concatenate([c.colours, c.wavering, c.shares]) for c in found])
+        points = np.stack([c.fused if c.fused.size else np.concatenate([c.wavering, c.shares]) for c in found])
         points = (points - points.mean(0)) / np.maximum(points.std(0), 1e-6)
         chosen = weighted_kmeans(points, unsure, k, np.random.default_rng(seed))
     picked: list[int] = chosen[np.argsort(-unsure[chosen], kind="stable")].tolist()

@@ -100,6 +100,7 @@ def test_patches_hold_labelled_pixels_however_few_they_are(tmp_path):
     rng = np.random.default_rng(0)
     label = np.full((1, size, size), IGNORE, np.uint8)
     label[:, 1300:1364, 70:134] = rng.integers(0, 2, (1, 64, 64))
+    label[:, 200:264, 700:764] = 0
     profile = {"driver": "GTiff", "height": size, "width": size, "dtype": "uint8"}
     for name, values in (("image", rng.integers(0, 256, (3, size, size), np.uint8)), ("label", label)):
         with rasterio.open(tmp_path / f"a_{name}.tif", "w", count=len(values), **profile) as file:
@@ -114,6 +115,8 @@ def test_patches_hold_labelled_pixels_however_few_they_are(tmp_path):
     s = settings(source="d", target="d", method="source-only", crop=crop)
     patches = Patches(pair(found, found, s), s, False)
     assert patches.pair.places.sparse
+    drawn = [set(np.unique(patches[i]["source_label"])) - {IGNORE} for i in range(30)]
+    assert 7 < drawn.count({0}) < 23  # the window of one class is learnt from as often as the other
     # the block is within the middle half of the patch, or at the edge of the scene
     assert min(int((patches[i]["source_label"] != IGNORE).sum()) for i in range(12)) > 500
 

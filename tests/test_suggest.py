@@ -8,12 +8,15 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import torch
-from oracle import NAMES, engine, sure, trained, write
+from oracle import NAMES, by_value, engine, sure, trained, write
 from test_cli import rsuda, world  # noqa: F401 (fixtures)
+from torch import nn
 
+from rsuda.candidates import candidates
 from rsuda.errors import ExistsError, InputError
 from rsuda.geo.domains import Domain
 from rsuda.geo.scene import Scene
+from rsuda.learning.network import Architecture, Decoder, resize
 from rsuda.suggest import suggest, write_suggestions
 
 
@@ -50,6 +53,38 @@ def test_the_uncertain_corner_is_found_and_described(tmp_path):
     assert found.classes[NAMES[2]] + found.classes[NAMES[3]] == pytest.approx(1) and found.valid == 1
 
 
+def test_features_of_a_window_are_the_mean_over_its_cells(tmp_path):
+    """A network whose fused feature is its image, on cells of 4 px; windows of prediction overlap and cut candidates."""
+    arch = Architecture("mobilenet_v2", "segformer", 5, 2, 8)
+    head = Decoder(arch, [2, 8, 8, 8, 8, 8])
+    head.body = nn.AvgPool2d(4)
+    head.classifier = nn.Conv2d(2, 5, 1)
+
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = head
+
+        def forward(self, image):
+            return resize(self.head(image)[1], image.shape[-2:])
+
+    network = replace(trained(by_value), model=Whole())
+    values = np.random.default_rng(0).random((2, 208, 256))
+    scene = one_scene(tmp_path, values)
+    looks = np.zeros((208, 256))  # of windows of 64 px, 48 apart: where two overlap, both are looked at
+    for row in range(0, 145, 48):
+        for col in range(0, 193, 48):
+            looks[row : row + 64, col : col + 64] += 1
+    found = list(candidates(engine(network), [scene], 52))
+    assert len(found) == 16
+    for c in found:
+        assert (c.row % 4, c.col % 4) == (0, 0)
+        here = np.s_[..., c.row : c.row + 52, c.col : c.col + 52]
+        wanted = (values[here] * looks[here]).sum((1, 2)) / looks[here].sum()
+        assert c.fused == pytest.approx(wanted, abs=1e-5)
+    assert not head._forward_hooks
+
+
 def test_windows_that_waver_otherwise_come_before_more_of_the_same(tmp_path):
     alike = [(64 * i, 0, 64, 23, 1.0) for i in range(4)]
     domain = of(one_scene(tmp_path, field(256, 320, [*alike, (0, 128, 64, 34, 0.9)])))
@@ -60,10 +95,10 @@ def test_windows_that_waver_otherwise_come_before_more_of_the_same(tmp_path):
 
 @pytest.mark.parametrize("gsd", [0.5, 0.8])
 def test_windows_are_distinct_and_inside_the_scenes_and_their_data(tmp_path, gsd):
-    rng = np.random.default_rng(0)
-    values = np.kron(rng.random((2, 15, 20)), np.ones((1, 20, 20))) * np.array([40, 1])[:, None, None] + 1
-    values[:, :, :200] = 0  # no data
-    pixels = {"a": values, "b": values[:, ::-1], "small": values[:, :50]}
+    values = np.random.default_rng(0).random((2, 2, 15, 20)) * np.array([40, 1])[:, None, None] + 1
+    values = np.kron(values, np.ones((1, 1, 20, 20)))
+    values[..., :200] = 0  # no data
+    pixels = {"a": values[0], "b": values[1], "small": values[0, :, :40]}
     scenes = [one_scene(tmp_path, v, name, nodata=0) for name, v in pixels.items()]
     found = suggest(engine(trained(wavering, gsd=gsd)), of(*scenes), k=12, size=48)
     assert len(found) == 12 and {s.scene for s in found} == {"a", "b"}
