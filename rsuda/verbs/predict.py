@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,14 @@ from rsuda.errors import InputError, RsudaError
 from rsuda.geo.attributes import attribute_table, write_attributes
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.qgis import polygon_style, raster_style, share_style, write_style
+from rsuda.geo.raster import make_folder
 from rsuda.geo.region import read_area, region_of
 from rsuda.geo.stac import href, map_item, taken, write_item
 from rsuda.geo.store import Store
 from rsuda.geo.vector import check_footprints, polygonise, regularise, write_polygons
 from rsuda.jobs import Job, Outputs, is_finished, job_of, open_scene, tag_of
 from rsuda.legend import IGNORE
+from rsuda.lock import LOCK, alone
 from rsuda.run import Trained, load_run
 from rsuda.verbs.written import Written
 
@@ -122,21 +124,28 @@ def predict(
         named[job.raster] = job.scene.image
     finished = [is_finished(job) for job in jobs]  # raises for outputs of something else
     failed: list[RsudaError] = []
-    with cluster(scheduler, workers, threads) if scheduler else nullcontext() as spread:
+    with cluster(scheduler, workers, threads) if scheduler else nullcontext() as spread, ExitStack() as held:
         stores: dict[Path, Store] = {}
         try:
             if spread is not None:
                 for job, done in zip(jobs, finished, strict=True):
                     if not done:
+                        held.enter_context(_alone(job))
                         stores[job.raster] = store = _store(job, running)
                         spread.add(store, running, job.scene, job.region, probabilities)
             for job, done in zip(jobs, finished, strict=True):
                 try:
                     if done:
                         yield _skipped(job, running)
-                    else:
-                        store = stores[job.raster] = stores.get(job.raster) or _store(job, running)
-                        yield _predicted(job, running, store, spread, progress)
+                        continue
+                    with nullcontext() if spread is not None else _alone(job):
+                        # another process may have made it since this one began
+                        written = _skipped(job, running) if spread is None and is_finished(job) else None
+                        if written is None:
+                            store = stores[job.raster] = stores.get(job.raster) or _store(job, running)
+                            written = _predicted(job, running, store, spread, progress)
+                            store.remove_if_empty()
+                    yield written
                 except RsudaError as error:  # a scene whose pixels cannot be read takes none of the others with it
                     failed.append(error)
         finally:
@@ -145,6 +154,13 @@ def predict(
     if failed:
         told = f"{len(failed)} of {len(jobs)} scenes could not be predicted: " if len(jobs) > 1 else ""
         raise type(failed[0])(told + "; ".join(map(str, failed)))
+
+
+def _alone(job: Job) -> AbstractContextManager[None]:
+    """Only this process writes the maps of a scene; others may write those of other scenes into the same folder."""
+    folder = job.raster.parent
+    make_folder(folder)
+    return alone(folder / f".{job.raster.stem}{LOCK}", f"{job.raster}")
 
 
 def _store(job: Job, engine: Engine) -> Store:
