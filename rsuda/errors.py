@@ -26,9 +26,8 @@ class WriteError(RsudaError, OSError):
     """A file that could not be written: no space is left, or the folder may not be written to."""
 
 
-_WRITING = {
-    getattr(errno, n, 0) for n in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR")
-}
+NO_ROOM = {getattr(errno, n) for n in ("ENOSPC", "EDQUOT", "EFBIG", "EIO") if hasattr(errno, n)}  # quotas are Unix's
+_WRITING = {*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 
 
 def unwritten(what: object, error: OSError) -> WriteError | None:

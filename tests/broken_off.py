@@ -65,7 +65,30 @@ def after(seconds):
     return lambda: time.monotonic() >= end
 
 
-def appears(folder, pattern):
-    """The moment when a file or folder of a name is seen that was not there."""
-    before = set(folder.glob(pattern))
-    return lambda: bool(set(folder.glob(pattern)) - before)
+def appears(folder, pattern, times=1):
+    """The moment when files or folders of such names have come for the so many-th time."""
+    seen = set(folder.glob(pattern))
+    first = len(seen)
+
+    def moment():
+        seen.update(folder.glob(pattern))
+        return len(seen) >= first + times
+
+    return moment
+
+
+def changes(file, times, then):
+    """The moment some seconds after a file has been replaced so many times."""
+    seen, since = {_number(file)}, []
+
+    def moment():
+        seen.add(_number(file))
+        if len(seen) > times and not since:
+            since.append(time.monotonic())
+        return bool(since) and time.monotonic() - since[0] >= then
+
+    return moment
+
+
+def _number(file):
+    return file.stat().st_mtime_ns if file.is_file() else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import warnings
 from collections import OrderedDict
@@ -382,12 +381,13 @@ def _settle(path: Path) -> None:
         os.close(opened)
 
 
-def remove_broken_off(folder: Path) -> None:
-    """Remove what ``whole_file`` leaves in a folder when its process is killed. Nobody else may be writing there."""
-    for left in folder.glob(".*-????????"):
-        names = (left.name[1:-9], "staging")
-        if left.is_dir() and all(Path(f).stem in names for f in os.listdir(left)):
-            shutil.rmtree(left, ignore_errors=True)
+def broken_off(folder: Path) -> list[Path]:
+    """What ``whole_file`` left in a folder when its process was killed; or is at work on, if somebody else is there."""
+    return [
+        left
+        for left in folder.glob(".*-????????")
+        if left.is_dir() and all(Path(f).stem in (left.name[1:-9], "staging") for f in os.listdir(left))
+    ]
 
 
 def make_folder(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from rsuda.config import Settings, dump
 from rsuda.data import target_batches
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, unknown, unwritten
 from rsuda.geo.domains import Domain, domain
-from rsuda.geo.raster import make_folder, remove_broken_off, whole_file
+from rsuda.geo.raster import broken_off, make_folder, whole_file
 from rsuda.learning.augment import Augmentation
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.lock import LOCK, alone
@@ -146,7 +147,7 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
         return
     if next((p for p in (folder, *folder.parents) if p.is_file()), None):
         raise ExistsError(f"{folder} is to be a folder, but it or one above it is a file: choose another --out")
-    if folder.is_dir() and any(p.name != LOCK for p in folder.iterdir()) and not overwrite:
+    if folder.is_dir() and not overwrite and {*folder.iterdir()} - {folder / LOCK, *broken_off(folder)}:
         raise ExistsError(
             f"{folder} exists: pass --resume to go on with it, --overwrite to replace it, or another --out"
         )
@@ -155,7 +156,8 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
 def prepare(folder: Path) -> None:
     """Make the run folder, without the results of a run that it replaces."""
     make_folder(folder)
-    old = (WEIGHTS, SPEC, CHECKPOINT, CURVE, METRICS, ABOUT, "hparams.yaml", "log.txt", "label_free.json")
+    # the configuration first: without it nobody goes on with half of what was removed
+    old = (CONFIG, WEIGHTS, SPEC, CHECKPOINT, CURVE, METRICS, ABOUT, "hparams.yaml", "log.txt", "label_free.json")
     for name in old:
         (folder / name).unlink(missing_ok=True)
     for scores in folder.glob("scores_*"):
@@ -198,7 +200,8 @@ def adapt(
             make_folder(folder)
             held.enter_context(alone(folder / LOCK, f"the run {folder}"))
             may_write(folder, overwrite, resume)  # somebody else may have been faster
-        remove_broken_off(folder)
+        for left in broken_off(folder):
+            shutil.rmtree(left, ignore_errors=True)
         if resume and not (folder / CHECKPOINT).is_file():
             resume = False
             notes.append(f"{folder} was stopped before its first checkpoint, so it starts from step 0")

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ import geopandas as gpd
 import numpy as np
 import rasterio
 import torch
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
 
 from rsuda import __version__
 from rsuda.bands import band_rows, strips
 from rsuda.cluster import Cluster, cluster
 from rsuda.engine import Engine
-from rsuda.errors import InputError, RsudaError
+from rsuda.errors import ExistsError, InputError, RsudaError, WriteError
 from rsuda.geo.attributes import attribute_table, write_attributes
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.qgis import polygon_style, raster_style, share_style, write_style
@@ -136,6 +139,7 @@ def predict(
             for job, done in zip(jobs, finished, strict=True):
                 try:
                     if done:
+                        _tidy(job)
                         yield _skipped(job, running)
                         continue
                     with nullcontext() if spread is not None else _alone(job):
@@ -163,6 +167,13 @@ def _alone(job: Job) -> AbstractContextManager[None]:
     return alone(folder / f".{job.raster.stem}{LOCK}", f"{job.raster}")
 
 
+def _tidy(job: Job) -> None:
+    """Remove what a process that was killed after its last file left of its work, unless another one is at it."""
+    if job.work.is_dir():
+        with suppress(ExistsError, WriteError), _alone(job):
+            shutil.rmtree(job.work, ignore_errors=True)
+
+
 def _store(job: Job, engine: Engine) -> Store:
     """Where a job's finished bands are: classes, confidence, perhaps the probabilities of all classes."""
     planes = 2 + len(engine.trained.spec.legend) * job.outputs.probabilities
@@ -182,7 +193,14 @@ def _predicted(job: Job, engine: Engine, store: Store, spread: Cluster | None, p
         store.remove()
         where = " in the area" if job.region.shapes else ": all of it is nodata or transparent"
         raise InputError(f"{job.scene.image} has no valid pixel{where}")
-    written = _files(job, engine, store, began)
+    try:
+        written = _files(job, engine, store, began)
+    except (RasterioError, CPLE_BaseError, DataSourceError, DataLayerError, FeatureError, GeometryError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise WriteError(
+            f"cannot write the files of {job.raster} ({reason}); is the disk full? What is predicted is kept, and the same "
+            "command goes on from it"
+        ) from error
     store.remove()
     return written
 
