@@ -84,6 +84,9 @@ class Keep(Checkpoint):
         if not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
             raise self._complaint("weights", step - 1, trainer)
         for logger in trainer.loggers:  # first, so that rows before the checkpoint are there when it is
+            if step and step % trainer.log_every_n_steps == 0:  # Lightning logs a step after its callbacks
+                terms = {k: float(v) for k, v in trainer.logged_metrics.items()}
+                logger.log_metrics({**terms, "epoch": trainer.current_epoch}, step - 1)
             logger.save()
         trainer.save_checkpoint(self.file)
         self.saved, self.began = step, time.monotonic()

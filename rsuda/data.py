@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,13 +44,13 @@ class Patches(Dataset[dict[str, Tensor]]):
         return item
 
     def where(self, index: int) -> str:
-        """Scenes and windows of item i, in pixels of the network's GSD: 'source east_0 rows 12 to 76, columns 3 to 67'."""
+        """Scenes and windows of item i, in pixels of the network's GSD: 'source a.tif rows 12 to 76, columns 3 to 67'."""
         scene, window, _, _ = self._source_window(np.random.default_rng((self.s.seed, 0, index)))
         told = [("source", scene, window)]
         if self.with_target:
             told.append(("target", *self._target_patch(np.random.default_rng((self.s.seed, 1, index)))[:2]))
         return ", ".join(
-            f"{domain} {scene.name} rows {row} to {row + height}, columns {col} to {col + width}"
+            f"{domain} {Path(str(scene.image)).name} rows {row} to {row + height}, columns {col} to {col + width}"
             for domain, scene, (row, col, height, width) in told
         )
 

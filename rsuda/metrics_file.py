@@ -31,7 +31,7 @@ class MetricsFile(Logger):
         super().__init__()
         self.file = folder / METRICS
         self.rows: list[dict[str, Any]] = rows_before(self.file, first) if first else []
-        self.written = len(self.rows)
+        self.unwritten = 0
 
     @property
     def name(self) -> str:
@@ -45,20 +45,24 @@ class MetricsFile(Logger):
         """config.yaml has them."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """A row; one of the step that the last row is of takes its place."""
+        if self.rows and str(self.rows[-1]["step"]) == str(step):
+            self.rows.pop()
         self.rows.append({**metrics, "step": step})
-        if len(self.rows) >= self.written + _ROWS:
+        self.unwritten += 1
+        if self.unwritten >= _ROWS:
             self.save()
 
     def save(self) -> None:
         """Raises WriteError when there is no room."""
-        if len(self.rows) == self.written:
+        if not self.unwritten:
             return
         names = sorted({name for row in self.rows for name in row})
         with whole_file(self.file, overwrite=True) as temporary, temporary.open("w", newline="") as opened:
             writer = csv.DictWriter(opened, names)
             writer.writeheader()
             writer.writerows(self.rows)
-        self.written = len(self.rows)
+        self.unwritten = 0
 
     def finalize(self, status: str) -> None:
         with suppress(

@@ -77,6 +77,8 @@ def explained(folder: Path, keep: Keep) -> Iterator[None]:
         *_, last = str(error).strip().splitlines()
         last = last.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
         raise type(error)(f"{last}; {kept(folder, keep)}") from error
+    except (ConnectionError, EOFError) as error:  # what is left of a worker's pipe
+        raise _worker_killed(folder, keep) from error
     except OSError as error:
         if told := unwritten(folder, error):
             raise type(told)(f"{told}; {kept(folder, keep)}") from error
@@ -84,10 +86,14 @@ def explained(folder: Path, keep: Keep) -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise InputError(
-            "a process that reads patches was killed, most likely since memory ran out: "
-            f"take fewer of them, or none by --workers 0; {kept(folder, keep)}"
-        ) from error
+        raise _worker_killed(folder, keep) from error
+
+
+def _worker_killed(folder: Path, keep: Keep) -> InputError:
+    return InputError(
+        "a process that reads patches was killed, most likely since memory ran out: take fewer of them, or none by "
+        f"--workers 0; {kept(folder, keep)}"
+    )
 
 
 def kept(folder: Path, keep: Keep) -> str:

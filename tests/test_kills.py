@@ -15,7 +15,7 @@ from rsuda.target_curve import read_curve
 pytestmark = pytest.mark.slow
 RUNS = {
     "source-only": {"method": "source-only", "target_statistics": True},
-    "st-dasegnet": {"method": "st-dasegnet", "dropout": 0.1, "rare_temperature": 0.2},
+    "st-dasegnet": {"method": "st-dasegnet", "dropout": 0.1, "rare_temperature": 0.2, "crop": 192},
     "bicl": {"method": "bicl", "options": {"start": 0.2}, "optimiser": "sgd", "score_every": 7},
 }
 KILLS = 20
@@ -96,7 +96,8 @@ def test_a_run_killed_at_any_moment_and_resumed_is_the_uninterrupted_one(data, t
             table.append((chain, told, there(run), "killed" if killed else "finished"))
             if not killed:
                 break
-        assert same(content(run), wanted), f"chain {chain} of {name} differs"
+        found = content(run)
+        assert not [part for part, value in wanted.items() if not same(found[part], value)], f"chain {chain} of {name}"
         assert not [p for p in run.iterdir() if p.name.startswith(".")]
         table[-1] = (*table[-1][:3], "finished: equal to the last bit")
     with capsys.disabled():

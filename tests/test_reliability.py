@@ -15,7 +15,7 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from safetensors.torch import load_file
 from towns import build, options
 
@@ -134,7 +134,7 @@ def test_a_loss_that_is_no_number_names_step_scenes_and_windows_and_spares_the_c
     with pytest.raises(InputError) as raised:
         adapt(s, tmp_path / "run", quiet=True)
     said = str(raised.value)
-    assert "in step 2 of 4 (source east_0 rows " in said and "source east_0" in said.split(";")[1]
+    assert "in step 2 of 4 (source east_0_image.tif rows " in said and "; source east_0_image.tif rows " in said
     assert "train anew with a smaller lr in a --config; the checkpoint of step 1 is kept" in said
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert state["global_step"] == 1 and all(v.isfinite().all() for v in state["state_dict"].values())
@@ -150,7 +150,7 @@ def test_the_windows_of_a_step_are_those_that_it_was_shown(data):
         for domain, scenes in (("source", found.source), ("target", found.target)):
             at = words.index(domain)
             name, top, bottom, left, right = (words[at + k] for k in (1, 3, 5, 7, 9))
-            scene = next(x for x in scenes if x.name == name)
+            scene = next(x for x in scenes if x.image.name == name)
             spec = getattr(found, f"{domain}_spec")
             shown = scene.read(
                 spec.bands, found.gsd, (int(top), int(left), int(bottom) - int(top), int(right) - int(left))
@@ -211,6 +211,27 @@ def test_stopped_between_the_last_step_and_the_weights_a_run_is_finished(data, t
     adapt(options(data, method="source-only", steps=2), run, resume=True, quiet=True)
     names = ("weights.safetensors", "spec.json", "metrics.csv", "last.ckpt")
     assert bytes_of(run, *names) == bytes_of(trained, *names)
+
+
+def test_the_row_of_the_step_of_a_checkpoint_is_not_lost_with_the_process(data, tmp_path):
+    """Lightning logs a step after all callbacks, so after its checkpoint."""
+
+    class BreakError(Exception):
+        pass
+
+    class Break(Checkpoint):  # those come last, in order
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 10:
+                raise BreakError
+
+    s = options(data, method="source-only", steps=20)
+    adapt(s, tmp_path / "whole", quiet=True)
+    with pytest.raises(BreakError):
+        adapt(s, tmp_path / "cut", quiet=True, callbacks=[Break()])
+    assert checkpoint_step(tmp_path / "cut") == 10
+    adapt(s, tmp_path / "cut", resume=True, quiet=True)
+    assert [r["step"] for r in rows_before(tmp_path / "cut" / "metrics.csv", 20)] == ["9", "19"]
+    assert bytes_of(tmp_path / "cut", "metrics.csv") == bytes_of(tmp_path / "whole", "metrics.csv")
 
 
 def test_a_checkpoint_is_written_by_the_clock_too(data, tmp_path):
