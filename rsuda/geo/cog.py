@@ -104,7 +104,7 @@ def write_cog(
                 for row in range(0, grid.height, _BLOCK):
                     count = min(_BLOCK, grid.height - row)
                     pixels = rows(row, count)
-                    written[number, row] = zlib.crc32(np.ascontiguousarray(pixels))
+                    written[number, row] = zlib.crc32(pixels.tobytes())
                     out.write(pixels, number, window=Window(0, row, grid.width, count))
                 out.set_band_description(number, description)
             if legend:
@@ -132,7 +132,7 @@ def _check(file: Path, path: str | Path, written: dict[tuple[int, int], int]) ->
                     overview.read()
             for (number, row), checksum in written.items():
                 window = Window(0, row, found.width, min(_BLOCK, found.height - row))
-                if zlib.crc32(found.read(number, window=window)) != checksum:
+                if zlib.crc32(found.read(number, window=window).tobytes()) != checksum:
                     raise WriteError(f"cannot write {path}: what is on the disk is not what was written; is it full?")
     except RasterioError as error:
         raise WriteError(f"cannot write {path}: it cannot be read back; is the disk full?") from error
