@@ -92,8 +92,12 @@ def free_folder(source: str, target: str, method: str) -> Path:
 
 
 def newest_checkpoint() -> Path:
-    """The run folder in runs/ whose checkpoint was written last. Raises MissingError when there is none."""
-    found = sorted(Path("runs").glob(f"*/{CHECKPOINT}"), key=os.path.getmtime)
+    """The run folder in runs/ whose checkpoint was written last, or that was begun since and stopped before its first.
+
+    Raises MissingError when there is none.
+    """
+    begun = [f for f in Path("runs").glob(f"*/{CONFIG}") if not (f.parent / WEIGHTS).is_file()]
+    found = sorted([*Path("runs").glob(f"*/{CHECKPOINT}"), *begun], key=os.path.getmtime)
     if not found:
         raise MissingError("there is no run to resume in runs/: pass --out RUN")
     return found[-1].parent

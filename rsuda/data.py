@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rsuda.config import Settings
+from rsuda.geo.raster import Raster, Window4
 from rsuda.geo.scene import Scene
 from rsuda.geo.tiles import random_window
 from rsuda.learning.colours import mix_bands
@@ -41,7 +43,31 @@ class Patches(Dataset[dict[str, Tensor]]):
             item |= {"target_image": torch.from_numpy(image), "target_valid": torch.from_numpy(valid)}
         return item
 
+    def where(self, index: int) -> str:
+        """Scenes and windows of item i, in pixels of the network's GSD: 'source a.tif rows 12 to 76, columns 3 to 67'."""
+        scene, window, _, _ = self._source_window(np.random.default_rng((self.s.seed, 0, index)))
+        told = [("source", scene, window)]
+        if self.with_target:
+            told.append(("target", *self._target_patch(np.random.default_rng((self.s.seed, 1, index)))[:2]))
+        return ", ".join(
+            f"{domain} {Path(str(scene.image)).name} rows {row} to {row + height}, columns {col} to {col + width}"
+            for domain, scene, (row, col, height, width) in told
+        )
+
     def _source(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        s = self.s
+        scene, window, gsd, label = self._source_window(rng)
+        patch = scene.read(self.pair.source_spec.bands, gsd, window)
+        image = self.pair.source_spec.unit(patch.values)
+        if self.pair.matching is not None:
+            image = self.pair.matching(image)
+        if s.band_mixing and not self.pair.annotated:
+            image = mix_bands(image, rng, s.band_mixing)
+        image = image.astype(np.float32) * patch.valid
+        return image, np.where(patch.valid, label, np.uint8(IGNORE))
+
+    def _source_window(self, rng: np.random.Generator) -> tuple[Scene, Window4, float | None, np.ndarray]:
+        """Scene, window at a GSD, and its label."""
         s, size = self.s, self.s.crop
         scene, label, window, gsd = self.pair.source[0], np.zeros(0, np.uint8), (0, 0, 0, 0), self.pair.gsd
         for _ in range(10):
@@ -72,27 +98,23 @@ class Patches(Dataset[dict[str, Tensor]]):
             largest = 1.0 if self.pair.places.sparse else s.max_share
             if counts.sum() and counts.max() <= largest * counts.sum():
                 break
-        patch = scene.read(self.pair.source_spec.bands, gsd, window)
-        image = self.pair.source_spec.unit(patch.values)
-        if self.pair.matching is not None:
-            image = self.pair.matching(image)
-        if s.band_mixing and not self.pair.annotated:
-            image = mix_bands(image, rng, s.band_mixing)
-        image = image.astype(np.float32) * patch.valid
-        return image, np.where(patch.valid, label, np.uint8(IGNORE))
+        return scene, window, gsd, label
 
     def _target(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        _, _, patch = self._target_patch(rng)
+        return self.pair.target_spec.unit(patch.values) * patch.valid, patch.valid
+
+    def _target_patch(self, rng: np.random.Generator) -> tuple[Scene, Window4, Raster]:
         size = self.s.crop
-        image, valid = np.zeros(0, np.float32), np.zeros(0, bool)
         for _ in range(10):  # windows of nodata teach nothing
             scene = self.pair.target[int(rng.choice(len(self.pair.target), p=self.shares["target"]))]
             grid = scene.grid_at(self.pair.gsd)
             row, col = random_window(rng, grid.height, grid.width, size)
-            patch = scene.read(self.pair.target_spec.bands, self.pair.gsd, (row, col, size, size))
-            image, valid = self.pair.target_spec.unit(patch.values) * patch.valid, patch.valid
-            if valid.mean() > 0.25:
+            window = (row, col, size, size)
+            patch = scene.read(self.pair.target_spec.bands, self.pair.gsd, window)
+            if patch.valid.mean() > 0.25:
                 break
-        return image, valid
+        return scene, window, patch
 
 
 def _areas(scenes: list[Scene], gsd: float | None) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What a user can fix. The command line prints these as one sentence and exits with 2; anything else is a bug."""
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -19,6 +20,21 @@ class MissingError(RsudaError, OSError):
 
 class ExistsError(RsudaError, OSError):
     """An output that exists and would have been overwritten."""
+
+
+class WriteError(RsudaError, OSError):
+    """A file that could not be written: no space is left, or the folder may not be written to."""
+
+
+NO_ROOM = {getattr(errno, n) for n in ("ENOSPC", "EDQUOT", "EFBIG", "EIO") if hasattr(errno, n)}  # quotas are Unix's
+_WRITING = {*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
+
+
+def unwritten(what: object, error: OSError) -> WriteError | None:
+    """The sentence for an error of the system that says that ``what`` cannot be written; None for any other error."""
+    if isinstance(error, RsudaError) or error.errno not in _WRITING:
+        return None
+    return WriteError(f"cannot write {what}: {error.strerror}")
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:

@@ -310,7 +310,9 @@ BAD = {
     ),
     "run is a file": (text("run"), ADAPT, "--overwrite", "run is to be a folder"),
     "resume without a run": (None, ADAPT, "--resume", "no configuration file run/config.yaml"),
-    "resume without a checkpoint": (copy_config, ["adapt", "--out", "run"], "--resume", "holds no last.ckpt"),
+    "resume without a checkpoint": (
+        None, ["adapt", "--out", "good"], "--resume", "finished but holds no last.ckpt"
+    ),
     "resume with another crop": (copy_config, ["adapt", "--out", "run"], "--resume --crop 224", "cannot change crop"),
     "resume with nothing in runs": (None, ["adapt", "--resume"], "", "no run to resume"),
     # evaluate

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "rsuda"
 # From low to high; a module imports from rows above its own only. 'x.*' stands for each module of the package x.
 LEVELS = [
     {"rsuda", "errors", "geo", "learning"},
-    {"legend", "config"},
+    {"legend", "config", "lock"},
     {"spec", "choices"},
     {
         "geo.grid",
@@ -42,14 +42,14 @@ LEVELS = [
     },
     {"geo.domains", "geo.region", "methods.*"},
     {"pair", "methods"},
-    {"data", "from_torchgeo"},
+    {"data", "from_torchgeo", "provenance", "checkpoint", "metrics_file", "progress"},
     {"run", "given"},
     {"engine", "segmenter", "exported"},
     {"bands", "model_item"},
     {"cluster", "jobs", "candidates"},
     {"label_free", "suggest", "verbs", "verbs.written"},
     {"verbs.predict", "verbs.evaluate", "verbs.fit", "verbs.export"},
-    {"target_curve"},
+    {"target_curve", "training"},
     {"verbs.adapt", "verbs.info"},
     {"report", "report.read", "report.pictures", "report.drawings", "report.page"},
     {"report.sight"},
@@ -64,13 +64,18 @@ LEVELS = [
 ]  # fmt: skip
 
 COLUMNS = {
-    "base": {"rsuda", "errors", "legend", "spec", "config", "choices", "deepness"},
+    "base": {"rsuda", "errors", "legend", "spec", "config", "choices", "deepness", "lock"},
     "learning": {"learning", "learning.*", "parts", "parts.*", "methods", "methods.*"},
     "geo": {"geo", "geo.*"},
     "meeting point": {
         "pair",
         "data",
         "run",
+        "checkpoint",
+        "metrics_file",
+        "progress",
+        "provenance",
+        "training",
         "engine",
         "exported",
         "model_item",
@@ -162,9 +167,7 @@ def column(module):
 
 
 def test_imports_are_found_wherever_they_stand():
-    code = (
-        "import torch.nn\nfrom rsuda.geo import grid\ndef f():\n    from rsuda.parts.losses import some\n    import affine"
-    )
+    code = "import torch.nn\nfrom rsuda.geo import grid\ndef f():\n    from rsuda.parts.losses import some\n    import affine"
     assert imports(ast.parse(code)) == ({"geo.grid", "parts.losses"}, {"torch", "affine"})
 
 

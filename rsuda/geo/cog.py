@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.shutil import copy
 from rasterio.windows import Window
 
-from rsuda.errors import InputError
+from rsuda.errors import InputError, WriteError
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import whole_file
 from rsuda.legend import IGNORE, Legend
 
 _BLOCK = 512
+_LOSSLESS = ("NONE", "LZW", "DEFLATE", "ZSTD", "LZMA", "PACKBITS")
 _OPTIONS = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(_BLOCK), "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS"}
 
 Rows = Callable[[int, int], np.ndarray]  # (first row, rows) -> (rows, width) uint8
@@ -83,7 +85,7 @@ def write_cog(
         options: creation options of GDAL's COG driver, over the defaults.
         gcps: ground control points and their CRS, for a grid without a georeference.
 
-    Raises ExistsError when the file exists and ``overwrite`` is False.
+    Raises ExistsError when the file exists and ``overwrite`` is False, WriteError when there is no room.
     """
     profile: dict[str, Any] = {
         "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(bands), "dtype": "uint8",
@@ -96,11 +98,14 @@ def write_cog(
     with whole_file(path, overwrite) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         staging = temporary.with_name("staging.tif")  # the COG driver copies a whole file
+        written: dict[tuple[int, int], int] = {}  # checksums by band and first row
         with rasterio.open(staging, "w", **profile) as out:
             for number, (description, rows) in enumerate(bands, 1):
                 for row in range(0, grid.height, _BLOCK):
                     count = min(_BLOCK, grid.height - row)
-                    out.write(rows(row, count), number, window=Window(0, row, grid.width, count))
+                    pixels = rows(row, count)
+                    written[number, row] = zlib.crc32(pixels.tobytes())
+                    out.write(pixels, number, window=Window(0, row, grid.width, count))
                 out.set_band_description(number, description)
             if legend:
                 out.write_colormap(1, {k: (*c, 255) for k, c in enumerate(legend.palette)} | {IGNORE: (0, 0, 0, 0)})
@@ -112,3 +117,22 @@ def write_cog(
         made = {**_OPTIONS, "OVERVIEW_RESAMPLING": resampling, **(options or {})}
         copy(staging, temporary, driver="COG", **made)
         staging.unlink()
+        _check(temporary, path, written if made["COMPRESS"].upper() in _LOSSLESS else {})
+
+
+def _check(file: Path, path: str | Path, written: dict[tuple[int, int], int]) -> None:
+    """Read a raster back: GDAL writes its last blocks while it closes a file, and then says nothing of a full disk.
+
+    Raises WriteError when pixels cannot be read or, where ``written`` has them, are others than were written.
+    """
+    try:
+        with rasterio.open(file) as found:
+            for level in range(len(found.overviews(1))):
+                with rasterio.open(file, OVERVIEW_LEVEL=level) as overview:
+                    overview.read()
+            for (number, row), checksum in written.items():
+                window = Window(0, row, found.width, min(_BLOCK, found.height - row))
+                if zlib.crc32(found.read(number, window=window).tobytes()) != checksum:
+                    raise WriteError(f"cannot write {path}: what is on the disk is not what was written; is it full?")
+    except RasterioError as error:
+        raise WriteError(f"cannot write {path}: it cannot be read back; is the disk full?") from error

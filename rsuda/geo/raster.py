@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from rsuda.errors import ExistsError, InputError, MissingError
+from rsuda.errors import ExistsError, InputError, MissingError, unwritten
 from rsuda.geo.grid import Grid
 from rsuda.geo.resample import axis_weights, weigh
 from rsuda.legend import IGNORE, Legend
@@ -347,16 +347,47 @@ def _decoded(file: RasterFile) -> tuple[np.ndarray, np.ndarray]:
 def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary path beside ``path`` that is renamed onto it when the block ends well, and removed otherwise.
 
-    Raises ExistsError before anything is written when ``path`` exists and ``overwrite`` is False.
+    The bytes are on the disk before the name is, so that neither a killed process nor a power cut leaves part of a file.
+
+    Raises:
+        ExistsError: before anything is written, when ``path`` exists and ``overwrite`` is False.
+        WriteError: no space is left, or the folder may not be written to.
     """
     path = Path(path)
     if path.exists() and not overwrite:
         raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
     make_folder(path.parent)
-    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
-        yield temporary
-        os.replace(temporary, path)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            _settle(temporary)
+            os.replace(temporary, path)
+        with suppress(OSError):  # the name itself; not every file system can
+            _settle(path.parent)
+    except OSError as error:
+        ours = error.filename is None or str(error.filename).startswith(str(path.parent))  # not a file that was read
+        if ours and (told := unwritten(path, error)):
+            raise told from error
+        raise
+
+
+def _settle(path: Path) -> None:
+    """Wait until a file, or a folder's names, are on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def broken_off(folder: Path) -> list[Path]:
+    """What ``whole_file`` left in a folder when its process was killed; or is at work on, if somebody else is there."""
+    return [
+        left
+        for left in folder.glob(".*-????????")
+        if left.is_dir() and all(Path(f).stem in (left.name[1:-9], "staging") for f in os.listdir(left))
+    ]
 
 
 def make_folder(path: Path) -> None:

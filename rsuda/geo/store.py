@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from rsuda.errors import unwritten
 from rsuda.geo.raster import make_folder, whole_file
 
 _PIXELS, _STATE = "planes.raw", "bands.json"
@@ -30,7 +34,7 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
             make_folder(folder.parent)  # apart, so that the user reads of a folder that was asked for
             make_folder(folder)
-            with (folder / _PIXELS).open("wb") as file:
+            with self._opened("wb") as file:
                 file.truncate(planes * height * width)
             held = {"done": []}
         self.done: set[int] = set(held["done"])
@@ -42,6 +46,15 @@ class Store:
             return found
         except (OSError, ValueError, AssertionError):
             return {}
+
+    @contextmanager
+    def _opened(self, mode: str) -> Iterator[BinaryIO]:
+        """The file of pixels. Raises WriteError when there is no room for them."""
+        try:
+            with (self.folder / _PIXELS).open(mode) as file:
+                yield cast(BinaryIO, file)
+        except OSError as error:
+            raise unwritten(self.folder / _PIXELS, error) or error from error
 
     def rows(self, band: int) -> tuple[int, int]:
         """First and last row of a band."""
@@ -59,10 +72,12 @@ class Store:
 
     def write(self, row: int, planes: list[np.ndarray]) -> None:
         """Rows of all planes, each (h, W) uint8; a band whose last row this is counts as done."""
-        with (self.folder / _PIXELS).open("r+b") as file:
+        with self._opened("r+b") as file:
             for number, pixels in enumerate(planes):
                 file.seek((number * self.height + row) * self.width)
                 file.write(np.ascontiguousarray(pixels).data)
+            file.flush()
+            os.fsync(file.fileno())  # before the band is called done
         last = row + planes[0].shape[0]
         band = (last - 1) // self.band_rows
         if last == self.rows(band)[1]:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
-import warnings
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import Callback
 
 from rsuda.config import Settings, dump
-from rsuda.data import loader, target_batches
-from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, unknown
+from rsuda.data import target_batches
+from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, unknown, unwritten
 from rsuda.geo.domains import Domain, domain
+from rsuda.geo.raster import broken_off, make_folder, whole_file
 from rsuda.learning.augment import Augmentation
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
+from rsuda.lock import LOCK, alone
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, balanced
+from rsuda.metrics_file import METRICS
 from rsuda.pair import Pair, pair
 from rsuda.parts.adversary import strided_layers
 from rsuda.parts.statistics import estimate_statistics
+from rsuda.provenance import ABOUT, about_run, resumed_otherwise, write_about
 from rsuda.run import (
     CHECKPOINT,
     CONFIG,
@@ -40,54 +42,13 @@ from rsuda.run import (
 )
 from rsuda.spec import band_code
 from rsuda.target_curve import CURVE, TargetCurve
+from rsuda.training import train
 
 STATISTICS_BATCHES = 25
 
 Given = tuple[Domain | None, Domain | None]  # source and target, where they are objects
 
 logger = logging.getLogger("rsuda")
-
-
-class Bar(TQDMProgressBar):
-    """Lightning's bar (loss terms, ETA) with images per second."""
-
-    def __init__(self, images: int) -> None:
-        super().__init__(refresh_rate=5)
-        self.images, self.began, self.first = images, time.monotonic(), 0
-
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        self.began, self.first = time.monotonic(), trainer.global_step
-        super().on_train_start(trainer, module)
-
-    def init_train_tqdm(self) -> Any:
-        bar = super().init_train_tqdm()
-        bar.set_description("Adapting")
-        return bar
-
-    def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
-        super().on_train_epoch_start(trainer, *_)
-        self.train_progress_bar.set_description("Adapting")
-
-    @property
-    def total_train_batches(self) -> int | float:
-        return int(self.trainer.max_steps)
-
-    def get_metrics(self, trainer: Any, module: Any) -> dict[str, Any]:
-        items = super().get_metrics(trainer, module)
-        items.pop("v_num", None)
-        done = trainer.global_step - self.first
-        items["img/s"] = f"{done * self.images / max(1e-9, time.monotonic() - self.began):.1f}"
-        return items
-
-
-class Milestones(Callback):
-    """A line in the log every tenth of the run, for those who watch a file instead of a bar."""
-
-    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-        step, last = trainer.global_step, trainer.max_steps
-        if step % max(1, last // 10) == 0:
-            terms = ", ".join(f"{k} {float(v):.3g}" for k, v in trainer.callback_metrics.items())
-            logger.debug("step %d of %d: %s", step, last, terms)
 
 
 def common_ground(s: Settings, domains: tuple[Domain, Domain]) -> tuple[Pair, Trained | None]:
@@ -179,12 +140,14 @@ def domains_of(s: Settings, given: Given = (None, None)) -> tuple[Domain, Domain
 def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
     """Refuse a run folder that exists, or one that cannot be resumed."""
     if resume:
-        if not (folder / CHECKPOINT).is_file():
-            raise MissingError(f"{folder} holds no {CHECKPOINT}, so there is nothing to resume")
+        if not (folder / CHECKPOINT).is_file() and (folder / WEIGHTS).is_file():
+            raise MissingError(
+                f"{folder} is finished but holds no {CHECKPOINT}, so there is nothing to resume: --overwrite trains it anew"
+            )
         return
     if next((p for p in (folder, *folder.parents) if p.is_file()), None):
         raise ExistsError(f"{folder} is to be a folder, but it or one above it is a file: choose another --out")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+    if folder.is_dir() and not overwrite and {*folder.iterdir()} - {folder / LOCK, *broken_off(folder)}:
         raise ExistsError(
             f"{folder} exists: pass --resume to go on with it, --overwrite to replace it, or another --out"
         )
@@ -192,9 +155,11 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
 
 def prepare(folder: Path) -> None:
     """Make the run folder, without the results of a run that it replaces."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in (WEIGHTS, SPEC, CHECKPOINT, CURVE, "metrics.csv", "hparams.yaml", "log.txt", "label_free.json"):
-        (folder / old).unlink(missing_ok=True)
+    make_folder(folder)
+    # the configuration first: without it nobody goes on with half of what was removed
+    old = (CONFIG, WEIGHTS, SPEC, CHECKPOINT, CURVE, METRICS, ABOUT, "hparams.yaml", "log.txt", "label_free.json")
+    for name in old:
+        (folder / name).unlink(missing_ok=True)
     for scores in folder.glob("scores_*"):
         scores.unlink()
 
@@ -203,58 +168,116 @@ def adapt(
     s: Settings, folder: Path, overwrite: bool = False, resume: bool = False, quiet: bool = False,
     callbacks: list[Callback] | None = None, given: Given = (None, None),
 ) -> Method:  # fmt: skip
-    """Train; write config.yaml, weights.safetensors, spec.json, last.ckpt, metrics.csv and log.txt into ``folder``;
-    with ``score_every`` target_curve.csv too.
+    """Train; write config.yaml, weights.safetensors, spec.json, run.json, last.ckpt, metrics.csv and log.txt into
+    ``folder``; with ``score_every`` target_curve.csv too.
+
+    Whenever the process ends, all of these are whole or not there, and ``resume`` goes on from the last checkpoint, or from
+    the start where none had been written, to the weights of the uninterrupted run.
 
     Args:
         given: source and target where they are objects; the settings name the others.
+
+    Raises:
+        InputError, MissingError: what cannot be trained on, see ``rsuda.training.train``.
+        ExistsError: the folder holds another run, or another process is writing it.
+        WriteError: the folder cannot be written to.
     """
     s, notes = check_run(s)
     may_write(folder, overwrite, resume)
-    device = pick_device(s.device)
-    if device.type == "cpu":
-        keep_freed_memory()
-    precision = pick_precision(s.precision, device)
-    domains = domains_of(s, given)
-    found, start = common_ground(s, domains)
-    told, s = s, with_class_weights(s, found)
-    method = build(s, found, start)
-    if not resume:  # only now, when nothing of the input can be wrong any more
-        prepare(folder)
-    (folder / CONFIG).write_text(dump(told))
-    file = logging.FileHandler(folder / "log.txt")
-    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    file.setLevel(logging.DEBUG)
-    logger.addHandler(file)
-    if logger.level == logging.NOTSET:  # called from Python: the file gets what the command line's gets
-        logger.setLevel(logging.DEBUG)
-    try:
-        for note in [*notes, *found.notes]:
-            logger.warning("note: %s", note)
-        spec = found.target_spec
-        logger.info(
-            "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
-            s.source, s.target, s.method, len(found.source), len(found.target), ", ".join(spec.bands),
-            f"{found.gsd:g} m" if found.gsd else "native", f"{s.encoder} {s.decoder}", precision, device,
-        )  # fmt: skip
-        logger.info("class shares of the source: %s", ", ".join(
-            f"{n} {v:.1%}" for n, v in zip(spec.legend.names, found.class_shares, strict=True)
-        ))  # fmt: skip
-        method.to(memory_format=torch.channels_last)
-        began = time.monotonic()
-        watching = _curve(s, domains[1], folder, precision, resume)
-        _train(method, s, found, folder, device, precision, resume, quiet, [*watching, *(callbacks or [])])
-        if s.target_statistics:
-            with autocast(precision, device):
-                images = (x.to(device) for x in target_batches(found, s, STATISTICS_BATCHES))
-                norms = estimate_statistics(method.model.to(device), images)
-            logger.info("the running statistics of %d batch norms were estimated on the target", norms)
-        save_run(folder, method, s, spec)
-        logger.info("trained %d steps in %.0f s; wrote %s", s.steps, time.monotonic() - began, folder)
-    finally:
-        logger.removeHandler(file)
-        file.close()
+    with ExitStack() as held:
+        if folder.is_dir():  # before minutes are spent on reading labels
+            held.enter_context(alone(folder / LOCK, f"the run {folder}"))
+        device = pick_device(s.device)
+        if device.type == "cpu":
+            keep_freed_memory()
+        precision = pick_precision(s.precision, device)
+        domains = domains_of(s, given)
+        found, start = common_ground(s, domains)
+        told, s = s, with_class_weights(s, found)
+        method = build(s, found, start)
+        # only now, when nothing of the input can be wrong any more
+        if not folder.is_dir():
+            make_folder(folder)
+            held.enter_context(alone(folder / LOCK, f"the run {folder}"))
+            may_write(folder, overwrite, resume)  # somebody else may have been faster
+        for left in broken_off(folder):
+            shutil.rmtree(left, ignore_errors=True)
+        if resume and not (folder / CHECKPOINT).is_file():
+            resume = False
+            notes.append(f"{folder} was stopped before its first checkpoint, so it starts from step 0")
+        try:
+            if not resume:
+                prepare(folder)
+            with whole_file(folder / CONFIG, overwrite=True) as temporary:
+                temporary.write_text(dump(told))
+            about = about_run(found, device, precision)
+            if resume:
+                notes += resumed_otherwise(folder, about, checkpoint_step(folder))
+            else:
+                write_about(folder, about)
+            log = _Log(folder / "log.txt")
+        except OSError as error:
+            raise unwritten(folder, error) or error from error
+        logger.addHandler(log)
+        if logger.level == logging.NOTSET:  # called from Python: the file gets what the command line's gets
+            logger.setLevel(logging.DEBUG)
+        try:
+            for note in [*notes, *found.notes]:
+                logger.warning("note: %s", note)
+            _trained(method, s, found, folder, device, precision, resume, quiet, callbacks or [], domains[1])
+        except RsudaError as error:
+            logger.debug("broken off: %s", error)
+            raise
+        finally:
+            logger.removeHandler(log)
+            log.close()
     return method
+
+
+def _trained(
+    method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
+    quiet: bool, callbacks: list[Callback], target: Domain,
+) -> None:  # fmt: skip
+    spec, began = found.target_spec, time.monotonic()
+    logger.info(
+        "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
+        s.source, s.target, s.method, len(found.source), len(found.target), ", ".join(spec.bands),
+        f"{found.gsd:g} m" if found.gsd else "native", f"{s.encoder} {s.decoder}", precision, device,
+    )  # fmt: skip
+    logger.info("class shares of the source: %s", ", ".join(
+        f"{n} {v:.1%}" for n, v in zip(spec.legend.names, found.class_shares, strict=True)
+    ))  # fmt: skip
+    if resume:
+        logger.info("going on from the checkpoint of step %d", checkpoint_step(folder))
+    method.to(memory_format=torch.channels_last)
+    watching = _curve(s, target, folder, precision, resume)
+    train(method, s, found, folder, device, precision, resume, quiet, [*watching, *callbacks])
+    if s.target_statistics:
+        with autocast(precision, device):
+            images = (x.to(device) for x in target_batches(found, s, STATISTICS_BATCHES))
+            norms = estimate_statistics(method.model.to(device), images)
+        logger.info("the running statistics of %d batch norms were estimated on the target", norms)
+    save_run(folder, method, s, spec)
+    logger.info("trained %d steps in %.0f s; wrote %s", s.steps, time.monotonic() - began, folder)
+
+
+class _Log(logging.FileHandler):
+    """A run's log.txt. A disk that is full is told once, by what ends the run, and not by every line."""
+
+    def __init__(self, file: Path) -> None:
+        if file.is_file() and file.read_bytes()[-1:] not in (b"", b"\n"):  # torn by a power cut
+            with file.open("a") as opened:
+                opened.write("\n")
+        super().__init__(file)
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        self.setLevel(logging.DEBUG)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 def _curve(s: Settings, target: Domain, folder: Path, precision: str, resume: bool) -> list[Callback]:
@@ -267,52 +290,3 @@ def _curve(s: Settings, target: Domain, folder: Path, precision: str, resume: bo
         return []
     first = checkpoint_step(folder) if resume else 0
     return [TargetCurve(folder, target, s.score_split, s.score_every, precision, first)]
-
-
-def _train(
-    method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
-    quiet: bool, callbacks: list[Callback],
-) -> None:  # fmt: skip
-    every = max(1, s.steps // 10)
-    images = s.batch_size * (2 if method.needs_target else 1)
-    keep = ModelCheckpoint(
-        dirpath=folder, filename="last", every_n_train_steps=every, save_top_k=1, enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        trainer = L.Trainer(
-            max_steps=s.steps, accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
-            precision="bf16-mixed" if precision == "bf16" else "32-true",
-            logger=CSVLogger(folder, name="", version="", flush_logs_every_n_steps=20), log_every_n_steps=min(10, s.steps),
-            callbacks=[keep, Milestones(), *([] if quiet else [Bar(images)]), *callbacks], enable_progress_bar=not quiet,
-            enable_model_summary=False, num_sanity_val_steps=0,
-        )  # fmt: skip
-        first = checkpoint_step(folder) if resume else 0
-        metrics = folder / "metrics.csv"
-        before = _rows_before(metrics, first)  # the logger starts the file anew
-        if first >= s.steps:
-            logger.info("the checkpoint is already at step %d of %d", first, s.steps)
-        try:
-            trainer.fit(
-                method, loader(found, s, method.needs_target, first),
-                ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True,
-            )  # fmt: skip
-        except RsudaError as error:
-            # a worker that reads patches hands over its whole traceback as the message, whose last line is the error
-            *_, last = str(error).strip().splitlines()
-            raise type(error)(last.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from error
-        trainer.save_checkpoint(folder / CHECKPOINT)
-        if before and metrics.is_file():
-            metrics.write_text("".join(before + metrics.read_text().splitlines(keepends=True)[1:]))
-
-
-def _rows_before(metrics: Path, step: int) -> list[str]:
-    """Header and rows of a run's metrics up to a step, or nothing."""
-    lines = metrics.read_text().splitlines(keepends=True) if metrics.is_file() else []
-    if not lines:
-        return []
-    column = lines[0].strip().split(",").index("step")
-    return [lines[0], *(line for line in lines[1:] if int(line.strip().split(",")[column]) < step)]

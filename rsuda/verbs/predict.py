@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,26 @@ import geopandas as gpd
 import numpy as np
 import rasterio
 import torch
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
 
 from rsuda import __version__
 from rsuda.bands import band_rows, strips
 from rsuda.cluster import Cluster, cluster
 from rsuda.engine import Engine
-from rsuda.errors import InputError, RsudaError
+from rsuda.errors import ExistsError, InputError, RsudaError, WriteError
 from rsuda.geo.attributes import attribute_table, write_attributes
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.qgis import polygon_style, raster_style, share_style, write_style
+from rsuda.geo.raster import make_folder
 from rsuda.geo.region import read_area, region_of
 from rsuda.geo.stac import href, map_item, taken, write_item
 from rsuda.geo.store import Store
 from rsuda.geo.vector import check_footprints, polygonise, regularise, write_polygons
 from rsuda.jobs import Job, Outputs, is_finished, job_of, open_scene, tag_of
 from rsuda.legend import IGNORE
+from rsuda.lock import LOCK, alone
 from rsuda.run import Trained, load_run
 from rsuda.verbs.written import Written
 
@@ -122,21 +127,29 @@ def predict(
         named[job.raster] = job.scene.image
     finished = [is_finished(job) for job in jobs]  # raises for outputs of something else
     failed: list[RsudaError] = []
-    with cluster(scheduler, workers, threads) if scheduler else nullcontext() as spread:
+    with cluster(scheduler, workers, threads) if scheduler else nullcontext() as spread, ExitStack() as held:
         stores: dict[Path, Store] = {}
         try:
             if spread is not None:
                 for job, done in zip(jobs, finished, strict=True):
                     if not done:
+                        held.enter_context(_alone(job))
                         stores[job.raster] = store = _store(job, running)
                         spread.add(store, running, job.scene, job.region, probabilities)
             for job, done in zip(jobs, finished, strict=True):
                 try:
                     if done:
+                        _tidy(job)
                         yield _skipped(job, running)
-                    else:
-                        store = stores[job.raster] = stores.get(job.raster) or _store(job, running)
-                        yield _predicted(job, running, store, spread, progress)
+                        continue
+                    with nullcontext() if spread is not None else _alone(job):
+                        # another process may have made it since this one began
+                        written = _skipped(job, running) if spread is None and is_finished(job) else None
+                        if written is None:
+                            store = stores[job.raster] = stores.get(job.raster) or _store(job, running)
+                            written = _predicted(job, running, store, spread, progress)
+                            store.remove_if_empty()
+                    yield written
                 except RsudaError as error:  # a scene whose pixels cannot be read takes none of the others with it
                     failed.append(error)
         finally:
@@ -145,6 +158,20 @@ def predict(
     if failed:
         told = f"{len(failed)} of {len(jobs)} scenes could not be predicted: " if len(jobs) > 1 else ""
         raise type(failed[0])(told + "; ".join(map(str, failed)))
+
+
+def _alone(job: Job) -> AbstractContextManager[None]:
+    """Only this process writes the maps of a scene; others may write those of other scenes into the same folder."""
+    folder = job.raster.parent
+    make_folder(folder)
+    return alone(folder / f".{job.raster.stem}{LOCK}", f"{job.raster}")
+
+
+def _tidy(job: Job) -> None:
+    """Remove what a process that was killed after its last file left of its work, unless another one is at it."""
+    if job.work.is_dir():
+        with suppress(ExistsError, WriteError), _alone(job):
+            shutil.rmtree(job.work, ignore_errors=True)
 
 
 def _store(job: Job, engine: Engine) -> Store:
@@ -166,7 +193,14 @@ def _predicted(job: Job, engine: Engine, store: Store, spread: Cluster | None, p
         store.remove()
         where = " in the area" if job.region.shapes else ": all of it is nodata or transparent"
         raise InputError(f"{job.scene.image} has no valid pixel{where}")
-    written = _files(job, engine, store, began)
+    try:
+        written = _files(job, engine, store, began)
+    except (RasterioError, CPLE_BaseError, DataSourceError, DataLayerError, FeatureError, GeometryError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise WriteError(
+            f"cannot write the files of {job.raster} ({reason}); is the disk full? What is predicted is kept, and the same "
+            "command goes on from it"
+        ) from error
     store.remove()
     return written
 
