@@ -51,18 +51,27 @@ def run(page, folder, monkeypatch):
     if not Path("sample_tiles").exists():  # folders of its own, so that what is written there stays there
         shutil.copytree(ROOT / "sample_tiles", "sample_tiles", copy_function=os.symlink)
     names = {"__name__": "__page__"}
-    for block in blocks(page):
-        if block.language == "yaml" and block.title:
-            Path(block.title).parent.mkdir(parents=True, exist_ok=True)
+    known = dict(METHODS)
+    try:
+        for block in blocks(page):
+            _do(block, page, names, monkeypatch)
+    finally:  # a method that a page registers ends with it
+        METHODS.clear()
+        METHODS.update(known)
+
+
+def _do(block, page, names, monkeypatch):
+    if block.language == "yaml" and block.title:
+        Path(block.title).parent.mkdir(parents=True, exist_ok=True)
+        Path(block.title).write_text(block.text)
+    elif block.language == "python":
+        if block.title:
             Path(block.title).write_text(block.text)
-        elif block.language == "python":
-            if block.title:
-                Path(block.title).write_text(block.text)
-            # compiled with the page's own lines, so that a traceback leads to them
-            exec(compile("\n" * block.line + block.text, str(block.page), "exec"), names)
-        elif block.language == "bash":
-            for words in commands(block.text):
-                rsuda(words, monkeypatch)
+        # compiled with the page's own lines, so that a traceback leads to them
+        exec(compile("\n" * block.line + block.text, str(block.page), "exec"), names)
+    elif block.language == "bash":
+        for words in commands(block.text):
+            rsuda(words, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -119,11 +120,7 @@ def test_sample_tiles_are_the_domains_they_stand_for():
 @pytest.mark.slow
 def test_sample_tiles_are_what_their_script_draws():
     pytest.importorskip("scipy")
-    sys.path.insert(0, str(ROOT / "sample_tiles"))
-    try:
-        from make import render
-    finally:
-        sys.path.pop(0)
+    render = runpy.run_path(str(ROOT / "sample_tiles" / "make.py"))["render"]
     found = domain("vaihingen", ROOT / "sample_tiles")
     scene = found.scenes["5"]
     image, label = render("vaihingen", "5")
