@@ -22,6 +22,7 @@ from rasterio.windows import Window
 
 from rsuda.errors import ExistsError, InputError, MissingError
 from rsuda.geo.grid import Grid
+from rsuda.geo.limits import check_header
 from rsuda.geo.resample import axis_weights, weigh
 from rsuda.legend import IGNORE, Legend
 from rsuda.spec import band_names
@@ -67,12 +68,14 @@ class RasterFile:
 
     Raises:
         MissingError: there is no such file, or GDAL cannot open it.
+        InputError: its header asks for more than rsuda reads, see limits.py.
     """
 
     def __init__(self, path: str | Path, bands: tuple[str, ...] | None = None) -> None:
         self.path: str | Path = path if is_remote(path) else Path(path)
         self._kept: Any = None
         with self._open() as file:
+            check_header(file, self.path)
             self.grid = Grid(file.height, file.width, file.transform, file.crs)
             self.count, self.dtype, self.driver = file.count, str(file.dtypes[0]), file.driver
             # what places a file that has no grid, and gdalwarp's option for it
@@ -86,8 +89,6 @@ class RasterFile:
             self.gcps, self.nodata = file.gcps, file.nodata
             self._interp, self._flags = file.colorinterp, file.mask_flag_enums
             self._described = file.descriptions
-        if self.dtype.startswith("complex"):
-            raise InputError(f"{self.path} holds complex numbers: write their amplitude to a file first")
         if bands is not None and len(bands) > self.count:
             raise InputError(f"{self.path} has {self.count} bands, too few for the band order {', '.join(bands)}")
         self._bands = bands
@@ -113,6 +114,8 @@ class RasterFile:
                 file = rasterio.open(self.path)
             with file:
                 yield file
+        except MemoryError:
+            raise MissingError(f"cannot read {self.path}: there is not enough memory for a part of it") from None
         except (RasterioError, CRSError) as error:
             if isinstance(self.path, Path) and not self.path.exists():
                 raise MissingError(f"there is no file {self.path}") from None
@@ -353,7 +356,7 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     if path.exists() and not overwrite:
         raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
     make_folder(path.parent)
-    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem[:40]}-", dir=path.parent) as folder:
         temporary = Path(folder) / path.name
         yield temporary
         os.replace(temporary, path)
