@@ -216,6 +216,8 @@ def settings(file: str | Path | None = None, **given: Any) -> Settings:
     of_file = held.get("options") or {}
     if not isinstance(of_file, dict):
         raise InputError(f"'options' in {file} are no 'name: value' pairs")
+    if not isinstance(own_options, dict):
+        raise InputError(f"options are 'name: value' pairs, not {shown(own_options)}")
     merged["options"] = {k: _number(v) for k, v in {**of_preset, **of_file, **own_options}.items()}
     return check(replace(Settings(), **{k: _typed(k, v) for k, v in merged.items()}))
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
@@ -38,6 +39,9 @@ os.environ.setdefault("GDAL_CACHEMAX", "256")
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt", ".jp2", ".img")
 
+
+# CPLE errors are GDAL's own; rasterio lets some through
+READ_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 
 Window4 = tuple[int, int, int, int]  # row, col, height, width
 
@@ -116,7 +120,7 @@ class RasterFile:
                 yield file
         except MemoryError:
             raise MissingError(f"cannot read {self.path}: there is not enough memory for a part of it") from None
-        except (RasterioError, CRSError) as error:
+        except READ_ERRORS as error:
             if isinstance(self.path, Path) and not self.path.exists():
                 raise MissingError(f"there is no file {self.path}") from None
             reason = str(error.__cause__ or error) or type(error).__name__  # a failed read's cause says what failed

@@ -132,6 +132,8 @@ def _job(
 ) -> Job:  # fmt: skip
     own, of_pair = dict(own), dict(of_pair)
     as_oracle, as_is, matched = own.pop("oracle", False), own.pop("as_is", False), of_pair.pop("matched", None) or {}
+    if not isinstance(matched, dict):
+        raise InputError(f"'matched' of pair '{pair}' are no 'setting: value' pairs: {shown(matched)}")
     merged = {**(held.get("settings") or {}), **of_pair, **({} if as_is else matched), **own}
     known = {f.name for f in fields(Settings)}
     for key in merged:

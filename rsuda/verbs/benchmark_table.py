@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rsuda.errors import csv_cell
 from rsuda.geo.raster import whole_file
 from rsuda.label_free import SCORES
 from rsuda.verbs.benchmark import RESULT, Plan
