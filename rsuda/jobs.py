@@ -109,7 +109,8 @@ def scene_for(path: str | Path, spec: Spec, bands: str | None, gsd: float | None
     """The same by what the network expects of pixels, without the network."""
     image = path if is_remote(path) else Path(path)
     stem = re.sub(r"[?#].*", "", str(path)).rstrip("/").rpartition("/")[2] if is_remote(path) else Path(path).name
-    scene = Scene(Path(stem).stem, image, None, band_names(bands) if bands else None, gsd, crs)
+    name = re.sub(r"[\x00-\x1f\x7f]", "_", Path(stem).stem)  # GDAL's writers take no line breaks
+    scene = Scene(name, image, None, band_names(bands) if bands else None, gsd, crs)
     if len(os.fsencode(scene.name)) > 200 or not scene.name:
         raise InputError(f"'{scene.name[:50]}…' is no name that outputs could have: call the file {path} otherwise")
     scene.file.band_numbers(spec.bands)

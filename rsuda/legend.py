@@ -104,7 +104,9 @@ class Legend:
         """
         names, colours, values = [], [], []
         if not isinstance(classes, list | tuple) or not isinstance(ignore, list | tuple | None):
-            raise InputError(f"a legend is a list of classes, and what it ignores a list: {shown([classes, ignore])} is not")
+            raise InputError(
+                f"a legend is a list of classes, and what it ignores a list: {shown([classes, ignore])} is not"
+            )
         for entry in classes:
             if not isinstance(entry, dict) or not isinstance(entry.get("name"), str | int | float):
                 raise InputError(f"legend entry {shown(entry)} has no 'name'")

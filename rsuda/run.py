@@ -145,7 +145,9 @@ def _check_shapes(method: type[Method], arch: Architecture, spec: Spec, options:
     before = torch.get_rng_state()
     try:
         with torch.device("meta"):
-            own = {k: tuple(v.shape) for k, v in method(arch, spec, Optimisation(), **options).model.state_dict().items()}
+            own = {
+                k: tuple(v.shape) for k, v in method(arch, spec, Optimisation(), **options).model.state_dict().items()
+            }
     except InputError:
         raise
     except Exception as error:  # of many kinds, out of networks that can be described and not built
@@ -155,7 +157,9 @@ def _check_shapes(method: type[Method], arch: Architecture, spec: Spec, options:
     wrong = [k for k in sorted({*own, *shapes}) if own.get(k) != shapes.get(k)]
     if wrong:
         key = wrong[0]
-        raise _unfit(file, f"{len(wrong)} tensors differ, such as {key}: {own.get(key)} described, {shapes.get(key)} held")
+        raise _unfit(
+            file, f"{len(wrong)} tensors differ, such as {key}: {own.get(key)} described, {shapes.get(key)} held"
+        )
 
 
 def _unfit(file: Path, why: object) -> InputError:

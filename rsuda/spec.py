@@ -110,8 +110,12 @@ class Spec:
             raise InputError("the network's description has no bands, more than 200, or some without a name")
         numbers = [self.low, self.high, self.mean, self.std]
         if any(len(n) != len(bands) for n in numbers) or len(set(bands)) != len(bands):
-            raise InputError("the network's description has not one low, high, mean and std for each of different bands")
+            raise InputError(
+                "the network's description has not one low, high, mean and std for each of different bands"
+            )
         if not 0 < self.gsd < math.inf or not all(abs(v) < 1e30 for n in numbers for v in n):
-            raise InputError("the network's description has a GSD or a range of values that is no number to reckon with")
+            raise InputError(
+                "the network's description has a GSD or a range of values that is no number to reckon with"
+            )
         if not all(h - lo > 1e-12 and s > 1e-12 for lo, h, s in zip(self.low, self.high, self.std, strict=True)):
             raise InputError("the network's description has a band whose high is not above its low, or without spread")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import reprlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from rsuda.errors import InputError, MissingError
 MOST_BYTES = 1_000_000
 MOST_VALUES = 50_000  # with what aliases repeat: a few of them in a row stand for thousands of millions
 DEEPEST = 40
+_BRACKETS = 200  # open at once; some may be letters of a text
 
 _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = _shown.maxlong = 80
@@ -63,6 +65,12 @@ def _read(path: Path, what: str, kind: str, load: Callable[[str], Any]) -> Any:
 def _parsed(text: str, where: str, kind: str, load: Callable[[str], Any]) -> Any:
     if len(text) > MOST_BYTES:
         raise InputError(f"{where} holds {len(text)} characters, more than {MOST_BYTES}")
+    depth = deepest = 0
+    for mark in re.finditer(r"[\[{]|[\]}]", text):  # PyYAML takes long to find out
+        depth += 1 if mark[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > _BRACKETS:
+        raise InputError(f"{where} is nested too deeply")
     try:
         found = load(text)
     except RecursionError:

@@ -220,8 +220,7 @@ def _take_domain(path: Path) -> None:
     domain_facts(found)
     _ = found.gsd
     for split in found.splits:
-        for scene in found.split(split):
-            assert "/" not in scene.name
+        assert not any("/" in name for name in found.splits[split])
 
 
 # Legends
@@ -520,7 +519,10 @@ def _take_raster(path: Path) -> None:
         scene.file.labels_at(Legend.from_fields(LEGEND), (1.0, 1.0), (0, 0, 64, 64))
     except RsudaError:
         pass
-    assert 0 < scene.gsd[0] < float("inf")
+    try:
+        assert 0 < scene.gsd[0] < float("inf")
+    except RsudaError:
+        pass
 
 
 def _picture_seeds(folder: Path) -> list[bytes]:

@@ -51,11 +51,14 @@ def fields_of(path: Path, extended: int = 0) -> dict[str, Any]:
         raise InputError(f"domain file {path} holds no fields")
     if "extends" in fields:
         name = str(fields.pop("extends"))
+        if len(name) > 200 or "\0" in name:
+            raise InputError(f"domain file {path} extends {shown(name)}, which is no file")
         base = KNOWN.get(name) or path.parent / name
+        if not base.is_file():
+            raise MissingError(f"domain file {path} extends {base}, which is not there")
         if extended == _EXTENDED:
             raise InputError(f"domain file {path} extends {shown(name)}, and so on more than {_EXTENDED} times")
         fields = fields_of(base, extended + 1) | fields
-    fields.setdefault("name", path.stem)
     for key in fields:
         if key not in _FIELDS:
             raise unknown(f"field in domain file {path}", str(key), _FIELDS)
@@ -72,7 +75,7 @@ def fields_of(path: Path, extended: int = 0) -> dict[str, Any]:
     for field, value, form, fits in _kinds(fields, variants):
         if value is not None and not fits(value):
             raise InputError(f"'{field}' of domain file {path} is not {form}: {shown(value)}")
-    return {k: v for k, v in fields.items() if v is not None}
+    return {"name": path.stem, **{k: v for k, v in fields.items() if v is not None}}
 
 
 def _kinds(fields: dict[str, Any], variants: list[dict[str, Any]]) -> list[tuple[str, Any, str, Any]]:
@@ -117,6 +120,7 @@ def pattern(text: str) -> re.Pattern[str]:
 
     Raises InputError for a field that is no name, and for more wildcards than could be tried in all ways in a moment.
     """
+    text = re.sub(r"(\*\*/)+", "**/", text)
     if len(text) > 500 or text.count("**/") > _DEEP or max(map(_wildcards, text.split("/"))) > _WILD:
         raise InputError(
             f"the pattern {shown(text)} of a domain file has more than {_WILD} wildcards (*, ? and {{field}}) between slashes, "
@@ -133,7 +137,9 @@ def pattern(text: str) -> re.Pattern[str]:
         elif piece.startswith("{") and piece.endswith("}"):
             field_name = piece[1:-1]
             if not field_name.isidentifier() or not field_name.isascii():
-                raise InputError(f"'{piece}' in the pattern {shown(text)} of a domain file is no field: name it as {{tile}}")
+                raise InputError(
+                    f"'{piece}' in the pattern {shown(text)} of a domain file is no field: name it as {{tile}}"
+                )
             out += rf"(?P={field_name})" if f"<{field_name}>" in out else rf"(?P<{field_name}>[^/]+?)"
         else:
             out += re.escape(piece)

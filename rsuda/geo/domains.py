@@ -24,6 +24,7 @@ from rsuda.geo.raster import SUFFIXES
 from rsuda.geo.scene import Scene
 from rsuda.legend import Legend
 from rsuda.spec import band_code, band_names
+
 _LINKED = 20  # times that links may lead to one folder
 
 
@@ -221,7 +222,14 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
     ):
         raise InputError(f"'protocol' of domain {fields['name']} is not {{window: pixels, stride: pixels}}")
     return Domain(
-        str(fields["name"]), scenes, bands_here, legend, splits, str(fields["clutter"]) if fields.get("clutter") else None, fields.get("protocol"), tuple(told)
+        str(fields["name"]),
+        scenes,
+        bands_here,
+        legend,
+        splits,
+        str(fields["clutter"]) if fields.get("clutter") else None,
+        fields.get("protocol"),
+        tuple(told),
     )
 
 

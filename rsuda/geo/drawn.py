@@ -55,7 +55,7 @@ class DrawnLabels:
         index = {n: k for k, n in enumerate(legend.names)} if by_name else {k: k for k in range(len(legend))}
         found = np.full(len(self.polygons), IGNORE, np.uint8)
         for i, value in enumerate(self.polygons["name" if by_name else "class"]):
-            if value is None or isinstance(value, float) and value != value or isinstance(value, str) and not value:
+            if value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and not value):
                 continue
             if not isinstance(value, Hashable) or value not in index:
                 raise unknown("class of a polygon", shown(value), [str(v) for v in index])

@@ -43,7 +43,9 @@ def check_header(file: Any, path: str | Path) -> None:
         )
     whole = file.width * file.height * file.count * bytes_of
     if file.driver in ("PNG", "JPEG") and whole > MOST_DECODED:
-        raise InputError(f"{path} of {size} takes {_gib(whole)} to decode whole, as a {file.driver} must be: make it a GeoTIFF")
+        raise InputError(
+            f"{path} of {size} takes {_gib(whole)} to decode whole, as a {file.driver} must be: make it a GeoTIFF"
+        )
     if file.driver == "GTiff" and Path(path).is_file():
         height, width = file.block_shapes[0]
         blocks = math.ceil(file.height / height) * math.ceil(file.width / width) * (1 if together > 1 else file.count)
@@ -69,7 +71,9 @@ def check_disk(needed: int, folder: Path, what: str) -> None:
     held = os.statvfs(there)
     free = held.f_bavail * held.f_frsize
     if needed > free:
-        raise MissingError(f"{what} needs {_gib(needed)} on the disk of {there}, which has {_gib(free)} left: take another --out")
+        raise MissingError(
+            f"{what} needs {_gib(needed)} on the disk of {there}, which has {_gib(free)} left: take another --out"
+        )
 
 
 def _gib(count: int) -> str:

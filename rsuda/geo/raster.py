@@ -23,7 +23,7 @@ from rasterio.windows import Window
 
 from rsuda.errors import ExistsError, InputError, MissingError
 from rsuda.geo.grid import Grid
-from rsuda.geo.limits import check_header
+from rsuda.geo.limits import MOST_BANDS, check_header
 from rsuda.geo.resample import axis_weights, weigh
 from rsuda.legend import IGNORE, Legend
 from rsuda.spec import band_names
@@ -36,6 +36,7 @@ def is_remote(path: str | Path) -> bool:
 
 # GDAL's cache of decoded blocks, in MB: two rows of blocks of a wide scene, where the default is a share of all memory
 os.environ.setdefault("GDAL_CACHEMAX", "256")
+os.environ.setdefault("GDAL_MAX_BAND_COUNT", str(MOST_BANDS))  # opening a file that declares 65 535 takes long
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt", ".jp2", ".img")
 

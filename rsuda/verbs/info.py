@@ -147,7 +147,9 @@ def _last_step(metrics: Path) -> int | None:
         return None
     try:
         with metrics.open(newline="") as file:
-            steps = [int(row["step"]) for row in csv.DictReader(file) if re.fullmatch("[0-9]{1,12}", row.get("step") or "")]
+            steps = [
+                int(row["step"]) for row in csv.DictReader(file) if re.fullmatch("[0-9]{1,12}", row.get("step") or "")
+            ]
     except (UnicodeDecodeError, csv.Error):
         return None  # no table, so it tells no step
     return max(steps) + 1 if steps else None
