@@ -77,9 +77,7 @@ def _parsed(text: str, where: str, kind: str, load: Callable[[str], Any]) -> Any
         raise InputError(f"{where} is nested too deeply") from None
     except Exception as error:  # beside its own errors, PyYAML lets those of Python's constructors through
         raise InputError(f"{where} is not valid {kind}: {' '.join(str(error).split())[:300]}") from None
-    values = 0
-    for depth, value in _walk(found):
-        values += 1
+    for values, (depth, value) in enumerate(_walk(found), 1):
         if depth > DEEPEST or values > MOST_VALUES:
             raise InputError(f"{where} holds more than {MOST_VALUES} values, or nests them deeper than {DEEPEST} times")
         if isinstance(value, int) and value.bit_length() > 63:

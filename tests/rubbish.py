@@ -4,6 +4,7 @@ A target's ``take`` may return, or raise RsudaError with a sentence. Anything el
 SECONDS, more memory than the process is given.
 """
 
+import contextlib
 import copy
 import json
 import random
@@ -209,10 +210,8 @@ def _take_domain(path: Path) -> None:
     from rsuda.verbs.info import domain_facts, info
 
     data = path.parent / "data"
-    try:
+    with contextlib.suppress(RsudaError):
         described(str(path))
-    except RsudaError:
-        pass
     info(str(path), data=data)
     from rsuda.geo.domains import domain
 
@@ -268,7 +267,8 @@ def _plan_seeds(folder: Path) -> list[bytes]:
     small = {
         "about": "x", "settings": {"preset": "sample", "steps": 3}, "seeds": [0, 1], "baseline": "source-only",
         "pairs": {"p": {"source": "potsdam", "target": "vaihingen", "matched": {"colours": "match"}}}, "oracle": "oracle",
-        "methods": {"source-only": {"as_is": True}, "dacs": {"only": ["p"], "options": {"start": 0.5}}, "oracle": {"oracle": True}},
+        "methods": {"source-only": {"as_is": True}, "dacs": {"only": ["p"], "options": {"start": 0.5}},
+                    "oracle": {"oracle": True}},
     }  # fmt: skip
     return [_yaml(small)]
 
@@ -389,10 +389,8 @@ def _take_tables(path: Path) -> None:
     from rsuda.errors import RsudaError
 
     for read in (_terms, _curve):
-        try:
+        with contextlib.suppress(RsudaError):
             read(path)
-        except RsudaError:
-            pass
 
 
 # ONNX
@@ -485,7 +483,8 @@ def _raster_seeds(folder: Path) -> list[bytes]:
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         seeds = [
             _tiff(folder / "striped.tif"), _tiff(folder / "tiled.tif", tiled=True, blockxsize=16, blockysize=16),
-            _tiff(folder / "deep.tif", dtype="uint16", compress="deflate", predictor=2), _tiff(folder / "real.tif", 4, dtype="float32"),
+            _tiff(folder / "deep.tif", dtype="uint16", compress="deflate", predictor=2),
+            _tiff(folder / "real.tif", 4, dtype="float32"),
             _tiff(folder / "masked.tif", mask=inside), _tiff(folder / "alpha.tif", 4, photometric="RGB", alpha="yes"),
             _tiff(folder / "bare.tif", place=False, compress="lzw"), _tiff(folder / "nodata.tif", 1, nodata=0, interleave="band"),
         ]  # fmt: skip
@@ -504,10 +503,8 @@ def _take_raster(path: Path) -> None:
     from rsuda.geo.scene import Scene
     from rsuda.legend import Legend
 
-    try:
+    with contextlib.suppress(RsudaError):
         json.dumps(raster_facts(path), allow_nan=False)
-    except RsudaError:
-        pass
     scene = Scene("x", path, None, None, None, None)
     bands = scene.file.named_bands or tuple("abcdefgh")[: scene.file.count]
     numbers = scene.file.band_numbers(bands)
@@ -515,14 +512,10 @@ def _take_raster(path: Path) -> None:
     scene.valid(bands, (0, 0, min(64, grid.height), min(64, grid.width)))
     scene.file.read_at(numbers, (1.0, 1.0), (-8, -8, 64, 64))
     scene.file.read_at(numbers, (1.5, 0.5), (max(0, grid.height - 20), 0, 32, 32))
-    try:
+    with contextlib.suppress(RsudaError):
         scene.file.labels_at(Legend.from_fields(LEGEND), (1.0, 1.0), (0, 0, 64, 64))
-    except RsudaError:
-        pass
-    try:
+    with contextlib.suppress(RsudaError):
         assert 0 < scene.gsd[0] < float("inf")
-    except RsudaError:
-        pass
 
 
 def _picture_seeds(folder: Path) -> list[bytes]:

@@ -24,7 +24,8 @@ from rsuda.geo.qgis import polygon_style, raster_style
 from rsuda.geo.raster import RasterFile
 from rsuda.legend import Legend
 
-TRIED = {"weights": 15, "onnx": 60, "geotiff": 80, "domain": 60, "settings": 60, "benchmark": 80, "vectors": 40, "area": 60, "drawn": 60}
+TRIED = {"weights": 15, "onnx": 60, "geotiff": 80, "domain": 60, "settings": 60, "benchmark": 80, "vectors": 40,
+         "area": 60, "drawn": 60}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -84,7 +85,8 @@ def test_a_scene_whose_prediction_fits_on_no_disk_is_refused(tmp_path):
     from rsuda.verbs.predict import predict
 
     vrt = f"""<VRTDataset rasterXSize="19000000" rasterYSize="19000000"><SRS>EPSG:32633</SRS>
-<GeoTransform>0, 0.5, 0, 0, 0, -0.5</GeoTransform>{''.join(f'<VRTRasterBand dataType="Byte" band="{n}"/>' for n in (1, 2))}</VRTDataset>"""
+<GeoTransform>0, 0.5, 0, 0, 0, -0.5</GeoTransform>
+{''.join(f'<VRTRasterBand dataType="Byte" band="{n}"/>' for n in (1, 2))}</VRTDataset>"""
     (tmp_path / "vast.vrt").write_text(vrt)
     with pytest.raises(MissingError, match="on the disk of"):
         list(predict([tmp_path / "vast.vrt"], trained(by_value), tmp_path / "out", device="cpu", window=64, overlap=16))
@@ -209,8 +211,10 @@ def spoilt_weights(tmp_path, **changed):
 @pytest.mark.parametrize("changed", [
     {"architecture": {"channels": 8192}}, {"architecture": {"channels": 10**9}}, {"architecture": {"encoder": "mit_b5"}},
     {"architecture": {"encoder": "tu-hf_hub:somebody/something"}}, {"architecture": {"encoder": "tu-local-dir:/etc"}},
-    {"architecture": {"extra": 1}}, {"architecture": {"bands": 4}}, {"options": {"seed": 3}}, {"options": {"weights": "imagenet"}},
-    {"method": ["dacs"]}, {"method": "../x"}, {"spec": {"gsd": float("nan")}}, {"spec": {"std": [0, 0, 0]}}, {"spec": {"bands": "x"}},
+    {"architecture": {"extra": 1}}, {"architecture": {"bands": 4}}, {"options": {"seed": 3}},
+    {"options": {"weights": "imagenet"}},
+    {"method": ["dacs"]}, {"method": "../x"}, {"spec": {"gsd": float("nan")}}, {"spec": {"std": [0, 0, 0]}},
+    {"spec": {"bands": "x"}},
 ])  # fmt: skip
 def test_weights_that_describe_another_network_are_refused_before_it_is_built(tmp_path, changed):
     from rsuda.run import load_run

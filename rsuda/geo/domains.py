@@ -221,16 +221,8 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
         isinstance(tiling, dict) and type(tiling.get(k)) is int and tiling[k] >= 1 for k in ("window", "stride")
     ):
         raise InputError(f"'protocol' of domain {fields['name']} is not {{window: pixels, stride: pixels}}")
-    return Domain(
-        str(fields["name"]),
-        scenes,
-        bands_here,
-        legend,
-        splits,
-        str(fields["clutter"]) if fields.get("clutter") else None,
-        fields.get("protocol"),
-        tuple(told),
-    )
+    clutter = str(fields["clutter"]) if fields.get("clutter") else None
+    return Domain(str(fields["name"]), scenes, bands_here, legend, splits, clutter, tiling, tuple(told))
 
 
 def _natural(name: str) -> list[Any]:

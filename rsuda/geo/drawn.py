@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -52,7 +53,9 @@ class DrawnLabels:
         """(n,) uint8, the index of each polygon's class, 255 for none. Raises InputError for a class that is none of the
         legend's."""
         by_name = "name" in self.polygons.columns
-        index = {n: k for k, n in enumerate(legend.names)} if by_name else {k: k for k in range(len(legend))}
+        index: dict[Any, int] = (
+            {n: k for k, n in enumerate(legend.names)} if by_name else {k: k for k in range(len(legend))}
+        )
         found = np.full(len(self.polygons), IGNORE, np.uint8)
         for i, value in enumerate(self.polygons["name" if by_name else "class"]):
             if value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and not value):
