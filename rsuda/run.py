@@ -127,9 +127,9 @@ def _architecture(told: dict[str, Any], spec: Spec, file: Path) -> Architecture:
     if not all(isinstance(v, str) for v in (arch.encoder, arch.decoder)) or not all(type(v) is int for v in numbers):
         raise InputError(f"the architecture in {file} has a field of another kind: {shown(told)}")
     if (arch.classes, arch.bands) != (len(spec.legend), len(spec.bands)):
-        raise InputError(
-            f"the architecture in {file} has {arch.classes} classes and {arch.bands} bands, and its spec {len(spec.legend)} and "
-            f"{len(spec.bands)}"
+        raise _unfit(
+            file,
+            f"{arch.classes} classes and {arch.bands} bands in the architecture, {len(spec.legend)} and {len(spec.bands)} in the spec",
         )
     if not isinstance(arch.dropout, int | float) or not 0 <= arch.dropout < 1 or not 1 <= arch.channels <= 8192:
         raise InputError(f"the architecture in {file} has {arch.channels} channels and a dropout of {arch.dropout}")
