@@ -129,7 +129,8 @@ def _architecture(told: dict[str, Any], spec: Spec, file: Path) -> Architecture:
     if (arch.classes, arch.bands) != (len(spec.legend), len(spec.bands)):
         raise _unfit(
             file,
-            f"{arch.classes} classes and {arch.bands} bands in the architecture, {len(spec.legend)} and {len(spec.bands)} in the spec",
+            f"{arch.classes} classes and {arch.bands} bands in the architecture, {len(spec.legend)} and "
+            f"{len(spec.bands)} in the spec",
         )
     if not isinstance(arch.dropout, int | float) or not 0 <= arch.dropout < 1 or not 1 <= arch.channels <= 8192:
         raise InputError(f"the architecture in {file} has {arch.channels} channels and a dropout of {arch.dropout}")
