@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rsuda.engine import Engine, add_softmax
 from rsuda.errors import InputError
+from rsuda.geo.limits import check_memory
 from rsuda.geo.region import Region
 from rsuda.geo.resample import AxisWeights, axis_weights, weigh
 from rsuda.geo.scene import Scene
@@ -183,6 +184,10 @@ def finished_rows(
     width = min(grid.width, read.cols[read.needed[-1]] + window) - first_col
     height = min(window, grid.height)
     shape = len(engine.trained.spec.legend), height, width
+    check_memory(
+        4 * (len(engine.trained.spec.legend) + 3 * len(engine.trained.spec.bands)) * height * width,
+        f"a row of windows of {scene.image}, {width} px wide at the network's GSD,", "predict it in parts (--bounds, --aoi)",
+    )  # fmt: skip
     blend = torch.zeros(shape, device=engine.device)
     # the next row of windows is read while the network looks at this one
     with scene.file.kept_open(), ThreadPoolExecutor(1) as reader:

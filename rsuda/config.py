@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from rsuda.errors import InputError, MissingError, unknown
+from rsuda.errors import InputError, unknown
+from rsuda.text_file import read_yaml, shown
 
 WEIGHTS, CONFIG, SPEC, CHECKPOINT = "weights.safetensors", "config.yaml", "spec.json", "last.ckpt"  # in a run folder
 OBJECT = "object: "  # what settings call a domain that was given as an object in Python, before its name
@@ -208,23 +209,21 @@ def settings(file: str | Path | None = None, **given: Any) -> Settings:
         raise unknown("preset", str(preset), PRESETS)
     base = dict(PRESETS[preset])
     method = told.get("method", held.get("method", Settings.method))
-    own = dict(base.pop("methods", {}).get(method, {})) if isinstance(method, str) else {}
+    by_method = base.pop("methods", {})
+    own = dict(by_method.get(method, {})) if isinstance(method, str) else {}
     of_preset = own.pop("options", {})
     merged = {**base, **own, **held, **told, "preset": preset}
     of_file = held.get("options") or {}
     if not isinstance(of_file, dict):
         raise InputError(f"'options' in {file} are no 'name: value' pairs")
+    if not isinstance(own_options, dict):
+        raise InputError(f"options are 'name: value' pairs, not {shown(own_options)}")
     merged["options"] = {k: _number(v) for k, v in {**of_preset, **of_file, **own_options}.items()}
     return check(replace(Settings(), **{k: _typed(k, v) for k, v in merged.items()}))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise MissingError(f"there is no configuration file {path}")
-    try:
-        held = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"configuration file {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    held = read_yaml(path, "configuration file") or {}
     if not isinstance(held, dict):
         raise InputError(f"configuration file {path} holds no 'option: value' pairs")
     for key in held:
@@ -250,7 +249,7 @@ def _typed(name: str, value: Any) -> Any:
         if not isinstance(value, dict if name == "options" else str) and not (value is None and default is None):
             raise TypeError
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"option {name.replace('_', '-')} cannot be {value!r}") from None
+        raise InputError(f"option {name.replace('_', '-')} cannot be {shown(value)}") from None
     return value
 
 

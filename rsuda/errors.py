@@ -50,6 +50,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))
 
 
+def csv_cell(text: object) -> str:
+    """Text for a table that may be opened in a spreadsheet, where a cell that begins with one of these is a formula."""
+    return f"'{text}" if str(text)[:1] in tuple("=+-@\t\r") else str(text)
+
+
 def check_extra(extra: str, *packages: str) -> None:
     """Raises InputError when one of the packages of an optional extra is not installed."""
     missing = [p for p in packages if find_spec(p) is None]

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from rsuda.errors import InputError, MissingError, check_extra
 from rsuda.learning.program import INPUT, KEY, PROBABILITIES
 from rsuda.run import Trained
 from rsuda.spec import Spec
+from rsuda.text_file import checked_json
 
 
 def load_exported(path: str | Path) -> Trained:
@@ -35,10 +37,14 @@ def load_exported(path: str | Path) -> Trained:
         raise MissingError(f"there is no exported network {path}")
     network = OnnxNetwork(path)
     try:
-        about = json.loads(network.metadata[KEY])
+        about = checked_json(network.metadata[KEY], f"the description in {path}")
         spec, method = Spec.from_fields(about["spec"]), str(about["method"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError):
         raise InputError(f"{path} does not say what network it holds: it was not written by rsuda export") from None
+    if network.bands != len(spec.bands):
+        raise InputError(
+            f"{path} takes {network.bands} bands, and describes {len(spec.bands)}: it was not written by rsuda export"
+        )
     return Trained(network.eval(), spec, path, method, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
@@ -72,11 +78,24 @@ class OnnxNetwork(nn.Module):
         options.intra_op_num_threads = torch.get_num_threads()
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+            takes, gives = self.session.get_inputs(), self.session.get_outputs()
         except Exception as error:  # onnxruntime's own kinds, which it does not name
-            raise InputError(f"{path} cannot be read as ONNX: {str(error).splitlines()[0]}") from None
-        self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        self.output: str = self.session.get_outputs()[0].name
-        self.window = self.session.get_inputs()[0].shape[-1]
+            told = str(error).splitlines() or [type(error).__name__]
+            raise InputError(f"{path} cannot be read as ONNX: {told[0][:300]}") from None
+        shape = takes[0].shape if takes else []
+        sides = [n for n in shape[1:] if type(n) is int and 0 < n <= 1 << 14]
+        if (
+            len(takes) != 1
+            or takes[0].name != INPUT
+            or len(shape) != 4
+            or len(sides) != 3
+            or sides[1] != sides[2]
+            or not gives
+        ):
+            raise InputError(f"{path} takes no square windows of images: it was not written by rsuda export")
+        self.output: str = gives[0].name
+        self.window, self.path, self.bands = sides[1], path, sides[0]
 
     def raw(self, image: Tensor) -> Tensor:
         """What the file gives: probabilities or logits, as ``output`` says."""
@@ -87,7 +106,16 @@ class OnnxNetwork(nn.Module):
                 f"{image.shape[-1]}"
             )
         fed = image.detach().float().cpu().contiguous().numpy()
-        return torch.from_numpy(self.session.run(None, {INPUT: fed})[0]).to(image.device)
+        try:
+            found: np.ndarray = self.session.run([self.output], {INPUT: fed})[0]
+        except Exception as error:  # of a graph that says something else of itself than it does
+            told = str(error).splitlines() or [type(error).__name__]
+            raise InputError(f"{self.path} cannot be run: {told[0][:300]}") from None
+        if found.dtype != np.float32 or found.shape[:1] + found.shape[2:] != fed.shape[:1] + fed.shape[2:]:
+            raise InputError(
+                f"{self.path} answers {fed.shape} with {found.dtype} {found.shape}, which is no map of classes"
+            )
+        return torch.from_numpy(found).to(image.device)
 
     def forward(self, image: Tensor) -> Tensor:
         found = self.raw(image)

@@ -109,7 +109,10 @@ def scene_for(path: str | Path, spec: Spec, bands: str | None, gsd: float | None
     """The same by what the network expects of pixels, without the network."""
     image = path if is_remote(path) else Path(path)
     stem = re.sub(r"[?#].*", "", str(path)).rstrip("/").rpartition("/")[2] if is_remote(path) else Path(path).name
-    scene = Scene(Path(stem).stem, image, None, band_names(bands) if bands else None, gsd, crs)
+    name = re.sub(r"[\x00-\x1f\x7f]", "_", Path(stem).stem)  # GDAL's writers take no line breaks
+    scene = Scene(name, image, None, band_names(bands) if bands else None, gsd, crs)
+    if len(os.fsencode(scene.name)) > 200 or not scene.name:
+        raise InputError(f"'{scene.name[:50]}…' is no name that outputs could have: call the file {path} otherwise")
     scene.file.band_numbers(spec.bands)
     check_gsd(scene, spec.gsd)
     if scene.file.grid.height * scene.file.grid.width == 0:
@@ -119,10 +122,10 @@ def scene_for(path: str | Path, spec: Spec, bands: str | None, gsd: float | None
 
 def job_of(scene: Scene, region: Region, engine: Engine, outputs: Outputs) -> Job:
     folder = outputs.folder or (Path() if is_remote(scene.image) else Path(scene.image).parent)
-    o, stem = outputs, folder / scene.name
+    o = outputs
 
     def file(asked: object, ending: str) -> Path | None:
-        return stem.with_name(f"{stem.name}_{ending}") if asked else None
+        return folder / f"{scene.name}_{ending}" if asked else None
 
     raster = file(True, "classes.tif")
     assert raster is not None

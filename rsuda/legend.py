@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from re import fullmatch
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 
 from rsuda.errors import InputError
+from rsuda.text_file import shown
 
 IGNORE = 255  # the class index of pixels that nobody scores; also the nodata value of every class raster
 _OFF = 254  # inside this file only: a label value that the legend does not know
@@ -24,13 +26,13 @@ def _colour(value: Any) -> Colour:
             return (int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16))
     elif isinstance(value, (list, tuple)) and [isinstance(v, int) and 0 <= v <= 255 for v in value] == [True] * 3:
         return (value[0], value[1], value[2])
-    raise InputError(f"colour {value!r} in a legend is neither '#RRGGBB' nor three numbers from 0 to 255")
+    raise InputError(f"colour {shown(value)} in a legend is neither '#RRGGBB' nor three numbers from 0 to 255")
 
 
 def _value(value: Any) -> int:
     if isinstance(value, int) and 0 <= value <= 255:
-        return value
-    raise InputError(f"pixel value {value!r} in a legend is no whole number from 0 to 255")
+        return int(value)
+    raise InputError(f"pixel value {shown(value)} in a legend is no whole number from 0 to 255")
 
 
 def _bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +61,12 @@ class Legend:
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= 250:
             raise InputError(f"a legend has 1 to 250 classes, this one has {len(self.names)}")
+        for name in self.names:
+            # XML and GeoPackage cannot hold control characters and halves of characters, nor do file programs show them
+            if not name.strip() or len(name) > 100 or any(category(c) in ("Cc", "Cs", "Cn") for c in name):
+                raise InputError(
+                    f"a class of the legend is named {name[:100]!r}: a name has 1 to 100 characters, none of control"
+                )
         if len(set(self.names)) != len(self.names):
             raise InputError(f"a class name stands twice in the legend {', '.join(self.names)}")
         seen: dict[Any, str] = {}
@@ -95,11 +103,17 @@ class Legend:
         Raises InputError when a class lacks a name, or some classes have values and others have none.
         """
         names, colours, values = [], [], []
+        if not isinstance(classes, list | tuple) or not isinstance(ignore, list | tuple | None):
+            raise InputError(
+                f"a legend is a list of classes, and what it ignores a list: {shown([classes, ignore])} is not"
+            )
         for entry in classes:
-            if not isinstance(entry, dict) or "name" not in entry:
-                raise InputError(f"legend entry {entry!r} has no 'name'")
+            if not isinstance(entry, dict) or not isinstance(entry.get("name"), str | int | float):
+                raise InputError(f"legend entry {shown(entry)} has no 'name'")
             drawn = entry.get("colours", [entry["colour"]] if "colour" in entry else [])
             held = entry.get("values", [entry["value"]] if "value" in entry else [])
+            if not isinstance(drawn, list | tuple) or not isinstance(held, list | tuple):
+                raise InputError(f"'colours' and 'values' of class '{entry['name']}' of the legend are lists")
             if not drawn:
                 raise InputError(f"class '{entry['name']}' of the legend has no 'colour'")
             names.append(str(entry["name"]))

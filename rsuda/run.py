@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from rsuda.learning.network import Architecture
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, Optimisation
 from rsuda.spec import Spec
+from rsuda.text_file import checked_json, shown
 
 
 @dataclass(frozen=True)
@@ -80,30 +80,91 @@ def load_run(path: str | Path) -> Trained:
             else f"there is no run {path}"
         )
     about = description(file)
+    spec = Spec.from_fields(about["spec"])
+    arch = _architecture(about["architecture"], spec, file)
+    method_class = METHODS[about["method"]]
+    method_class.check_options(about["method"], about["options"])
+    _check_shapes(method_class, arch, spec, about["options"], file)
+    method = method_class(arch, spec, Optimisation(), **about["options"])
     with safe_open(file, "pt") as held:
         tensors = {k: held.get_tensor(k) for k in held.keys()}  # noqa: SIM118 (not a dict)
-    spec = Spec.from_fields(about["spec"])
-    if about["method"] not in METHODS:
-        raise InputError(f"{file} was made by method '{about['method']}', which this rsuda does not have")
-    method = METHODS[about["method"]](Architecture(**about["architecture"]), spec, Optimisation(), **about["options"])
     try:
         method.model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise InputError(f"{file} does not fit its own description: {' '.join(str(error).split())[:200]}") from None
+        raise _unfit(file, error) from None
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Trained(method.model.eval(), spec, path, about["method"], digest)
 
 
 def description(file: Path) -> dict[str, Any]:
-    """What a weights file says of its network: method, architecture, options, spec. Raises InputError if nothing."""
+    """What a weights file says of its network: method, architecture, options, spec. Raises InputError if nothing, or no network
+    of a method that there is."""
     try:
         with safe_open(file, "pt") as held:
-            about: dict[str, Any] = json.loads((held.metadata() or {}).get("rsuda", "null"))
-    except (SafetensorError, json.JSONDecodeError) as error:
+            text = (held.metadata() or {}).get("rsuda", "null")
+    except (SafetensorError, OSError) as error:
         raise InputError(f"{file} cannot be read as weights: {str(error).splitlines()[0]}") from None
+    about = checked_json(text, f"the description in {file}")
     if not about:
         raise InputError(f"{file} does not say what network it holds: it was not written by rsuda")
-    return about
+    kinds = {"method": str, "architecture": dict, "options": dict, "spec": dict}
+    wrong = [k for k, kind in kinds.items() if not isinstance(about, dict) or not isinstance(about.get(k), kind)]
+    if wrong:
+        raise InputError(f"{file} does not say what network it holds: its description has no {', '.join(wrong)}")
+    if about["method"] not in METHODS:
+        raise InputError(f"{file} was made by method {shown(about['method'])}, which this rsuda does not have")
+    found: dict[str, Any] = about
+    return found
+
+
+def _architecture(told: dict[str, Any], spec: Spec, file: Path) -> Architecture:
+    """Raises InputError for fields that are unknown, of another kind, or of no network for the spec."""
+    try:
+        arch = Architecture(**told)
+    except TypeError as error:
+        raise InputError(f"the architecture in {file} is none: {str(error).partition(' ')[2]}") from None
+    numbers = (arch.classes, arch.bands, arch.channels, arch.output_stride)
+    if not all(isinstance(v, str) for v in (arch.encoder, arch.decoder)) or not all(type(v) is int for v in numbers):
+        raise InputError(f"the architecture in {file} has a field of another kind: {shown(told)}")
+    if (arch.classes, arch.bands) != (len(spec.legend), len(spec.bands)):
+        raise _unfit(
+            file,
+            f"{arch.classes} classes and {arch.bands} bands in the architecture, {len(spec.legend)} and "
+            f"{len(spec.bands)} in the spec",
+        )
+    if not isinstance(arch.dropout, int | float) or not 0 <= arch.dropout < 1 or not 1 <= arch.channels <= 8192:
+        raise InputError(f"the architecture in {file} has {arch.channels} channels and a dropout of {arch.dropout}")
+    if arch.output_stride not in (8, 16, 32):
+        raise InputError(f"the architecture in {file} has an output stride of {arch.output_stride}, not 8, 16 or 32")
+    return arch
+
+
+def _check_shapes(method: type[Method], arch: Architecture, spec: Spec, options: dict[str, Any], file: Path) -> None:
+    """Raises InputError for a file whose tensors are not those of its description, before either takes any memory."""
+    with safe_open(file, "pt") as held:
+        shapes = {k: tuple(held.get_slice(k).get_shape()) for k in held.keys()}  # noqa: SIM118 (not a dict)
+    before = torch.get_rng_state()
+    try:
+        with torch.device("meta"):
+            own = {
+                k: tuple(v.shape) for k, v in method(arch, spec, Optimisation(), **options).model.state_dict().items()
+            }
+    except InputError:
+        raise
+    except Exception as error:  # of many kinds, out of networks that can be described and not built
+        raise _unfit(file, error) from None
+    finally:
+        torch.set_rng_state(before)
+    wrong = [k for k in sorted({*own, *shapes}) if own.get(k) != shapes.get(k)]
+    if wrong:
+        key = wrong[0]
+        raise _unfit(
+            file, f"{len(wrong)} tensors differ, such as {key}: {own.get(key)} described, {shapes.get(key)} held"
+        )
+
+
+def _unfit(file: Path, why: object) -> InputError:
+    return InputError(f"{file} does not fit its own description: {' '.join(str(why).split())[:200]}")
 
 
 def start_from(method: Method, s: Settings, trained: Trained) -> None:
@@ -121,7 +182,7 @@ def checkpoint_step(folder: Path) -> int:
     """The optimiser step that a run's checkpoint was written after."""
     try:
         return int(torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["global_step"])
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
+    except Exception as error:  # torch's reader lets errors of pickle, zip files and storages through, of a dozen kinds
         raise InputError(
             f"{folder / CHECKPOINT} cannot be read, so it cannot be resumed: train anew with --overwrite"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,8 +82,11 @@ class Spec:
 
     @staticmethod
     def from_fields(fields: dict[str, Any]) -> Spec:
+        """Raises InputError for fields that are missing, of another kind or number, or that no pixel could be scaled by."""
+        if not isinstance(fields, dict):
+            raise InputError("the network's description holds no fields")
         try:
-            return Spec(
+            spec = Spec(
                 bands=tuple(fields["bands"]),
                 gsd=float(fields["gsd"]),
                 low=tuple(map(float, fields["low"])),
@@ -93,3 +97,25 @@ class Spec:
             )
         except KeyError as missing:
             raise InputError(f"the network's description lacks the field {missing}") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"a field of the network's description is of another kind: {error}") from None
+        spec._check()
+        return spec
+
+    def _check(self) -> None:
+        bands = self.bands
+        if not 1 <= len(bands) <= 200 or not all(isinstance(b, str) and 0 < len(b) <= 100 for b in bands):
+            raise InputError("the network's description has no bands, more than 200, or some without a name")
+        numbers = [self.low, self.high, self.mean, self.std]
+        if any(len(n) != len(bands) for n in numbers) or len(set(bands)) != len(bands):
+            raise InputError(
+                "the network's description has not one low, high, mean and std for each of different bands"
+            )
+        if not 0 < self.gsd < math.inf or not all(abs(v) < 1e30 for n in numbers for v in n):
+            raise InputError(
+                "the network's description has a GSD or a range of values that is no number to reckon with"
+            )
+        if not all(h - lo > 1e-12 and s > 1e-12 for lo, h, s in zip(self.low, self.high, self.std, strict=True)):
+            raise InputError("the network's description has a band whose high is not above its low, or without spread")

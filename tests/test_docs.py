@@ -14,7 +14,7 @@ from pages import LANGUAGES, PAGES, ROOT, blocks, commands, options, others, unk
 
 from rsuda.cli import main
 from rsuda.config import Settings, settings
-from rsuda.geo.domains import _fields
+from rsuda.geo.domain_file import fields_of
 from rsuda.legend import Legend
 from rsuda.methods import METHODS
 from rsuda.verbs.adapt import check_run
@@ -148,7 +148,7 @@ def test_yaml_is_what_it_is_for(block, tmp_path):
             rest = yaml.safe_load((tmp_path / "dubai.yaml").read_text())
             ignore = {"ignore": []} if "legend" in held else {}
             file.write_text(yaml.safe_dump({**rest, **ignore, **held}))
-        fields = _fields(file)
+        fields = fields_of(file)
         assert len(Legend.from_fields(fields["legend"], fields.get("ignore"))) >= 2
 
 

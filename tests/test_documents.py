@@ -15,7 +15,8 @@ import yaml
 from shapely.geometry import box
 
 from rsuda.config import settings
-from rsuda.geo.domains import _fields, domain
+from rsuda.geo.domain_file import fields_of
+from rsuda.geo.domains import domain
 from rsuda.legend import IGNORE, Legend
 from rsuda.methods import METHODS
 from rsuda.verbs.adapt import adapt, check_run
@@ -62,7 +63,7 @@ def test_configuration_trains(path, tmp_path):
 
 @pytest.mark.parametrize("path", DOMAINS, ids=lambda p: p.stem)
 def test_domain_file_holds_a_legend_splits_and_the_way_to_its_data(path):
-    fields = _fields(path)
+    fields = fields_of(path)
     legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
     assert len(legend) >= 2 and {"train", "val"} <= set(fields["splits"]) and fields["get"] and fields["gsd"]
 
@@ -103,7 +104,7 @@ def test_readme_domain_example_is_a_domain(tmp_path):
     example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S).group(1))
     assert Legend.from_fields(example["legend"], example["ignore"]).names == ("building", "road")
     (tmp_path / "d.yaml").write_text(yaml.safe_dump(example))
-    assert _fields(tmp_path / "d.yaml")["gsd"] == 0.2
+    assert fields_of(tmp_path / "d.yaml")["gsd"] == 0.2
 
 
 def test_sample_tiles_are_the_domains_they_stand_for():

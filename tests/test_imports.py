@@ -12,11 +12,14 @@ PACKAGE = ROOT / "rsuda"
 # From low to high; a module imports from rows above its own only. 'x.*' stands for each module of the package x.
 LEVELS = [
     {"rsuda", "errors", "geo", "learning"},
+    {"text_file"},
     {"legend", "config", "lock"},
     {"spec", "choices"},
     {
         "geo.grid",
         "geo.resample",
+        "geo.limits",
+        "geo.polygon_file",
         "learning.metrics",
         "learning.device",
         "learning.colours",
@@ -31,6 +34,7 @@ LEVELS = [
     {
         "geo.facts",
         "geo.scene",
+        "geo.domain_file",
         "geo.cog",
         "geo.store",
         "geo.qgis",
@@ -64,7 +68,7 @@ LEVELS = [
 ]  # fmt: skip
 
 COLUMNS = {
-    "base": {"rsuda", "errors", "legend", "spec", "config", "choices", "deepness", "lock"},
+    "base": {"rsuda", "errors", "text_file", "legend", "spec", "config", "choices", "deepness", "lock"},
     "learning": {"learning", "learning.*", "parts", "parts.*", "methods", "methods.*"},
     "geo": {"geo", "geo.*"},
     "meeting point": {

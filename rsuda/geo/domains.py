@@ -8,27 +8,24 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rsuda.config import OBJECT
 from rsuda.errors import InputError, MissingError, unknown
+from rsuda.geo.domain_file import KNOWN, fields_of, pattern
+from rsuda.geo.domain_file import described as described
 from rsuda.geo.drawn import VECTORS
 from rsuda.geo.raster import SUFFIXES
 from rsuda.geo.scene import Scene
 from rsuda.legend import Legend
 from rsuda.spec import band_code, band_names
 
-KNOWN = {p.stem: p for p in sorted((Path(__file__).parent / "known").glob("*.yaml"))}
-_FIELDS = {
-    "name", "about", "get", "gsd", "gsd_of", "crs", "images", "labels", "bad_labels", "legend", "ignore", "clutter",
-    "splits", "scenes", "protocol",
-}  # fmt: skip
+_LINKED = 20  # times that links may lead to one folder
 
 
 @dataclass(frozen=True)
@@ -104,87 +101,15 @@ def domain(name: str, data: str | Path | None, bands: str | None = None, gsd: fl
             "object again, as in rsuda.adapt(source, target, out=RUN, resume=True) or rsuda.evaluate(RUN, domain)"
         )
     if name in KNOWN:
-        return _from_fields(_fields(KNOWN[name]), data, bands)
+        return _from_fields(fields_of(KNOWN[name]), data, bands)
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise MissingError(f"there is no domain file {path}")
-        return _from_fields(_fields(path), data, bands)
+        return _from_fields(fields_of(path), data, bands)
     if path.is_dir() or path.is_file() or any(c in name for c in "*?["):
         return _from_rasters(str(path), bands, gsd)
     if os.sep in name or path.suffix:
         raise MissingError(f"there is no folder, raster or domain file {name}")
     raise unknown("domain", name, [*KNOWN, "a YAML file", "a folder or glob of rasters"])
-
-
-def described(name: str) -> dict[str, Any]:
-    """What a known domain or a domain file says of itself: about, GSD, bands, classes, splits, the layout of files that is
-    looked for below the data folder, and how to get the data. No data are read.
-
-    Raises InputError, MissingError for another name.
-    """
-    path = KNOWN.get(name) or Path(name).expanduser()
-    if path.suffix not in (".yaml", ".yml"):
-        raise unknown("domain", name, KNOWN)
-    if not path.is_file():
-        raise MissingError(f"there is no domain file {path}")
-    fields = _fields(path)
-    legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
-    return {
-        "name": fields["name"], "about": fields.get("about"), "gsd": fields.get("gsd"), "gsd_of": fields.get("gsd_of"),
-        "crs": fields.get("crs"), "bands": [band_code(band_names(v["bands"])) for v in fields["images"].values()],
-        "classes": list(legend.names), "splits": fields.get("splits", {"all": ["*"]}),
-        "images": [v["files"] for v in fields["images"].values()], "labels": fields.get("labels", []),
-        "get": fields.get("get"),
-    }  # fmt: skip
-
-
-def _fields(path: Path) -> dict[str, Any]:
-    try:
-        fields = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"domain file {path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"domain file {path} holds no fields")
-    if "extends" in fields:
-        extended = str(fields.pop("extends"))
-        base = KNOWN.get(extended) or path.parent / extended
-        if not base.is_file():
-            raise MissingError(f"domain file {path} extends {base}, which is not there")
-        fields = _fields(base) | fields
-    fields.setdefault("name", path.stem)
-    for key in fields:
-        if key not in _FIELDS:
-            raise unknown(f"field in domain file {path}", str(key), _FIELDS)
-    for key in ("images", "legend"):
-        if key not in fields:
-            raise InputError(f"domain file {path} lacks the field '{key}'")
-    images = fields["images"]
-    variants = list(images.values()) if isinstance(images, dict) else []
-    if not variants or not all(isinstance(v, dict) and {"files", "bands"} <= set(v) for v in variants):
-        form = 'RGB: {files: "**/{tile}.tif", bands: RGB}'
-        raise InputError(f"'images' of domain file {path} is not of the form {form}")
-    if not isinstance(fields["legend"], list):
-        raise InputError(f"'legend' of domain file {path} is no list of classes")
-    return fields
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    """A glob with named fields, '**/top_{tile}_RGB.tif', as a regular expression on paths relative to the data folder."""
-    out = ""
-    for piece in re.split(r"(\*\*/|\*|\?|\{\w+\})", text):
-        if piece == "**/":
-            out += r"(?:.*/)?"
-        elif piece == "*":
-            out += r"[^/]*"
-        elif piece == "?":
-            out += r"[^/]"
-        elif piece.startswith("{"):
-            field_name = piece[1:-1]
-            out += rf"(?P={field_name})" if f"<{field_name}>" in out else rf"(?P<{field_name}>[^/]+?)"
-        else:
-            out += re.escape(piece)
-    return re.compile(out)
 
 
 def _listing(data: str | Path | None, fields: dict[str, Any]) -> list[str]:
@@ -195,8 +120,16 @@ def _listing(data: str | Path | None, fields: dict[str, Any]) -> list[str]:
         raise MissingError(
             f"the data folder {root} is not there; to get the data: {fields.get('get', 'see its publisher')}"
         )
-    files = []
+    files: list[str] = []
+    real: dict[str, str] = {}
+    times: Counter[str] = Counter()
     for folder, inner, names in os.walk(root, followlinks=True):
+        real[folder] = os.path.realpath(folder)
+        times[real[folder]] += 1
+        above = (real.get(str(p)) for p in Path(folder).parents)
+        if times[real[folder]] > _LINKED or real[folder] in above:  # a link that leads back, or folders full of links
+            inner.clear()
+            continue
         inner[:] = sorted(d for d in inner if not d.startswith("."))
         relative = Path(folder).relative_to(root).as_posix()
         files += [
@@ -205,10 +138,10 @@ def _listing(data: str | Path | None, fields: dict[str, Any]) -> list[str]:
     return sorted(files)
 
 
-def _matches(files: Iterable[str], pattern: str, copies: bool = False) -> dict[str, str]:
+def _matches(files: Iterable[str], told: str, copies: bool = False) -> dict[str, str]:
     """Scene name to file; ``copies`` allows several files for a scene (ISPRS delivers labels twice) and takes the first."""
     found: dict[str, str] = {}
-    expression = _pattern(pattern)
+    expression = pattern(told)
     for file in files:
         match = expression.fullmatch(file)
         if match:
@@ -242,16 +175,16 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
             f"{fields.get('get', 'see its publisher')}"
         )
     kept = fields.get("scenes", ["*"])
-    everything, found = found, {n: f for n, f in found.items() if any(fnmatchcase(n, p) for p in kept)}
+    everything, found = found, {n: f for n, f in found.items() if any(fnmatchcase(n, str(p)) for p in kept)}
     if not found:
         raise MissingError(
             f"none of the {len(everything)} scenes in {root} belongs to domain {fields['name']}: looked for "
-            f"scenes named {' or '.join(kept)}, found for example {next(iter(everything))}"
+            f"scenes named {' or '.join(map(str, kept))}, found for example {next(iter(everything))}"
         )
     labels: dict[str, str] = {}
     notes = []
-    for pattern in reversed(fields.get("labels", [])):
-        matched = _matches(files, pattern, copies=True)
+    for told_of_labels in reversed(fields.get("labels", [])):
+        matched = _matches(files, str(told_of_labels), copies=True)
         for name, file in list(matched.items()):
             reason = fields.get("bad_labels", {}).get(Path(file).name)
             if reason:
@@ -263,13 +196,14 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
     bands_here = band_names(variants[code]["bands"])
     scenes = {}
     for name in sorted(found, key=_natural):
-        gsd = next((g for p, g in (fields.get("gsd_of") or {}).items() if fnmatchcase(name, p)), fields.get("gsd"))
+        gsd = next((g for p, g in (fields.get("gsd_of") or {}).items() if fnmatchcase(name, str(p))), fields.get("gsd"))
         scenes[name] = Scene(
             name=name, image=root / found[name], label=root / labels[name] if name in labels else None,
-            bands=bands_here, declared_gsd=float(gsd) if gsd else None, crs=fields.get("crs"),
+            bands=bands_here, declared_gsd=float(gsd) if gsd else None, crs=str(fields["crs"]) if "crs" in fields else None,
         )  # fmt: skip
     splits, told = {}, list(refused.values())
     for split, patterns in fields.get("splits", {"all": ["*"]}).items():
+        split = str(split)
         inside = [n for n in scenes if any(fnmatchcase(n, str(p)) for p in patterns)]
         # a scene whose only label is refused leaves the split, by name, rather than spoiling it
         splits[split] = [n for n in inside if n not in refused]
@@ -280,14 +214,15 @@ def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | N
             )
     splits.setdefault("all", list(scenes))
     legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
-    if fields.get("clutter") and fields["clutter"] not in legend.names:
+    if fields.get("clutter") and str(fields["clutter"]) not in legend.names:
         raise InputError(f"'clutter: {fields['clutter']}' of domain {fields['name']} is no class of its legend")
     tiling = fields.get("protocol")
-    if tiling is not None and not all(isinstance(tiling, dict) and tiling.get(k, 0) >= 1 for k in ("window", "stride")):
+    if tiling is not None and not all(
+        isinstance(tiling, dict) and type(tiling.get(k)) is int and tiling[k] >= 1 for k in ("window", "stride")
+    ):
         raise InputError(f"'protocol' of domain {fields['name']} is not {{window: pixels, stride: pixels}}")
-    return Domain(
-        fields["name"], scenes, bands_here, legend, splits, fields.get("clutter"), fields.get("protocol"), tuple(told)
-    )
+    clutter = str(fields["clutter"]) if fields.get("clutter") else None
+    return Domain(str(fields["name"]), scenes, bands_here, legend, splits, clutter, tiling, tuple(told))
 
 
 def _natural(name: str) -> list[Any]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
-from pyogrio.errors import DataSourceError
 from rasterio.features import rasterize
 from shapely.geometry import box
 
 from rsuda.errors import InputError, MissingError, unknown
 from rsuda.geo.grid import Grid
+from rsuda.geo.polygon_file import projected, read_frame, whole
 from rsuda.geo.raster import resampled_labels
 from rsuda.legend import IGNORE, Legend
+from rsuda.text_file import shown
 
 VECTORS = (".gpkg", ".fgb", ".geojson", ".shp")
 
@@ -37,28 +40,28 @@ class DrawnLabels:
         """In the grid's CRS. Raises MissingError or InputError when the file holds none, or none that has a class."""
         if not self.path.is_file():
             raise MissingError(f"there is no file {self.path}")
-        try:
-            found = gpd.read_file(self.path)
-        except (DataSourceError, ValueError) as error:
-            raise InputError(f"{self.path} cannot be read as polygons: {str(error).splitlines()[0]}") from None
-        if not isinstance(found, gpd.GeoDataFrame) or not {"name", "class"} & set(found.columns):
+        found = read_frame(self.path)
+        if not {"name", "class"} & set(found.columns):
             raise InputError(f"the polygons of {self.path} have no attribute 'name' or 'class' that tells their class")
-        found = found[found.geom_type.isin(["Polygon", "MultiPolygon"]) & ~found.is_empty].reset_index(drop=True)
+        found = found[whole(found.geometry)].reset_index(drop=True)
         if found.crs is not None and self.grid.crs is not None:
-            found = found.to_crs(self.grid.crs)
+            moved = projected(found.geometry, self.grid.crs.to_wkt(), str(self.path), keep_all=True)
+            found = found.set_geometry(moved)
         return found
 
     def classes(self, legend: Legend) -> np.ndarray:
         """(n,) uint8, the index of each polygon's class, 255 for none. Raises InputError for a class that is none of the
         legend's."""
         by_name = "name" in self.polygons.columns
-        index = {n: k for k, n in enumerate(legend.names)} if by_name else {k: k for k in range(len(legend))}
+        index: dict[Any, int] = (
+            {n: k for k, n in enumerate(legend.names)} if by_name else {k: k for k in range(len(legend))}
+        )
         found = np.full(len(self.polygons), IGNORE, np.uint8)
         for i, value in enumerate(self.polygons["name" if by_name else "class"]):
-            if value is None or value != value or value == "":  # not a number is not itself
+            if value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and not value):
                 continue
-            if value not in index:
-                raise unknown("class of a polygon", str(value), [str(v) for v in index])
+            if not isinstance(value, Hashable) or value not in index:
+                raise unknown("class of a polygon", shown(value), [str(v) for v in index])
             found[i] = index[value]
         return found
 

@@ -13,7 +13,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 
 from rsuda.errors import InputError, MissingError
 from rsuda.geo.grid import Grid
-from rsuda.geo.raster import RasterFile, is_remote, quiet
+from rsuda.geo.raster import READ_ERRORS, RasterFile, is_remote, quiet
 
 WHOLE = 4_000_000  # pixels of a file that are all looked at; of larger ones, windows spread over it
 _ACROSS, _SIZE = 5, 256  # windows along each axis, and their side
@@ -29,20 +29,34 @@ def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None) -> dict
         MissingError: there is no such file, or GDAL cannot open it. A file whose pixels cannot be read is told by ``odd``.
     """
     odd: list[str] = []
-    with quiet():
-        try:
-            file = rasterio.open(path)
-        except rasterio.errors.RasterioError:
-            RasterFile(path)  # which says what is wrong in its own words
-            raise
-    with file:
+    try:
+        facts, listed, interp = _header(path, odd)
+    except READ_ERRORS as error:
+        RasterFile(path)  # which says what is wrong in its own words
+        raise MissingError(f"cannot read the header of {path}: {str(error).splitlines()[0]}") from error
+    try:
+        opened = RasterFile(path, bands)
+        names = opened.named_bands
+        for band, name in zip(listed, names or (), strict=False):
+            band["name"] = name
+        _odd_bands(opened, interp, odd)
+        facts |= _pixels(opened, listed, odd)
+    except (InputError, MissingError) as error:
+        odd.append(f"rsuda cannot use it: {error}")
+    facts["odd"] = odd
+    return facts
+
+
+def _header(path: str | Path, odd: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]], Any]:
+    """Facts of a file's header, those of each band (which are among them), and the bands' colours."""
+    with quiet(), rasterio.open(path) as file:
         interp, flags = file.colorinterp, file.mask_flag_enums
         grid = Grid(file.height, file.width, file.transform, file.crs)
         facts: dict[str, Any] = {
             "kind": "raster", "file": str(path), "driver": file.driver, "width": file.width, "height": file.height,
             "bytes": None if is_remote(path) or not Path(path).is_file() else os.path.getsize(path),
             "gsd": _gsd(grid, odd), "crs": file.crs.to_string() if file.crs else None,
-            "bounds": list(grid.bounds) if grid.georeferenced else None,
+            "bounds": [_plain(v) for v in grid.bounds] if grid.georeferenced else None,
             "nodata": [_plain(v) for v in file.nodatavals] if any(v is not None for v in file.nodatavals) else None,
             "mask": _mask(flags), "tiled": bool(file.profile.get("tiled", False)), "block": list(file.block_shapes[0]),
             "overviews": file.overviews(1), "compression": file.compression.value if file.compression else None,
@@ -59,17 +73,7 @@ def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None) -> dict
         if value is not None and not _holds(file.dtypes[k], value):
             odd.append(f"nodata {value:g} of band {k + 1} is no {file.dtypes[k]}, so no pixel can be it")
             break
-    try:
-        opened = RasterFile(path, bands)
-        names = opened.named_bands
-        for band, name in zip(listed, names or (), strict=False):
-            band["name"] = name
-        _odd_bands(opened, interp, odd)
-        facts |= _pixels(opened, listed, odd)
-    except (InputError, MissingError) as error:
-        odd.append(f"rsuda cannot use it: {error}")
-    facts["odd"] = odd
-    return facts
+    return facts, listed, interp
 
 
 def sample(file: RasterFile, numbers: list[int]) -> tuple[np.ndarray, np.ndarray, bool]:

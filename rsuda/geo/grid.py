@@ -67,6 +67,10 @@ class Grid:
         if not self.georeferenced:
             return None
         down, across = self.pixel_size
+        if not (1e-6 < down < 1e9 and 1e-6 < across < 1e9):
+            raise InputError(
+                f"its pixels are {down:g} by {across:g} units of its CRS long: declare the GSD (metres per pixel)"
+            )
         if self.crs is None:
             return down, across
         if self.crs.is_geographic:
@@ -83,7 +87,11 @@ class Grid:
             ) from None
         if self.crs.to_epsg() == 3857:  # web maps: a unit is a metre at the equator only
             _, northing = self.world(self.height / 2, self.width / 2)
-            factor /= math.cosh(northing / 6378137)
+            factor /= math.cosh(min(20, abs(northing) / 6378137))
+        if not 0 < factor < math.inf:
+            raise InputError(
+                f"a unit of the CRS '{self.crs.to_string()}' is {factor} metres: declare the GSD (metres per pixel)"
+            )
         return down * factor, across * factor
 
     def utm(self) -> str:

@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from rsuda.errors import ExistsError, InputError, MissingError, unwritten
 from rsuda.geo.grid import Grid
+from rsuda.geo.limits import MOST_BANDS, check_header
 from rsuda.geo.resample import axis_weights, weigh
 from rsuda.legend import IGNORE, Legend
 from rsuda.spec import band_names
@@ -34,9 +36,13 @@ def is_remote(path: str | Path) -> bool:
 
 # GDAL's cache of decoded blocks, in MB: two rows of blocks of a wide scene, where the default is a share of all memory
 os.environ.setdefault("GDAL_CACHEMAX", "256")
+os.environ.setdefault("GDAL_MAX_BAND_COUNT", str(MOST_BANDS))  # opening a file that declares 65 535 takes long
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt", ".jp2", ".img")
 
+
+# CPLE errors are GDAL's own; rasterio lets some through
+READ_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 
 Window4 = tuple[int, int, int, int]  # row, col, height, width
 
@@ -67,12 +73,14 @@ class RasterFile:
 
     Raises:
         MissingError: there is no such file, or GDAL cannot open it.
+        InputError: its header asks for more than rsuda reads, see limits.py.
     """
 
     def __init__(self, path: str | Path, bands: tuple[str, ...] | None = None) -> None:
         self.path: str | Path = path if is_remote(path) else Path(path)
         self._kept: Any = None
         with self._open() as file:
+            check_header(file, self.path)
             self.grid = Grid(file.height, file.width, file.transform, file.crs)
             self.count, self.dtype, self.driver = file.count, str(file.dtypes[0]), file.driver
             # what places a file that has no grid, and gdalwarp's option for it
@@ -86,8 +94,6 @@ class RasterFile:
             self.gcps, self.nodata = file.gcps, file.nodata
             self._interp, self._flags = file.colorinterp, file.mask_flag_enums
             self._described = file.descriptions
-        if self.dtype.startswith("complex"):
-            raise InputError(f"{self.path} holds complex numbers: write their amplitude to a file first")
         if bands is not None and len(bands) > self.count:
             raise InputError(f"{self.path} has {self.count} bands, too few for the band order {', '.join(bands)}")
         self._bands = bands
@@ -113,7 +119,9 @@ class RasterFile:
                 file = rasterio.open(self.path)
             with file:
                 yield file
-        except (RasterioError, CRSError) as error:
+        except MemoryError:
+            raise MissingError(f"cannot read {self.path}: there is not enough memory for a part of it") from None
+        except READ_ERRORS as error:
             if isinstance(self.path, Path) and not self.path.exists():
                 raise MissingError(f"there is no file {self.path}") from None
             reason = str(error.__cause__ or error) or type(error).__name__  # a failed read's cause says what failed
@@ -324,6 +332,7 @@ def resampled_labels(
 
 _CACHE: OrderedDict[tuple[Any, ...], tuple[np.ndarray, np.ndarray]] = OrderedDict()
 _CACHE_BYTES = 1 << 30
+_SHOWN = 40  # characters of a file's name in the name of the folder that it is made in
 _LOCK = Lock()
 _TURN = RLock()  # of the threads that read through one handle
 
@@ -358,7 +367,7 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
     make_folder(path.parent)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem[:_SHOWN]}-", dir=path.parent) as folder:
             temporary = Path(folder) / path.name
             yield temporary
             _settle(temporary)
@@ -386,7 +395,7 @@ def broken_off(folder: Path) -> list[Path]:
     return [
         left
         for left in folder.glob(".*-????????")
-        if left.is_dir() and all(Path(f).stem in (left.name[1:-9], "staging") for f in os.listdir(left))
+        if left.is_dir() and all(Path(f).stem[:_SHOWN] in (left.name[1:-9], "staging") for f in os.listdir(left))
     ]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-from pyogrio.errors import DataSourceError
 from rasterio.features import geometry_mask
 from shapely import get_coordinates
 from shapely.geometry import box, mapping
@@ -16,6 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from rsuda.errors import InputError, MissingError
 from rsuda.geo.grid import Grid
+from rsuda.geo.polygon_file import projected, read_frame, whole
 from rsuda.geo.scene import Scene
 
 
@@ -50,11 +50,8 @@ def read_area(file: str | Path) -> gpd.GeoSeries:
     """Polygons of a vector file. Raises MissingError or InputError when it cannot be read, or holds no polygon."""
     if not Path(file).is_file():
         raise MissingError(f"there is no file {file} (--aoi takes a file of polygons)")
-    try:
-        shapes = gpd.read_file(file).geometry.dropna()
-    except (DataSourceError, ValueError, AttributeError) as error:
-        raise InputError(f"{file} cannot be read as polygons: {str(error).splitlines()[0]}") from None
-    shapes = shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon"]) & ~shapes.is_empty]
+    found = read_frame(Path(file)).geometry
+    shapes = found[whole(found)]
     if shapes.empty:
         raise InputError(f"{file} holds no polygon, so there is no area to predict")
     return shapes
@@ -83,10 +80,10 @@ def region_of(
         wanted = box(*bounds)
     if area is not None:
         if area.crs is not None and grid.crs is not None:
-            area = area.to_crs(grid.crs.to_wkt())
+            area = projected(area, grid.crs.to_wkt(), f"the area over {scene.image}")
         elif area.crs is not None:
             raise InputError(f"{scene.image} has no CRS, so the area cannot be laid over it: declare it with --crs")
-        union = area.union_all()
+        union = area.make_valid().union_all()  # polygons may cross themselves
         wanted = union if wanted is None else wanted.intersection(union)
         shapes = (mapping(wanted),)
     if wanted is None:

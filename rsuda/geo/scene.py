@@ -14,6 +14,7 @@ from rasterio.errors import CRSError
 from rsuda.errors import InputError
 from rsuda.geo.drawn import VECTORS, DrawnLabels
 from rsuda.geo.grid import Grid
+from rsuda.geo.limits import check_memory
 from rsuda.geo.raster import Raster, RasterFile
 from rsuda.legend import Legend
 
@@ -127,7 +128,9 @@ class Scene:
 
     def whole_label(self, legend: Legend) -> tuple[np.ndarray, int]:
         """``read_label`` of the whole scene. Raises InputError when most of it is outside the legend."""
-        label, outside = self.read_label(legend, None, (0, 0, self.file.grid.height, self.file.grid.width))
+        height, width = self.file.grid.height, self.file.grid.width
+        check_memory(20 * height * width, f"the whole label {self.label} ({width} x {height} px)", "cut it into tiles")
+        label, outside = self.read_label(legend, None, (0, 0, height, width))
         if outside > label.size / 2:
             raise InputError(
                 f"{outside / label.size:.0%} of the pixels of label {self.label} are outside the legend "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -182,6 +183,11 @@ def check_format(name: str) -> str:
     return name
 
 
+def _layer(path: Path) -> str:
+    """A file's name as that of its layer: GeoPackage takes none that begins with a sign."""
+    return re.sub(r"^\W", "_", path.stem)
+
+
 def write_polygons(frame: gpd.GeoDataFrame, path: Path, overwrite: bool = False) -> None:
     """Write polygons in the format that the suffix of ``path`` names, whole or not at all."""
     driver = FORMATS[check_format(path.suffix.lstrip("."))]
@@ -193,7 +199,7 @@ def write_polygons(frame: gpd.GeoDataFrame, path: Path, overwrite: bool = False)
             options = {"RFC7946": "YES"} if driver == "GeoJSON" and frame.crs else {}
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "'crs' was not provided")  # the caller says so in its own words
-                frame.to_file(temporary, driver=driver, layer=path.stem, engine="pyogrio", **options)
+                frame.to_file(temporary, driver=driver, layer=_layer(path), engine="pyogrio", **options)
 
 
 def read_polygons(path: Path) -> gpd.GeoDataFrame:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from re import fullmatch
 from typing import Any, NamedTuple, cast
 
 import segmentation_models_pytorch as smp
+import timm
 import torch
 from safetensors.torch import load_file
 from segmentation_models_pytorch.base import initialization
@@ -88,6 +90,8 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
         InputError: unknown encoder, or the file's tensors do not fit it.
         MissingError: weights cannot be downloaded, or there is no such file.
     """
+    if not _is_encoder(arch.encoder):  # timm would fetch 'hf-hub:…', and import what a folder 'local-dir:…' says
+        raise unknown("encoder", arch.encoder, smp.encoders.get_encoder_names())
     stride = {} if arch.output_stride == 32 else {"output_stride": arch.output_stride}
     try:
         if weights == "imagenet":
@@ -118,6 +122,13 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
             "or pass --weights FILE (a .safetensors or .pth file of the encoder) or --weights none"
         ) from error
     return cast(Encoder, encoder)
+
+
+def _is_encoder(name: str) -> bool:
+    """Whether smp or timm have an encoder of this name themselves."""
+    if name.startswith("tu-"):
+        return fullmatch(r"[\w.]+", name[3:]) is not None and timm.is_model(name[3:])
+    return name in smp.encoders.get_encoder_names()
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from lightning.pytorch.callbacks import Callback
 
 from rsuda.config import Settings, settings
 from rsuda.engine import Engine
-from rsuda.errors import InputError, MissingError, RsudaError, unknown
+from rsuda.errors import InputError, RsudaError, unknown
 from rsuda.geo.raster import whole_file
 from rsuda.geo.tiles import random_window
 from rsuda.label_free import label_free
@@ -29,6 +28,7 @@ from rsuda.learning.device import autocast, pick_device, pick_precision
 from rsuda.legend import IGNORE
 from rsuda.methods import METHODS
 from rsuda.run import CHECKPOINT, CONFIG, load_run
+from rsuda.text_file import read_yaml, shown
 from rsuda.verbs.adapt import adapt, check_run, domains_of
 from rsuda.verbs.evaluate import evaluate
 
@@ -90,12 +90,17 @@ def read_plan(file: str | Path, out: str | Path, **given: Any) -> Plan:
         raise InputError(f"benchmark file {path} needs 'pairs' and 'methods', each as 'name: settings'")
     baseline, oracle = held.get("baseline", "source-only"), held.get("oracle", "oracle")
     jobs = []
+    for where, entry in [*pairs.items(), *methods.items(), ("settings", held.get("settings"))]:
+        if not isinstance(entry, dict | None) or len(str(where)) > 80:
+            raise InputError(f"{shown(where)} in {path} is no name with 'setting: value' below it: {shown(entry)}")
     for method, own in methods.items():
         own = dict(own or {})
         seeds = own.pop("seeds", held.get("seeds", [0]))
         only = own.pop("only", list(pairs))
-        if not isinstance(seeds, list) or not all(isinstance(s, int) for s in seeds):
-            raise InputError(f"the seeds of {method} in {path} are no list of whole numbers: {seeds!r}")
+        if not isinstance(seeds, list) or not all(type(s) is int for s in seeds):
+            raise InputError(f"the seeds of {method} in {path} are no list of whole numbers: {shown(seeds)}")
+        if not isinstance(only, list) or not all(isinstance(name, str | int) for name in only):
+            raise InputError(f"'only' of {method} in {path} is no list of pairs: {shown(only)}")
         for name in only:
             if name not in pairs:
                 raise unknown(f"pair of {method} in {path}", str(name), pairs)
@@ -112,12 +117,7 @@ def read_plan(file: str | Path, out: str | Path, **given: Any) -> Plan:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise MissingError(f"there is no benchmark file {path}")
-    try:
-        held = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"benchmark file {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    held = read_yaml(path, "benchmark file") or {}
     if not isinstance(held, dict):
         raise InputError(f"benchmark file {path} holds no 'name: value' pairs")
     for key in held:
@@ -132,6 +132,8 @@ def _job(
 ) -> Job:  # fmt: skip
     own, of_pair = dict(own), dict(of_pair)
     as_oracle, as_is, matched = own.pop("oracle", False), own.pop("as_is", False), of_pair.pop("matched", None) or {}
+    if not isinstance(matched, dict):
+        raise InputError(f"'matched' of pair '{pair}' are no 'setting: value' pairs: {shown(matched)}")
     merged = {**(held.get("settings") or {}), **of_pair, **({} if as_is else matched), **own}
     known = {f.name for f in fields(Settings)}
     for key in merged:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rsuda.errors import csv_cell
 from rsuda.geo.raster import whole_file
 from rsuda.label_free import SCORES
 from rsuda.verbs.benchmark import RESULT, Plan
@@ -163,7 +164,13 @@ def write_table(plan: Plan, out: Path) -> list[Path]:
         writer.writerow([*keys, *(f"iou_{n}" for n in names), *SCORES])
         for run in (r for row in rows for r in row.runs):
             iou = [run["classes"].get(n, {}).get("iou") for n in names]
-            writer.writerow([*(run[k] for k in keys), *iou, *(run["label_free"][s] for s in SCORES)])
+            writer.writerow(
+                [
+                    *(csv_cell(run[k]) if isinstance(run[k], str) else run[k] for k in keys),
+                    *iou,
+                    *(run["label_free"][s] for s in SCORES),
+                ]
+            )
     with whole_file(files[2], overwrite=True) as temporary:
         _plot(plan, rows, temporary)
     return files

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from rsuda.bands import predict_scene, predict_tile
 from rsuda.choices import saved_settings
 from rsuda.engine import Engine
-from rsuda.errors import InputError, unknown
+from rsuda.errors import InputError, csv_cell, unknown
 from rsuda.geo.domains import Domain
 from rsuda.geo.raster import whole_file
 from rsuda.geo.tiles import full_windows
@@ -43,7 +44,8 @@ class Evaluation:
     @property
     def stem(self) -> str:
         """Of the files in the run folder: domain, split, protocol."""
-        return f"scores_{self.domain}_{self.split}" + ("" if self.protocol == "scenes" else f"_{self.protocol}")
+        named = "_".join(re.sub(r"[^\w. -]+", "-", name)[:80] for name in (self.domain, self.split))
+        return f"scores_{named}" + ("" if self.protocol == "scenes" else f"_{self.protocol}")
 
     def as_fields(self) -> dict[str, Any]:
         return {
@@ -139,8 +141,9 @@ def write_scores(found: Evaluation, folder: Path) -> tuple[Path, Path]:
         temporary.write_text(json.dumps(found.as_fields(), indent=2) + "\n")
     with whole_file(folder / f"{stem}.csv", overwrite=True) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["class", "iou", "precision", "recall", "f1", "pixels", *found.scores.names])
+        names = map(csv_cell, found.scores.names)
+        writer.writerow(["class", "iou", "precision", "recall", "f1", "pixels", *names])
         classes = found.scores.as_fields()["classes"]
         for (name, values), row in zip(classes.items(), found.scores.matrix, strict=True):
-            writer.writerow([name, *("" if v is None else v for v in values.values()), *row.tolist()])
+            writer.writerow([csv_cell(name), *("" if v is None else v for v in values.values()), *row.tolist()])
     return folder / f"{stem}.json", folder / f"{stem}.csv"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import glob
-import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +21,7 @@ from rsuda.geo.facts import raster_facts
 from rsuda.geo.raster import is_remote
 from rsuda.given import domain as domain_of
 from rsuda.spec import Spec, band_code, band_names
+from rsuda.text_file import read_json
 
 QUICK = 60_000_000  # label pixels that are counted; more would take long
 
@@ -88,10 +89,7 @@ def _about(run: Path) -> dict[str, Any]:
     file = run / SPEC
     if not file.is_file():
         raise MissingError(f"{run} holds no {SPEC}: it is no run folder, or its training has not ended")
-    try:
-        about = json.loads(file.read_text())
-    except ValueError:
-        about = None
+    about = read_json(file, "network's description")
     if not isinstance(about, dict) or "spec" not in about:
         raise InputError(f"{file} does not say what network it describes")
     return about
@@ -128,8 +126,8 @@ def run_facts(run: Path) -> dict[str, Any]:
 
 def _json(file: Path) -> Any:
     try:
-        return json.loads(file.read_text())
-    except ValueError:
+        return read_json(file, "file of scores")
+    except (InputError, MissingError):
         return None
 
 
@@ -138,16 +136,22 @@ def _scores(file: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict) or "miou" not in found:
         return None
     kept = ("domain", "split", "protocol", "scenes", "tiles", "miou", "mf1", "accuracy", "kappa")
-    classes = found.get("classes", {})
-    return {k: found.get(k) for k in kept} | {"iou": {n: v.get("iou") for n, v in classes.items()}}
+    classes = found.get("classes")
+    held = classes.items() if isinstance(classes, dict) else ()
+    return {k: found.get(k) for k in kept} | {"iou": {n: v.get("iou") for n, v in held if isinstance(v, dict)}}
 
 
 def _last_step(metrics: Path) -> int | None:
     """The last step in a run's metrics, counted from 1."""
     if not metrics.is_file():
         return None
-    with metrics.open(newline="") as file:
-        steps = [int(row["step"]) for row in csv.DictReader(file) if (row.get("step") or "").isdigit()]
+    try:
+        with metrics.open(newline="") as file:
+            steps = [
+                int(row["step"]) for row in csv.DictReader(file) if re.fullmatch("[0-9]{1,12}", row.get("step") or "")
+            ]
+    except (UnicodeDecodeError, csv.Error):
+        return None  # no table, so it tells no step
     return max(steps) + 1 if steps else None
 
 

@@ -26,6 +26,7 @@ from rsuda.engine import Engine
 from rsuda.errors import ExistsError, InputError, RsudaError, WriteError
 from rsuda.geo.attributes import attribute_table, write_attributes
 from rsuda.geo.cog import creation_options, write_cog
+from rsuda.geo.limits import check_disk
 from rsuda.geo.qgis import polygon_style, raster_style, share_style, write_style
 from rsuda.geo.raster import make_folder
 from rsuda.geo.region import read_area, region_of
@@ -178,6 +179,8 @@ def _store(job: Job, engine: Engine) -> Store:
     """Where a job's finished bands are: classes, confidence, perhaps the probabilities of all classes."""
     planes = 2 + len(engine.trained.spec.legend) * job.outputs.probabilities
     grid = job.region.grid
+    if not job.work.is_dir():  # what is there has its room already
+        check_disk(2 * planes * grid.height * grid.width, job.work.parent, f"the prediction of {job.scene.image}")
     return Store(job.work, f"{job.key}-{planes}", planes, grid.height, grid.width, band_rows(engine, job.scene))
 
 
