@@ -67,7 +67,7 @@ def adapt(
         >>> run.scores.domain, run.scores.split, run.scores.scenes
         ('vaihingen', 'val', 2)
         >>> sorted(p.name for p in run.path.glob("*.json"))
-        ['label_free.json', 'scores_vaihingen_val.json', 'spec.json']
+        ['label_free.json', 'run.json', 'scores_vaihingen_val.json', 'spec.json']
     """
     names, given = named(source, target)
     chosen = {**names, "method": method, "data": data, "preset": preset, **options}
