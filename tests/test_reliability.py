@@ -356,9 +356,21 @@ def test_a_disk_that_fills_up_while_predicting_leaves_nothing_under_a_final_name
 
 def test_a_raster_that_gdal_cannot_finish_is_no_map(data, run, tmp_path):
     how = {"device": "cpu", "precision": "fp32", "window": 64, "overlap": 16, "polygons": None}
-    with mounted(tmp_path / "disk", "-o", "size=96k") as disk, pytest.raises(WriteError, match=r"cannot write .*disk"):
-        (disk / "ballast").write_bytes(bytes(40_000))
-        list(predict([data / "west_0_image.tif"], run, disk / "maps", **how))
+    with mounted(tmp_path / "disk", "-o", "size=400k") as disk:
+
+        def fill(*_):  # after it was asked whether there is room
+            held = os.statvfs(disk)
+            if not (disk / "ballast").exists():
+                (disk / "ballast").write_bytes(bytes(held.f_bavail * held.f_frsize - 4096))
+
+        with pytest.raises(WriteError, match=r"cannot write .*disk"):
+            list(predict([data / "west_0_image.tif"], run, disk / "maps", progress=fill, **how))
+        assert not [p for p in (disk / "maps").iterdir() if not p.name.startswith(".")]
+
+
+def test_a_disk_without_room_for_a_prediction_is_told_before_it_begins(data, run, tmp_path):
+    with mounted(tmp_path / "disk", "-o", "size=32k") as disk, pytest.raises(MissingError, match=r"needs .* on the disk"):
+        list(predict([data / "west_0_image.tif"], run, disk / "maps", device="cpu", window=64, overlap=16))
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

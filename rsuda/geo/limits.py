@@ -77,4 +77,4 @@ def check_disk(needed: int, folder: Path, what: str) -> None:
 
 
 def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 // 10 else f"{count / 2**10:.0f} KiB"
