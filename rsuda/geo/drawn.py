@@ -12,12 +12,11 @@ import numpy as np
 from rasterio.features import rasterize
 from shapely.geometry import box
 
-from rsuda.errors import InputError, MissingError, unknown
+from rsuda.errors import InputError, MissingError, printable, unknown
 from rsuda.geo.grid import Grid
 from rsuda.geo.polygon_file import projected, read_frame, whole
 from rsuda.geo.raster import resampled_labels
 from rsuda.legend import IGNORE, Legend
-from rsuda.text_file import shown
 
 VECTORS = (".gpkg", ".fgb", ".geojson", ".shp")
 
@@ -61,7 +60,7 @@ class DrawnLabels:
             if value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and not value):
                 continue
             if not isinstance(value, Hashable) or value not in index:
-                raise unknown("class of a polygon", shown(value), [str(v) for v in index])
+                raise unknown("class of a polygon", printable(value)[:100], [str(v) for v in index])
             found[i] = index[value]
         return found
 
