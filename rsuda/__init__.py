@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from rsuda.api import Run, adapt, evaluate, load, predict
     from rsuda.datamodule import PairDataModule
-    from rsuda.errors import ExistsError, InputError, MissingError, RsudaError
+    from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
     from rsuda.geo.domains import Domain
     from rsuda.given import domain
     from rsuda.legend import Legend
@@ -25,7 +25,7 @@ else:
         "rsuda.api": ("Run", "adapt", "evaluate", "load", "predict"),
         "rsuda.datamodule": ("PairDataModule",),
         "rsuda.geo.domains": ("Domain",),
-        "rsuda.errors": ("ExistsError", "InputError", "MissingError", "RsudaError"),
+        "rsuda.errors": ("ExistsError", "InputError", "MissingError", "RsudaError", "WriteError"),
         "rsuda.given": ("domain",),
         "rsuda.legend": ("Legend",),
         "rsuda.segmenter": ("Segmenter",),
@@ -48,5 +48,5 @@ else:
 
 __all__ = [
     "Domain", "ExistsError", "InputError", "Legend", "MissingError", "PairDataModule", "RsudaError", "Run", "Segmenter",
-    "Written", "adapt", "domain", "evaluate", "info", "load", "predict",
+    "WriteError", "Written", "adapt", "domain", "evaluate", "info", "load", "predict",
 ]  # fmt: skip
