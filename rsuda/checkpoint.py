@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rsuda.config import CHECKPOINT
 from rsuda.errors import InputError
-from rsuda.geo.raster import whole_file
+from rsuda.whole_file import whole_file
 
 
 class DivergedError(InputError):

@@ -14,8 +14,8 @@ import numpy as np
 from rsuda.engine import Engine
 from rsuda.errors import InputError
 from rsuda.geo.domains import Domain
-from rsuda.geo.raster import whole_file
 from rsuda.geo.tiles import random_window
+from rsuda.whole_file import whole_file
 
 SCORES = ("certainty", "agreement", "overlap", "information", "density")
 

@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 
 from rsuda.errors import WriteError
-from rsuda.geo.raster import whole_file
+from rsuda.whole_file import whole_file
 
 METRICS = "metrics.csv"
 _ROWS = 20  # after which the file is written

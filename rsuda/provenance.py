@@ -15,8 +15,8 @@ import rasterio
 import torch
 
 from rsuda import __version__
-from rsuda.geo.raster import whole_file
 from rsuda.pair import Pair
+from rsuda.whole_file import whole_file
 
 ABOUT = "run.json"
 _PACKAGES = ("torch", "lightning", "segmentation-models-pytorch", "timm", "kornia", "numpy", "rasterio")

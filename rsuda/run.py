@@ -19,12 +19,12 @@ from rsuda.choices import saved_settings as saved_settings
 from rsuda.config import CHECKPOINT, SPEC, WEIGHTS, Settings
 from rsuda.config import CONFIG as CONFIG
 from rsuda.errors import InputError, MissingError
-from rsuda.geo.raster import whole_file
 from rsuda.learning.network import Architecture
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, Optimisation
 from rsuda.spec import Spec
 from rsuda.text_file import checked_json, shown
+from rsuda.whole_file import whole_file
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from rsuda.candidates import Candidate, candidates
 from rsuda.engine import Engine
 from rsuda.errors import ExistsError, InputError
 from rsuda.geo.domains import Domain
-from rsuda.geo.raster import whole_file
 from rsuda.geo.scene import Scene
 from rsuda.spec import Spec
+from rsuda.whole_file import whole_file
 
 
 @dataclass(frozen=True)

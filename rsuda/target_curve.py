@@ -12,10 +12,10 @@ from lightning.pytorch.callbacks import Callback
 
 from rsuda.engine import Engine
 from rsuda.geo.domains import Domain
-from rsuda.geo.raster import whole_file
 from rsuda.learning.metrics import Scores
 from rsuda.run import Trained
 from rsuda.verbs.evaluate import evaluate
+from rsuda.whole_file import whole_file
 
 CURVE = "target_curve.csv"
 

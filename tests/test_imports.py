@@ -12,7 +12,7 @@ PACKAGE = ROOT / "rsuda"
 # From low to high; a module imports from rows above its own only. 'x.*' stands for each module of the package x.
 LEVELS = [
     {"rsuda", "errors", "geo", "learning"},
-    {"text_file"},
+    {"text_file", "whole_file"},
     {"legend", "config", "lock"},
     {"spec", "choices"},
     {
@@ -68,7 +68,7 @@ LEVELS = [
 ]  # fmt: skip
 
 COLUMNS = {
-    "base": {"rsuda", "errors", "text_file", "legend", "spec", "config", "choices", "deepness", "lock"},
+    "base": {"rsuda", "errors", "text_file", "legend", "spec", "config", "choices", "deepness", "lock", "whole_file"},
     "learning": {"learning", "learning.*", "parts", "parts.*", "methods", "methods.*"},
     "geo": {"geo", "geo.*"},
     "meeting point": {

@@ -12,9 +12,10 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError
-from rsuda.geo.raster import RasterFile, whole_file
+from rsuda.geo.raster import RasterFile
 from rsuda.geo.resample import axis_weights, weigh
 from rsuda.legend import IGNORE, Legend
+from rsuda.whole_file import whole_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

@@ -23,7 +23,6 @@ from rsuda.checkpoint import Keep, WholeCheckpoints
 from rsuda.config import settings
 from rsuda.data import loader
 from rsuda.errors import ExistsError, InputError, MissingError, WriteError
-from rsuda.geo.raster import broken_off, whole_file
 from rsuda.lock import alone
 from rsuda.metrics_file import rows_before
 from rsuda.pair import pair
@@ -32,6 +31,7 @@ from rsuda.run import checkpoint_step
 from rsuda.verbs.adapt import adapt, check_run, domains_of
 from rsuda.verbs.adapt import build as method_of
 from rsuda.verbs.predict import predict
+from rsuda.whole_file import broken_off, whole_file
 
 
 @pytest.fixture(scope="module")

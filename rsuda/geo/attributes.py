@@ -7,8 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from rsuda.geo.raster import whole_file
 from rsuda.legend import Legend
+from rsuda.whole_file import whole_file
 
 SUFFIX = ".aux.xml"  # after the raster's whole name, where GDAL looks
 _WHOLE, _REAL, _TEXT = 0, 1, 2  # GDALRATFieldType

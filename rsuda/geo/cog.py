@@ -18,8 +18,8 @@ from rasterio.windows import Window
 
 from rsuda.errors import InputError, WriteError
 from rsuda.geo.grid import Grid
-from rsuda.geo.raster import whole_file
 from rsuda.legend import IGNORE, Legend
+from rsuda.whole_file import whole_file
 
 _BLOCK = 512
 _LOSSLESS = ("NONE", "LZW", "DEFLATE", "ZSTD", "LZMA", "PACKBITS")

@@ -6,8 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from rsuda.geo.raster import whole_file
 from rsuda.legend import Colour, Legend
+from rsuda.whole_file import whole_file
 
 _RAMP = ("#fbf7ec", "#cfe3d8", "#8fc3bd", "#4a8f9b", "#1f4e66")  # 0 to 1 in even steps
 

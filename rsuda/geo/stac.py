@@ -20,8 +20,9 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from rsuda import __version__
 from rsuda.geo.grid import Grid
-from rsuda.geo.raster import is_remote, whole_file
+from rsuda.geo.raster import is_remote
 from rsuda.legend import IGNORE, Legend
+from rsuda.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pystac import Item

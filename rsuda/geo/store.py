@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from rsuda.errors import unwritten
-from rsuda.geo.raster import make_folder, whole_file
+from rsuda.whole_file import make_folder, whole_file
 
 _PIXELS, _STATE = "planes.raw", "bands.json"
 

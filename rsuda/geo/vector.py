@@ -15,10 +15,10 @@ import shapely
 
 from rsuda.errors import InputError, MissingError, unknown
 from rsuda.geo.grid import Grid
-from rsuda.geo.raster import whole_file
 from rsuda.geo.rings import Rings, find_rings
 from rsuda.geo.runs import CERTAIN, Patches, Runs, Strip, find_borders, find_patches, merge_small, read_runs
 from rsuda.legend import Legend
+from rsuda.whole_file import whole_file
 
 FORMATS = {"gpkg": "GPKG", "fgb": "FlatGeobuf", "geojson": "GeoJSON", "parquet": None}
 MOST = 2_000_000  # polygons: more than that, few programs draw

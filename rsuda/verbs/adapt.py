@@ -16,7 +16,6 @@ from rsuda.config import Settings, dump
 from rsuda.data import target_batches
 from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, unknown, unwritten
 from rsuda.geo.domains import Domain, domain
-from rsuda.geo.raster import broken_off, make_folder, whole_file
 from rsuda.learning.augment import Augmentation
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.lock import LOCK, alone
@@ -43,6 +42,7 @@ from rsuda.run import (
 from rsuda.spec import band_code
 from rsuda.target_curve import CURVE, TargetCurve
 from rsuda.training import train
+from rsuda.whole_file import broken_off, make_folder, whole_file
 
 STATISTICS_BATCHES = 25
 

@@ -21,7 +21,6 @@ from lightning.pytorch.callbacks import Callback
 from rsuda.config import Settings, settings
 from rsuda.engine import Engine
 from rsuda.errors import InputError, RsudaError, unknown
-from rsuda.geo.raster import whole_file
 from rsuda.geo.tiles import random_window
 from rsuda.label_free import label_free
 from rsuda.learning.device import autocast, pick_device, pick_precision
@@ -31,6 +30,7 @@ from rsuda.run import CHECKPOINT, CONFIG, load_run
 from rsuda.text_file import read_yaml, shown
 from rsuda.verbs.adapt import adapt, check_run, domains_of
 from rsuda.verbs.evaluate import evaluate
+from rsuda.whole_file import whole_file
 
 RESULT = "result.json"
 _KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle"}

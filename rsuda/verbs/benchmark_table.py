@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from rsuda.errors import csv_cell
-from rsuda.geo.raster import whole_file
 from rsuda.label_free import SCORES
 from rsuda.verbs.benchmark import RESULT, Plan
+from rsuda.whole_file import whole_file
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from rsuda.choices import saved_settings
 from rsuda.engine import Engine
 from rsuda.errors import InputError, csv_cell, unknown
 from rsuda.geo.domains import Domain
-from rsuda.geo.raster import whole_file
 from rsuda.geo.tiles import full_windows
 from rsuda.given import domain
 from rsuda.label_free import LabelFree, label_free, write_label_free
 from rsuda.learning.metrics import Scores, confusion
 from rsuda.legend import IGNORE
 from rsuda.run import load_run
+from rsuda.whole_file import whole_file
 
 PROTOCOLS = ("scenes", "st-dasegnet")
 

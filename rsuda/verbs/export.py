@@ -13,7 +13,6 @@ from rsuda import __version__
 from rsuda.deepness import deepness_metadata
 from rsuda.errors import ExistsError, InputError, check_extra, unknown
 from rsuda.exported import OnnxNetwork
-from rsuda.geo.raster import whole_file
 from rsuda.geo.stac import write_item
 from rsuda.learning.network import STRIDE
 from rsuda.learning.program import (
@@ -30,6 +29,7 @@ from rsuda.learning.program import (
 )
 from rsuda.model_item import model_item
 from rsuda.run import Trained, load_run
+from rsuda.whole_file import whole_file
 
 FILES = {"onnx": "model.onnx", "torch-export": "model.pt2", "stac": "stac.json"}  # by format, in the run folder
 OUTPUTS = (PROBABILITIES, LOGITS)

@@ -28,7 +28,6 @@ from rsuda.geo.attributes import attribute_table, write_attributes
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.limits import check_disk
 from rsuda.geo.qgis import polygon_style, raster_style, share_style, write_style
-from rsuda.geo.raster import make_folder
 from rsuda.geo.region import read_area, region_of
 from rsuda.geo.stac import href, map_item, taken, write_item
 from rsuda.geo.store import Store
@@ -38,6 +37,7 @@ from rsuda.legend import IGNORE
 from rsuda.lock import LOCK, alone
 from rsuda.run import Trained, load_run
 from rsuda.verbs.written import Written
+from rsuda.whole_file import make_folder
 
 _STRIPE = 512  # rows of a finished prediction that are read at once
 Progress = Callable[[Path | str, int, int], None]  # scene, pixels done, pixels in all

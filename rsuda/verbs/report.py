@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rsuda.errors import ExistsError, InputError
-from rsuda.geo.raster import is_remote, whole_file
+from rsuda.geo.raster import is_remote
 from rsuda.geo.scene import Scene
 from rsuda.jobs import open_scene
 from rsuda.learning.metrics import Scores
@@ -25,6 +25,7 @@ from rsuda.report.read import read_runs
 from rsuda.report.scene_map import scene_map
 from rsuda.report.sight import Eyes, open_eyes
 from rsuda.suggest import Suggestion, suggest, write_suggestions
+from rsuda.whole_file import whole_file
 
 Tell = Callable[[str], None]
 
