@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from rsuda import __version__
 from rsuda.choices import newest_run as newest_run  # of a run folder both are asked, and neither needs torch
@@ -139,13 +140,23 @@ def _architecture(told: dict[str, Any], spec: Spec, file: Path) -> Architecture:
     return arch
 
 
+class _Numbers(TorchFunctionMode):
+    """On the meta device, keeps true the few numbers that encoders read back (rates of stochastic depth)."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = dict(kwargs or {})
+        if func is torch.linspace:
+            given.setdefault("device", "cpu")
+        return func(*args, **given)
+
+
 def _check_shapes(method: type[Method], arch: Architecture, spec: Spec, options: dict[str, Any], file: Path) -> None:
     """Raises InputError for a file whose tensors are not those of its description, before either takes any memory."""
     with safe_open(file, "pt") as held:
         shapes = {k: tuple(held.get_slice(k).get_shape()) for k in held.keys()}  # noqa: SIM118 (not a dict)
     before = torch.get_rng_state()
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Numbers():
             own = {
                 k: tuple(v.shape) for k, v in method(arch, spec, Optimisation(), **options).model.state_dict().items()
             }

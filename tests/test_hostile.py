@@ -237,6 +237,25 @@ def test_weights_that_fit_their_description_load_and_leave_the_random_state(tmp_
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("encoder", ["mit_b0", "mit_b5", "resnet18", "mobilenet_v2", "efficientnet-b0", "timm-gernet_s"])
+def test_networks_that_read_numbers_back_are_described_without_memory(tmp_path, encoder):
+    """MiT reads its rates of stochastic depth out of a tensor, and the meta device holds no numbers."""
+    import torch
+    from safetensors.torch import save_file
+
+    from rsuda.methods import METHODS
+    from rsuda.methods.base import Optimisation
+    from rsuda.run import _architecture, _check_shapes
+    from rsuda.spec import Spec
+
+    spec = Spec.from_fields(_about()["spec"])
+    arch = _architecture({**_about()["architecture"], "encoder": encoder}, spec, tmp_path)
+    tensors = METHODS["source-only"](arch, spec, Optimisation()).model.state_dict()
+    save_file({k: v.contiguous() for k, v in tensors.items()}, tmp_path / "weights.safetensors")
+    _check_shapes(METHODS["source-only"], arch, spec, {}, tmp_path / "weights.safetensors")
+    assert torch.empty(1).device.type == "cpu"
+
+
 class Runs:
     """What a pickle may ask for."""
 
