@@ -237,7 +237,7 @@ def test_weights_that_fit_their_description_load_and_leave_the_random_state(tmp_
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("encoder", ["mit_b0", "mit_b5", "resnet18", "mobilenet_v2", "efficientnet-b0", "timm-gernet_s"])
+@pytest.mark.parametrize("encoder", ["mit_b0", "mit_b5", "resnet18", "mobilenet_v2", "efficientnet-b0", "timm-efficientnet-b0"])
 def test_networks_that_read_numbers_back_are_described_without_memory(tmp_path, encoder):
     """MiT reads its rates of stochastic depth out of a tensor, and the meta device holds no numbers."""
     import torch
