@@ -83,7 +83,7 @@ def settings() -> str:
         "encoder": "of segmentation-models-pytorch; `tu-…` is one of timm.",
         "decoder": "segformer, deeplabv3plus, deeplabv2 or daformer.", "channels": "width of the decoder.",
         "dropout": "before the classifier.", "output_stride": "of the encoder: 8, 16 or 32.",
-        "weights": "of the encoder: imagenet (downloaded), none, or a file.", "batch_size": "patches of each domain in a step.",
+        "weights": "of the encoder: imagenet (downloaded), none, or a file.",
         "crop": "patch size in pixels, a multiple of 32.", "seed": "of weights, patches and augmentation.",
         "precision": "auto, bf16 or fp32.", "device": "auto, cpu, cuda or cuda:N.", "workers": "processes that read patches.",
         "turns": "whether patches are mirrored and turned by right angles.",

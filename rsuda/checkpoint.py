@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rsuda.config import CHECKPOINT
 from rsuda.errors import InputError
+from rsuda.parts.world import gathered
 from rsuda.whole_file import whole_file
 
 
@@ -43,7 +44,8 @@ class Keep(Checkpoint):
     """Writes ``last.ckpt`` every so many steps, after ten minutes without one, and after the last step.
 
     Before each, losses since the last look and all weights are checked: a checkpoint is never replaced by one that holds
-    what is no number. The losses are gathered on the device, so that no step waits for it.
+    what is no number. The losses are gathered on the device, so that no step waits for it. Processes that train together
+    decide alike, since each takes part in writing.
 
     Args:
         every: optimiser steps.
@@ -57,6 +59,7 @@ class Keep(Checkpoint):
     ) -> None:
         self.file, self.every, self.batch, self.seconds = folder / CHECKPOINT, every, batch, seconds
         self.saved: int | None = first or None
+        self.done = first  # steps
         self.began = time.monotonic()
         self.bad: Tensor | None = None  # first step whose loss was no number, -1 while there is none
 
@@ -68,11 +71,15 @@ class Keep(Checkpoint):
         step = trainer.global_step
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         assert self.bad is not None
-        self.bad = torch.where((self.bad < 0) & ~torch.isfinite(loss.detach()), step - 1, self.bad)
-        late = time.monotonic() - self.began > self.seconds
-        due = late or step % self.every == 0 or step == trainer.max_steps
+        self.bad = torch.where((self.bad < 0) & ~torch.isfinite(loss.detach()), self.done, self.bad)
+        if step == self.done:  # one of several batches of a step
+            return
+        self.done = step
+        due = step % self.every == 0 or step == trainer.max_steps
         if due or step % _EVERY == 0:
             self._check_losses(trainer)
+            late = torch.tensor([time.monotonic() - self.began > self.seconds], device=module.device)
+            due = due or bool(gathered(late).any())
         if due:
             self.save(trainer, module)
 
@@ -93,8 +100,9 @@ class Keep(Checkpoint):
 
     def _check_losses(self, trainer: Any) -> None:
         assert self.bad is not None
-        if (bad := int(self.bad)) >= 0:
-            raise self._complaint("loss", bad, trainer)
+        bad = gathered(self.bad[None])
+        if (bad >= 0).any():
+            raise self._complaint("loss", int(bad[bad >= 0].min()), trainer)
 
     def _complaint(self, what: str, step: int, trainer: Any) -> DivergedError:
         return DivergedError(

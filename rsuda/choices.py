@@ -37,9 +37,20 @@ def settled(
         folder = Path(out) if out else newest_checkpoint()
         if not out:
             tell(f"Resuming {folder}")
-        return _resumed(folder, config, chosen), folder
+        s = _resumed(folder, config, chosen)
+        _same_folder(s, out)
+        return s, folder
     s = _new(config, chosen, tell)
+    _same_folder(s, out)
     return s, Path(out) if out else free_folder(s.source, s.target, s.method)
+
+
+def _same_folder(s: Settings, out: str | Path | None) -> None:
+    """Several processes each settle their own settings, and the first free folder of one is taken for the next."""
+    if not out and (s.devices != "1" or s.nodes > 1):
+        raise InputError(
+            f"training by several processes (devices {s.devices}, nodes {s.nodes}) needs --out, the run folder"
+        )
 
 
 def _new(config: str | Path | None, chosen: dict[str, Any], tell: Callable[[str], None]) -> Settings:

@@ -43,6 +43,11 @@ class Settings:
             (AdaBN); None for the method's own.
         scale: random scale of source patches, as factors of the GSD (low, high).
         max_share: source crops are drawn again, up to 10 times, while one class covers more than this.
+        batch_size: patches of each domain that one process looks at together.
+        accumulate: batches whose gradients make one optimiser step.
+        devices: processes of each machine, one for each GPU, or on the CPU; 'auto' for all GPUs.
+        nodes: machines that train together.
+        strategy: how they do: 'ddp', each holds the whole network.
         options: the method's own.
     """
 
@@ -77,6 +82,10 @@ class Settings:
     seed: int = 0
     precision: str = "auto"
     device: str = "auto"
+    devices: str = "1"
+    nodes: int = 1
+    strategy: str = "ddp"
+    accumulate: int = 1
     workers: int = 1
     optimiser: str = "adamw"
     lr: float = 2e-4
@@ -242,6 +251,8 @@ def _typed(name: str, value: Any) -> Any:
             return float(low), float(high)
         if name in _OPTIONAL:
             return None if value is None else _typed_as(_OPTIONAL[name], value)
+        if name == "devices":
+            return value if value == "auto" else str(_typed_as(int, value))
         if name == "gsd":
             return value if value in (None, "native") else float(value)
         if isinstance(default, (bool, int, float)) or isinstance(value, bool):
@@ -266,13 +277,17 @@ def _typed_as(kind: type, value: Any) -> Any:
 
 def check(s: Settings) -> Settings:
     """Raises InputError for a number out of range."""
-    from_one = ("steps", "batch_size", "crop", "channels")
+    from_one = ("steps", "batch_size", "crop", "channels", "nodes", "accumulate")
     counts = ("workers", "warmup", "seed", "score_every")
     rates = ("lr", "head_factor", "discriminator_lr", "weight_decay", "power")
     for name in (*from_one, *counts, *rates):
         least = 1 if name in from_one else 0
         if not least <= getattr(s, name) < inf:
             raise InputError(f"option {name.replace('_', '-')} must be at least {least}, not {getattr(s, name)}")
+    if s.devices != "auto" and int(s.devices) < 1:
+        raise InputError(f"option devices must be auto or at least 1, not {s.devices}")
+    if s.strategy != "ddp":
+        raise unknown("strategy", s.strategy, ["ddp"])
     if not 0 <= s.dropout < 1:
         raise InputError(f"option dropout must be from 0 to below 1, not {s.dropout:g}")
     if not 0 < s.max_share <= 1:

@@ -19,6 +19,7 @@ from rsuda.geo.tiles import random_window
 from rsuda.learning.colours import mix_bands
 from rsuda.legend import IGNORE
 from rsuda.pair import Pair
+from rsuda.parts import world
 
 
 class Patches(Dataset[dict[str, Tensor]]):
@@ -134,21 +135,27 @@ def target_batches(pair: Pair, s: Settings, number: int) -> Iterator[Tensor]:
 
 
 class _From(Sampler[int]):
-    """0, 1, 2, … without end, from a first index on."""
+    """Items without end, from a first batch on, ``size`` at a time. Of W processes that train together each takes its own
+    ``size`` of every W * ``size`` items, so that all together take those of one process with the larger batch."""
 
-    def __init__(self, first: int) -> None:
-        self.first = first
+    def __init__(self, first: int, size: int) -> None:
+        self.first, self.size = first, size
 
     def __iter__(self) -> Iterator[int]:
-        return iter(count(self.first))
+        # asked now, since processes meet only when training begins
+        together, rank = world.count(), world.rank()
+        for batch in count(self.first):
+            start = (batch * together + rank) * self.size
+            yield from range(start, start + self.size)
 
 
 def loader(pair: Pair, s: Settings, with_target: bool, first_step: int = 0) -> DataLoader[Any]:
-    """Batches without end; a resumed run starts at ``first_step`` and gets what the uninterrupted one would have got."""
+    """Batches without end, ``s.accumulate`` a step; a resumed run starts at ``first_step`` and gets what the uninterrupted one
+    would have got."""
     return DataLoader(
         Patches(pair, s, with_target),
         batch_size=s.batch_size,
-        sampler=_From(first_step * s.batch_size),
+        sampler=_From(first_step * s.accumulate, s.batch_size),
         num_workers=s.workers,
         persistent_workers=s.workers > 0,
         pin_memory=torch.cuda.is_available(),

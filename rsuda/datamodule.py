@@ -37,7 +37,8 @@ class PairDataModule(L.LightningDataModule):
 
     Batches come without end: give the Trainer ``max_steps``. Batch i depends on the seed and i alone, and a fit that goes
     on from a checkpoint gets the batches that the unbroken one would have got. Images are not standardised and not
-    augmented; rsuda's methods do both.
+    augmented; rsuda's methods do both. A Trainer of several devices needs ``use_distributed_sampler=False``, since the batches
+    of each process are its own already, and ``strategy="ddp_find_unused_parameters_true"``.
 
     Args:
         source, target, method, data, preset, config, options: as in ``rsuda.adapt``.
@@ -85,8 +86,10 @@ class PairDataModule(L.LightningDataModule):
             self.notes = [*self.notes, *self.pair.notes]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        first = self.trainer.global_step if self.trainer else 0
-        return loader(self.pair, self.settings, METHODS[self.settings.method].needs_target, first)
+        first, s = 0, self.settings
+        if self.trainer:
+            first, s = self.trainer.global_step, replace(s, accumulate=self.trainer.accumulate_grad_batches)
+        return loader(self.pair, s, METHODS[s.method].needs_target, first)
 
     def build_method(self, **options: Any) -> Method:
         """The method with its networks, a LightningModule for this pair.

@@ -12,10 +12,11 @@ logger = logging.getLogger("rsuda")
 
 
 class Bar(TQDMProgressBar):
-    """Lightning's bar (loss terms, ETA) with images per second."""
+    """Lightning's bar (loss terms, ETA) with images per second, of ``images`` and ``batches`` a step."""
 
-    def __init__(self, images: int) -> None:
+    def __init__(self, images: int, batches: int = 1) -> None:
         super().__init__(refresh_rate=5)
+        self.batches = batches
         self.images, self.began, self.first = images, time.monotonic(), 0
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
@@ -33,7 +34,7 @@ class Bar(TQDMProgressBar):
 
     @property
     def total_train_batches(self) -> int | float:
-        return int(self.trainer.max_steps)
+        return int(self.trainer.max_steps) * self.batches
 
     def get_metrics(self, trainer: Any, module: Any) -> dict[str, Any]:
         items = super().get_metrics(trainer, module)
@@ -46,8 +47,11 @@ class Bar(TQDMProgressBar):
 class Milestones(Callback):
     """A line in the log every tenth of the run, for those who watch a file instead of a bar."""
 
+    told = 0
+
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         step, last = trainer.global_step, trainer.max_steps
-        if step % max(1, last // 10) == 0:
+        if step % max(1, last // 10) == 0 and step != self.told:  # a step may take several batches
+            self.told = step
             terms = ", ".join(f"{k} {float(v):.3g}" for k, v in trainer.callback_metrics.items())
             logger.debug("step %d of %d: %s", step, last, terms)

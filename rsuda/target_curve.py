@@ -41,7 +41,7 @@ class TargetCurve(Callback):
 
     def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
         step = trainer.global_step
-        if step % self.every and step != trainer.max_steps:
+        if step == 0 or (step % self.every and step != trainer.max_steps):
             return
         if any(r["step"] == step for r in self.rows):
             return

@@ -16,9 +16,11 @@ from rsuda.checkpoint import DivergedError, Keep, WholeCheckpoints
 from rsuda.config import CHECKPOINT, Settings
 from rsuda.data import loader
 from rsuda.errors import InputError, RsudaError, unwritten
+from rsuda.learning.processes import Processes
 from rsuda.methods.base import Method
 from rsuda.metrics_file import MetricsFile
 from rsuda.pair import Pair
+from rsuda.parts import world
 from rsuda.progress import Bar, Milestones
 from rsuda.run import checkpoint_step
 
@@ -27,9 +29,11 @@ logger = logging.getLogger("rsuda")
 
 def train(
     method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
-    quiet: bool, callbacks: list[Callback],
+    quiet: bool, callbacks: list[Callback], team: Processes,
 ) -> None:  # fmt: skip
     """Train to the last step, writing last.ckpt and metrics.csv; ``resume`` goes on from the checkpoint.
+
+    All processes of the ``team`` take part in every checkpoint, and number 0 alone writes.
 
     Raises:
         InputError: losses or weights are no numbers any more; a process that reads patches was killed.
@@ -39,27 +43,30 @@ def train(
     first = checkpoint_step(folder) if resume else 0
     batches = loader(found, s, method.needs_target, first)
 
+    whole = team.count * s.accumulate * s.batch_size
+
     def batch(step: int) -> str:
-        items = range(step * s.batch_size, (step + 1) * s.batch_size)
+        items = range(step * whole, (step + 1) * whole)
         return "; ".join(batches.dataset.where(i) for i in items)  # type: ignore[attr-defined]
 
     keep = Keep(folder, max(1, s.steps // 10), batch, first)
     with warnings.catch_warnings(), explained(folder, keep):
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        images = s.batch_size * (2 if method.needs_target else 1)
+        images = whole * (2 if method.needs_target else 1)
         trainer = L.Trainer(
-            max_steps=s.steps, accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
+            **team.trainer(device, method.needs_target), max_steps=s.steps, accumulate_grad_batches=s.accumulate,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
-            logger=MetricsFile(folder, first), log_every_n_steps=min(10, s.steps), plugins=[WholeCheckpoints()],
-            callbacks=[keep, Milestones(), *([] if quiet else [Bar(images)]), *callbacks], enable_progress_bar=not quiet,
-            enable_model_summary=False, num_sanity_val_steps=0,
+            logger=MetricsFile(folder, first) if team.first else False, log_every_n_steps=min(10, s.steps),
+            plugins=[WholeCheckpoints()],
+            callbacks=[keep, Milestones(), *([] if quiet else [Bar(images, s.accumulate)]), *callbacks],
+            enable_progress_bar=not quiet, enable_model_summary=False, num_sanity_val_steps=0,
         )  # fmt: skip
         if first >= s.steps:
             logger.info("the checkpoint is already at step %d of %d", first, s.steps)
         trainer.fit(method, batches, ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True)
         keep.save(trainer, method)
+        world.leave()
 
 
 @contextmanager

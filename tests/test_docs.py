@@ -31,7 +31,8 @@ OWN = {"docs/annotate.md": "tests/test_documents.py", "docs/export.md": "tests/t
 RUN = [p for p in PAGES if any(b.language in ("bash", "python") for b in blocks(p)) and name(p) not in OWN]
 OTHERS = {  # options that pages name and that are not rsuda's
     "--strict", "--check", "--nthreads", "--gres", "--cpus-per-task", "--allow-errors", "--keep", "--plot", "--to",
-    "--repo", "--create-namespace", "--generate-name",
+    "--repo", "--create-namespace", "--generate-name", "--nnodes", "--nproc-per-node", "--node-rank", "--master-addr",
+    "--master-port", "--ntasks-per-node",
 }  # fmt: skip
 
 

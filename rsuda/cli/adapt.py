@@ -41,7 +41,8 @@ def adapt(
         str | None, typer.Option(help="small, paper, mit-b0, mit-b5, resnet50.", autocompletion=completion.presets)
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Patches of each domain in a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Patches of each domain in a batch of one process.")] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Batches that make one optimiser step.")] = None,
     crop: Annotated[int | None, typer.Option(help="Patch size in pixels, a multiple of 32.")] = None,
     gsd: Annotated[
         str | None, typer.Option(help="Common metres per pixel (the target's by default), or 'native'.")
@@ -52,7 +53,10 @@ def adapt(
     seed: Annotated[int | None, typer.Option(help="Seed of weights, patches and augmentation.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that read patches.")] = None,
+    devices: Annotated[str | None, typer.Option(help="Devices of each machine that train together, or auto.")] = None,
+    nodes: Annotated[int | None, typer.Option(help="Machines that train together; each runs this command.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="How they train together: ddp.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that read patches, for each that trains.")] = None,
     score_every: Annotated[
         int | None,
         typer.Option(help="Steps after which the target's labelled split is scored, for a curve to look at."),
@@ -76,6 +80,7 @@ def adapt(
         "source": source, "target": target, "method": method, "preset": preset, "steps": steps, "batch_size": batch_size,
         "crop": crop, "gsd": gsd, "source_bands": source_bands, "target_bands": target_bands, "weights": weights,
         "seed": seed, "precision": precision, "device": device, "workers": workers, "score_every": score_every,
+        "devices": devices, "nodes": nodes, "strategy": strategy, "accumulate": accumulate,
         "data": str(data) if data else None, "start": str(start) if start else None,
         "options": dict(parse_option(o) for o in option or []),
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import kornia.augmentation as K
 import torch
@@ -10,21 +11,23 @@ from kornia import enhance
 from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
-from rsuda.parts.draws import uniform
+from rsuda.parts.draws import Share, uniform
 
 STRONG = 0  # purpose of the draws
 
 
-def dihedral(image: Tensor, label: Tensor, turns: bool = True) -> tuple[Tensor, Tensor]:
+def dihedral(image: Tensor, label: Tensor, turns: bool = True, share: Share = Share()) -> tuple[Tensor, Tensor]:
     """Each image and its label mirrored with probability 1/2 and, with ``turns``, turned by a random right angle.
 
     Nadir imagery has no up; street-scene papers only mirror.
     """
+    moves = [
+        (bool(torch.rand(()) < 0.5), int(torch.randint(4, ())) if turns else 0) for _ in range(share.whole(len(image)))
+    ]
     images, labels = [], []
-    for x, y in zip(image, label, strict=True):
-        if torch.rand(()) < 0.5:
+    for x, y, (mirrored, quarter) in zip(image, label, moves[share.rows(len(image))], strict=True):
+        if mirrored:
             x, y = x.flip(-1), y.flip(-1)
-        quarter = int(torch.randint(4, ())) if turns else 0
         images.append(x.rot90(quarter, (-2, -1)))
         labels.append(y.rot90(quarter, (-2, -1)))
     return torch.stack(images), torch.stack(labels)
@@ -64,16 +67,16 @@ class Augmentation:
         )
         return (image - mean) / std
 
-    def source(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented and standardised source images (B, bands, H, W) and labels (B, H, W)."""
-        image, label = dihedral(image, label, self.turns)
-        return self._finish(image, "source"), label
+    def source(self, image: Tensor, label: Tensor, share: Share = Share()) -> tuple[Tensor, Tensor]:
+        """Augmented and standardised source images (B, bands, H, W) and labels (B, H, W), a share of a step's batch."""
+        image, label = dihedral(image, label, self.turns, share)
+        return self._finish(image, "source", share), label
 
-    def target(self, image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def target(self, image: Tensor, valid: Tensor, share: Share = Share()) -> tuple[Tensor, Tensor]:
         """The same for target images and their masks of valid pixels."""
         if self.target_geometry:
-            image, valid = dihedral(image, valid, self.turns)
-        return self._finish(image, "target"), valid
+            image, valid = dihedral(image, valid, self.turns, share)
+        return self._finish(image, "target", share), valid
 
     @torch.no_grad()
     def strong(self, image: Tensor, key: Tensor, strength: float = 0.2) -> Tensor:
@@ -101,7 +104,19 @@ class Augmentation:
             out = torch.where(u[:, 6, None, None, None] < 0.5, gaussian_blur2d(out, (9, 9), sigma), out)
             return ((out - mean) / std).contiguous(memory_format=torch.channels_last)
 
-    def _finish(self, image: Tensor, domain: str) -> Tensor:
+    def _finish(self, image: Tensor, domain: str, share: Share) -> Tensor:
+        wide = torch.promote_types(image.dtype, torch.float32)
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-            image = self.standardise(self.photometric(image.float()), domain)
+            image = self.standardise(self._distorted(image.to(wide), share), domain)
         return image.contiguous(memory_format=torch.channels_last)
+
+    def _distorted(self, image: Tensor, share: Share) -> Tensor:
+        if share.of == 1 or not isinstance(self.photometric, K.ImageSequential):
+            return self.photometric(image)
+        size = len(image)
+        drawn = self.photometric.forward_parameters(torch.Size((share.whole(size), *image.shape[1:])))
+        for item in drawn:  # of each layer; all its parameters but the shape have a row for each image
+            values = cast("dict[str, Tensor]", item.data)
+            values.update({k: v[share.rows(size)] for k, v in values.items() if k != "forward_input_shape"})
+            values["forward_input_shape"] = torch.tensor(image.shape)
+        return self.photometric(image, params=drawn)

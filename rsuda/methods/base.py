@@ -18,6 +18,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from rsuda.errors import InputError, unknown
 from rsuda.learning.augment import Augmentation
 from rsuda.learning.network import Architecture, build_encoder
+from rsuda.learning.synchronised import restore, synchronise
+from rsuda.parts import world
+from rsuda.parts.draws import Share
 from rsuda.parts.teacher import Teacher
 from rsuda.spec import Spec
 
@@ -140,6 +143,7 @@ class Method(L.LightningModule):
         super().__init__()
         self.arch, self.spec, self.optimisation, self.augmentation = arch, spec, optimisation, augmentation
         self.weights, self.seed = weights, seed
+        self.share, self.batches = Share(), 1  # of a step's batch, which processes and accumulation divide
         torch.manual_seed(seed)  # so that the same network of two methods starts from the same weights
 
     @classmethod
@@ -251,23 +255,37 @@ class Method(L.LightningModule):
     def _seed(self, stage: int) -> None:
         torch.manual_seed(((self.seed * 1_000_003 + self.global_step) * 7 + stage) % (2**63))
 
+    def on_fit_start(self) -> None:
+        self.batches = self.trainer.accumulate_grad_batches
+        self.share.of = world.count() * self.batches
+        if self.share.of > 1:
+            synchronise(self, self.share)
+
+    def on_fit_end(self) -> None:
+        restore(self)
+        self.share.index, self.share.of, self.batches = 0, 1, 1
+
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         assert self.augmentation is not None
+        # one seed for all parts of a step: each draws for the whole batch and takes its own
+        self.share.index = index % self.batches * world.count() + world.rank()
         ready = {"key": batch["key"]}
         self._seed(0)
         ready["source_image"], ready["source_label"] = self.augmentation.source(
-            batch["source_image"], batch["source_label"]
+            batch["source_image"], batch["source_label"], self.share
         )
         if self.needs_target:
             self._seed(1)
             ready["target_image"], ready["target_valid"] = self.augmentation.target(
-                batch["target_image"], batch["target_valid"]
+                batch["target_image"], batch["target_valid"], self.share
             )
         self._seed(2)
         loss, terms = self.loss(ready)
         size = len(batch["source_image"])
         for name, value in {"loss": loss, **terms}.items():
-            self.log(name, value.detach().float(), prog_bar=True, batch_size=size)
+            value = value.detach().float()
+            # their mean over processes is the whole batch's
+            self.log(name, value, prog_bar=True, batch_size=size, sync_dist=world.count() > 1)
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

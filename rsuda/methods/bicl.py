@@ -32,6 +32,7 @@ from rsuda.parts.prototypes import (
 )
 from rsuda.parts.pseudo import PseudoLabels, Trust
 from rsuda.parts.teacher import Teacher
+from rsuda.parts.world import count, gathered, rank
 
 
 class BiCL(Method):
@@ -149,6 +150,10 @@ class BiCL(Method):
         classes, size = self.arch.classes, (f_s.shape[-2], f_s.shape[-1])
         g_s, g_f = labels_on_grid(y_s, classes, size), labels_on_grid(y_f, classes, size)
         shown = labels_on_grid((~valid).long(), 1, size) == 0
+        own = slice(len(f_s))
+        if self.scope == "pair" and count() > 1:  # the bias follows pair after pair, so every process sees them all
+            own = slice(rank() * len(f_s), (rank() + 1) * len(f_s))
+            f_s, f_t, g_s, g_f, shown = (gathered(v) for v in (f_s, f_t, g_s, g_f, shown))
         everything = [slice(None)] if self.scope == "batch" else [slice(i, i + 1) for i in range(len(f_s))]
         forward, backward, hybrid = [], [], []
         for part in everything:
@@ -161,7 +166,7 @@ class BiCL(Method):
             forward.append(prototype_contrast(f_t[part], g_t, rho_s, both, self.temperature))
             backward.append(prototype_contrast(f_s[part], g_s[part], rho_t, both, self.temperature))
             hybrid.append(g_t)
-        return torch.stack(forward).mean(), torch.stack(backward).mean(), torch.cat(hybrid)
+        return torch.stack(forward).mean(), torch.stack(backward).mean(), torch.cat(hybrid)[own]
 
     def _hybrid(self, f_t: Tensor, static: Tensor, shown: Tensor, rho_s: Prototypes) -> Tensor:
         """y_T: static labels first, then those of the nearest calibrated source prototype. Calibrated prototypes serve

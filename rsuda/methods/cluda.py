@@ -35,6 +35,7 @@ from rsuda.parts.losses import cross_entropy
 from rsuda.parts.mixing import class_mask, paste
 from rsuda.parts.pseudo import PseudoLabels, Trust
 from rsuda.parts.teacher import Teacher
+from rsuda.parts.world import gathered
 
 
 class CLUDA(Method):
@@ -164,6 +165,8 @@ class CLUDA(Method):
         return ce, contrast, out.pyramid[-1], self.model.halved(image)
 
     def _contrast(self, fused: Tensor, label: Tensor, weight: Tensor, key: Tensor) -> Tensor:
+        # pixels of all processes meet
+        fused, label, weight, key = (gathered(v) for v in (fused, label, weight, key))
         # the paper resizes to 65 x 65 whatever the crop, an eighth of 512; here an eighth of the crop at hand
         grid = (label.shape[-2] // GRID, label.shape[-1] // GRID)
         chosen = points(label, weight, grid, key, self.pixels)
@@ -171,15 +174,17 @@ class CLUDA(Method):
 
     def _contrast_of_two(self, out: Detailed, label: Tensor, weight: Tensor, key: Tensor) -> Tensor:
         assert self.weigher is not None
+        # pixels of all processes meet
+        box, low, high, label, weight, key = (gathered(v) for v in (out.box, out.low, out.high, label, weight, key))
         whole = (label.shape[-2], label.shape[-1])
         size, grid = (whole[0] // 2, whole[1] // 2), (whole[0] // GRID, whole[1] // GRID)
         chosen = points(label, weight, grid, key, self.pixels)
-        within = inside(out.box, size, whole, GRID).flatten()[chosen.place] > 0
-        g = self.weigher(out.pyramid)[1]
+        within = inside(box, size, whole, GRID).flatten()[chosen.place] > 0
+        g = gathered(self.weigher(out.pyramid)[1])
         w = resize(g.to(torch.promote_types(g.dtype, torch.float32)), grid).sigmoid().flatten()[chosen.place]
-        low = unit_features(out.low, grid, chosen.place)
-        high = unit_features(pasted_on_grid(out.high, out.box, whole), grid, chosen.place)
-        return two_resolution_contrast(low, high, within, w, chosen, self.temperature)
+        near = unit_features(low, grid, chosen.place)
+        far = unit_features(pasted_on_grid(high, box, whole), grid, chosen.place)
+        return two_resolution_contrast(near, far, within, w, chosen, self.temperature)
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:

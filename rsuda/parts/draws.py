@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+
+@dataclass
+class Share:
+    """The part of a step's whole batch that is at hand, where processes or accumulated batches divide it into ``of`` equal parts.
+
+    What is drawn by the order of a batch is drawn for the whole one, and each part takes its own rows: so the parts together
+    draw what one batch of all items would have drawn.
+    """
+
+    index: int = 0
+    of: int = 1
+
+    def whole(self, items: int) -> int:
+        """Items of the whole batch, for a part of ``items``."""
+        return items * self.of
+
+    def rows(self, items: int) -> slice:
+        """Where the part's items lie in it."""
+        return slice(self.index * items, (self.index + 1) * items)
 
 
 def generators(key: Tensor, purpose: int) -> list[torch.Generator]:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rsuda.parts.world import shared_mean
+
 
 def thing_cells(label: Tensor, things: list[int], cells: tuple[int, int], least: float = 0.75) -> Tensor:
     """(B, h, w) bool: cells of the feature grid of which one thing class covers at least ``least``."""
@@ -19,4 +21,4 @@ def feature_distance(feature: Tensor, frozen: Tensor, chosen: Tensor) -> Tensor:
     # the small number keeps the gradient of the root finite where both are equal, as they are before the first step
     distance = ((feature.to(wide) - frozen.to(wide)).square().sum(1) + 1e-12).sqrt()
     chosen = chosen.to(distance.device)
-    return (distance * chosen).sum() / chosen.sum().clamp(min=1)
+    return shared_mean((distance * chosen).sum(), chosen.sum())

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rsuda.legend import IGNORE
+from rsuda.parts.world import shared_mean
 
 
 def cross_entropy(
@@ -32,10 +33,10 @@ def cross_entropy(
 def labelled_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """Mean of the cross entropy over pixels that are not 255; 0 if there are none, where torch has 0 / 0."""
     loss = F.cross_entropy(logits, label.long(), ignore_index=IGNORE, reduction="sum")
-    return loss / (label != IGNORE).sum().clamp(min=1)
+    return shared_mean(loss, (label != IGNORE).sum())
 
 
 def entropy(logits: Tensor, valid: Tensor) -> Tensor:
     """Mean over valid pixels (B, H, W) of -sum_c p_c log p_c, natural logarithm, not divided by log K."""
     log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(1)
-    return (-(log_p.exp() * log_p).sum(1) * valid).sum() / valid.sum().clamp(min=1)
+    return shared_mean((-(log_p.exp() * log_p).sum(1) * valid).sum(), valid.sum())

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from rsuda.legend import IGNORE
 from rsuda.parts.likely import most_likely
+from rsuda.parts.world import shared_mean, summed
 
 
 class Prototypes(NamedTuple):
@@ -37,11 +38,11 @@ def labels_on_grid(label: Tensor, classes: int, size: tuple[int, int]) -> Tensor
 
 
 def masked_average(feature: Tensor, label: Tensor, classes: int) -> Prototypes:
-    """rho(c) = mean of the features (B, D, h, w) whose label (B, h, w) is c, over the batch; differentiable."""
+    """rho(c) = mean of the features (B, D, h, w) whose label (B, h, w) is c, over the batch of all processes; differentiable."""
     rows = feature.permute(0, 2, 3, 1).flatten(0, 2)
     member = torch.stack([(label == k).flatten() for k in range(classes)]).to(rows.dtype)
-    count = member.sum(1, keepdim=True)
-    return Prototypes(member @ rows / count.clamp(min=1), count[:, 0] > 0)
+    count = summed(member.sum(1, keepdim=True))
+    return Prototypes(summed(member @ rows) / count.clamp(min=1), count[:, 0] > 0)
 
 
 def cosine(feature: Tensor, mean: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ def prototype_contrast(
     score = score.masked_fill(~present[None, :, None, None], -torch.inf)
     score = score.where(present.any(), torch.zeros_like(score))
     loss = F.cross_entropy(score, label.where(valid, IGNORE), ignore_index=IGNORE, reduction="sum")
-    return loss / valid.sum().clamp(min=1)
+    return shared_mean(loss, valid.sum())
 
 
 class Calibration(nn.Module):

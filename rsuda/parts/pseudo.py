@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from rsuda.errors import unknown
+from rsuda.legend import IGNORE
 from rsuda.parts.likely import most_likely
+from rsuda.parts.world import gathered, summed
 
 RULES = ("share", "pixels", "classes")
 
@@ -43,7 +45,7 @@ def quality_weighted(
     confidence, label = most_likely(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1))
     if valid is None:
         valid = torch.ones_like(label, dtype=torch.bool)
-    quality = ((confidence >= certain) & valid).sum() / valid.sum().clamp(min=1)
+    quality = summed(((confidence >= certain) & valid).sum()) / summed(valid.sum()).clamp(min=1)
     factor = torch.ones_like(confidence) if class_factor is None else class_factor.to(confidence)[label]
     weight = (quality if scaled else 1.0) * torch.where(confidence >= trusted, factor, 0.5) * valid
     return PseudoLabels(label, confidence, weight, quality)
@@ -78,7 +80,7 @@ class Trust(nn.Module):
         confidence, label = most_likely(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1))
         valid = torch.ones_like(label, dtype=torch.bool) if valid is None else valid
         sure = (confidence >= self.threshold) & valid
-        quality = sure.sum() / valid.sum().clamp(min=1)
+        quality = summed(sure.sum()) / summed(valid.sum()).clamp(min=1)
         if self.rule == "share":
             weight = quality * valid
         elif self.rule == "pixels":
@@ -90,8 +92,10 @@ class Trust(nn.Module):
         return PseudoLabels(label, confidence, weight.to(confidence.dtype), quality)
 
     def _follow(self, confidence: Tensor, label: Tensor, valid: Tensor) -> None:
+        # quantiles of the whole batch: those of parts have no mean that they could be had from
+        confidence, label = gathered(confidence), gathered(label.where(valid, IGNORE).to(torch.uint8))
         for k in range(len(self.level)):
-            held = confidence[(label == k) & valid]
+            held = confidence[label == k]
             if len(held):
                 kept = min(len(held), max(1, round(len(held) * self.keep)))
                 found = held.kthvalue(len(held) - kept + 1).values

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -18,6 +19,7 @@ from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, unkn
 from rsuda.geo.domains import Domain, domain
 from rsuda.learning.augment import Augmentation
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
+from rsuda.learning.processes import Processes, processes
 from rsuda.lock import LOCK, alone
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, balanced
@@ -172,22 +174,27 @@ def adapt(
     ``folder``; with ``score_every`` target_curve.csv too.
 
     Whenever the process ends, all of these are whole or not there, and ``resume`` goes on from the last checkpoint, or from
-    the start where none had been written, to the weights of the uninterrupted run.
+    the start where none had been written, to the weights of the uninterrupted run. Of several processes that train together,
+    number 0 writes and returns.
 
     Args:
         given: source and target where they are objects; the settings name the others.
 
     Raises:
         InputError, MissingError: what cannot be trained on, see ``rsuda.training.train``.
+        SystemExit: in the processes that are not number 0, when training is over.
         ExistsError: the folder holds another run, or another process is writing it.
         WriteError: the folder cannot be written to.
     """
     s, notes = check_run(s)
-    may_write(folder, overwrite, resume)
+    device = pick_device(s.device)
+    team = processes(s.devices, s.nodes, device)
+    s = replace(s, devices=str(team.devices))
+    if team.first:
+        may_write(folder, overwrite, resume)
     with ExitStack() as held:
-        if folder.is_dir():  # before minutes are spent on reading labels
+        if team.first and folder.is_dir():  # before minutes are spent on reading labels
             held.enter_context(alone(folder / LOCK, f"the run {folder}"))
-        device = pick_device(s.device)
         if device.type == "cpu":
             keep_freed_memory()
         precision = pick_precision(s.precision, device)
@@ -195,6 +202,9 @@ def adapt(
         found, start = common_ground(s, domains)
         told, s = s, with_class_weights(s, found)
         method = build(s, found, start)
+        method.to(memory_format=torch.channels_last)
+        if not team.first:
+            _train_along(method, s, found, folder, device, precision, resume, callbacks or [], team)
         # only now, when nothing of the input can be wrong any more
         if not folder.is_dir():
             make_folder(folder)
@@ -224,7 +234,7 @@ def adapt(
         try:
             for note in [*notes, *found.notes]:
                 logger.warning("note: %s", note)
-            _trained(method, s, found, folder, device, precision, resume, quiet, callbacks or [], domains[1])
+            _trained(method, s, found, folder, device, precision, resume, quiet, callbacks or [], domains[1], team)
         except RsudaError as error:
             logger.debug("broken off: %s", error)
             raise
@@ -234,9 +244,20 @@ def adapt(
     return method
 
 
+def _train_along(
+    method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
+    callbacks: list[Callback], team: Processes,
+) -> NoReturn:  # fmt: skip
+    """What processes other than number 0 do: they train with it, write nothing, and end."""
+    logger.setLevel(logging.ERROR)
+    resume = resume and (folder / CHECKPOINT).is_file()
+    train(method, s, found, folder, device, precision, resume, True, callbacks, team)
+    raise SystemExit(0)
+
+
 def _trained(
     method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
-    quiet: bool, callbacks: list[Callback], target: Domain,
+    quiet: bool, callbacks: list[Callback], target: Domain, team: Processes,
 ) -> None:  # fmt: skip
     spec, began = found.target_spec, time.monotonic()
     logger.info(
@@ -249,9 +270,13 @@ def _trained(
     ))  # fmt: skip
     if resume:
         logger.info("going on from the checkpoint of step %d", checkpoint_step(folder))
-    method.to(memory_format=torch.channels_last)
+    if team.count > 1 or s.accumulate > 1:
+        logger.info(
+            "%d processes on %d nodes, %d batches a step: %d patches of each domain in a step",
+            team.count, team.nodes, s.accumulate, team.count * s.accumulate * s.batch_size,
+        )  # fmt: skip
     watching = _curve(s, target, folder, precision, resume)
-    train(method, s, found, folder, device, precision, resume, quiet, [*watching, *callbacks])
+    train(method, s, found, folder, device, precision, resume, quiet, [*watching, *callbacks], team)
     if s.target_statistics:
         with autocast(precision, device):
             images = (x.to(device) for x in target_batches(found, s, STATISTICS_BATCHES))

@@ -144,6 +144,11 @@ def _job(
         raise unknown(f"method of row '{method}'", str(name), METHODS)
     s = settings(**{**merged, "seed": seed, **{k: v for k, v in given.items() if v is not None}})
     METHODS[s.method].check_options(s.method, s.options)
+    if s.devices != "1" or s.nodes > 1:
+        raise InputError(
+            f"row '{method}' asks for devices {s.devices} and nodes {s.nodes}, but a benchmark trains each run on one device and "
+            "several runs at a time: name the devices by --device"
+        )
     if as_oracle:
         s = replace(s, source=s.target, source_bands=s.target_bands, source_split=s.target_split)
     check_run(s)
