@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from segmentation_models_pytorch.base.modules import Conv2dReLU
@@ -30,8 +31,9 @@ class AllMLPDecoder(nn.Module):
     """SegFormer's decoder: each level to ``width`` channels, all at the size of the finest, concatenated, fused by a 1x1
     convolution, batch norm, ReLU (Xie et al., NeurIPS 2021).
 
-    A 1x1 convolution and a bilinear resize can change places, and one of concatenated parts is a sum over the parts. So each
-    level is fused at its own small size and the sum is taken after resizing: the same function for a quarter of the work.
+    A 1x1 convolution and a bilinear resize can change places, one of concatenated parts is a sum over the parts, and two in a
+    row are one whose weight is the product. So each level passes one convolution at its own small size and the sum is taken
+    after resizing: the same function for a tenth of the work.
     """
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
@@ -44,10 +46,21 @@ class AllMLPDecoder(nn.Module):
     def forward(self, pyramid: list[Tensor]) -> Tensor:
         size = pyramid[self.levels[0]].shape[-2:]
         parts = [
-            F.interpolate(fuse(embed(pyramid[k])), size=size, mode="bilinear", align_corners=False)
+            F.interpolate(in_a_row(embed, fuse, pyramid[k]), size=size, mode="bilinear", align_corners=False)
             for k, embed, fuse in zip(self.levels, self.embed, self.fuse, strict=True)
         ]
         return self.norm(sum(parts[1:], parts[0])).relu()
+
+
+def in_a_row(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
+    """``second(first(x))`` of 1x1 convolutions, the second without bias, as one matrix product wherever that is less work."""
+    if x.shape[-2] * x.shape[-1] <= first.in_channels:  # then the product of the weights costs more than it saves
+        return cast(Tensor, second(first(x)))
+    with torch.autocast(x.device.type, enabled=False):  # a product rounded to bfloat16 would be another weight
+        outer = second.weight.flatten(1)
+        weight, bias = outer @ first.weight.flatten(1), None if first.bias is None else outer @ first.bias
+    # with one thread torch takes a slow path for 1x1 convolutions, whose result is not channels last besides
+    return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
 
 
 class ContextDecoder(nn.Module):
