@@ -1,6 +1,6 @@
 """What a step of each method costs, and whether its passes explain it: seconds and peak memory at equal batch and crop.
 
-    python benchmarks/method_cost.py [--encoder mobilenet_v2] [--decoder segformer] [--crop 192] [--batch-size 4]
+    python benchmarks/method_cost.py [--encoder mobilenet_v2] [--decoder segformer] [--channels 128] [--crop 192] [--batch-size 4]
 
 Explained is: networks trained x (forward + backward) + networks looked at x forward, both measured here on source-only's
 network; three passes of each discriminator and those of HRDA's scale attention, measured too; the augmentation of the images
@@ -51,6 +51,7 @@ class Bench:
             method=name,
             encoder=a.encoder,
             decoder=a.decoder,
+            channels=a.channels,
             crop=a.crop,
             batch_size=a.batch_size,
             weights="none",
@@ -169,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="mobilenet_v2")
     parser.add_argument("--decoder", default="segformer")
+    parser.add_argument("--channels", type=int, default=128)
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=7)

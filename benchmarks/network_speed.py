@@ -2,7 +2,7 @@
 
     python benchmarks/network_speed.py [--encoder mobilenet_v2] [--crop 192]
 
-Left out in turn: gradients of strided depthwise convolutions in float32 (network.StridedDepthwise), and the all-MLP decoder that
+Left out in turn: gradients of strided depthwise convolutions in float32 (layers.StridedDepthwise), and the all-MLP decoder that
 fuses each level at its own size (decoders.AllMLPDecoder) for that of segmentation-models-pytorch.
 """
 
@@ -17,7 +17,8 @@ from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDeco
 from torch import nn
 
 from rsuda.learning.device import autocast, pick_device, pick_precision
-from rsuda.learning.network import Architecture, Network, StridedDepthwise
+from rsuda.learning.layers import StridedDepthwise
+from rsuda.learning.network import Architecture, Network
 from rsuda.parts.losses import cross_entropy
 
 

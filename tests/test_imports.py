@@ -25,6 +25,7 @@ LEVELS = [
         "learning.colours",
         "learning.places",
         "learning.decoders",
+        "learning.layers",
         "learning.processes",
         "parts.draws",
         "parts.likely",

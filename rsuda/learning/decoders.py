@@ -46,10 +46,14 @@ class AllMLPDecoder(nn.Module):
     def forward(self, pyramid: list[Tensor]) -> Tensor:
         size = pyramid[self.levels[0]].shape[-2:]
         parts = [
-            F.interpolate(in_a_row(embed, fuse, pyramid[k]), size=size, mode="bilinear", align_corners=False)
+            in_a_row(cast(nn.Conv2d, embed), cast(nn.Conv2d, fuse), pyramid[k])
             for k, embed, fuse in zip(self.levels, self.embed, self.fuse, strict=True)
         ]
-        return self.norm(sum(parts[1:], parts[0])).relu()
+        coarse = [F.interpolate(part, size=size, mode="bilinear", align_corners=False) for part in parts[1:]]
+        total = coarse[0]
+        for part in [*coarse[1:], parts[0]]:
+            total = total.add_(part)  # no gradient needs what is overwritten
+        return cast(Tensor, self.norm(total)).relu_()
 
 
 def in_a_row(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:

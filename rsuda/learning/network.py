@@ -23,6 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rsuda.errors import InputError, MissingError, unknown
 from rsuda.learning.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
+from rsuda.learning.layers import quicken
 
 DECODERS = ("segformer", "daformer", "deeplabv3plus", "deeplabv2", "unet")
 STRIDE = 32  # every encoder used here halves its input five times or dilates from there; crops are multiples of it
@@ -66,17 +67,6 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-class StridedDepthwise(nn.Conv2d):
-    """On CPUs the gradient of a strided depthwise convolution takes 4 to 40 times as long in bfloat16 as in float32
-    (torch 2.15), so there it is left in float32. The same weights and, but for rounding, the same result."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        if image.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-            return super().forward(image)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(image.float())
-
-
 class Encoder(nn.Module):
     """What smp's encoders are to the type checker: image -> pyramid, with the channels of its levels."""
 
@@ -109,9 +99,7 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
             # of the last level would cost 16 times as much with it
             encoder.features[-1] = nn.Identity()
             encoder._out_channels = [*encoder.out_channels[:-1], 320]
-        for module in encoder.modules():
-            if type(module) is nn.Conv2d and module.groups == module.in_channels > 1 and module.stride != (1, 1):
-                module.__class__ = StridedDepthwise
+        quicken(encoder)
     except KeyError:
         raise unknown("encoder", arch.encoder, smp.encoders.get_encoder_names()) from None
     except (OSError, RuntimeError) as error:
