@@ -3,12 +3,19 @@
 Trains each method for some steps in double precision, where only what differs in kind shows, and keeps number 0's state.
 """
 
+import os
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import lightning as L
+import numpy as np
+import rasterio
 import torch
+from oracle import write
 from test_contract import ON
+from towns import build as towns
 from towns import options
 
 from rsuda.data import loader
@@ -17,6 +24,7 @@ from rsuda.methods import METHODS
 from rsuda.pair import pair
 from rsuda.verbs.adapt import build, check_run, domains_of, with_class_weights
 
+ROOT = Path(__file__).parents[1]
 STEPS = 3
 # what of a method relates the items of a batch to each other, where its defaults have it off
 RELATING = {
@@ -54,6 +62,55 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
     trainer.fit(method, loader(found, s, method.needs_target))
     assert trainer.global_step == STEPS
     return {k: v.detach().clone() for k, v in method.state_dict().items()}
+
+
+def cities(folder):
+    """Cities larger than a crop, with nodata in a corner: so patches hold unlike numbers of valid pixels."""
+    towns(folder)
+    rng = np.random.default_rng(1)
+    for path in sorted(folder.glob("*.tif")):
+        with rasterio.open(path) as file:
+            values = np.tile(file.read(), (1, 2, 2))
+        if "image" in path.name:
+            # no two places alike, or rounding decides which of equal confidences is below a quantile
+            values = (values + rng.normal(0, 15, values.shape)).clip(1, 255).astype(np.uint8)
+            values[:, :90, :170] = 0
+        write(path, values, nodata=0 if "image" in path.name else None)
+    return folder
+
+
+def python(*words, **environment):
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment}
+    done = subprocess.run([sys.executable, *map(str, words)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done
+
+
+def train_by_two(data, out):
+    """Every case by two processes with batches of 2, started by torchrun; states into ``out``."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    python(
+        "-m", "torch.distributed.run", "--nproc-per-node", 2, "--master-addr", "127.0.0.1", "--master-port", port,
+        __file__, data, out, 2, 2, ",".join(CASES),
+    )  # fmt: skip
+
+
+def held(out, case):
+    """The states that both processes left."""
+    return tuple(torch.load(out / f"{case.replace(':', '_')}_{k}.pt") for k in (0, 1))
+
+
+def furthest(one, other):
+    """The largest difference of two states, over the largest value of the tensor that it is in, and which that is."""
+    assert set(one) == set(other)
+    return max(
+        (float((a.double() - other[k].double()).abs().max() / (other[k].double().abs().max() + 1e-4)), k)
+        for k, a in one.items()
+        if a.numel()
+    )
 
 
 if __name__ == "__main__":

@@ -3,23 +3,18 @@
 import csv
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
 import torch
-from oracle import write
-from processes import CASES, RELATING, STEPS, trained
+from processes import CASES, RELATING, STEPS, cities, furthest, held, python, train_by_two, trained
 from safetensors.torch import load_file
 from segmentation_models_pytorch.base.modules import Conv2dReLU
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
-from towns import build
 
 from rsuda.choices import settled
 from rsuda.config import settings
@@ -35,41 +30,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Cities larger than a crop, with nodata in a corner: so patches hold unlike numbers of valid pixels."""
-    folder, rng = build(tmp_path_factory.mktemp("data")), np.random.default_rng(1)
-    for path in sorted(folder.glob("*.tif")):
-        with rasterio.open(path) as file:
-            values = np.tile(file.read(), (1, 2, 2))
-        if "image" in path.name:
-            # no two places alike, or rounding decides which of equal confidences is below a quantile
-            values = (values + rng.normal(0, 15, values.shape)).clip(1, 255).astype(np.uint8)
-            values[:, :90, :170] = 0
-        write(path, values, nodata=0 if "image" in path.name else None)
-    return folder
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def python(*words, **environment):
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment}
-    done = subprocess.run([sys.executable, *map(str, words)], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done
-
-
-def furthest(one, other):
-    """The largest difference of two states, over the largest value of the tensor that it is in."""
-    assert set(one) == set(other)
-    return max(
-        (float((a.double() - other[k].double()).abs().max() / (other[k].double().abs().max() + 1e-4)), k)
-        for k, a in one.items()
-        if a.numel()
-    )
+    return cities(tmp_path_factory.mktemp("data"))
 
 
 def apart(one, other):
@@ -81,17 +42,14 @@ def apart(one, other):
 def by_two(data, tmp_path_factory):
     """The states that two processes with batches of 2 leave, started by torchrun."""
     out = tmp_path_factory.mktemp("states")
-    python(
-        "-m", "torch.distributed.run", "--nproc-per-node", 2, "--master-addr", "127.0.0.1", "--master-port", free_port(),
-        ROOT / "tests" / "processes.py", data, out, 2, 2, ",".join(CASES),
-    )  # fmt: skip
+    train_by_two(data, out)
     return out
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_train_what_one_trains_on_twice_the_batch(data, by_two, case):
-    first, second = (torch.load(by_two / f"{case.replace(':', '_')}_{k}.pt") for k in (0, 1))
+    first, second = held(by_two, case)
     assert furthest(first, second)[0] < 1e-12
     far, where = furthest(first, trained(data, case, 4))
     assert far < 1e-7, where
@@ -101,7 +59,7 @@ def test_two_processes_train_what_one_trains_on_twice_the_batch(data, by_two, ca
 def test_the_comparison_sees_what_is_not_shared(data, by_two):
     """What two processes would leave that share nothing but gradients is as far away as this."""
     half = trained(data, "daformer", 2)
-    assert furthest(torch.load(by_two / "daformer_0.pt"), half)[0] > 1e-3
+    assert furthest(held(by_two, "daformer")[0], half)[0] > 1e-3
 
 
 @pytest.mark.slow
