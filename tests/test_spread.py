@@ -1,10 +1,13 @@
 """A benchmark's runs on the workers of a Dask cluster: the runs of one machine, whatever happens to a worker."""
 
-import json
 import os
 import signal
 import time
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -13,8 +16,11 @@ from test_kills import same
 from towns import build
 
 from rsuda.errors import InputError, MissingError
+from rsuda.lock import alone
+from rsuda.run import checkpoint_step
+from rsuda.scheduler import threads_of
+from rsuda.verbs.adapt import adapt
 from rsuda.verbs.benchmark import read_plan, run_plan
-from rsuda.verbs.benchmark_spread import look_around
 
 pytest.importorskip("distributed")
 SMALL = {
@@ -57,21 +63,109 @@ def plan_of(data, out, methods, **settings):
 
 
 def weights(plan):
-    return {j.folder.parts[-3:]: load_file(j.folder / "weights.safetensors") for j in plan.jobs}
+    return {j.folder.parts[-3:]: load_file(j.folder / "weights.safetensors") for j in plan.jobs if j.done}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 1])
-def test_the_runs_of_a_cluster_are_those_of_one_machine(data, tmp_path, workers):
-    methods = {"source-only": {}, "dacs": {"options": {"start": 0.0}}, "oracle": {"oracle": True}}
-    here = plan_of(data, tmp_path / "here", methods, workers=workers)
-    there = plan_of(data, tmp_path / "there", methods, workers=workers)
+def test_the_runs_of_a_cluster_are_those_of_one_machine_and_so_are_its_refusals(data, tmp_path):
+    rows = {
+        "source-only": {},
+        "dacs": {"options": {"start": 0.0}, "workers": 1},
+    }  # a process that reads patches, and none
+    rows["nowhere"] = {"method": "source-only", "source_split": "holiday"}
+    here, there = (plan_of(data, tmp_path / folder, rows) for folder in ("here", "there"))
     alone = {j.method: f for j, f in run_plan(here, ["cpu"], threads=1)}
     found = {j.method: f for j, f in run_plan(there, ["cpu"], "local", 2, 1)}
-    assert found.keys() == alone.keys() == methods.keys()
-    assert same(weights(there), weights(here))
+    assert found.keys() == alone.keys() == rows.keys()
+    assert "holiday" in found["nowhere"] and found.pop("nowhere") == alone.pop("nowhere")
+    assert same(weights(there), weights(here)) and len(weights(there)) == 2
     for row, fields in found.items():
         assert fields["threads"] == 1 and fields["miou"] == alone[row]["miou"]
         assert fields["label_free"] == alone[row]["label_free"]
-    assert list(run_plan(plan_of(data, tmp_path / "there", methods, workers=workers), ["cpu"], "local", 2, 1)) == []
     assert not list((tmp_path / "there").glob(".cluster*"))
+    ended = [j.method for j, _ in run_plan(there, ["cpu"], "local", 2, 1)]
+    assert ended == ["nowhere"]  # what is finished is not run again
+
+
+def processes_of(client):
+    return {pid for pids in client.run(lambda: [p.pid for p in psutil.Process().children()]).values() for pid in pids}
+
+
+@pytest.mark.slow
+def test_the_run_of_a_worker_that_dies_is_finished_by_another(data, tmp_path, cluster):
+    plan = plan_of(data, tmp_path, {"source-only": {"steps": 120}})
+    folder, found = plan.jobs[0].folder, []
+    whole = adapt(replace(plan.jobs[0].settings, device="cpu"), tmp_path / "whole", quiet=True)
+    asking = Thread(target=lambda: found.extend(run_plan(plan, ["cpu"], cluster.scheduler.address, threads=1)))
+    asking.start()
+    until = time.monotonic() + 240
+    while not (folder / "last.ckpt").is_file() and time.monotonic() < until:
+        time.sleep(0.02)
+    (busy,) = [worker for worker, tasks in cluster.processing().items() if tasks]
+    working = processes_of(cluster)
+    assert len(working) == 1
+    os.kill(cluster.run(os.getpid)[busy], signal.SIGKILL)
+    before = checkpoint_step(folder)
+    asking.join()
+    assert busy not in cluster.ncores() and not any(map(psutil.pid_exists, working))
+    ((_, result),) = found
+    assert result["miou"] >= 0 and before < 120
+    assert "going on from the checkpoint of step" in (folder / "log.txt").read_text()
+    assert same(load_file(folder / "weights.safetensors"), load_file(tmp_path / "whole" / "weights.safetensors"))
+    assert whole.spec.gsd == 0.5
+
+
+@pytest.mark.slow
+def test_who_stops_asking_stops_the_runs(data, tmp_path, cluster):
+    plan = plan_of(data, tmp_path, {"source-only": {"steps": 10**6}, "oracle": {"oracle": True}})
+    for job, _ in run_plan(plan, ["cpu"], cluster.scheduler.address, threads=1):
+        assert job.method == "oracle"
+        assert (plan.jobs[0].folder / ".lock").is_file()
+        break  # as Ctrl-C does
+    until = time.monotonic() + 60
+    while processes_of(cluster) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not processes_of(cluster)
+    with alone(plan.jobs[0].folder / ".lock", "the run"):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs paths that only one process sees")
+def test_workers_that_do_not_see_what_this_machine_sees_are_refused(data, tmp_path, cluster):
+    opened = os.open(data, os.O_RDONLY)
+    seen_here = Path(f"/proc/self/fd/{opened}")
+    with pytest.raises(InputError, match=r"the worker on .* cannot read the data.* same path .*east\.yaml"):
+        list(run_plan(plan_of(seen_here, tmp_path, {"source-only": {}}), ["cpu"], cluster.scheduler.address))
+    with pytest.raises(InputError, match=r"the worker on .* does not see the folder .* same path"):
+        list(run_plan(plan_of(data, seen_here / "out", {"source-only": {}}), ["cpu"], cluster.scheduler.address))
+    os.close(opened)
+    assert not list(tmp_path.rglob("config.yaml")) and not list((data / "out").glob(".cluster*"))
+
+
+def test_what_cannot_be_spread_is_refused(data, tmp_path):
+    plan = plan_of(data, tmp_path, {"source-only": {}})
+    with pytest.raises(InputError, match="one --device for all workers, not cpu, cuda:0"):
+        list(run_plan(plan, ["cpu", "cuda:0"], "local"))
+    with pytest.raises(InputError, match="--threads must be at least 1, not 0"):
+        list(run_plan(plan, ["cpu"], threads=0))
+    with pytest.raises(InputError, match="--workers must be at least 1, not 0"):
+        list(run_plan(plan, ["cpu"], "local", workers=0))
+    with pytest.raises(MissingError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        list(run_plan(plan, ["cpu"], "tcp://127.0.0.1:9"))
+    assert not list(tmp_path.glob(".cluster*"))
+
+
+def test_a_machines_cores_are_shared_by_what_runs_on_it_at_once():
+    from dask.system import CPU_COUNT
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as local,
+        Client(local) as client,
+    ):
+        share = threads_of(client, None)
+        assert list(share.at_once.values()) == [1]
+        here = [client.submit(s.here, pure=False).result() for s in (share, replace(share, given=3))]
+        twice = {machine: 2 * CPU_COUNT for machine in share.at_once}
+        assert [*here, client.submit(replace(share, at_once=twice).here).result()] == [CPU_COUNT, 3, 1]
