@@ -25,6 +25,7 @@ from rsuda.errors import InputError, RsudaError
 _START = (
     "import sys; sys.path[:] = sys.argv[3:]; from rsuda.own_process import answer; answer(*map(int, sys.argv[1:3]))"
 )
+_END = 10.0  # seconds from an answer to its process's end
 _LOOK = 0.5  # seconds between looks at whether the answer is still wanted
 
 
@@ -81,7 +82,10 @@ def _answered(process: Any, ours: Connection, asked: bytes, wanted: Callable[[],
             if process.poll() is not None and not ours.poll():
                 break
         else:
-            return ours.recv()
+            found = ours.recv()
+            with suppress(subprocess.TimeoutExpired):  # to put away what it has open
+                process.wait(_END)
+            return found
     except (EOFError, ConnectionError):
         pass
     return InputError("its process was killed (out of memory?); run again, finished runs are kept")
