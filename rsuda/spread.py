@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from rsuda.errors import MissingError, RsudaError
@@ -48,8 +49,15 @@ def spread(
                 continue
             for future in ended:
                 yield running.pop(future), _result(future)
+    except (CancelledError, OSError):
+        if client.status == "running":
+            raise
+        raise MissingError(
+            "the Dask scheduler, or the way to it, has gone: run again when it is back, and what was begun goes on"
+        ) from None
     finally:
-        client.cancel(list(running))
+        if client.status == "running":
+            client.cancel(list(running))
 
 
 def on_each(client: Any, work: Callable[..., Any], *given: Any) -> list[Any]:
@@ -67,9 +75,9 @@ def _done(asked: bytes, folder: str, share: Threads) -> Any:
     key = worker.get_current_task()
 
     def wanted() -> bool:
-        """Dask cannot stop a task that runs, but marks it as cancelled."""
+        """Dask cannot stop a task that runs, but marks it as cancelled; a worker that leaves does not wait for it."""
         task = worker.state.tasks.get(key)
-        return task is not None and task.state == "executing"
+        return task is not None and task.state == "executing" and worker.status.name not in ("closing", "closed")
 
     try:
         return ask(asked, folder, share.here(), wanted)

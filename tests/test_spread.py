@@ -11,6 +11,7 @@ import psutil
 import pytest
 import torch
 import yaml
+from asked import working
 from safetensors.torch import load_file
 from test_kills import same
 from towns import build
@@ -20,7 +21,8 @@ from rsuda.cli import app
 from rsuda.errors import InputError, MissingError
 from rsuda.lock import LOCK, alone
 from rsuda.run import checkpoint_step
-from rsuda.scheduler import threads_of
+from rsuda.scheduler import connected, threads_of
+from rsuda.spread import spread
 from rsuda.verbs.adapt import adapt
 from rsuda.verbs.benchmark import read_plan, run_plan
 
@@ -105,12 +107,12 @@ def test_the_run_of_a_worker_that_dies_is_finished_by_another(data, tmp_path, cl
     while not (folder / "last.ckpt").is_file() and time.monotonic() < until:
         time.sleep(0.02)
     (busy,) = [worker for worker, tasks in cluster.processing().items() if tasks]
-    working = processes_of(cluster)
-    assert len(working) == 1
+    begun = processes_of(cluster)
+    assert len(begun) == 1
     os.kill(cluster.run(os.getpid)[busy], signal.SIGKILL)
     before = checkpoint_step(folder)
     asking.join()
-    assert busy not in cluster.ncores() and not [p for p in working if alive(p)]
+    assert busy not in cluster.ncores() and not [p for p in begun if alive(p)]
     ((_, result),) = found
     assert result["miou"] >= 0 and before < 120
     assert "going on from the checkpoint of step" in (folder / "log.txt").read_text()
@@ -157,6 +159,25 @@ def test_what_cannot_be_spread_is_refused(data, tmp_path):
     error = CliRunner().invoke(app, words).exception
     assert isinstance(error, MissingError) and "no Dask scheduler answers at tcp://127.0.0.1:9" in str(error)
     assert not list(tmp_path.glob(".cluster*"))
+
+
+def test_a_scheduler_that_goes_is_told_in_a_sentence():
+    from distributed import LocalCluster
+
+    local = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None)
+    with connected(local.scheduler_address, 1) as client:
+        found = spread(client, working, ["value", "wait"], 2)
+        piece, (_, threads, *_) = next(found)
+        assert (piece, threads) == ("value", 2)
+        local.close()
+        with pytest.raises(MissingError, match="the Dask scheduler, or the way to it, has gone"):
+            next(found)
+    until = time.monotonic() + 30
+    while [
+        p for p in psutil.Process().children() if "own_process" in " ".join(p.cmdline())
+    ] and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not [p for p in psutil.Process().children() if "own_process" in " ".join(p.cmdline())]
 
 
 def test_a_machines_cores_are_shared_by_what_runs_on_it_at_once():
