@@ -6,7 +6,6 @@ multiprocessing cannot do this everywhere: a Dask worker is one of its daemons, 
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -96,9 +95,9 @@ def answer(pipe: int, threads: int) -> None:
     ours = Connection(pipe)
     found: Any
     try:
-        asked = ours.recv_bytes()
+        # unpickled, as multiprocessing does, from nowhere but the pipe of the process that started this one
+        function, *given = ours.recv()
         threading.Thread(target=_end_with, args=(ours,), daemon=True).start()
-        function, *given = pickle.loads(asked)
         found = (function(*given, threads),)
     except RsudaError as error:
         found = type(error)(str(error))  # its causes, which are GDAL's, do not travel
