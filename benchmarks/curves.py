@@ -24,7 +24,8 @@ import numpy as np
 
 from rsuda.config import dump, settings
 from rsuda.run import CONFIG
-from rsuda.verbs.benchmark import RESULT, folder_of
+from rsuda.verbs.benchmark import folder_of
+from rsuda.verbs.benchmark_run import RESULT
 
 
 def main() -> None:

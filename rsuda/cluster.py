@@ -19,6 +19,7 @@ from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
 from rsuda.geo.store import Store
 from rsuda.run import load_run
+from rsuda.scheduler import Threads, connected, slots, threads_of
 
 MOST_BANDS = 4  # of one task: a task looks at one row of windows more than it needs, whatever its bands
 
@@ -42,12 +43,8 @@ class Part:
 
 
 @lru_cache(maxsize=2)
-def _engine(
-    run: str, digest: str, window: int, overlap: int, batch_size: int, tta: str, precision: str, threads: int | None
-) -> Engine:
+def _engine(run: str, digest: str, window: int, overlap: int, batch_size: int, tta: str, precision: str) -> Engine:
     """A worker keeps its network."""
-    if threads:
-        torch.set_num_threads(threads)
     trained = load_run(run)
     if trained.digest != digest:
         raise InputError(
@@ -59,7 +56,7 @@ def _engine(
 Planes = tuple[int, list[np.ndarray]]  # first row; (h, W) uint8 of classes, confidence and perhaps probabilities
 
 
-def predict_part(part: Part, threads: int | None) -> Planes | RsudaError:
+def predict_part(part: Part, threads: Threads) -> Planes | RsudaError:
     """On a worker. What a user can fix comes back as a value: its causes, which are GDAL's, do not travel."""
     try:
         return _predicted(part, threads)
@@ -67,8 +64,9 @@ def predict_part(part: Part, threads: int | None) -> Planes | RsudaError:
         return type(error)(str(error))
 
 
-def _predicted(p: Part, threads: int | None) -> Planes:
-    engine = _engine(p.run, p.digest, p.window, p.overlap, p.batch_size, p.tta, p.precision, threads)
+def _predicted(p: Part, threads: Threads) -> Planes:
+    torch.set_num_threads(threads.here())  # each time: it holds for the thread that says it
+    engine = _engine(p.run, p.digest, p.window, p.overlap, p.batch_size, p.tta, p.precision)
     found = list(strips(engine, p.scene, p.region, p.first, p.last, p.probabilities))
     planes = [np.concatenate([s.classes for s in found]), np.concatenate([s.confidence for s in found])]
     if p.probabilities:
@@ -89,8 +87,7 @@ class Cluster:
     def add(self, store: Store, engine: Engine, scene: Scene, region: Region, probabilities: bool) -> None:
         """Ask for all that is missing in a store."""
         missing = [range(first // store.band_rows, -(-last // store.band_rows)) for first, last in store.missing()]
-        slots = max(1, sum(self.client.ncores().values()))
-        size = int(np.clip(sum(map(len, missing)) // (4 * slots), 1, MOST_BANDS))
+        size = int(np.clip(sum(map(len, missing)) // (4 * slots(self.client)), 1, MOST_BANDS))
         parts = [stretch[k : k + size] for stretch in missing for k in range(0, len(stretch), size)]
         bare = replace(scene)  # without what it has read of its file
         for bands in parts:
@@ -113,10 +110,10 @@ class Cluster:
             if id(store) in self.failed:
                 self.waiting = [(to, part) for to, part in self.waiting if to is not store]
                 raise self.failed[id(store)]
-            slots = max(1, sum(self.client.ncores().values()))
-            while self.waiting and len(self.running) < 2 * slots:  # the next ones wait on the workers, all others here
+            most, threads = 2 * slots(self.client), threads_of(self.client, self.threads)
+            while self.waiting and len(self.running) < most:  # the next ones wait on the workers, all others here
                 to, part = self.waiting.pop(0)
-                self.running[self.client.submit(predict_part, part, self.threads, pure=False)] = to
+                self.running[self.client.submit(predict_part, part, threads, pure=False)] = to
             for future in wait(list(self.running), return_when="FIRST_COMPLETED").done:
                 to = self.running.pop(future)
                 try:
@@ -155,27 +152,9 @@ def _result(future: Any) -> Planes:
 def cluster(scheduler: str, workers: int, threads: int | None = None) -> Iterator[Cluster]:
     """A cluster at an address, or 'local': ``workers`` processes on this machine that share its cores.
 
-    Raises:
-        InputError: Dask is not installed, or the number of workers is below 1.
-        MissingError: nothing answers at the address.
+    Raises InputError and MissingError as ``connected``.
     """
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        raise InputError("--scheduler needs Dask, which is not installed: pip install 'rsuda[cluster]'") from None
-    if scheduler != "local":
-        try:
-            client = Client(scheduler, timeout=10)
-        except (OSError, ValueError) as error:
-            raise MissingError(f"no Dask scheduler answers at {scheduler}: {str(error).splitlines()[0]}") from None
-        with client:
-            yield Cluster(client, threads)
-        return
-    if workers < 1:
-        raise InputError(f"--workers must be at least 1, not {workers}")
-    threads = threads or max(1, torch.get_num_threads() // workers)
-    with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as local,
-        Client(local) as client,
-    ):
+    if scheduler == "local":
+        threads = threads or max(1, torch.get_num_threads() // max(1, workers))
+    with connected(scheduler, workers) as client:
         yield Cluster(client, threads)

@@ -21,7 +21,8 @@ from rsuda.errors import InputError, MissingError
 from rsuda.label_free import SCORES
 from rsuda.methods import METHODS, described
 from rsuda.verbs.adapt import check_run
-from rsuda.verbs.benchmark import RESULT, Job, Plan, folder_of, read_plan, run_plan
+from rsuda.verbs.benchmark import Plan, folder_of, read_plan, run_plan
+from rsuda.verbs.benchmark_run import RESULT, Job
 from rsuda.verbs.benchmark_table import closed, correlation, followed, markdown, ranks, rows_of, write_table
 
 TINY = {"crop": 64, "batch_size": 2, "steps": 2, "weights": "none", "workers": 0, "channels": 16, "precision": "fp32"}

@@ -31,9 +31,9 @@ LEVELS = [
         "parts.likely",
         "parts.world",
     },
-    {"deepness", "learning.program"},
+    {"deepness", "learning.program", "own_process", "scheduler"},
     {"geo.raster", "geo.tiles", "geo.runs", "learning.network", "learning.augment", "learning.synchronised", "parts", "parts.*"},
-    {"geo.rings", "geo.drawn"},
+    {"geo.rings", "geo.drawn", "spread"},
     {
         "geo.facts",
         "geo.scene",
@@ -62,7 +62,9 @@ LEVELS = [
     {"report.sight"},
     {"report.*"},
     {"report.answer"},
-    {"verbs.adapt_and_score", "verbs.benchmark", "verbs.report", "datamodule"},
+    {"verbs.adapt_and_score", "verbs.benchmark_run", "verbs.report", "datamodule"},
+    {"verbs.benchmark_spread"},
+    {"verbs.benchmark"},
     {"verbs.benchmark_table", "screen", "api"},
     {"cli.app", "cli.completion"},
     {"cli.*"},
@@ -71,7 +73,19 @@ LEVELS = [
 ]  # fmt: skip
 
 COLUMNS = {
-    "base": {"rsuda", "errors", "text_file", "legend", "spec", "config", "choices", "deepness", "lock", "whole_file"},
+    "base": {
+        "rsuda",
+        "errors",
+        "text_file",
+        "legend",
+        "spec",
+        "config",
+        "choices",
+        "deepness",
+        "lock",
+        "whole_file",
+        "own_process",
+    },
     "learning": {"learning", "learning.*", "parts", "parts.*", "methods", "methods.*"},
     "geo": {"geo", "geo.*"},
     "meeting point": {
@@ -87,6 +101,8 @@ COLUMNS = {
         "exported",
         "model_item",
         "bands",
+        "scheduler",
+        "spread",
         "cluster",
         "jobs",
         "api",

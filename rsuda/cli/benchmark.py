@@ -23,6 +23,12 @@ def benchmark(
     device: Annotated[
         list[str] | None, typer.Option(help="auto, cpu or cuda:N; repeat it to run one process on each.")
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Spread over a Dask cluster: tcp://HOST:PORT, or 'local' for --workers processes."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes of --scheduler local.")] = 2,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each process; all cores by default.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and list the runs; run nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the runs as JSON, for scripts.")] = False,
 ) -> None:
@@ -50,7 +56,7 @@ def benchmark(
             print(f"  {job.pair} / {job.method} / seed {job.seed}: {job.settings.method}, {job.settings.steps} steps")
         return
     failed = 0
-    for ended, (job, found) in enumerate(run_plan(plan, device or ["auto"]), 1):
+    for ended, (job, found) in enumerate(run_plan(plan, device or ["auto"], scheduler, workers, threads), 1):
         what = f"[{ended} of {len(waiting)}] {job.pair} / {job.method} / seed {job.seed}"
         if isinstance(found, str):
             failed += 1

@@ -321,11 +321,13 @@ def resampled_labels(
     if bottom <= top or right <= left:
         return nothing, 0
     index, off = read((top, left, bottom - top, right - left))
-    votes = [weigh(index == k, down, across) for k in range(classes)]
-    votes.append(weigh(index == IGNORE, down, across))
-    stacked = np.stack(votes)
-    winner = stacked.argmax(0).astype(np.uint8)
-    winner[(winner == classes) | (stacked.max(0) <= 0)] = IGNORE
+    winner, most = nothing, np.zeros((height, width), np.float32)
+    for k in [*range(classes), IGNORE]:  # of equal votes the first one's count
+        here = index == k
+        if here.any():
+            votes = weigh(here, down, across)
+            winner[votes > most] = k
+            np.maximum(votes, most, out=most)
     return winner, off
 
 

@@ -58,14 +58,16 @@ def axis_weights(length: int, start: float, step: float, count: int) -> tuple[in
 
 def weigh(values: np.ndarray, down: AxisWeights, across: AxisWeights) -> np.ndarray:
     """Apply two axis weightings: (..., H, W) of the pixels needed gives (..., h, w) float32."""
-    rows = _gather(values.astype(np.float32, copy=False), down)
-    return np.swapaxes(_gather(np.swapaxes(rows, -1, -2), across), -1, -2)
+    return _gather(_gather(values.astype(np.float32, copy=False), down, -2), across, -1)
 
 
-def _gather(values: np.ndarray, weights: AxisWeights) -> np.ndarray:
-    """Weighted sums over axis -2, tap by tap."""
-    out = values[..., weights.pixel[:, 0], :] * weights.weight[:, 0, None]
-    for tap in range(1, weights.weight.shape[1]):
-        if weights.weight[:, tap].any():
-            out += values[..., weights.pixel[:, tap], :] * weights.weight[:, tap, None]
+def _gather(values: np.ndarray, weights: AxisWeights, axis: int) -> np.ndarray:
+    """Weighted sums over the last axis but one (-2) or the last (-1), tap by tap."""
+    out: np.ndarray | None = None
+    for pixel, weight in zip(weights.pixel.T, weights.weight.T, strict=True):
+        if out is None or weight.any():
+            part = np.take(values, pixel, axis)
+            part *= weight[:, None] if axis == -2 else weight
+            out = part if out is None else np.add(out, part, out=out)
+    assert out is not None  # there is a tap at least
     return out

@@ -24,7 +24,8 @@ class Places:
             for col in range(0, label.shape[1], self.SIZE):
                 block = label[row : row + self.SIZE, col : col + self.SIZE]
                 self.blocks.append((scene, row + block.shape[0] // 2, col + block.shape[1] // 2))
-                self.counts.append(np.bincount(block.ravel(), minlength=256)[: self.classes])
+                # a copy, since a slice would keep all 256 counts, which is 2 KB a block
+                self.counts.append(np.bincount(block.ravel(), minlength=256)[: self.classes].astype(np.int32))
 
     @cached_property
     def cumulative(self) -> np.ndarray:

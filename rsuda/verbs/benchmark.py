@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import re
-import resource
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
 
 from rsuda.config import Settings, settings
-from rsuda.engine import Engine
 from rsuda.errors import InputError, RsudaError, unknown
-from rsuda.geo.tiles import random_window
-from rsuda.label_free import label_free
-from rsuda.learning.device import autocast, pick_device, pick_precision
-from rsuda.legend import IGNORE
 from rsuda.methods import METHODS
-from rsuda.run import CHECKPOINT, CONFIG, load_run
+from rsuda.run import CONFIG
 from rsuda.text_file import read_yaml, shown
-from rsuda.verbs.adapt import adapt, check_run, domains_of
-from rsuda.verbs.evaluate import evaluate
-from rsuda.whole_file import whole_file
+from rsuda.verbs.adapt import check_run, domains_of
+from rsuda.verbs.benchmark_run import Job, run_job
+from rsuda.verbs.benchmark_spread import one_a_pair, spread_jobs
 
-RESULT = "result.json"
 _KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle"}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a benchmark."""
-
-    pair: str
-    method: str
-    seed: int
-    settings: Settings
-    folder: Path
-
-    @property
-    def done(self) -> bool:
-        return (self.folder / RESULT).is_file()
 
 
 @dataclass(frozen=True)
@@ -177,29 +151,48 @@ def _kept(job: Job) -> None:
         )
 
 
-def run_plan(plan: Plan, devices: list[str]) -> Iterator[tuple[Job, dict[str, Any] | str]]:
+def run_plan(
+    plan: Plan, devices: list[str], scheduler: str | None = None, workers: int = 2, threads: int | None = None
+) -> Iterator[tuple[Job, dict[str, Any] | str]]:
     """Run what is not done, one process a run and one run a device at a time; yields each job with its result, or with the
     sentence that says why it has none. A run that was broken off goes on from its checkpoint.
 
-    Raises InputError, before anything runs, for finished runs of other settings, and for domains that cannot be read.
+    Args:
+        scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine. Its workers run
+            the plan, one run a thread of theirs at a time, on the one device; they need the data and the plan's folder under
+            the same path. The run of a worker that dies goes on on another one.
+        threads: CPU threads of each run; by default a machine's cores, shared by the runs on it.
+
+    Raises InputError, before anything runs, for finished runs of other settings, for domains that cannot be read, and for
+    workers that do not see what this machine sees.
     """
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads must be at least 1, not {threads}")
+    if scheduler and len(devices) > 1:
+        raise InputError(
+            f"--scheduler takes one --device for all workers, not {', '.join(devices)}: start a worker for each GPU, with "
+            "CUDA_VISIBLE_DEVICES"
+        )
     for job in plan.jobs:
         if job.done:
             _kept(job)
     # the first seed of everything first, so that an early table shows every row
     waiting = sorted((j for j in plan.jobs if not j.done), key=lambda j: j.seed)
-    domains: set[tuple[Any, ...]] = set()
-    for job in waiting:  # a wrong path shows now, not after hours
-        which = (job.settings.source, job.settings.target, job.settings.data)
-        if which not in domains:
-            domains_of(job.settings)
-            domains.add(which)
+    for s in one_a_pair(waiting):  # a wrong path shows now, not after hours
+        domains_of(s)
+    if scheduler and waiting:
+        yield from spread_jobs(waiting, devices[0], scheduler, workers, threads)
+    else:
+        yield from _here(waiting, devices, threads)
+
+
+def _here(waiting: list[Job], devices: list[str], threads: int | None) -> Iterator[tuple[Job, dict[str, Any] | str]]:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         free = manager.Queue()
         for device in devices:
             free.put(device)
-        threads = max(1, torch.get_num_threads() // len(devices))
+        threads = threads or max(1, torch.get_num_threads() // len(devices))
         with ProcessPoolExecutor(len(devices), context, max_tasks_per_child=1) as pool:
             running = {pool.submit(_run, job, free, threads): job for job in waiting}
             for ended in as_completed(running):
@@ -216,108 +209,9 @@ def run_plan(plan: Plan, devices: list[str]) -> Iterator[tuple[Job, dict[str, An
 
 
 def _run(job: Job, free: Any, threads: int) -> dict[str, Any]:
-    """Train, score with and without labels, write ``result.json``."""
+    """On whichever device is free."""
     device = free.get()
     try:
-        torch.set_num_threads(threads)
-        return _result(job, replace(job.settings, device=device), threads)
+        return run_job(job, device, threads)
     finally:
         free.put(device)
-
-
-def _result(job: Job, s: Settings, threads: int) -> dict[str, Any]:
-    target = domains_of(s)[1]
-    clock, curve = StepClock(), PseudoLabelCurve(s, target)
-    resume = (job.folder / CHECKPOINT).is_file()
-    adapt(s, job.folder, overwrite=not resume, resume=resume, quiet=True, callbacks=[clock, curve])
-    engine = Engine.of(load_run(job.folder), s.device, s.precision)
-    found = evaluate(engine, target, s.score_split)
-    device = pick_device(s.device)
-    gpu = device.type == "cuda"
-    fields = {
-        "pair": job.pair, "row": job.method, "method": s.method, "seed": job.seed, "steps": s.steps, "options": s.options,
-        "seconds_per_step": clock.median, "peak_memory_mb": _peak(device), "threads": threads,
-        "device": torch.cuda.get_device_name(device) if gpu else "cpu", "precision": pick_precision(s.precision, device),
-        "label_free": asdict(label_free(engine, target, s.target_split)), "pseudo_labels": curve.curve, **found.as_fields(),
-    }  # fmt: skip
-    with whole_file(job.folder / RESULT, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(fields, indent=1) + "\n")
-    return fields
-
-
-def _peak(device: torch.device) -> int:
-    """Highest memory so far in MB: of the GPU, or of this process, which ran nothing else."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) // 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-class StepClock(Callback):
-    """Seconds of each step but the first few; reading of patches included."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.ends.append(time.perf_counter())
-
-    @property
-    def median(self) -> float | None:
-        steps = np.diff(self.ends[3:])
-        return round(float(np.median(steps)), 4) if len(steps) else None
-
-
-class PseudoLabelCurve(Callback):
-    """How good the teacher's labels are on fixed windows of the target's train split, every fifth of the run.
-
-    Reads target labels, for this curve alone; training never sees them. Nothing for methods without pseudo labels.
-    """
-
-    def __init__(self, s: Settings, target: Any, windows: int = 16) -> None:
-        self.images: list[np.ndarray] = []
-        self.labels: list[np.ndarray] = []
-        self.curve: list[dict[str, Any]] = []
-        self.every = max(1, s.steps // 5)
-        self.precision = s.precision
-        if not hasattr(METHODS[s.method], "pseudo_labels_of") or not target.has_labels(s.target_split):
-            return
-        self.scenes, self.windows, self.crop, self.legend = (
-            target.labelled(s.target_split),
-            windows,
-            s.crop,
-            target.legend,
-        )
-
-    def _read(self, spec: Any) -> None:
-        rng = np.random.default_rng(7)
-        for _ in range(self.windows):
-            scene = self.scenes[int(rng.integers(len(self.scenes)))]
-            grid = scene.grid_at(spec.gsd)
-            window = (*random_window(rng, grid.height, grid.width, self.crop), self.crop, self.crop)
-            self.images.append(spec.unit(scene.read(spec.bands, spec.gsd, window).values))
-            table = spec.legend.mapping_from(self.legend)
-            self.labels.append(table[scene.read_label(self.legend, spec.gsd, window)[0]])
-
-    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
-        if trainer.global_step % self.every or not hasattr(self, "scenes"):
-            return
-        spec, device = module.spec, module.device
-        if not self.images:
-            self._read(spec)
-        x = torch.from_numpy(np.stack(self.images)).float()
-        x = (x - torch.tensor(spec.mean)[:, None, None]) / torch.tensor(spec.std)[:, None, None]
-        y = torch.from_numpy(np.stack(self.labels))
-        with autocast(pick_precision(self.precision, device), device):
-            # in batches of the size of training's, by whose statistics a teacher normalises
-            found = [module.pseudo_labels_of(part.to(device)) for part in x.split(4)]
-        label, confidence = (torch.cat([getattr(f, k) for f in found]).cpu() for k in ("label", "confidence"))
-        known = y != IGNORE
-        sure = known & (confidence >= 0.8)
-        self.curve.append({
-            "step": trainer.global_step,
-            "accuracy": float((label == y)[known].float().mean()),
-            "sure_share": float(sure.sum() / known.sum()),
-            "sure_accuracy": float((label == y)[sure].float().mean()) if sure.any() else None,
-            "predicted_share": [float(((label == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
-            "true_share": [float(((y == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
-        })  # fmt: skip

@@ -13,7 +13,8 @@ import numpy as np
 
 from rsuda.errors import csv_cell
 from rsuda.label_free import SCORES
-from rsuda.verbs.benchmark import RESULT, Plan
+from rsuda.verbs.benchmark import Plan
+from rsuda.verbs.benchmark_run import RESULT
 from rsuda.whole_file import whole_file
 
 
