@@ -10,8 +10,10 @@ batches of 2: how far those are who share nothing.
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -20,6 +22,8 @@ from processes import CASES, RELATING, cities, furthest, held, train_by_two, tra
 
 
 def main() -> None:
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / "states"
         out.mkdir()
