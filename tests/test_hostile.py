@@ -36,10 +36,10 @@ def test_spoilt_files_are_read_or_refused_in_a_sentence(name, tmp_path):
     path, findings = tmp_path / f"input{target.suffix}", []
     for number, data in enumerate([*seeds, *(BOMBS if name in TEXT else ()), *spoilt]):
         path.write_bytes(data)
-        began = time.monotonic()
+        began = time.process_time()  # a busy machine is no finding
         kind, told = outcome(target.take, path)
         found[kind] += 1
-        if kind == "finding" or time.monotonic() - began > 10 or (number == 0 and kind != "accepted"):
+        if kind == "finding" or time.process_time() - began > 10 or (number == 0 and kind != "accepted"):
             findings.append((number, kind, told))
     assert not findings
     assert found["refused"] > 5 or name == "tables"  # what is spoilt is told apart; a table without sense is passed over
