@@ -57,7 +57,8 @@ def about_exported(path: Path) -> dict[str, Any]:
             told = {p.key: p.value for p in onnx.load(path, load_external_data=False).metadata_props}.get(KEY, "{}")
         else:
             with zipfile.ZipFile(path) as file:
-                name = next(n for n in file.namelist() if n.endswith(f"/extra/{KEY}"))
+                ends = (f"/extra/{KEY}", f"extra_files/{KEY}")  # of today's torch, of 2.6
+                name = next(n for n in file.namelist() if n.endswith(ends))
                 told = file.read(name).decode()
         found = json.loads(told)
         return found if isinstance(found, dict) else {}
