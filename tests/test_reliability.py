@@ -349,16 +349,16 @@ def test_of_two_predictions_of_a_scene_the_second_is_refused_and_its_other_scene
 # ---- predict --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_sigterm_ends_a_run_in_one_line_and_the_run_goes_on(data, tmp_path, workers):
     said, config, run = tmp_path / "said", tmp_path / "config.yaml", tmp_path / "run"
-    config.write_text(dump(options(data, method="source-only", steps=1000, workers=workers)))
+    config.write_text(dump(options(data, method="source-only", steps=300, workers=workers)))
     process = started(commanding, ["adapt", "--config", str(config), "--out", str(run)], said)
     assert killed_when(process, (run / "last.ckpt").exists, by=signal.SIGTERM)
     assert said.read_text().endswith("goes on from the last checkpoint, if there was one.\n")
     assert said.read_text().count("Terminated") == 1 and "Traceback" not in said.read_text()
     step = checkpoint_step(run)
-    assert step >= 100 and not (run / ".lock").exists() and not [p for p in run.iterdir() if p.is_dir()]
+    assert step >= 30 and not (run / ".lock").exists() and not [p for p in run.iterdir() if p.is_dir()]
     adapt(options(data, method="source-only", steps=step, workers=0), run, resume=True, quiet=True)  # nobody holds it
 
 
