@@ -10,7 +10,6 @@ import numpy as np
 
 from rsuda.errors import InputError
 from rsuda.legend import Legend
-from rsuda.text_file import shown
 
 BANDS = ("ir", "red", "green", "blue")  # the band names rsuda knows by a letter; any other name is allowed too
 
@@ -33,7 +32,8 @@ def band_names(text: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
                 raise InputError(f"band order '{text}' is not made of R, G, B and IR: name the bands as red,green,…")
     names = ["ir" if n in ("nir", "near infrared", "infrared", "nearinfrared") else n for n in names]
     if len(set(names)) != len(names):
-        raise InputError(f"a band stands twice in {shown(names)}")
+        told = ", ".join(names)
+        raise InputError(f"a band stands twice in {told if len(told) <= 100 else told[:100] + '…'}")
     return tuple(names)
 
 

@@ -112,3 +112,10 @@ def log(quiet: bool = False) -> None:
     logging.getLogger("rsuda").setLevel(logging.ERROR if quiet else logging.DEBUG)
     for handler in logging.getLogger().handlers:  # the run's log file takes the details too
         handler.setLevel(logging.INFO if sys.stderr.isatty() else logging.DEBUG)
+        handler.addFilter(_worth_telling)
+
+
+def _worth_telling(record: Any) -> bool:
+    """Not what rasterio 1.4.0 raises too, nor that pyogrio 0.9 has written as many records as it should."""
+    raised = record.name.startswith("rasterio") and "GDAL signalled an error" in record.getMessage()
+    return not raised and not (record.name.startswith("pyogrio") and record.levelname == "INFO")
