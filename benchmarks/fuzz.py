@@ -3,14 +3,15 @@
     python benchmarks/fuzz.py domain geotiff --seconds 60 --seed 1 --save found
 
 Each target (tests/rubbish.py) runs in a process of its own with 4 GiB more memory than it has after its imports, and is watched:
-an input that kills it, or is not done after ten seconds, is a finding as much as a traceback is. Findings of one
-kind and place are saved once. With --guided, atheris (pip install atheris) chooses inputs by the branches of rsuda that they
-reach, instead of mutations by form.
+an input that kills it, or is not done after ten seconds of processor time, is a finding as much as a traceback is. What others do
+on the machine does not count; five minutes without progress do. Findings of one kind and place are saved once. With --guided,
+atheris (pip install atheris) keeps inputs by the branches of rsuda that they reach, and goes on from them.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -31,7 +32,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from rubbish import BOMBS, SECONDS, TARGETS, TEXT, outcome  # noqa: E402 (it lies beside the tests)
 
 MEMORY = 4 << 30
-START = 300  # seconds that imports may take on a busy machine
+STILL = 300  # seconds by the clock without a new input, on however busy a machine
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Slow(BaseException):
@@ -53,7 +55,8 @@ class Trial:
         outcome(self.target.take, self.path)  # imports, before memory and time are limited
         used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
-        signal.signal(signal.SIGALRM, _alarm)
+        signal.signal(signal.SIGPROF, _alarm)
+        faulthandler.register(signal.SIGUSR1, (folder / "stack").open("w"))  # the watchdog asks where it hangs
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         self.counts: Counter[str] = Counter()
         self.found: dict[str, str] = {}
@@ -61,13 +64,13 @@ class Trial:
     def __call__(self, data: bytes) -> None:
         self.path.write_bytes(data)
         (self.folder / "trying").touch()
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS, 1)  # again and again, should a callback swallow it
         try:
             kind, told = outcome(self.target.take, self.path)
         except Slow:
             kind, told = "finding", f"not done after {SECONDS} s"
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         self.counts[kind] += 1
         if kind == "finding":
             key = told.split(":", 2)[0] + (":" + told.split(":", 2)[1][:6] if ":" in told else "")
@@ -93,6 +96,7 @@ def _mutate(name: str, folder: Path, seconds: float, seed: int) -> None:
 
 
 def _guided(name: str, folder: Path, seconds: float, seed: int) -> None:
+    """Half of the changes are libFuzzer's, of bytes; half are the target's own, which keep the form."""
     import atheris
 
     with atheris.instrument_imports(include=["rsuda"]):
@@ -102,13 +106,23 @@ def _guided(name: str, folder: Path, seconds: float, seed: int) -> None:
     for n, data in enumerate(trial.seeds):
         (corpus / str(n)).write_bytes(data)
 
+    def change(data: bytes, most: int, number: int) -> bytes:
+        rng = random.Random(number)
+        return trial.target.spoil(rng, data)[:most] if data and rng.random() < 0.5 else atheris.Mutate(data, most)
+
+    end = time.monotonic() + seconds
+
     def one(data: bytes) -> None:
         trial(data)
-        signal.alarm(0)
+        if time.monotonic() >= end:
+            trial.write()
+            (folder / "ended").touch()
+            os.kill(os.getpid(), signal.SIGKILL)  # libFuzzer takes any other end for a crash
 
-    # libFuzzer ends the process itself; counts are written every few inputs
-    atheris.Setup(["fuzz", str(corpus), f"-max_total_time={int(seconds)}", f"-seed={seed + 1}", "-max_len=200000",
-                   "-rss_limit_mb=0", "-timeout=60", "-verbosity=0"], one)  # fmt: skip
+    # libFuzzer's own clock ends a process in the midst of an input, by a signal that nobody takes
+    most = max(200_000, *(2 * len(s) for s in trial.seeds))
+    atheris.Setup(["fuzz", str(corpus), f"-seed={seed + 1}", f"-max_len={most}", "-rss_limit_mb=0", "-timeout=0",
+                   f"-artifact_prefix={folder}/", "-verbosity=0"], one, custom_mutator=change)  # fmt: skip
     atheris.Fuzz()
 
 
@@ -120,6 +134,37 @@ def _child(name: str, folder: str, seconds: float, seed: int, guided: bool) -> N
     (_guided if guided else _mutate)(name, Path(folder), seconds, seed)
 
 
+class Watch:
+    """Tells when a process hangs where no signal is seen: by its processor time since it took its last input, which others
+    on the machine do not spend, or because nothing has happened for very long."""
+
+    def __init__(self, process: multiprocessing.process.BaseProcess, folder: Path) -> None:
+        self.process, self.folder = process, folder
+        self.mark: float | None = None
+        self.began = self.spent = 0.0
+
+    def hung(self) -> bool:
+        trying = self.folder / "trying"
+        last = trying.stat().st_mtime if trying.exists() else 0.0
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            return False
+        spent = (int(fields[11]) + int(fields[12])) / TICKS
+        if last != self.mark:
+            self.mark, self.began, self.spent = last, time.monotonic(), spent
+        busy, still = spent - self.spent, time.monotonic() - self.began
+        return still > STILL or (last > 0 and busy > 6 * SECONDS)
+
+    def stack(self) -> str:
+        """Where every thread of it is in Python."""
+        if self.process.pid and (self.folder / "stack").exists():
+            os.kill(self.process.pid, signal.SIGUSR1)
+            time.sleep(2)
+            return (self.folder / "stack").read_text()
+        return ""
+
+
 def fuzz(name: str, seconds: float, seed: int, guided: bool, save: Path | None) -> tuple[Counter[str], dict[str, str]]:
     """Counts by outcome, and findings."""
     counts: Counter[str] = Counter()
@@ -129,16 +174,14 @@ def fuzz(name: str, seconds: float, seed: int, guided: bool, save: Path | None) 
     while (left := end - time.monotonic()) > 1:
         with tempfile.TemporaryDirectory(prefix=f"fuzz-{name}-") as text:
             folder = Path(text)
-            began = time.time()
             process = context.Process(target=_child, args=(name, text, left, seed, guided))
             process.start()
-            hung = False
+            watch, hung, stack = Watch(process, folder), False, ""
             while process.is_alive():
                 process.join(2)
-                trying = folder / "trying"
-                last = trying.stat().st_mtime if trying.exists() else began + START
-                hung = time.time() - last > 6 * SECONDS
+                hung = process.is_alive() and watch.hung()
                 if hung:
+                    stack = watch.stack()
                     process.kill()
                     process.join()
             held = folder / "counts.json"
@@ -149,8 +192,10 @@ def fuzz(name: str, seconds: float, seed: int, guided: bool, save: Path | None) 
                 if save and key not in found:
                     shutil.copy(folder / f"finding-{n}{suffix}", save / f"{name}-{len(found) + n}{suffix}")
             found |= new
-            if hung or (process.exitcode and not guided) or (guided and (process.exitcode or 0) < 0):
+            if hung or (process.exitcode and not (folder / "ended").exists()):
                 key = "hang outside of Python" if hung else f"killed ({process.exitcode})"
+                if save and stack:
+                    (save / f"{name}-hang.txt").write_text(stack)
                 counts["finding"] += 1
                 if save and key not in found and (folder / f"input{suffix}").is_file():
                     shutil.copy(folder / f"input{suffix}", save / f"{name}-{key.split()[0]}{suffix}")

@@ -215,7 +215,7 @@ def settings(file: str | Path | None = None, **given: Any) -> Settings:
             held["options"] = {}
     preset = told.get("preset", held.get("preset", Settings.preset))
     if not isinstance(preset, str) or preset not in PRESETS:
-        raise unknown("preset", str(preset), PRESETS)
+        raise unknown("preset", preset, PRESETS)
     base = dict(PRESETS[preset])
     method = told.get("method", held.get("method", Settings.method))
     by_method = base.pop("methods", {})

@@ -37,9 +37,10 @@ def unwritten(what: object, error: OSError) -> WriteError | None:
     return WriteError(f"cannot write {what}: {error.strerror}")
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
-    """An error for a misspelt name, which offers the nearest known one."""
-    known = sorted(known)
+def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
+    """An error for a misspelt name, or for what stands in the place of one; it offers the nearest known name."""
+    known, text = sorted(known), str(name)
+    name = text if len(text) <= 100 else f"{text[:100]}…"
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return InputError(f"unknown {what} '{name}': {hint}known are {', '.join(known)}")

@@ -57,7 +57,8 @@ def about_exported(path: Path) -> dict[str, Any]:
             told = {p.key: p.value for p in onnx.load(path, load_external_data=False).metadata_props}.get(KEY, "{}")
         else:
             with zipfile.ZipFile(path) as file:
-                name = next(n for n in file.namelist() if n.endswith(f"/extra/{KEY}"))
+                ends = (f"/extra/{KEY}", f"extra_files/{KEY}")  # of today's torch, of 2.6
+                name = next(n for n in file.namelist() if n.endswith(ends))
                 told = file.read(name).decode()
         found = json.loads(told)
         return found if isinstance(found, dict) else {}
@@ -80,21 +81,15 @@ class OnnxNetwork(nn.Module):
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
             takes, gives = self.session.get_inputs(), self.session.get_outputs()
+            shape = takes[0].shape if takes else []  # names of sizes are decoded here
+            given, found = [t.name for t in takes], [g.name for g in gives]
         except Exception as error:  # onnxruntime's own kinds, which it does not name
             told = str(error).splitlines() or [type(error).__name__]
             raise InputError(f"{path} cannot be read as ONNX: {told[0][:300]}") from None
-        shape = takes[0].shape if takes else []
         sides = [n for n in shape[1:] if type(n) is int and 0 < n <= 1 << 14]
-        if (
-            len(takes) != 1
-            or takes[0].name != INPUT
-            or len(shape) != 4
-            or len(sides) != 3
-            or sides[1] != sides[2]
-            or not gives
-        ):
+        if given != [INPUT] or len(shape) != 4 or len(sides) != 3 or sides[1] != sides[2] or not found:
             raise InputError(f"{path} takes no square windows of images: it was not written by rsuda export")
-        self.output: str = gives[0].name
+        self.output: str = found[0]
         self.window, self.path, self.bands = sides[1], path, sides[0]
 
     def raw(self, image: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ def band_names(text: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
                 raise InputError(f"band order '{text}' is not made of R, G, B and IR: name the bands as red,green,…")
     names = ["ir" if n in ("nir", "near infrared", "infrared", "nearinfrared") else n for n in names]
     if len(set(names)) != len(names):
-        raise InputError(f"a band stands twice in {', '.join(names)}")
+        told = ", ".join(names)
+        raise InputError(f"a band stands twice in {told if len(told) <= 100 else told[:100] + '…'}")
     return tuple(names)
 
 

@@ -24,7 +24,8 @@ _shown.maxstring = _shown.maxother = _shown.maxlong = 80
 
 def shown(value: Any) -> str:
     """A value for a sentence, cut where it is long."""
-    return _shown.repr(value)
+    text = _shown.repr(value)
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 def read_yaml(path: Path, what: str) -> Any:

@@ -28,6 +28,17 @@ def predicting(scenes, model, out, options, said):
     _ended(lambda: list(predict(scenes, model, out, **options)), said)
 
 
+def commanding(words, said):
+    """The command line, whose streams end in a file; the process ends as the program would."""
+    file = os.open(said, os.O_WRONLY | os.O_CREAT)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    from rsuda.cli import main
+
+    torch.set_num_threads(1)
+    main(words)
+
+
 def _ended(work, said):
     torch.set_num_threads(1)
     try:
@@ -48,13 +59,13 @@ def started(target, *args):
     return process
 
 
-def killed_when(process, moment, every=0.0005):
+def killed_when(process, moment, every=0.0005, by=signal.SIGKILL):
     """Kill a process as soon as ``moment()`` is true; False when it ended by itself before."""
     while process.exitcode is None:
         if moment():
-            os.kill(process.pid, signal.SIGKILL)
+            os.kill(process.pid, by)
             process.join()
-            return process.exitcode == -signal.SIGKILL
+            return process.exitcode == (128 + by if by == signal.SIGTERM else -by)
         time.sleep(every)
     return False
 

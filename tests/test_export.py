@@ -248,7 +248,7 @@ def test_what_cannot_be_asked_for_is_refused(given, says, run):
 
 
 def test_an_existing_file_is_kept_unless_overwriting_is_asked_for(tmp_path):
-    network, file = trained(lambda x: x, BANDS, names=BANDS), tmp_path / "model.onnx"
+    network, file = trained(lambda x: 2 * x, BANDS, names=BANDS), tmp_path / "model.onnx"
     file.write_bytes(b"mine")
     with pytest.raises(ExistsError, match=r"model\.onnx exists: pass --overwrite"):
         export(network, "onnx", file, **WINDOW)

@@ -421,6 +421,17 @@ def test_two_scenes_that_would_write_one_file_are_refused(tmp_path):
     assert [w.raster.parent.name for w in written] == ["a", "b"]
 
 
+@pytest.mark.parametrize(("first", "other"), [("scene.tif", "SCENE.tif"), ("scen\xe9.tif", "scene\u0301.tif")])
+def test_scenes_whose_outputs_differ_in_nothing_but_case_or_accents_are_refused(tmp_path, first, other):
+    for folder, name in (("a", first), ("b", other)):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / name, np.zeros((2, 20, 20), np.uint8))
+    scenes = [tmp_path / "a" / first, tmp_path / "b" / other]
+    with pytest.raises(InputError, match=r"would both be written to .* on systems that take A for a"):
+        list(predict(scenes, trained(by_value), tmp_path / "out", **RUN))
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "out").write_bytes(b"mine")
     with pytest.raises(RsudaError, match="out"):

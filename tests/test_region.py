@@ -3,13 +3,15 @@
 import geopandas as gpd
 import numpy as np
 import pytest
-from oracle import GEOMETRIES, positions, write
+from affine import Affine
+from oracle import GEOMETRIES, by_value, positions, trained, write
 from rasterio.crs import CRS
 from shapely.geometry import Point, Polygon, box
 
 from rsuda.errors import InputError, MissingError
 from rsuda.geo.region import Region, read_area, region_of
 from rsuda.geo.scene import Scene
+from rsuda.verbs.predict import predict
 
 
 @pytest.fixture(params=GEOMETRIES.values(), ids=GEOMETRIES)
@@ -55,6 +57,27 @@ def test_polygons_in_another_crs_are_brought_to_the_scenes(scene):
 def test_an_area_elsewhere_touches_nothing(scene):
     assert region_of(scene, gpd.GeoSeries([box(0, 0, 1, 1)], crs=32632)) is None
     assert region_of(scene, bounds=(0, 0, 1, 1)) is None
+
+
+def test_an_area_whose_rectangle_alone_touches_a_scene_holds_none_of_it(scene):
+    bent = [(-30, -30), (-30, 90), (-20, 90), (-20, -20), (70, -20), (70, -30)]  # an L around two sides of it
+    assert region_of(scene, gpd.GeoSeries([on(scene, *bent)], crs=32632)) is None
+    between = [(0, 5.6), (0, 6.4), (40, 6.4), (40, 5.6)]  # past all centres of pixels
+    assert region_of(scene, gpd.GeoSeries([on(scene, *between)], crs=32632)) is None
+    assert region_of(scene, gpd.GeoSeries([on(scene, *bent), on(scene, (39, 59), (39, 60), (40, 60), (40, 59))], crs=32632))
+
+
+def test_scenes_beside_an_area_are_left_out_with_a_note_and_the_others_are_predicted(tmp_path, caplog):
+    west, east = (write(tmp_path / f"{n}.tif", positions(40, 60), Affine(1, 0, x, 0, -1, 40)) for n, x in (("w", 0), ("e", 60)))
+    bent = Polygon([(5, -20), (5, 30), (15, 30), (15, -10), (90, -10), (90, -20)])
+    gpd.GeoSeries([bent], crs=32632).to_file(tmp_path / "area.gpkg")
+    caplog.set_level("INFO", "rsuda")
+    found = list(predict([west, east], trained(by_value), tmp_path / "out", None, aoi=tmp_path / "area.gpkg",
+                         device="cpu", window=64, overlap=16))  # fmt: skip
+    assert [w.scene for w in found] == [west]
+    assert [r.getMessage() for r in caplog.records if "left out" in r.getMessage()] == [
+        f"note: {east} is left out: the area of --aoi holds none of its pixels"
+    ]
 
 
 def test_an_area_that_reaches_past_the_scene_is_cut_at_its_edge(scene):

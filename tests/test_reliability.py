@@ -6,21 +6,26 @@ import multiprocessing
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
+from broken_off import commanding, killed_when, started
 from lightning.pytorch.callbacks import Callback, Checkpoint
+from oracle import write
 from safetensors.torch import load_file
 from towns import build, options
 
 from rsuda.checkpoint import Keep, WholeCheckpoints
-from rsuda.config import settings
+from rsuda.config import dump, settings
 from rsuda.data import loader
 from rsuda.errors import ExistsError, InputError, MissingError, WriteError
 from rsuda.lock import alone
@@ -342,6 +347,49 @@ def test_of_two_predictions_of_a_scene_the_second_is_refused_and_its_other_scene
 
 
 # ---- predict --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_sigterm_ends_a_run_in_one_line_and_the_run_goes_on(data, tmp_path, workers):
+    said, config, run = tmp_path / "said", tmp_path / "config.yaml", tmp_path / "run"
+    config.write_text(dump(options(data, method="source-only", steps=300, workers=workers)))
+    process = started(commanding, ["adapt", "--config", str(config), "--out", str(run)], said)
+    assert killed_when(process, (run / "last.ckpt").exists, by=signal.SIGTERM)
+    assert said.read_text().endswith("goes on from the last checkpoint, if there was one.\n")
+    assert said.read_text().count("Terminated") == 1 and "Traceback" not in said.read_text()
+    step = checkpoint_step(run)
+    assert step >= 30 and not (run / ".lock").exists() and not [p for p in run.iterdir() if p.is_dir()]
+    adapt(options(data, method="source-only", steps=step, workers=0), run, resume=True, quiet=True)  # nobody holds it
+
+
+def test_sigterm_ends_a_prediction_in_one_line_and_its_bands_stay(run, tmp_path):
+    write(tmp_path / "long.tif", np.zeros((3, 6000, 128), np.uint8))
+    said, out = tmp_path / "said", tmp_path / "out"
+    words = ["predict", str(tmp_path / "long.tif"), "--model", str(run), "--out", str(out), "--tile-size", "64"]
+    process = started(commanding, [*words, "--overlap", "16", "--device", "cpu", "--quiet"], said)
+    assert killed_when(process, lambda: any(out.glob(".long*/bands.json")), by=signal.SIGTERM)
+    assert said.read_text() == "Terminated: the same command goes on from the last finished band.\n"
+    (left,) = out.iterdir()  # neither a lock nor a map
+    assert json.loads((left / "bands.json").read_text())["done"]
+
+
+def test_a_second_sigterm_ends_a_process_that_does_not_come_to_its_end(tmp_path):
+    code = f"""
+import os, signal, sys, time
+from rsuda.cli import app, main
+@app.command()
+def stuck():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        open({str(tmp_path / "first")!r}, "w")
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+main(["stuck"])
+"""
+    began = time.monotonic()
+    assert subprocess.run([sys.executable, "-c", code], timeout=100).returncode == -signal.SIGTERM
+    assert (tmp_path / "first").exists() and time.monotonic() - began < 55
 
 
 @pytest.mark.parametrize("size", [30_000, 82_500])  # of the unfinished pixels; of a GeoPackage, which is larger

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +19,15 @@ from rsuda.errors import RsudaError, printable
 ORDER = (
     "adapt", "predict", "evaluate", "report", "suggest", "export", "info", "domains", "methods", "benchmark",
 )  # fmt: skip
+AFTERWARDS = {
+    "adapt": ": rsuda adapt --out RUN --resume goes on from the last checkpoint, if there was one",
+    "predict": ": the same command goes on from the last finished band",
+    "benchmark": ": the same command goes on",
+}
+
+
+class Terminated(BaseException):
+    """SIGTERM came. Not an Exception, so that nobody takes it for an error of a scene or a run."""
 
 
 class InOrder(TyperGroup):
@@ -32,17 +45,48 @@ app = typer.Typer(
 
 
 def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
-    """Entry point. What a user can fix is one sentence on stderr and exit code 2; a bug keeps its traceback.
+    """Entry point. What a user can fix is one sentence on stderr and exit code 2; a bug keeps its traceback. SIGTERM is
+    one line and exit code 143.
 
     Args:
         words: of the command line; those of the process by default.
         name: what the program is called in its help.
     """
     try:
-        app(words, prog_name=name, standalone_mode=True)
+        with _terminable():
+            app(words, prog_name=name, standalone_mode=True)
     except RsudaError as error:
         print(f"Error: {printable(error)}", file=sys.stderr)
         raise SystemExit(2) from None
+    except Terminated:
+        told = next((w for w in (sys.argv[1:] if words is None else words) if w in ORDER), "")
+        print(f"Terminated{AFTERWARDS.get(told, '')}.", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGTERM) from None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the block as an exception would: half-written files are removed, locks let go. A second one, or one that a
+    forked process gets, ends it at once. Whoever handles or ignores the signal already keeps it.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    process, came = os.getpid(), False
+
+    def ended(*_: object) -> None:
+        nonlocal came
+        if came or os.getpid() != process:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+        came = True
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, ended)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _version(asked: bool) -> None:
@@ -60,11 +104,18 @@ def _root(
     pass
 
 
-def log() -> None:
-    """Notes of the package to stderr; details to a run's log file."""
+def log(quiet: bool = False) -> None:
+    """Notes of the package to stderr, unless ``quiet``; details to a run's log file."""
     import logging
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("rsuda").setLevel(logging.DEBUG)
+    logging.getLogger("rsuda").setLevel(logging.ERROR if quiet else logging.DEBUG)
     for handler in logging.getLogger().handlers:  # the run's log file takes the details too
         handler.setLevel(logging.INFO if sys.stderr.isatty() else logging.DEBUG)
+        handler.addFilter(_worth_telling)
+
+
+def _worth_telling(record: Any) -> bool:
+    """Not what rasterio 1.4.0 raises too, nor that pyogrio 0.9 has written as many records as it should."""
+    raised = record.name.startswith("rasterio") and "GDAL signalled an error" in record.getMessage()
+    return not raised and not (record.name.startswith("pyogrio") and record.levelname == "INFO")

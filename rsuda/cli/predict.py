@@ -84,7 +84,7 @@ def predict(
     from rsuda.screen import Bar, tell
     from rsuda.verbs.predict import predict as run
 
-    log()
+    log(quiet)
     told = not (quiet or as_json)
     if model is None:
         model = newest_run()

@@ -26,8 +26,12 @@ def read_frame(path: Path) -> gpd.GeoDataFrame:
 
 def whole(shapes: gpd.GeoSeries) -> np.ndarray:
     """(n,) bool: which shapes are polygons of finite corners, and not empty."""
-    kind = np.asarray(shapes.geom_type.isin(["Polygon", "MultiPolygon"]) & ~shapes.is_empty)
-    return kind & np.isfinite(shapely.bounds(np.asarray(shapes.values))).all(1)
+    kind = np.array(shapes.geom_type.isin(["Polygon", "MultiPolygon"]) & ~shapes.is_empty)
+    corners, shape = shapely.get_coordinates(
+        np.asarray(shapes.values), return_index=True
+    )  # bounds pass over some that are no numbers
+    kind[shape[~np.isfinite(corners).all(1)]] = False
+    return kind
 
 
 def projected(shapes: gpd.GeoSeries, crs: str, what: str, keep_all: bool = False) -> gpd.GeoSeries:

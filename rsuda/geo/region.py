@@ -18,6 +18,8 @@ from rsuda.geo.grid import Grid
 from rsuda.geo.polygon_file import projected, read_frame, whole
 from rsuda.geo.scene import Scene
 
+_STRIPE = 512  # rows that are looked at at once
+
 
 @dataclass(frozen=True)
 class Region:
@@ -45,6 +47,14 @@ class Region:
         part = self.grid.window(row, 0, count, self.grid.width)
         return ~geometry_mask(self.shapes, (count, part.width), part.transform)
 
+    @property
+    def empty(self) -> bool:
+        """Whether it holds no pixel: polygons may pass a scene by that their rectangle touches."""
+        if 0 in self.window[2:]:
+            return True
+        stripes = ((row, min(_STRIPE, self.grid.height - row)) for row in range(0, self.grid.height, _STRIPE))
+        return self.shapes is not None and not any(np.any(self.inside(row, count)) for row, count in stripes)
+
 
 def read_area(file: str | Path) -> gpd.GeoSeries:
     """Polygons of a vector file. Raises MissingError or InputError when it cannot be read, or holds no polygon."""
@@ -60,7 +70,7 @@ def read_area(file: str | Path) -> gpd.GeoSeries:
 def region_of(
     scene: Scene, area: gpd.GeoSeries | None = None, bounds: tuple[float, float, float, float] | None = None
 ) -> Region | None:
-    """The part of a scene that touches an area, snapped outwards to its pixels; None when it touches none of it.
+    """The part of a scene that touches an area, snapped outwards to its pixels; None when no pixel's centre lies in it.
 
     Args:
         area: polygons, in any CRS; pixels outside of them are not wanted.
@@ -91,4 +101,5 @@ def region_of(
     if wanted.is_empty:
         return None
     window = grid.window_of(get_coordinates(wanted))
-    return Region(grid.window(*window), window, shapes) if window[2] > 0 and window[3] > 0 else None
+    found = Region(grid.window(*window), window, shapes)
+    return None if found.empty else found

@@ -156,7 +156,9 @@ def overlaps(runs: Runs) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
 
 def _components(nodes: int, one: np.ndarray, other: np.ndarray) -> tuple[int, np.ndarray]:
     """Connected components: their count, and each node's, numbered in the order of their first nodes."""
-    links = coo_array((np.ones(len(one), bool), (one, other)), shape=(nodes, nodes))
+    # of one type: SciPy up to 1.12 prints an error for a mixture, and gives no components
+    ends = one.astype(np.int32), other.astype(np.int32)
+    links = coo_array((np.ones(len(one), bool), ends), shape=(nodes, nodes))
     count, of_node = connected_components(links, directed=False)
     first = np.empty(count, np.int32)
     first[of_node[::-1]] = np.arange(nodes - 1, -1, -1, dtype=np.int32)  # of several writes the last one holds

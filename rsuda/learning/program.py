@@ -45,7 +45,7 @@ def traced(network: nn.Module, bands: int, window: int) -> ExportedProgram:
             )
         except RuntimeError as error:
             raise InputError(f"torch.export cannot follow this network: {str(error).splitlines()[0]}") from error
-    program.example_inputs = None  # which files of torch.export would hold
+    program._example_inputs = None  # which files of torch.export would hold; the setter of older torch takes no None
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
     return program

@@ -23,6 +23,7 @@ from rsuda.parts import world
 from rsuda.parts.draws import Share
 from rsuda.parts.teacher import Teacher
 from rsuda.spec import Spec
+from rsuda.text_file import shown
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class Method(L.LightningModule):
                 raise unknown(f"option of method {name}", option, known)
             if not _alike(value, known[option]):
                 raise InputError(
-                    f"option {option} of method {name} cannot be {value!r}; its default is {known[option]!r}"
+                    f"option {option} of method {name} cannot be {shown(value)}; its default is {known[option]!r}"
                 )
 
     @classmethod
@@ -178,7 +179,7 @@ class Method(L.LightningModule):
             return [1.0] * len(names)
         if isinstance(given, str) or len(given) != len(names):
             raise InputError(
-                f"option class_weights cannot be {given!r}: it takes {len(names)} numbers ({', '.join(names)})"
+                f"option class_weights cannot be {shown(given)}: it takes {len(names)} numbers ({', '.join(names)})"
             )
         return [float(v) for v in given]
 

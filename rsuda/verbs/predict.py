@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -10,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import geopandas as gpd
 import numpy as np
@@ -40,6 +42,7 @@ from rsuda.verbs.written import Written
 from rsuda.whole_file import make_folder
 
 _STRIPE = 512  # rows of a finished prediction that are read at once
+logger = logging.getLogger("rsuda")
 Progress = Callable[[Path | str, int, int], None]  # scene, pixels done, pixels in all
 
 
@@ -117,15 +120,12 @@ def predict(
     opened = [open_scene(s, running, bands, gsd, crs) for s in scenes]
     regions = [region_of(scene, area, bounds) for scene in opened]
     jobs = [job_of(s, r, running, outputs) for s, r in zip(opened, regions, strict=True) if r is not None]
+    wanted = f"the {'area of --aoi' if aoi else 'rectangle of --bounds'}"
     if scenes and not jobs:
-        raise InputError(f"the {'area of --aoi' if aoi else 'rectangle of --bounds'} touches none of the scenes")
-    named: dict[Path, Path | str] = {}
-    for job in jobs:
-        if job.raster in named:
-            raise InputError(
-                f"{named[job.raster]} and {job.scene.image} would both be written to {job.raster}: predict them apart"
-            )
-        named[job.raster] = job.scene.image
+        raise InputError(f"{wanted} touches none of the scenes")
+    for scene in (s for s, r in zip(opened, regions, strict=True) if r is None):
+        logger.info("note: %s is left out: %s holds none of its pixels", scene.image, wanted)
+    _check_apart(jobs)
     finished = [is_finished(job) for job in jobs]  # raises for outputs of something else
     failed: list[RsudaError] = []
     with cluster(scheduler, workers, threads) if scheduler else nullcontext() as spread, ExitStack() as held:
@@ -159,6 +159,18 @@ def predict(
     if failed:
         told = f"{len(failed)} of {len(jobs)} scenes could not be predicted: " if len(jobs) > 1 else ""
         raise type(failed[0])(told + "; ".join(map(str, failed)))
+
+
+def _check_apart(jobs: Sequence[Job]) -> None:
+    """Raises InputError for outputs that would have one name, here or where upper and lower case are the same."""
+    named: dict[tuple[Path, str], Job] = {}
+    for job in jobs:
+        other = named.setdefault((job.raster.parent, normalize("NFC", job.raster.name).casefold()), job)
+        if other is not job:
+            told = "" if other.raster == job.raster else ", which is the same file on systems that take A for a"
+            raise InputError(
+                f"{other.scene.image} and {job.scene.image} would both be written to {job.raster}{told}: predict them apart"
+            )
 
 
 def _alone(job: Job) -> AbstractContextManager[None]:
