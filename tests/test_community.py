@@ -65,3 +65,10 @@ def test_nothing_unsafe_is_called():
         assert not re.search(
             r"yaml\.(load|unsafe_load|full_load)\(|\bpickle\.loads?\(|(?<![\w.])(eval|exec)\(", text
         ), file
+
+
+def test_workflows_run_scripts_that_are_there():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())["jobs"]
+    scripts = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert sorted(scripts) == [".ci/run", ".ci/run-minimum"]
+    assert all((ROOT / script).stat().st_mode & 0o100 for script in scripts)
