@@ -81,9 +81,12 @@ class StepClock(Callback):
 
     def __init__(self) -> None:
         self.ends: list[float] = []
+        self.step = 0
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.ends.append(time.perf_counter())
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step != self.step:  # a step may take several batches
+            self.step = trainer.global_step
+            self.ends.append(time.perf_counter())
 
     @property
     def median(self) -> float | None:
@@ -101,6 +104,7 @@ class PseudoLabelCurve(Callback):
         self.images: list[np.ndarray] = []
         self.labels: list[np.ndarray] = []
         self.curve: list[dict[str, Any]] = []
+        self.step = 0
         self.every = max(1, s.steps // 5)
         self.precision = s.precision
         if not hasattr(METHODS[s.method], "pseudo_labels_of") or not target.has_labels(s.target_split):
@@ -123,8 +127,10 @@ class PseudoLabelCurve(Callback):
             self.labels.append(table[scene.read_label(self.legend, spec.gsd, window)[0]])
 
     def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
-        if trainer.global_step % self.every or not hasattr(self, "scenes"):
+        step = trainer.global_step
+        if step == self.step or step % self.every or not hasattr(self, "scenes"):
             return
+        self.step = step  # it may take several batches
         spec, device = module.spec, module.device
         if not self.images:
             self._read(spec)
@@ -138,7 +144,7 @@ class PseudoLabelCurve(Callback):
         known = y != IGNORE
         sure = known & (confidence >= 0.8)
         self.curve.append({
-            "step": trainer.global_step,
+            "step": step,
             "accuracy": float((label == y)[known].float().mean()),
             "sure_share": float(sure.sum() / known.sum()),
             "sure_accuracy": float((label == y)[sure].float().mean()) if sure.any() else None,
