@@ -1,0 +1,66 @@
+"""Layers that are swapped into borrowed encoders compute what those compute."""
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.encoders.mix_transformer import Attention
+from torch import nn
+
+from rsuda.learning.decoders import in_a_row
+from rsuda.learning.layers import FusedAttention, StridedDepthwise, quicken
+
+
+def gradients(module, out, image):
+    module.zero_grad()
+    return torch.autograd.grad(out.sin().sum(), [image, *module.parameters()])
+
+
+@pytest.mark.parametrize(("heads", "reduced"), [(1, 4), (2, 2), (4, 1)])
+def test_fused_attention_is_the_plain_one(heads, reduced):
+    torch.manual_seed(0)
+    plain = Attention(16, heads, qkv_bias=True, sr_ratio=reduced).double().train()
+    for weight in plain.parameters():  # as it begins, attention is nearly even
+        nn.init.normal_(weight, std=0.5)
+    x = torch.randn(2, 64, 16, dtype=torch.float64, requires_grad=True)
+    wanted = plain(x, 8, 8)
+    wanted_gradients = gradients(plain, wanted, x)
+    plain.__class__ = FusedAttention
+    found = plain(x, 8, 8)
+    assert torch.allclose(found, wanted, atol=1e-12, rtol=0) and found.std() > 0.01
+    for one, other in zip(gradients(plain, found, x), wanted_gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-11, rtol=0)
+
+
+def test_a_mix_transformer_is_quickened_and_answers_the_same():
+    torch.manual_seed(0)
+    encoder = smp.encoders.get_encoder("mit_b0", weights=None).eval()
+    image = torch.rand(1, 3, 64, 64)
+    names = list(encoder.state_dict())
+    with torch.no_grad():
+        wanted = encoder(image)
+        quicken(encoder)
+        found = encoder(image)
+    assert sum(isinstance(m, FusedAttention) for m in encoder.modules()) == 8
+    assert list(encoder.state_dict()) == names
+    for one, other in zip(found[2:], wanted[2:], strict=True):
+        assert torch.allclose(one, other, atol=1e-4 * float(other.abs().max()))
+
+
+def test_only_strided_depthwise_convolutions_are_swapped():
+    encoder = smp.encoders.get_encoder("mobilenet_v2", weights=None)
+    quicken(encoder)
+    swapped = [m for m in encoder.modules() if isinstance(m, StridedDepthwise)]
+    assert len(swapped) == 4 and all(m.groups == m.in_channels and m.stride == (2, 2) for m in swapped)
+
+
+@pytest.mark.parametrize("side", [2, 9])  # the product of the weights costs more below 4 x 4
+@pytest.mark.parametrize("bias", [True, False])
+def test_two_convolutions_in_a_row_are_one(side, bias):
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(16, 5, 1, bias=bias).double(), nn.Conv2d(5, 7, 1, bias=False).double()
+    both = nn.Sequential(first, second)
+    x = torch.randn(2, 16, side, side, dtype=torch.float64, requires_grad=True)
+    wanted, found = both(x), in_a_row(first, second, x)
+    assert found.shape == wanted.shape and torch.allclose(found, wanted, atol=1e-12, rtol=0)
+    for one, other in zip(gradients(both, found, x), gradients(both, wanted, x), strict=True):
+        assert torch.allclose(one, other, atol=1e-11, rtol=0)
