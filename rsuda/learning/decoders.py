@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import cast
 
 import torch
@@ -60,7 +61,9 @@ def in_a_row(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
     """``second(first(x))`` of 1x1 convolutions, the second without bias, as one matrix product wherever that is less work."""
     if x.shape[-2] * x.shape[-1] <= first.in_channels:  # then the product of the weights costs more than it saves
         return cast(Tensor, second(first(x)))
-    with torch.autocast(x.device.type, enabled=False):  # a product rounded to bfloat16 would be another weight
+    kind = x.device.type
+    # a product rounded to bfloat16 would be another weight; an exported program shall hold no such context
+    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
         outer = second.weight.flatten(1)
         weight, bias = outer @ first.weight.flatten(1), None if first.bias is None else outer @ first.bias
     # with one thread torch takes a slow path for 1x1 convolutions, whose result is not channels last besides
