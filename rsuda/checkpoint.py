@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rsuda.config import CHECKPOINT
 from rsuda.errors import InputError
-from rsuda.parts.world import gathered
+from rsuda.parts.world import count, gathered
 from rsuda.whole_file import whole_file
 
 
@@ -75,11 +75,9 @@ class Keep(Checkpoint):
         if step == self.done:  # one of several batches of a step
             return
         self.done = step
-        due = step % self.every == 0 or step == trainer.max_steps
+        due = step % self.every == 0 or step == trainer.max_steps or self._late(step, module.device)
         if due or step % _EVERY == 0:
             self._check_losses(trainer)
-            late = torch.tensor([time.monotonic() - self.began > self.seconds], device=module.device)
-            due = due or bool(gathered(late).any())
         if due:
             self.save(trainer, module)
 
@@ -97,6 +95,13 @@ class Keep(Checkpoint):
             logger.save()
         trainer.save_checkpoint(self.file)
         self.saved, self.began = step, time.monotonic()
+
+    def _late(self, step: int, device: torch.device) -> bool:
+        late = time.monotonic() - self.began > self.seconds
+        if count() == 1:
+            return late
+        # the clocks of several processes differ, and to agree takes a message
+        return step % _EVERY == 0 and bool(gathered(torch.tensor([late], device=device)).any())
 
     def _check_losses(self, trainer: Any) -> None:
         assert self.bad is not None
