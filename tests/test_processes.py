@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import CASES, RELATING, STEPS, cities, furthest, held, python, train_by_two, trained
+from processes import CASES, RELATING, STEPS, cities, furthest, held, python, surroundings, train_by_two, trained
 from safetensors.torch import load_file
 from segmentation_models_pytorch.base.modules import Conv2dReLU
 from timm.layers.norm_act import BatchNormAct2d
@@ -109,7 +109,7 @@ def test_a_killed_run_of_processes_or_parts_goes_on_as_the_unbroken_one(data, tm
     words = ["--steps", "12", "--batch-size", "2", "--method", "dacs", "--set", "start=0", *shared]
     python(*command(data, tmp_path / "whole", *words))
     cut = [sys.executable, *map(str, command(data, tmp_path / "cut", *words))]
-    running = subprocess.Popen(cut, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True)
+    running = subprocess.Popen(cut, env=surroundings(), start_new_session=True)
     try:
         while not (tmp_path / "cut" / "last.ckpt").exists():
             assert running.poll() is None
