@@ -66,7 +66,7 @@ LEVELS = [
     {"verbs.benchmark_spread"},
     {"verbs.benchmark"},
     {"verbs.benchmark_table", "screen", "api"},
-    {"cli.app", "cli.completion"},
+    {"cli.app", "cli.completion", "cli.options"},
     {"cli.*"},
     {"cli"},
     {"cli.__main__", "cli.rio"},

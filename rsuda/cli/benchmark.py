@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rsuda.cli.app import app, log
+from rsuda.cli.options import Scheduler, Threads, Workers
 from rsuda.errors import InputError
 
 
@@ -23,12 +24,9 @@ def benchmark(
     device: Annotated[
         list[str] | None, typer.Option(help="auto, cpu or cuda:N; repeat it to run one process on each.")
     ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="Spread over a Dask cluster: tcp://HOST:PORT, or 'local' for --workers processes."),
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes of --scheduler local.")] = 2,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each process; all cores by default.")] = None,
+    scheduler: Scheduler = None,
+    workers: Workers = 2,
+    threads: Threads = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and list the runs; run nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the runs as JSON, for scripts.")] = False,
 ) -> None:

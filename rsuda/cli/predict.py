@@ -10,6 +10,7 @@ import typer
 
 from rsuda.cli import completion
 from rsuda.cli.app import app, log
+from rsuda.cli.options import Scheduler, Threads, Workers
 
 
 @app.command()
@@ -64,12 +65,9 @@ def predict(
         list[str] | None, typer.Option(help="NAME=VALUE: creation option of GDAL's COG driver; may be repeated.")
     ] = None,
     stac: Annotated[bool, typer.Option("--stac", help="A STAC item of the outputs, <scene>_stac.json.")] = False,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="Spread over a Dask cluster: tcp://HOST:PORT, or 'local' for --workers processes."),
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes of --scheduler local.")] = 2,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each process; all cores by default.")] = None,
+    scheduler: Scheduler = None,
+    workers: Workers = 2,
+    threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per scene, for scripts.")] = False,
