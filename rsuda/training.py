@@ -52,7 +52,9 @@ def train(
     keep = Keep(folder, max(1, s.steps // 10), batch, first)
     with warnings.catch_warnings(), explained(folder, keep):
         warnings.filterwarnings("ignore", module=r"lightning\..*")
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", "Grad strides do not match")  # 1x1 convolutions, channels last: the same memory
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         images = whole * (2 if method.needs_target else 1)
         trainer = L.Trainer(
             **team.trainer(device, method.needs_target), max_steps=s.steps, accumulate_grad_batches=s.accumulate,

@@ -114,9 +114,17 @@ class Augmentation:
         if share.of == 1 or not isinstance(self.photometric, K.ImageSequential):
             return self.photometric(image)
         size = len(image)
-        drawn = self.photometric.forward_parameters(torch.Size((share.whole(size), *image.shape[1:])))
-        for item in drawn:  # of each layer; all its parameters but the shape have a row for each image
+        whole = share.whole(size)
+        drawn = self.photometric.forward_parameters(torch.Size((whole, *image.shape[1:])))
+        own = torch.zeros(whole, dtype=torch.bool)
+        own[share.rows(size)] = True
+        for item in drawn:  # of each layer: a row for each image, or before kornia 0.9 for each that the layer changes
             values = cast("dict[str, Tensor]", item.data)
-            values.update({k: v[share.rows(size)] for k, v in values.items() if k != "forward_input_shape"})
+            changed = values["batch_prob"] > 0.5
+            values |= {
+                name: rows[own if len(rows) == whole else own[changed]]
+                for name, rows in values.items()
+                if name != "forward_input_shape"
+            }
             values["forward_input_shape"] = torch.tensor(image.shape)
         return self.photometric(image, params=drawn)

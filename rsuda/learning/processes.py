@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +69,9 @@ def processes(devices: str, nodes: int, device: torch.device) -> Processes:
     if gpus and each > gpus:
         raise InputError(f"{each} devices were asked for, but this machine has {gpus} CUDA devices")
     kinds: list[type[ClusterEnvironment]] = [SLURMEnvironment, TorchElasticEnvironment]
-    kind = next((k for k in kinds if k.detect()), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that srun is there and not used
+        kind = next((k for k in kinds if k.detect()), None)
     if kind is None:
         if nodes > 1 and "MASTER_ADDR" not in os.environ:
             raise InputError(

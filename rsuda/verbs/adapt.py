@@ -83,8 +83,11 @@ def with_class_weights(s: Settings, found: Pair) -> Settings:
     return replace(s, options={**s.options, "class_weights": balanced(found.class_shares)})
 
 
-def check_run(s: Settings) -> tuple[Settings, list[str]]:
+def check_run(s: Settings, together: int = 1) -> tuple[Settings, list[str]]:
     """What can be wrong with a run before any data are read; settings with the method's own choices filled in, and notes.
+
+    Args:
+        together: processes that train together, whose batches batch norm takes as one.
 
     Raises InputError for an unknown method or option, or a crop or batch too small for the method.
     """
@@ -100,7 +103,7 @@ def check_run(s: Settings) -> tuple[Settings, list[str]]:
             f"method {s.method} needs a crop that is a multiple of {side} px, not {s.crop}: half of it is seen at full "
             f"resolution, and that must be a multiple of 32; try {max(side, round(s.crop / side) * side)}"
         )
-    if s.batch_size < 2:
+    if s.batch_size * together < 2:
         raise InputError("batch size 1 leaves batch norm without a batch to normalise by: use 2 or more")
     if s.rare_temperature is None:
         s = replace(s, rare_temperature=cls.rare_temperature)
@@ -186,9 +189,9 @@ def adapt(
         ExistsError: the folder holds another run, or another process is writing it.
         WriteError: the folder cannot be written to.
     """
-    s, notes = check_run(s)
     device = pick_device(s.device)
     team = processes(s.devices, s.nodes, device)
+    s, notes = check_run(s, team.count)
     s = replace(s, devices=str(team.devices))
     if team.first:
         may_write(folder, overwrite, resume)
@@ -279,7 +282,9 @@ def _trained(
     train(method, s, found, folder, device, precision, resume, quiet, [*watching, *callbacks], team)
     if s.target_statistics:
         with autocast(precision, device):
-            images = (x.to(device) for x in target_batches(found, s, STATISTICS_BATCHES))
+            # by number 0 alone, in batches as large as those that batch norm was trained on
+            whole = replace(s, batch_size=s.batch_size * team.count)
+            images = (x.to(device) for x in target_batches(found, whole, STATISTICS_BATCHES))
             norms = estimate_statistics(method.model.to(device), images)
         logger.info("the running statistics of %d batch norms were estimated on the target", norms)
     save_run(folder, method, s, spec)
