@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,17 +29,29 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
     make_folder(path.parent)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.stem[:_SHOWN]}-", dir=path.parent) as folder:
+        folder = tempfile.mkdtemp(prefix=f".{path.stem[:_SHOWN]}-", dir=path.parent)
+        try:
             temporary = Path(folder) / path.name
             yield temporary
             _settle(temporary)
             os.replace(temporary, path)
+        finally:
+            _remove(folder)
         with suppress(OSError):  # the name itself; not every file system can
             _settle(path.parent)
     except OSError as error:
         ours = error.filename is None or str(error.filename).startswith(str(path.parent))  # not a file that was read
         if ours and (told := unwritten(path, error)):
             raise told from error
+        raise
+
+
+def _remove(folder: str) -> None:
+    """Also when SIGTERM or Ctrl-C, which are exceptions here, come in the midst of it."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
         raise
 
 

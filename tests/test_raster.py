@@ -1,5 +1,6 @@
 """Pixels of any window at any GSD, checked against geometry; files that are awkward, damaged, or being written."""
 
+import shutil
 import warnings
 from fractions import Fraction
 
@@ -482,6 +483,22 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         assert not out.exists()
     assert [p.name for p in out.parent.iterdir()] == ["out.tif"]
     assert out.read_text() == "whole"
+
+
+def test_what_comes_while_clearing_up_leaves_nothing_and_comes_through(tmp_path, monkeypatch):
+    real, calls = shutil.rmtree, []
+
+    def broken_off_once(folder, **options):
+        calls.append(folder)
+        if len(calls) == 1:  # between the file's rename and the folder's end
+            assert (tmp_path / "out.tif").exists()
+            raise KeyboardInterrupt
+        real(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", broken_off_once)
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "out.tif") as temporary:
+        temporary.write_text("whole")
+    assert [p.name for p in tmp_path.iterdir()] == ["out.tif"]
 
 
 def test_an_existing_file_is_kept_unless_told_otherwise_and_until_the_new_one_is_whole(tmp_path):
