@@ -52,7 +52,8 @@ def train(
     keep = Keep(folder, max(1, s.steps // 10), batch, first)
     with warnings.catch_warnings(), explained(folder, keep):
         warnings.filterwarnings("ignore", module=r"lightning\..*")
-        warnings.filterwarnings("ignore", "Grad strides do not match")  # 1x1 convolutions, channels last: the same memory
+        # of 1x1 convolutions, channels last: the same memory
+        warnings.filterwarnings("ignore", "Grad strides do not match")
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.ERROR)
         images = whole * (2 if method.needs_target else 1)
