@@ -21,15 +21,15 @@ import numpy as np
 import rasterio
 import yaml
 
-from rsuda.candidates import Candidate, candidates
-from rsuda.config import settings
-from rsuda.engine import Engine
-from rsuda.geo.domains import Domain, domain
-from rsuda.legend import IGNORE
-from rsuda.run import load_run, saved_settings
-from rsuda.suggest import choose
-from rsuda.verbs.adapt import adapt
-from rsuda.verbs.evaluate import evaluate
+from rsuda.annotation.candidates import Candidate, candidates
+from rsuda.annotation.suggest import choose
+from rsuda.core.legend import IGNORE
+from rsuda.core.settings import settings
+from rsuda.data.find_domain import Domain, domain
+from rsuda.evaluation.evaluate import evaluate
+from rsuda.inference.predictor import Engine
+from rsuda.runs.weights import load_run, saved_settings
+from rsuda.training.train import adapt
 
 WINDOW = 608  # of prediction: one for each scene of 598 px
 

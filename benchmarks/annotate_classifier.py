@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rsuda.candidates import Candidate, candidates
-from rsuda.engine import Engine
-from rsuda.geo.domains import domain
+from rsuda.annotation.candidates import Candidate, candidates
+from rsuda.annotation.suggest import choose, weighted_kmeans
+from rsuda.core.spec import Spec
+from rsuda.data.find_domain import domain
+from rsuda.evaluation.metrics import Scores, confusion
 from rsuda.geo.scene import Scene
-from rsuda.learning.metrics import Scores, confusion
-from rsuda.run import load_run, saved_settings
-from rsuda.spec import Spec
-from rsuda.suggest import choose, weighted_kmeans
+from rsuda.inference.predictor import Engine
+from rsuda.runs.weights import load_run, saved_settings
 
 WINDOW, STRIDE, STEPS, LR = 608, 4, 150, 0.01
 
@@ -131,7 +131,9 @@ def measure(run: Path, a: argparse.Namespace) -> list[dict]:
 
     def score(way: str, draw: int, weight: Tensor, bias: Tensor) -> dict:
         matrix = sum(
-            confusion(y.numpy(), F.conv2d(x[None].float(), weight[:, :, None, None], bias)[0].argmax(0).numpy(), len(bias))
+            confusion(
+                y.numpy(), F.conv2d(x[None].float(), weight[:, :, None, None], bias)[0].argmax(0).numpy(), len(bias)
+            )
             for x, y in val
         )
         s = Scores(matrix, engine.trained.spec.legend.names).as_fields()

@@ -22,10 +22,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rsuda.config import dump, settings
-from rsuda.run import CONFIG
-from rsuda.verbs.benchmark import folder_of
-from rsuda.verbs.benchmark_run import RESULT
+from rsuda.benchmark.plan import folder_of
+from rsuda.benchmark.run import RESULT
+from rsuda.core.settings import dump, settings
+from rsuda.runs.weights import CONFIG
 
 
 def main() -> None:

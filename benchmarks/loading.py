@@ -34,11 +34,11 @@ import torch
 import yaml
 from rasterio.transform import from_origin
 
-from rsuda.config import Settings, settings
-from rsuda.data import loader
+from rsuda.core.settings import Settings, settings
+from rsuda.data.pair import Pair, pair
+from rsuda.data.patches import loader
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
-from rsuda.pair import Pair, pair
-from rsuda.verbs.adapt import build, check_run, domains_of
+from rsuda.training.train import build, check_run, domains_of
 
 COLOURS = np.array([[255, 0, 0], [255, 255, 255], [0, 0, 255], [0, 255, 255], [0, 255, 0], [255, 255, 0]], np.uint8)
 NAMES = ("clutter", "impervious surface", "building", "low vegetation", "tree", "car")

@@ -24,8 +24,8 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from rasterio.transform import from_origin
 
-from rsuda.config import settings
-from rsuda.verbs.adapt import adapt
+from rsuda.core.settings import settings
+from rsuda.training.train import adapt
 
 COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
 

@@ -22,17 +22,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsuda.config import settings
-from rsuda.learning.augment import Augmentation
+from rsuda.core.legend import Legend
+from rsuda.core.settings import settings
+from rsuda.core.spec import Spec
+from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
+from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Logits, Network
-from rsuda.learning.resolutions import TwoResolutions
-from rsuda.legend import Legend
+from rsuda.learning.two_resolution_network import TwoResolutions
 from rsuda.methods import METHODS
-from rsuda.parts.losses import cross_entropy
-from rsuda.run import architecture, optimisation
-from rsuda.spec import Spec
-from rsuda.verbs.adapt import check_run
+from rsuda.runs.weights import architecture, optimisation
+from rsuda.training.train import check_run
 
 MIXED = {"dacs": 1, "daformer": 1, "hrda": 1, "cluda": 1, "mic": 2}  # strongly augmented batches a step
 CLASSES = ("building", "land", "road", "vegetation", "water")

@@ -19,8 +19,8 @@ from torch import nn
 
 from rsuda.learning.device import autocast, pick_device, pick_precision
 from rsuda.learning.layers import FusedAttention, StridedDepthwise
+from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Architecture, Network
-from rsuda.parts.losses import cross_entropy
 
 
 def built(a: argparse.Namespace, depthwise: bool = True, attention: bool = True, decoder: bool = True) -> Network:

@@ -16,12 +16,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
 
-from rsuda.bands import predict_scene
-from rsuda.engine import Engine
-from rsuda.geo.domains import domain
-from rsuda.learning.metrics import Scores, confusion
-from rsuda.legend import IGNORE
-from rsuda.run import load_run
+from rsuda.core.legend import IGNORE
+from rsuda.data.find_domain import domain
+from rsuda.evaluation.metrics import Scores, confusion
+from rsuda.inference.predictor import Engine
+from rsuda.inference.sliding_window import predict_scene
+from rsuda.runs.weights import load_run
 
 
 def main() -> None:

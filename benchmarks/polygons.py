@@ -71,9 +71,9 @@ def measured(way: str, mask: Path, height: int, width: int) -> dict:
     from rasterio.transform import from_origin
     from shapely.geometry import shape
 
+    from rsuda.core.legend import Legend
     from rsuda.geo.grid import Grid
-    from rsuda.geo.vector import polygonise, write_polygons
-    from rsuda.legend import Legend
+    from rsuda.geo.polygons import polygonise, write_polygons
 
     names = tuple(f"class {k}" for k in range(CLASSES))
     legend = Legend(names, tuple(((k, k, k),) for k in range(CLASSES)))

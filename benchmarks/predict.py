@@ -25,15 +25,15 @@ import torch
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
-from rsuda.config import settings
-from rsuda.engine import Engine
-from rsuda.geo.tiles import starts
+from rsuda.core.legend import Legend
+from rsuda.core.settings import settings
+from rsuda.core.spec import Spec
+from rsuda.geo.windows import starts
+from rsuda.inference.predict import predict
+from rsuda.inference.predictor import Engine
 from rsuda.learning.device import autocast
-from rsuda.legend import Legend
 from rsuda.methods import METHODS
-from rsuda.run import Trained, architecture, load_run, optimisation
-from rsuda.spec import Spec
-from rsuda.verbs.predict import predict
+from rsuda.runs.weights import Trained, architecture, load_run, optimisation
 
 NAMES = ("building", "land", "road", "vegetation", "water")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from rsuda.learning.decoders import AllMLPDecoder
 from rsuda.learning.layers import StridedDepthwise
 from rsuda.learning.network import resize
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels
 from rsuda.methods.st_dasegnet import STDASegNet
-from rsuda.parts.pseudo import PseudoLabels
 
 
 class WithWeights(nn.Module):
@@ -124,7 +124,10 @@ def main() -> None:
     ratios = [p / o for o, p in zip(processor["rsuda"], processor["as published"], strict=True)]
     print(f"ratio of the processor's time: {median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
     if a.out:
-        told = {k: v for k, v in vars(a).items() if k != "out"} | {"precision": one.precision, "threads": torch.get_num_threads()}
+        told = {k: v for k, v in vars(a).items() if k != "out"} | {
+            "precision": one.precision,
+            "threads": torch.get_num_threads(),
+        }
         a.out.write_text(json.dumps({**told, "clock": clock, "processor": processor}, indent=1) + "\n")
 
 

@@ -51,7 +51,9 @@ def build() -> None:
 
 def tear_down() -> None:
     for host in HOSTS:
-        subprocess.run(f"ip netns pids {host} | xargs -r kill -9; ip netns del {host}; rm -rf /etc/netns/{host}", shell=True)
+        subprocess.run(
+            f"ip netns pids {host} | xargs -r kill -9; ip netns del {host}; rm -rf /etc/netns/{host}", shell=True
+        )
 
 
 def by_torchrun(out: Path, steps: int) -> None:

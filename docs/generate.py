@@ -17,8 +17,8 @@ from typing import Any
 import typer.main
 
 from rsuda.cli import app
-from rsuda.config import PRESETS, Settings
-from rsuda.label_free import LabelFree
+from rsuda.core.settings import PRESETS, Settings
+from rsuda.evaluation.label_free import LabelFree
 from rsuda.methods import METHODS, described
 from rsuda.methods.base import Optimisation
 

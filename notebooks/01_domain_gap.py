@@ -11,13 +11,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rsuda.bands import predict_scene
-from rsuda.config import settings
-from rsuda.engine import Engine
-from rsuda.geo.domains import domain
-from rsuda.run import load_run
-from rsuda.verbs.adapt import adapt
-from rsuda.verbs.evaluate import evaluate
+from rsuda.core.settings import settings
+from rsuda.data.find_domain import domain
+from rsuda.evaluation.evaluate import evaluate
+from rsuda.inference.predictor import Engine
+from rsuda.inference.sliding_window import predict_scene
+from rsuda.runs.weights import load_run
+from rsuda.training.train import adapt
 
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
 potsdam, vaihingen = domain("potsdam", data), domain("vaihingen", data)
@@ -89,7 +89,9 @@ for k, city in enumerate((potsdam, vaihingen)):
     for scene in city.split("train"):
         counts += np.bincount(scene.whole_label(city.legend)[0].ravel(), minlength=256)
     shares = 100 * counts[: len(legend)] / counts[: len(legend)].sum()
-    bars = ax.bar(np.arange(len(legend)) + 0.4 * k - 0.2, shares, 0.38, label=city.name, color=("tab:blue", "tab:orange")[k])
+    bars = ax.bar(
+        np.arange(len(legend)) + 0.4 * k - 0.2, shares, 0.38, label=city.name, color=("tab:blue", "tab:orange")[k]
+    )
     ax.bar_label(bars, fmt="%.0f", fontsize=8)
 ax.set_xticks(range(len(legend)), [n.replace(" ", "\n") for n in legend.names])
 ax.set_ylabel("% of labelled pixels")

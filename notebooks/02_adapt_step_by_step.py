@@ -13,8 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import rsuda
-from rsuda.config import settings
-from rsuda.pair import pair
+from rsuda.core.settings import settings
+from rsuda.data.pair import pair
 
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
 

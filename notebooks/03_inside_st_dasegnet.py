@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from rsuda.config import settings
-from rsuda.geo.domains import domain
-from rsuda.verbs.adapt import adapt
+from rsuda.core.settings import settings
+from rsuda.data.find_domain import domain
+from rsuda.training.train import adapt
 
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
 source, target = domain("potsdam", data, "IRRG"), domain("vaihingen", data)

@@ -13,9 +13,9 @@ import numpy as np
 import rasterio
 from rasterio.plot import plotting_extent
 
-from rsuda.config import settings
-from rsuda.verbs.adapt import adapt
-from rsuda.verbs.predict import predict
+from rsuda.core.settings import settings
+from rsuda.inference.predict import predict
+from rsuda.training.train import adapt
 
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
 scene = data / "vaihingen/top/top_mosaic_09cm_area2.tif"
@@ -99,7 +99,9 @@ fig, ax = plt.subplots(figsize=(6.4, 6), dpi=70)
 for name, group in corner.groupby("name"):
     group.plot(ax=ax, color=[palette[name]], edgecolor="0.25", linewidth=0.5, label=name)
 handles = [plt.Rectangle((0, 0), 1, 1, fc=palette[n], ec="0.25") for n in names if n in set(corner["name"])]
-ax.legend(handles, [n for n in names if n in set(corner["name"])], loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+ax.legend(
+    handles, [n for n in names if n in set(corner["name"])], loc="upper left", bbox_to_anchor=(1, 1), frameon=False
+)
 ax.plot([left + 2, left + 12], [top - 38.5] * 2, color="black", lw=3)
 ax.text(left + 7, top - 37.5, "10 m", ha="center", fontsize=9)
 ax.set_axis_off()

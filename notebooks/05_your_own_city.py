@@ -15,10 +15,10 @@ import numpy as np
 import rasterio
 from rasterio.plot import plotting_extent
 
-from rsuda.config import settings
-from rsuda.geo.domains import domain
-from rsuda.verbs.adapt import adapt
-from rsuda.verbs.predict import predict
+from rsuda.core.settings import settings
+from rsuda.data.find_domain import domain
+from rsuda.inference.predict import predict
+from rsuda.training.train import adapt
 
 sample = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
 

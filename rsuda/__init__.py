@@ -6,31 +6,33 @@
 What is listed in ``__all__`` is loaded when it is first used: ``import rsuda`` itself loads nothing.
 """
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from rsuda.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from rsuda.api import Run, adapt, evaluate, load, predict
-    from rsuda.datamodule import PairDataModule
-    from rsuda.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
-    from rsuda.geo.domains import Domain
-    from rsuda.given import domain
-    from rsuda.legend import Legend
-    from rsuda.segmenter import Segmenter
-    from rsuda.verbs.info import info
-    from rsuda.verbs.written import Written
+    from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
+    from rsuda.core.legend import Legend
+    from rsuda.data.find_domain import Domain
+    from rsuda.data.given import domain
+    from rsuda.inference.prediction import Written
+    from rsuda.inference.segmenter import Segmenter
+    from rsuda.info.info import info
+    from rsuda.training.datamodule import PairDataModule
 else:
     _HOMES = {
         "rsuda.api": ("Run", "adapt", "evaluate", "load", "predict"),
-        "rsuda.datamodule": ("PairDataModule",),
-        "rsuda.geo.domains": ("Domain",),
-        "rsuda.errors": ("ExistsError", "InputError", "MissingError", "RsudaError", "WriteError"),
-        "rsuda.given": ("domain",),
-        "rsuda.legend": ("Legend",),
-        "rsuda.segmenter": ("Segmenter",),
-        "rsuda.verbs.info": ("info",),
-        "rsuda.verbs.written": ("Written",),
+        "rsuda.training.datamodule": ("PairDataModule",),
+        "rsuda.data.find_domain": ("Domain",),
+        "rsuda.core.errors": ("ExistsError", "InputError", "MissingError", "RsudaError", "WriteError"),
+        "rsuda.data.given": ("domain",),
+        "rsuda.core.legend": ("Legend",),
+        "rsuda.inference.segmenter": ("Segmenter",),
+        "rsuda.info.info": ("info",),
+        "rsuda.inference.prediction": ("Written",),
     }
 
     def __getattr__(name):
@@ -41,6 +43,15 @@ else:
 
         globals()[name] = value = getattr(import_module(home), name)
         return value
+
+    class _Package(ModuleType):
+        """Keeps a public function where a folder has its name: ``rsuda.info`` is the function, whatever is imported."""
+
+        def __setattr__(self, name, value):
+            if not (name in __all__ and isinstance(value, ModuleType)):
+                super().__setattr__(name, value)
+
+    sys.modules[__name__].__class__ = _Package
 
     def __dir__():
         return sorted({*globals(), *__all__})

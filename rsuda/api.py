@@ -2,23 +2,69 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsuda.choices import newest_run, settled
-from rsuda.geo.domains import Domain
-from rsuda.given import named
-from rsuda.run import Trained
-from rsuda.segmenter import Segmenter
-from rsuda.segmenter import load as _load
-from rsuda.verbs import predict as _predict
-from rsuda.verbs.adapt_and_score import Run, adapt_and_score, logger
-from rsuda.verbs.evaluate import Evaluation, domain_of_run, score_run
-from rsuda.verbs.written import Written
+from rsuda.core.settings import Settings
+from rsuda.data.find_domain import Domain
+from rsuda.data.given import named
+from rsuda.evaluation.evaluate import Evaluation, domain_of_run, score_run, score_without_labels
+from rsuda.evaluation.label_free import LabelFree
+from rsuda.evaluation.target_curve import watch_target
+from rsuda.inference import predict as _predict
+from rsuda.inference.prediction import Written
+from rsuda.inference.segmenter import Segmenter
+from rsuda.inference.segmenter import load as _load
+from rsuda.learning.device import pick_device
+from rsuda.runs.resolve import newest_run, saved_settings, settled
+from rsuda.runs.weights import Trained
+from rsuda.training.processes import processes
+from rsuda.training.train import Given, check_run, domains_of
+from rsuda.training.train import adapt as train
 
 DomainLike = str | os.PathLike[str] | Domain | Any  # what rsuda.domain takes; Any for datasets of torchgeo
+
+
+logger = logging.getLogger("rsuda")
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A finished run. It may stand wherever a run folder is asked for.
+
+    Attributes:
+        path: the run folder.
+        label_free: how good the network is by the target's images alone.
+        scores: of the last checkpoint on the target's labelled split; None where there is none.
+    """
+
+    path: Path
+    label_free: LabelFree
+    scores: Evaluation | None = None
+
+    def __repr__(self) -> str:
+        s = self.scores
+        told = f"mIoU {100 * s.scores.miou:.1f} on {s.domain} {s.split}" if s else "not scored"
+        return f"Run({str(self.path)!r}, {told}, information {self.label_free.information:.3f})"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def settings(self) -> Settings:
+        """Every option of the run, as its config.yaml has it."""
+        return saved_settings(self.path)
+
+    def as_fields(self) -> dict[str, Any]:
+        return {
+            "run": str(self.path),
+            "label_free": vars(self.label_free),
+            "scores": self.scores.as_fields() if self.scores else None,
+        }
 
 
 def adapt(
@@ -50,7 +96,7 @@ def adapt(
         overwrite: replace an existing run.
         resume: go on with the run in ``out``. Domains that were objects must be given again.
         progress: show a bar on stderr.
-        options: any field of ``rsuda.config.Settings`` (steps, crop, batch_size, gsd, seed, weights, …), and
+        options: any field of ``rsuda.core.settings.Settings`` (steps, crop, batch_size, gsd, seed, weights, …), and
             ``options={…}`` for those of the method itself.
 
     Returns:
@@ -75,6 +121,37 @@ def adapt(
     return adapt_and_score(s, folder, given, overwrite, resume, not progress)
 
 
+def adapt_and_score(
+    s: Settings,
+    folder: Path,
+    given: Given = (None, None),
+    overwrite: bool = False,
+    resume: bool = False,
+    quiet: bool = False,
+    tell: Callable[[str], None] = logger.info,
+) -> Run:
+    """Train a run, score it without labels, and with them where the target has a labelled split.
+
+    Args:
+        given: source and target, where they are objects instead of the names in the settings.
+        tell: what is told to the user on the way.
+
+    Raises:
+        InputError, MissingError, ExistsError: as the sentence says; nothing is written then.
+    """
+    check_run(s, processes(s.devices, s.nodes, pick_device(s.device)).count)  # before a data folder is listed
+    domains = domains_of(s, given)
+    target = domains[1]
+    train(s, folder, overwrite, resume, quiet, watch_target(s, target, folder), domains)
+    label_free, _ = score_without_labels(folder, target, s.target_split, device=s.device, precision=s.precision)
+    scores = None
+    if target.has_labels(s.score_split):
+        scores, _ = score_run(folder, target, s.score_split, device=s.device, precision=s.precision)
+    else:
+        tell(f"{target.name} has no labelled split '{s.score_split}', so nothing was scored.")
+    return Run(folder, label_free, scores)
+
+
 def predict(
     scenes: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     model: str | os.PathLike[str] | Segmenter | Trained | None = None,
@@ -91,7 +168,7 @@ def predict(
         out: folder for the outputs; beside each scene by default.
         options: polygons ('gpkg', 'fgb', 'geojson', 'parquet', None), confidence, probabilities, min_area, simplify,
             regularise, bands, gsd, crs, aoi, bounds, tta, device, precision, window, overlap, batch_size, co, scheduler,
-            workers, threads, overwrite, progress; see ``rsuda.verbs.predict.predict``.
+            workers, threads, overwrite, progress; see ``rsuda.inference.predict.predict``.
 
     Returns:
         what was written for each scene; ``classes()``, ``confidences()``, ``polygons_frame()`` read it back.

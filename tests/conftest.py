@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from towns import build, options
+from towns import build, options, train_watched
 
 
 @pytest.fixture(scope="session")
@@ -72,19 +72,18 @@ HOSTILE = "<script>alert(1)</script>"  # a class and a domain that would be scri
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory):
     """A source-only and an adapted run of a few steps, of cities whose names are hostile, and a report on both with a map."""
-    from rsuda.engine import Engine
-    from rsuda.geo.domains import domain
-    from rsuda.label_free import label_free, write_label_free
-    from rsuda.run import load_run
-    from rsuda.verbs.adapt import adapt
-    from rsuda.verbs.report import report
+    from rsuda.data.find_domain import domain
+    from rsuda.evaluation.label_free import label_free, write_label_free
+    from rsuda.inference.predictor import Engine
+    from rsuda.report.report import report
+    from rsuda.runs.weights import load_run
 
     folder = tmp_path_factory.mktemp("reported")
     build(folder, ("a & b", HOSTILE, "c"), f"west {HOSTILE}")
     west = domain(str(folder / "west.yaml"), folder)
     for method in ("source-only", "dacs"):
         own = {"start": 0.0} if method == "dacs" else {}
-        adapt(options(folder, method=method, score_every=2, options=own), folder / method, quiet=True)
+        train_watched(options(folder, method=method, score_every=2, options=own), folder / method, quiet=True)
         found = label_free(Engine.of(load_run(folder / method), "cpu", "fp32"), west, windows=2, size=64)
         write_label_free(found, folder / method)
     runs = [folder / "source-only", folder / "dacs"]

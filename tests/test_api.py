@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 
 import rsuda
 from rsuda.cli import main
-from rsuda.engine import Engine
-from rsuda.run import load_run
-from rsuda.segmenter import Segmenter
-from rsuda.verbs.adapt import adapt as train
+from rsuda.inference.predictor import Engine
+from rsuda.inference.segmenter import Segmenter
+from rsuda.runs.weights import load_run
+from rsuda.training.train import adapt as train
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,7 +81,9 @@ def test_every_public_name_is_there_and_is_told_to_type_checkers():
     for name in rsuda.__all__:
         assert getattr(rsuda, name) is not None and name in dir(rsuda)
     listed = Path(rsuda.__file__).read_text().partition("if TYPE_CHECKING:")[2].partition("else:")[0]
-    told = {n.strip() for line in listed.splitlines() if "import" in line for n in line.partition("import")[2].split(",")}
+    told = {
+        n.strip() for line in listed.splitlines() if "import" in line for n in line.partition("import")[2].split(",")
+    }
     assert told == set(rsuda.__all__)
     with pytest.raises(AttributeError, match="adopt"):
         rsuda.adopt  # noqa: B018
@@ -92,7 +94,7 @@ def test_examples_of_the_docstrings_run(tmp_path, monkeypatch):
     (tmp_path / "sample_tiles").symlink_to(ROOT / "sample_tiles")
     monkeypatch.chdir(tmp_path)
     run = 0
-    for name in ("rsuda.api", "rsuda.given", "rsuda.verbs.info", "rsuda.datamodule"):
+    for name in ("rsuda.api", "rsuda.data.given", "rsuda.info.info", "rsuda.training.datamodule"):
         module = importlib.import_module(name)
         # a run is made and then used
         order = {f: k for k, f in enumerate(("adapt", "predict", "evaluate", "load"))}
@@ -117,7 +119,16 @@ def test_a_run_is_a_folder_with_scores(world):
 
 
 def test_the_command_line_ends_with_a_line_of_json_when_asked(world, tmp_path, capfd):
-    words = ["--source", "data/east.yaml", "--target", "data/west_0_image.tif", "--data", "data", "--out", tmp_path / "run"]
+    words = [
+        "--source",
+        "data/east.yaml",
+        "--target",
+        "data/west_0_image.tif",
+        "--data",
+        "data",
+        "--out",
+        tmp_path / "run",
+    ]
     for name, value in SMALL.items():
         words += [] if name == "channels" else [f"--{name.replace('_', '-')}", value]
     with pytest.raises(SystemExit) as end:
@@ -144,7 +155,7 @@ def test_domains_given_as_objects_train_the_same_network_and_say_so_in_the_confi
 
 def test_free_folders_are_named_after_both_domains_however_they_are_given(world, monkeypatch, tmp_path):
     east, west = (rsuda.domain(Path(f"data/{n}.yaml"), "data") for n in ("east", "west"))
-    from rsuda.choices import settled
+    from rsuda.runs.resolve import settled
 
     monkeypatch.chdir(tmp_path)
     told = []
@@ -316,8 +327,8 @@ def test_a_data_module_refuses_what_adapt_refuses(world):
 
 
 def test_training_from_python_and_by_the_verb_is_the_same(world, tmp_path):
-    assert train.__module__ == "rsuda.verbs.adapt"
-    from rsuda.config import settings
+    assert train.__module__ == "rsuda.training.train"
+    from rsuda.core.settings import settings
 
     train(settings("run/config.yaml"), tmp_path / "again", quiet=True)
     assert same(weights(tmp_path / "again"), weights(world))

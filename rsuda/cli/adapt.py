@@ -72,8 +72,8 @@ def adapt(
     """Train on a labelled source and an unlabelled target, and leave a run folder."""
     import json
 
-    from rsuda.choices import settled
-    from rsuda.config import parse_option
+    from rsuda.core.settings import parse_option
+    from rsuda.runs.resolve import settled
 
     log()
     chosen: dict[str, Any] = {
@@ -89,8 +89,8 @@ def adapt(
         print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
 
     s, folder = settled(config, chosen, out, resume, tell)
-    from rsuda.screen import tell_label_free, tell_scores
-    from rsuda.verbs.adapt_and_score import adapt_and_score
+    from rsuda.api import adapt_and_score
+    from rsuda.cli.terminal import tell_label_free, tell_scores
 
     run = adapt_and_score(s, folder, (None, None), overwrite, resume, quiet or not sys.stderr.isatty(), tell)
     if as_json:

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rsuda import __version__
-from rsuda.errors import RsudaError, printable
+from rsuda.core.errors import RsudaError, printable
+from rsuda.core.version import __version__
 
 ORDER = (
     "adapt", "predict", "evaluate", "report", "suggest", "export", "info", "domains", "methods", "benchmark",

@@ -9,7 +9,7 @@ import typer
 
 from rsuda.cli.app import app, log
 from rsuda.cli.options import Scheduler, Threads, Workers
-from rsuda.errors import InputError
+from rsuda.core.errors import InputError
 
 
 @app.command()
@@ -33,8 +33,8 @@ def benchmark(
     """Run methods x seeds x pairs, run by run; finished runs are kept. Writes table.md, table.csv and table.png."""
     import json
 
-    from rsuda.verbs.benchmark import read_plan, run_plan
-    from rsuda.verbs.benchmark_table import write_table
+    from rsuda.benchmark.plan import read_plan, run_plan
+    from rsuda.benchmark.table import write_table
 
     log()
     if as_json and not dry_run:

@@ -16,14 +16,14 @@ def methods(incomplete: str) -> list[str]:
 
 
 def presets(incomplete: str) -> list[str]:
-    from rsuda.config import PRESETS
+    from rsuda.core.settings import PRESETS
 
     return _fitting(PRESETS, incomplete)
 
 
 def domains(incomplete: str) -> list[str]:
     """Known domains; domain files and folders are completed by the shell."""
-    return _fitting((f.stem for f in (HERE / "geo" / "known").glob("*.yaml")), incomplete)
+    return _fitting((f.stem for f in (HERE / "data" / "known").glob("*.yaml")), incomplete)
 
 
 def runs(incomplete: str) -> list[str]:

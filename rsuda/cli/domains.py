@@ -21,8 +21,8 @@ def domains(
     """List the known domains: what they are, the files looked for, how to get the data."""
     import json
 
-    from rsuda.geo.domains import KNOWN, described
-    from rsuda.screen import print_facts
+    from rsuda.cli.terminal import print_facts
+    from rsuda.data.find_domain import KNOWN, described
 
     found = {n: described(n) for n in ([name] if name else KNOWN)}
     if as_json:

@@ -35,8 +35,8 @@ def evaluate(
     """Score a run: per-class IoU, precision, recall, F1, their means, accuracy, kappa, confusion matrix."""
     import json
 
-    from rsuda.screen import tell_scores
-    from rsuda.verbs.evaluate import domain_of_run, score_run
+    from rsuda.cli.terminal import tell_scores
+    from rsuda.evaluation.evaluate import domain_of_run, score_run
 
     log()
     place = domain_of_run(run, domain, data, bands)

@@ -31,7 +31,7 @@ def export(
     """Write a run's network for other programs, checked against the original, or describe it as a STAC item."""
     import json
 
-    from rsuda.verbs.export import export as write
+    from rsuda.export.export import export as write
 
     log()
     done = write(run, format, out, window, overlap, output, overwrite)

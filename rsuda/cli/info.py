@@ -29,8 +29,8 @@ def info(
     """Tell what a raster, a run or a domain is, what is odd about it, and whether a raster fits a run's network."""
     import json
 
-    from rsuda.screen import print_facts
-    from rsuda.verbs.info import info as facts_of
+    from rsuda.cli.terminal import print_facts
+    from rsuda.info.info import info as facts_of
 
     log()
     facts = facts_of(what, model, data, bands, gsd, crs)

@@ -21,7 +21,7 @@ def methods(
     """List the methods: paper, what each needs, options with defaults."""
     import json
 
-    from rsuda.errors import unknown
+    from rsuda.core.errors import unknown
     from rsuda.methods import METHODS, described
 
     if name is not None and name not in METHODS:

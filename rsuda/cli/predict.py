@@ -78,9 +78,9 @@ def predict(
     """
     import json
 
-    from rsuda.choices import newest_run
-    from rsuda.screen import Bar, tell
-    from rsuda.verbs.predict import predict as run
+    from rsuda.cli.terminal import Bar, tell
+    from rsuda.inference.predict import predict as run
+    from rsuda.runs.resolve import newest_run
 
     log(quiet)
     told = not (quiet or as_json)

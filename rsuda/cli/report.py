@@ -36,7 +36,7 @@ def report(
     The page needs no network and no other file. With the labels of the target's score split it shows scores and errors;
     without them, what images alone can tell.
     """
-    from rsuda.verbs.report import report as write
+    from rsuda.report.report import report as write
 
     log()
 

@@ -34,11 +34,11 @@ def suggest(
     import json
     from dataclasses import asdict
 
-    from rsuda.engine import Engine
-    from rsuda.geo.domains import domain as find
-    from rsuda.run import load_run, saved_settings
-    from rsuda.screen import suggestion_table
-    from rsuda.suggest import check_places, suggest, write_suggestions
+    from rsuda.annotation.suggest import check_places, suggest, write_suggestions
+    from rsuda.cli.terminal import suggestion_table
+    from rsuda.data.find_domain import domain as find
+    from rsuda.inference.predictor import Engine
+    from rsuda.runs.weights import load_run, saved_settings
 
     log()
     s = saved_settings(run)

@@ -16,10 +16,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.shutil import copy
 from rasterio.windows import Window
 
-from rsuda.errors import InputError, WriteError
+from rsuda.core.atomic import whole_file
+from rsuda.core.errors import InputError, WriteError
+from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.grid import Grid
-from rsuda.legend import IGNORE, Legend
-from rsuda.whole_file import whole_file
 
 _BLOCK = 512
 _LOSSLESS = ("NONE", "LZW", "DEFLATE", "ZSTD", "LZMA", "PACKBITS")

@@ -13,7 +13,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from rsuda.errors import InputError
+from rsuda.core.errors import InputError
 
 
 @dataclass(frozen=True)

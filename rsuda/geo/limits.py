@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rsuda.errors import InputError, MissingError
+from rsuda.core.errors import InputError, MissingError
 
 MOST_SIDE = 20_000_000  # pixels: the Earth around at 2 m
 MOST_BANDS = 1000

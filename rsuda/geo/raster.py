@@ -20,12 +20,12 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from rsuda.errors import InputError, MissingError
+from rsuda.core.errors import InputError, MissingError
+from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.spec import band_names
 from rsuda.geo.grid import Grid
 from rsuda.geo.limits import MOST_BANDS, check_header
 from rsuda.geo.resample import axis_weights, weigh
-from rsuda.legend import IGNORE, Legend
-from rsuda.spec import band_names
 
 
 def is_remote(path: str | Path) -> bool:

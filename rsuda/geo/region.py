@@ -13,9 +13,9 @@ from shapely import get_coordinates
 from shapely.geometry import box, mapping
 from shapely.geometry.base import BaseGeometry
 
-from rsuda.errors import InputError, MissingError
+from rsuda.core.errors import InputError, MissingError
 from rsuda.geo.grid import Grid
-from rsuda.geo.polygon_file import projected, read_frame, whole
+from rsuda.geo.polygon_input import projected, read_frame, whole
 from rsuda.geo.scene import Scene
 
 _STRIPE = 512  # rows that are looked at at once

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from rsuda.geo.runs import Runs, overlaps
+from rsuda.geo.run_lengths import Runs, overlaps
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from rsuda.errors import InputError
-from rsuda.geo.drawn import VECTORS, DrawnLabels
+from rsuda.core.errors import InputError
+from rsuda.core.legend import Legend
 from rsuda.geo.grid import Grid
 from rsuda.geo.limits import check_memory
+from rsuda.geo.polygon_labels import VECTORS, DrawnLabels
 from rsuda.geo.raster import Raster, RasterFile
-from rsuda.legend import Legend
 
 
 @dataclass(frozen=True)

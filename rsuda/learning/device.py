@@ -9,7 +9,7 @@ from functools import cache
 
 import torch
 
-from rsuda.errors import InputError, unknown
+from rsuda.core.errors import InputError, unknown
 
 PRECISIONS = ("auto", "bf16", "fp32")
 

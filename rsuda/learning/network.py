@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from rsuda.errors import InputError, MissingError, unknown
+from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.learning.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
 from rsuda.learning.layers import quicken
 

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Logits, Network
 from rsuda.methods.base import Method
-from rsuda.parts.adversary import OutputDiscriminator, judged_frozen, real_loss
-from rsuda.parts.losses import cross_entropy
+from rsuda.methods.blocks.discriminators import OutputDiscriminator, judged_frozen, real_loss
 
 
 class AdaptSegNet(Method):

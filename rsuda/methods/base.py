@@ -15,15 +15,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from rsuda.errors import InputError, unknown
-from rsuda.learning.augment import Augmentation
+from rsuda.core.documents import shown
+from rsuda.core.errors import InputError, unknown
+from rsuda.core.spec import Spec
+from rsuda.learning import distributed as world
+from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.network import Architecture, build_encoder
-from rsuda.learning.synchronised import restore, synchronise
-from rsuda.parts import world
-from rsuda.parts.draws import Share
-from rsuda.parts.teacher import Teacher
-from rsuda.spec import Spec
-from rsuda.text_file import shown
+from rsuda.learning.random_draws import Share
+from rsuda.learning.sync_batch_norm import restore, synchronise
+from rsuda.methods.blocks.teacher import Teacher
 
 
 @dataclass(frozen=True)

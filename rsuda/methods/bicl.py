@@ -18,11 +18,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rsuda.core.legend import IGNORE
+from rsuda.learning.distributed import count, gathered, rank
+from rsuda.learning.losses import cross_entropy, entropy, labelled_cross_entropy
 from rsuda.learning.network import Logits, Network
-from rsuda.legend import IGNORE
 from rsuda.methods.base import Method
-from rsuda.parts.losses import cross_entropy, entropy, labelled_cross_entropy
-from rsuda.parts.prototypes import (
+from rsuda.methods.blocks.prototypes import (
     Calibration,
     Prototypes,
     labels_on_grid,
@@ -30,9 +31,8 @@ from rsuda.parts.prototypes import (
     prototype_contrast,
     transfer,
 )
-from rsuda.parts.pseudo import PseudoLabels, Trust
-from rsuda.parts.teacher import Teacher
-from rsuda.parts.world import count, gathered, rank
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels, Trust
+from rsuda.methods.blocks.teacher import Teacher
 
 
 class BiCL(Method):

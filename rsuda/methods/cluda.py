@@ -17,8 +17,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rsuda.learning.distributed import gathered
+from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Decoder, Logits, Network, resize
-from rsuda.learning.resolutions import (
+from rsuda.learning.two_resolution_network import (
     GRID,
     Detailed,
     TwoResolutions,
@@ -29,13 +31,11 @@ from rsuda.learning.resolutions import (
     uncertain_boxes,
 )
 from rsuda.methods.base import Method
-from rsuda.parts.contrast import pixel_contrast, points, two_resolution_contrast, unit_features
-from rsuda.parts.feature_distance import feature_distance, thing_cells
-from rsuda.parts.losses import cross_entropy
-from rsuda.parts.mixing import class_mask, paste
-from rsuda.parts.pseudo import PseudoLabels, Trust
-from rsuda.parts.teacher import Teacher
-from rsuda.parts.world import gathered
+from rsuda.methods.blocks.contrast import pixel_contrast, points, two_resolution_contrast, unit_features
+from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
+from rsuda.methods.blocks.mixing import class_mask, paste
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels, Trust
+from rsuda.methods.blocks.teacher import Teacher
 
 
 class CLUDA(Method):

@@ -15,15 +15,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Logits, Network
-from rsuda.learning.resolutions import TwoResolutions, random_boxes, two_resolution_cross_entropy
+from rsuda.learning.two_resolution_network import TwoResolutions, random_boxes, two_resolution_cross_entropy
 from rsuda.methods.base import Method
-from rsuda.parts.feature_distance import feature_distance, thing_cells
-from rsuda.parts.losses import cross_entropy
-from rsuda.parts.masking import block_mask
-from rsuda.parts.mixing import class_mask, paste
-from rsuda.parts.pseudo import PseudoLabels, Trust
-from rsuda.parts.teacher import Teacher
+from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
+from rsuda.methods.blocks.masking import block_mask
+from rsuda.methods.blocks.mixing import class_mask, paste
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels, Trust
+from rsuda.methods.blocks.teacher import Teacher
 
 
 class MIC(Method):

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Logits, Network
 from rsuda.methods.base import Method
-from rsuda.parts.losses import cross_entropy
 
 
 class SourceOnly(Method):

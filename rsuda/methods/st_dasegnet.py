@@ -17,15 +17,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from rsuda.errors import InputError
+from rsuda.core.errors import InputError
 from rsuda.learning.decoders import four_deepest
+from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Architecture, Decoder, build_encoder, resize
+from rsuda.learning.target_statistics import running_statistics_kept
 from rsuda.methods.base import Method
-from rsuda.parts.adversary import Discriminator, domain_loss, spatial_softmax
-from rsuda.parts.losses import cross_entropy
-from rsuda.parts.pseudo import PseudoLabels, quality_weighted
-from rsuda.parts.statistics import running_statistics_kept
-from rsuda.parts.teacher import Teacher
+from rsuda.methods.blocks.discriminators import Discriminator, domain_loss, spatial_softmax
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels, quality_weighted
+from rsuda.methods.blocks.teacher import Teacher
 
 # Class weights of the two students' cross entropy and factors c of pseudo labels, for the paper's own
 # legends: name: (H_S, H_T, c). LoveDA's are those of rural -> urban. The released code writes c as 1.01, 1.51, 2.01 for a

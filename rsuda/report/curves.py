@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from rsuda.report.drawings import AFTER, BEFORE, SOURCE, TARGET, curves
-from rsuda.report.read import Run
+from rsuda.report.runs import Run
+from rsuda.report.svg import AFTER, BEFORE, SOURCE, TARGET, curves
 
 
 @dataclass(frozen=True)

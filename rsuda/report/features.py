@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from rsuda.core.legend import IGNORE
 from rsuda.geo.scene import Scene
-from rsuda.legend import IGNORE
-from rsuda.report.drawings import scatter
-from rsuda.report.sight import Eyes, Sight, Window, draw_windows
+from rsuda.report.svg import scatter
+from rsuda.report.views import Eyes, Sight, Window, draw_windows
 
 WINDOWS, EACH, POINTS = 12, 400, 60  # windows of a domain, pixels sampled of each, points drawn of each class
 

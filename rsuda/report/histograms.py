@@ -9,8 +9,8 @@ import numpy as np
 from markupsafe import Markup
 
 from rsuda.geo.scene import Scene
-from rsuda.report.drawings import histogram
-from rsuda.report.sight import Eyes, Sight, draw_windows
+from rsuda.report.svg import histogram
+from rsuda.report.views import Eyes, Sight, draw_windows
 
 WINDOWS, BINS = 24, 48
 

@@ -12,16 +12,16 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.warp import transform_bounds
 
-from rsuda.bands import strips
-from rsuda.engine import Engine
-from rsuda.errors import InputError
+from rsuda.core.errors import InputError
+from rsuda.core.legend import Legend
 from rsuda.geo.grid import Grid
+from rsuda.geo.polygons import polygonise
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
-from rsuda.geo.vector import polygonise
-from rsuda.legend import Legend
-from rsuda.report.pictures import photo
-from rsuda.report.sight import Sight, small
+from rsuda.inference.predictor import Engine
+from rsuda.inference.sliding_window import strips
+from rsuda.report.images import photo
+from rsuda.report.views import Sight, small
 
 PHOTO = 1400  # pixels of the photograph's longer side
 POLYGONS, CORNERS = 1500, 60_000  # at most, so that the page stays light

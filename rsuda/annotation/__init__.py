@@ -1,0 +1,1 @@
+"""Suggest windows to annotate."""

@@ -1,0 +1,1 @@
+"""Run methods, seeds and pairs, and tabulate their scores."""

@@ -1,0 +1,217 @@
+"""Methods x seeds x pairs from one file, run by run in processes of their own; finished runs are never run again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsuda.benchmark.on_cluster import one_a_pair, spread_jobs
+from rsuda.benchmark.run import Job, run_job
+from rsuda.core.documents import read_yaml, shown
+from rsuda.core.errors import InputError, RsudaError, unknown
+from rsuda.core.settings import Settings, settings
+from rsuda.methods import METHODS
+from rsuda.runs.weights import CONFIG
+from rsuda.training.train import check_run, domains_of
+
+_KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a benchmark file asks for.
+
+    Attributes:
+        methods: rows of the table, in the file's order.
+        baseline, oracle: the rows between which the gap is measured.
+    """
+
+    name: str
+    about: str
+    jobs: tuple[Job, ...]
+    pairs: tuple[str, ...]
+    methods: tuple[str, ...]
+    baseline: str
+    oracle: str
+
+
+def read_plan(file: str | Path, out: str | Path, **given: Any) -> Plan:
+    """The runs of a benchmark file.
+
+    The file holds ``settings`` for all runs, ``seeds``, ``pairs``, ``methods``, and the rows that are ``baseline`` and
+    ``oracle`` (by default those of that name). Of a pair: settings with source and target, and ``matched``, those that
+    bring its domains nearer to each other (colours, bands, GSD). Of a method, a row of the table: settings, of which
+    ``method`` is the row's name if left out; ``as_is: true`` leaves out what is ``matched``, ``oracle: true`` trains on
+    the target's own labels, ``seeds`` and ``only`` (a list of pairs) restrict the row. A method's settings win over a
+    pair's, these over the common ones, and ``given`` over all.
+
+    Raises:
+        MissingError: no such file.
+        InputError: it is no benchmark file, or names an unknown method or option.
+    """
+    path = Path(file)
+    held = _read(path)
+    pairs, methods = held.get("pairs"), held.get("methods")
+    if not isinstance(pairs, dict) or not isinstance(methods, dict) or not pairs or not methods:
+        raise InputError(f"benchmark file {path} needs 'pairs' and 'methods', each as 'name: settings'")
+    baseline, oracle = held.get("baseline", "source-only"), held.get("oracle", "oracle")
+    jobs = []
+    for where, entry in [*pairs.items(), *methods.items(), ("settings", held.get("settings"))]:
+        if not isinstance(entry, dict | None) or len(str(where)) > 80:
+            raise InputError(f"{shown(where)} in {path} is no name with 'setting: value' below it: {shown(entry)}")
+    for method, own in methods.items():
+        own = dict(own or {})
+        seeds = own.pop("seeds", held.get("seeds", [0]))
+        only = own.pop("only", list(pairs))
+        if not isinstance(seeds, list) or not all(type(s) is int for s in seeds):
+            raise InputError(f"the seeds of {method} in {path} are no list of whole numbers: {shown(seeds)}")
+        if not isinstance(only, list) or not all(isinstance(name, str | int) for name in only):
+            raise InputError(f"'only' of {method} in {path} is no list of pairs: {shown(only)}")
+        for name in only:
+            if name not in pairs:
+                raise unknown(f"pair of {method} in {path}", str(name), pairs)
+            jobs += [
+                _job(str(method), own, str(name), pairs[name] or {}, held, seed, Path(out), given) for seed in seeds
+            ]
+    folders = [j.folder for j in jobs]
+    twice = next((j for j in jobs if folders.count(j.folder) > 1 or not j.folder.relative_to(out).parts[2:]), None)
+    if twice:
+        raise InputError(
+            f"'{twice.pair}' and '{twice.method}' in {path} need names of letters and digits, unlike the others'"
+        )
+    return Plan(path.stem, str(held.get("about", "")), tuple(jobs), tuple(pairs), tuple(methods), baseline, oracle)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    held = read_yaml(path, "benchmark file") or {}
+    if not isinstance(held, dict):
+        raise InputError(f"benchmark file {path} holds no 'name: value' pairs")
+    for key in held:
+        if key not in _KEYS:
+            raise unknown(f"entry of {path}", str(key), _KEYS)
+    return held
+
+
+def _job(
+    method: str, own: dict[str, Any], pair: str, of_pair: dict[str, Any], held: dict[str, Any], seed: int, out: Path,
+    given: dict[str, Any],
+) -> Job:  # fmt: skip
+    own, of_pair = dict(own), dict(of_pair)
+    as_oracle, as_is, matched = own.pop("oracle", False), own.pop("as_is", False), of_pair.pop("matched", None) or {}
+    if not isinstance(matched, dict):
+        raise InputError(f"'matched' of pair '{pair}' are no 'setting: value' pairs: {shown(matched)}")
+    merged = {**(held.get("settings") or {}), **of_pair, **({} if as_is else matched), **own}
+    known = {f.name for f in fields(Settings)}
+    for key in merged:
+        if key not in known:
+            raise unknown(f"setting of {method} on {pair}", str(key), known)
+    name = merged.setdefault("method", "source-only" if as_oracle else method)
+    if name not in METHODS:
+        raise unknown(f"method of row '{method}'", str(name), METHODS)
+    s = settings(**{**merged, "seed": seed, **{k: v for k, v in given.items() if v is not None}})
+    METHODS[s.method].check_options(s.method, s.options)
+    if s.devices != "1" or s.nodes > 1:
+        raise InputError(
+            f"row '{method}' asks for devices {s.devices} and nodes {s.nodes}, but a benchmark trains each run on one device and "
+            "several runs at a time: name the devices by --device"
+        )
+    if as_oracle:
+        s = replace(s, source=s.target, source_bands=s.target_bands, source_split=s.target_split)
+    check_run(s)
+    return Job(pair, method, seed, s, folder_of(out, pair, method, seed))
+
+
+def folder_of(out: Path, pair: str, method: str, seed: int) -> Path:
+    """Where a run lies: the names' letters and digits, so that a name cannot lead out of ``out``."""
+    slugs = ("-".join(re.findall(r"[a-z0-9.]*[a-z0-9][a-z0-9.]*", name.lower())) for name in (pair, method))
+    return out.joinpath(*slugs, str(seed))
+
+
+def _kept(job: Job) -> None:
+    """Raises InputError for a finished run whose settings are not those that the plan has now."""
+    was, now = (
+        replace(s, weights=Path(s.weights).name)  # the same file may lie elsewhere
+        for s in (settings(job.folder / CONFIG), check_run(job.settings)[0])
+    )
+    free = ("data", "device", "precision", "workers", "score_every")
+    changed = [f.name for f in fields(Settings) if f.name not in free and getattr(was, f.name) != getattr(now, f.name)]
+    if changed:
+        name = changed[0]
+        raise InputError(
+            f"{job.folder} was run with {name} {getattr(was, name)}, and the file now says {getattr(now, name)}: take another "
+            "--out, or remove that folder to run it again"
+        )
+
+
+def run_plan(
+    plan: Plan, devices: list[str], scheduler: str | None = None, workers: int = 2, threads: int | None = None
+) -> Iterator[tuple[Job, dict[str, Any] | str]]:
+    """Run what is not done, one process a run and one run a device at a time; yields each job with its result, or with the
+    sentence that says why it has none. A run that was broken off goes on from its checkpoint.
+
+    Args:
+        scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine. Its workers run
+            the plan, one run a thread of theirs at a time, on the one device; they need the data and the plan's folder under
+            the same path. The run of a worker that dies goes on on another one.
+        threads: CPU threads of each run; by default a machine's cores, shared by the runs on it.
+
+    Raises InputError, before anything runs, for finished runs of other settings, for domains that cannot be read, and for
+    workers that do not see what this machine sees.
+    """
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads must be at least 1, not {threads}")
+    if scheduler and len(devices) > 1:
+        raise InputError(
+            f"--scheduler takes one --device for all workers, not {', '.join(devices)}: start a worker for each GPU, with "
+            "CUDA_VISIBLE_DEVICES"
+        )
+    for job in plan.jobs:
+        if job.done:
+            _kept(job)
+    # the first seed of everything first, so that an early table shows every row
+    waiting = sorted((j for j in plan.jobs if not j.done), key=lambda j: j.seed)
+    for s in one_a_pair(waiting):  # a wrong path shows now, not after hours
+        domains_of(s)
+    if scheduler and waiting:
+        yield from spread_jobs(waiting, devices[0], scheduler, workers, threads)
+    else:
+        yield from _here(waiting, devices, threads)
+
+
+def _here(waiting: list[Job], devices: list[str], threads: int | None) -> Iterator[tuple[Job, dict[str, Any] | str]]:
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        free = manager.Queue()
+        for device in devices:
+            free.put(device)
+        threads = threads or max(1, torch.get_num_threads() // len(devices))
+        with ProcessPoolExecutor(len(devices), context, max_tasks_per_child=1) as pool:
+            running = {pool.submit(_run, job, free, threads): job for job in waiting}
+            for ended in as_completed(running):
+                job = running[ended]
+                try:
+                    yield job, ended.result()
+                except RsudaError as error:
+                    yield job, str(error)
+                except BrokenProcessPool:
+                    yield job, "its process was killed (out of memory?); run again, finished runs are kept"
+                except BaseException:  # a bug, or Ctrl-C: what waits shall not run first
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+
+
+def _run(job: Job, free: Any, threads: int) -> dict[str, Any]:
+    """On whichever device is free."""
+    device = free.get()
+    try:
+        return run_job(job, device, threads)
+    finally:
+        free.put(device)

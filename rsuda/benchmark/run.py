@@ -1,0 +1,156 @@
+"""One run of a benchmark: train, score with and without labels, write ``result.json``."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from rsuda.core.atomic import whole_file
+from rsuda.core.legend import IGNORE
+from rsuda.core.settings import Settings
+from rsuda.evaluation.evaluate import evaluate
+from rsuda.evaluation.label_free import label_free
+from rsuda.evaluation.target_curve import watch_target
+from rsuda.geo.windows import random_window
+from rsuda.inference.predictor import Engine
+from rsuda.learning.device import autocast, pick_device, pick_precision
+from rsuda.methods import METHODS
+from rsuda.runs.weights import CHECKPOINT, load_run
+from rsuda.training.train import adapt, domains_of
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a benchmark."""
+
+    pair: str
+    method: str
+    seed: int
+    settings: Settings
+    folder: Path
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / RESULT).is_file()
+
+
+def run_job(job: Job, on: str, threads: int) -> dict[str, Any]:
+    """Train, or go on from a checkpoint; score with and without labels; write and return the fields of ``result.json``.
+
+    Raises InputError, MissingError, ExistsError as ``adapt``.
+    """
+    torch.set_num_threads(threads)
+    s = replace(job.settings, device=on)
+    domains = domains_of(s)
+    target = domains[1]
+    clock, curve = StepClock(), PseudoLabelCurve(s, target)
+    resume = (job.folder / CHECKPOINT).is_file()
+    callbacks = [*watch_target(s, target, job.folder), clock, curve]
+    adapt(s, job.folder, overwrite=not resume, resume=resume, quiet=True, callbacks=callbacks, given=domains)
+    engine = Engine.of(load_run(job.folder), s.device, s.precision)
+    found = evaluate(engine, target, s.score_split)
+    device = pick_device(s.device)
+    gpu = device.type == "cuda"
+    fields = {
+        "pair": job.pair, "row": job.method, "method": s.method, "seed": job.seed, "steps": s.steps, "options": s.options,
+        "seconds_per_step": clock.median, "peak_memory_mb": _peak(device), "threads": threads,
+        "device": torch.cuda.get_device_name(device) if gpu else "cpu", "precision": pick_precision(s.precision, device),
+        "label_free": asdict(label_free(engine, target, s.target_split)), "pseudo_labels": curve.curve, **found.as_fields(),
+    }  # fmt: skip
+    with whole_file(job.folder / RESULT, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(fields, indent=1) + "\n")
+    return fields
+
+
+def _peak(device: torch.device) -> int:
+    """Highest memory so far in MB: of the GPU, or of this process, which ran nothing else."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) // 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+class StepClock(Callback):
+    """Seconds of each step but the first few; reading of patches included."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+        self.step = 0
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step != self.step:  # a step may take several batches
+            self.step = trainer.global_step
+            self.ends.append(time.perf_counter())
+
+    @property
+    def median(self) -> float | None:
+        steps = np.diff(self.ends[3:])
+        return round(float(np.median(steps)), 4) if len(steps) else None
+
+
+class PseudoLabelCurve(Callback):
+    """How good the teacher's labels are on fixed windows of the target's train split, every fifth of the run.
+
+    Reads target labels, for this curve alone; training never sees them. Nothing for methods without pseudo labels.
+    """
+
+    def __init__(self, s: Settings, target: Any, windows: int = 16) -> None:
+        self.images: list[np.ndarray] = []
+        self.labels: list[np.ndarray] = []
+        self.curve: list[dict[str, Any]] = []
+        self.step = 0
+        self.every = max(1, s.steps // 5)
+        self.precision = s.precision
+        if not hasattr(METHODS[s.method], "pseudo_labels_of") or not target.has_labels(s.target_split):
+            return
+        self.scenes, self.windows, self.crop, self.legend = (
+            target.labelled(s.target_split),
+            windows,
+            s.crop,
+            target.legend,
+        )
+
+    def _read(self, spec: Any) -> None:
+        rng = np.random.default_rng(7)
+        for _ in range(self.windows):
+            scene = self.scenes[int(rng.integers(len(self.scenes)))]
+            grid = scene.grid_at(spec.gsd)
+            window = (*random_window(rng, grid.height, grid.width, self.crop), self.crop, self.crop)
+            self.images.append(spec.unit(scene.read(spec.bands, spec.gsd, window).values))
+            table = spec.legend.mapping_from(self.legend)
+            self.labels.append(table[scene.read_label(self.legend, spec.gsd, window)[0]])
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        step = trainer.global_step
+        if step == self.step or step % self.every or not hasattr(self, "scenes"):
+            return
+        self.step = step  # it may take several batches
+        spec, device = module.spec, module.device
+        if not self.images:
+            self._read(spec)
+        x = torch.from_numpy(np.stack(self.images)).float()
+        x = (x - torch.tensor(spec.mean)[:, None, None]) / torch.tensor(spec.std)[:, None, None]
+        y = torch.from_numpy(np.stack(self.labels))
+        with autocast(pick_precision(self.precision, device), device):
+            # in batches of the size of training's, by whose statistics a teacher normalises
+            found = [module.pseudo_labels_of(part.to(device)) for part in x.split(4)]
+        label, confidence = (torch.cat([getattr(f, k) for f in found]).cpu() for k in ("label", "confidence"))
+        known = y != IGNORE
+        sure = known & (confidence >= 0.8)
+        self.curve.append({
+            "step": step,
+            "accuracy": float((label == y)[known].float().mean()),
+            "sure_share": float(sure.sum() / known.sum()),
+            "sure_accuracy": float((label == y)[sure].float().mean()) if sure.any() else None,
+            "predicted_share": [float(((label == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
+            "true_share": [float(((y == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
+        })  # fmt: skip

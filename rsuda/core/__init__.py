@@ -1,0 +1,1 @@
+"""Errors, legends, specs, settings and files: what every folder may use."""

@@ -1,0 +1,1 @@
+"""Find domains, pair them, and cut them into patches."""

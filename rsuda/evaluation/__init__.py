@@ -1,0 +1,1 @@
+"""Score models on domains, with and without labels."""

@@ -1,0 +1,131 @@
+"""A network as a file that runs without rsuda: ONNX, or a program of torch.export."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from rsuda.core.errors import InputError
+
+INPUT, LOGITS, PROBABILITIES = "image", "logits", "probabilities"
+KEY = "rsuda"  # of rsuda's own metadata, in both formats
+
+
+class Softmax(nn.Module):
+    """Probabilities (B, K, H, W) of a network's logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.softmax(self.network(image), 1)
+
+
+def traced(network: nn.Module, bands: int, window: int) -> ExportedProgram:
+    """The program of a network in evaluation mode on the CPU: (B, bands, window, window) float32 -> (B, K, window, window),
+    B at least 1. Without the lines of source code that torch keeps beside each step.
+
+    Raises InputError for a network that torch.export cannot follow.
+    """
+    with quiet(), torch.no_grad():
+        try:
+            program = torch.export.export(
+                network, (torch.zeros(2, bands, window, window),), dynamic_shapes=({0: Dim("batch", min=1)},)
+            )
+        except RuntimeError as error:
+            raise InputError(f"torch.export cannot follow this network: {str(error).splitlines()[0]}") from error
+    program._example_inputs = None  # which files of torch.export would hold; the setter of older torch takes no None
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program
+
+
+def to_onnx(program: ExportedProgram) -> Any:
+    """An onnx.ModelProto with the input ``image`` and the output ``logits``, for any batch.
+
+    Raises InputError when ONNX lacks an operator of the network.
+    """
+    from torch.onnx import OnnxExporterError
+
+    with quiet():
+        try:
+            made = torch.onnx.export(
+                program, dynamo=True, input_names=[INPUT], output_names=[LOGITS], verbose=False,
+                dynamic_shapes=({0: Dim("batch", min=1)},),
+            )  # fmt: skip
+        except OnnxExporterError as error:
+            raise InputError(
+                f"ONNX has no operator for {_operators(error)} of this network: --format torch-export writes it"
+            ) from error
+    assert made is not None
+    model = made.model_proto
+    for part in [*model.graph.node, *model.graph.value_info, *(n for f in model.functions for n in f.node)]:
+        del part.metadata_props[:]  # lines of source code, with their paths
+        part.doc_string = ""
+    return model
+
+
+def add_softmax(model: Any) -> None:
+    """Make ``probabilities`` the output of an onnx.ModelProto whose output is ``logits``."""
+    from onnx.helper import make_node
+
+    model.graph.node.append(make_node("Softmax", [LOGITS], [PROBABILITIES], axis=1))
+    model.graph.output[0].name = PROBABILITIES
+
+
+def write_onnx(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
+    import onnx
+
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _operators(error: BaseException) -> str:
+    told, cause = "", error
+    while cause is not None:
+        told, cause = f"{told} {cause}", cause.__cause__  # type: ignore[assignment]
+    found = re.findall(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", told)
+    return " and ".join(dict.fromkeys(found)) or f"a step ({str(error).splitlines()[0]})"
+
+
+def write_pt2(program: ExportedProgram, path: Path, metadata: Mapping[str, str]) -> None:
+    with quiet():
+        torch.export.save(program, path, extra_files=dict(metadata))
+
+
+def largest_difference(
+    network: nn.Module, other: Callable[[Tensor], Tensor], bands: int, window: int, softmax: bool = False
+) -> float:
+    """Between the logits (or probabilities, by ``softmax``) of a network and what ``other`` gives for the same standard
+    normal images, one alone and two at once."""
+    image = torch.randn(2, bands, window, window, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = network(image)
+        if softmax:
+            expected = expected.softmax(1)
+        return max(float((other(image[:n]) - expected[:n]).abs().max()) for n in (1, 2))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what exporters print and warn about their own insides."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,49 @@
+"""GDAL's raster attribute table beside a class raster: QGIS (from 3.30) and ArcGIS show its names, colours and areas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from rsuda.core.atomic import whole_file
+from rsuda.core.legend import Legend
+
+SUFFIX = ".aux.xml"  # after the raster's whole name, where GDAL looks
+_WHOLE, _REAL, _TEXT = 0, 1, 2  # GDALRATFieldType
+_ANY, _COUNT, _NAME, _VALUE, _RED, _GREEN, _BLUE, _ALPHA = 0, 1, 2, 5, 6, 7, 8, 9  # GDALRATFieldUsage
+_COLUMNS = (
+    ("Value", _WHOLE, _VALUE), ("Count", _REAL, _COUNT), ("Class", _TEXT, _NAME), ("Red", _WHOLE, _RED),
+    ("Green", _WHOLE, _GREEN), ("Blue", _WHOLE, _BLUE), ("Alpha", _WHOLE, _ALPHA), ("Area_m2", _REAL, _ANY),
+)  # fmt: skip
+
+
+def attribute_table(legend: Legend, counts: Sequence[int], pixel_m2: float) -> str:
+    """The text of RASTER.aux.xml: a row for each class, and the class names as GDAL's category names.
+
+    Args:
+        counts: pixels of each class.
+        pixel_m2: square metres of a pixel.
+    """
+    root = Element("PAMDataset")
+    band = SubElement(root, "PAMRasterBand", {"band": "1"})
+    categories = SubElement(band, "CategoryNames")
+    table = SubElement(band, "GDALRasterAttributeTable", {"tableType": "thematic"})
+    for index, column in enumerate(_COLUMNS):
+        field = SubElement(table, "FieldDefn", {"index": str(index)})
+        for tag, value in zip(("Name", "Type", "Usage"), column, strict=True):
+            SubElement(field, tag).text = str(value)
+    for value, (name, colour, count) in enumerate(zip(legend.names, legend.palette, counts, strict=True)):
+        SubElement(categories, "Category").text = name
+        row = SubElement(table, "Row", {"index": str(value)})
+        # counts are real numbers, since GDAL's whole ones have 32 bits
+        for cell in (value, f"{count:d}", name, *colour, 255, f"{count * pixel_m2:.4f}"):
+            SubElement(row, "F").text = str(cell)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def write_attributes(text: str, path: Path) -> None:
+    with whole_file(path, overwrite=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,88 @@
+"""QGIS styles beside the outputs: QGIS loads NAME.qml with NAME.tif or NAME.gpkg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from rsuda.core.atomic import whole_file
+from rsuda.core.legend import Colour, Legend
+
+_RAMP = ("#fbf7ec", "#cfe3d8", "#8fc3bd", "#4a8f9b", "#1f4e66")  # 0 to 1 in even steps
+
+
+def raster_style(legend: Legend) -> str:
+    """A class raster: a paletted renderer with the classes' names and colours."""
+    root = Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology"})
+    renderer = SubElement(
+        SubElement(root, "pipe"),
+        "rasterrenderer",
+        {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""},
+    )
+    palette = SubElement(renderer, "colorPalette")
+    for index, (name, colour) in enumerate(zip(legend.names, legend.palette, strict=True)):
+        SubElement(palette, "paletteEntry", {"value": str(index), "color": _hex(colour), "label": name, "alpha": "255"})
+    return _text(root)
+
+
+def share_style() -> str:
+    """A raster of shares, 0 to 254 for 0 to 1: its first band from pale to dark in one calm ramp."""
+    root = Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology"})
+    renderer = SubElement(
+        SubElement(root, "pipe"),
+        "rasterrenderer",
+        {"type": "singlebandpseudocolor", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": "",
+         "classificationMin": "0", "classificationMax": "254"},
+    )  # fmt: skip
+    shader = SubElement(
+        SubElement(renderer, "rastershader"),
+        "colorrampshader",
+        {"colorRampType": "INTERPOLATED", "classificationMode": "1", "clip": "0", "minimumValue": "0",
+         "maximumValue": "254", "labelPrecision": "0"},
+    )  # fmt: skip
+    for k, colour in enumerate(_RAMP):
+        share = k / (len(_RAMP) - 1)
+        item = {"value": f"{254 * share:g}", "color": colour, "label": f"{share:.0%}", "alpha": "255"}
+        SubElement(shader, "item", item)
+    return _text(root)
+
+
+def polygon_style(legend: Legend) -> str:
+    """Polygons: categories of the attribute 'name', half transparent with a border of the same colour."""
+    root = Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology"})
+    renderer = SubElement(
+        root, "renderer-v2", {"type": "categorizedSymbol", "attr": "name", "forceraster": "0", "symbollevels": "0"}
+    )
+    categories, symbols = SubElement(renderer, "categories"), SubElement(renderer, "symbols")
+    for index, (name, colour) in enumerate(zip(legend.names, legend.palette, strict=True)):
+        SubElement(
+            categories,
+            "category",
+            {"symbol": str(index), "value": name, "label": name, "render": "true", "type": "string"},
+        )
+        symbol = SubElement(symbols, "symbol", {"type": "fill", "name": str(index), "alpha": "1"})
+        layer = SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "pass": "0"})
+        options = SubElement(layer, "Option", {"type": "Map"})
+        rgb = ",".join(map(str, colour))
+        for key, value in {
+            "color": f"{rgb},128", "style": "solid", "outline_color": f"{rgb},255", "outline_style": "solid",
+            "outline_width": "0.26", "outline_width_unit": "MM", "joinstyle": "bevel",
+        }.items():  # fmt: skip
+            SubElement(options, "Option", {"type": "QString", "name": key, "value": value})
+    return _text(root)
+
+
+def write_style(text: str, path: Path) -> None:
+    with whole_file(path, overwrite=True) as temporary:
+        temporary.write_text(text)
+
+
+def _hex(colour: Colour) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _text(root: Element) -> str:
+    ElementTree.indent(root)
+    body = ElementTree.tostring(root, encoding="unicode")
+    return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{body}\n"

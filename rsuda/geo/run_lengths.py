@@ -1,0 +1,293 @@
+"""Runs, patches and borders: a class raster as rows of equal pixels, so that no more than a strip of it is ever held.
+
+The raster is seen as one line of pixels, row after row, with one pixel of no data behind each row and one row of no data
+before the first and behind the last. Left of position p lies p - 1, above it p - stride, at the raster's edges as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from rsuda.core.legend import IGNORE
+
+Strip = np.ndarray | tuple[np.ndarray, np.ndarray]
+BLOCK = 1 << 22  # pixels worked on at a time: what is held per pixel stays in the processor's cache
+
+UNKNOWN = 255  # a pixel without a confidence
+CERTAIN = 254  # a confidence of 1
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a raster, one behind the other: of one class in one row, or of no data (over the ends of rows too).
+
+    ``start`` (n + 1,) are positions on the line, the last is the line's end; ``value`` (n,) uint8 the classes;
+    ``confidence`` (n,) the sums of the pixels' confidences and ``told`` (n,) the numbers of pixels that have one.
+    """
+
+    height: int
+    width: int
+    start: np.ndarray
+    value: np.ndarray
+    confidence: np.ndarray | None = None
+    told: np.ndarray | None = None
+
+    @property
+    def stride(self) -> int:
+        return self.width + 1
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Areas of one class, connected over pixel edges, numbered in the order of their first pixels.
+
+    ``of_run`` (runs,) int32 is each run's patch, -1 for no data. Per patch: ``value`` uint8 (the class), ``pixels`` int64,
+    ``confidence`` and ``told`` int64 as in Runs.
+    """
+
+    of_run: np.ndarray
+    value: np.ndarray
+    pixels: np.ndarray
+    confidence: np.ndarray | None = None
+    told: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+
+@dataclass(frozen=True)
+class Borders:
+    """Which patches touch over edges: ``one`` < ``other`` (int32, each pair once) share ``length`` pixel edges."""
+
+    one: np.ndarray
+    other: np.ndarray
+    length: np.ndarray
+
+
+def _blocks(strips: Iterable[Strip], width: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """The strips in pieces of few pixels, with the confidence or None."""
+    rows = max(1, BLOCK // (width + 1))
+    for strip in strips:
+        classes, confidence = strip if isinstance(strip, tuple) else (strip, None)
+        if classes.ndim != 2 or classes.shape[1] != width or classes.dtype != np.uint8:
+            raise ValueError(f"a strip is {classes.shape} {classes.dtype}, not (rows, {width}) uint8")
+        if confidence is not None and (confidence.shape != classes.shape or confidence.dtype != np.uint8):
+            raise ValueError(
+                f"a strip {classes.shape} has confidences {confidence.shape} {confidence.dtype}, not uint8"
+            )
+        for row in range(0, len(classes), rows):
+            yield classes[row : row + rows], None if confidence is None else confidence[row : row + rows]
+
+
+def read_runs(strips: Iterable[Strip], height: int, width: int) -> Runs:
+    """The runs of a (height, width) raster that comes in strips from top to bottom.
+
+    Args:
+        strips: (h, width) uint8 classes, 255 for no data, or pairs of such and (h, width) uint8 confidences, 254 for
+            certain and 255 for none. Strips may have any heights.
+
+    Raises:
+        ValueError: strips of another width or dtype, more or fewer rows than ``height``, confidences in some strips only.
+    """
+    stride, end = width + 1, (height + 2) * (width + 1)
+    kind = np.int32 if end < 2**31 else np.int64
+    starts, values = [np.zeros(1, kind)], [np.full(1, IGNORE, np.uint8)]
+    sums, counts = [np.zeros(1, np.uint32)], [np.zeros(1, np.uint32)]
+    row, with_confidence = 0, set()
+    for classes, confidence in _blocks(strips, width):
+        rows = np.full((len(classes), stride), IGNORE, np.uint8)
+        rows[:, :width] = classes
+        line = rows.ravel()
+        new = np.empty(len(line), bool)
+        new[:1] = line[:1] != IGNORE  # before each row stands no data
+        np.not_equal(line[1:], line[:-1], out=new[1:])
+        at = np.flatnonzero(new)
+        starts.append((at + (row + 1) * stride).astype(kind))
+        values.append(line[at])
+        with_confidence.add(confidence is not None)
+        if confidence is not None and len(at):
+            rows[:, :width] = confidence  # values were copied, so the line can hold these
+            known = line != UNKNOWN  # behind rows stands 255 still
+            line *= known
+            sums.append(np.add.reduceat(line, at, dtype=np.uint32))
+            counts.append(np.add.reduceat(known, at, dtype=np.uint32))
+        row += len(classes)
+    if row != height:
+        raise ValueError(f"the strips have {row} rows together, not {height}")
+    if len(with_confidence) > 1:
+        raise ValueError("some strips have confidences and others have none")
+    start = np.concatenate([*starts, np.array([end], kind)])
+    if with_confidence != {True}:
+        return Runs(height, width, start, np.concatenate(values))
+    return Runs(height, width, start, np.concatenate(values), np.concatenate(sums), np.concatenate(counts))
+
+
+def overlaps(runs: Runs) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Which run lies above which, block by block along the line of pixels.
+
+    Yields:
+        at (k + 2,): the block's begin, the k positions in it where a run begins or a run of the row above does, its end;
+        upper, lower (k + 1,): from at[i] to at[i + 1] the run ``upper[i]`` lies above the run ``lower[i]``. The first is
+            what lies before at[1], and is empty where at[1] == at[0].
+    """
+    start, stride = runs.start, runs.stride
+    for begin in range(stride, int(start[-1]), BLOCK):
+        end = min(begin + BLOCK, int(start[-1]))
+        low, up = np.zeros(end - begin, bool), np.zeros(end - begin, bool)
+        i, i_end = np.searchsorted(start[:-1], (begin, end))
+        j, j_end = np.searchsorted(start[:-1], (begin - stride, end - stride))
+        low[start[i:i_end] - begin] = True
+        up[start[j:j_end] - (begin - stride)] = True
+        at = np.flatnonzero(low | up)
+        lower, upper = np.empty(len(at) + 1, np.int32), np.empty(len(at) + 1, np.int32)
+        lower[0], upper[0] = i - 1, j - 1  # j - 1 is -1 at first: the last run, which is no data too
+        lower[1:] = i - 1 + np.cumsum(low[at], dtype=np.int32)
+        upper[1:] = j - 1 + np.cumsum(up[at], dtype=np.int32)
+        yield np.concatenate([[begin], at + begin, [end]]), upper, lower
+
+
+def _components(nodes: int, one: np.ndarray, other: np.ndarray) -> tuple[int, np.ndarray]:
+    """Connected components: their count, and each node's, numbered in the order of their first nodes."""
+    # of one type: SciPy up to 1.12 prints an error for a mixture, and gives no components
+    ends = one.astype(np.int32), other.astype(np.int32)
+    links = coo_array((np.ones(len(one), bool), ends), shape=(nodes, nodes))
+    count, of_node = connected_components(links, directed=False)
+    first = np.empty(count, np.int32)
+    first[of_node[::-1]] = np.arange(nodes - 1, -1, -1, dtype=np.int32)  # of several writes the last one holds
+    rank = np.empty(count, np.int32)
+    rank[np.argsort(first)] = np.arange(count, dtype=np.int32)
+    return count, rank[of_node]
+
+
+def _totals(groups: np.ndarray, count: int, amounts: np.ndarray | None) -> np.ndarray | None:
+    """Sums per group, exact to 2**53."""
+    return None if amounts is None else np.bincount(groups, amounts, count).astype(np.int64)
+
+
+def find_patches(runs: Runs) -> Patches:
+    """Runs of a class that touch over pixel edges, as patches."""
+    links: list[tuple[np.ndarray, np.ndarray]] = []
+    for at, upper, lower in overlaps(runs):
+        same = (runs.value[upper] == runs.value[lower]) & (runs.value[lower] != IGNORE)
+        same[0] &= at[1] > at[0]  # or it is none
+        links.append((upper[same], lower[same]))
+    one, other = (np.concatenate(ends) for ends in zip(*links, strict=True))
+    count, label = _components(len(runs), one, other)
+    covered = runs.value != IGNORE
+    kept = np.zeros(count, bool)
+    kept[label[covered]] = True
+    n = int(np.count_nonzero(kept))
+    inside = (np.cumsum(kept, dtype=np.int32) - 1)[label[covered]]
+    of_run = np.full(len(runs), -1, np.int32)
+    of_run[covered] = inside
+    value = np.empty(n, np.uint8)
+    value[inside] = runs.value[covered]
+    return Patches(
+        of_run,
+        value,
+        np.bincount(inside, np.diff(runs.start)[covered], n).astype(np.int64),
+        _totals(inside, n, None if runs.confidence is None else runs.confidence[covered]),
+        _totals(inside, n, None if runs.told is None else runs.told[covered]),
+    )
+
+
+def _borders(pairs: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], n: int) -> Borders:
+    """Each pair of different patches once, with its lengths added up, from arrays of patch, patch and length."""
+    found = [np.zeros((3, 0), np.int32)]
+    for one, other, length in pairs:
+        apart = (one != other) & (one >= 0) & (other >= 0)
+        one, other = one[apart], other[apart]
+        found.append(np.stack([np.minimum(one, other), np.maximum(one, other), length[apart].astype(np.int32)]))
+    one, other, length = np.concatenate(found, 1)
+    del found
+    table = coo_array((length, (one, other)), shape=(n, n)).tocsr()  # adds up what stands in one place
+    return Borders(np.repeat(np.arange(n, dtype=np.int32), np.diff(table.indptr)), table.indices, table.data)
+
+
+def find_borders(runs: Runs, patches: Patches) -> Borders:
+    """The borders between patches, from the runs side by side and the runs one above the other."""
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        of_run = patches.of_run
+        for i in range(0, len(runs) - 1, BLOCK):
+            left, right = of_run[i : i + BLOCK], of_run[i + 1 : i + BLOCK + 1]
+            yield left[: len(right)], right, np.ones(len(right), np.int32)
+        for at, upper, lower in overlaps(runs):
+            length = np.diff(at)
+            real = length > 0
+            yield of_run[upper[real]], of_run[lower[real]], length[real]
+
+    return _borders(pairs(), len(patches))
+
+
+def merge_small(patches: Patches, borders: Borders, least: int) -> tuple[Patches, Borders]:
+    """Patches of fewer than ``least`` pixels become parts of neighbours, those of few pixels first; amid no data they stay.
+
+    Each goes to the neighbour it has the longest border with, of those larger than itself, and takes its class. Patches
+    of one class that come to touch by it are joined.
+    """
+    limit = 2
+    while limit < least:
+        patches, borders = _merge_below(patches, borders, limit)
+        limit *= 2
+    return _merge_below(patches, borders, least)
+
+
+def _merge_below(patches: Patches, borders: Borders, limit: int) -> tuple[Patches, Borders]:
+    n, value, pixels = len(patches), patches.value, patches.pixels
+    into = np.arange(n, dtype=np.int32)  # of the patches as they came
+    while True:
+        small = pixels < limit
+        goal = _goals(small, pixels, borders, n)
+        if goal is None:
+            break
+        one, other = goal[borders.one], goal[borders.other]
+        joins = (value[one] == value[other]) & (one != other)
+        # a patch that goes elsewhere is linked to its goal: so a group is numbered by its first pixel
+        moved = np.flatnonzero(goal != np.arange(n))
+        count, group = _components(n, np.concatenate([moved, one[joins]]), np.concatenate([goal[moved], other[joins]]))
+        kept = np.empty(count, np.uint8)
+        kept[group] = value[goal]
+        into, pixels, value = group[into], np.bincount(group, pixels, count).astype(np.int64), kept
+        borders, n = _borders([(group[borders.one], group[borders.other], borders.length)], count), count
+    if n == len(patches):
+        return patches, borders
+    of_run = np.append(into, np.int32(-1))[patches.of_run]  # the last for -1, no data
+    confidence, told = (_totals(into, n, amounts) for amounts in (patches.confidence, patches.told))
+    return Patches(of_run, value, pixels, confidence, told), borders
+
+
+def _goals(small: np.ndarray, pixels: np.ndarray, borders: Borders, n: int) -> np.ndarray | None:
+    """The patch each patch ends in, itself if it stays; None when none goes.
+
+    Small patches follow one another from smaller to larger, by pixels and then by number: so none goes in circles.
+    """
+    size = pixels * n + np.arange(n)  # no two are equal
+    grows = size[borders.other] > size[borders.one]
+    less, more = np.where(grows, borders.one, borders.other), np.where(grows, borders.other, borders.one)
+    goes = small[less]
+    if not goes.any():
+        return None
+    less, more, length = less[goes], more[goes], borders.length[goes]
+    longest = np.zeros(n, length.dtype)
+    np.maximum.at(longest, less, length)
+    ahead = length == longest[less]
+    less, more = less[ahead], more[ahead]
+    largest = np.zeros(n, np.int64)  # of neighbours with equal borders
+    np.maximum.at(largest, less, size[more])
+    goal = np.arange(n, dtype=np.int32)
+    chosen = size[more] == largest[less]
+    goal[less[chosen]] = more[chosen]
+    while True:
+        further = goal[goal]
+        if (further == goal).all():
+            return goal
+        goal = further

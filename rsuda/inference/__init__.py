@@ -1,0 +1,1 @@
+"""Predict scenes: windows, blending, maps."""

@@ -1,0 +1,1 @@
+"""Describe rasters, runs and domains."""

@@ -1,0 +1,85 @@
+"""Domain discriminators on features, and their losses."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rsuda.core.errors import InputError
+
+
+def spatial_softmax(feature: Tensor) -> Tensor:
+    """Softmax over the H*W positions of each channel: (B, C, H, W) -> same shape, each channel sums to 1."""
+    return feature.to(torch.promote_types(feature.dtype, torch.float32)).flatten(2).softmax(-1).view_as(feature)
+
+
+class Discriminator(nn.Sequential):
+    """ST-DASegNet's discriminator: 4x4 convolutions with padding 1, all with bias.
+
+    ``strided`` convolutions of stride 2 (channels base, 2 base, …), one of stride 1 that doubles again, one of stride 1
+    to a logit map; LeakyReLU 0.2 between, InstanceNorm before it but for the first layer.
+    """
+
+    def __init__(self, channels: int, base: int = 64, strided: int = 2) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(channels, base, 4, 2, 1), nn.LeakyReLU(0.2)]
+        width = base
+        for stride in [2] * (strided - 1) + [1]:
+            layers += [nn.Conv2d(width, 2 * width, 4, stride, 1), nn.InstanceNorm2d(2 * width), nn.LeakyReLU(0.2)]
+            width *= 2
+        layers.append(nn.Conv2d(width, 1, 4, 1, 1))
+        super().__init__(*layers)
+
+
+def cells_after(cells: int, strided: int) -> int:
+    """Cells per side that the last instance norm sees, for an input of ``cells`` per side; it needs 2 or more."""
+    for _ in range(strided):
+        cells = cells // 2
+    return cells - 1
+
+
+def strided_layers(cells: int, wanted: int) -> int:
+    """The most strided layers, up to ``wanted``, that a feature of ``cells`` per side can feed.
+
+    Raises InputError when not even one fits.
+    """
+    for strided in range(wanted, 0, -1):
+        if cells_after(cells, strided) >= 2:
+            return strided
+    raise InputError(
+        f"the discriminator needs at least 6 x 6 feature cells, but this crop gives {cells} x {cells}: use a larger "
+        "--crop (192 px at stride 32)"
+    )
+
+
+def domain_loss(logit_map: Tensor, real: bool, size: tuple[int, int]) -> Tensor:
+    """Binary cross entropy of a logit map, resized to the image first as in the released code."""
+    logits = F.interpolate(logit_map, size=size, mode="bilinear", align_corners=False)
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+
+class OutputDiscriminator(nn.Sequential):
+    """AdaptSegNet's discriminator of class probabilities (B, K, H, W): five 4x4 convolutions of stride 2, channels K, base, 2
+    base, 4 base, 8 base, 1, LeakyReLU 0.2 between, no norm. Needs 32 px at least."""
+
+    def __init__(self, classes: int, base: int = 64) -> None:
+        widths = [classes, base, 2 * base, 4 * base, 8 * base, 1]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]
+        super().__init__(*layers[:-1])
+
+
+def judged_frozen(judge: nn.Module, feature: Tensor) -> Tensor:
+    """The discriminator's answer, with a gradient that reaches the feature and not the discriminator."""
+    frozen = {name: p.detach() for name, p in judge.named_parameters()}
+    return torch.func.functional_call(judge, frozen, (feature,))
+
+
+def real_loss(answer: Tensor, real: bool, squared: bool) -> Tensor:
+    """Mean square distance to 1 (real) or 0, or binary cross entropy."""
+    answer = answer.to(torch.promote_types(answer.dtype, torch.float32))
+    wanted = torch.full_like(answer, float(real))
+    return F.mse_loss(answer, wanted) if squared else F.binary_cross_entropy_with_logits(answer, wanted)

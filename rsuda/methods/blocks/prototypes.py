@@ -1,0 +1,104 @@
+"""Class prototypes: masked averages of features, contrast of pixels with them, and their calibration (BiCL)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rsuda.core.legend import IGNORE
+from rsuda.learning.distributed import shared_mean, summed
+from rsuda.methods.blocks.likely import most_likely
+
+
+class Prototypes(NamedTuple):
+    """``mean`` (K, D), zero for absent classes; ``present`` (K,) bool."""
+
+    mean: Tensor
+    present: Tensor
+
+
+def labels_on_grid(label: Tensor, classes: int, size: tuple[int, int]) -> Tensor:
+    """Labels (B, H, W) on a coarser grid: the class of at least half of a cell's pixels, else 255.
+
+    BiCL takes the nearest pixel; a majority does not give a whole cell to a thin object that happens to lie at its centre.
+    """
+    height, width = (-(-n // cells) for n, cells in zip(label.shape[-2:], size, strict=True))
+    if label.shape[-2:] != (height * size[0], width * size[1]):  # cells of unequal size
+        one_hot = torch.stack([label == k for k in range(classes)], 1).float()
+        share, winner = most_likely(F.adaptive_avg_pool2d(one_hot, size))
+        return torch.where(share >= 0.5, winner, IGNORE)
+    cells = (
+        label.to(torch.uint8).unflatten(1, (size[0], height)).unflatten(3, (size[1], width)).transpose(2, 3).flatten(3)
+    )
+    count, winner = most_likely(torch.stack([(cells == k).sum(-1) for k in range(classes)], 1))
+    return torch.where(2 * count >= height * width, winner, IGNORE)
+
+
+def masked_average(feature: Tensor, label: Tensor, classes: int) -> Prototypes:
+    """rho(c) = mean of the features (B, D, h, w) whose label (B, h, w) is c, over the batch of all processes; differentiable."""
+    rows = feature.permute(0, 2, 3, 1).flatten(0, 2)
+    member = torch.stack([(label == k).flatten() for k in range(classes)]).to(rows.dtype)
+    count = summed(member.sum(1, keepdim=True))
+    return Prototypes(summed(member @ rows) / count.clamp(min=1), count[:, 0] > 0)
+
+
+def cosine(feature: Tensor, mean: Tensor) -> Tensor:
+    """(B, K, h, w): cosine of each feature (B, D, h, w) with each prototype (K, D)."""
+    return torch.einsum("bdhw,kd->bkhw", F.normalize(feature, dim=1), F.normalize(mean, dim=1))
+
+
+def prototype_contrast(
+    feature: Tensor, label: Tensor, prototypes: Prototypes, among: Tensor, temperature: float
+) -> Tensor:
+    """Mean over valid pixels of -log softmax_c(cosine(f, rho(c)) / tau) at the pixel's class.
+
+    Valid are pixels whose class has a prototype and is ``among`` (K,) those contrasted; absent classes are no
+    candidates (the released code gives them the least cosine, -1, instead). 0 without a valid pixel, where the released
+    code has 0 / 0.
+    """
+    present = prototypes.present & among
+    known = label != IGNORE
+    valid = known & present[label.where(known, 0)]
+    score = cosine(feature, prototypes.mean) / temperature
+    score = score.masked_fill(~present[None, :, None, None], -torch.inf)
+    score = score.where(present.any(), torch.zeros_like(score))
+    loss = F.cross_entropy(score, label.where(valid, IGNORE), ignore_index=IGNORE, reduction="sum")
+    return shared_mean(loss, valid.sum())
+
+
+class Calibration(nn.Module):
+    """The bias of each class between domains, accumulated: xi_c <- m xi_c + (1 - m) (rho_T(c) - rho_S(c)).
+
+    Only classes with both prototypes move. xi is a buffer, so a resumed run goes on with it.
+    """
+
+    bias: Tensor
+
+    def __init__(self, classes: int, channels: int, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("bias", torch.zeros(classes, channels))
+
+    @torch.no_grad()
+    def follow(self, source: Prototypes, target: Prototypes) -> None:
+        both = (source.present & target.present)[:, None]
+        moved = self.bias.lerp((target.mean - source.mean).to(self.bias), 1 - self.momentum)
+        self.bias.copy_(torch.where(both, moved, self.bias))
+
+    def forward(self, source: Prototypes) -> Prototypes:
+        """Source prototypes shifted towards the target's cluster of their class."""
+        return Prototypes(source.mean + self.bias.to(source.mean), source.present)
+
+
+@torch.no_grad()
+def transfer(feature: Tensor, prototypes: Prototypes, temperature: float, threshold: float) -> Tensor:
+    """Labels (B, h, w) of the nearest prototype where softmax(cosine / tau) over the present classes exceeds ``threshold``,
+    255 elsewhere."""
+    if not prototypes.present.any():
+        return torch.full((len(feature), *feature.shape[-2:]), IGNORE, device=feature.device)
+    score = cosine(feature, prototypes.mean) / temperature
+    sure, label = most_likely(score.masked_fill(~prototypes.present[None, :, None, None], -torch.inf).softmax(1))
+    return torch.where(sure > threshold, label, IGNORE)

@@ -1,1 +1,0 @@
-"""Pieces that several papers share: functions, and modules where there is state."""

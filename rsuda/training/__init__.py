@@ -1,0 +1,1 @@
+"""Train a method on a domain pair."""

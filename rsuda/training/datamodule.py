@@ -1,0 +1,105 @@
+"""The domain pair as a Lightning DataModule, for training loops of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader
+
+from rsuda.data.find_domain import Domain
+from rsuda.data.given import named
+from rsuda.data.pair import Pair
+from rsuda.data.patches import loader
+from rsuda.methods import METHODS
+from rsuda.methods.base import Method
+from rsuda.runs.resolve import settled
+from rsuda.training.train import build, check_run, common_ground, domains_of, with_class_weights
+
+
+class PairDataModule(L.LightningDataModule):
+    """Batches of a labelled source and an unlabelled target, the ones that ``rsuda.adapt`` trains on.
+
+    A batch is a dict. In torchgeo's words, "image" and "mask" of two datasets:
+
+    ================  ======================  ============================================================
+    key               shape, dtype            what
+    ================  ======================  ============================================================
+    source_image      (B, bands, H, W) f32    the source's "image" on 0..1, 0 where there is no data
+    source_label      (B, H, W) uint8         the source's "mask": class indices, 255 ignored
+    target_image      (B, bands, H, W) f32    the target's "image" on 0..1 (not for source-only)
+    target_valid      (B, H, W) bool          where the target holds data (not for source-only)
+    key               (B,) int64              a random number for each item's own draws
+    ================  ======================  ============================================================
+
+    Batches come without end: give the Trainer ``max_steps``. Batch i depends on the seed and i alone, and a fit that goes
+    on from a checkpoint gets the batches that the unbroken one would have got. Images are not standardised and not
+    augmented; rsuda's methods do both. A Trainer of several devices needs ``use_distributed_sampler=False``, since the batches
+    of each process are its own already, and ``strategy="ddp_find_unused_parameters_true"``.
+
+    Args:
+        source, target, method, data, preset, config, options: as in ``rsuda.adapt``.
+
+    Raises:
+        InputError, MissingError: as ``rsuda.adapt``; about pixels and labels when ``setup`` reads them.
+
+    Example:
+        >>> import lightning as L, rsuda
+        >>> pair = rsuda.PairDataModule("potsdam", "vaihingen", method="source-only", steps=2, workers=0)
+        >>> method = pair.build_method()
+        >>> quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        >>> trainer = L.Trainer(max_steps=pair.settings.steps, enable_model_summary=False, accelerator="cpu", **quiet)
+        >>> trainer.fit(method, datamodule=pair)
+        >>> trainer.global_step
+        2
+    """
+
+    pair: Pair
+
+    def __init__(
+        self,
+        source: str | Path | Domain | Any | None = None,
+        target: str | Path | Domain | Any | None = None,
+        *,
+        method: str | None = None,
+        data: str | Path | None = None,
+        preset: str | None = None,
+        config: str | Path | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        names, self.given = named(source, target)
+        chosen = {**names, "method": method, "data": data, "preset": preset, **options}
+        s, _ = settled(config, chosen, None, False, lambda text: None)
+        self.settings, self.notes = check_run(s)
+
+    def prepare_data(self) -> None:
+        """Nothing is downloaded."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the scenes and match the pair: bands, GSD, legend; reads all source labels once."""
+        if not hasattr(self, "pair"):
+            self.pair, self.start = common_ground(self.settings, domains_of(self.settings, self.given))
+            self.notes = [*self.notes, *self.pair.notes]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        first, s = 0, self.settings
+        if self.trainer:
+            first, s = self.trainer.global_step, replace(s, accumulate=self.trainer.accumulate_grad_batches)
+        return loader(self.pair, s, METHODS[s.method].needs_target, first)
+
+    def build_method(self, **options: Any) -> Method:
+        """The method with its networks, a LightningModule for this pair.
+
+        Args:
+            options: of the method, beside those that were given.
+        """
+        self.setup()
+        s = replace(self.settings, options={**self.settings.options, **options})
+        METHODS[s.method].check_options(s.method, options)
+        method = build(with_class_weights(s, self.pair), self.pair, self.start)
+        method.to(memory_format=torch.channels_last)
+        return method

@@ -1,0 +1,309 @@
+"""Train a method on a domain pair and leave a run folder."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from rsuda.core.atomic import broken_off, make_folder, whole_file
+from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, unknown, unwritten
+from rsuda.core.locks import LOCK, alone
+from rsuda.core.settings import Settings, dump
+from rsuda.core.spec import band_code
+from rsuda.data.find_domain import Domain, domain
+from rsuda.data.pair import Pair, pair
+from rsuda.data.patches import target_batches
+from rsuda.learning.augmentation import Augmentation
+from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
+from rsuda.learning.target_statistics import estimate_statistics
+from rsuda.methods import METHODS
+from rsuda.methods.base import Method, balanced
+from rsuda.methods.blocks.discriminators import strided_layers
+from rsuda.runs.weights import (
+    CHECKPOINT,
+    CONFIG,
+    CURVE,
+    SPEC,
+    WEIGHTS,
+    Trained,
+    architecture,
+    checkpoint_step,
+    load_run,
+    optimisation,
+    save_run,
+    start_from,
+)
+from rsuda.training.loop import train
+from rsuda.training.metrics_csv import METRICS
+from rsuda.training.processes import Processes, processes
+from rsuda.training.provenance import ABOUT, about_run, resumed_otherwise, write_about
+
+STATISTICS_BATCHES = 25
+
+Given = tuple[Domain | None, Domain | None]  # source and target, where they are objects
+
+logger = logging.getLogger("rsuda")
+
+
+def common_ground(s: Settings, domains: tuple[Domain, Domain]) -> tuple[Pair, Trained | None]:
+    """Source and target as a pair, and the run that training starts from, as which the pair's pixels are fed."""
+    start = load_run(s.start) if s.start else None
+    return pair(*domains, s, start.spec if start else None), start
+
+
+def build(s: Settings, found: Pair, start: Trained | None = None) -> Method:
+    """The method with its networks, for a pair; they are those of ``start`` if there is one.
+
+    Raises InputError for a crop or option that cannot work, or a start that does not fit.
+    """
+    cls = METHODS[s.method]
+    source, target = found.source_spec, found.target_spec
+    augmentation = Augmentation(
+        (source.mean, source.std), (target.mean, target.std), s.turns, s.photometric, s.target_geometry
+    )
+    arch = architecture(s, target)
+    method = cls(arch, target, optimisation(s), augmentation, s.weights, s.seed, **s.options)
+    if start:
+        start_from(method, s, start)
+    return method
+
+
+def with_class_weights(s: Settings, found: Pair) -> Settings:
+    """Settings in which class weights that follow the source's class shares are numbers."""
+    if s.options.get("class_weights") != "balanced":
+        return s
+    return replace(s, options={**s.options, "class_weights": balanced(found.class_shares)})
+
+
+def check_run(s: Settings, together: int = 1) -> tuple[Settings, list[str]]:
+    """What can be wrong with a run before any data are read; settings with the method's own choices filled in, and notes.
+
+    Args:
+        together: processes that train together, whose batches batch norm takes as one.
+
+    Raises InputError for an unknown method or option, or a crop or batch too small for the method.
+    """
+    if s.method not in METHODS:
+        raise unknown("method", s.method, METHODS)
+    cls, notes = METHODS[s.method], []
+    cls.check_options(s.method, s.options)
+    # all options by name, so that a run's configuration means the same when defaults change
+    s = replace(s, options={**cls.options(), **s.options})
+    side = cls.smallest_crop(s.options, s.output_stride)
+    if s.crop % side:
+        raise InputError(
+            f"method {s.method} needs a crop that is a multiple of {side} px, not {s.crop}: half of it is seen at full "
+            f"resolution, and that must be a multiple of 32; try {max(side, round(s.crop / side) * side)}"
+        )
+    if s.batch_size * together < 2:
+        raise InputError("batch size 1 leaves batch norm without a batch to normalise by: use 2 or more")
+    if s.rare_temperature is None:
+        s = replace(s, rare_temperature=cls.rare_temperature)
+    if s.target_statistics is None:
+        s = replace(s, target_statistics=cls.target_statistics)
+    if "strided" in cls.options():  # scale the discriminators to the crop
+        wanted = s.options.get("strided", cls.options()["strided"])
+        layers = strided_layers(s.crop // s.output_stride, wanted)
+        if layers != wanted:
+            cells = s.crop // s.output_stride
+            notes.append(
+                f"the discriminators have {layers} strided layers instead of {wanted}, since a crop of {s.crop} px gives "
+                f"{cells} x {cells} feature cells"
+            )
+        s = replace(s, options={**s.options, "strided": layers})
+    return s, notes
+
+
+def domains_of(s: Settings, given: Given = (None, None)) -> tuple[Domain, Domain]:
+    """Source and target: those given as objects, the others found by name. Raises InputError, MissingError; see domain."""
+    source, target = given
+    if source is None:
+        source = domain(s.source, s.data, s.source_bands)
+    if target is None and s.target == s.source and s.target_bands == s.source_bands:
+        return source, source
+    if target is None:
+        target = domain(s.target, s.data, s.target_bands, s.gsd if isinstance(s.gsd, float) else None)
+    by_name = given[0] is None and s.source_bands is None
+    if by_name and target.bands and source.bands and not set(target.bands) <= set(source.bands):
+        # another variant of the source may have all the target's bands (Potsdam comes as RGB, IRRG and RGBIR)
+        for code in (band_code(target.bands), "RGBIR"):
+            try:
+                return domain(s.source, s.data, code), target
+            except (InputError, MissingError):
+                continue
+    return source, target
+
+
+def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
+    """Refuse a run folder that exists, or one that cannot be resumed."""
+    if resume:
+        if not (folder / CHECKPOINT).is_file() and (folder / WEIGHTS).is_file():
+            raise MissingError(
+                f"{folder} is finished but holds no {CHECKPOINT}, so there is nothing to resume: --overwrite trains it anew"
+            )
+        return
+    if next((p for p in (folder, *folder.parents) if p.is_file()), None):
+        raise ExistsError(f"{folder} is to be a folder, but it or one above it is a file: choose another --out")
+    if folder.is_dir() and not overwrite and {*folder.iterdir()} - {folder / LOCK, *broken_off(folder)}:
+        raise ExistsError(
+            f"{folder} exists: pass --resume to go on with it, --overwrite to replace it, or another --out"
+        )
+
+
+def prepare(folder: Path) -> None:
+    """Make the run folder, without the results of a run that it replaces."""
+    make_folder(folder)
+    # the configuration first: without it nobody goes on with half of what was removed
+    old = (CONFIG, WEIGHTS, SPEC, CHECKPOINT, CURVE, METRICS, ABOUT, "hparams.yaml", "log.txt", "label_free.json")
+    for name in old:
+        (folder / name).unlink(missing_ok=True)
+    for scores in folder.glob("scores_*"):
+        scores.unlink()
+
+
+def adapt(
+    s: Settings, folder: Path, overwrite: bool = False, resume: bool = False, quiet: bool = False,
+    callbacks: list[Callback] | None = None, given: Given = (None, None),
+) -> Method:  # fmt: skip
+    """Train; write config.yaml, weights.safetensors, spec.json, run.json, last.ckpt, metrics.csv and log.txt into
+    ``folder``.
+
+    Whenever the process ends, all of these are whole or not there, and ``resume`` goes on from the last checkpoint, or from
+    the start where none had been written, to the weights of the uninterrupted run. Of several processes that train together,
+    number 0 writes and returns.
+
+    Args:
+        given: source and target where they are objects; the settings name the others.
+
+    Raises:
+        InputError, MissingError: what cannot be trained on, see ``rsuda.training.loop.train``.
+        SystemExit: in the processes that are not number 0, when training is over.
+        ExistsError: the folder holds another run, or another process is writing it.
+        WriteError: the folder cannot be written to.
+    """
+    device = pick_device(s.device)
+    team = processes(s.devices, s.nodes, device)
+    s, notes = check_run(s, team.count)
+    s = replace(s, devices=str(team.devices))
+    if team.first:
+        may_write(folder, overwrite, resume)
+    with ExitStack() as held:
+        if team.first and folder.is_dir():  # before minutes are spent on reading labels
+            held.enter_context(alone(folder / LOCK, f"the run {folder}"))
+        if device.type == "cpu":
+            keep_freed_memory()
+        precision = pick_precision(s.precision, device)
+        domains = domains_of(s, given)
+        found, start = common_ground(s, domains)
+        told, s = s, with_class_weights(s, found)
+        method = build(s, found, start)
+        method.to(memory_format=torch.channels_last)
+        if not team.first:
+            _train_along(method, s, found, folder, device, precision, resume, callbacks or [], team)
+        # only now, when nothing of the input can be wrong any more
+        if not folder.is_dir():
+            make_folder(folder)
+            held.enter_context(alone(folder / LOCK, f"the run {folder}"))
+            may_write(folder, overwrite, resume)  # somebody else may have been faster
+        for left in broken_off(folder):
+            shutil.rmtree(left, ignore_errors=True)
+        if resume and not (folder / CHECKPOINT).is_file():
+            resume = False
+            notes.append(f"{folder} was stopped before its first checkpoint, so it starts from step 0")
+        try:
+            if not resume:
+                prepare(folder)
+            with whole_file(folder / CONFIG, overwrite=True) as temporary:
+                temporary.write_text(dump(told))
+            about = about_run(found, device, precision)
+            if resume:
+                notes += resumed_otherwise(folder, about, checkpoint_step(folder))
+            else:
+                write_about(folder, about)
+            log = _Log(folder / "log.txt")
+        except OSError as error:
+            raise unwritten(folder, error) or error from error
+        logger.addHandler(log)
+        if logger.level == logging.NOTSET:  # called from Python: the file gets what the command line's gets
+            logger.setLevel(logging.DEBUG)
+        try:
+            for note in [*notes, *found.notes]:
+                logger.warning("note: %s", note)
+            _trained(method, s, found, folder, device, precision, resume, quiet, callbacks or [], team)
+        except RsudaError as error:
+            logger.debug("broken off: %s", error)
+            raise
+        finally:
+            logger.removeHandler(log)
+            log.close()
+    return method
+
+
+def _train_along(
+    method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
+    callbacks: list[Callback], team: Processes,
+) -> NoReturn:  # fmt: skip
+    """What processes other than number 0 do: they train with it, write nothing, and end."""
+    logger.setLevel(logging.ERROR)
+    resume = resume and (folder / CHECKPOINT).is_file()
+    train(method, s, found, folder, device, precision, resume, True, callbacks, team)
+    raise SystemExit(0)
+
+
+def _trained(
+    method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
+    quiet: bool, callbacks: list[Callback], team: Processes,
+) -> None:  # fmt: skip
+    spec, began = found.target_spec, time.monotonic()
+    logger.info(
+        "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
+        s.source, s.target, s.method, len(found.source), len(found.target), ", ".join(spec.bands),
+        f"{found.gsd:g} m" if found.gsd else "native", f"{s.encoder} {s.decoder}", precision, device,
+    )  # fmt: skip
+    logger.info("class shares of the source: %s", ", ".join(
+        f"{n} {v:.1%}" for n, v in zip(spec.legend.names, found.class_shares, strict=True)
+    ))  # fmt: skip
+    if resume:
+        logger.info("going on from the checkpoint of step %d", checkpoint_step(folder))
+    if team.count > 1 or s.accumulate > 1:
+        logger.info(
+            "%d processes on %d nodes, %d batches a step: %d patches of each domain in a step",
+            team.count, team.nodes, s.accumulate, team.count * s.accumulate * s.batch_size,
+        )  # fmt: skip
+    train(method, s, found, folder, device, precision, resume, quiet, callbacks, team)
+    if s.target_statistics:
+        with autocast(precision, device):
+            # by number 0 alone, in batches as large as those that batch norm was trained on
+            whole = replace(s, batch_size=s.batch_size * team.count)
+            images = (x.to(device) for x in target_batches(found, whole, STATISTICS_BATCHES))
+            norms = estimate_statistics(method.model.to(device), images)
+        logger.info("the running statistics of %d batch norms were estimated on the target", norms)
+    save_run(folder, method, s, spec)
+    logger.info("trained %d steps in %.0f s; wrote %s", s.steps, time.monotonic() - began, folder)
+
+
+class _Log(logging.FileHandler):
+    """A run's log.txt. A disk that is full is told once, by what ends the run, and not by every line."""
+
+    def __init__(self, file: Path) -> None:
+        if file.is_file() and file.read_bytes()[-1:] not in (b"", b"\n"):  # torn by a power cut
+            with file.open("a") as opened:
+                opened.write("\n")
+        super().__init__(file)
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        self.setLevel(logging.DEBUG)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()

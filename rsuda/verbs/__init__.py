@@ -1,1 +1,0 @@
-"""What a user asks for: each verb is a plain function that a command or a notebook calls."""

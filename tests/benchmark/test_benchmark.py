@@ -1,0 +1,216 @@
+"""A benchmark from its file to its table: what runs, what is kept, what is refused, and the numbers of the table."""
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from test_contract import data  # noqa: F401 (a fixture)
+from typer.testing import CliRunner
+
+from rsuda.benchmark.plan import Plan, folder_of, read_plan, run_plan
+from rsuda.benchmark.run import RESULT, Job
+from rsuda.benchmark.table import closed, correlation, followed, markdown, ranks, rows_of, write_table
+from rsuda.cli import app
+from rsuda.core.errors import InputError, MissingError
+from rsuda.core.settings import Settings, dump
+from rsuda.evaluation.label_free import SCORES
+from rsuda.methods import METHODS, described
+from rsuda.training.train import check_run
+
+TINY = {"crop": 64, "batch_size": 2, "steps": 2, "weights": "none", "workers": 0, "channels": 16, "precision": "fp32"}
+
+
+def wrote(folder, **held):
+    file = folder / "plan.yaml"
+    file.write_text(yaml.safe_dump(held, sort_keys=False))
+    return file
+
+
+def held(data):  # noqa: F811
+    pair = {"source": str(data / "east.yaml"), "target": str(data / "west.yaml"), "matched": {"standardise": "domain"}}
+    return {
+        "about": "Tiny.", "settings": {**TINY, "data": str(data)}, "seeds": [0, 1], "pairs": {"east → west": pair},
+        "methods": {
+            "source-only": {"as_is": True}, "twin": {"method": "bicl", "seeds": [1], "options": {"forward_weight": 0.0}},
+            "oracle": {"oracle": True, "as_is": True, "seeds": [0]},
+        },
+    }  # fmt: skip
+
+
+def test_a_plan_has_one_run_for_each_method_seed_and_pair(data, tmp_path):  # noqa: F811
+    plan = read_plan(wrote(tmp_path, **held(data)), tmp_path / "out", steps=5)
+    assert [(j.method, j.seed, j.settings.method) for j in plan.jobs] == [
+        ("source-only", 0, "source-only"), ("source-only", 1, "source-only"), ("twin", 1, "bicl"), ("oracle", 0, "source-only"),
+    ]  # fmt: skip
+    plain, _, twin, oracle = (j.settings for j in plan.jobs)
+    assert (plain.standardise, twin.standardise, oracle.standardise) == ("imagenet", "domain", "imagenet")
+    assert oracle.source == oracle.target == plain.target != plain.source
+    assert twin.options["forward_weight"] == 0 and {j.settings.steps for j in plan.jobs} == {5}
+    assert len({j.folder for j in plan.jobs}) == 4
+
+
+@pytest.mark.slow
+def test_runs_are_kept_and_the_table_says_what_they_scored(data, tmp_path):  # noqa: F811
+    file, out = wrote(tmp_path, **held(data)), tmp_path / "out"
+    plan = read_plan(file, out)
+    ended = dict((j.folder.relative_to(out).as_posix(), f) for j, f in run_plan(plan, ["cpu"]))
+    assert len(ended) == 4 and all(isinstance(f, dict) for f in ended.values())
+    result = ended["east-west/twin/1"]
+    assert result["row"] == "twin" and result["method"] == "bicl" and result["peak_memory_mb"] > 0
+    assert set(result["label_free"]) == set(SCORES) and result["pseudo_labels"]
+    before = {p: p.stat().st_mtime_ns for p in out.rglob(RESULT)}
+    assert list(run_plan(read_plan(file, out), ["cpu"])) == []
+    assert {p: p.stat().st_mtime_ns for p in out.rglob(RESULT)} == before
+    files = write_table(plan, out)
+    assert [f.suffix for f in files] == [".md", ".csv", ".png"] and all(f.stat().st_size for f in files)
+    assert files[2].read_bytes().startswith(b"\x89PNG")
+    assert len(files[1].read_text().splitlines()) == 5
+    assert f"{100 * result['miou']:.1f}" in files[0].read_text()
+
+
+def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(data, tmp_path):  # noqa: F811
+    plan = read_plan(wrote(tmp_path, **held(data)), tmp_path / "out")
+    job = plan.jobs[0]
+    job.folder.mkdir(parents=True)
+    (job.folder / RESULT).write_text("{}")
+    (job.folder / "config.yaml").write_text(dump(check_run(replace(job.settings, steps=7))[0]))
+    with pytest.raises(InputError, match="was run with steps 7, and the file now says 2"):
+        next(run_plan(plan, ["cpu"]))
+
+
+def test_the_command_refuses_in_one_sentence(tmp_path):
+    file = wrote(tmp_path, pairs={"a": {"source": "potsdam", "target": "vaihingen"}}, methods={"dcas": {}})
+    command = [sys.executable, "-m", "rsuda.cli", "benchmark", str(file), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "dacs" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"methods": {"dcas": {}}}, ["dcas", "dacs"]),
+        ({"methods": {"dacs": {"options": {"kep": 1}}}}, ["kep", "keep"]),
+        ({"methods": {"dacs": {"stepz": 1}}}, ["stepz", "steps"]),
+        ({"methods": {"dacs": {"only": ["nowhere"]}}}, ["nowhere", "east"]),
+        ({"methods": {"dacs": {"seeds": 3}}}, ["seeds of dacs", "3"]),
+        ({"methods": {"hrda": {"crop": 96}}}, ["hrda", "64", "96"]),
+        ({"methods": {"dacs": {"batch_size": 1}}}, ["batch size 1"]),
+        ({"methods": {"dacs": {"devices": 2}}}, ["dacs", "devices 2", "--device"]),
+        ({"methods": {}}, ["methods"]),
+        ({"sedes": [1]}, ["sedes", "seeds"]),
+    ],
+)
+def test_a_wrong_file_is_refused_before_anything_runs(data, tmp_path, change, words):  # noqa: F811
+    file = wrote(tmp_path, **{**held(data), **change})
+    with pytest.raises(InputError) as error:
+        read_plan(file, tmp_path / "out")
+    assert all(w in str(error.value) for w in words)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["../../away", "/etc", "..", "a/b"])
+def test_no_name_leads_out_of_the_output_folder(tmp_path, name):
+    folder = folder_of(tmp_path, name, name, 0)
+    assert folder.resolve().is_relative_to(tmp_path) and ".." not in folder.parts
+
+
+def test_names_that_would_share_a_folder_are_refused(data, tmp_path):  # noqa: F811
+    methods = {"dacs a": {"method": "dacs"}, "dacs-a": {"method": "dacs"}}
+    with pytest.raises(InputError, match="names of letters and digits"):
+        read_plan(wrote(tmp_path, **{**held(data), "methods": methods}), tmp_path / "out")
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    with pytest.raises(MissingError, match="no benchmark file"):
+        read_plan(tmp_path / "none.yaml", tmp_path)
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(InputError, match="name: value"):
+        read_plan(tmp_path / "list.yaml", tmp_path)
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="not valid YAML"):
+        read_plan(tmp_path / "bad.yaml", tmp_path)
+
+
+def scored(tmp_path, scores, free=None):
+    """A plan whose runs have these mIoU, {pair: {method: [by seed]}}, without having run."""
+    jobs = []
+    for pair, methods in scores.items():
+        for method, values in methods.items():
+            for seed, value in enumerate(values):
+                job = Job(pair, method, seed, Settings(), tmp_path / pair / method / str(seed))
+                job.folder.mkdir(parents=True)
+                result = {
+                    "pair": pair, "row": method, "method": method, "seed": seed, "steps": 7, "miou": value / 100,
+                    "mf1": 0.5, "accuracy": 0.5, "kappa": 0.5, "seconds_per_step": 0.25, "peak_memory_mb": 800,
+                    "device": "cpu", "precision": "fp32", "threads": 1, "classes": {"road": {"iou": value / 100}},
+                    "label_free": dict.fromkeys(SCORES, (free or {}).get(method, value / 100)),
+                }  # fmt: skip
+                (job.folder / RESULT).write_text(json.dumps(result))
+                jobs.append(job)
+    names = list(next(iter(scores.values())))
+    return Plan("p", "About.", tuple(jobs), tuple(scores), tuple(names), "source-only", "oracle")
+
+
+def test_the_table_holds_mean_deviation_gap_and_ranks(tmp_path):
+    plan = scored(
+        tmp_path, {"a": {"source-only": [20, 30], "dacs": [40, 42, 44], "mic": [15], "oracle": [65]}}, {"mic": 0.9}
+    )
+    rows = rows_of(plan)
+    assert closed(rows[1], rows, plan) == pytest.approx(100 * (42 - 25) / (65 - 25))
+    assert closed(rows[0], rows, plan) is None and closed(rows[3], rows, plan) is None
+    table = markdown(plan, rows)
+    line = next(row for row in table.splitlines() if row.startswith("| dacs"))
+    assert [c.strip() for c in line.strip("|").split("|")] == [
+        "dacs", "3", "7", "42.0 ± 2.0", "42 %", "42.0 ± 2.0", "0.25", "800", "1", "2",
+    ]  # fmt: skip
+    assert "| mic | 1 | 7 | 15.0 | -25 % | 15.0 | 0.25 | 800 | 3 | 1 |" in table
+
+
+def test_label_free_scores_are_judged_by_rank_and_by_what_choosing_by_them_costs(tmp_path):
+    plan = scored(
+        tmp_path,
+        {"a": {"source-only": [20], "dacs": [30], "mic": [40], "oracle": [90]}},
+        {"source-only": 0.3, "dacs": 0.2, "mic": 0.1, "oracle": 0.0},
+    )
+    found = followed(rows_of(plan), plan)["agreement"]
+    assert found["a"] == found["mean"] == pytest.approx(-1) and found["lost"] == pytest.approx(20)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12))
+def test_ranks_share_ties_and_sum_to_those_of_a_line(values):
+    found = ranks(values)
+    assert found.sum() == pytest.approx(len(values) * (len(values) + 1) / 2)
+    order = np.argsort(found, kind="stable")
+    assert all(values[a] >= values[b] for a, b in pairwise(order))
+
+
+def test_rank_correlation():
+    assert correlation([1, 2, 3], [10, 20, 21]) == pytest.approx(1)
+    assert correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1)
+    assert math.isnan(correlation([1, 1, 1], [1, 2, 3])) and math.isnan(correlation([1, 2], [1, 2]))
+
+
+def test_methods_lists_every_method_with_all_its_options():
+    out = CliRunner().invoke(app, ["methods"]).output
+    for name, cls in METHODS.items():
+        assert f"{name}: {cls.paper}" in out
+        about = described(name)
+        assert set(about["options"]) == set(cls.options())
+        assert all(what for _, what in about["options"].values()), name
+        assert about["cost"] >= 1
+    one = json.loads(CliRunner().invoke(app, ["methods", "cluda", "--json"]).output)
+    assert one["cluda"]["crop"] == 64 and one["cluda"]["options"]["temperature"][0] == 1.0
+
+
+def test_an_unknown_method_is_named_with_the_known_ones():
+    found = CliRunner().invoke(app, ["methods", "clud"])
+    assert isinstance(found.exception, InputError) and "cluda" in str(found.exception)

@@ -1,0 +1,124 @@
+"""The shell's completion, asked as bash asks, and the plugin of rasterio's command line."""
+
+import importlib
+import os
+import resource
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import rasterio.rio.main
+from click.testing import CliRunner
+
+from rsuda.cli import completion
+from rsuda.core.settings import PRESETS
+from rsuda.data.find_domain import KNOWN
+from rsuda.geo.polygons import FORMATS
+from rsuda.methods import METHODS
+
+ROOT = Path(__file__).parents[2]
+
+
+def asked(line, cwd=ROOT):
+    """What bash is offered for the last word of a command line."""
+    words = line.split(" ")
+    env = {
+        **os.environ, "PYTHONPATH": str(ROOT), "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1),
+        "_RSUDA_COMPLETE": "complete_bash",
+    }  # fmt: skip
+    code = "from rsuda.cli import main; main(name='rsuda')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=cwd, timeout=60)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("rsuda adapt --method ", set(METHODS)),
+        ("rsuda adapt --method da", {"dacs", "daformer"}),
+        ("rsuda adapt --preset mit", {"mit-b0", "mit-b5"}),
+        ("rsuda adapt --source ", set(KNOWN)),
+        ("rsuda adapt --target lo", {"loveda-rural", "loveda-urban"}),
+        ("rsuda predict --format g", {"gpkg", "geojson"}),
+        ("rsuda methods st", {"st-dasegnet"}),
+        ("rsuda domains pots", {"potsdam"}),
+        ("rsuda inf", {"info"}),
+        ("rsuda adapt --pre", {"--preset", "--precision"}),
+    ],
+)
+def test_values_are_offered(line, offered):
+    assert set(asked(line)) == offered
+
+
+def test_runs_are_offered(tmp_path):
+    for name in ("runs/east_west", "runs/other", "runs/table/pair/row/0"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.yaml").touch()
+    (tmp_path / "runs" / "empty").mkdir()
+    offered = {"runs/east_west", "runs/other", "runs/table/pair/row/0"}
+    assert set(asked("rsuda predict x.tif --model ", tmp_path)) == offered
+    assert asked("rsuda info x.tif --model runs/o", tmp_path) == ["runs/other"]
+    assert set(asked("rsuda evaluate ", tmp_path)) == offered
+
+
+def test_what_is_offered_is_what_there_is():
+    assert set(completion.methods("")) == set(METHODS) and set(completion.presets("")) == set(PRESETS)
+    assert set(completion.domains("")) == set(KNOWN) and set(completion.formats("")) == {*FORMATS, "none"}
+
+
+def test_completion_loads_nothing_heavy_and_is_quick():
+    code = (
+        "import sys\nfrom rsuda.cli import completion, main\n"
+        "[f('') for f in (completion.methods, completion.presets, completion.domains, completion.runs, completion.formats)]\n"
+        "print({'torch', 'rasterio', 'numpy', 'geopandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "set()"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    asked("rsuda adapt --method d")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_completion_is_installed_for_bash(tmp_path):
+    env = {**os.environ, "HOME": str(tmp_path), "SHELL": "/bin/bash", "PYTHONPATH": str(ROOT)}
+    env["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
+    code = "from rsuda.cli import main; main(['--install-completion', 'bash'], 'rsuda')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60)
+    assert done.returncode == 0, done.stderr
+    text = "\n".join(f.read_text() for f in tmp_path.rglob("*") if f.is_file())
+    assert "_RSUDA_COMPLETE=complete_bash" in text and "complete -o default -F" in text
+
+
+# -- rio ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rio():
+    """The group ``rio`` with the command that the entry point names."""
+    points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["rasterio.rio_plugins"]
+    module, _, name = points["rsuda"].partition(":")
+    group = rasterio.rio.main.main_group
+    before = group.commands.get("rsuda")
+    group.add_command(getattr(importlib.import_module(module), name), "rsuda")
+    yield lambda *words: CliRunner().invoke(group, ["rsuda", *map(str, words)])
+    group.commands.pop("rsuda")
+    if before is not None:
+        group.add_command(before)
+
+
+def test_rio_runs_the_commands(rio):
+    scene = ROOT / "sample_tiles" / "vaihingen" / "top" / "top_mosaic_09cm_area2.tif"
+    said = rio("info", scene, "--json")
+    assert said.exit_code == 0 and '"driver": "GTiff"' in said.output
+    said = rio("--help")
+    assert said.exit_code == 0 and "rio rsuda" in said.output and "predict" in said.output
+    said = rio("predict", "--help")
+    assert said.exit_code == 0 and "--probabilities" in said.output
+
+
+def test_rio_gives_bad_input_one_sentence_and_exit_code_2(rio):
+    said = rio("predict", "none.tif", "--model", "nowhere")
+    assert said.exit_code == 2 and "Error: there is no run nowhere" in said.output + said.stderr

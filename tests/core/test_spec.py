@@ -1,0 +1,71 @@
+"""Band orders in all their spellings, and what a saved network says of its input."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rsuda.core.errors import InputError
+from rsuda.core.legend import Legend
+from rsuda.core.spec import BANDS, Spec, band_code, band_names
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("RGB", ("red", "green", "blue")),
+        ("IRRG", ("ir", "red", "green")),
+        ("NIRRG", ("ir", "red", "green")),
+        ("rgbir", ("red", "green", "blue", "ir")),
+        ("red", ("red",)),
+        ("IR", ("ir",)),
+        ("red, green,NIR", ("red", "green", "ir")),
+        (["Red", "Near Infrared", "swir1"], ("red", "ir", "swir1")),
+    ],
+)
+def test_band_orders_are_understood_in_each_spelling(text, names):
+    assert band_names(text) == names
+
+
+@given(st.permutations(BANDS), st.integers(1, 4))
+@settings(max_examples=30, deadline=None)
+def test_the_short_spelling_of_a_band_order_is_read_back(bands, count):
+    bands = tuple(bands[:count])
+    assert band_names(band_code(bands)) == bands
+
+
+def test_bands_without_a_letter_are_spelt_out_and_read_back():
+    bands = ("red", "swir1", "ir")
+    assert band_names(band_code(bands)) == bands
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("RGX", "not made of"), ("RGR", "red, green, red"), ("ir,nir", "stands twice")]
+)
+def test_impossible_band_orders_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        band_names(text)
+
+
+SPEC = Spec(
+    ("ir", "red"),
+    0.09,
+    (0, 12.5),
+    (255, 4000),
+    (0.4, 0.5),
+    (0.2, 0.1),
+    Legend(("roof", "tree"), (((255, 0, 0),), ((0, 255, 0),))),
+)
+
+
+def test_a_spec_survives_being_saved_as_json():
+    assert Spec.from_fields(json.loads(json.dumps(SPEC.as_fields()))) == SPEC
+
+
+@pytest.mark.parametrize("lost", ["bands", "gsd", "low", "high", "mean", "std", "legend"])
+def test_a_saved_spec_that_lacks_a_field_says_which(lost):
+    fields = SPEC.as_fields()
+    del fields[lost]
+    with pytest.raises(InputError, match=f"lacks the field '{lost}'"):
+        Spec.from_fields(fields)

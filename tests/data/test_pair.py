@@ -1,0 +1,201 @@
+"""What may be done to a pair of domains: colours matched, bands mixed or fed by name, rare classes drawn more often."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rsuda.core.errors import InputError
+from rsuda.data.class_locations import Places
+from rsuda.data.colours import Matching, mix_bands
+from rsuda.data.pair import _fed
+
+# ---- colours --------------------------------------------------------------------------------------------------------
+
+
+def pixels(seed, bands=3, number=20000):
+    """Pixels (bands, n) on 0..1, each band with a distribution of its own."""
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.beta(1.5 + b + seed, 4.0 - b + seed / 2, number) for b in range(bands)])
+
+
+@given(st.integers(0, 5), st.integers(0, 5))
+@settings(max_examples=15, deadline=None)
+def test_matching_is_monotone_and_stays_in_the_targets_range(source, target):
+    own, new = pixels(source), pixels(target)
+    ramp = np.broadcast_to(np.linspace(-0.2, 1.2, 500), (3, 1, 500))
+    found = Matching(own, new)(ramp)
+    assert found.shape == (3, 1, 500) and found.dtype == np.float32
+    assert (np.diff(found, axis=-1) >= 0).all()
+    assert (found.min((1, 2)) >= new.min(1) - 1e-6).all() and (found.max((1, 2)) <= new.max(1) + 1e-6).all()
+    assert (np.diff(found, axis=-1) > 0).sum() > 300
+
+
+def test_matching_gives_the_source_the_quantiles_of_the_target():
+    own, new = pixels(0), pixels(3)
+    levels = np.linspace(0.06, 0.94, 23)
+    wanted = np.quantile(new, levels, axis=1)
+    assert abs(np.quantile(own, levels, axis=1) - wanted).max() > 0.1
+    found = Matching(own, new)(own[:, :, None])[:, :, 0]
+    assert abs(np.quantile(found, levels, axis=1) - wanted).max() < 2e-3
+
+
+def test_matching_maps_each_quantile_to_its_own():
+    own, new = pixels(1), pixels(4)
+    levels = np.arange(1, 8) / 8
+    found = Matching(own, new)(np.quantile(own, levels, axis=1).T[:, :, None])[:, :, 0]
+    assert np.allclose(found, np.quantile(new, levels, axis=1).T, atol=2e-3)
+
+
+def test_a_domain_matched_to_itself_stays_as_it_is():
+    own = pixels(2)
+    assert np.allclose(Matching(own, own)(own[:, :, None])[:, :, 0], own, atol=1e-3)
+
+
+@pytest.mark.parametrize("constant", ["source", "target", "both"])
+def test_constant_bands_are_no_obstacle(constant):
+    own, new = pixels(0), pixels(1)
+    if constant != "target":
+        own[1] = 0.25
+    if constant != "source":
+        new[1] = 0.75
+    found = Matching(own, new)(own[:, :, None])[:, :, 0]
+    assert np.isfinite(found).all()
+    assert found[1].min() >= new[1].min() - 1e-6 and found[1].max() <= new[1].max() + 1e-6
+    others = Matching(pixels(0)[[0, 2]], pixels(1)[[0, 2]])(own[[0, 2]][:, :, None])[:, :, 0]
+    assert np.array_equal(found[[0, 2]], others)
+    if constant != "source":
+        assert np.allclose(found[1], 0.75)
+
+
+# ---- mixed bands ----------------------------------------------------------------------------------------------------
+
+
+def patch(seed=0, bands=3):
+    return np.random.default_rng(seed).random((bands, 9, 7)).astype(np.float32)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_mixing_of_strength_zero_leaves_the_patch(seed, bands):
+    image = patch(seed, bands)
+    assert np.allclose(mix_bands(image, np.random.default_rng(seed), 0.0), image, atol=1e-6)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_mixed_bands_lie_between_the_bands_of_their_pixel(seed, bands, strength):
+    image = patch(seed, bands)
+    found = mix_bands(image, np.random.default_rng(seed), strength)
+    assert found.shape == image.shape and found.dtype == np.float32
+    assert (found >= image.min(0) - 1e-5).all() and (found <= image.max(0) + 1e-5).all()
+
+
+@given(st.integers(0, 10**6), st.floats(0, 1))
+@settings(max_examples=25, deadline=None)
+def test_grey_patches_stay_grey(seed, strength):
+    grey = np.repeat(patch(seed, 1), 4, 0)
+    assert np.allclose(mix_bands(grey, np.random.default_rng(seed), strength), grey, atol=1e-6)
+
+
+def test_mixing_keeps_the_share_that_is_not_given_up_and_differs_each_time():
+    """Bands that are 1 in one place each show the matrix itself: rows sum to 1, the diagonal holds at least 1 - strength."""
+    image = np.eye(4, dtype=np.float32)[:, None]
+    rng = np.random.default_rng(0)
+    matrices = np.stack([mix_bands(image, rng, 0.6)[:, 0] for _ in range(500)])
+    assert np.allclose(matrices.sum(2), 1, atol=1e-5) and (matrices >= 0).all()
+    own = matrices[:, range(4), range(4)]
+    assert own.min() >= 0.4 - 1e-5 and own.min() < 0.5
+    # on average a share of 0.3 is given up, a quarter of which comes back to the band itself
+    assert own.mean() == pytest.approx(0.7 + 0.3 / 4, abs=0.02)
+
+
+# ---- rare classes ---------------------------------------------------------------------------------------------------
+
+SHARES = (0.285, 0.267, 0.236, 0.146, 0.017, 0.049)  # like Potsdam's; car is the fifth, clutter the sixth
+
+
+def single_class_places():
+    """A scene of 1000 blocks of 64 px, each of one class, as many of each class as its share says."""
+    classes = np.repeat(np.arange(6), [round(1000 * f) for f in SHARES])
+    classes = np.random.default_rng(0).permutation(classes).reshape(20, 50).astype(np.uint8)
+    places = Places(6)
+    places.add(0, classes.repeat(64, 0).repeat(64, 1))
+    return places, classes
+
+
+PLACES, CLASSES = single_class_places()
+
+
+def drawn_shares(temperature, number=6000):
+    rng = np.random.default_rng(1)
+    found = [PLACES.draw(rng, temperature) for _ in range(number)]
+    assert all(scene == 0 for scene, _, _ in found)
+    held = [CLASSES[row // 64, col // 64] for _, row, col in found]  # blocks hold the class drawn
+    return np.bincount(held, minlength=6) / number
+
+
+@pytest.mark.parametrize(("temperature", "car", "clutter"), [(0.01, 96, 4), (0.1, 44, 32), (0.2, 31, 26)])
+def test_rare_classes_are_drawn_as_often_as_published(temperature, car, clutter):
+    score = np.exp((1 - np.array(SHARES)) / temperature)
+    chance = score / score.sum()
+    assert (100 * chance[4:]).round().tolist() == [car, clutter]
+    assert np.abs(drawn_shares(temperature) - chance).max() < 0.02
+
+
+def test_a_high_temperature_draws_all_classes_alike():
+    assert np.abs(drawn_shares(1e6) - 1 / 6).max() < 0.02
+
+
+def test_each_pixel_of_the_class_drawn_is_as_likely_as_any_other():
+    """Three blocks hold 4096, 1024 and no pixel of the rare class; a class that is nowhere is never drawn."""
+    label = np.zeros((64, 192), np.uint8)
+    label[:, :64] = 1
+    label[:16, 64:128] = 1
+    label[:, 128:] = 255
+    places = Places(4)
+    places.add(0, np.full((64, 64), 255, np.uint8))
+    places.add(7, label)
+    rng = np.random.default_rng(0)
+    # class 1 has 5120 pixels and class 0 the other 3072, so that the low temperature draws class 0 alone
+    assert {places.draw(rng, 1e-3) for _ in range(50)} == {(7, 32, 96)}
+    found = [places.draw(rng, 1e6) for _ in range(4000)]
+    assert set(found) == {(7, 32, 32), (7, 32, 96)}
+    # half of the draws are of class 0, all in the middle block; four fifths of the others are in the first block
+    assert found.count((7, 32, 32)) / 4000 == pytest.approx(0.4, abs=0.025)
+
+
+def test_blocks_at_the_border_are_what_is_left_and_give_their_own_centre():
+    places = Places(2)
+    places.add(3, np.zeros((100, 70), np.uint8))
+    assert places.blocks == [(3, 32, 32), (3, 32, 67), (3, 82, 32), (3, 82, 67)]
+    assert [c.tolist() for c in places.counts] == [[4096, 0], [384, 0], [2304, 0], [216, 0]]
+    assert places.cumulative[0].tolist() == [4096, 4480, 6784, 7000]
+    rng = np.random.default_rng(0)
+    assert {places.draw(rng, 0.1) for _ in range(500)} == set(places.blocks)
+
+
+# ---- bands ----------------------------------------------------------------------------------------------------------
+
+RGB, IRRG = ("red", "green", "blue"), ("ir", "red", "green")
+
+
+def test_bands_of_the_same_name_are_fed_when_asked_for_and_the_first_ones_otherwise():
+    assert _fed(RGB, IRRG, "name") == (("red", "green"), ("red", "green"))
+    assert _fed(IRRG, RGB, "name") == (("red", "green"), ("red", "green"))
+    assert _fed(("green", "red", "blue"), IRRG, "name") == (("red", "green"), ("red", "green"))  # in the target's order
+    assert _fed(RGB, IRRG, "order") == (RGB, IRRG)
+    assert _fed((*RGB, "swir"), ("ir", "red"), "order") == (("red", "green"), ("ir", "red"))
+
+
+@pytest.mark.parametrize("matching", ["name", "order"])
+def test_a_domain_that_has_all_bands_of_the_other_feeds_them_by_name(matching):
+    assert _fed(("red", "green", "blue", "ir"), IRRG, matching) == (IRRG, IRRG)
+    assert _fed(IRRG, ("red", "green", "blue", "ir"), matching) == (IRRG, IRRG)
+    assert _fed(RGB, ("blue", "green", "red"), matching) == (("blue", "green", "red"),) * 2
+
+
+def test_bands_without_a_common_name_are_refused_by_name_and_said():
+    with pytest.raises(InputError, match=r"RGB.*IR.*band_matching: order"):
+        _fed(RGB, ("ir",), "name")
+    assert _fed(RGB, ("ir",), "order") == (("red",), ("ir",))

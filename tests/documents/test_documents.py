@@ -1,0 +1,160 @@
+"""Every configuration is run, and the README's commands; pages and notebooks have tests of their own."""
+
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+import yaml
+from shapely.geometry import box
+
+from rsuda.benchmark.plan import read_plan
+from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.settings import settings
+from rsuda.data.domain_file import fields_of
+from rsuda.data.find_domain import domain
+from rsuda.methods import METHODS
+from rsuda.training.train import adapt, check_run
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.parent.name not in ("domains", "benchmarks"))
+DOMAINS = sorted([*(ROOT / "configs" / "domains").glob("*.yaml"), *(ROOT / "rsuda" / "data" / "known").glob("*.yaml")])
+
+
+def rsuda(*arguments, cwd):
+    command = [sys.executable, "-m", "rsuda.cli", *map(str, arguments)]
+    env = {k: v for k, v in os.environ.items() if k != "RSUDA_DATA"}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_configuration_resolves_and_its_crop_fits_its_method(path):
+    s, _ = check_run(settings(path))
+    assert s.source and s.target
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "benchmarks").glob("*.yaml")), ids=lambda p: p.stem)
+def test_benchmark_file_resolves_and_holds_both_ends_of_the_gap(path, tmp_path):
+    plan = read_plan(path, tmp_path / "out")
+    assert {plan.baseline, plan.oracle} <= set(plan.methods)
+    assert {j.settings.method for j in plan.jobs} == set(METHODS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_configuration_trains(path, tmp_path):
+    """A step on the sample tiles, for those whose data the sample tiles stand for; with a smaller crop and batch."""
+    data = str(ROOT / "sample_tiles")
+    s = settings(path, data=data, steps=1, batch_size=2, crop=192, weights="none", workers=0)
+    if not {s.source, s.target} <= {"potsdam", "vaihingen"}:
+        pytest.skip("the sample tiles do not hold this pair")
+    adapt(s, tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / "weights.safetensors").is_file()
+    shutil.rmtree(tmp_path / "run")  # two gigabytes of checkpoint
+
+
+@pytest.mark.parametrize("path", DOMAINS, ids=lambda p: p.stem)
+def test_domain_file_holds_a_legend_splits_and_the_way_to_its_data(path):
+    fields = fields_of(path)
+    legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
+    assert len(legend) >= 2 and {"train", "val"} <= set(fields["splits"]) and fields["get"] and fields["gsd"]
+
+
+@pytest.mark.slow
+def test_readme_commands_run_in_their_order(tmp_path):
+    """The commands of the README's shell blocks, without the installation, on the sample tiles with few steps."""
+    text = (ROOT / "README.md").read_text()
+    commands = [
+        c for block in re.findall(r"```bash\n(.*?)```", text, re.S) for c in re.findall(r"\.venv/bin/rsuda (.*)", block)
+    ]
+    assert [c.split()[0] for c in commands] == ["adapt", "predict"]
+    (tmp_path / "sample_tiles").symlink_to(ROOT / "sample_tiles")
+    for command in commands:
+        words = shlex.split(command)
+        out = rsuda(*words, *(["--steps", 4, "--workers", 0] if words[0] == "adapt" else []), cwd=tmp_path)
+        if words[0] == "adapt":
+            assert out.splitlines()[0].startswith("No data folder is given: using the synthetic sample_tiles/")
+    run = tmp_path / "runs" / "potsdam_vaihingen_st-dasegnet"
+    for name in (
+        "config.yaml",
+        "weights.safetensors",
+        "spec.json",
+        "last.ckpt",
+        "metrics.csv",
+        "log.txt",
+        "label_free.json",
+    ):
+        assert (run / name).is_file() and name in text
+    for suffix in ("json", "csv"):
+        assert (run / f"scores_vaihingen_val.{suffix}").is_file()
+    for name in ("classes.tif", "polygons.gpkg", "classes.qml", "polygons.qml"):
+        assert (tmp_path / "maps" / f"top_mosaic_09cm_area2_{name}").is_file()
+
+
+def test_readme_domain_example_is_a_domain(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S).group(1))
+    assert Legend.from_fields(example["legend"], example["ignore"]).names == ("building", "road")
+    (tmp_path / "d.yaml").write_text(yaml.safe_dump(example))
+    assert fields_of(tmp_path / "d.yaml")["gsd"] == 0.2
+
+
+def test_sample_tiles_are_the_domains_they_stand_for():
+    for name, counts in (("potsdam", {"train": 4, "val": 2}), ("vaihingen", {"train": 4, "val": 2})):
+        found = domain(name, ROOT / "sample_tiles")
+        assert {k: len(found.labelled(k)) for k in counts} == counts
+        scene = found.labelled("val")[0]
+        label, off = scene.read_label(found.legend, None, (0, 0, scene.grid.height, scene.grid.width))
+        assert off == 0 and set(range(6)) <= set(label.flatten().tolist())
+        assert scene.grid.crs is not None and scene.grid.metres()[0] == pytest.approx(found.gsd, rel=1e-6)
+    assert sum(f.stat().st_size for f in (ROOT / "sample_tiles").rglob("*") if f.is_file()) < 12e6
+
+
+@pytest.mark.slow
+def test_sample_tiles_are_what_their_script_draws():
+    pytest.importorskip("scipy")
+    render = runpy.run_path(str(ROOT / "sample_tiles" / "make.py"))["render"]
+    found = domain("vaihingen", ROOT / "sample_tiles")
+    scene = found.scenes["5"]
+    image, label = render("vaihingen", "5")
+    whole = (0, 0, scene.grid.height, scene.grid.width)
+    assert (scene.read_label(found.legend, None, whole)[0] == label).mean() > 0.999
+    stored = scene.read(("ir", "red", "green"), None, whole).values.astype(float)
+    assert abs(stored - image[..., :3].transpose(2, 0, 1)).mean() < 6  # JPEG
+
+
+@pytest.mark.slow
+def test_the_commands_of_annotate_md_run_in_their_order(tmp_path):
+    """From a run to suggested windows, their map as labels, and a run that starts from the first, with few steps."""
+    text = (ROOT / "docs" / "annotate.md").read_text()
+    commands = [c for block in re.findall(r"```bash\n(.*?)```", text, re.S) for c in re.findall(r"rsuda (.*)", block)]
+    assert [c.split()[0] for c in commands] == ["suggest", "predict", "adapt"]
+    shutil.copytree(ROOT / "sample_tiles", tmp_path / "sample_tiles")
+    few = ["--steps", 2, "--batch-size", 2, "--workers", 0, "--device", "cpu"]
+    rsuda("adapt", "--source", "potsdam", "--target", "vaihingen", *few, cwd=tmp_path)
+    assert "4 of" in rsuda(*shlex.split(commands[0]), cwd=tmp_path)
+    where = set(gpd.read_file(tmp_path / "windows.gpkg")["scene"])
+    words = shlex.split(commands[1])
+    at = next(i for i, w in enumerate(words) if w.endswith(".tif"))
+    scenes = [words[at].replace("area1.tif", f"area{name}.tif") for name in sorted(where)]
+    rsuda(*words[:at], *scenes, *words[at + 1 :], "--device", "cpu", cwd=tmp_path)
+    found = sorted((tmp_path / "sample_tiles" / "corrected").glob("*_polygons.gpkg"))
+    assert {re.search(r"area(\d+)_", p.name).group(1) for p in found} == where
+    fields = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S).group(1))
+    (tmp_path / "annotated.yaml").write_text(yaml.safe_dump({**fields, "splits": {"train": sorted(where)}}))
+    annotated = domain(str(tmp_path / "annotated.yaml"), tmp_path / "sample_tiles")
+    squares = gpd.read_file(tmp_path / "windows.gpkg")
+    for scene in annotated.labelled("train"):  # just the windows are labelled
+        label, _ = scene.whole_label(annotated.legend)
+        inside = squares.union_all().intersection(box(*scene.grid.bounds)).area
+        assert inside > 0 and (label != IGNORE).sum() == pytest.approx(inside / 0.09**2, rel=0.03)
+    rsuda(*shlex.split(commands[2]), *few, cwd=tmp_path)
+    assert (tmp_path / "runs" / "vaihingen_annotated" / "scores_vaihingen_val.json").is_file()

@@ -1,0 +1,78 @@
+"""The label-free scores, on networks of which it is known how good they are."""
+
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+import torch
+from oracle import engine, sure, trained, write
+
+from rsuda.core.errors import InputError
+from rsuda.data.find_domain import domain
+from rsuda.evaluation.label_free import density, label_free
+
+TWO = ("dark", "bright")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder of rasters without labels: dark and bright blocks of 16 px."""
+    folder, rng = tmp_path_factory.mktemp("place"), np.random.default_rng(0)
+    for n in range(2):
+        blocks = np.kron(rng.integers(0, 2, (20, 20)), np.ones((16, 16), int))
+        write(folder / f"{n}.tif", np.stack([np.where(blocks, 90, 10)] * 2).astype(np.uint8))
+    return domain(str(folder), None, "red,green")
+
+
+def scores(answer, place, names=TWO):
+    network = trained(answer, high=100.0, names=names)
+    return label_free(engine(network), place, windows=4, size=64)
+
+
+def by_brightness(image):
+    return sure(image[:, 0] > 0.5, 2)
+
+
+def test_a_constant_answer_is_sure_and_gets_one_class_of_all(place):
+    found = scores(lambda x: sure(torch.zeros_like(x[:, 0]), 4), place, ("a", "b", "c", "d"))
+    assert found.certainty == pytest.approx(1, abs=1e-3)
+    assert found.agreement == found.overlap == pytest.approx(1 / 4)
+    assert found.information == pytest.approx(0, abs=1e-3) and found.density == pytest.approx(1, abs=1e-6)
+
+
+def test_an_answer_by_content_agrees_with_itself_however_it_is_looked_at(place):
+    found = scores(by_brightness, place)
+    assert found.agreement == found.overlap == 1
+    assert found.certainty > 0.99 and 0.9 < found.information <= 1
+
+
+def test_an_answer_by_place_in_the_window_disagrees_with_itself(place):
+    def by_column(image):
+        right = torch.arange(image.shape[-1]) >= image.shape[-1] // 2
+        return sure(right.expand(len(image), *image.shape[-2:]), 2)
+
+    found = scores(by_column, place)
+    assert found.overlap == 0  # the right half of one window is the left half of the other
+    assert found.agreement < 0.7 and found.information > 0.9  # which information alone does not notice
+
+
+def test_an_answer_that_knows_nothing_scores_nothing(place):
+    found = scores(lambda x: torch.zeros(len(x), 2, *x.shape[-2:]), place)
+    assert found.certainty == pytest.approx(0) and found.information == pytest.approx(0)
+
+
+def test_the_windows_are_the_same_each_time(place):
+    assert astuple(scores(by_brightness, place)) == astuple(scores(by_brightness, place))
+
+
+def test_nothing_can_be_said_of_a_place_without_pixels(tmp_path):
+    write(tmp_path / "empty.tif", np.zeros((2, 70, 70), np.uint8), nodata=0)
+    with pytest.raises(InputError, match="no valid pixel in 4 windows"):
+        scores(by_brightness, domain(str(tmp_path), None, "red,green"))
+
+
+def test_density_of_equal_and_of_two_kinds_of_predictions():
+    alike = np.tile([[0.7], [0.3]], 40)
+    assert density(alike) == pytest.approx(1)
+    two = np.repeat(np.eye(2), 20, axis=1)  # each pixel's neighbours are the 19 others of its kind
+    assert density(two) == pytest.approx(np.log(19) / np.log(39), abs=1e-6)

@@ -1,0 +1,128 @@
+"""Scores against hand-computed matrices and against their definitions, counted pixel by pixel."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from rsuda.evaluation.metrics import Scores, confusion
+
+TWO = Scores(np.array([[20, 5], [10, 15]]), ("a", "b"))
+K = 4
+NAMES = ("a", "b", "c", "clutter")
+values = st.sampled_from([0, 1, 2, 3, 255])
+pair_of_maps = st.integers(0, 40).flatmap(
+    lambda n: st.tuples(*[arrays.arrays(np.uint8, n, elements=values) for _ in range(2)])
+)
+
+
+def equal(found, wanted):
+    return np.allclose(np.asarray(found, float), np.asarray(wanted, float), rtol=1e-12, equal_nan=True)
+
+
+def share(part, whole):
+    return part / whole if whole else math.nan
+
+
+def mean(numbers):
+    there = [n for n in numbers if not math.isnan(n)]
+    return share(sum(there), len(there))
+
+
+def test_scores_of_a_matrix_computed_by_hand():
+    assert equal(TWO.iou, [20 / 35, 15 / 30])
+    assert equal(TWO.precision, [20 / 30, 15 / 20])
+    assert equal(TWO.recall, [20 / 25, 15 / 25])
+    assert equal(TWO.f1, [40 / 55, 30 / 45])
+    assert equal(TWO.miou, (20 / 35 + 15 / 30) / 2)
+    assert equal(TWO.mf1, (40 / 55 + 30 / 45) / 2)
+    assert equal(TWO.accuracy, 0.7)
+    assert equal(TWO.kappa, 0.4)  # chance is 25/50 * 30/50 + 25/50 * 20/50 = 0.5
+
+
+def test_rows_of_the_confusion_matrix_are_labels_and_columns_predictions():
+    found = confusion(np.array([0, 0, 0, 1]), np.array([1, 1, 0, 1]), 2)
+    assert found.tolist() == [[1, 2], [0, 1]]
+
+
+def test_ignored_labels_and_pixels_without_prediction_are_left_out():
+    label, predicted = np.array([255, 0, 1, 255], np.uint8), np.array([0, 255, 1, 255], np.uint8)
+    assert confusion(label, predicted, 2).tolist() == [[0, 0], [0, 1]]
+
+
+@given(pair_of_maps)
+def test_per_class_scores_equal_their_definitions_pixel_by_pixel(maps):
+    label, predicted = maps
+    seen = (label != 255) & (predicted != 255)
+    scores = Scores(confusion(label, predicted, K), NAMES)
+    for k in range(K):
+        truth, found = seen & (label == k), seen & (predicted == k)
+        both = (truth & found).sum()
+        assert equal(scores.iou[k], share(both, (truth | found).sum()))
+        assert equal(scores.precision[k], share(both, found.sum()))
+        assert equal(scores.recall[k], share(both, truth.sum()))
+        assert equal(scores.f1[k], share(2 * both, truth.sum() + found.sum()))
+
+
+@given(pair_of_maps, st.sampled_from([(), ("clutter",), ("a", "clutter")]))
+def test_means_accuracy_and_kappa_leave_classes_out_as_labels_only(maps, left_out):
+    label, predicted = maps
+    scores = Scores(confusion(label, predicted, K), NAMES, left_out)
+    kept = [k for k, n in enumerate(NAMES) if n not in left_out]
+    assert equal(scores.miou, mean([scores.iou[k] for k in kept]))
+    assert equal(scores.mf1, mean([scores.f1[k] for k in kept]))
+    seen = (label != 255) & (predicted != 255) & np.isin(label, kept)
+    label, predicted = label[seen], predicted[seen]
+    observed = share((label == predicted).sum(), len(label))
+    assert equal(scores.accuracy, observed)
+    chance = sum((label == k).mean() * (predicted == k).mean() for k in range(K)) if len(label) else math.nan
+    wanted = math.nan if not chance < 1 - 1e-12 else (observed - chance) / (1 - chance)
+    assert equal(scores.kappa, wanted)
+
+
+def test_a_class_absent_from_label_and_prediction_is_nan_and_leaves_the_mean():
+    scores = Scores(np.array([[3, 0, 1], [0, 0, 0], [0, 0, 4]]), ("a", "absent", "c"))
+    assert np.isnan(scores.iou[1]) and np.isnan(scores.f1[1])
+    assert equal(scores.miou, (3 / 4 + 4 / 5) / 2)
+    assert scores.as_fields()["classes"]["absent"] == {
+        "iou": None,
+        "precision": None,
+        "recall": None,
+        "f1": None,
+        "pixels": 0,
+    }
+
+
+def test_a_class_only_predicted_or_only_labelled_scores_zero_rather_than_nan():
+    scores = Scores(np.array([[3, 2], [0, 0]]), ("a", "only predicted"))
+    assert scores.iou[1] == 0 and scores.precision[1] == 0 and np.isnan(scores.recall[1])
+    assert equal(scores.miou, 3 / 5 / 2)
+    assert Scores(np.array([[3, 0], [2, 0]]), ("a", "only labelled")).iou[1] == 0
+
+
+def test_pixels_wrongly_given_to_a_class_left_out_still_count_as_missed():
+    matrix = np.array([[6, 4], [2, 8]])
+    scores = Scores(matrix, ("a", "clutter"), ("clutter",))
+    assert equal(scores.miou, 6 / 12) and equal(scores.accuracy, 6 / 10)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_means_do_not_depend_on_the_order_of_classes(names):
+    order = [("a", "b").index(n) for n in names]
+    turned = Scores(TWO.matrix[np.ix_(order, order)], names)
+    assert [turned.miou, turned.mf1, turned.accuracy] == pytest.approx([TWO.miou, TWO.mf1, TWO.accuracy])
+    assert turned.kappa == pytest.approx(TWO.kappa)
+
+
+def test_scores_of_no_pixel_are_nan_and_plain_fields_have_none():
+    scores = Scores(np.zeros((2, 2), np.int64), ("a", "b"))
+    assert all(math.isnan(v) for v in (scores.miou, scores.mf1, scores.accuracy, scores.kappa))
+    fields = scores.as_fields()
+    assert [fields[k] for k in ("miou", "mf1", "accuracy", "kappa")] == [None] * 4
+
+
+def test_a_map_of_one_class_has_no_kappa_since_chance_alone_explains_it():
+    assert math.isnan(Scores(np.array([[5, 0], [0, 0]]), ("a", "b")).kappa)

@@ -1,0 +1,326 @@
+"""Exported networks answer as the original, over whole scenes too, and say what they are."""
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import rasterio
+import torch
+from oracle import Oracle, legend, trained, write
+from scipy.ndimage import gaussian_filter
+
+from rsuda.cli import main
+from rsuda.core.errors import ExistsError, InputError, MissingError
+from rsuda.core.settings import Settings
+from rsuda.core.spec import Spec
+from rsuda.export.deepness import deepness_metadata
+from rsuda.export.export import TOLERANCE, export
+from rsuda.export.onnx_network import about_exported, load_exported
+from rsuda.inference.predict import predict
+from rsuda.inference.predictor import Engine
+from rsuda.learning.network import Architecture
+from rsuda.methods import METHODS
+from rsuda.methods.base import Optimisation
+from rsuda.runs.weights import load_run, save_run
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("road", "roof <&> tower", "tree")
+BANDS = ("red", "green", "blue")
+SPEC = Spec(BANDS, 0.5, (0.0,) * 3, (255.0,) * 3, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), legend(NAMES))
+WINDOW = {"window": 64, "overlap": 16}
+ON_CPU = {"device": "cpu", "precision": "fp32", **WINDOW}
+
+
+def saved(folder, encoder="resnet18", decoder="segformer", method="source-only", stride=32, channels=16):
+    """A run folder of a network with random weights and, as after training, no trivial batch norm."""
+    arch = Architecture(encoder, decoder, len(NAMES), len(BANDS), channels, 0.1, stride)
+    made = METHODS[method](arch, SPEC, Optimisation())
+    for module in made.model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    save_run(folder, made, Settings(method=method), SPEC)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("export") / "my run")
+
+
+@pytest.fixture(scope="module")
+def as_onnx(run):
+    return export(run, "onnx", **WINDOW)
+
+
+@pytest.fixture(scope="module")
+def as_program(run):
+    return export(run, "torch-export", **WINDOW)
+
+
+def textured(path, height=150, width=210):
+    noise = np.random.default_rng(0).normal(size=(3, height, width))
+    values = np.stack([gaussian_filter(band, 2) for band in noise])
+    return write(path, np.clip(127 + 300 * values, 0, 255).astype(np.uint8), descriptions=BANDS)
+
+
+def mask(scene, network, out, **given):
+    (done,) = predict([scene], network, out, polygons=None, **{**ON_CPU, **given})
+    with rasterio.open(done.raster) as file:
+        return file.read(1)
+
+
+# -- what is written -----------------------------------------------------------------------------------------------
+
+
+def test_the_onnx_file_gives_the_networks_probabilities_for_any_batch(run, as_onnx):
+    assert as_onnx.file == run / "model.onnx" and as_onnx.difference <= TOLERANCE
+    session = onnxruntime.InferenceSession(as_onnx.file)
+    (given,), (taken,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.shape) == ("image", ["batch", 3, 64, 64])
+    assert (taken.name, taken.shape) == ("probabilities", ["batch", 3, 64, 64])
+    image = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        logits = load_run(run).model(image)
+    assert float(logits.std()) > 0.01  # there is something to compare
+    for batch in (1, 3):
+        found = session.run(None, {"image": image[:batch].numpy()})[0]
+        assert np.abs(found - logits[:batch].softmax(1).numpy()).max() < 1e-5
+
+
+def test_its_metadata_are_those_that_deepness_reads_and_rsudas_own(run, as_onnx):
+    told = onnxruntime.InferenceSession(as_onnx.file).get_modelmeta().custom_metadata_map
+    read = {k: json.loads(v) for k, v in told.items()}
+    assert read["model_type"] == "Segmentor" and read["resolution"] == 50
+    assert read["class_names"] == {"0": "road", "1": "roof <&> tower", "2": "tree"}
+    assert read["tile_size"] == read["tiles_size"] == 64 and read["tiles_overlap"] == 25
+    assert read["seg_thresh"] == 0 and read["seg_small_segment"] == 0
+    assert np.allclose(read["standardization_mean"], SPEC.mean) and np.allclose(read["standardization_std"], SPEC.std)
+    assert Spec.from_fields(read["rsuda"]["spec"]) == load_run(run).spec
+    assert read["rsuda"]["network"] == load_run(run).digest and read["rsuda"]["window"] == 64
+    assert about_exported(as_onnx.file) == read["rsuda"]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 255.0), (0.0, 10_000.0), (-300.0, 2_000.0)])
+def test_deepness_standardises_pixels_of_any_range_as_the_spec_says(low, high):
+    spec = replace(SPEC, low=(low,) * 3, high=(high, high, high + 7))
+    pixels = np.random.default_rng(0).integers(int(low), int(high), (2, 3, 5, 6)).astype(np.int16)
+    told = {k: json.loads(v) for k, v in deepness_metadata(spec, 512, 128).items()}
+    mean, std = (np.array(told[f"standardization_{k}"])[:, None, None] for k in ("mean", "std"))
+    engine = Engine.of(replace(trained(lambda x: x, BANDS), spec=spec), "cpu", "fp32")
+    assert np.allclose((pixels / 255 - mean) / std, engine.standardised(pixels, None).numpy(), atol=1e-5)
+
+
+def test_exported_files_name_no_source_file_of_the_machine_that_wrote_them(as_onnx, as_program):
+    for file in (as_onnx.file, as_program.file):
+        held = file.read_bytes()
+        assert b".py" not in held and str(ROOT).encode() not in held and b"site-packages" not in held
+
+
+def test_logits_are_written_where_they_are_asked_for(tmp_path):
+    network = trained(lambda x: torch.cat([x, -x], 1), BANDS[:2], names=("a", "b", "c", "d"))
+    done = export(network, "onnx", tmp_path / "plain.onnx", output="logits", **WINDOW)
+    session = onnxruntime.InferenceSession(done.file)
+    image = np.random.default_rng(0).normal(size=(1, 2, 64, 64)).astype(np.float32)
+    assert np.array_equal(session.run(["logits"], {"image": image})[0], np.concatenate([image, -image], 1))
+    assert set(session.get_modelmeta().custom_metadata_map) == {"rsuda"}  # Deepness would misread logits
+
+
+def test_the_program_gives_the_networks_logits_and_keeps_no_pictures(run, as_program):
+    told = {"rsuda": ""}
+    program = torch.export.load(as_program.file, extra_files=told).module()
+    image = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.allclose(program(image), load_run(run).model(image), atol=1e-5)
+    assert json.loads(told["rsuda"])["output"] == "logits" and about_exported(as_program.file) == json.loads(
+        told["rsuda"]
+    )
+    assert as_program.file.stat().st_size < 1.1 * (run / "weights.safetensors").stat().st_size + 1e6
+
+
+def test_a_program_gives_probabilities_where_they_are_asked_for(tmp_path):
+    network = trained(lambda x: torch.cat([x, -x], 1), BANDS[:2], names=("a", "b", "c", "d"))
+    done = export(network, "torch-export", tmp_path / "p", output="probabilities", **WINDOW)
+    image = torch.randn(2, 2, 64, 64)
+    assert done.file.name == "p" and sorted(f.name for f in tmp_path.iterdir()) == ["p"]
+    (tmp_path / "p").rename(tmp_path / "p.pt2")  # torch's reader goes by the suffix
+    found = torch.export.load(tmp_path / "p.pt2").module()(image)
+    assert torch.allclose(found, torch.cat([image, -image], 1).softmax(1), atol=1e-6)
+
+
+# -- whole scenes --------------------------------------------------------------------------------------------------
+
+
+def test_a_scene_mapped_by_the_exported_files_is_the_scene_mapped_by_the_run(run, as_onnx, as_program, tmp_path):
+    scene = textured(tmp_path / "scene.tif")
+    expected = mask(scene, run, tmp_path / "run")
+    assert len(np.unique(expected)) > 1
+    assert (mask(scene, load_exported(as_onnx.file), tmp_path / "onnx") == expected).mean() >= 0.999
+    program = torch.export.load(as_program.file).module()
+    network = replace(load_run(run), model=Oracle(lambda image: program(image)))
+    assert (mask(scene, network, tmp_path / "program") == expected).mean() >= 0.999
+
+
+@pytest.mark.slow
+def test_a_real_scene_mapped_by_the_onnx_file_is_the_scene_mapped_by_the_run(real_data, tmp_path):
+    run = saved(tmp_path / "run", "mobilenet_v2", channels=64)
+    done = export(run, "onnx", window=256, overlap=64)
+    for scene in sorted((real_data / "mumbai" / "val" / "images").iterdir())[:3]:
+        given = {"gsd": 0.5, "window": 256, "overlap": 64}
+        expected = mask(scene, run, tmp_path / "a", **given)
+        assert (mask(scene, load_exported(done.file), tmp_path / "b", **given) == expected).mean() >= 0.999
+
+
+def test_another_window_than_the_files_is_refused(as_onnx, tmp_path):
+    with pytest.raises(InputError, match=r"takes windows of 64 x 64 px, not 96 x 96: predict with a tile size of 64"):
+        mask(textured(tmp_path / "scene.tif"), load_exported(as_onnx.file), tmp_path / "out", window=96)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "method", "stride"),
+    [
+        ("mobilenet_v2", "segformer", "source-only", 32),
+        ("mobilenet_v2", "unet", "bicl", 32),
+        ("mobilenet_v2", "daformer", "dacs", 32),
+        ("mobilenet_v2", "segformer", "st-dasegnet", 32),
+        ("mobilenet_v2", "segformer", "hrda", 32),
+        ("mobilenet_v2", "segformer", "cluda", 32),
+        ("mit_b0", "segformer", "source-only", 32),
+        ("mit_b0", "daformer", "mic", 32),
+        ("mit_b0", "unet", "source-only", 32),
+        ("resnet18", "deeplabv3plus", "source-only", 16),
+        ("resnet50", "deeplabv3plus", "source-only", 8),
+        ("resnet18", "deeplabv2", "adaptsegnet", 8),
+    ],
+)
+def test_every_architecture_can_be_exported(encoder, decoder, method, stride, tmp_path):
+    run = saved(tmp_path / "run", encoder, decoder, method, stride)
+    # torch.export's program is what ONNX files are made from
+    for format in ["onnx"] if stride == 32 and method == "source-only" else ["onnx", "torch-export"]:
+        done = export(run, format, window=128, overlap=32)
+        assert done.file.is_file() and done.difference <= TOLERANCE
+
+
+# -- what cannot be written or read -----------------------------------------------------------------------------------
+
+
+def test_an_operator_that_onnx_lacks_is_named_and_nothing_is_written(tmp_path):
+    network = trained(lambda x: torch.special.bessel_j0(x) + x, BANDS)
+    with pytest.raises(InputError, match=r"ONNX has no operator for \w+\.\w*bessel_j0 .*--format torch-export"):
+        export(network, "onnx", tmp_path / "bessel.onnx", **WINDOW)
+    assert not list(tmp_path.iterdir())
+    assert export(network, "torch-export", tmp_path / "bessel.pt2", **WINDOW).difference == 0
+
+
+def test_a_network_that_torch_cannot_follow_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"torch\.export cannot follow this network: "):
+        export(trained(lambda x: x if x.sum() > 0 else -x, BANDS), "onnx", tmp_path / "a.onnx", **WINDOW)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch-export"])
+def test_a_file_that_answers_otherwise_than_its_network_gets_no_name(format, tmp_path):
+    with pytest.raises(InputError, match=r"answers otherwise than the original, by up to [\d.]+ \(at most 0\.001"):
+        export(trained(lambda x: x + torch.rand_like(x), BANDS), format, tmp_path / "model", **WINDOW)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"format": "onxn"}, "unknown export format 'onxn': did you mean 'onnx'"),
+        ({"output": "classes"}, "unknown output 'classes'"),
+        ({"window": 100}, "--window must be a multiple of 32, not 100"),
+        ({"window": 0}, "--window must be a multiple of 32, not 0"),
+        ({"window": 64, "overlap": 64}, "--overlap must be at least 0 and below the window 64, not 64"),
+        ({"out": "."}, "is a folder"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(given, says, run):
+    with pytest.raises(InputError, match=re.escape(says)):
+        export(run, **given)
+
+
+def test_an_existing_file_is_kept_unless_overwriting_is_asked_for(tmp_path):
+    network, file = trained(lambda x: 2 * x, BANDS, names=BANDS), tmp_path / "model.onnx"
+    file.write_bytes(b"mine")
+    with pytest.raises(ExistsError, match=r"model\.onnx exists: pass --overwrite"):
+        export(network, "onnx", file, **WINDOW)
+    assert file.read_bytes() == b"mine"
+    export(network, "onnx", file, overwrite=True, **WINDOW)
+    assert load_exported(file).spec == network.spec
+
+
+@pytest.mark.parametrize(("format", "package"), [("onnx", "onnx and onnxscript and onnxruntime"), ("stac", "pystac")])
+def test_a_missing_extra_is_named(format, package, run, monkeypatch):
+    monkeypatch.setattr("rsuda.core.errors.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=rf"needs {package}, which .* not installed: pip install 'rsuda\[export\]'"):
+        export(run, format)
+
+
+def test_files_that_are_none_of_rsudas_are_refused(tmp_path):
+    with pytest.raises(MissingError, match="there is no exported network"):
+        load_exported(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(InputError, match="cannot be read as ONNX"):
+        load_exported(tmp_path / "text.onnx")
+    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["b", 3, 64, 64])
+    same = onnx.helper.make_tensor_value_info("same", onnx.TensorProto.FLOAT, ["b", 3, 64, 64])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["image"], ["same"])], "g", [image], [same])
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "other.onnx")
+    with pytest.raises(InputError, match="was not written by rsuda export"):
+        load_exported(tmp_path / "other.onnx")
+    assert about_exported(tmp_path / "other.onnx") == about_exported(tmp_path / "text.onnx") == {}
+
+
+# -- the command and the page ------------------------------------------------------------------------------------------
+
+
+def command(monkeypatch, *words):
+    monkeypatch.setattr("sys.argv", ["rsuda", *map(str, words)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return stopped.value.code
+
+
+def test_the_command_writes_and_tells_in_words_or_json(run, tmp_path, monkeypatch, capsys):
+    words = ["export", run, "--window", 64, "--overlap", 16]
+    assert command(monkeypatch, *words, "--format", "torch-export", "-o", tmp_path / "a.pt2") == 0
+    assert re.search(r"wrote .*a\.pt2: logits of windows of 64 px; .* differ .* by at most", capsys.readouterr().out)
+    assert command(monkeypatch, *words, "--format", "stac", "-o", tmp_path / "b.json", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["file"] == str(tmp_path / "b.json") and told["difference"] is None and (tmp_path / "b.json").is_file()
+
+
+def test_a_run_that_is_not_finished_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "config.yaml").write_text("method: dacs\n")
+    assert command(monkeypatch, "export", tmp_path) == 2
+    assert "holds no weights.safetensors" in capsys.readouterr().err
+    assert command(monkeypatch, "export", tmp_path / "none") == 2
+    assert "there is no run" in capsys.readouterr().err
+
+
+def test_the_pages_code_runs(run, as_onnx, as_program, tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.S)
+    assert len(blocks) == 3
+    monkeypatch.chdir(tmp_path)
+    os.symlink(run, "RUN")
+    textured(Path("scene.tif"))
+    found = [{}, {}, {}]
+    for block, names in zip(blocks, found, strict=True):
+        exec(compile(block, "docs/export.md", "exec"), names)
+    assert found[0]["classes"].shape == (64, 64) and found[2]["logits"].shape == (1, 3, 64, 64)
+    assert Path("maps/scene_classes.tif").is_file()
+    engine = Engine.of(load_run(run), **ON_CPU)
+    with rasterio.open("scene.tif") as scene:
+        pixels = scene.read(window=((0, 64), (0, 64)))
+    expected = engine.of_standardised(engine.standardised(pixels[None], None)).numpy()
+    assert np.abs(found[0]["probabilities"] - expected).max() < 1e-4

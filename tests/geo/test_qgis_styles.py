@@ -1,0 +1,202 @@
+"""Styles and attribute tables, read by QGIS and GDAL themselves where they are installed."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import rasterio
+from oracle import NORTH_UP, RUN, legend, sure, trained, write
+
+from rsuda.geo.attribute_table import attribute_table
+from rsuda.inference.predict import predict
+
+PYTHON = "/usr/bin/python3"  # Debian's, for which QGIS and GDAL are packaged
+NAMES = ("road", "roof <&> \"tower\" 'ä'", "tree")
+COLOURS = ["#{:02x}{:02x}{:02x}".format(*c) for c in legend(NAMES).palette]
+
+
+def by_third(image):
+    """Thirds of an image of 90 columns by their class, with 0.8 certainty in the middle."""
+    logits = sure((image[:, 0] // 30).clamp(0, 2), 3)
+    return logits * image[:, 1:2].clamp(0, 1)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("qgis")
+    cols = np.broadcast_to(np.arange(90), (60, 90))
+    values = np.stack([cols, np.ones_like(cols)]).astype(np.uint8)
+    values[1, :20] = 0  # all classes alike
+    values[:, -6:, :6] = 255
+    scene = write(folder / "scene.tif", values, NORTH_UP, nodata=255)
+    network = trained(by_third, names=NAMES)
+    (done,) = predict([scene], network, **{**RUN, "polygons": "gpkg"}, confidence=True, probabilities=True)
+    return done
+
+
+def of_debian(code, *arguments, module):
+    """What a script in Debian's Python printed as JSON; skips where it lacks the module."""
+    env = {"QT_QPA_PLATFORM": "offscreen", "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    if (
+        not Path(PYTHON).exists()
+        or subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True, env=env).returncode
+    ):
+        pytest.skip(f"{PYTHON} has no {module}")
+    command = [PYTHON, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+IN_QGIS = """
+import json, os, sys
+from qgis.core import *
+from qgis.PyQt.QtCore import QSize
+from qgis.PyQt.QtGui import QColor
+
+app = QgsApplication([], False)
+app.initQgis()
+told = {}
+for file in sys.argv[1:]:
+    if file.endswith(".tif"):
+        layer = QgsRasterLayer(file, "raster")
+    else:
+        layer = QgsVectorLayer(file, "polygons", "ogr")
+    by_itself = type(layer.renderer()).__name__
+    message, loaded = layer.loadNamedStyle(os.path.splitext(file)[0] + ".qml")
+    renderer = layer.renderer()
+    if isinstance(renderer, QgsPalettedRasterRenderer):
+        classes = [[c.value, c.label, c.color.name()] for c in renderer.classes()]
+    elif isinstance(renderer, QgsCategorizedSymbolRenderer):
+        classes = [[c.value(), c.label(), c.symbol().color().name()] for c in renderer.categories()]
+    else:
+        items = renderer.shader().rasterShaderFunction().colorRampItemList()
+        classes = [[i.value, i.label, i.color.name()] for i in items]
+    settings = QgsMapSettings()
+    settings.setLayers([layer])
+    settings.setBackgroundColor(QColor(255, 0, 255))
+    settings.setOutputSize(QSize(180, 120))
+    settings.setExtent(layer.extent())
+    settings.setDestinationCrs(layer.crs())
+    job = QgsMapRendererSequentialJob(settings)
+    job.start()
+    job.waitForFinished()
+    image = job.renderedImage()
+    image.save(file + ".png")
+    told[os.path.basename(file)] = {
+        "valid": layer.isValid(), "loaded": loaded, "message": message, "crs": layer.crs().authid(),
+        "by_itself": by_itself, "renderer": type(renderer).__name__, "classes": classes,
+        "attribute": renderer.classAttribute() if hasattr(renderer, "classAttribute") else None,
+        "pixels": [image.pixelColor(x, y).name() for x, y in ((30, 80), (90, 80), (150, 80), (90, 20), (3, 117))],
+    }
+print(json.dumps(told), flush=True)
+os._exit(0)  # QGIS takes its layers down in an order that crashes
+"""
+
+
+@pytest.fixture(scope="module")
+def in_qgis(outputs):
+    files = [outputs.raster, outputs.confidence, outputs.probabilities, outputs.polygons]
+    return of_debian(IN_QGIS, *files, module="qgis.core")
+
+
+def test_qgis_takes_every_layer_and_its_style(in_qgis):
+    assert len(in_qgis) == 4
+    for told in in_qgis.values():
+        assert told["valid"] and told["loaded"] and not told["message"].strip() and told["crs"] == "EPSG:32632"
+        assert told["by_itself"] == told["renderer"]  # the style beside the file is the one that it opens with
+
+
+def test_qgis_shows_the_legend_of_the_class_raster(in_qgis):
+    told = in_qgis["scene_classes.tif"]
+    assert told["renderer"] == "QgsPalettedRasterRenderer"
+    assert told["classes"] == [[k, n, c] for k, (n, c) in enumerate(zip(NAMES, COLOURS, strict=True))]
+    assert told["pixels"] == [*COLOURS, COLOURS[0], "#ff00ff"]  # the first class of equals; nodata shows what is below
+
+
+def test_qgis_shows_the_legend_of_the_polygons(in_qgis):
+    told = in_qgis["scene_polygons.gpkg"]
+    assert told["renderer"] == "QgsCategorizedSymbolRenderer" and told["attribute"] == "name"
+    assert told["classes"] == [[n, n, c] for n, c in zip(NAMES, COLOURS, strict=True)]
+    mixed = [[(a + b) // 2 for a, b in zip(c, (255, 0, 255), strict=True)] for c in legend(NAMES).palette]
+    half = ["#{:02x}{:02x}{:02x}".format(*c) for c in mixed]
+    for seen, expected in zip(told["pixels"], [*half, half[0], "#ff00ff"], strict=True):
+        apart = [abs(int(seen[k : k + 2], 16) - int(expected[k : k + 2], 16)) for k in (1, 3, 5)]
+        assert max(apart) <= 2, (seen, expected)
+
+
+@pytest.mark.parametrize("name", ["scene_confidence.tif", "scene_probabilities.tif"])
+def test_qgis_shows_shares_in_a_ramp_from_pale_to_dark(in_qgis, name):
+    told = in_qgis[name]
+    assert told["renderer"] == "QgsSingleBandPseudoColorRenderer"
+    assert [c[:2] for c in told["classes"]] == [[0, "0%"], [63.5, "25%"], [127, "50%"], [190.5, "75%"], [254, "100%"]]
+    light = [sum(int(c[2][k : k + 2], 16) for k in (1, 3, 5)) for c in told["classes"]]
+    assert light == sorted(light, reverse=True)
+    sure_of_it, *_, undecided, nothing = told["pixels"]
+    assert sure_of_it == told["classes"][-1][2] and nothing == "#ff00ff"
+    assert light[0] > sum(int(undecided[k : k + 2], 16) for k in (1, 3, 5)) > light[-1]  # a third
+
+
+COLUMNS = ["Value", "Count", "Class", "Red", "Green", "Blue", "Alpha", "Area_m2"]
+IN_GDAL = """
+import json, sys
+from osgeo import gdal
+
+raster = gdal.Open(sys.argv[1])
+band = raster.GetRasterBand(1)
+table = band.GetDefaultRAT()
+columns = range(table.GetColumnCount())
+print(json.dumps({
+    "names": [table.GetNameOfCol(c) for c in columns], "types": [table.GetTypeOfCol(c) for c in columns],
+    "uses": [table.GetUsageOfCol(c) for c in columns], "kind": table.GetTableType(), "categories": band.GetCategoryNames(),
+    "rows": [[table.GetValueAsString(r, c) for c in columns] for r in range(table.GetRowCount())],
+    "row_of_2": table.GetRowOfValue(2), "description": band.GetDescription(), "overviews": band.GetOverviewCount(),
+}))
+"""
+
+
+def test_gdal_reads_the_attribute_table(outputs):
+
+    told = of_debian(IN_GDAL, outputs.raster, module="osgeo")
+    assert (
+        told["names"] == COLUMNS
+        and told["uses"] == [5, 1, 2, 6, 7, 8, 9, 0]
+        and told["kind"] == 0
+        and told["types"] == [0, 1, 2, 0, 0, 0, 0, 1]
+    )
+    assert told["categories"] == list(NAMES) and told["row_of_2"] == 2 and told["description"] == "class"
+    with rasterio.open(outputs.raster) as file:
+        counts = np.bincount(file.read(1).ravel(), minlength=256)
+    for k, row in enumerate(told["rows"]):
+        assert row[0] == str(k) and row[2] == NAMES[k] and row[3:7] == [*map(str, legend(NAMES).palette[k]), "255"]
+        assert float(row[1]) == counts[k] and float(row[7]) == counts[k] / 4
+    assert len(told["rows"]) == 3
+
+
+def test_the_attribute_table_is_what_gdal_documents():
+    """The same without GDAL's Python: a PAMDataset of one band, fields with type and usage, a row of texts for each class."""
+    root = ElementTree.fromstring(attribute_table(legend(NAMES), [5_000_000_000, 0, 7], 0.25))
+    assert root.tag == "PAMDataset" and root[0].attrib == {"band": "1"}
+    table = root[0].find("GDALRasterAttributeTable")
+    assert table.attrib == {"tableType": "thematic"}
+    fields = [tuple(f.find(tag).text for tag in ("Name", "Type", "Usage")) for f in table.findall("FieldDefn")]
+    assert [f[0] for f in fields] == COLUMNS and dict(f[::2] for f in fields)["Class"] == "2"
+    rows = [[cell.text for cell in row] for row in table.findall("Row")]
+    assert rows[0] == ["0", "5000000000", NAMES[0], "0", "255", "7", "255", "1250000000.0000"]
+    assert [c.text for c in root[0].find("CategoryNames")] == list(NAMES)
+
+
+def test_the_table_changes_nothing_that_the_raster_says_itself(outputs, tmp_path):
+    def told(path):
+        with rasterio.open(path) as file:
+            tags = file.tags(), file.tags(1), file.tags(ns="IMAGE_STRUCTURE")
+            return file.profile, file.colormap(1), file.overviews(1), *tags
+
+    alone = tmp_path / outputs.raster.name
+    alone.write_bytes(outputs.raster.read_bytes())
+    assert told(outputs.raster) == told(alone)
+    assert not any(k.startswith("STATISTICS") for k in told(outputs.raster)[4])

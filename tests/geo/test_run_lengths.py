@@ -1,0 +1,152 @@
+"""Runs hold the raster, patches are its connected areas, and merging leaves no small patch that has a neighbour."""
+
+from itertools import pairwise
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy.ndimage import label
+
+from rsuda.geo.run_lengths import find_borders, find_patches, merge_small, read_runs
+
+masks = arrays.arrays(
+    np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.sampled_from([0, 1, 2, 4, 255])
+)
+blocks = st.sampled_from([1, 5, 7, 1 << 22])
+
+
+def strips(whole, cuts):
+    """The rows of an array in strips; ``cuts`` are any whole numbers."""
+    edges = [0, *sorted({c % len(whole) for c in cuts}), len(whole)]
+    return [whole[a:b] for a, b in pairwise(edges)]
+
+
+def read(classes):
+    return read_runs([classes], *classes.shape)
+
+
+def drawn(runs, per_run):
+    """A value per run as an array of pixels."""
+    line = np.repeat(per_run, np.diff(runs.start)).reshape(runs.height + 2, runs.stride)
+    return line[1:-1, :-1]
+
+
+def labelled(classes):
+    """Patches by SciPy, in an array like ``patch`` that has no order."""
+    found, n = np.full(classes.shape, -1), 0
+    for k in np.unique(classes[classes != 255]):
+        area, count = label(classes == k)
+        found[area > 0] = area[area > 0] - 1 + n
+        n += count
+    return found, n
+
+
+def neighbours(area):
+    """Border lengths by pair, from an array of patches with -1 for none."""
+    lengths = {}
+    for a, b in ((area[:, :-1], area[:, 1:]), (area[:-1], area[1:])):
+        for one, other in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True):
+            if one != other and min(one, other) >= 0:
+                pair = min(one, other), max(one, other)
+                lengths[pair] = lengths.get(pair, 0) + 1
+    return lengths
+
+
+@settings(max_examples=60, deadline=None)
+@given(classes=masks, cuts=st.lists(st.integers(0, 99), max_size=4), block=blocks)
+def test_runs_hold_the_raster_however_it_is_cut_into_strips(classes, cuts, block):
+    with patch("rsuda.geo.run_lengths.BLOCK", block):
+        runs = read_runs(iter(strips(classes, cuts)), *classes.shape)
+    assert (drawn(runs, runs.value) == classes).all()
+    whole = read(classes)
+    assert (runs.start == whole.start).all() and (runs.value == whole.value).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(classes=masks, block=blocks)
+def test_patches_are_the_connected_areas_in_the_order_of_their_first_pixels(classes, block):
+    with patch("rsuda.geo.run_lengths.BLOCK", block):
+        runs = read(classes)
+        patches = find_patches(runs)
+        borders = find_borders(runs, patches)
+    area, (expected, count) = drawn(runs, patches.of_run), labelled(classes)
+    assert len(patches) == count
+    assert len(set(zip(area.ravel(), expected.ravel(), strict=True))) == count + (classes == 255).any()
+    assert [int(np.flatnonzero(area.ravel() == p)[0]) for p in range(count)] == sorted(
+        int(np.flatnonzero(expected.ravel() == p)[0]) for p in range(count)
+    )
+    assert (patches.value == [classes[area == p][0] for p in range(count)]).all()
+    assert (patches.pixels == [(area == p).sum() for p in range(count)]).all()
+    pairs = zip(borders.one.tolist(), borders.other.tolist(), strict=True)
+    assert dict(zip(pairs, borders.length.tolist(), strict=True)) == neighbours(area)
+
+
+@settings(max_examples=80, deadline=None)
+@given(classes=masks, least=st.integers(0, 20))
+def test_no_patch_with_a_neighbour_stays_below_the_least_size(classes, least):
+    runs = read(classes)
+    before = find_patches(runs)
+    after, borders = merge_small(before, find_borders(runs, before), least)
+    area = drawn(runs, after.of_run)
+    assert ((area < 0) == (classes == 255)).all()
+    assert (after.pixels == np.bincount(area[area >= 0], minlength=len(after))).all()
+    lengths = neighbours(area)
+    assert not {p for pair in lengths for p in pair} & set(np.flatnonzero(after.pixels < least).tolist())
+    values = np.append(after.value, 255)[area]
+    assert labelled(values)[1] == len(after)  # neighbours of one class were joined, and each patch is connected
+    pairs = zip(borders.one.tolist(), borders.other.tolist(), strict=True)
+    assert dict(zip(pairs, borders.length.tolist(), strict=True)) == lengths
+    firsts = [int(np.flatnonzero(area.ravel() == p)[0]) for p in range(len(after))]
+    assert firsts == sorted(firsts)
+    large = before.pixels >= least  # what is large enough keeps its class
+    kept = np.append(large, False)[drawn(runs, before.of_run)]
+    assert (values[kept] == classes[kept]).all()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["000111", "021111", "000111"],  # three edges to the smaller class 0, one to the larger class 1
+        ["000000", "022100", "111100"],  # as many edges to both: class 0 has more pixels
+    ],
+)
+def test_a_small_patch_goes_where_its_border_is_longest_and_then_where_the_patch_is_largest(rows):
+    classes = np.array([list(map(int, row)) for row in rows], np.uint8)
+    runs = read(classes)
+    patches = find_patches(runs)
+    merged, _ = merge_small(patches, find_borders(runs, patches), 3)
+    assert (np.append(merged.value, 255)[drawn(runs, merged.of_run)] == np.where(classes == 2, 0, classes)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(classes=masks, seed=st.integers(0, 99), least=st.integers(0, 9), cuts=st.lists(st.integers(0, 99), max_size=3))
+def test_confidences_add_up_over_the_pixels_that_have_one(classes, seed, least, cuts):
+    generator = np.random.default_rng(seed)
+    sure = generator.choice(np.array([0, 100, 254, 255], np.uint8), classes.shape)
+    pairs = list(zip(strips(classes, cuts), strips(sure, cuts), strict=True))
+    runs = read_runs(pairs, *classes.shape)
+    patches = find_patches(runs)
+    patches, _ = merge_small(patches, find_borders(runs, patches), least)
+    area = drawn(runs, patches.of_run)
+    for p in range(len(patches)):
+        own = sure[(area == p) & (sure != 255)]
+        assert (patches.confidence[p], patches.told[p]) == (own.sum(dtype=int), len(own))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([np.zeros((2, 3), np.uint8)], r"\(2, 3\) uint8, not \(rows, 4\)"),
+        ([np.zeros((2, 4), np.int64)], "int64"),
+        ([np.zeros((2, 4), np.uint8)], "2 rows together, not 3"),
+        ([np.zeros((4, 4), np.uint8)], "4 rows together, not 3"),
+        ([(np.zeros((3, 4), np.uint8), np.zeros((3, 5), np.uint8))], r"confidences \(3, 5\)"),
+        ([(np.zeros((2, 4), np.uint8), np.zeros((2, 4), np.uint8)), np.zeros((1, 4), np.uint8)], "others have none"),
+    ],
+)
+def test_strips_that_do_not_make_up_the_raster_are_refused(given, said):
+    with pytest.raises(ValueError, match=said):
+        read_runs(given, 3, 4)

@@ -1,0 +1,323 @@
+"""The report: what the page says is what the runs do, names cannot break it, and it loads nothing."""
+
+import re
+import shutil
+import sys
+from html import unescape
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import yaml
+from conftest import HOSTILE
+from oracle import write
+from rasterio.transform import from_origin
+from towns import options
+
+from rsuda.cli import main
+from rsuda.core.errors import ExistsError, InputError, MissingError
+from rsuda.core.settings import dump, settings
+from rsuda.data.find_domain import domain
+from rsuda.evaluation.evaluate import evaluate
+from rsuda.geo.scene import Scene
+from rsuda.inference.predictor import Engine
+from rsuda.methods.base import Optimisation
+from rsuda.methods.source_only import SourceOnly
+from rsuda.report.histograms import _overlap
+from rsuda.report.report import report
+from rsuda.report.runs import read_runs
+from rsuda.report.scores import measure
+from rsuda.report.views import draw_windows, open_eyes
+from rsuda.runs.weights import architecture, load_run, save_run
+
+CPU = {"device": "cpu", "precision": "fp32", "k": 2, "size": 32}
+
+
+class Page(HTMLParser):
+    """Elements in order, the texts outside of scripts and styles, what is inside of scripts, and all addresses."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.texts, self.scripts, self.addresses, self.ids, self.open = [], [], [], [], [], []
+        self.feed(html)
+        self.text = " ".join(" ".join(self.texts).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset", "action", "poster", "data"):
+                self.addresses.append(value)
+            if name == "id":
+                self.ids.append(value)
+            assert not name.startswith("on"), f"{tag} has a handler {name}"
+
+    def handle_data(self, data):
+        last = next((t for t in reversed(self.open) if t in ("script", "style")), None) if self.open else None
+        if last and self.open[-1] == last:
+            self.scripts += [data] if last == "script" else []
+        else:
+            self.texts.append(data)
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+
+
+@pytest.fixture(scope="module")
+def html(reported):
+    return (reported / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+@pytest.fixture
+def copies(reported, tmp_path):
+    """The runs, to be spoilt."""
+    for name in ("source-only", "dacs"):
+        shutil.copytree(reported / name, tmp_path / name)
+    return tmp_path
+
+
+def miou(reported, run):
+    place = domain(str(reported / "west.yaml"), reported)
+    return evaluate(Engine.of(load_run(reported / run), "cpu", "fp32"), place).scores
+
+
+def test_the_headline_says_what_evaluate_counts(reported, page):
+    before, after = (miou(reported, r) for r in ("source-only", "dacs"))
+    old, new = (f"{100 * s.miou:.1f}" for s in (before, after))
+    verb = "lifts" if after.miou > before.miou else "lowers"
+    worst = int(np.nanargmin(after.iou))
+    told = f"DACS {verb} mIoU on west {HOSTILE} from {old} to {new}; still worst: {after.names[worst]}"
+    assert told in page.text and f"{told} {100 * after.iou[worst]:.0f}" in page.text
+    for scores in (before, after):
+        for value in scores.iou:
+            assert f"{100 * value:.1f}" in page.text
+
+
+def test_the_page_is_light_and_loads_nothing(html, page):
+    assert len(html.encode()) < 8e6
+    assert page.addresses and all(a.startswith(("data:", "#")) for a in page.addresses)
+    assert not re.search(r"url\((?!#)|@import|fetch\(|XMLHttp|import\(|sendBeacon|WebSocket", html)
+    assert set(re.findall(r"https?://[^\s\"'<>]+", html)) <= {
+        "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink",
+    }  # fmt: skip
+    assert "default-src 'none'" in html
+
+
+def test_names_are_escaped_wherever_they_stand(html, page):
+    assert HOSTILE not in html
+    assert page.text.count(HOSTILE) > 10 and "a & b" in page.text
+    assert page.elements.count("script") == 3  # one that says scripts run, the map's names, the page's own
+    assert all("alert(1)</script" not in s for s in page.scripts)
+
+
+def test_headings_are_in_order_and_the_document_says_what_it_is(html, page):
+    levels = [int(t[1]) for t in page.elements if re.fullmatch(r"h[1-6]", t)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+    assert '<html lang="en">' in html and '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
+    assert HOSTILE in unescape(re.search(r"<title>(.*?)</title>", html, re.S).group(1))
+    assert page.elements.count("img") == len(re.findall(r"<img[^>]*\balt=", html))
+
+
+def test_identifiers_are_unique_and_links_within_the_page_lead_somewhere(page):
+    assert len(page.ids) == len(set(page.ids))
+    assert {a[1:] for a in page.addresses if a.startswith("#") and len(a) > 1} <= set(page.ids)
+
+
+def test_windows_to_label_lie_beside_the_page_where_a_gis_finds_them(reported, page):
+    found = gpd.read_file(reported / "report_windows.gpkg")
+    assert len(found) == 3 and found.crs.to_epsg() == 32632 and found.area.tolist() == pytest.approx([256.0] * 3)
+    assert "report_windows.gpkg" in page.text
+    for row in found.itertuples():
+        assert f"{row.uncertainty:.2f}" in page.text
+
+
+def test_the_curves_of_both_runs_are_there(page):
+    assert "target mIoU, percent" in page.text and "share of pseudo labels trusted" in page.text
+    assert "nothing was chosen by it" in page.text
+
+
+def test_the_scores_of_a_run_are_counted_as_evaluate_counts_them(reported):
+    (run,) = read_runs([reported / "dacs"])
+    eyes = open_eyes(run, None, "cpu", "fp32")
+    found = measure(eyes, eyes.target_domain.labelled("val"), True, 1)
+    assert (found.scores.matrix == miou(reported, "dacs").matrix).all()
+    assert found.area.sum() == found.true_area.sum() == 128 * 128 * 0.25
+
+
+def test_a_window_is_seen_as_its_scene_is_predicted(reported):
+    """The look at one window and the network's own answer agree, at the network's GSD and where the scene has another."""
+    (run,) = read_runs([reported / "dacs"])
+    eyes = open_eyes(run, None, "cpu", "fp32")
+    (scene,) = eyes.target_domain.labelled("val")
+    (window,) = draw_windows([scene], 0.5, 1, 0, side=64)
+    whole = scene.read(eyes.target.spec.bands, 0.5, (0, 0, 128, 128)).values
+    row, col = window.row % 32, window.col % 32  # what is left out above and before, to keep the encoder's grid
+    surroundings = np.pad(whole[:, row:, col:], [(0, 0), (0, row), (0, col)], mode="symmetric")
+    expected = eyes.engine.probabilities(eyes.target.spec.unit(surroundings)[None])[0]
+    expected = expected[:, window.row - row :, window.col - col :][:, :64, :64]
+    assert np.allclose(eyes.target.probabilities(window, 64), expected, atol=1e-5)
+    assert eyes.target.probabilities(window, 32).shape == (3, 32, 32)
+    feature = eyes.target.features(window)
+    assert feature is not None and feature.shape[0] == 16 and feature.shape[1] == feature.shape[2]
+    coarse = Scene(scene.name, scene.image, None, scene.bands, declared_gsd=0.25)
+    (window,) = draw_windows([coarse], 0.5, 1, 0, side=32)
+    assert window.side == 64 and eyes.target.pixels(window)[0].shape == (3, 32, 32)
+
+
+def test_the_overlap_of_a_distribution_with_itself_is_whole_and_with_a_distant_one_nothing():
+    values = np.random.default_rng(0).normal(size=10_000)
+    assert _overlap(values, values) == pytest.approx(1) and _overlap(values, values + 100) < 0.01
+    assert 0.3 < _overlap(values, values + 1.5) < 0.7
+
+
+# -- less than everything ----------------------------------------------------------------------------------------------
+
+
+def test_a_target_without_labels_is_reported_without_what_needs_them(reported, tmp_path):
+    village = str(reported / "village.yaml")
+    for method in ("source-only", "dacs"):
+        shutil.copytree(reported / method, tmp_path / method)
+        held = yaml.safe_load((tmp_path / method / "config.yaml").read_text())
+        (tmp_path / method / "config.yaml").write_text(yaml.safe_dump({**held, "target": village}))
+        (tmp_path / method / "target_curve.csv").unlink()
+    html = report([tmp_path / "source-only", tmp_path / "dacs"], out=tmp_path / "r.html", **CPU).read_text()
+    page = Page(html)
+    assert "village has no labelled split, so what needs labels (scores, confusion, errors) is left out" in page.text
+    assert 'id="confusion"' not in html and "lifts mIoU" not in page.text and "IoU in percent" not in page.text
+    assert "information" in page.text and 'id="next"' in html and "as predicted" in page.text
+    assert "which this one lacks" in page.text
+
+
+def test_a_run_alone_says_how_to_get_the_before_and_one_without_metrics_what_it_lacks(copies):
+    (copies / "dacs" / "metrics.csv").unlink()
+    page = Page(report([copies / "dacs"], out=copies / "r.html", **CPU).read_text())
+    assert "DACS reaches mIoU" in page.text and "Train the 'before' with --method source-only" in page.text
+    assert "holds no metrics.csv with losses in it, so there are no curves of them" in page.text
+    assert not (copies / "r.html").with_name("r_windows.html").exists()
+
+
+def test_without_the_sources_data_the_target_is_reported_alone(reported, tmp_path):
+    for file in reported.glob("w*"):
+        if file.is_file():
+            shutil.copy(file, tmp_path)
+    page = Page(report([reported / "dacs"], out=tmp_path / "r.html", data=tmp_path, **CPU).read_text())
+    assert "DACS reaches mIoU" in page.text and "no image of domain east" in page.text
+
+
+def test_runs_that_differ_in_more_than_the_method_are_not_compared_in_silence(copies):
+    file = copies / "dacs" / "config.yaml"
+    file.write_text(file.read_text().replace("band_mixing: 0.0", "band_mixing: 1.0"))
+    page = Page(report([copies / "source-only", copies / "dacs"], out=copies / "r.html", **CPU).read_text())
+    assert "differ in more than the method: band mixing" in page.text
+
+
+def test_a_scene_far_from_the_target_says_so(copies, tmp_path):
+    far = from_origin(500_000, 6_300_000, 0.5, 0.5)
+    scene = write(tmp_path / "far.tif", np.full((3, 70, 70), 90, np.uint8), far)
+    page = Page(report([copies / "dacs"], scene, tmp_path / "r.html", **CPU).read_text())
+    assert re.search(r"This scene lies \d+ km from the nearest of the target's", page.text)
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def other_legend(folder):
+    s = settings(folder / "dacs" / "config.yaml", method="source-only")
+    s = options(folder, source=s.source, target=s.target, method="source-only")
+    spec = load_run(folder / "dacs").spec
+    names = tuple(reversed(spec.legend.names))
+    spec = type(spec)(**{**vars(spec), "legend": type(spec.legend)(names, spec.legend.colours)})
+    (folder / "other").mkdir()
+    save_run(folder / "other", SourceOnly(architecture(s, spec), spec, Optimisation()), s, spec)
+    (folder / "other" / "config.yaml").write_text(dump(s))
+    return [folder / "dacs", folder / "other"]
+
+
+def other_target(folder):
+    file = folder / "dacs" / "config.yaml"
+    file.write_text(re.sub("target: .*", "target: vaihingen", file.read_text(), count=1))
+    return [folder / "source-only", folder / "dacs"]
+
+
+def unfinished(folder):
+    (folder / "dacs" / "weights.safetensors").unlink()
+    return [folder / "dacs"]
+
+
+def spoilt(name, text):
+    def make(folder):
+        (folder / "dacs" / name).write_text(text)
+        return [folder / "dacs"]
+
+    return make
+
+
+def plain(folder):
+    return [folder / "dacs"]
+
+
+def band(folder):
+    return {"scene": write(folder / "grey.tif", np.zeros((1, 64, 64), np.uint8))}
+
+
+def nowhere(folder):
+    return {"scene": write(folder / "bare.tif", np.zeros((3, 64, 64), np.uint8), None, None)}
+
+
+BAD = {
+    "no run": (lambda f: [], {}, InputError, "needs a run folder"),
+    "no such run": (lambda f: [f / "x"], {}, MissingError, "it is no run folder"),
+    "a run twice": (lambda f: [f / "dacs", f / "." / "dacs"], {}, InputError, "given twice"),
+    "unfinished": (unfinished, {}, MissingError, "training has not ended"),
+    "another target": (other_target, {}, InputError, "runs of one pair, but the target of"),
+    "another legend": (other_legend, {}, InputError, "runs of one pair, but the legend of"),
+    "damaged metrics": (spoilt("metrics.csv", "loss,step\nx,y\n"), {}, InputError, "no table of losses"),
+    "damaged curve": (spoilt("target_curve.csv", "step,miou\n1,x\n"), {}, InputError, "no table of scores"),
+    "damaged label-free scores": (spoilt("label_free.json", "[1]"), {}, InputError, "holds no scores"),
+    "no data": (plain, {"data": "missing"}, MissingError, "data folder"),
+    "no such scene": (plain, {"scene": "missing.tif"}, MissingError, "there is no file"),
+    "a scene of one band": (plain, band, InputError, "has 1 band, but 3 are needed"),
+    "a scene without GSD": (plain, nowhere, InputError, "declare it"),
+    "no window": (plain, {"k": 0}, InputError, "at least 1 window"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_sentence_and_leaves_nothing_behind(copies, case):
+    make, more, kind, says = BAD[case]
+    runs, more = make(copies), more(copies) if callable(more) else more
+    before = sorted(copies.rglob("*"))
+    with pytest.raises(kind, match=says) as error:
+        report(runs, out=copies / "r.html", **{**CPU, **more})
+    assert "\n" not in str(error.value) and sorted(copies.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["r.html", "r_windows.gpkg"])
+def test_nothing_that_exists_is_overwritten_unasked(copies, name):
+    (copies / name).write_text("kept")
+    with pytest.raises(ExistsError, match="--overwrite"):
+        report([copies / "dacs"], out=copies / "r.html", **CPU)
+    assert (copies / name).read_text() == "kept"
+    with pytest.raises(ExistsError, match="is a folder"):
+        report([copies / "dacs"], out=copies, **CPU)
+
+
+def test_the_command_writes_the_page_and_overwrites_it_when_asked(copies, monkeypatch, capsys):
+    words = ["rsuda", "report", copies / "dacs", "-o", copies / "r.html", "-k", 2, "--size", 32, "--device", "cpu"]
+    (copies / "r.html").write_text("old")
+    for more, code, says in (([], 2, "Error: "), (["--overwrite"], 0, "Wrote ")):
+        monkeypatch.setattr(sys, "argv", [*map(str, words), *more])
+        with pytest.raises(SystemExit) as end:
+            main()
+        told = capsys.readouterr()
+        assert (end.value.code or 0) == code and says in told.out + told.err
+    assert "<h1>" in (copies / "r.html").read_text()

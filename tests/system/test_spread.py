@@ -1,0 +1,195 @@
+"""A benchmark's runs on the workers of a Dask cluster: the runs of one machine, whatever happens to a worker."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import psutil
+import pytest
+import torch
+import yaml
+from asked import working
+from safetensors.torch import load_file
+from test_kills import same
+from towns import build
+from typer.testing import CliRunner
+
+from rsuda.benchmark.plan import read_plan, run_plan
+from rsuda.cli import app
+from rsuda.cluster.client import connected, threads_of
+from rsuda.cluster.tasks import spread
+from rsuda.core.errors import InputError, MissingError
+from rsuda.core.locks import LOCK, alone
+from rsuda.runs.weights import checkpoint_step
+from rsuda.training.train import adapt
+
+pytest.importorskip("distributed")
+SMALL = {
+    "preset": "sample", "steps": 4, "batch_size": 2, "crop": 64, "workers": 0, "precision": "fp32", "channels": 16,
+    "weights": "none", "score_every": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    """Convolutions round otherwise on another number of threads, so all processes here have one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def cluster():
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local, Client(local) as client:
+        yield client
+
+
+def plan_of(data, out, methods, **settings):
+    held = {
+        "settings": {**SMALL, "data": str(data), **settings}, "seeds": [0], "methods": methods,
+        "pairs": {"east → west": {"source": str(data / "east.yaml"), "target": str(data / "west.yaml")}},
+    }  # fmt: skip
+    out.mkdir(exist_ok=True)
+    file = out / "plan.yaml"
+    file.write_text(yaml.safe_dump(held, sort_keys=False))
+    return read_plan(file, out)
+
+
+def weights(plan):
+    return {j.folder.parts[-3:]: load_file(j.folder / "weights.safetensors") for j in plan.jobs if j.done}
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_cluster_are_those_of_one_machine_and_so_are_its_refusals(data, tmp_path):
+    dacs = {"options": {"start": 0.0}, "workers": 1}  # with a process that reads patches
+    rows = {"source-only": {}, "dacs": dacs, "nowhere": {"method": "source-only", "source_split": "holiday"}}
+    here, there = (plan_of(data, tmp_path / folder, rows) for folder in ("here", "there"))
+    alone = {j.method: f for j, f in run_plan(here, ["cpu"], threads=1)}
+    found = {j.method: f for j, f in run_plan(there, ["cpu"], "local", 2, 1)}
+    assert found.keys() == alone.keys() == rows.keys()
+    assert "holiday" in found["nowhere"] and found.pop("nowhere") == alone.pop("nowhere")
+    assert same(weights(there), weights(here)) and len(weights(there)) == 2
+    for row, fields in found.items():
+        assert fields["threads"] == 1 and fields["miou"] == alone[row]["miou"]
+        assert fields["label_free"] == alone[row]["label_free"]
+    assert not list((tmp_path / "there").glob(".cluster*"))
+    ended = [j.method for j, _ in run_plan(there, ["cpu"], "local", 2, 1)]
+    assert ended == ["nowhere"]  # what is finished is not run again
+
+
+def processes_of(client):
+    return {pid for pids in client.run(lambda: [p.pid for p in psutil.Process().children()]).values() for pid in pids}
+
+
+def alive(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.slow
+def test_the_run_of_a_worker_that_dies_is_finished_by_another(data, tmp_path, cluster):
+    plan = plan_of(data, tmp_path, {"source-only": {"steps": 120}})
+    folder, found = plan.jobs[0].folder, []
+    adapt(replace(plan.jobs[0].settings, device="cpu"), tmp_path / "whole", quiet=True)
+    asking = Thread(target=lambda: found.extend(run_plan(plan, ["cpu"], cluster.scheduler.address, threads=1)))
+    asking.start()
+    until = time.monotonic() + 240
+    while not (folder / "last.ckpt").is_file() and time.monotonic() < until:
+        time.sleep(0.02)
+    (busy,) = [worker for worker, tasks in cluster.processing().items() if tasks]
+    begun = processes_of(cluster)
+    assert len(begun) == 1
+    os.kill(cluster.run(os.getpid)[busy], signal.SIGKILL)
+    before = checkpoint_step(folder)
+    asking.join()
+    assert busy not in cluster.ncores() and not [p for p in begun if alive(p)]
+    ((_, result),) = found
+    assert result["miou"] >= 0 and before < 120
+    assert "going on from the checkpoint of step" in (folder / "log.txt").read_text()
+    assert same(load_file(folder / "weights.safetensors"), load_file(tmp_path / "whole" / "weights.safetensors"))
+
+
+@pytest.mark.slow
+def test_who_stops_asking_stops_the_runs(data, tmp_path, cluster):
+    plan = plan_of(data, tmp_path, {"source-only": {"steps": 10**6}, "oracle": {"oracle": True}})
+    for job, _ in run_plan(plan, ["cpu"], cluster.scheduler.address, threads=1):
+        assert job.method == "oracle"
+        assert processes_of(cluster) and (plan.jobs[0].folder / LOCK).is_file()
+        break  # as Ctrl-C does
+    until = time.monotonic() + 60
+    while processes_of(cluster) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not processes_of(cluster)
+    with alone(plan.jobs[0].folder / LOCK, "the run"):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs paths that only one process sees")
+def test_workers_that_do_not_see_what_this_machine_sees_are_refused(data, tmp_path, cluster):
+    opened = os.open(data, os.O_RDONLY)
+    seen_here = Path(f"/proc/self/fd/{opened}")
+    with pytest.raises(InputError, match=r"the worker on .* cannot read the data.* same path .*east\.yaml"):
+        list(run_plan(plan_of(seen_here, tmp_path, {"source-only": {}}), ["cpu"], cluster.scheduler.address))
+    with pytest.raises(InputError, match=r"the worker on .* does not see the folder .* same path"):
+        list(run_plan(plan_of(data, seen_here / "out", {"source-only": {}}), ["cpu"], cluster.scheduler.address))
+    os.close(opened)
+    assert not list(tmp_path.rglob("config.yaml")) and not list((data / "out").glob(".cluster*"))
+
+
+def test_what_cannot_be_spread_is_refused(data, tmp_path):
+    plan = plan_of(data, tmp_path, {"source-only": {}})
+    with pytest.raises(InputError, match="one --device for all workers, not cpu, cuda:0"):
+        list(run_plan(plan, ["cpu", "cuda:0"], "local"))
+    with pytest.raises(InputError, match="--threads must be at least 1, not 0"):
+        list(run_plan(plan, ["cpu"], threads=0))
+    with pytest.raises(InputError, match="--workers must be at least 1, not 0"):
+        list(run_plan(plan, ["cpu"], "local", workers=0))
+    words = ["benchmark", str(tmp_path / "plan.yaml"), "--out", str(tmp_path), "--scheduler", "tcp://127.0.0.1:9"]
+    error = CliRunner().invoke(app, words).exception
+    assert isinstance(error, MissingError) and "no Dask scheduler answers at tcp://127.0.0.1:9" in str(error)
+    assert not list(tmp_path.glob(".cluster*"))
+
+
+def test_a_scheduler_that_goes_is_told_in_a_sentence():
+    from distributed import LocalCluster
+
+    local = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None)
+    with connected(local.scheduler_address, 1) as client:
+        found = spread(client, working, ["value", "wait"], 2)
+        piece, (_, threads, *_) = next(found)
+        assert (piece, threads) == ("value", 2)
+        local.close()
+        with pytest.raises(MissingError, match="the Dask scheduler, or the way to it, has gone"):
+            next(found)
+    until = time.monotonic() + 30
+    while [
+        p for p in psutil.Process().children() if "own_process" in " ".join(p.cmdline())
+    ] and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not [p for p in psutil.Process().children() if "own_process" in " ".join(p.cmdline())]
+
+
+def test_a_machines_cores_are_shared_by_what_runs_on_it_at_once():
+    from dask.system import CPU_COUNT
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as local,
+        Client(local) as client,
+    ):
+        share = threads_of(client, None)
+        assert list(share.at_once.values()) == [1]
+        here = [client.submit(s.here, pure=False).result() for s in (share, replace(share, given=3))]
+        twice = {machine: 2 * CPU_COUNT for machine in share.at_once}
+        assert [*here, client.submit(replace(share, at_once=twice).here).result()] == [CPU_COUNT, 3, 1]
