@@ -27,7 +27,7 @@ from rsuda.core.legend import IGNORE
 from rsuda.core.settings import settings
 from rsuda.data.find_domain import Domain, domain
 from rsuda.evaluation.evaluate import evaluate
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.runs.weights import load_run, saved_settings
 from rsuda.training.train import adapt
 
@@ -58,7 +58,7 @@ def main() -> None:
 def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
     """All ways of annotating for one run; each is added to the file when it is done."""
     found = domain(a.domain, a.data)
-    engine = Engine.of(load_run(run), "cpu", "fp32", WINDOW)
+    engine = Predictor.of(load_run(run), "cpu", "fp32", WINDOW)
     s = saved_settings(run)
     windows = list(candidates(engine, found.split("train"), a.size))
     seen: dict[str, list[int] | None] = {"the run itself": None, "trained on, no window": None}
@@ -84,7 +84,7 @@ def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
                     shares = annotate([windows[i] for i in chosen], found, a, Path(folder))
                     given |= {"source": f"{folder}/annotated.yaml", "target": a.domain, "data": folder}
                 adapt(settings(start=str(run), **given), Path(folder) / "run", quiet=True)
-                network = Engine.of(load_run(Path(folder) / "run"), "cpu", "fp32", WINDOW)
+                network = Predictor.of(load_run(Path(folder) / "run"), "cpu", "fp32", WINDOW)
             scores = evaluate(network, found, "val").scores.as_fields()
         rows.append(
             {

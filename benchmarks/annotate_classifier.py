@@ -25,7 +25,7 @@ from rsuda.core.spec import Spec
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.metrics import Scores, confusion
 from rsuda.geo.scene import Scene
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.runs.weights import load_run, saved_settings
 
 WINDOW, STRIDE, STEPS, LR = 608, 4, 150, 0.01
@@ -34,7 +34,7 @@ WINDOW, STRIDE, STEPS, LR = 608, 4, 150, 0.01
 class Features:
     """Fused features of an engine's network, (F, h, w) of a scene that fits into a window, and its labels there."""
 
-    def __init__(self, engine: Engine, legend: object) -> None:
+    def __init__(self, engine: Predictor, legend: object) -> None:
         self.engine, self.legend, self.seen = engine, legend, torch.empty(0)
         body = engine.model.network.decoder.body
         body.register_forward_hook(lambda module, image, fused: setattr(self, "seen", fused))
@@ -112,7 +112,7 @@ def measure(run: Path, a: argparse.Namespace) -> list[dict]:
     found, trained = domain(a.domain, a.data), load_run(run)
     classifier = trained.model.network.decoder.classifier
     weight, bias = classifier.weight.detach()[:, :, 0, 0].clone(), classifier.bias.detach().clone()
-    engine = Engine.of(trained, "cpu", "fp32", WINDOW)
+    engine = Predictor.of(trained, "cpu", "fp32", WINDOW)
     windows = list(candidates(engine, found.split("train"), a.size))
     features = Features(engine, found.legend)
     held = {s.name: features.of(s) for s in found.labelled("train")}

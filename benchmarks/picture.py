@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from rsuda.core.legend import IGNORE
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.metrics import Scores, confusion
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import predict_scene
 from rsuda.runs.weights import load_run
 
@@ -33,7 +33,9 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", help="title=run folder")
     a = parser.parse_args()
     found = domain(a.domain, a.data)
-    titles, engines = zip(*((r.split("=", 1)[0], Engine.of(load_run(r.split("=", 1)[1]))) for r in a.runs), strict=True)
+    titles, engines = zip(
+        *((r.split("=", 1)[0], Predictor.of(load_run(r.split("=", 1)[1]))) for r in a.runs), strict=True
+    )
     legend = engines[0].trained.spec.legend
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(legend)] = legend.palette

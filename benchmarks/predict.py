@@ -28,25 +28,25 @@ from rasterio.windows import Window
 from rsuda.core.legend import Legend
 from rsuda.core.settings import settings
 from rsuda.core.spec import Spec
-from rsuda.geo.windows import starts
+from rsuda.geo.windows import window_starts
 from rsuda.inference.predict import predict
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast
 from rsuda.methods import METHODS
-from rsuda.runs.weights import Trained, architecture, load_run, optimisation
+from rsuda.runs.weights import TrainedNetwork, architecture, load_run, optimisation
 
 NAMES = ("building", "land", "road", "vegetation", "water")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def network(model: str | None) -> Trained:
+def network(model: str | None) -> TrainedNetwork:
     if model:
         return load_run(model)
     s = settings(method="source-only", weights="none")
     legend = Legend(NAMES, tuple(((50 * k, 250 - 50 * k, 99),) for k in range(len(NAMES))))
     spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
     method = METHODS["source-only"](architecture(s, spec), spec, optimisation(s))
-    return Trained(method.model.eval(), spec, Path("random"), "source-only", "random")
+    return TrainedNetwork(method.model.eval(), spec, Path("random"), "source-only", "random")
 
 
 def make_scene(path: Path, height: int, width: int, gsd: float) -> Path:
@@ -66,7 +66,7 @@ def make_scene(path: Path, height: int, width: int, gsd: float) -> Path:
     return path
 
 
-def bare(model: torch.nn.Module, engine: Engine, batches: int, held: int = 8) -> float:
+def bare(model: torch.nn.Module, engine: Predictor, batches: int, held: int = 8) -> float:
     """Seconds a batch of a network alone, on windows that are in memory already."""
     x = [torch.rand(engine.batch_size, 3, engine.window, engine.window) for _ in range(min(held, batches))]
     x = [b.to(engine.device).contiguous(memory_format=torch.channels_last) for b in x]
@@ -92,11 +92,11 @@ def options(a: argparse.Namespace) -> dict[str, object]:
 
 def ratio(a: argparse.Namespace) -> None:
     trained = network(a.model)
-    engine = Engine.of(trained, **options(a))
+    engine = Predictor.of(trained, **options(a))
     trained.model.to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory(dir=a.folder) as folder:
         scene = make_scene(Path(folder, "scene.tif"), a.size, a.size, trained.spec.gsd)
-        windows = len(starts(a.size, a.window, a.window - a.overlap)) ** 2
+        windows = len(window_starts(a.size, a.window, a.window - a.overlap)) ** 2
         some = min(40, max(1, windows // a.batch_size))
         alone: dict[str, list[float]] = {"as it was trained": [], "batch norms folded": []}
         written = {}
@@ -139,7 +139,7 @@ def peers(a: argparse.Namespace) -> None:
                 times[f"{name}, fp32{how}"] = time.perf_counter() - began
 
         others("")  # before rsuda sets how the process keeps its memory, which cannot be taken back
-        engine = Engine.of(trained, **options(a))
+        engine = Predictor.of(trained, **options(a))
         others(", freed memory kept as by rsuda")
         for precision in dict.fromkeys(["fp32", engine.precision]):
             (done,) = predict([scene], trained, Path(folder, precision), None, **{**options(a), "precision": precision})
@@ -238,7 +238,7 @@ def child(a: argparse.Namespace) -> None:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     trained = network(a.model)
-    Engine.of(trained, **options(a))
+    Predictor.of(trained, **options(a))
     before = peak()
     (done,) = predict(
         [a.folder], trained, Path(a.folder).parent / "out", None if a.format == "none" else a.format, **options(a)

@@ -14,7 +14,7 @@ import numpy as np
 from rsuda.core.settings import settings
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import predict_scene
 from rsuda.runs.weights import load_run
 from rsuda.training.train import adapt
@@ -113,7 +113,7 @@ s = settings(
     steps=steps, crop=128, workers=0,
 )  # fmt: skip
 adapt(s, Path("runs/source-only"), overwrite=True, quiet=True)
-engine = Engine.of(load_run("runs/source-only"))
+engine = Predictor.of(load_run("runs/source-only"))
 found = {city.name: evaluate(engine, city, "val").scores for city in (potsdam, vaihingen)}
 print(f"{'IoU, percent':20} {'potsdam':>9} {'vaihingen':>10}")
 for k, name in enumerate(legend.names):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rsuda.core.legend import Legend
     from rsuda.data.find_domain import Domain
     from rsuda.data.given import domain
-    from rsuda.inference.prediction import Written
+    from rsuda.inference.prediction import Prediction
     from rsuda.inference.segmenter import Segmenter
     from rsuda.info.info import info
     from rsuda.training.datamodule import PairDataModule
@@ -32,7 +32,7 @@ else:
         "rsuda.core.legend": ("Legend",),
         "rsuda.inference.segmenter": ("Segmenter",),
         "rsuda.info.info": ("info",),
-        "rsuda.inference.prediction": ("Written",),
+        "rsuda.inference.prediction": ("Prediction",),
     }
 
     def __getattr__(name):
@@ -58,6 +58,21 @@ else:
 
 
 __all__ = [
-    "Domain", "ExistsError", "InputError", "Legend", "MissingError", "PairDataModule", "RsudaError", "Run", "Segmenter",
-    "WriteError", "Written", "adapt", "domain", "evaluate", "info", "load", "predict",
+    "Domain",
+    "ExistsError",
+    "InputError",
+    "Legend",
+    "MissingError",
+    "PairDataModule",
+    "Prediction",
+    "RsudaError",
+    "Run",
+    "Segmenter",
+    "WriteError",
+    "adapt",
+    "domain",
+    "evaluate",
+    "info",
+    "load",
+    "predict",
 ]  # fmt: skip

@@ -16,12 +16,12 @@ from rsuda.evaluation.evaluate import Evaluation, domain_of_run, score_run, scor
 from rsuda.evaluation.label_free import LabelFree
 from rsuda.evaluation.target_curve import watch_target
 from rsuda.inference import predict as _predict
-from rsuda.inference.prediction import Written
+from rsuda.inference.prediction import Prediction
 from rsuda.inference.segmenter import Segmenter
 from rsuda.inference.segmenter import load as _load
 from rsuda.learning.device import pick_device
-from rsuda.runs.resolve import newest_run, saved_settings, settled
-from rsuda.runs.weights import Trained
+from rsuda.runs.resolve import newest_run, resolve, saved_settings
+from rsuda.runs.weights import TrainedNetwork
 from rsuda.training.processes import processes
 from rsuda.training.train import Given, check_run, domains_of
 from rsuda.training.train import adapt as train
@@ -117,7 +117,7 @@ def adapt(
     """
     names, given = named(source, target)
     chosen = {**names, "method": method, "data": data, "preset": preset, **options}
-    s, folder = settled(config, chosen, out, resume, logger.info)
+    s, folder = resolve(config, chosen, out, resume, logger.info)
     return adapt_and_score(s, folder, given, overwrite, resume, not progress)
 
 
@@ -154,10 +154,10 @@ def adapt_and_score(
 
 def predict(
     scenes: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    model: str | os.PathLike[str] | Segmenter | Trained | None = None,
+    model: str | os.PathLike[str] | Segmenter | TrainedNetwork | None = None,
     out: str | Path | None = None,
     **options: Any,
-) -> list[Written]:
+) -> list[Prediction]:
     """Map scenes: a class GeoTIFF and polygons for each.
 
     Scenes that an earlier call finished with the same network and options are not predicted again.
@@ -187,7 +187,7 @@ def predict(
     """
     listed = [scenes] if isinstance(scenes, str | os.PathLike) else list(scenes)
     network = newest_run() if model is None else model.trained if isinstance(model, Segmenter) else model
-    trained = network if isinstance(network, Trained) else Path(network)
+    trained = network if isinstance(network, TrainedNetwork) else Path(network)
     return list(_predict.predict([s if isinstance(s, str) else Path(s) for s in listed], trained, out, **options))
 
 

@@ -74,7 +74,7 @@ def reported(tmp_path_factory):
     """A source-only and an adapted run of a few steps, of cities whose names are hostile, and a report on both with a map."""
     from rsuda.data.find_domain import domain
     from rsuda.evaluation.label_free import label_free, write_label_free
-    from rsuda.inference.predictor import Engine
+    from rsuda.inference.predictor import Predictor
     from rsuda.report.report import report
     from rsuda.runs.weights import load_run
 
@@ -84,7 +84,7 @@ def reported(tmp_path_factory):
     for method in ("source-only", "dacs"):
         own = {"start": 0.0} if method == "dacs" else {}
         train_watched(options(folder, method=method, score_every=2, options=own), folder / method, quiet=True)
-        found = label_free(Engine.of(load_run(folder / method), "cpu", "fp32"), west, windows=2, size=64)
+        found = label_free(Predictor.of(load_run(folder / method), "cpu", "fp32"), west, windows=2, size=64)
         write_label_free(found, folder / method)
     runs = [folder / "source-only", folder / "dacs"]
     report(runs, folder / "west_1_image.tif", folder / "report.html", k=3, size=32, device="cpu", precision="fp32")

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 import rsuda
 from rsuda.cli import main
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.inference.segmenter import Segmenter
 from rsuda.runs.weights import load_run
 from rsuda.training.train import adapt as train
@@ -155,12 +155,12 @@ def test_domains_given_as_objects_train_the_same_network_and_say_so_in_the_confi
 
 def test_free_folders_are_named_after_both_domains_however_they_are_given(world, monkeypatch, tmp_path):
     east, west = (rsuda.domain(Path(f"data/{n}.yaml"), "data") for n in ("east", "west"))
-    from rsuda.runs.resolve import settled
+    from rsuda.runs.resolve import resolve
 
     monkeypatch.chdir(tmp_path)
     told = []
     names = {"source": f"object: {east.name}", "target": f"object: {west.name}"}
-    s, folder = settled(None, names, None, False, told.append)
+    s, folder = resolve(None, names, None, False, told.append)
     assert folder == Path("runs/east_west_st-dasegnet") and s.source == "object: east" and not told
 
 
@@ -211,7 +211,7 @@ def test_the_module_answers_as_prediction_does(world):
     assert (network.spec.bands, network.gsd, network.legend.names) == (("red", "green", "blue"), 0.5, NAMES)
     assert not network.training
     images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
-    engine = Engine.of(load_run(world), "cpu", "fp32", 64, 16)
+    engine = Predictor.of(load_run(world), "cpu", "fp32", 64, 16)
     expected = engine.of_standardised(engine.standardised(images.numpy(), None))
     with torch.inference_mode():
         logits = network(images)

@@ -13,7 +13,7 @@ from torch import Tensor
 from rsuda.core.errors import InputError
 from rsuda.core.spec import Spec
 from rsuda.geo.scene import Scene
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import check_gsd, finished_rows
 from rsuda.learning.network import Decoder
 
@@ -41,7 +41,7 @@ class Candidate:
         return float(self.wavering.sum())
 
 
-def candidates(engine: Engine, scenes: list[Scene], size: int) -> Iterator[Candidate]:
+def candidates(engine: Predictor, scenes: list[Scene], size: int) -> Iterator[Candidate]:
     """Windows of all scenes that hold data, scene by scene; scenes stream through the network.
 
     Raises InputError when no scene is as large as a window.
@@ -75,7 +75,7 @@ class Fused:
     """Sums of an engine's fused features over the candidates of a scene, gathered while it predicts; of networks with several
     decoders the first one's that is asked."""
 
-    def __init__(self, engine: Engine, rows: list[int], cols: list[int], size: int) -> None:
+    def __init__(self, engine: Predictor, rows: list[int], cols: list[int], size: int) -> None:
         self.window, self.size, self.rows, self.cols = engine.window, size, np.array(rows), np.array(cols)
         self.latest: Tensor | None = None
         self.sums, self.cells = np.zeros(0), np.zeros((len(rows), len(cols)))
@@ -113,7 +113,7 @@ class Fused:
             hook.remove()
 
 
-def _of_scene(engine: Engine, scene: Scene, rows: list[int], cols: list[int], size: int) -> Iterator[Candidate]:
+def _of_scene(engine: Predictor, scene: Scene, rows: list[int], cols: list[int], size: int) -> Iterator[Candidate]:
     """Candidates at all of ``rows`` x ``cols``, each as soon as its last row is through."""
     spec, classes = engine.trained.spec, len(engine.trained.spec.legend)
     sums = np.zeros((len(rows), 3 * classes + 1, len(cols)))

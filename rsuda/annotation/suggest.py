@@ -17,12 +17,12 @@ import numpy as np
 from shapely import Polygon
 
 from rsuda.annotation.candidates import Candidate, candidates
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.core.spec import Spec
 from rsuda.data.find_domain import Domain
 from rsuda.geo.scene import Scene
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Suggestion:
 
 
 def suggest(
-    engine: Engine, domain: Domain, split: str = "all", k: int = 10, size: int = 128, seed: int = 0
+    engine: Predictor, domain: Domain, split: str = "all", k: int = 10, size: int = 128, seed: int = 0
 ) -> list[Suggestion]:
     """The ``k`` windows of a split's images that are most worth a label; no label is read.
 
@@ -162,7 +162,7 @@ def write_suggestions(
         layer = one if layer is None else _below(layer, one)
     if layer is None:
         raise InputError("there is no window to write")
-    with whole_file(path, overwrite) as temporary:
+    with atomic_write(path, overwrite) as temporary:
         layer.to_file(temporary, driver="GPKG", layer=path.stem, engine="pyogrio")
     return path
 

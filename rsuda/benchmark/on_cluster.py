@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from rsuda.benchmark.run import RESULT, Job, run_job
+from rsuda.benchmark.run import RESULT, BenchmarkRun, run_job
 from rsuda.cluster.client import connected
 from rsuda.cluster.tasks import on_each, spread
 from rsuda.core.atomic import make_folder
@@ -24,8 +24,8 @@ _APPEARS = 60.0  # seconds that a file system may take to show what another mach
 
 
 def spread_jobs(
-    jobs: list[Job], device: str, scheduler: str, workers: int, threads: int | None
-) -> Iterator[tuple[Job, dict[str, Any] | str]]:
+    jobs: list[BenchmarkRun], device: str, scheduler: str, workers: int, threads: int | None
+) -> Iterator[tuple[BenchmarkRun, dict[str, Any] | str]]:
     """Run jobs, one a thread of a worker at a time, each in a process of its own; yields each with its result, or with the
     sentence that says why it has none. The run of a worker that dies goes on from its checkpoint on another one.
 
@@ -45,7 +45,7 @@ def spread_jobs(
             yield job, str(found) if isinstance(found, RsudaError) else found
 
 
-def one_a_pair(jobs: list[Job]) -> list[Settings]:
+def one_a_pair(jobs: list[BenchmarkRun]) -> list[Settings]:
     """Settings of one job of each pair of domains."""
     return list({(j.settings.source, j.settings.target, j.settings.data): j.settings for j in jobs}.values())
 
@@ -81,13 +81,13 @@ def look_around(mark: Path, pairs: list[Settings], threads: int) -> None:
             ) from error
 
 
-def run_there(job: Job, device: str, mark: Path, threads: int) -> dict[str, Any]:
+def run_there(job: BenchmarkRun, device: str, mark: Path, threads: int) -> dict[str, Any]:
     """On a worker, in a process of its own."""
     look_around(mark, [job.settings], threads)
     return run_job(job, device, threads)
 
 
-def _appeared(job: Job) -> bool:
+def _appeared(job: BenchmarkRun) -> bool:
     """Whether a result is there. A network's file system remembers for a while that a file was not."""
     until = time.monotonic() + _APPEARS
     while not job.done and time.monotonic() < until:

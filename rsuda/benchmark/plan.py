@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from rsuda.benchmark.on_cluster import one_a_pair, spread_jobs
-from rsuda.benchmark.run import Job, run_job
+from rsuda.benchmark.run import BenchmarkRun, run_job
 from rsuda.core.documents import read_yaml, shown
 from rsuda.core.errors import InputError, RsudaError, unknown
 from rsuda.core.settings import Settings, settings
@@ -36,7 +36,7 @@ class Plan:
 
     name: str
     about: str
-    jobs: tuple[Job, ...]
+    jobs: tuple[BenchmarkRun, ...]
     pairs: tuple[str, ...]
     methods: tuple[str, ...]
     baseline: str
@@ -103,7 +103,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _job(
     method: str, own: dict[str, Any], pair: str, of_pair: dict[str, Any], held: dict[str, Any], seed: int, out: Path,
     given: dict[str, Any],
-) -> Job:  # fmt: skip
+) -> BenchmarkRun:  # fmt: skip
     own, of_pair = dict(own), dict(of_pair)
     as_oracle, as_is, matched = own.pop("oracle", False), own.pop("as_is", False), of_pair.pop("matched", None) or {}
     if not isinstance(matched, dict):
@@ -126,7 +126,7 @@ def _job(
     if as_oracle:
         s = replace(s, source=s.target, source_bands=s.target_bands, source_split=s.target_split)
     check_run(s)
-    return Job(pair, method, seed, s, folder_of(out, pair, method, seed))
+    return BenchmarkRun(pair, method, seed, s, folder_of(out, pair, method, seed))
 
 
 def folder_of(out: Path, pair: str, method: str, seed: int) -> Path:
@@ -135,7 +135,7 @@ def folder_of(out: Path, pair: str, method: str, seed: int) -> Path:
     return out.joinpath(*slugs, str(seed))
 
 
-def _kept(job: Job) -> None:
+def _kept(job: BenchmarkRun) -> None:
     """Raises InputError for a finished run whose settings are not those that the plan has now."""
     was, now = (
         replace(s, weights=Path(s.weights).name)  # the same file may lie elsewhere
@@ -153,7 +153,7 @@ def _kept(job: Job) -> None:
 
 def run_plan(
     plan: Plan, devices: list[str], scheduler: str | None = None, workers: int = 2, threads: int | None = None
-) -> Iterator[tuple[Job, dict[str, Any] | str]]:
+) -> Iterator[tuple[BenchmarkRun, dict[str, Any] | str]]:
     """Run what is not done, one process a run and one run a device at a time; yields each job with its result, or with the
     sentence that says why it has none. A run that was broken off goes on from its checkpoint.
 
@@ -186,7 +186,9 @@ def run_plan(
         yield from _here(waiting, devices, threads)
 
 
-def _here(waiting: list[Job], devices: list[str], threads: int | None) -> Iterator[tuple[Job, dict[str, Any] | str]]:
+def _here(
+    waiting: list[BenchmarkRun], devices: list[str], threads: int | None
+) -> Iterator[tuple[BenchmarkRun, dict[str, Any] | str]]:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         free = manager.Queue()
@@ -208,7 +210,7 @@ def _here(waiting: list[Job], devices: list[str], threads: int | None) -> Iterat
                     raise
 
 
-def _run(job: Job, free: Any, threads: int) -> dict[str, Any]:
+def _run(job: BenchmarkRun, free: Any, threads: int) -> dict[str, Any]:
     """On whichever device is free."""
     device = free.get()
     try:

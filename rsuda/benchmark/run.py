@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import IGNORE
 from rsuda.core.settings import Settings
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.evaluation.label_free import label_free
 from rsuda.evaluation.target_curve import watch_target
 from rsuda.geo.windows import random_window
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast, pick_device, pick_precision
 from rsuda.methods import METHODS
 from rsuda.runs.weights import CHECKPOINT, load_run
@@ -30,7 +30,7 @@ RESULT = "result.json"
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchmarkRun:
     """One run of a benchmark."""
 
     pair: str
@@ -44,7 +44,7 @@ class Job:
         return (self.folder / RESULT).is_file()
 
 
-def run_job(job: Job, on: str, threads: int) -> dict[str, Any]:
+def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
     """Train, or go on from a checkpoint; score with and without labels; write and return the fields of ``result.json``.
 
     Raises InputError, MissingError, ExistsError as ``adapt``.
@@ -57,7 +57,7 @@ def run_job(job: Job, on: str, threads: int) -> dict[str, Any]:
     resume = (job.folder / CHECKPOINT).is_file()
     callbacks = [*watch_target(s, target, job.folder), clock, curve]
     adapt(s, job.folder, overwrite=not resume, resume=resume, quiet=True, callbacks=callbacks, given=domains)
-    engine = Engine.of(load_run(job.folder), s.device, s.precision)
+    engine = Predictor.of(load_run(job.folder), s.device, s.precision)
     found = evaluate(engine, target, s.score_split)
     device = pick_device(s.device)
     gpu = device.type == "cuda"
@@ -67,7 +67,7 @@ def run_job(job: Job, on: str, threads: int) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if gpu else "cpu", "precision": pick_precision(s.precision, device),
         "label_free": asdict(label_free(engine, target, s.target_split)), "pseudo_labels": curve.curve, **found.as_fields(),
     }  # fmt: skip
-    with whole_file(job.folder / RESULT, overwrite=True) as temporary:
+    with atomic_write(job.folder / RESULT, overwrite=True) as temporary:
         temporary.write_text(json.dumps(fields, indent=1) + "\n")
     return fields
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rsuda.benchmark.plan import Plan
 from rsuda.benchmark.run import RESULT
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import csv_cell
 from rsuda.evaluation.label_free import SCORES
 
@@ -155,9 +155,9 @@ def write_table(plan: Plan, out: Path) -> list[Path]:
     """table.md, table.csv (one line a run) and table.png in ``out``; they show what is done so far."""
     rows = rows_of(plan)
     files = [out / f"table.{kind}" for kind in ("md", "csv", "png")]
-    with whole_file(files[0], overwrite=True) as temporary:
+    with atomic_write(files[0], overwrite=True) as temporary:
         temporary.write_text(markdown(plan, rows))
-    with whole_file(files[1], overwrite=True) as temporary, temporary.open("w", newline="") as file:
+    with atomic_write(files[1], overwrite=True) as temporary, temporary.open("w", newline="") as file:
         keys = ("pair", "row", "method", "seed", "steps", "miou", "mf1", "accuracy", "kappa", "seconds_per_step",
                 "peak_memory_mb", "device", "precision", "threads")  # fmt: skip
         writer = csv.writer(file)
@@ -172,7 +172,7 @@ def write_table(plan: Plan, out: Path) -> list[Path]:
                     *(run["label_free"][s] for s in SCORES),
                 ]
             )
-    with whole_file(files[2], overwrite=True) as temporary:
+    with atomic_write(files[2], overwrite=True) as temporary:
         _plot(plan, rows, temporary)
     return files
 

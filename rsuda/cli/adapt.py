@@ -73,7 +73,7 @@ def adapt(
     import json
 
     from rsuda.core.settings import parse_option
-    from rsuda.runs.resolve import settled
+    from rsuda.runs.resolve import resolve
 
     log()
     chosen: dict[str, Any] = {
@@ -88,7 +88,7 @@ def adapt(
     def tell(text: str) -> None:
         print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
 
-    s, folder = settled(config, chosen, out, resume, tell)
+    s, folder = resolve(config, chosen, out, resume, tell)
     from rsuda.api import adapt_and_score
     from rsuda.cli.terminal import tell_label_free, tell_scores
 

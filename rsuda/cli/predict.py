@@ -78,7 +78,7 @@ def predict(
     """
     import json
 
-    from rsuda.cli.terminal import Bar, tell
+    from rsuda.cli.terminal import PixelBar, tell
     from rsuda.inference.predict import predict as run
     from rsuda.runs.resolve import newest_run
 
@@ -88,7 +88,7 @@ def predict(
         model = newest_run()
         if told:
             print(f"Using the newest run, {model}")
-    bar = Bar(told and sys.stderr.isatty())
+    bar = PixelBar(told and sys.stderr.isatty())
     found = run(
         scenes, model, out, None if format == "none" else format, min_area=min_area, simplify=simplify,
         regularise=regularise or (), confidence=confidence, probabilities=probabilities, aoi=aoi, bounds=bounds, bands=bands,

@@ -37,7 +37,7 @@ def suggest(
     from rsuda.annotation.suggest import check_places, suggest, write_suggestions
     from rsuda.cli.terminal import suggestion_table
     from rsuda.data.find_domain import domain as find
-    from rsuda.inference.predictor import Engine
+    from rsuda.inference.predictor import Predictor
     from rsuda.runs.weights import load_run, saved_settings
 
     log()
@@ -45,7 +45,7 @@ def suggest(
     found = find(domain or s.target, data or s.data, bands or (s.target_bands if domain in (None, s.target) else None))
     if out is not None:
         check_places(found, split, out, overwrite)  # before the network has looked at everything
-    engine = Engine.of(load_run(run), device, precision)
+    engine = Predictor.of(load_run(run), device, precision)
     windows = suggest(engine, found, split, k, size, seed)
     file = write_suggestions(windows, found, engine.trained.spec, out, overwrite) if out is not None else None
     if as_json:

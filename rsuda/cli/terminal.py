@@ -7,7 +7,7 @@ from typing import Any
 from rsuda.core.errors import printable
 
 
-class Bar:
+class PixelBar:
     """A progress bar in pixels a second, made anew for each scene."""
 
     def __init__(self, shown: bool) -> None:

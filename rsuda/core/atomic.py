@@ -15,7 +15,7 @@ _SHOWN = 40  # characters of a file's name in the name of the folder that it is 
 
 
 @contextmanager
-def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary path beside ``path`` that is renamed onto it when the block ends well, and removed otherwise.
 
     The bytes are on the disk before the name is, so that neither a killed process nor a power cut leaves part of a file.
@@ -64,7 +64,7 @@ def _settle(path: Path) -> None:
         os.close(opened)
 
 
-def broken_off(folder: Path) -> list[Path]:
+def leftovers(folder: Path) -> list[Path]:
     """What ``whole_file`` left in a folder when its process was killed; or is at work on, if somebody else is there."""
     return [
         left

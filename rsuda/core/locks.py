@@ -21,7 +21,7 @@ _HELD: set[str] = set()  # by this process, whose own second lock the system wou
 
 
 @contextmanager
-def alone(file: Path, what: str) -> Iterator[None]:
+def exclusive(file: Path, what: str) -> Iterator[None]:
     """Hold ``file`` as a lock while the block runs; it names the process and its machine, and is removed at the end.
 
     A process that is killed leaves the file but not the lock, so there is nothing to clean up. Processes forked from this

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 
-class Places:
+class ClassLocations:
     """Where the classes of labelled scenes lie, by blocks of 64 x 64 of a scene's own pixels."""
 
     SIZE = 64

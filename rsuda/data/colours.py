@@ -7,7 +7,7 @@ import numpy as np
 _LEVELS = np.linspace(0, 1, 129)  # quantiles that a distribution is kept by
 
 
-class Matching:
+class ColourMatching:
     """Maps each band of the source monotonically so that its distribution over the domain becomes the target's.
 
     One map for the whole domain: a patch of water stays darker than one of sand. (Giving each patch the colours of some

@@ -11,8 +11,8 @@ from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec, band_code
-from rsuda.data.class_locations import Places
-from rsuda.data.colours import Matching
+from rsuda.data.class_locations import ClassLocations
+from rsuda.data.colours import ColourMatching
 from rsuda.data.find_domain import Domain
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import random_window
@@ -45,8 +45,8 @@ class Pair:
     legend: Legend
     gsd: float | None
     class_shares: tuple[float, ...]
-    places: Places
-    matching: Matching | None
+    places: ClassLocations
+    matching: ColourMatching | None
     notes: tuple[str, ...]
     annotated: bool = False
 
@@ -119,7 +119,7 @@ def pair(source: Domain, target: Domain, s: Settings, start: Spec | None = None)
         )
     matching = None
     if s.colours == "match" and not annotated:
-        matching = Matching(*(
+        matching = ColourMatching(*(
             spec.unit(np.concatenate(_windows(scenes, spec.bands, gsd, 128, 64), 1))
             for scenes, spec in ((sources, specs[0]), (targets, specs[1]))
         ))  # fmt: skip
@@ -159,10 +159,10 @@ def _fed(source: tuple[str, ...], target: tuple[str, ...], matching: str) -> tup
     return source[:common], target[:common]
 
 
-def _survey(scenes: list[Scene], legend: Legend, notes: list[str]) -> tuple[tuple[float, ...], Places]:
+def _survey(scenes: list[Scene], legend: Legend, notes: list[str]) -> tuple[tuple[float, ...], ClassLocations]:
     """Class shares of labelled pixels and where they lie; refuses labels that are mostly outside the legend, reports the
     odd pixels."""
-    counts, off, total, places = np.zeros(256, np.int64), 0, 0, Places(len(legend))
+    counts, off, total, places = np.zeros(256, np.int64), 0, 0, ClassLocations(len(legend))
     for number, scene in enumerate(scenes):
         label, outside = scene.whole_label(legend)
         counts += np.bincount(label.ravel(), minlength=256)

@@ -22,7 +22,7 @@ from rsuda.geo.windows import random_window
 from rsuda.learning import distributed as world
 
 
-class Patches(Dataset[dict[str, Tensor]]):
+class PatchDataset(Dataset[dict[str, Tensor]]):
     """Item i is a source patch with its label and, with ``with_target``, a target patch with its valid mask.
 
     Item i depends on (seed, i) alone, whatever worker reads it. Images are (bands, crop, crop) float32 on 0..1 with 0
@@ -126,7 +126,7 @@ def _areas(scenes: list[Scene], gsd: float | None) -> np.ndarray:
 
 def target_batches(pair: Pair, s: Settings, number: int) -> Iterator[Tensor]:
     """Standardised target images (B, bands, crop, crop), not augmented."""
-    patches = Patches(pair, s, with_target=True)
+    patches = PatchDataset(pair, s, with_target=True)
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (pair.target_spec.mean, pair.target_spec.std))
     for batch in range(number):
         rng = np.random.default_rng((s.seed, 3, batch))
@@ -153,7 +153,7 @@ def loader(pair: Pair, s: Settings, with_target: bool, first_step: int = 0) -> D
     """Batches without end, ``s.accumulate`` a step; a resumed run starts at ``first_step`` and gets what the uninterrupted one
     would have got."""
     return DataLoader(
-        Patches(pair, s, with_target),
+        PatchDataset(pair, s, with_target),
         batch_size=s.batch_size,
         sampler=_From(first_step * s.accumulate, s.batch_size),
         num_workers=s.workers,

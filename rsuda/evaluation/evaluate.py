@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, csv_cell, unknown
 from rsuda.core.legend import IGNORE
 from rsuda.data.find_domain import Domain
@@ -20,7 +20,7 @@ from rsuda.data.given import domain
 from rsuda.evaluation.label_free import LabelFree, label_free, write_label_free
 from rsuda.evaluation.metrics import Scores, confusion
 from rsuda.geo.windows import full_windows
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import predict_scene, predict_tile
 from rsuda.runs.resolve import saved_settings
 from rsuda.runs.weights import load_run
@@ -56,7 +56,7 @@ class Evaluation:
         }  # fmt: skip
 
 
-def evaluate(engine: Engine, domain: Domain, split: str = "val", protocol: str = "scenes") -> Evaluation:
+def evaluate(engine: Predictor, domain: Domain, split: str = "val", protocol: str = "scenes") -> Evaluation:
     """Score a network on a labelled split.
 
     Args:
@@ -124,22 +124,22 @@ def score_run(
     run: str | Path, domain: Domain, split: str = "val", protocol: str = "scenes", **engine: Any
 ) -> tuple[Evaluation, tuple[Path, Path]]:
     """Score a run folder's network, and write the scores into it; ``engine`` see Engine."""
-    found = evaluate(Engine.of(load_run(run), **engine), domain, split, protocol)
+    found = evaluate(Predictor.of(load_run(run), **engine), domain, split, protocol)
     return found, write_scores(found, Path(run))
 
 
 def score_without_labels(run: str | Path, domain: Domain, split: str, **engine: Any) -> tuple[LabelFree, Path]:
     """Score a run folder's network by a domain's images alone, and write the scores into it; ``engine`` see Engine."""
-    found = label_free(Engine.of(load_run(run), **engine), domain, split)
+    found = label_free(Predictor.of(load_run(run), **engine), domain, split)
     return found, write_label_free(found, Path(run))
 
 
 def write_scores(found: Evaluation, folder: Path) -> tuple[Path, Path]:
     """Write the scores as JSON and as a CSV line per class, under names that tell domain, split and protocol."""
     stem = found.stem
-    with whole_file(folder / f"{stem}.json", overwrite=True) as temporary:
+    with atomic_write(folder / f"{stem}.json", overwrite=True) as temporary:
         temporary.write_text(json.dumps(found.as_fields(), indent=2) + "\n")
-    with whole_file(folder / f"{stem}.csv", overwrite=True) as temporary, temporary.open("w", newline="") as file:
+    with atomic_write(folder / f"{stem}.csv", overwrite=True) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         names = map(csv_cell, found.scores.names)
         writer.writerow(["class", "iou", "precision", "recall", "f1", "pixels", *names])

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError
 from rsuda.data.find_domain import Domain
 from rsuda.geo.windows import random_window
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 
 SCORES = ("certainty", "agreement", "overlap", "information", "density")
 
@@ -42,7 +42,7 @@ class LabelFree:
     density: float
 
 
-def label_free(engine: Engine, domain: Domain, split: str = "all", windows: int = 12, size: int = 256) -> LabelFree:
+def label_free(engine: Predictor, domain: Domain, split: str = "all", windows: int = 12, size: int = 256) -> LabelFree:
     """Scores on random windows of a domain's images, the same ones for every network of the same GSD; no label is read.
 
     Raises InputError when no window holds a valid pixel.
@@ -88,7 +88,7 @@ def label_free(engine: Engine, domain: Domain, split: str = "all", windows: int 
 
 def write_label_free(found: LabelFree, run: Path) -> Path:
     """The scores as ``label_free.json`` in a run folder."""
-    with whole_file(run / "label_free.json", overwrite=True) as temporary:
+    with atomic_write(run / "label_free.json", overwrite=True) as temporary:
         temporary.write_text(json.dumps(asdict(found), indent=2) + "\n")
     return run / "label_free.json"
 

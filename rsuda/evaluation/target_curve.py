@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.settings import CURVE, Settings
 from rsuda.data.find_domain import Domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.evaluation.metrics import Scores
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import pick_device, pick_precision
-from rsuda.runs.weights import Trained
+from rsuda.runs.weights import TrainedNetwork
 
 logger = logging.getLogger("rsuda")
 
@@ -61,8 +61,8 @@ class TargetCurve(Callback):
         write_curve(self.rows, self.file)
 
     def _scores(self, module: Any, device: str) -> Scores:
-        network = Trained(copy.deepcopy(module.model), module.spec, self.file.parent, "", "")
-        return evaluate(Engine.of(network, device, self.precision), self.domain, self.split).scores
+        network = TrainedNetwork(copy.deepcopy(module.model), module.spec, self.file.parent, "", "")
+        return evaluate(Predictor.of(network, device, self.precision), self.domain, self.split).scores
 
 
 def watch_target(s: Settings, target: Domain, folder: Path) -> list[Callback]:
@@ -79,7 +79,7 @@ def watch_target(s: Settings, target: Domain, folder: Path) -> list[Callback]:
 
 
 def write_curve(rows: list[dict[str, Any]], file: Path) -> None:
-    with whole_file(file, overwrite=True) as temporary, temporary.open("w", newline="") as opened:
+    with atomic_write(file, overwrite=True) as temporary, temporary.open("w", newline="") as opened:
         writer = csv.writer(opened)
         writer.writerow(rows[0])
         writer.writerows([r["step"], *("" if v is None else round(v, 6) for v in list(r.values())[1:])] for r in rows)

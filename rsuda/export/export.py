@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError, check_extra, unknown
 from rsuda.core.version import __version__
 from rsuda.export.deepness import deepness_metadata
@@ -29,7 +29,7 @@ from rsuda.export.programs import (
 from rsuda.export.stac_model import model_item
 from rsuda.geo.stac_item import write_item
 from rsuda.learning.network import STRIDE
-from rsuda.runs.weights import Trained, load_run
+from rsuda.runs.weights import TrainedNetwork, load_run
 
 FILES = {"onnx": "model.onnx", "torch-export": "model.pt2", "stac": "stac.json"}  # by format, in the run folder
 OUTPUTS = (PROBABILITIES, LOGITS)
@@ -53,7 +53,7 @@ class Exported:
 
 
 def export(
-    run: str | Path | Trained,
+    run: str | Path | TrainedNetwork,
     format: str = "onnx",
     out: str | Path | None = None,
     window: int = 512,
@@ -88,7 +88,7 @@ def export(
         raise InputError(f"--overlap must be at least 0 and below the window {window}, not {overlap}")
     if output is not None and output not in OUTPUTS:
         raise unknown("output", output, OUTPUTS)
-    trained = run if isinstance(run, Trained) else load_run(run)
+    trained = run if isinstance(run, TrainedNetwork) else load_run(run)
     folder = trained.path if trained.path.is_dir() else trained.path.parent
     file = Path(out) if out else folder / FILES[format]
     if file.is_dir():
@@ -100,7 +100,7 @@ def export(
         return Exported(trained.path, format, file, None, window, None)
     kind = output or (PROBABILITIES if format == "onnx" else LOGITS)
     about = _about(trained, window, overlap, kind)
-    with whole_file(file, overwrite) as temporary:
+    with atomic_write(file, overwrite) as temporary:
         made = temporary.with_suffix(Path(FILES[format]).suffix)  # torch goes by it
         difference = (_onnx if format == "onnx" else _pt2)(trained, made, window, kind, about)
         if made != temporary:
@@ -108,7 +108,7 @@ def export(
     return Exported(trained.path, format, file, kind, window, difference)
 
 
-def _onnx(trained: Trained, path: Path, window: int, kind: str, about: dict[str, str]) -> float:
+def _onnx(trained: TrainedNetwork, path: Path, window: int, kind: str, about: dict[str, str]) -> float:
     network, bands = trained.model.cpu().eval(), len(trained.spec.bands)
     model = to_onnx(traced(network, bands, window))
     write_onnx(model, path, about)
@@ -120,7 +120,7 @@ def _onnx(trained: Trained, path: Path, window: int, kind: str, about: dict[str,
     return difference
 
 
-def _pt2(trained: Trained, path: Path, window: int, kind: str, about: dict[str, str]) -> float:
+def _pt2(trained: TrainedNetwork, path: Path, window: int, kind: str, about: dict[str, str]) -> float:
     network, bands = trained.model.cpu().eval(), len(trained.spec.bands)
     write_pt2(traced(network, bands, window), path, about)
     difference = _checked(largest_difference(network, torch.export.load(path).module(), bands, window))
@@ -139,7 +139,7 @@ def _checked(difference: float) -> float:
     return difference
 
 
-def _about(trained: Trained, window: int, overlap: int, kind: str) -> dict[str, str]:
+def _about(trained: TrainedNetwork, window: int, overlap: int, kind: str) -> dict[str, str]:
     """Metadata of the file: rsuda's own under one key, and what Deepness reads."""
     own = {
         "version": __version__, "run": trained.path.name, "method": trained.method, "network": trained.digest,

@@ -20,10 +20,10 @@ from rsuda.core.documents import checked_json
 from rsuda.core.errors import InputError, MissingError, check_extra
 from rsuda.core.spec import Spec
 from rsuda.export.programs import INPUT, KEY, PROBABILITIES
-from rsuda.runs.weights import Trained
+from rsuda.runs.weights import TrainedNetwork
 
 
-def load_exported(path: str | Path) -> Trained:
+def load_exported(path: str | Path) -> TrainedNetwork:
     """An ONNX file of ``rsuda export`` as a network for Engine and ``predict``, at the window it was exported with.
 
     ``digest`` is that of the ONNX file.
@@ -45,7 +45,7 @@ def load_exported(path: str | Path) -> Trained:
         raise InputError(
             f"{path} takes {network.bands} bands, and describes {len(spec.bands)}: it was not written by rsuda export"
         )
-    return Trained(network.eval(), spec, path, method, hashlib.sha256(path.read_bytes()).hexdigest())
+    return TrainedNetwork(network.eval(), spec, path, method, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def about_exported(path: Path) -> dict[str, Any]:

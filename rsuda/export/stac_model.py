@@ -14,7 +14,7 @@ from rsuda.core.errors import MissingError
 from rsuda.core.version import __version__
 from rsuda.export.onnx_network import about_exported
 from rsuda.geo.stac_item import PROCESSING, classes, href, identifier
-from rsuda.runs.weights import CONFIG, SPEC, WEIGHTS, Trained, description, saved_settings
+from rsuda.runs.weights import CONFIG, SPEC, WEIGHTS, TrainedNetwork, description, saved_settings
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -48,7 +48,7 @@ _HYPERPARAMETERS = (
 )
 
 
-def model_item(trained: Trained, beside: Path, window: int = 512) -> Item:
+def model_item(trained: TrainedNetwork, beside: Path, window: int = 512) -> Item:
     """The item of a finished run; files of the run's folder, exported ones too, are its assets.
 
     Where a network holds is not known to it, so the item has no geometry.

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import Legend
 
 SUFFIX = ".aux.xml"  # after the raster's whole name, where GDAL looks
@@ -45,5 +45,5 @@ def attribute_table(legend: Legend, counts: Sequence[int], pixel_m2: float) -> s
 
 
 def write_attributes(text: str, path: Path) -> None:
-    with whole_file(path, overwrite=True) as temporary:
+    with atomic_write(path, overwrite=True) as temporary:
         temporary.write_text(text, encoding="utf-8")

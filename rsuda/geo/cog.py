@@ -16,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.shutil import copy
 from rasterio.windows import Window
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, WriteError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.grid import Grid
@@ -95,7 +95,7 @@ def write_cog(
     if grid.georeferenced:
         profile["transform"] = grid.transform
     resampling = "MODE" if legend else "AVERAGE"
-    with whole_file(path, overwrite) as temporary, warnings.catch_warnings():
+    with atomic_write(path, overwrite) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         staging = temporary.with_name("staging.tif")  # the COG driver copies a whole file
         written: dict[tuple[int, int], int] = {}  # checksums by band and first row

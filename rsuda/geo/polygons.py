@@ -13,12 +13,21 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
 from rsuda.geo.grid import Grid
 from rsuda.geo.rings import Rings, find_rings
-from rsuda.geo.run_lengths import CERTAIN, Patches, Runs, Strip, find_borders, find_patches, merge_small, read_runs
+from rsuda.geo.run_lengths import (
+    CERTAIN,
+    Components,
+    RunLengths,
+    Strip,
+    encode,
+    find_borders,
+    find_patches,
+    merge_small,
+)
 
 FORMATS = {"gpkg": "GPKG", "fgb": "FlatGeobuf", "geojson": "GeoJSON", "parquet": None}
 MOST = 2_000_000  # polygons: more than that, few programs draw
@@ -59,7 +68,7 @@ def polygonise(
     if not (min_area >= 0 and simplify >= 0):
         raise InputError(f"least area {min_area:g} m2 and simplification {simplify:g} m must not be negative")
     strips: Iterable[Strip] = [classes] if isinstance(classes, np.ndarray) else classes
-    runs = read_runs(strips, grid.height, grid.width)
+    runs = encode(strips, grid.height, grid.width)
     patches = find_patches(runs)
     if len(patches) and patches.value.max() >= len(legend):
         raise InputError(f"a pixel has class {patches.value.max()}, but the legend has {len(legend)} classes from 0 on")
@@ -88,7 +97,9 @@ def polygonise(
     return frame
 
 
-def _generalise(runs: Runs, patches: Patches, least: int, most: int, pixel: float) -> tuple[Patches, list[str]]:
+def _generalise(
+    runs: RunLengths, patches: Components, least: int, most: int, pixel: float
+) -> tuple[Components, list[str]]:
     """Patches of at least ``least`` pixels; and of 2, 4, 8 ... pixels, until there are no more than ``most``.
 
     Args:
@@ -191,7 +202,7 @@ def _layer(path: Path) -> str:
 def write_polygons(frame: gpd.GeoDataFrame, path: Path, overwrite: bool = False) -> None:
     """Write polygons in the format that the suffix of ``path`` names, whole or not at all."""
     driver = FORMATS[check_format(path.suffix.lstrip("."))]
-    with whole_file(path, overwrite) as temporary:
+    with atomic_write(path, overwrite) as temporary:
         if driver is None:
             frame.to_parquet(temporary)
         else:

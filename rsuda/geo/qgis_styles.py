@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import Colour, Legend
 
 _RAMP = ("#fbf7ec", "#cfe3d8", "#8fc3bd", "#4a8f9b", "#1f4e66")  # 0 to 1 in even steps
@@ -74,7 +74,7 @@ def polygon_style(legend: Legend) -> str:
 
 
 def write_style(text: str, path: Path) -> None:
-    with whole_file(path, overwrite=True) as temporary:
+    with atomic_write(path, overwrite=True) as temporary:
         temporary.write_text(text)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from rsuda.geo.run_lengths import Runs, overlaps
+from rsuda.geo.run_lengths import RunLengths, overlaps
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Rings:
     patch: np.ndarray
 
 
-def find_vertices(runs: Runs, of_run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def find_vertices(runs: RunLengths, of_run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where borders turn or meet.
 
     Returns:
@@ -114,7 +114,7 @@ def _walk(follows: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return path, np.concatenate([[0], np.cumsum(length)]), owner[first]
 
 
-def find_rings(runs: Runs, of_run: np.ndarray, patches: int, clockwise: bool = True) -> Rings:
+def find_rings(runs: RunLengths, of_run: np.ndarray, patches: int, clockwise: bool = True) -> Rings:
     """The rings of patches 0 to ``patches`` - 1, where ``of_run`` (runs,) int32 is each run's patch, -1 for no data.
 
     Patches must be connected over pixel edges. ``clockwise``: which way shells run with rows drawn downwards.

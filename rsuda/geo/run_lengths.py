@@ -23,7 +23,7 @@ CERTAIN = 254  # a confidence of 1
 
 
 @dataclass(frozen=True)
-class Runs:
+class RunLengths:
     """The runs of a raster, one behind the other: of one class in one row, or of no data (over the ends of rows too).
 
     ``start`` (n + 1,) are positions on the line, the last is the line's end; ``value`` (n,) uint8 the classes;
@@ -46,7 +46,7 @@ class Runs:
 
 
 @dataclass(frozen=True)
-class Patches:
+class Components:
     """Areas of one class, connected over pixel edges, numbered in the order of their first pixels.
 
     ``of_run`` (runs,) int32 is each run's patch, -1 for no data. Per patch: ``value`` uint8 (the class), ``pixels`` int64,
@@ -87,7 +87,7 @@ def _blocks(strips: Iterable[Strip], width: int) -> Iterator[tuple[np.ndarray, n
             yield classes[row : row + rows], None if confidence is None else confidence[row : row + rows]
 
 
-def read_runs(strips: Iterable[Strip], height: int, width: int) -> Runs:
+def encode(strips: Iterable[Strip], height: int, width: int) -> RunLengths:
     """The runs of a (height, width) raster that comes in strips from top to bottom.
 
     Args:
@@ -126,11 +126,11 @@ def read_runs(strips: Iterable[Strip], height: int, width: int) -> Runs:
         raise ValueError("some strips have confidences and others have none")
     start = np.concatenate([*starts, np.array([end], kind)])
     if with_confidence != {True}:
-        return Runs(height, width, start, np.concatenate(values))
-    return Runs(height, width, start, np.concatenate(values), np.concatenate(sums), np.concatenate(counts))
+        return RunLengths(height, width, start, np.concatenate(values))
+    return RunLengths(height, width, start, np.concatenate(values), np.concatenate(sums), np.concatenate(counts))
 
 
-def overlaps(runs: Runs) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def overlaps(runs: RunLengths) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Which run lies above which, block by block along the line of pixels.
 
     Yields:
@@ -172,7 +172,7 @@ def _totals(groups: np.ndarray, count: int, amounts: np.ndarray | None) -> np.nd
     return None if amounts is None else np.bincount(groups, amounts, count).astype(np.int64)
 
 
-def find_patches(runs: Runs) -> Patches:
+def find_patches(runs: RunLengths) -> Components:
     """Runs of a class that touch over pixel edges, as patches."""
     links: list[tuple[np.ndarray, np.ndarray]] = []
     for at, upper, lower in overlaps(runs):
@@ -190,7 +190,7 @@ def find_patches(runs: Runs) -> Patches:
     of_run[covered] = inside
     value = np.empty(n, np.uint8)
     value[inside] = runs.value[covered]
-    return Patches(
+    return Components(
         of_run,
         value,
         np.bincount(inside, np.diff(runs.start)[covered], n).astype(np.int64),
@@ -212,7 +212,7 @@ def _borders(pairs: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], n: int)
     return Borders(np.repeat(np.arange(n, dtype=np.int32), np.diff(table.indptr)), table.indices, table.data)
 
 
-def find_borders(runs: Runs, patches: Patches) -> Borders:
+def find_borders(runs: RunLengths, patches: Components) -> Borders:
     """The borders between patches, from the runs side by side and the runs one above the other."""
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -228,7 +228,7 @@ def find_borders(runs: Runs, patches: Patches) -> Borders:
     return _borders(pairs(), len(patches))
 
 
-def merge_small(patches: Patches, borders: Borders, least: int) -> tuple[Patches, Borders]:
+def merge_small(patches: Components, borders: Borders, least: int) -> tuple[Components, Borders]:
     """Patches of fewer than ``least`` pixels become parts of neighbours, those of few pixels first; amid no data they stay.
 
     Each goes to the neighbour it has the longest border with, of those larger than itself, and takes its class. Patches
@@ -241,7 +241,7 @@ def merge_small(patches: Patches, borders: Borders, least: int) -> tuple[Patches
     return _merge_below(patches, borders, least)
 
 
-def _merge_below(patches: Patches, borders: Borders, limit: int) -> tuple[Patches, Borders]:
+def _merge_below(patches: Components, borders: Borders, limit: int) -> tuple[Components, Borders]:
     n, value, pixels = len(patches), patches.value, patches.pixels
     into = np.arange(n, dtype=np.int32)  # of the patches as they came
     while True:
@@ -262,7 +262,7 @@ def _merge_below(patches: Patches, borders: Borders, limit: int) -> tuple[Patche
         return patches, borders
     of_run = np.append(into, np.int32(-1))[patches.of_run]  # the last for -1, no data
     confidence, told = (_totals(into, n, amounts) for amounts in (patches.confidence, patches.told))
-    return Patches(of_run, value, pixels, confidence, told), borders
+    return Components(of_run, value, pixels, confidence, told), borders
 
 
 def _goals(small: np.ndarray, pixels: np.ndarray, borders: Borders, n: int) -> np.ndarray | None:

@@ -18,7 +18,7 @@ from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from rasterio.errors import NotGeoreferencedWarning
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.version import __version__
 from rsuda.geo.grid import Grid
@@ -182,6 +182,6 @@ def map_item(
 
 
 def write_item(item: Item, path: Path, overwrite: bool = False) -> None:
-    with whole_file(path, overwrite) as temporary:
+    with atomic_write(path, overwrite) as temporary:
         text = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")

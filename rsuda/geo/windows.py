@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 
-def starts(size: int, window: int, stride: int) -> list[int]:
+def window_starts(size: int, window: int, stride: int) -> list[int]:
     """First positions of the fewest windows, at most ``stride`` apart and evenly spread, that cover 0..size.
 
     One window at 0 when size <= window; otherwise the last one ends exactly at ``size``.

@@ -21,12 +21,12 @@ from rsuda.geo.polygons import check_format
 from rsuda.geo.raster import is_remote
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import check_gsd
 
 
 @dataclass(frozen=True)
-class Outputs:
+class MapOptions:
     """What is written for each scene.
 
     Attributes:
@@ -65,7 +65,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Job:
+class MapJob:
     """A scene that can be predicted, and files that may be written.
 
     Attributes:
@@ -81,7 +81,7 @@ class Job:
     probabilities: Path | None
     stac: Path | None
     key: str
-    outputs: Outputs
+    outputs: MapOptions
 
     @property
     def attributes(self) -> Path:
@@ -100,7 +100,7 @@ class Job:
         return self.raster.parent / f".{self.raster.stem}-{self.key[:12]}"
 
 
-def open_scene(path: str | Path, engine: Engine, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
+def open_scene(path: str | Path, engine: Predictor, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
     """A scene that the network can be shown. Everything that a user can get wrong about it shows here."""
     return scene_for(path, engine.trained.spec, bands, gsd, crs)
 
@@ -120,7 +120,7 @@ def scene_for(path: str | Path, spec: Spec, bands: str | None, gsd: float | None
     return scene
 
 
-def job_of(scene: Scene, region: Region, engine: Engine, outputs: Outputs) -> Job:
+def job_of(scene: Scene, region: Region, engine: Predictor, outputs: MapOptions) -> MapJob:
     folder = outputs.folder or (Path() if is_remote(scene.image) else Path(scene.image).parent)
     o = outputs
 
@@ -129,14 +129,14 @@ def job_of(scene: Scene, region: Region, engine: Engine, outputs: Outputs) -> Jo
 
     raster = file(True, "classes.tif")
     assert raster is not None
-    return Job(
+    return MapJob(
         scene, region, raster, file(o.polygons, f"polygons.{o.polygons}"),
         file(o.regularise, f"footprints.{o.polygons}"), file(o.confidence, "confidence.tif"),
         file(o.probabilities, "probabilities.tif"), file(o.stac, "stac.json"), _key(scene, region, engine), outputs,
     )  # fmt: skip
 
 
-def _key(scene: Scene, region: Region, engine: Engine) -> str:
+def _key(scene: Scene, region: Region, engine: Predictor) -> str:
     """A digest of what the pixels of the result depend on."""
     file = None if is_remote(scene.image) else os.stat(scene.image)
     told = {
@@ -149,7 +149,7 @@ def _key(scene: Scene, region: Region, engine: Engine) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def is_finished(job: Job) -> bool:
+def is_finished(job: MapJob) -> bool:
     """Whether all files of a job are there, made by this very job. Raises ExistsError for files made by anything else."""
     if job.outputs.overwrite:
         return False
@@ -161,7 +161,7 @@ def is_finished(job: Job) -> bool:
     raise ExistsError(f"{there[0]} exists: pass --overwrite to replace it, or choose another --out")
 
 
-def tag_of(job: Job) -> str:
+def tag_of(job: MapJob) -> str:
     """The key with the options that change the files and not the pixels."""
     o = job.outputs
     made = json.dumps(

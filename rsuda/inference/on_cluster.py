@@ -16,9 +16,9 @@ from rsuda.cluster.client import Threads, connected, slots, threads_of
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import strips
-from rsuda.inference.strip_store import Store
+from rsuda.inference.strip_store import StripStore
 from rsuda.runs.weights import load_run
 
 MOST_BANDS = 4  # of one task: a task looks at one row of windows more than it needs, whatever its bands
@@ -43,14 +43,14 @@ class Part:
 
 
 @lru_cache(maxsize=2)
-def _engine(run: str, digest: str, window: int, overlap: int, batch_size: int, tta: str, precision: str) -> Engine:
+def _engine(run: str, digest: str, window: int, overlap: int, batch_size: int, tta: str, precision: str) -> Predictor:
     """A worker keeps its network."""
     trained = load_run(run)
     if trained.digest != digest:
         raise InputError(
             f"the run {run} on {os.uname().nodename} is not the one on the machine that asks: copy it there"
         )
-    return Engine.of(trained, "auto", precision, window, overlap, batch_size, tta)
+    return Predictor.of(trained, "auto", precision, window, overlap, batch_size, tta)
 
 
 Planes = tuple[int, list[np.ndarray]]  # first row; (h, W) uint8 of classes, confidence and perhaps probabilities
@@ -79,14 +79,14 @@ class Cluster:
 
     def __init__(self, client: Any, threads: int | None) -> None:
         self.client, self.threads = client, threads
-        self.waiting: list[tuple[Store, Part]] = []
-        self.running: dict[Any, Store] = {}
+        self.waiting: list[tuple[StripStore, Part]] = []
+        self.running: dict[Any, StripStore] = {}
         self.left: dict[int, int] = {}
         self.failed: dict[int, RsudaError] = {}
 
-    def add(self, store: Store, engine: Engine, scene: Scene, region: Region, probabilities: bool) -> None:
+    def add(self, store: StripStore, engine: Predictor, scene: Scene, region: Region, probabilities: bool) -> None:
         """Ask for all that is missing in a store."""
-        missing = [range(first // store.band_rows, -(-last // store.band_rows)) for first, last in store.missing()]
+        missing = [range(first // store.strip_rows, -(-last // store.strip_rows)) for first, last in store.missing()]
         size = int(np.clip(sum(map(len, missing)) // (4 * slots(self.client)), 1, MOST_BANDS))
         parts = [stretch[k : k + size] for stretch in missing for k in range(0, len(stretch), size)]
         bare = replace(scene)  # without what it has read of its file
@@ -99,7 +99,7 @@ class Cluster:
             self.waiting.append((store, part))
         self.left[id(store)] = len(parts)
 
-    def fill(self, store: Store) -> Iterator[int]:
+    def fill(self, store: StripStore) -> Iterator[int]:
         """Work until a store is full; yields rows of it as they are done. Other stores fill meanwhile.
 
         Raises the RsudaError that a worker met at this store's scene.
@@ -127,10 +127,10 @@ class Cluster:
                     yield planes[0].shape[0]
 
 
-def _write(store: Store, row: int, planes: Sequence[np.ndarray]) -> None:
+def _write(store: StripStore, row: int, planes: Sequence[np.ndarray]) -> None:
     """Band by band, since a store counts a band as done by its last row."""
-    for start in range(0, planes[0].shape[0], store.band_rows):
-        store.write(row + start, [p[start : start + store.band_rows] for p in planes])
+    for start in range(0, planes[0].shape[0], store.strip_rows):
+        store.write(row + start, [p[start : start + store.strip_rows] for p in planes])
 
 
 def _result(future: Any) -> Planes:

@@ -24,7 +24,7 @@ from rasterio.errors import RasterioError
 from rsuda.core.atomic import make_folder
 from rsuda.core.errors import ExistsError, InputError, RsudaError, WriteError
 from rsuda.core.legend import IGNORE
-from rsuda.core.locks import LOCK, alone
+from rsuda.core.locks import LOCK, exclusive
 from rsuda.core.version import __version__
 from rsuda.geo.attribute_table import attribute_table, write_attributes
 from rsuda.geo.cog import creation_options, write_cog
@@ -33,13 +33,13 @@ from rsuda.geo.polygons import check_footprints, polygonise, regularise, write_p
 from rsuda.geo.qgis_styles import polygon_style, raster_style, share_style, write_style
 from rsuda.geo.region import read_area, region_of
 from rsuda.geo.stac_item import href, map_item, taken, write_item
-from rsuda.inference.map_job import Job, Outputs, is_finished, job_of, open_scene, tag_of
+from rsuda.inference.map_job import MapJob, MapOptions, is_finished, job_of, open_scene, tag_of
 from rsuda.inference.on_cluster import Cluster, cluster
-from rsuda.inference.prediction import Written
-from rsuda.inference.predictor import Engine
-from rsuda.inference.sliding_window import band_rows, strips
-from rsuda.inference.strip_store import Store
-from rsuda.runs.weights import Trained, load_run
+from rsuda.inference.prediction import Prediction
+from rsuda.inference.predictor import Predictor
+from rsuda.inference.sliding_window import strip_rows, strips
+from rsuda.inference.strip_store import StripStore
+from rsuda.runs.weights import TrainedNetwork, load_run
 
 _STRIPE = 512  # rows of a finished prediction that are read at once
 logger = logging.getLogger("rsuda")
@@ -48,7 +48,7 @@ Progress = Callable[[Path | str, int, int], None]  # scene, pixels done, pixels 
 
 def predict(
     scenes: Sequence[str | Path],
-    model: str | Path | Trained,
+    model: str | Path | TrainedNetwork,
     out: str | Path | None = None,
     polygons: str | None = "gpkg",
     confidence: bool = False,
@@ -69,7 +69,7 @@ def predict(
     workers: int = 2,
     threads: int | None = None,
     **engine: Any,
-) -> Iterator[Written]:
+) -> Iterator[Prediction]:
     """Predict scenes one by one, and write a class GeoTIFF, polygons and their styles for each.
 
     A scene that was finished before with the same network and options is skipped; one that was broken off goes on from its
@@ -101,9 +101,9 @@ def predict(
         if threads < 1:
             raise InputError(f"--threads must be at least 1, not {threads}")
         torch.set_num_threads(threads)
-    trained = model if isinstance(model, Trained) else load_run(model)
-    running = Engine.of(trained, **engine)
-    outputs = Outputs(
+    trained = model if isinstance(model, TrainedNetwork) else load_run(model)
+    running = Predictor.of(trained, **engine)
+    outputs = MapOptions(
         Path(out) if out else None,
         polygons,
         min_area,
@@ -129,7 +129,7 @@ def predict(
     finished = [is_finished(job) for job in jobs]  # raises for outputs of something else
     failed: list[RsudaError] = []
     with cluster(scheduler, workers, threads) if scheduler else nullcontext() as spread, ExitStack() as held:
-        stores: dict[Path, Store] = {}
+        stores: dict[Path, StripStore] = {}
         try:
             if spread is not None:
                 for job, done in zip(jobs, finished, strict=True):
@@ -161,9 +161,9 @@ def predict(
         raise type(failed[0])(told + "; ".join(map(str, failed)))
 
 
-def _check_apart(jobs: Sequence[Job]) -> None:
+def _check_apart(jobs: Sequence[MapJob]) -> None:
     """Raises InputError for outputs that would have one name, here or where upper and lower case are the same."""
-    named: dict[tuple[Path, str], Job] = {}
+    named: dict[tuple[Path, str], MapJob] = {}
     for job in jobs:
         other = named.setdefault((job.raster.parent, normalize("NFC", job.raster.name).casefold()), job)
         if other is not job:
@@ -173,30 +173,32 @@ def _check_apart(jobs: Sequence[Job]) -> None:
             )
 
 
-def _alone(job: Job) -> AbstractContextManager[None]:
+def _alone(job: MapJob) -> AbstractContextManager[None]:
     """Only this process writes the maps of a scene; others may write those of other scenes into the same folder."""
     folder = job.raster.parent
     make_folder(folder)
-    return alone(folder / f".{job.raster.stem}{LOCK}", f"{job.raster}")
+    return exclusive(folder / f".{job.raster.stem}{LOCK}", f"{job.raster}")
 
 
-def _tidy(job: Job) -> None:
+def _tidy(job: MapJob) -> None:
     """Remove what a process that was killed after its last file left of its work, unless another one is at it."""
     if job.work.is_dir():
         with suppress(ExistsError, WriteError), _alone(job):
             shutil.rmtree(job.work, ignore_errors=True)
 
 
-def _store(job: Job, engine: Engine) -> Store:
+def _store(job: MapJob, engine: Predictor) -> StripStore:
     """Where a job's finished bands are: classes, confidence, perhaps the probabilities of all classes."""
     planes = 2 + len(engine.trained.spec.legend) * job.outputs.probabilities
     grid = job.region.grid
     if not job.work.is_dir():  # what is there has its room already
         check_disk(2 * planes * grid.height * grid.width, job.work.parent, f"the prediction of {job.scene.image}")
-    return Store(job.work, f"{job.key}-{planes}", planes, grid.height, grid.width, band_rows(engine, job.scene))
+    return StripStore(job.work, f"{job.key}-{planes}", planes, grid.height, grid.width, strip_rows(engine, job.scene))
 
 
-def _predicted(job: Job, engine: Engine, store: Store, spread: Cluster | None, progress: Progress | None) -> Written:
+def _predicted(
+    job: MapJob, engine: Predictor, store: StripStore, spread: Cluster | None, progress: Progress | None
+) -> Prediction:
     """Pixels band by band into the job's store, then all files, which are moved into their places at the end."""
     began, height, width = time.monotonic(), store.height, store.width
     done = height - sum(last - first for first, last in store.missing())
@@ -220,7 +222,7 @@ def _predicted(job: Job, engine: Engine, store: Store, spread: Cluster | None, p
     return written
 
 
-def _in_turn(job: Job, engine: Engine, store: Store) -> Iterator[int]:
+def _in_turn(job: MapJob, engine: Predictor, store: StripStore) -> Iterator[int]:
     """Predict what is missing; yields numbers of rows."""
     for first, last in store.missing():
         for strip in strips(engine, job.scene, job.region, first, last, job.outputs.probabilities):
@@ -235,7 +237,7 @@ def _stripes(height: int) -> Iterator[tuple[int, int]]:
         yield row, min(_STRIPE, height - row)
 
 
-def _files(job: Job, engine: Engine, store: Store, began: float) -> Written:
+def _files(job: MapJob, engine: Predictor, store: StripStore, began: float) -> Prediction:
     spec, o, grid = engine.trained.spec, job.outputs, job.region.grid
     made = job.work / "made"
     shutil.rmtree(made, ignore_errors=True)
@@ -294,7 +296,7 @@ def _counts(parts: Iterable[np.ndarray]) -> list[int]:
     return found.tolist()
 
 
-def _skipped(job: Job, engine: Engine, counts: list[int] | None = None) -> Written:
+def _skipped(job: MapJob, engine: Predictor, counts: list[int] | None = None) -> Prediction:
     """What is there of a finished job."""
     spec, gsd = engine.trained.spec, job.scene.gsd
     if counts is None:
@@ -302,13 +304,13 @@ def _skipped(job: Job, engine: Engine, counts: list[int] | None = None) -> Writt
             parts = (file.read(1, window=((a, a + b), (0, file.width))) for a, b in _stripes(file.height))
             counts = _counts(parts)
     area = {n: float(c * gsd[0] * gsd[1]) for n, c in zip(spec.legend.names, counts[: len(spec.legend)], strict=True)}
-    return Written(
+    return Prediction(
         job.scene.image, job.raster, job.polygons, job.footprints, job.confidence, job.probabilities, job.stac, None, area,
         job.region.grid.height * job.region.grid.width, 0.0, (), True,
     )  # fmt: skip
 
 
-def _item(job: Job, engine: Engine, counts: list[int]) -> Any:
+def _item(job: MapJob, engine: Predictor, counts: list[int]) -> Any:
     """The STAC item of a job's files, which lie beside it."""
     trained = engine.trained
     rasters = {"classes": job.raster, "confidence": job.confidence, "probabilities": job.probabilities}
@@ -321,7 +323,7 @@ def _item(job: Job, engine: Engine, counts: list[int]) -> Any:
     )  # fmt: skip
 
 
-def _gcps(job: Job) -> tuple[list[Any], Any] | None:
+def _gcps(job: MapJob) -> tuple[list[Any], Any] | None:
     """Ground control points of a scene without a grid, for the region's pixels."""
     points, crs = job.scene.file.gcps
     if job.region.grid.georeferenced or not points:
@@ -330,7 +332,7 @@ def _gcps(job: Job) -> tuple[list[Any], Any] | None:
     return [rasterio.control.GroundControlPoint(p.row - row, p.col - col, p.x, p.y, p.z) for p in points], crs
 
 
-def _notes(job: Job, engine: Engine) -> list[str]:
+def _notes(job: MapJob, engine: Predictor) -> list[str]:
     scene, wanted, notes = job.scene, engine.trained.spec.bands, []
     if scene.grid.crs is None:
         located = " but control points, which its rasters keep" if _gcps(job) else ""

@@ -16,7 +16,7 @@ from rsuda.geo.raster import RasterFile
 
 
 @dataclass(frozen=True)
-class Written:
+class Prediction:
     """What was written for a scene: files, polygon count, square metres by class, seconds, notes for the user.
 
     ``skipped`` where an earlier run of the same scene, network and options had finished. Nothing is held in memory: the

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from rsuda.core.errors import InputError, unknown
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.learning.network import STRIDE, without_batch_norm
-from rsuda.runs.weights import Trained
+from rsuda.runs.weights import TrainedNetwork
 
 TTA = ("none", "flips", "all")
 
 
 @dataclass(frozen=True)
-class Engine:
+class Predictor:
     """A network on a device, with its windowing.
 
     Attributes:
@@ -29,7 +29,7 @@ class Engine:
         tta: test-time augmentation: the mean over 'flips' (4 views) or 'all' flips and right-angle turns (8), or 'none'.
     """
 
-    trained: Trained
+    trained: TrainedNetwork
     model: nn.Module
     device: torch.device
     precision: str
@@ -40,14 +40,14 @@ class Engine:
 
     @staticmethod
     def of(
-        trained: Trained,
+        trained: TrainedNetwork,
         device: str = "auto",
         precision: str = "auto",
         window: int = 512,
         overlap: int = 128,
         batch_size: int = 4,
         tta: str = "none",
-    ) -> Engine:
+    ) -> Predictor:
         """Raises InputError when the window is not a multiple of 32, the overlap does not fit in it, or a batch is empty."""
         if window < STRIDE or window % STRIDE:
             raise InputError(f"the tile size must be a multiple of {STRIDE}, not {window}")
@@ -62,7 +62,7 @@ class Engine:
             keep_freed_memory()
         model = without_batch_norm(trained.model.to(where).eval(), len(trained.spec.bands))
         model.to(memory_format=torch.channels_last)
-        return Engine(trained, model, where, pick_precision(precision, where), window, overlap, batch_size, tta)
+        return Predictor(trained, model, where, pick_precision(precision, where), window, overlap, batch_size, tta)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities (B, K, h, w) float32 of images (B, bands, h, w) on 0..1."""

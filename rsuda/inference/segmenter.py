@@ -13,7 +13,7 @@ from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
 from rsuda.learning.network import STRIDE
-from rsuda.runs.weights import Trained, load_run
+from rsuda.runs.weights import TrainedNetwork, load_run
 
 
 class Segmenter(nn.Module):
@@ -28,7 +28,7 @@ class Segmenter(nn.Module):
     ``rsuda.predict`` does. Pixels that are no number count as nodata does in training, as the 0 of the 0..1 scale.
     """
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: TrainedNetwork) -> None:
         super().__init__()
         self.trained = trained
         self.network = trained.model

@@ -20,8 +20,8 @@ from rsuda.geo.limits import check_memory
 from rsuda.geo.region import Region
 from rsuda.geo.resample import AxisWeights, axis_weights, weigh
 from rsuda.geo.scene import Scene
-from rsuda.geo.windows import blend_weights, starts
-from rsuda.inference.predictor import Engine, add_softmax
+from rsuda.geo.windows import blend_weights, window_starts
+from rsuda.inference.predictor import Predictor, add_softmax
 
 FARTHEST = 20  # a scene whose GSD is further from the network's than this factor is refused
 STRIP = 128  # rows of the scene that are brought to its own grid at once
@@ -53,7 +53,7 @@ def check_gsd(scene: Scene, gsd: float) -> None:
         )
 
 
-def band_rows(engine: Engine, scene: Scene) -> int:
+def strip_rows(engine: Predictor, scene: Scene) -> int:
     """Rows of the scene's own grid that are kept as one band: four strides of windows, in whole strips.
 
     A band that is predicted by itself looks at one more row of windows than it would as part of the whole.
@@ -63,7 +63,7 @@ def band_rows(engine: Engine, scene: Scene) -> int:
 
 
 def strips(
-    engine: Engine, scene: Scene, region: Region, first: int, last: int, probabilities: bool = False
+    engine: Predictor, scene: Scene, region: Region, first: int, last: int, probabilities: bool = False
 ) -> Iterator[Strip]:
     """Rows ``first`` to ``last`` of a region, from top to bottom.
 
@@ -160,7 +160,7 @@ class _Rows:
 
 
 def finished_rows(
-    engine: Engine,
+    engine: Predictor,
     scene: Scene,
     start: int,
     stop: int,
@@ -175,7 +175,7 @@ def finished_rows(
     Args:
         looked: told the first row, and the first columns, of each batch of windows that the network has just looked at.
     """
-    read = Windows(engine, scene, left, right)
+    read = WindowGrid(engine, scene, left, right)
     grid, window, rows = read.grid, engine.window, read.rows
     needed = [i for i, row in enumerate(rows) if row < stop and row + window > start]
     down = blend_weights(grid.height, window, rows)
@@ -218,7 +218,7 @@ def finished_rows(
 
 
 @dataclass(frozen=True)
-class Row:
+class WindowRow:
     """A row of windows as it was read.
 
     Attributes:
@@ -252,10 +252,10 @@ class Row:
 
 
 @dataclass
-class Windows:
+class WindowGrid:
     """The windows of a scene at the network's GSD, and those of their columns that touch ``left`` to ``right``."""
 
-    engine: Engine
+    engine: Predictor
     scene: Scene
     left: int
     right: int
@@ -267,10 +267,10 @@ class Windows:
     def __post_init__(self) -> None:
         window, stride = self.engine.window, self.engine.window - self.engine.overlap
         self.grid = self.scene.grid_at(self.engine.trained.spec.gsd)
-        self.rows, self.cols = (starts(n, window, stride) for n in (self.grid.height, self.grid.width))
+        self.rows, self.cols = (window_starts(n, window, stride) for n in (self.grid.height, self.grid.width))
         self.needed = [j for j, col in enumerate(self.cols) if col < self.right and col + window > self.left]
 
-    def row(self, i: int) -> Row:
+    def row(self, i: int) -> WindowRow:
         """Read the needed windows of row ``i``."""
         spec, window = self.engine.trained.spec, self.engine.window
         first = self.cols[self.needed[0]]
@@ -279,9 +279,9 @@ class Windows:
         patch = self.scene.read(spec.bands, spec.gsd, (self.rows[i], first, height, width))
         at = {j: self.cols[j] - first for j in self.needed}
         if patch.valid.all():
-            return Row(patch.values, None, at, window)
+            return WindowRow(patch.values, None, at, window)
         seen = {j: a for j, a in at.items() if patch.valid[:, a : a + window].any() or self._holds_data(i, j)}
-        return Row(patch.values, patch.valid, seen, window)
+        return WindowRow(patch.values, patch.valid, seen, window)
 
     def _holds_data(self, i: int, j: int) -> bool:
         """Whether a window whose pixels are all less than half covered holds any of the scene's own pixels."""
@@ -296,20 +296,20 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class SceneArrays:
     """``classes`` and ``confidence`` (H, W) uint8 of a whole scene; see Strip."""
 
     classes: np.ndarray
     confidence: np.ndarray
 
 
-def predict_scene(engine: Engine, scene: Scene) -> Prediction:
+def predict_scene(engine: Predictor, scene: Scene) -> SceneArrays:
     """A whole scene in memory, for scenes that are scored or looked at."""
     found = list(strips(engine, scene, Region.of(scene), 0, scene.grid.height))
-    return Prediction(np.concatenate([s.classes for s in found]), np.concatenate([s.confidence for s in found]))
+    return SceneArrays(np.concatenate([s.classes for s in found]), np.concatenate([s.confidence for s in found]))
 
 
-def predict_tile(engine: Engine, scene: Scene, row: int, col: int, size: int) -> np.ndarray:
+def predict_tile(engine: Predictor, scene: Scene, row: int, col: int, size: int) -> np.ndarray:
     """Classes (size, size) of one tile of the scene's own pixels, predicted by itself, as published protocols do."""
     spec, step = engine.trained.spec, scene.step(engine.trained.spec.gsd)
     patch = scene.read(spec.bands, None, (row, col, size, size))

@@ -12,23 +12,23 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from rsuda.core.atomic import make_folder, whole_file
+from rsuda.core.atomic import atomic_write, make_folder
 from rsuda.core.errors import unwritten
 
 _PIXELS, _STATE = "planes.raw", "bands.json"
 
 
-class Store:
+class StripStore:
     """Planes of uint8 pixels (P, H, W) in a folder, written in any order of bands of ``band_rows`` rows.
 
     Pixels are read and written, never mapped, so that memory stays flat. A folder left by a run of another ``key`` or
     shape is emptied.
     """
 
-    def __init__(self, folder: Path, key: str, planes: int, height: int, width: int, band_rows: int) -> None:
-        self.folder, self.planes, self.height, self.width, self.band_rows = folder, planes, height, width, band_rows
-        self.bands = -(-height // band_rows)
-        self.state = {"key": key, "shape": [planes, height, width], "band_rows": band_rows}
+    def __init__(self, folder: Path, key: str, planes: int, height: int, width: int, strip_rows: int) -> None:
+        self.folder, self.planes, self.height, self.width, self.strip_rows = folder, planes, height, width, strip_rows
+        self.bands = -(-height // strip_rows)
+        self.state = {"key": key, "shape": [planes, height, width], "band_rows": strip_rows}
         held = self._held()
         if {k: held.get(k) for k in self.state} != self.state:
             shutil.rmtree(folder, ignore_errors=True)
@@ -58,7 +58,7 @@ class Store:
 
     def rows(self, band: int) -> tuple[int, int]:
         """First and last row of a band."""
-        return band * self.band_rows, min(self.height, (band + 1) * self.band_rows)
+        return band * self.strip_rows, min(self.height, (band + 1) * self.strip_rows)
 
     def missing(self) -> list[tuple[int, int]]:
         """(first, last) rows of what is not done, as few stretches as can be."""
@@ -79,10 +79,10 @@ class Store:
             file.flush()
             os.fsync(file.fileno())  # before the band is called done
         last = row + planes[0].shape[0]
-        band = (last - 1) // self.band_rows
+        band = (last - 1) // self.strip_rows
         if last == self.rows(band)[1]:
             self.done.add(band)
-            with whole_file(self.folder / _STATE, overwrite=True) as temporary:
+            with atomic_write(self.folder / _STATE, overwrite=True) as temporary:
                 temporary.write_text(json.dumps({**self.state, "done": sorted(self.done)}))
 
     def read(self, plane: int, row: int, count: int) -> np.ndarray:

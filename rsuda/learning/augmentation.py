@@ -11,12 +11,14 @@ from kornia import enhance
 from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
-from rsuda.learning.random_draws import Share, uniform
+from rsuda.learning.random_draws import BatchShard, uniform
 
 STRONG = 0  # purpose of the draws
 
 
-def dihedral(image: Tensor, label: Tensor, turns: bool = True, share: Share = Share()) -> tuple[Tensor, Tensor]:
+def dihedral(
+    image: Tensor, label: Tensor, turns: bool = True, share: BatchShard = BatchShard()
+) -> tuple[Tensor, Tensor]:
     """Each image and its label mirrored with probability 1/2 and, with ``turns``, turned by a random right angle.
 
     Nadir imagery has no up; street-scene papers only mirror.
@@ -67,12 +69,12 @@ class Augmentation:
         )
         return (image - mean) / std
 
-    def source(self, image: Tensor, label: Tensor, share: Share = Share()) -> tuple[Tensor, Tensor]:
+    def source(self, image: Tensor, label: Tensor, share: BatchShard = BatchShard()) -> tuple[Tensor, Tensor]:
         """Augmented and standardised source images (B, bands, H, W) and labels (B, H, W), a share of a step's batch."""
         image, label = dihedral(image, label, self.turns, share)
         return self._finish(image, "source", share), label
 
-    def target(self, image: Tensor, valid: Tensor, share: Share = Share()) -> tuple[Tensor, Tensor]:
+    def target(self, image: Tensor, valid: Tensor, share: BatchShard = BatchShard()) -> tuple[Tensor, Tensor]:
         """The same for target images and their masks of valid pixels."""
         if self.target_geometry:
             image, valid = dihedral(image, valid, self.turns, share)
@@ -104,13 +106,13 @@ class Augmentation:
             out = torch.where(u[:, 6, None, None, None] < 0.5, gaussian_blur2d(out, (9, 9), sigma), out)
             return ((out - mean) / std).contiguous(memory_format=torch.channels_last)
 
-    def _finish(self, image: Tensor, domain: str, share: Share) -> Tensor:
+    def _finish(self, image: Tensor, domain: str, share: BatchShard) -> Tensor:
         wide = torch.promote_types(image.dtype, torch.float32)
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             image = self.standardise(self._distorted(image.to(wide), share), domain)
         return image.contiguous(memory_format=torch.channels_last)
 
-    def _distorted(self, image: Tensor, share: Share) -> Tensor:
+    def _distorted(self, image: Tensor, share: BatchShard) -> Tensor:
         if share.of == 1 or not isinstance(self.photometric, K.ImageSequential):
             return self.photometric(image)
         size = len(image)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass
-class Share:
+class BatchShard:
     """The part of a step's whole batch that is at hand, where processes or accumulated batches divide it into ``of`` equal parts.
 
     What is drawn by the order of a batch is drawn for the whole one, and each part takes its own rows: so the parts together

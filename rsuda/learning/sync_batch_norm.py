@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rsuda.learning.distributed import count, gathered, summed
-from rsuda.learning.random_draws import Share
+from rsuda.learning.random_draws import BatchShard
 
 
 class _Normalised(torch.autograd.Function):
@@ -82,7 +82,7 @@ class _Norm(_BatchNorm):
 class _Drop(nn.Module):
     """Mixed into a dropout: it draws for the whole batch and takes its own rows."""
 
-    share: Share
+    share: BatchShard
 
     def forward(self, x: Tensor) -> Tensor:
         p = float(self.drop_prob if isinstance(self, DropPath) else self.p)  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def _mixed(mixin: Hashable, own: Hashable) -> type:
     return type(f"Shared{own.__name__}", (mixin, own), {"own": own})  # type: ignore[attr-defined, arg-type]
 
 
-def synchronise(model: nn.Module, share: Share) -> None:
+def synchronise(model: nn.Module, share: BatchShard) -> None:
     """Batch norm by the batch of all processes, dropout by the whole batch's draws, in training mode only."""
     for module in model.modules():
         if isinstance(module, _BatchNorm) and not isinstance(module, _Norm):

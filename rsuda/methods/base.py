@@ -21,7 +21,7 @@ from rsuda.core.spec import Spec
 from rsuda.learning import distributed as world
 from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.network import Architecture, build_encoder
-from rsuda.learning.random_draws import Share
+from rsuda.learning.random_draws import BatchShard
 from rsuda.learning.sync_batch_norm import restore, synchronise
 from rsuda.methods.blocks.teacher import Teacher
 
@@ -56,7 +56,7 @@ class Optimisation:
         return rising * max(0.0, 1 - step / self.steps) ** self.power
 
 
-class Together(Optimizer):
+class CombinedOptimizer(Optimizer):
     """Several optimisers that step as one, so that one loss and one backward pass serve SGD networks and Adam
     discriminators alike, and Lightning sees a single optimiser."""
 
@@ -144,7 +144,7 @@ class Method(L.LightningModule):
         super().__init__()
         self.arch, self.spec, self.optimisation, self.augmentation = arch, spec, optimisation, augmentation
         self.weights, self.seed = weights, seed
-        self.share, self.batches = Share(), 1  # of a step's batch, which processes and accumulation divide
+        self.share, self.batches = BatchShard(), 1  # of a step's batch, which processes and accumulation divide
         torch.manual_seed(seed)  # so that the same network of two methods starts from the same weights
 
     @classmethod
@@ -314,7 +314,7 @@ class Method(L.LightningModule):
         if judges:
             parameters = [p for m in self.discriminators() for p in m.parameters()]
             optimisers.append(torch.optim.Adam(parameters, lr=how.discriminator_lr, betas=(0.9, 0.99)))
-        optimiser = optimisers[0] if len(optimisers) == 1 else Together(optimisers)
+        optimiser = optimisers[0] if len(optimisers) == 1 else CombinedOptimizer(optimisers)
         return {
             "optimizer": optimiser,
             "lr_scheduler": {"scheduler": LambdaLR(optimiser, how.factor), "interval": "step"},

@@ -31,7 +31,7 @@ from rsuda.methods.blocks.prototypes import (
     prototype_contrast,
     transfer,
 )
-from rsuda.methods.blocks.pseudo_labels import PseudoLabels, Trust
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -92,7 +92,7 @@ class BiCL(Method):
         self.threshold, self.scope, self.ce_on_hybrid, self.start = threshold, scope, ce_on_hybrid, start
         self.model = Logits(Network(self.arch, self.weights))
         self.labeller = Teacher(self.model, teacher_decay if static == "teacher" else 0.0, teacher_statistics)
-        self.trust = Trust(self.arch.classes, "classes", 0.0, keep)
+        self.trust = PseudoLabelWeights(self.arch.classes, "classes", 0.0, keep)
         self.calibration = Calibration(self.arch.classes, self.model.network.decoder.width, calibration)
 
     def heads(self) -> list[nn.Module]:

@@ -16,7 +16,7 @@ from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Logits, Network
 from rsuda.methods.base import Method
 from rsuda.methods.blocks.mixing import class_mask, paste
-from rsuda.methods.blocks.pseudo_labels import PseudoLabels, Trust
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -57,7 +57,7 @@ class DACS(Method):
         self.start = start
         self.model = Logits(Network(self.arch, self.weights))
         self.teacher = Teacher(self.model, teacher_decay, teacher_statistics)
-        self.trust = Trust(self.arch.classes, trust, threshold, keep)
+        self.trust = PseudoLabelWeights(self.arch.classes, trust, threshold, keep)
 
     def heads(self) -> list[nn.Module]:
         return [self.model.network.decoder]

@@ -19,7 +19,7 @@ from rsuda.learning.network import Logits, Network
 from rsuda.methods.base import Method
 from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.mixing import class_mask, paste
-from rsuda.methods.blocks.pseudo_labels import PseudoLabels, Trust
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -65,7 +65,7 @@ class DAFormer(Method):
         self.start = start
         self.model = Logits(Network(self.arch, self.weights))
         self.teacher = Teacher(self.model, teacher_decay, teacher_statistics)
-        self.trust = Trust(self.arch.classes, trust, threshold, keep)
+        self.trust = PseudoLabelWeights(self.arch.classes, trust, threshold, keep)
         self.things = self.classes_named(things)
         self.distance_weight = distance_weight if self.things and self.weights != "none" else 0.0
         self.imagenet = self.frozen_encoder() if self.distance_weight else None

@@ -12,7 +12,7 @@ from rsuda.annotation.suggest import Suggestion
 from rsuda.core.legend import IGNORE
 from rsuda.inference.sliding_window import finished_rows
 from rsuda.report.images import mask, photo
-from rsuda.report.views import Eyes, small
+from rsuda.report.views import RunView, small
 
 OVERVIEW = 360  # pixels of a scene's longer side
 
@@ -29,7 +29,7 @@ class Square:
 
 
 @dataclass(frozen=True)
-class SceneMap:
+class Overview:
     scene: str
     image: str
     width: int
@@ -47,7 +47,7 @@ class Next:
     classes: str
 
 
-def nexts(eyes: Eyes, found: Sequence[Suggestion]) -> list[Next]:
+def nexts(eyes: RunView, found: Sequence[Suggestion]) -> list[Next]:
     spec, shown = eyes.run.trained.spec, []
     for s in found:
         scene = eyes.target_domain.scenes[s.scene]
@@ -63,7 +63,7 @@ def nexts(eyes: Eyes, found: Sequence[Suggestion]) -> list[Next]:
     return shown
 
 
-def overviews(eyes: Eyes, found: Sequence[Suggestion]) -> list[SceneMap]:
+def overviews(eyes: RunView, found: Sequence[Suggestion]) -> list[Overview]:
     """Each scene with its windows, scenes in the order of their first window's rank."""
     maps = []
     for name in dict.fromkeys(s.scene for s in found):
@@ -75,5 +75,5 @@ def overviews(eyes: Eyes, found: Sequence[Suggestion]) -> list[SceneMap]:
             box = (100 * v / n for v, n in zip((s.col, s.row, s.size, s.size), size, strict=True))
             squares.append(Square(s.rank, *box))
         unit, valid = small(eyes.target, scene, OVERVIEW)
-        maps.append(SceneMap(name, photo(unit, valid, quality=70), unit.shape[2], unit.shape[1], tuple(squares)))
+        maps.append(Overview(name, photo(unit, valid, quality=70), unit.shape[2], unit.shape[1], tuple(squares)))
     return maps

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from rsuda.report.runs import Run
+from rsuda.report.runs import ReportRun
 from rsuda.report.svg import AFTER, BEFORE, SOURCE, TARGET, curves
 
 
@@ -30,14 +30,14 @@ class Key:
     ends: str
 
 
-def losses(run: Run) -> list[Curve]:
+def losses(run: ReportRun) -> list[Curve]:
     return [
         Curve(name, curves([(steps, values, AFTER, "-")], zero=min(values) >= 0), _ends(steps, values))
         for name, (steps, values) in run.terms.items()
     ]
 
 
-def trust(run: Run) -> Curve | None:
+def trust(run: ReportRun) -> Curve | None:
     if run.share is None:
         return None
     steps, values = run.share
@@ -46,7 +46,7 @@ def trust(run: Run) -> Curve | None:
     )
 
 
-def metric(runs: Sequence[Run], before: int | None, after: int) -> tuple[Curve, list[Key]] | None:
+def metric(runs: Sequence[ReportRun], before: int | None, after: int) -> tuple[Curve, list[Key]] | None:
     """mIoU by step of all runs that have a curve; those that are neither 'before' nor 'after' are drawn alike."""
     styles = {after: (AFTER, "-", "var(--after)")}
     if before is not None:
@@ -64,7 +64,7 @@ def metric(runs: Sequence[Run], before: int | None, after: int) -> tuple[Curve, 
     return Curve("target mIoU, percent", curves(series, (3.7, 2.0), percent=True), ""), keys
 
 
-def by_class(run: Run) -> tuple[Curve, list[Key]] | None:
+def by_class(run: ReportRun) -> tuple[Curve, list[Key]] | None:
     """IoU of each class by step, in the legend's colours."""
     if not run.curve:
         return None

@@ -11,8 +11,8 @@ from rsuda.core.legend import IGNORE
 from rsuda.data.find_domain import Domain
 from rsuda.geo.scene import Scene
 from rsuda.report.images import errors, mask, photo, sureness
-from rsuda.report.runs import Run
-from rsuda.report.views import Eyes, Sight, Window, draw_windows
+from rsuda.report.runs import ReportRun
+from rsuda.report.views import DomainView, RunView, Window, draw_windows
 
 CANDIDATES = 24  # windows of which those that are shown are chosen
 
@@ -68,7 +68,7 @@ class _Seen:
 
 
 def target_patches(
-    eyes: Sequence[Eyes], scenes: Sequence[Scene], labelled: bool, before: int | None, after: int
+    eyes: Sequence[RunView], scenes: Sequence[Scene], labelled: bool, before: int | None, after: int
 ) -> list[Patch]:
     """Windows where adapting helped most and least, where most is wrong, and an ordinary one; without labels where the
     network is least, most and ordinarily sure."""
@@ -83,7 +83,7 @@ def target_patches(
     return [_patch(s, why, domain.name, runs, before, after, eyes[after].target) for s, why in chosen]
 
 
-def source_patches(eyes: Sequence[Eyes], before: int | None, after: int, number: int = 2) -> list[Patch]:
+def source_patches(eyes: Sequence[RunView], before: int | None, after: int, number: int = 2) -> list[Patch]:
     """Random windows of the source that hold several classes."""
     domain, split = eyes[after].source_domain, eyes[after].run.settings.source_split
     sights = [e.source for e in eyes]
@@ -100,7 +100,7 @@ def source_patches(eyes: Sequence[Eyes], before: int | None, after: int, number:
     ]
 
 
-def _see(window: Window, sights: Sequence[Sight], labels: Domain | None, after: int) -> _Seen:
+def _see(window: Window, sights: Sequence[DomainView], labels: Domain | None, after: int) -> _Seen:
     """A window by all runs, on the pixels of the run ``after``."""
     unit, valid = sights[after].pixels(window)
     side, label = min(unit.shape[1:]), None
@@ -149,7 +149,9 @@ def _choose(seen: list[_Seen], labelled: bool, before: int | None, after: int) -
     return found
 
 
-def _patch(s: _Seen, why: str, domain: str, runs: Sequence[Run], before: int | None, after: int, sight: Sight) -> Patch:
+def _patch(
+    s: _Seen, why: str, domain: str, runs: Sequence[ReportRun], before: int | None, after: int, sight: DomainView
+) -> Patch:
     legend = sight.spec.legend
     bands = sight.spec.bands[:3] if len(sight.spec.bands) >= 3 else sight.spec.bands[:1]
     views = [View("image", f"image ({', '.join(bands)})", photo(s.unit, s.valid))]

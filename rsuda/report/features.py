@@ -11,7 +11,7 @@ from markupsafe import Markup
 from rsuda.core.legend import IGNORE
 from rsuda.geo.scene import Scene
 from rsuda.report.svg import scatter
-from rsuda.report.views import Eyes, Sight, Window, draw_windows
+from rsuda.report.views import DomainView, RunView, Window, draw_windows
 
 WINDOWS, EACH, POINTS = 12, 400, 60  # windows of a domain, pixels sampled of each, points drawn of each class
 
@@ -34,7 +34,7 @@ class Features:
     true: bool
 
 
-def features(eyes: Eyes, scenes: Sequence[Scene], labelled: bool) -> Features | None:
+def features(eyes: RunView, scenes: Sequence[Scene], labelled: bool) -> Features | None:
     """None for a network without a decoder, or without the source's images."""
     if eyes.source is None or eyes.source_domain is None:
         return None
@@ -72,7 +72,9 @@ def features(eyes: Eyes, scenes: Sequence[Scene], labelled: bool) -> Features | 
     return Features(eyes.run.name, scatter(groups, limits), share, apart, labelled)
 
 
-def _sample(sight: Sight, windows: Sequence[Window], labels: object, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _sample(
+    sight: DomainView, windows: Sequence[Window], labels: object, seed: int
+) -> tuple[np.ndarray, np.ndarray] | None:
     """(n, F) features of sampled pixels and (n,) their classes: the label's, or those predicted where there is none."""
     rng, found, classes = np.random.default_rng(seed), [], []
     for window in windows:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from rsuda.geo.scene import Scene
 from rsuda.report.svg import histogram
-from rsuda.report.views import Eyes, Sight, draw_windows
+from rsuda.report.views import DomainView, RunView, draw_windows
 
 WINDOWS, BINS = 24, 48
 
@@ -34,7 +34,7 @@ class Band:
     overlap_fed: float | None
 
 
-def bands(eyes: Eyes, target_scenes: Sequence[Scene]) -> list[Band]:
+def bands(eyes: RunView, target_scenes: Sequence[Scene]) -> list[Band]:
     """Raises nothing of its own; a domain without a valid pixel gives no bands."""
     target = _pixels(eyes.target, target_scenes)
     source = None
@@ -66,7 +66,7 @@ def bands(eyes: Eyes, target_scenes: Sequence[Scene]) -> list[Band]:
     return found
 
 
-def _pixels(sight: Sight, scenes: Sequence[Scene]) -> np.ndarray | None:
+def _pixels(sight: DomainView, scenes: Sequence[Scene]) -> np.ndarray | None:
     """(bands, n) valid pixels on 0..1 of random windows."""
     found = []
     for window in draw_windows(scenes, sight.gsd, WINDOWS, 4, 128):
@@ -76,7 +76,7 @@ def _pixels(sight: Sight, scenes: Sequence[Scene]) -> np.ndarray | None:
     return pixels if pixels.shape[1] else None
 
 
-def _raw(unit: np.ndarray, sight: Sight, band: int) -> np.ndarray:
+def _raw(unit: np.ndarray, sight: DomainView, band: int) -> np.ndarray:
     low, high = sight.spec.low[band], sight.spec.high[band]
     raw: np.ndarray = unit[band] * (high - low) + low
     return raw

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rsuda.annotation.suggest import Suggestion, suggest, write_suggestions
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.evaluation.metrics import Scores
 from rsuda.geo.raster import is_remote
@@ -26,7 +26,7 @@ from rsuda.report.runs import read_runs
 from rsuda.report.scene_map import scene_map
 from rsuda.report.scores import Quality, measure, quality_without_labels, scenes_to_measure
 from rsuda.report.summary import answers, headline
-from rsuda.report.views import Eyes, open_eyes
+from rsuda.report.views import RunView, open_view
 
 Tell = Callable[[str], None]
 
@@ -76,7 +76,7 @@ def report(
         raise InputError(f"at least 1 window of at least 32 px must be asked for, not {k} of {size} px")
     found = read_runs([Path(r) for r in runs])
     tell("Reading the domains")
-    eyes = [open_eyes(run, str(data) if data else None, device, precision) for run in found]
+    eyes = [open_view(run, str(data) if data else None, device, precision) for run in found]
     opened = None if scene is None else _open(scene, eyes[0], bands, gsd, crs)
 
     s = found[0].settings
@@ -127,12 +127,14 @@ def report(
     windows.unlink(missing_ok=True)  # only with overwrite is there one
     if in_gis:
         write_suggestions(suggested, target, eyes[after].run.trained.spec, windows)
-    with whole_file(out, overwrite) as temporary:
+    with atomic_write(out, overwrite) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return out
 
 
-def roles(eyes: Sequence[Eyes], quality: Sequence[Quality], free: Sequence[dict[str, float]]) -> tuple[int | None, int]:
+def roles(
+    eyes: Sequence[RunView], quality: Sequence[Quality], free: Sequence[dict[str, float]]
+) -> tuple[int | None, int]:
     """(before, after): the first source-only run, and the best of the others; a lone kind of run is 'after'."""
     plain = [i for i, e in enumerate(eyes) if e.run.source_only]
     adapted = [i for i in range(len(eyes)) if i not in plain]
@@ -159,7 +161,7 @@ def _may_write(out: Path, windows: Path, overwrite: bool) -> None:
             raise ExistsError(f"{file} exists: pass --overwrite to replace it, or choose another --out")
 
 
-def _open(scene: str | Path, eyes: Eyes, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
+def _open(scene: str | Path, eyes: RunView, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
     """A scene of the target as its domain knows it, or any other raster."""
     if not is_remote(scene) and bands is None and gsd is None and crs is None:
         for known in eyes.target_domain.scenes.values():
@@ -168,7 +170,7 @@ def _open(scene: str | Path, eyes: Eyes, bands: str | None, gsd: float | None, c
     return open_scene(scene, eyes.engine, bands, gsd, crs)
 
 
-def _suggested(eyes: Eyes, k: int, size: int) -> tuple[list[Suggestion], str]:
+def _suggested(eyes: RunView, k: int, size: int) -> tuple[list[Suggestion], str]:
     """Windows of the target's training split, whose labels no run has read; a sentence where there are none."""
     split = eyes.run.settings.target_split
     split = split if eyes.target_domain.splits.get(split) else "all"
@@ -178,7 +180,7 @@ def _suggested(eyes: Eyes, k: int, size: int) -> tuple[list[Suggestion], str]:
         return [], str(error)
 
 
-def _has_place(found: list[Suggestion], eyes: Eyes) -> bool:
+def _has_place(found: list[Suggestion], eyes: RunView) -> bool:
     """Whether the windows' scenes lie somewhere on the ground, so that a GIS can show them."""
     grids = [eyes.target_domain.scenes[s.scene].grid for s in found]
     return bool(grids) and all(g.crs is not None and g.georeferenced for g in grids)

@@ -14,14 +14,14 @@ from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
 from rsuda.evaluation.target_curve import CURVE, read_curve
 from rsuda.methods import METHODS
-from rsuda.runs.weights import Trained, load_run, saved_settings
+from rsuda.runs.weights import TrainedNetwork, load_run, saved_settings
 
 _PAPERS_SPELLING = {"source-only": "source-only", "st-dasegnet": "ST-DASegNet"}
 SHARE = "quality"  # the term in which methods log the share of pseudo labels that they trust
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportRun:
     """A finished run.
 
     Attributes:
@@ -36,7 +36,7 @@ class Run:
     folder: Path
     name: str
     settings: Settings
-    trained: Trained
+    trained: TrainedNetwork
     terms: dict[str, tuple[list[int], list[float]]]
     share: tuple[list[int], list[float]] | None
     curve: list[dict[str, Any]]
@@ -48,7 +48,7 @@ class Run:
         return self.settings.method == "source-only"
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
     """Finished runs of one pair.
 
     Raises:
@@ -93,7 +93,7 @@ def _names(folders: Sequence[Path], told: Sequence[Settings]) -> list[str]:
     return chosen
 
 
-def _read(folder: Path, name: str, s: Settings, network: Trained) -> Run:
+def _read(folder: Path, name: str, s: Settings, network: TrainedNetwork) -> ReportRun:
     terms, lacking = _terms(folder / "metrics.csv"), []
     if not terms:
         lacking.append(f"{folder} holds no metrics.csv with losses in it, so there are no curves of them")
@@ -105,7 +105,7 @@ def _read(folder: Path, name: str, s: Settings, network: Trained) -> Run:
             label_free = {str(k): float(v) for k, v in json.loads(held.read_text()).items()}
         except (ValueError, AttributeError, TypeError):
             raise InputError(f"{held} holds no scores: rsuda adapt writes it at the end of a run") from None
-    return Run(folder, name, s, network, terms, share, _curve(folder / CURVE), label_free, tuple(lacking))
+    return ReportRun(folder, name, s, network, terms, share, _curve(folder / CURVE), label_free, tuple(lacking))
 
 
 def _terms(file: Path) -> dict[str, tuple[list[int], list[float]]]:

@@ -18,10 +18,10 @@ from rsuda.geo.grid import Grid
 from rsuda.geo.polygons import polygonise
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import strips
 from rsuda.report.images import photo
-from rsuda.report.views import Sight, small
+from rsuda.report.views import DomainView, small
 
 PHOTO = 1400  # pixels of the photograph's longer side
 POLYGONS, CORNERS = 1500, 60_000  # at most, so that the page stays light
@@ -60,7 +60,7 @@ class SceneMap:
     notes: tuple[str, ...]
 
 
-def scene_map(engine: Engine, scene: Scene, others: Sequence[Scene]) -> SceneMap:
+def scene_map(engine: Predictor, scene: Scene, others: Sequence[Scene]) -> SceneMap:
     """Predict a scene strip by strip. ``others`` are the target's scenes, to tell whether it lies among them.
 
     Raises InputError for a scene without a valid pixel.
@@ -79,7 +79,7 @@ def scene_map(engine: Engine, scene: Scene, others: Sequence[Scene]) -> SceneMap
     areas = counts[: len(spec.legend)] * pixel
     if not areas.any():
         raise InputError(f"{scene.image} has no valid pixel: all of it is nodata or transparent")
-    unit, valid = small(Sight(engine, spec, spec.gsd), scene, PHOTO)
+    unit, valid = small(DomainView(engine, spec, spec.gsd), scene, PHOTO)
     height, width = valid.shape
     shapes, notes = _shapes(
         np.concatenate(classes), np.concatenate(confidence), scene, spec.legend, every, (height, width)

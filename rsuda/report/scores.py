@@ -14,7 +14,7 @@ from rsuda.evaluation.label_free import label_free
 from rsuda.evaluation.metrics import Scores, confusion
 from rsuda.geo.scene import Scene
 from rsuda.inference.sliding_window import predict_scene
-from rsuda.report.views import Eyes
+from rsuda.report.views import RunView
 
 MOST_PIXELS = 40e6  # of scenes without labels that are predicted to tell areas
 
@@ -43,7 +43,7 @@ class Quality:
     worst: tuple[tuple[str, float], ...]
 
 
-def measure(eyes: Eyes, scenes: Sequence[Scene], labelled: bool, of: int) -> Quality:
+def measure(eyes: RunView, scenes: Sequence[Scene], labelled: bool, of: int) -> Quality:
     """Predict whole scenes. Raises InputError when no pixel is labelled with a class of the network."""
     legend, domain = eyes.run.trained.spec.legend, eyes.target_domain
     classes = len(legend)
@@ -91,7 +91,7 @@ def scenes_to_measure(domain: Domain, score_split: str, target_split: str) -> tu
     return [scenes[round(i)] for i in np.linspace(0, len(scenes) - 1, number)], False, len(scenes), split
 
 
-def quality_without_labels(eyes: Eyes) -> dict[str, float]:
+def quality_without_labels(eyes: RunView) -> dict[str, float]:
     """The label-free scores of the run's folder, or anew where it holds none."""
     if eyes.run.label_free is not None:
         return eyes.run.label_free

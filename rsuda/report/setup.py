@@ -11,8 +11,8 @@ import torch
 from rsuda.core.settings import Settings
 from rsuda.core.version import __version__
 from rsuda.methods import METHODS
-from rsuda.report.runs import Run
-from rsuda.report.views import Eyes
+from rsuda.report.runs import ReportRun
+from rsuda.report.views import RunView
 
 # what two runs may differ in without it telling in their scores
 _FREE = {"method", "options", "seed", "data", "device", "workers", "precision", "score_every", "preset"}
@@ -32,7 +32,7 @@ class Fact:
         return len(set(self.values)) > 1
 
 
-def facts(all_eyes: Sequence[Eyes]) -> list[Fact]:
+def facts(all_eyes: Sequence[RunView]) -> list[Fact]:
     rows: list[tuple[str, list[str]]] = [
         ("method", [e.run.settings.method for e in all_eyes]),
         ("paper", [METHODS[e.run.settings.method].paper for e in all_eyes]),
@@ -54,13 +54,13 @@ def facts(all_eyes: Sequence[Eyes]) -> list[Fact]:
     return [Fact(n, tuple(v)) for n, v in rows]
 
 
-def options(run: Run) -> dict[str, str]:
+def options(run: ReportRun) -> dict[str, str]:
     """The method's options, and whether each is the default."""
     default = METHODS[run.settings.method].options()
     return {k: f"{v}" + ("" if default.get(k) == v else " *") for k, v in run.settings.options.items()}
 
 
-def unlike(one: Run, other: Run) -> list[str]:
+def unlike(one: ReportRun, other: ReportRun) -> list[str]:
     """Settings, other than the method and its own, in which two runs differ, in words."""
     names = [f.name for f in fields(Settings) if f.name not in _FREE | _METHODS_OWN]
     return [n.replace("_", " ") for n in names if getattr(one.settings, n) != getattr(other.settings, n)]
@@ -70,14 +70,14 @@ def versions() -> str:
     return f"rsuda {__version__}, torch {torch.__version__.partition('+')[0]}"
 
 
-def _bands(e: Eyes) -> str:
+def _bands(e: RunView) -> str:
     fed = ", ".join(e.target.spec.bands)
     if e.source is not None and e.source.spec.bands != e.target.spec.bands:
         return f"{', '.join(e.source.spec.bands)} of the source as {fed}"
     return fed
 
 
-def _gsd(run: Run) -> str:
+def _gsd(run: ReportRun) -> str:
     return f"{run.trained.spec.gsd:g} m" + (" (each domain as it is)" if run.settings.gsd == "native" else "")
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsuda.annotation.suggest import Suggestion
-from rsuda.report.runs import Run
+from rsuda.report.runs import ReportRun
 from rsuda.report.scores import Quality
 
 SAME = 0.05  # points of mIoU below which nothing is said to have changed
 
 
 @dataclass(frozen=True)
-class Answer:
+class Finding:
     """A question's short answer: ``figure`` is what is set large, ``text`` explains it, ``link`` leads to the evidence."""
 
     question: str
@@ -25,7 +25,7 @@ class Answer:
     evidence: str
 
 
-def headline(runs: Sequence[Run], quality: Sequence[Quality], before: int | None, after: int, target: str) -> str:
+def headline(runs: Sequence[ReportRun], quality: Sequence[Quality], before: int | None, after: int, target: str) -> str:
     """The one sentence with the numbers."""
     name, found = runs[after].name, quality[after].scores
     if found is None:
@@ -43,9 +43,9 @@ def headline(runs: Sequence[Run], quality: Sequence[Quality], before: int | None
 
 
 def answers(
-    runs: Sequence[Run], quality: Sequence[Quality], free: Sequence[dict[str, float]], before: int | None, after: int,
+    runs: Sequence[ReportRun], quality: Sequence[Quality], free: Sequence[dict[str, float]], before: int | None, after: int,
     suggested: Sequence[Suggestion],
-) -> list[Answer]:  # fmt: skip
+) -> list[Finding]:  # fmt: skip
     return [
         _helped(runs, quality, free, before, after),
         _wrong(runs, quality, after),
@@ -54,26 +54,30 @@ def answers(
 
 
 def _helped(
-    runs: Sequence[Run], quality: Sequence[Quality], free: Sequence[dict[str, float]], before: int | None, after: int
-) -> Answer:
+    runs: Sequence[ReportRun],
+    quality: Sequence[Quality],
+    free: Sequence[dict[str, float]],
+    before: int | None,
+    after: int,
+) -> Finding:
     question = "Did adapting help?"
     found = quality[after].scores
     if before is None:
         if runs[after].source_only:
             text = "This is a source-only run: it is the 'before'. Give an adapted run of the same pair beside it."
-            return Answer(question, "nothing adapted", text, "scores", "scores")
+            return Finding(question, "nothing adapted", text, "scores", "scores")
         text = (
             "Only adapted runs were given. Train the 'before' with --method source-only on the same pair and options, and "
             "give both runs."
         )
-        return Answer(question, "not known yet", text, "scores", "scores")
+        return Finding(question, "not known yet", text, "scores", "scores")
     if found is None:
         old, new = free[before].get("information", np.nan), free[after].get("information", np.nan)
         text = (
             f"Without labels only the images speak: the information score is {new:.2f} after and {old:.2f} before; the higher "
             "one is likely, not surely, the better network."
         )
-        return Answer(question, "likely" if new > old else "likely not", text, "label-free", "label-free scores")
+        return Finding(question, "likely" if new > old else "likely not", text, "label-free", "label-free scores")
     old_iou, new_iou = quality[before].scores.iou, found.iou  # type: ignore[union-attr]
     gain = 100 * (found.miou - quality[before].scores.miou)  # type: ignore[union-attr]
     change = 100 * (new_iou - old_iou)
@@ -85,17 +89,17 @@ def _helped(
         if fell:
             text += f" {fell} of {int(np.isfinite(change).sum())} classes lost."
     text += " One seed alone moves mIoU by several points."
-    return Answer(question, f"{gain:+.1f} points mIoU", text.strip(), "scores", "scores by class")
+    return Finding(question, f"{gain:+.1f} points mIoU", text.strip(), "scores", "scores by class")
 
 
-def _wrong(runs: Sequence[Run], quality: Sequence[Quality], after: int) -> Answer:
+def _wrong(runs: Sequence[ReportRun], quality: Sequence[Quality], after: int) -> Finding:
     question, q = "Where is it still wrong?", quality[after]
     if q.scores is None:
         least = int(np.nanargmin(q.confidence)) if np.isfinite(q.confidence).any() else 0
         names = runs[after].trained.spec.legend.names
         sure = f"{100 * q.confidence[least]:.0f} % sure on average"
         text = f"Where it predicts {names[least]} it is {sure}, the least of all classes."
-        return Answer(question, f"least sure: {names[least]}", text, "areas", "areas and confidence")
+        return Finding(question, f"least sure: {names[least]}", text, "areas", "areas and confidence")
     worst, value = _worst(q.scores.iou, q.scores.names)
     mistakes = q.scores.matrix.astype(float)
     np.fill_diagonal(mistakes, 0)
@@ -108,13 +112,13 @@ def _wrong(runs: Sequence[Run], quality: Sequence[Quality], after: int) -> Answe
     if len(q.worst) > 1:
         text += f" Worst scene: {q.worst[0][0]} (mIoU {100 * q.worst[0][1]:.0f})."
     figure = f"{worst}, IoU {100 * value:.0f}" if worst else "no class is scored"
-    return Answer(question, figure, text, "confusion", "confusion matrix")
+    return Finding(question, figure, text, "confusion", "confusion matrix")
 
 
-def _next(suggested: Sequence[Suggestion]) -> Answer:
+def _next(suggested: Sequence[Suggestion]) -> Finding:
     question = "What should I label next?"
     if not suggested:
-        return Answer(
+        return Finding(
             question, "nothing found", "No window could be suggested; the section says why.", "next", "windows"
         )
     first, scenes = suggested[0], len({s.scene for s in suggested})
@@ -122,7 +126,7 @@ def _next(suggested: Sequence[Suggestion]) -> Answer:
         f"In {scenes} scene{'s' * (scenes > 1)}, chosen out of {first.of:,} as uncertain and unlike each other; first "
         f"row {first.row}, column {first.col} of scene {first.scene}."
     )
-    return Answer(question, f"{len(suggested)} windows of {first.size} px", text, "next", "windows")
+    return Finding(question, f"{len(suggested)} windows of {first.size} px", text, "next", "windows")
 
 
 def _worst(iou: np.ndarray, names: Sequence[str]) -> tuple[str, float]:

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from rsuda.core.errors import RsudaError
 from rsuda.core.spec import Spec
-from rsuda.data.colours import Matching
+from rsuda.data.colours import ColourMatching
 from rsuda.data.find_domain import Domain, domain
 from rsuda.data.pair import pair
 from rsuda.geo.resample import axis_weights, weigh
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import random_window
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.learning.network import Decoder
-from rsuda.report.runs import Run
+from rsuda.report.runs import ReportRun
 from rsuda.training.train import domains_of
 
 SIDE = 256  # pixels of a window that is shown, at the network's GSD
@@ -48,7 +48,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Sight:
+class DomainView:
     """A network and the way in which a domain's pixels enter it.
 
     Attributes:
@@ -57,10 +57,10 @@ class Sight:
         matching: the map of the source's colours to the target's, if the run had one.
     """
 
-    engine: Engine
+    engine: Predictor
     spec: Spec
     gsd: float | None
-    matching: Matching | None = None
+    matching: ColourMatching | None = None
 
     def pixels(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """(bands, h, w) float32 on 0..1 with 0 where not valid, and (h, w) bool."""
@@ -131,31 +131,33 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Eyes:
+class RunView:
     """A run's sight of both domains; ``source`` is None where the source's data are not at hand, and ``blind`` says so."""
 
-    run: Run
-    engine: Engine
-    target: Sight
-    source: Sight | None
+    run: ReportRun
+    engine: Predictor
+    target: DomainView
+    source: DomainView | None
     source_domain: Domain | None
     target_domain: Domain
-    blind: str = ""
+    source_missing: str = ""
 
 
-def open_eyes(run: Run, data: str | None, device: str, precision: str) -> Eyes:
+def open_view(run: ReportRun, data: str | None, device: str, precision: str) -> RunView:
     """Raises InputError or MissingError when the target's images are not where the run, or ``data``, says."""
     s = replace(run.settings, data=data or run.settings.data)
-    engine = Engine.of(run.trained, device, precision)
+    engine = Predictor.of(run.trained, device, precision)
     try:
         source, target = domains_of(s)
         found = pair(source, target, s, run.trained.spec if s.start else None)  # what it started from is what it is fed
     except RsudaError as error:
         target = domain(s.target, s.data, s.target_bands, s.gsd if isinstance(s.gsd, float) else None)
-        return Eyes(run, engine, Sight(engine, run.trained.spec, run.trained.spec.gsd), None, None, target, str(error))
+        return RunView(
+            run, engine, DomainView(engine, run.trained.spec, run.trained.spec.gsd), None, None, target, str(error)
+        )
     spec = replace(found.source_spec, legend=run.trained.spec.legend)
-    return Eyes(
-        run, engine, Sight(engine, run.trained.spec, run.trained.spec.gsd), Sight(engine, spec, found.gsd, found.matching),
+    return RunView(
+        run, engine, DomainView(engine, run.trained.spec, run.trained.spec.gsd), DomainView(engine, spec, found.gsd, found.matching),
         source, target,
     )  # fmt: skip
 
@@ -174,7 +176,7 @@ def draw_windows(scenes: Sequence[Scene], gsd: float | None, number: int, seed: 
     return drawn
 
 
-def small(sight: Sight, scene: Scene, longest: int) -> tuple[np.ndarray, np.ndarray]:
+def small(sight: DomainView, scene: Scene, longest: int) -> tuple[np.ndarray, np.ndarray]:
     """A whole scene, (bands, h, w) on 0..1 and (h, w) bool, whose longer side has at most about so many pixels."""
     metres = max(scene.gsd)
     factor = max(1.0, max(scene.grid.height, scene.grid.width) / longest)

@@ -15,7 +15,7 @@ SAMPLE_DOMAINS = ("potsdam", "vaihingen")
 FREE_TO_CHANGE = ("steps", "data", "device", "precision", "workers", "score_every")  # when a run goes on
 
 
-def settled(
+def resolve(
     config: str | Path | None,
     chosen: dict[str, Any],
     out: str | Path | None,

@@ -26,11 +26,11 @@ from rsuda.methods import METHODS
 from rsuda.methods.base import Method, Optimisation
 from rsuda.core.spec import Spec
 from rsuda.core.documents import checked_json, shown
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """A network ready to predict: ``model`` maps standardised images to logits; ``digest`` is the SHA-256 of its file."""
 
     model: nn.Module
@@ -60,13 +60,13 @@ def save_run(folder: Path, method: Method, s: Settings, spec: Spec) -> None:
         "spec": spec.as_fields(),
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in method.model.state_dict().items()}
-    with whole_file(folder / WEIGHTS, overwrite=True) as temporary:
+    with atomic_write(folder / WEIGHTS, overwrite=True) as temporary:
         temporary.write_bytes(save(tensors, {"rsuda": json.dumps(about)}))
-    with whole_file(folder / SPEC, overwrite=True) as temporary:
+    with atomic_write(folder / SPEC, overwrite=True) as temporary:
         temporary.write_text(json.dumps(about, indent=2) + "\n")
 
 
-def load_run(path: str | Path) -> Trained:
+def load_run(path: str | Path) -> TrainedNetwork:
     """Load a run folder, or a weights file of one.
 
     Raises:
@@ -95,7 +95,7 @@ def load_run(path: str | Path) -> Trained:
     except RuntimeError as error:
         raise _unfit(file, error) from None
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Trained(method.model.eval(), spec, path, about["method"], digest)
+    return TrainedNetwork(method.model.eval(), spec, path, about["method"], digest)
 
 
 def description(file: Path) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def _unfit(file: Path, why: object) -> InputError:
     return InputError(f"{file} does not fit its own description: {' '.join(str(why).split())[:200]}")
 
 
-def start_from(method: Method, s: Settings, trained: Trained) -> None:
+def start_from(method: Method, s: Settings, trained: TrainedNetwork) -> None:
     """Give a method the network of a finished run. Raises InputError when that is no network of the method's settings."""
     try:
         method.start_from(trained.model.state_dict())

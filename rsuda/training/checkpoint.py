@@ -13,7 +13,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError
 from rsuda.core.settings import CHECKPOINT
 from rsuda.learning.distributed import count, gathered
@@ -27,7 +27,7 @@ SECONDS = 600  # between two checkpoints at most
 _EVERY = 10  # steps after which losses are looked at, which waits for the GPU; the log does so as often
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside the one before and renames it, so that there is always a whole one.
 
     Lightning's own goes through the system's folder of temporary files, which may be another disk; then it is copied.
@@ -36,11 +36,11 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         held = io.BytesIO()  # torch.save into a file hides what the system says of a full disk
         torch.save(checkpoint, held)
-        with whole_file(path, overwrite=True) as temporary:
+        with atomic_write(path, overwrite=True) as temporary:
             temporary.write_bytes(held.getbuffer())
 
 
-class Keep(Checkpoint):
+class CheckpointCallback(Checkpoint):
     """Writes ``last.ckpt`` every so many steps, after ten minutes without one, and after the last step.
 
     Before each, losses since the last look and all weights are checked: a checkpoint is never replaced by one that holds

@@ -16,7 +16,7 @@ from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method
-from rsuda.runs.resolve import settled
+from rsuda.runs.resolve import resolve
 from rsuda.training.train import build, check_run, common_ground, domains_of, with_class_weights
 
 
@@ -73,7 +73,7 @@ class PairDataModule(L.LightningDataModule):
         super().__init__()
         names, self.given = named(source, target)
         chosen = {**names, "method": method, "data": data, "preset": preset, **options}
-        s, _ = settled(config, chosen, None, False, lambda text: None)
+        s, _ = resolve(config, chosen, None, False, lambda text: None)
         self.settings, self.notes = check_run(s)
 
     def prepare_data(self) -> None:

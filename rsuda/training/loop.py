@@ -19,10 +19,10 @@ from rsuda.data.patches import loader
 from rsuda.learning import distributed as world
 from rsuda.methods.base import Method
 from rsuda.runs.weights import checkpoint_step
-from rsuda.training.checkpoint import DivergedError, Keep, WholeCheckpoints
+from rsuda.training.checkpoint import AtomicCheckpointIO, CheckpointCallback, DivergedError
 from rsuda.training.metrics_csv import MetricsFile
 from rsuda.training.processes import Processes
-from rsuda.training.progress import Bar, Milestones
+from rsuda.training.progress import LogProgress, TrainingBar
 
 logger = logging.getLogger("rsuda")
 
@@ -49,7 +49,7 @@ def train(
         items = range(step * whole, (step + 1) * whole)
         return "; ".join(batches.dataset.where(i) for i in items)  # type: ignore[attr-defined]
 
-    keep = Keep(folder, max(1, s.steps // 10), batch, first)
+    keep = CheckpointCallback(folder, max(1, s.steps // 10), batch, first)
     with warnings.catch_warnings(), explained(folder, keep):
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         # of 1x1 convolutions, channels last: the same memory
@@ -61,8 +61,8 @@ def train(
             **team.trainer(device, method.needs_target), max_steps=s.steps, accumulate_grad_batches=s.accumulate,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             logger=MetricsFile(folder, first) if team.first else False, log_every_n_steps=min(10, s.steps),
-            plugins=[WholeCheckpoints()],
-            callbacks=[keep, Milestones(), *([] if quiet else [Bar(images, s.accumulate)]), *callbacks],
+            plugins=[AtomicCheckpointIO()],
+            callbacks=[keep, LogProgress(), *([] if quiet else [TrainingBar(images, s.accumulate)]), *callbacks],
             enable_progress_bar=not quiet, enable_model_summary=False, num_sanity_val_steps=0,
         )  # fmt: skip
         if first >= s.steps:
@@ -73,7 +73,7 @@ def train(
 
 
 @contextmanager
-def explained(folder: Path, keep: Keep) -> Iterator[None]:
+def explained(folder: Path, keep: CheckpointCallback) -> Iterator[None]:
     """What breaks training off, as a sentence that ends with what is kept."""
     try:
         yield
@@ -99,14 +99,14 @@ def explained(folder: Path, keep: Keep) -> Iterator[None]:
         raise _worker_killed(folder, keep) from error
 
 
-def _worker_killed(folder: Path, keep: Keep) -> InputError:
+def _worker_killed(folder: Path, keep: CheckpointCallback) -> InputError:
     return InputError(
         "a process that reads patches was killed, most likely since memory ran out: take fewer of them, or none by "
         f"--workers 0; {kept(folder, keep)}"
     )
 
 
-def kept(folder: Path, keep: Keep) -> str:
+def kept(folder: Path, keep: CheckpointCallback) -> str:
     """What a broken run leaves, and how it goes on."""
     if keep.saved is None:
         return "no checkpoint had been written yet"

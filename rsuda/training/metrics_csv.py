@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import WriteError
 
 METRICS = "metrics.csv"
@@ -58,7 +58,7 @@ class MetricsFile(Logger):
         if not self.unwritten:
             return
         names = sorted({name for row in self.rows for name in row})
-        with whole_file(self.file, overwrite=True) as temporary, temporary.open("w", newline="") as opened:
+        with atomic_write(self.file, overwrite=True) as temporary, temporary.open("w", newline="") as opened:
             writer = csv.DictWriter(opened, names)
             writer.writeheader()
             writer.writerows(self.rows)

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 logger = logging.getLogger("rsuda")
 
 
-class Bar(TQDMProgressBar):
+class TrainingBar(TQDMProgressBar):
     """Lightning's bar (loss terms, ETA) with images per second, of ``images`` and ``batches`` a step."""
 
     def __init__(self, images: int, batches: int = 1) -> None:
@@ -44,7 +44,7 @@ class Bar(TQDMProgressBar):
         return items
 
 
-class Milestones(Callback):
+class LogProgress(Callback):
     """A line in the log every tenth of the run, for those who watch a file instead of a bar."""
 
     told = 0

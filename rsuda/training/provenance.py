@@ -14,7 +14,7 @@ from typing import Any
 import rasterio
 import torch
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.version import __version__
 from rsuda.data.pair import Pair
 
@@ -60,7 +60,7 @@ def fingerprint(file: Path | str) -> dict[str, Any]:
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
-    with whole_file(folder / ABOUT, overwrite=True) as temporary:
+    with atomic_write(folder / ABOUT, overwrite=True) as temporary:
         temporary.write_text(json.dumps(about, indent=2) + "\n")
 
 

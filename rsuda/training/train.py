@@ -13,9 +13,9 @@ from typing import NoReturn
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from rsuda.core.atomic import broken_off, make_folder, whole_file
+from rsuda.core.atomic import atomic_write, leftovers, make_folder
 from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, unknown, unwritten
-from rsuda.core.locks import LOCK, alone
+from rsuda.core.locks import LOCK, exclusive
 from rsuda.core.settings import Settings, dump
 from rsuda.core.spec import band_code
 from rsuda.data.find_domain import Domain, domain
@@ -33,7 +33,7 @@ from rsuda.runs.weights import (
     CURVE,
     SPEC,
     WEIGHTS,
-    Trained,
+    TrainedNetwork,
     architecture,
     checkpoint_step,
     load_run,
@@ -53,13 +53,13 @@ Given = tuple[Domain | None, Domain | None]  # source and target, where they are
 logger = logging.getLogger("rsuda")
 
 
-def common_ground(s: Settings, domains: tuple[Domain, Domain]) -> tuple[Pair, Trained | None]:
+def common_ground(s: Settings, domains: tuple[Domain, Domain]) -> tuple[Pair, TrainedNetwork | None]:
     """Source and target as a pair, and the run that training starts from, as which the pair's pixels are fed."""
     start = load_run(s.start) if s.start else None
     return pair(*domains, s, start.spec if start else None), start
 
 
-def build(s: Settings, found: Pair, start: Trained | None = None) -> Method:
+def build(s: Settings, found: Pair, start: TrainedNetwork | None = None) -> Method:
     """The method with its networks, for a pair; they are those of ``start`` if there is one.
 
     Raises InputError for a crop or option that cannot work, or a start that does not fit.
@@ -152,7 +152,7 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
         return
     if next((p for p in (folder, *folder.parents) if p.is_file()), None):
         raise ExistsError(f"{folder} is to be a folder, but it or one above it is a file: choose another --out")
-    if folder.is_dir() and not overwrite and {*folder.iterdir()} - {folder / LOCK, *broken_off(folder)}:
+    if folder.is_dir() and not overwrite and {*folder.iterdir()} - {folder / LOCK, *leftovers(folder)}:
         raise ExistsError(
             f"{folder} exists: pass --resume to go on with it, --overwrite to replace it, or another --out"
         )
@@ -197,7 +197,7 @@ def adapt(
         may_write(folder, overwrite, resume)
     with ExitStack() as held:
         if team.first and folder.is_dir():  # before minutes are spent on reading labels
-            held.enter_context(alone(folder / LOCK, f"the run {folder}"))
+            held.enter_context(exclusive(folder / LOCK, f"the run {folder}"))
         if device.type == "cpu":
             keep_freed_memory()
         precision = pick_precision(s.precision, device)
@@ -211,9 +211,9 @@ def adapt(
         # only now, when nothing of the input can be wrong any more
         if not folder.is_dir():
             make_folder(folder)
-            held.enter_context(alone(folder / LOCK, f"the run {folder}"))
+            held.enter_context(exclusive(folder / LOCK, f"the run {folder}"))
             may_write(folder, overwrite, resume)  # somebody else may have been faster
-        for left in broken_off(folder):
+        for left in leftovers(folder):
             shutil.rmtree(left, ignore_errors=True)
         if resume and not (folder / CHECKPOINT).is_file():
             resume = False
@@ -221,7 +221,7 @@ def adapt(
         try:
             if not resume:
                 prepare(folder)
-            with whole_file(folder / CONFIG, overwrite=True) as temporary:
+            with atomic_write(folder / CONFIG, overwrite=True) as temporary:
                 temporary.write_text(dump(told))
             about = about_run(found, device, precision)
             if resume:

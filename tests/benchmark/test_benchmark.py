@@ -16,7 +16,7 @@ from test_contract import data  # noqa: F401 (a fixture)
 from typer.testing import CliRunner
 
 from rsuda.benchmark.plan import Plan, folder_of, read_plan, run_plan
-from rsuda.benchmark.run import RESULT, Job
+from rsuda.benchmark.run import RESULT, BenchmarkRun
 from rsuda.benchmark.table import closed, correlation, followed, markdown, ranks, rows_of, write_table
 from rsuda.cli import app
 from rsuda.core.errors import InputError, MissingError
@@ -146,7 +146,7 @@ def scored(tmp_path, scores, free=None):
     for pair, methods in scores.items():
         for method, values in methods.items():
             for seed, value in enumerate(values):
-                job = Job(pair, method, seed, Settings(), tmp_path / pair / method / str(seed))
+                job = BenchmarkRun(pair, method, seed, Settings(), tmp_path / pair / method / str(seed))
                 job.folder.mkdir(parents=True)
                 result = {
                     "pair": pair, "row": method, "method": method, "seed": seed, "steps": 7, "miou": value / 100,

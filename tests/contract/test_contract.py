@@ -9,7 +9,7 @@ from rasterio.transform import from_origin
 
 from rsuda.core.settings import settings
 from rsuda.data.pair import pair
-from rsuda.data.patches import Patches
+from rsuda.data.patches import PatchDataset
 from rsuda.methods import METHODS
 from rsuda.runs.weights import load_run
 from rsuda.training.train import adapt, build, check_run, domains_of
@@ -87,7 +87,7 @@ def options(data, method, **given):
 def made(data, method, **given):
     s, _ = check_run(options(data, method, **given))
     found = pair(*domains_of(s), s)
-    return build(s, found), Patches(found, s, METHODS[method].needs_target), s
+    return build(s, found), PatchDataset(found, s, METHODS[method].needs_target), s
 
 
 def batch_of(patches, count=2):

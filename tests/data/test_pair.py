@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsuda.core.errors import InputError
-from rsuda.data.class_locations import Places
-from rsuda.data.colours import Matching, mix_bands
+from rsuda.data.class_locations import ClassLocations
+from rsuda.data.colours import ColourMatching, mix_bands
 from rsuda.data.pair import _fed
 
 # ---- colours --------------------------------------------------------------------------------------------------------
@@ -24,7 +24,7 @@ def pixels(seed, bands=3, number=20000):
 def test_matching_is_monotone_and_stays_in_the_targets_range(source, target):
     own, new = pixels(source), pixels(target)
     ramp = np.broadcast_to(np.linspace(-0.2, 1.2, 500), (3, 1, 500))
-    found = Matching(own, new)(ramp)
+    found = ColourMatching(own, new)(ramp)
     assert found.shape == (3, 1, 500) and found.dtype == np.float32
     assert (np.diff(found, axis=-1) >= 0).all()
     assert (found.min((1, 2)) >= new.min(1) - 1e-6).all() and (found.max((1, 2)) <= new.max(1) + 1e-6).all()
@@ -36,20 +36,20 @@ def test_matching_gives_the_source_the_quantiles_of_the_target():
     levels = np.linspace(0.06, 0.94, 23)
     wanted = np.quantile(new, levels, axis=1)
     assert abs(np.quantile(own, levels, axis=1) - wanted).max() > 0.1
-    found = Matching(own, new)(own[:, :, None])[:, :, 0]
+    found = ColourMatching(own, new)(own[:, :, None])[:, :, 0]
     assert abs(np.quantile(found, levels, axis=1) - wanted).max() < 2e-3
 
 
 def test_matching_maps_each_quantile_to_its_own():
     own, new = pixels(1), pixels(4)
     levels = np.arange(1, 8) / 8
-    found = Matching(own, new)(np.quantile(own, levels, axis=1).T[:, :, None])[:, :, 0]
+    found = ColourMatching(own, new)(np.quantile(own, levels, axis=1).T[:, :, None])[:, :, 0]
     assert np.allclose(found, np.quantile(new, levels, axis=1).T, atol=2e-3)
 
 
 def test_a_domain_matched_to_itself_stays_as_it_is():
     own = pixels(2)
-    assert np.allclose(Matching(own, own)(own[:, :, None])[:, :, 0], own, atol=1e-3)
+    assert np.allclose(ColourMatching(own, own)(own[:, :, None])[:, :, 0], own, atol=1e-3)
 
 
 @pytest.mark.parametrize("constant", ["source", "target", "both"])
@@ -59,10 +59,10 @@ def test_constant_bands_are_no_obstacle(constant):
         own[1] = 0.25
     if constant != "source":
         new[1] = 0.75
-    found = Matching(own, new)(own[:, :, None])[:, :, 0]
+    found = ColourMatching(own, new)(own[:, :, None])[:, :, 0]
     assert np.isfinite(found).all()
     assert found[1].min() >= new[1].min() - 1e-6 and found[1].max() <= new[1].max() + 1e-6
-    others = Matching(pixels(0)[[0, 2]], pixels(1)[[0, 2]])(own[[0, 2]][:, :, None])[:, :, 0]
+    others = ColourMatching(pixels(0)[[0, 2]], pixels(1)[[0, 2]])(own[[0, 2]][:, :, None])[:, :, 0]
     assert np.array_equal(found[[0, 2]], others)
     if constant != "source":
         assert np.allclose(found[1], 0.75)
@@ -119,7 +119,7 @@ def single_class_places():
     """A scene of 1000 blocks of 64 px, each of one class, as many of each class as its share says."""
     classes = np.repeat(np.arange(6), [round(1000 * f) for f in SHARES])
     classes = np.random.default_rng(0).permutation(classes).reshape(20, 50).astype(np.uint8)
-    places = Places(6)
+    places = ClassLocations(6)
     places.add(0, classes.repeat(64, 0).repeat(64, 1))
     return places, classes
 
@@ -153,7 +153,7 @@ def test_each_pixel_of_the_class_drawn_is_as_likely_as_any_other():
     label[:, :64] = 1
     label[:16, 64:128] = 1
     label[:, 128:] = 255
-    places = Places(4)
+    places = ClassLocations(4)
     places.add(0, np.full((64, 64), 255, np.uint8))
     places.add(7, label)
     rng = np.random.default_rng(0)
@@ -166,7 +166,7 @@ def test_each_pixel_of_the_class_drawn_is_as_likely_as_any_other():
 
 
 def test_blocks_at_the_border_are_what_is_left_and_give_their_own_centre():
-    places = Places(2)
+    places = ClassLocations(2)
     places.add(3, np.zeros((100, 70), np.uint8))
     assert places.blocks == [(3, 32, 32), (3, 32, 67), (3, 82, 32), (3, 82, 67)]
     assert [c.tolist() for c in places.counts] == [[4096, 0], [384, 0], [2304, 0], [216, 0]]

@@ -11,7 +11,7 @@ from towns import train_watched as adapt
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.evaluation.target_curve import read_curve
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.runs.weights import load_run
 
 
@@ -44,7 +44,7 @@ def test_the_last_row_is_the_score_of_the_network_that_is_saved(data, tmp_path):
     adapt(options(data, method="source-only", score_every=3), tmp_path / "run", quiet=True)
     rows = read_curve(tmp_path / "run" / "target_curve.csv")
     scores = evaluate(
-        Engine.of(load_run(tmp_path / "run"), "cpu", "fp32"), domain(str(data / "west.yaml"), data)
+        Predictor.of(load_run(tmp_path / "run"), "cpu", "fp32"), domain(str(data / "west.yaml"), data)
     ).scores
     assert [r["step"] for r in rows] == [3, 4]
     assert rows[-1]["miou"] == pytest.approx(scores.miou, abs=2e-6)

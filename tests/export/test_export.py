@@ -23,7 +23,7 @@ from rsuda.export.deepness import deepness_metadata
 from rsuda.export.export import TOLERANCE, export
 from rsuda.export.onnx_network import about_exported, load_exported
 from rsuda.inference.predict import predict
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.learning.network import Architecture
 from rsuda.methods import METHODS
 from rsuda.methods.base import Optimisation
@@ -113,7 +113,7 @@ def test_deepness_standardises_pixels_of_any_range_as_the_spec_says(low, high):
     pixels = np.random.default_rng(0).integers(int(low), int(high), (2, 3, 5, 6)).astype(np.int16)
     told = {k: json.loads(v) for k, v in deepness_metadata(spec, 512, 128).items()}
     mean, std = (np.array(told[f"standardization_{k}"])[:, None, None] for k in ("mean", "std"))
-    engine = Engine.of(replace(trained(lambda x: x, BANDS), spec=spec), "cpu", "fp32")
+    engine = Predictor.of(replace(trained(lambda x: x, BANDS), spec=spec), "cpu", "fp32")
     assert np.allclose((pixels / 255 - mean) / std, engine.standardised(pixels, None).numpy(), atol=1e-5)
 
 
@@ -319,7 +319,7 @@ def test_the_pages_code_runs(run, as_onnx, as_program, tmp_path, monkeypatch):
         exec(compile(block, "docs/export.md", "exec"), names)
     assert found[0]["classes"].shape == (64, 64) and found[2]["logits"].shape == (1, 3, 64, 64)
     assert Path("maps/scene_classes.tif").is_file()
-    engine = Engine.of(load_run(run), **ON_CPU)
+    engine = Predictor.of(load_run(run), **ON_CPU)
     with rasterio.open("scene.tif") as scene:
         pixels = scene.read(window=((0, 64), (0, 64)))
     expected = engine.of_standardised(engine.standardised(pixels[None], None)).numpy()

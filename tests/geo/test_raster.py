@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
-from rsuda.core.atomic import whole_file
+from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.raster import RasterFile
@@ -474,11 +474,11 @@ def test_real_alpha_in_real_files_is_transparency(real_data, name, hidden):
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     out = tmp_path / "deep" / "out.tif"
-    with pytest.raises(KeyboardInterrupt), whole_file(out) as temporary:
+    with pytest.raises(KeyboardInterrupt), atomic_write(out) as temporary:
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert list(out.parent.iterdir()) == []
-    with whole_file(out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_text("whole")
         assert not out.exists()
     assert [p.name for p in out.parent.iterdir()] == ["out.tif"]
@@ -496,7 +496,7 @@ def test_what_comes_while_clearing_up_leaves_nothing_and_comes_through(tmp_path,
         real(folder, **options)
 
     monkeypatch.setattr(shutil, "rmtree", broken_off_once)
-    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "out.tif") as temporary:
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "out.tif") as temporary:
         temporary.write_text("whole")
     assert [p.name for p in tmp_path.iterdir()] == ["out.tif"]
 
@@ -504,17 +504,17 @@ def test_what_comes_while_clearing_up_leaves_nothing_and_comes_through(tmp_path,
 def test_an_existing_file_is_kept_unless_told_otherwise_and_until_the_new_one_is_whole(tmp_path):
     out = tmp_path / "out.tif"
     out.write_text("old")
-    with pytest.raises(ExistsError, match=r"out\.tif exists.*--overwrite"), whole_file(out):
+    with pytest.raises(ExistsError, match=r"out\.tif exists.*--overwrite"), atomic_write(out):
         pytest.fail("the block must not run")
-    with pytest.raises(RuntimeError), whole_file(out, overwrite=True):
+    with pytest.raises(RuntimeError), atomic_write(out, overwrite=True):
         raise RuntimeError
     assert out.read_text() == "old"
-    with whole_file(out, overwrite=True) as temporary:
+    with atomic_write(out, overwrite=True) as temporary:
         temporary.write_text("new")
     assert out.read_text() == "new"
 
 
 def test_a_file_where_a_folder_is_needed_is_refused(tmp_path):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(ExistsError, match="is to be a folder"), whole_file(tmp_path / "out" / "a.tif"):
+    with pytest.raises(ExistsError, match="is to be a folder"), atomic_write(tmp_path / "out" / "a.tif"):
         pytest.fail("the block must not run")

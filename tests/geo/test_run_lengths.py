@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.ndimage import label
 
-from rsuda.geo.run_lengths import find_borders, find_patches, merge_small, read_runs
+from rsuda.geo.run_lengths import encode, find_borders, find_patches, merge_small
 
 masks = arrays.arrays(
     np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.sampled_from([0, 1, 2, 4, 255])
@@ -25,7 +25,7 @@ def strips(whole, cuts):
 
 
 def read(classes):
-    return read_runs([classes], *classes.shape)
+    return encode([classes], *classes.shape)
 
 
 def drawn(runs, per_run):
@@ -59,7 +59,7 @@ def neighbours(area):
 @given(classes=masks, cuts=st.lists(st.integers(0, 99), max_size=4), block=blocks)
 def test_runs_hold_the_raster_however_it_is_cut_into_strips(classes, cuts, block):
     with patch("rsuda.geo.run_lengths.BLOCK", block):
-        runs = read_runs(iter(strips(classes, cuts)), *classes.shape)
+        runs = encode(iter(strips(classes, cuts)), *classes.shape)
     assert (drawn(runs, runs.value) == classes).all()
     whole = read(classes)
     assert (runs.start == whole.start).all() and (runs.value == whole.value).all()
@@ -127,7 +127,7 @@ def test_confidences_add_up_over_the_pixels_that_have_one(classes, seed, least, 
     generator = np.random.default_rng(seed)
     sure = generator.choice(np.array([0, 100, 254, 255], np.uint8), classes.shape)
     pairs = list(zip(strips(classes, cuts), strips(sure, cuts), strict=True))
-    runs = read_runs(pairs, *classes.shape)
+    runs = encode(pairs, *classes.shape)
     patches = find_patches(runs)
     patches, _ = merge_small(patches, find_borders(runs, patches), least)
     area = drawn(runs, patches.of_run)
@@ -149,4 +149,4 @@ def test_confidences_add_up_over_the_pixels_that_have_one(classes, seed, least, 
 )
 def test_strips_that_do_not_make_up_the_raster_are_refused(given, said):
     with pytest.raises(ValueError, match=said):
-        read_runs(given, 3, 4)
+        encode(given, 3, 4)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsuda.geo.windows import blend_weights, full_windows, random_window, starts
+from rsuda.geo.windows import blend_weights, full_windows, random_window, window_starts
 
 
 @st.composite
@@ -21,7 +21,7 @@ def tilings(draw):
 @settings(max_examples=50, deadline=None)
 def test_windows_cover_everything_end_at_the_end_and_are_as_few_as_possible(tiling):
     size, window, stride = tiling
-    first = starts(size, window, stride)
+    first = window_starts(size, window, stride)
     assert first[0] == 0
     if size <= window:
         assert first == [0]
@@ -35,7 +35,7 @@ def test_windows_cover_everything_end_at_the_end_and_are_as_few_as_possible(tili
 @settings(max_examples=50, deadline=None)
 def test_blending_weights_sum_to_one_and_never_vanish_inside(tiling):
     size, window, stride = tiling
-    first = starts(size, window, stride)
+    first = window_starts(size, window, stride)
     total = np.zeros(size + window)
     for start, weights in zip(first, blend_weights(size, window, first), strict=True):
         assert weights.shape == (window,)

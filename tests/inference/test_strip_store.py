@@ -6,22 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsuda.core.errors import ExistsError
-from rsuda.inference.strip_store import Store
+from rsuda.inference.strip_store import StripStore
 
 
-def store(folder, key="k", planes=2, height=10, width=3, band_rows=4):
-    return Store(folder, key, planes, height, width, band_rows)
+def store(folder, key="k", planes=2, height=10, width=3, strip_rows=4):
+    return StripStore(folder, key, planes, height, width, strip_rows)
 
 
 @settings(max_examples=40, deadline=None)
 @given(height=st.integers(1, 40), rows=st.integers(1, 12), done=st.sets(st.integers(0, 40)))
 def test_what_is_missing_and_what_is_done_make_up_the_whole(tmp_path_factory, height, rows, done):
-    held = store(tmp_path_factory.mktemp("store") / "s", height=height, band_rows=rows)
+    held = store(tmp_path_factory.mktemp("store") / "s", height=height, strip_rows=rows)
     done = {b for b in done if b < held.bands}
     for band in done:
         first, last = held.rows(band)
         held.write(first, [np.full((last - first, 3), band, np.uint8)] * 2)
-    again = store(held.folder, height=height, band_rows=rows)
+    again = store(held.folder, height=height, strip_rows=rows)
     covered = np.zeros(height, int)
     for first, last in again.missing():
         covered[first:last] += 1

@@ -13,7 +13,7 @@ from rsuda.learning.target_statistics import estimate_statistics, running_statis
 from rsuda.methods.blocks.discriminators import OutputDiscriminator, judged_frozen, real_loss
 from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.mixing import paste
-from rsuda.methods.blocks.pseudo_labels import Trust
+from rsuda.methods.blocks.pseudo_labels import PseudoLabelWeights
 from rsuda.methods.blocks.teacher import Teacher, decay
 
 
@@ -40,7 +40,7 @@ def all_valid(shape):
 
 def test_dacs_trusts_by_the_share_of_confident_pixels_of_the_whole_batch():
     """Three of eight pixels reach 0.968: two of the first image, one of the second."""
-    found = Trust(3, "share", 0.968, 0.5)(logits_of(LABEL, CONFIDENCE, 3), all_valid((2, 2, 2)))
+    found = PseudoLabelWeights(3, "share", 0.968, 0.5)(logits_of(LABEL, CONFIDENCE, 3), all_valid((2, 2, 2)))
     near(found.quality, 3 / 8)
     assert torch.allclose(found.weight, torch.full((2, 2, 2), 0.375, dtype=torch.float64))
     assert found.label.tolist() == LABEL
@@ -48,7 +48,7 @@ def test_dacs_trusts_by_the_share_of_confident_pixels_of_the_whole_batch():
 
 
 def test_dacs_weights_pasted_pixels_fully_and_the_rest_by_their_quality():
-    found = Trust(3, "share", 0.968, 0.5)(logits_of(LABEL, CONFIDENCE, 3), all_valid((2, 2, 2)))
+    found = PseudoLabelWeights(3, "share", 0.968, 0.5)(logits_of(LABEL, CONFIDENCE, 3), all_valid((2, 2, 2)))
     mask = torch.tensor([[[1, 0], [0, 0]], [[0, 0], [1, 1]]]).bool()
     weight = paste(mask, torch.ones(2, 2, 2, dtype=torch.float64), found.weight)
     assert weight.tolist() == [[[1, 0.375], [0.375, 0.375]], [[0.375, 0.375], [1, 1]]]
@@ -58,7 +58,7 @@ def test_dacs_weights_pasted_pixels_fully_and_the_rest_by_their_quality():
 def test_invalid_pixels_weigh_nothing_and_count_nowhere(rule):
     logits, valid = logits_of(LABEL, CONFIDENCE, 3), all_valid((2, 2, 2))
     valid[0, 0] = False  # two of the three confident pixels
-    trust, other = Trust(3, rule, 0.968, 0.5), Trust(3, rule, 0.968, 0.5)
+    trust, other = PseudoLabelWeights(3, rule, 0.968, 0.5), PseudoLabelWeights(3, rule, 0.968, 0.5)
     found = trust(logits, valid)
     near(found.quality, 1 / 6)
     assert (found.weight[~valid] == 0).all() and (found.weight > 0).any()
@@ -69,13 +69,13 @@ def test_invalid_pixels_weigh_nothing_and_count_nowhere(rule):
 
 @pytest.mark.parametrize("rule", ["share", "pixels", "classes"])
 def test_without_a_valid_pixel_nothing_is_trusted(rule):
-    trust = Trust(3, rule, 0.968, 0.5)
+    trust = PseudoLabelWeights(3, rule, 0.968, 0.5)
     found = trust(logits_of(LABEL, CONFIDENCE, 3), ~all_valid((2, 2, 2)))
     assert found.quality == 0 and (found.weight == 0).all() and (trust.level == -1).all()
 
 
 def test_by_pixels_the_confident_ones_are_trusted_fully():
-    found = Trust(3, "pixels", 0.968, 0.5)(logits_of(LABEL, CONFIDENCE, 3), all_valid((2, 2, 2)))
+    found = PseudoLabelWeights(3, "pixels", 0.968, 0.5)(logits_of(LABEL, CONFIDENCE, 3), all_valid((2, 2, 2)))
     assert found.weight.tolist() == [[[1, 1], [0, 0]], [[0, 1], [0, 0]]]
 
 
@@ -91,7 +91,7 @@ def predictions(seed, top=(0.99, 0.9, 0.6), size=60):
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.8, 1.0])
 def test_by_classes_the_same_share_of_each_class_is_trusted(keep):
     logits, label = predictions(0)
-    found = Trust(3, "classes", 0.968, keep)(logits, all_valid(label.shape))
+    found = PseudoLabelWeights(3, "classes", 0.968, keep)(logits, all_valid(label.shape))
     for k in range(3):
         assert float(found.weight[label == k].mean()) == pytest.approx(keep, abs=0.005)
         confident = found.confidence[label == k][found.weight[label == k] > 0]
@@ -100,12 +100,12 @@ def test_by_classes_the_same_share_of_each_class_is_trusted(keep):
 
 
 def test_the_thresholds_of_classes_are_moving_averages():
-    trust = Trust(3, "classes", 0.968, 0.5)
+    trust = PseudoLabelWeights(3, "classes", 0.968, 0.5)
     alone = []
     for top in ((0.99, 0.9, 0.6), (0.6, 0.7, 0.8)):
         logits, label = predictions(1, top)
         trust(logits, all_valid(label.shape))
-        fresh = Trust(3, "classes", 0.968, 0.5)
+        fresh = PseudoLabelWeights(3, "classes", 0.968, 0.5)
         fresh(logits, all_valid(label.shape))
         alone.append(fresh.level)
         if len(alone) == 1:
@@ -115,7 +115,7 @@ def test_the_thresholds_of_classes_are_moving_averages():
 
 
 def test_looking_at_labels_without_following_changes_nothing():
-    trust = Trust(3, "classes", 0.968, 0.5)
+    trust = PseudoLabelWeights(3, "classes", 0.968, 0.5)
     logits, label = predictions(2)
     assert (trust(logits, all_valid(label.shape), follow=False).weight == 1).all()  # no class has been seen yet
     assert (trust.level == -1).all()
@@ -128,7 +128,7 @@ def test_looking_at_labels_without_following_changes_nothing():
 
 
 def test_a_class_that_is_never_predicted_keeps_no_threshold_and_takes_all_its_pixels_later():
-    trust = Trust(4, "classes", 0.968, 0.1)
+    trust = PseudoLabelWeights(4, "classes", 0.968, 0.1)
     logits, label = predictions(3)
     logits = torch.cat([logits, torch.full_like(logits[:, :1], -50)], 1)
     trust(logits, all_valid(label.shape))
@@ -138,13 +138,13 @@ def test_a_class_that_is_never_predicted_keeps_no_threshold_and_takes_all_its_pi
 
 
 def test_the_thresholds_are_saved_and_an_unknown_rule_is_named():
-    trust, other = Trust(3, "classes", 0.968, 0.5), Trust(3, "classes", 0.968, 0.5)
+    trust, other = PseudoLabelWeights(3, "classes", 0.968, 0.5), PseudoLabelWeights(3, "classes", 0.968, 0.5)
     logits, label = predictions(4)
     trust(logits, all_valid(label.shape))
     other.load_state_dict(trust.state_dict())
     assert torch.equal(trust.level, other.level) and (other.level > 0).all()
     with pytest.raises(InputError, match="trust"):
-        Trust(3, "all", 0.968, 0.5)
+        PseudoLabelWeights(3, "all", 0.968, 0.5)
 
 
 # ---- teacher --------------------------------------------------------------------------------------------------------

@@ -22,14 +22,14 @@ from rsuda.core.settings import dump, settings
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.geo.scene import Scene
-from rsuda.inference.predictor import Engine
+from rsuda.inference.predictor import Predictor
 from rsuda.methods.base import Optimisation
 from rsuda.methods.source_only import SourceOnly
 from rsuda.report.histograms import _overlap
 from rsuda.report.report import report
 from rsuda.report.runs import read_runs
 from rsuda.report.scores import measure
-from rsuda.report.views import draw_windows, open_eyes
+from rsuda.report.views import draw_windows, open_view
 from rsuda.runs.weights import architecture, load_run, save_run
 
 CPU = {"device": "cpu", "precision": "fp32", "k": 2, "size": 32}
@@ -86,7 +86,7 @@ def copies(reported, tmp_path):
 
 def miou(reported, run):
     place = domain(str(reported / "west.yaml"), reported)
-    return evaluate(Engine.of(load_run(reported / run), "cpu", "fp32"), place).scores
+    return evaluate(Predictor.of(load_run(reported / run), "cpu", "fp32"), place).scores
 
 
 def test_the_headline_says_what_evaluate_counts(reported, page):
@@ -147,7 +147,7 @@ def test_the_curves_of_both_runs_are_there(page):
 
 def test_the_scores_of_a_run_are_counted_as_evaluate_counts_them(reported):
     (run,) = read_runs([reported / "dacs"])
-    eyes = open_eyes(run, None, "cpu", "fp32")
+    eyes = open_view(run, None, "cpu", "fp32")
     found = measure(eyes, eyes.target_domain.labelled("val"), True, 1)
     assert (found.scores.matrix == miou(reported, "dacs").matrix).all()
     assert found.area.sum() == found.true_area.sum() == 128 * 128 * 0.25
@@ -156,7 +156,7 @@ def test_the_scores_of_a_run_are_counted_as_evaluate_counts_them(reported):
 def test_a_window_is_seen_as_its_scene_is_predicted(reported):
     """The look at one window and the network's own answer agree, at the network's GSD and where the scene has another."""
     (run,) = read_runs([reported / "dacs"])
-    eyes = open_eyes(run, None, "cpu", "fp32")
+    eyes = open_view(run, None, "cpu", "fp32")
     (scene,) = eyes.target_domain.labelled("val")
     (window,) = draw_windows([scene], 0.5, 1, 0, side=64)
     whole = scene.read(eyes.target.spec.bands, 0.5, (0, 0, 128, 128)).values

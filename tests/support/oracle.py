@@ -11,8 +11,8 @@ from torch import nn
 
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
-from rsuda.inference.predictor import Engine
-from rsuda.runs.weights import Trained
+from rsuda.inference.predictor import Predictor
+from rsuda.runs.weights import TrainedNetwork
 
 NORTH_UP = from_origin(500_000, 6_000_000, 0.5, 0.5)
 GEOMETRIES = {
@@ -42,7 +42,7 @@ def trained(answer, bands=("red", "green"), gsd=0.5, low=0.0, high=1.0, names=NA
     """An oracle as a trained network; it sees raw pixel values unless ``low`` and ``high`` say otherwise."""
     n = len(bands)
     spec = Spec(tuple(bands), gsd, (low,) * n, (high,) * n, (0.0,) * n, (1.0,) * n, legend(names))
-    return Trained(Oracle(answer), spec, Path("oracle"), "oracle", digest)
+    return TrainedNetwork(Oracle(answer), spec, Path("oracle"), "oracle", digest)
 
 
 def sure(index, classes=len(NAMES)):
@@ -56,7 +56,7 @@ def by_value(image):
 
 
 def engine(network, window=64, overlap=16, batch_size=3):
-    return Engine.of(network, "cpu", "fp32", window, overlap, batch_size)
+    return Predictor.of(network, "cpu", "fp32", window, overlap, batch_size)
 
 
 RUN = {"device": "cpu", "precision": "fp32", "window": 64, "overlap": 16, "polygons": None}

@@ -20,9 +20,9 @@ from rsuda.core.errors import InputError
 from rsuda.core.settings import settings
 from rsuda.learning import distributed as world
 from rsuda.learning.augmentation import Augmentation
-from rsuda.learning.random_draws import Share
+from rsuda.learning.random_draws import BatchShard
 from rsuda.learning.sync_batch_norm import restore, synchronise
-from rsuda.runs.resolve import settled
+from rsuda.runs.resolve import resolve
 from rsuda.training.processes import processes
 
 ROOT = Path(__file__).parents[2]
@@ -133,9 +133,9 @@ def test_parts_of_a_batch_are_augmented_as_in_the_whole_one(bands):
         torch.manual_seed(5)
         return augment.source(image[rows], label[rows], share)
 
-    whole = drawn(slice(0, 6), Share())
+    whole = drawn(slice(0, 6), BatchShard())
     for index in range(3):
-        share = Share(index, 3)
+        share = BatchShard(index, 3)
         found, wanted = drawn(share.rows(2), share), [v[share.rows(2)] for v in whole]
         assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
@@ -145,7 +145,7 @@ def test_parts_of_a_batch_drop_what_the_whole_one_drops(layer):
     x = torch.rand(6, 8, 4, 4) + 1
     torch.manual_seed(3)
     whole = layer(x)
-    share = Share(0, 3)
+    share = BatchShard(0, 3)
     kind = type(layer)
     synchronise(layer, share)
     parts = []
@@ -163,7 +163,7 @@ def test_one_process_is_left_as_it_was():
     x = torch.rand(2, 3, 8, 8)
     kinds = [type(m) for m in model.modules()]
     before = model(x)
-    synchronise(model, Share(0, 2))
+    synchronise(model, BatchShard(0, 2))
     assert [type(m) for m in model.modules()] != kinds
     assert torch.equal(model(x), before)
     restore(model)
@@ -184,7 +184,7 @@ def test_what_cannot_be_is_said():
             settings(**wrong)
     assert settings(devices=2).devices == "2"
     with pytest.raises(InputError, match="needs --out"):
-        settled(None, {"source": "a.yaml", "target": "b.yaml", "devices": "2"}, None, False, print)
+        resolve(None, {"source": "a.yaml", "target": "b.yaml", "devices": "2"}, None, False, print)
 
 
 def test_a_launcher_that_started_another_number_is_refused(monkeypatch):

@@ -24,7 +24,7 @@ from oracle import write
 from safetensors.torch import load_file
 from towns import build, options
 
-from rsuda.core.atomic import broken_off, whole_file
+from rsuda.core.atomic import atomic_write, leftovers
 from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError
 from rsuda.core.locks import alone
 from rsuda.core.settings import dump, settings
@@ -32,7 +32,7 @@ from rsuda.data.pair import pair
 from rsuda.data.patches import loader
 from rsuda.inference.predict import predict
 from rsuda.runs.weights import checkpoint_step
-from rsuda.training.checkpoint import Keep, WholeCheckpoints
+from rsuda.training.checkpoint import AtomicCheckpointIO, CheckpointCallback
 from rsuda.training.metrics_csv import rows_before
 from rsuda.training.provenance import fingerprint
 from rsuda.training.train import adapt, check_run, domains_of
@@ -109,7 +109,7 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(data, run):
         k: before[k] for k in ("last.ckpt", "weights.safetensors")
     }
     assert (run / "metrics.csv").read_bytes().startswith(before["metrics.csv"].splitlines(keepends=True)[0])
-    assert not broken_off(run) and not (run / ".lock").exists()
+    assert not leftovers(run) and not (run / ".lock").exists()
     adapt(s, run, resume=True, quiet=True)
     assert checkpoint_step(run) == 4
 
@@ -118,7 +118,7 @@ def test_a_small_disk_that_fills_up(data, tmp_path):
     with mounted(tmp_path / "disk", "-o", "size=2m") as disk:
         with pytest.raises(WriteError, match=r"cannot write .*last\.ckpt: No space left on device; no checkpoint had"):
             adapt(options(data, method="source-only"), disk / "run", quiet=True)
-        assert not (disk / "run" / "last.ckpt").exists() and not broken_off(disk / "run")
+        assert not (disk / "run" / "last.ckpt").exists() and not leftovers(disk / "run")
 
 
 def test_a_folder_that_may_not_be_written_to(data, tmp_path):
@@ -243,12 +243,12 @@ def test_a_checkpoint_is_written_by_the_clock_too(data, tmp_path):
     s, _ = check_run(options(data, method="source-only", steps=3))
     found = pair(*domains_of(s), s)
     seen = []
-    keep = Keep(tmp_path, 1000, str, seconds=0)
+    keep = CheckpointCallback(tmp_path, 1000, str, seconds=0)
     look = At(1, lambda: seen.append((tmp_path / "last.ckpt").is_file()))  # comes before checkpoints are written
     after = At(2, lambda: seen.append(torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"]))
     trainer = L.Trainer(
         max_steps=3, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[look, after, keep], plugins=[WholeCheckpoints()],
+        callbacks=[look, after, keep], plugins=[AtomicCheckpointIO()],
     )  # fmt: skip
     trainer.fit(method_of(s, found), loader(found, s, False))
     assert seen == [False, 1] and keep.saved == 3
@@ -428,13 +428,13 @@ def test_a_disk_without_room_for_a_prediction_is_told_before_it_begins(data, run
 
 
 def test_what_a_killed_writer_leaves_is_told_from_what_others_hide(tmp_path):
-    with whole_file(tmp_path / "last.ckpt") as temporary:
+    with atomic_write(tmp_path / "last.ckpt") as temporary:
         temporary.write_text("half")
-        assert broken_off(tmp_path) == [temporary.parent]
-    assert not broken_off(tmp_path) and (tmp_path / "last.ckpt").read_text() == "half"
+        assert leftovers(tmp_path) == [temporary.parent]
+    assert not leftovers(tmp_path) and (tmp_path / "last.ckpt").read_text() == "half"
     (tmp_path / ".notes-archived").mkdir()
     (tmp_path / ".notes-archived" / "mine.txt").touch()
-    assert not broken_off(tmp_path)
+    assert not leftovers(tmp_path)
 
 
 def test_rows_of_metrics_before_a_step_without_a_torn_one(tmp_path):

@@ -12,10 +12,10 @@ from test_contract import SMALL, data, made, options  # noqa: F401 (data is a fi
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE
 from rsuda.core.settings import settings
-from rsuda.data.class_locations import Places
+from rsuda.data.class_locations import ClassLocations
 from rsuda.data.find_domain import domain
 from rsuda.data.pair import pair
-from rsuda.data.patches import Patches
+from rsuda.data.patches import PatchDataset
 from rsuda.methods import METHODS
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.runs.weights import load_run, saved_settings
@@ -113,7 +113,7 @@ def test_patches_hold_labelled_pixels_however_few_they_are(tmp_path):
     (tmp_path / "d.yaml").write_text(yaml.safe_dump(fields))
     found = domain(str(tmp_path / "d.yaml"), tmp_path)
     s = settings(source="d", target="d", method="source-only", crop=crop)
-    patches = Patches(pair(found, found, s), s, False)
+    patches = PatchDataset(pair(found, found, s), s, False)
     assert patches.pair.places.sparse
     drawn = [set(np.unique(patches[i]["source_label"])) - {IGNORE} for i in range(30)]
     assert 7 < drawn.count({0}) < 23  # the window of one class is learnt from as often as the other
@@ -124,7 +124,7 @@ def test_patches_hold_labelled_pixels_however_few_they_are(tmp_path):
 def test_whole_labels_are_drawn_from_as_ever(data):  # noqa: F811
     _, patches, _ = made(data, "source-only")
     assert not patches.pair.places.sparse
-    few = Places(2)
+    few = ClassLocations(2)
     few.add(0, np.full((64, 64), IGNORE, np.uint8))
     few.add(1, np.pad(np.ones((10, 10), np.uint8), 100, constant_values=IGNORE))
     rng = np.random.default_rng(0)

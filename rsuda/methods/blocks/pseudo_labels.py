@@ -51,7 +51,7 @@ def quality_weighted(
     return PseudoLabels(label, confidence, weight, quality)
 
 
-class Trust(nn.Module):
+class PseudoLabelWeights(nn.Module):
     """How far the labels of a teacher are trusted, by one of three rules.
 
     'share' (DACS): the weight of all pixels is the share q of pixels with confidence >= ``threshold``.
