@@ -1,0 +1,115 @@
+"""Validate untrusted values with pydantic, and say what is wrong in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rsuda.core.documents import shown
+from rsuda.core.errors import InputError, unknown
+
+
+class FrozenModel(BaseModel):
+    """Base of all settings, options and file formats: frozen, and without unknown fields.
+
+    Numbers that are strings are read as numbers, since the command line gives strings; NaN and infinity are refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def replaced(self, **values: Any) -> Self:
+        """A validated copy with some fields changed. Raises pydantic.ValidationError."""
+        return type(self).model_validate({**{n: getattr(self, n) for n in type(self).model_fields}, **values})
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_LIMITS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+    "multiple_of": ("multiple_of", "a multiple of"),
+}
+_KINDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "string": "text",
+    "dict": "'name: value' pairs",
+    "model": "'name: value' pairs",
+    "list": "a list",
+    "tuple": "a list",
+}
+
+
+def validate(model: type[Model], values: Any, what: str, prefix: str = "") -> Model:
+    """Validate values as a model.
+
+    Args:
+        values: plain data, usually a dict read from a file or the command line.
+        what: noun of a field in the sentence, such as 'option of method dacs'.
+        prefix: what precedes a field's name, such as 'method.'.
+
+    Raises:
+        InputError: the first field that is unknown, missing, of the wrong type or out of range.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise sentence(error, model, what, prefix) from None
+
+
+def sentence(error: ValidationError, model: type[BaseModel], what: str, prefix: str = "") -> InputError:
+    """One sentence for the first problem that pydantic reports: the field, its value, and what it must be."""
+    problem = error.errors()[0]
+    place = [p for p in problem["loc"] if not (isinstance(p, str) and p.startswith("function-"))]
+    name = prefix + ".".join(map(str, place))
+    kind, value, limits = problem["type"], problem.get("input"), problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        return unknown(what, name, [prefix + n for n in _field_names(model, place[:-1])])
+    if kind == "missing":
+        return InputError(f"{what} {name} is missing")
+    if kind == "value_error":
+        return InputError(f"{what} {name}: {limits['error']}" if name else str(limits["error"]))
+    if kind in _LIMITS:
+        key, words = _LIMITS[kind]
+        return InputError(f"{what} {name} is {shown(value)}; it must be {words} {limits[key]:g}")
+    if kind == "literal_error":
+        return unknown(f"{what} {name}:", value, _choices(model, place) or [str(limits.get("expected"))])
+    expected = next((words for start, words in _KINDS.items() if kind.startswith(start)), problem["msg"])
+    return InputError(f"{what} {name} is {shown(value)}; it must be {expected}")
+
+
+def _field(model: type[BaseModel], place: Iterable[Any]) -> Any:
+    """The annotation at a place of nested models; None where the place leaves them."""
+    annotation: Any = model
+    for step in place:
+        nested = _model_in(annotation)
+        if nested is None or step not in nested.model_fields:
+            return None
+        annotation = nested.model_fields[step].annotation
+    return annotation
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _field_names(model: type[BaseModel], place: Iterable[Any]) -> list[str]:
+    place = list(place)
+    nested = _model_in(_field(model, place))
+    names = nested.model_fields if nested else model.model_fields
+    return [".".join([*map(str, place), n]) for n in names]
+
+
+def _choices(model: type[BaseModel], place: Iterable[Any]) -> list[str]:
+    annotation = _field(model, [p for p in place if p in ("",) or isinstance(p, str)])
+    values = [v for a in (annotation, *get_args(annotation)) for v in get_args(a)] or list(get_args(annotation))
+    return sorted({str(v) for v in values if isinstance(v, str | int)})
