@@ -1,11 +1,11 @@
-"""Feed rubbish to rsuda's readers for a time, and count what happens.
+"""Feed malformed input to rsuda's readers for a time, and count the outcomes.
 
-    python benchmarks/fuzz.py domain geotiff --seconds 60 --seed 1 --save found
+    python benchmarks/fuzz.py domain geotiff --seconds 60 --seed 1 --save findings
 
-Each target (tests/rubbish.py) runs in a process of its own with 4 GiB more memory than it has after its imports, and is watched:
-an input that kills it, or is not done after ten seconds of processor time, is a finding as much as a traceback is. What others do
+The targets are those of tests/support/malformed_inputs.py. Each runs in a child process with 4 GiB more memory than it has after
+its imports. A finding is a traceback, a killed child, or an input that needs more than ten seconds of processor time. Other work
 on the machine does not count; five minutes without progress do. Findings of one kind and place are saved once. With --guided,
-atheris (pip install atheris) keeps inputs by the branches of rsuda that they reach, and goes on from them.
+atheris (pip install atheris) collects the inputs that reach new branches of rsuda, and mutates them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from rubbish import BOMBS, SECONDS, TARGETS, TEXT, outcome  # noqa: E402 (it lies beside the tests)
+from malformed_inputs import BOMBS, SECONDS, TARGETS, TEXT, outcome  # noqa: E402 (it lies beside the tests)
 
 MEMORY = 4 << 30
 STILL = 300  # seconds by the clock without a new input, on however busy a machine

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from processes import CASES, RELATING, cities, furthest, held, train_by_two, trained
+from process_tasks import CASES, RELATING, cities, furthest, held, train_by_two, trained
 
 
 def main() -> None:

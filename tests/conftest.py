@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from towns import build, options, train_watched
+from tiny_cities import build, options, train_watched
 
 
 @pytest.fixture(scope="session")

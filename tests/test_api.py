@@ -13,8 +13,8 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from cities import NAMES, SMALL, city
-from oracle import by_value, trained
+from labelled_city import NAMES, SMALL, city
+from oracle_models import by_value, trained
 from safetensors.torch import load_file
 
 import rsuda

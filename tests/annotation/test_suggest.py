@@ -8,7 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import torch
-from oracle import NAMES, by_value, engine, sure, trained, write
+from oracle_models import NAMES, by_value, engine, sure, trained, write
 from test_cli import rsuda, world  # noqa: F401 (fixtures)
 from torch import nn
 

@@ -18,7 +18,7 @@ import pytest
 import rasterio
 import torch
 import yaml
-from oracle import legend, write
+from oracle_models import legend, write
 from rasterio.transform import from_origin
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file

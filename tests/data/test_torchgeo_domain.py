@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cities import COLOURS, LEGEND, NAMES, SMALL, city
-from oracle import GEOMETRIES, write
+from labelled_city import COLOURS, LEGEND, NAMES, SMALL, city
+from oracle_models import GEOMETRIES, write
 from rasterio.transform import from_origin
 from safetensors.torch import load_file
 

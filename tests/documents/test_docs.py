@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pages import LANGUAGES, PAGES, ROOT, blocks, commands, options, others, unknown_words
+from documentation_blocks import LANGUAGES, PAGES, ROOT, blocks, commands, options, others, unknown_words
 
 from rsuda.benchmark.plan import read_plan
 from rsuda.cli import main

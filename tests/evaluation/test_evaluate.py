@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from oracle import NAMES, by_value, engine, sure, trained, write
+from oracle_models import NAMES, by_value, engine, sure, trained, write
 
 from rsuda.core.errors import InputError
 from rsuda.data.find_domain import domain

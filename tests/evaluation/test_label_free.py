@@ -5,7 +5,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 import torch
-from oracle import engine, sure, trained, write
+from oracle_models import engine, sure, trained, write
 
 from rsuda.core.errors import InputError
 from rsuda.data.find_domain import domain

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from towns import build, options
-from towns import train_watched as adapt
+from tiny_cities import build, options
+from tiny_cities import train_watched as adapt
 
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import rasterio
 import torch
-from oracle import Oracle, legend, trained, write
+from oracle_models import Oracle, legend, trained, write
 from scipy.ndimage import gaussian_filter
 
 from rsuda.cli import main

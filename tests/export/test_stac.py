@@ -11,7 +11,7 @@ import pystac
 import pytest
 import rasterio
 from affine import Affine
-from oracle import GEOMETRIES, NAMES, NORTH_UP, RUN, by_value, legend, trained, write
+from oracle_models import GEOMETRIES, NAMES, NORTH_UP, RUN, by_value, legend, trained, write
 from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.mlm import MLMExtension
 from pystac.extensions.projection import ProjectionExtension

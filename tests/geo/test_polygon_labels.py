@@ -4,7 +4,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from affine import Affine
-from oracle import GEOMETRIES, NAMES, legend, write
+from oracle_models import GEOMETRIES, NAMES, legend, write
 from shapely.geometry import box
 
 from rsuda.core.errors import InputError, MissingError

@@ -10,7 +10,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from oracle import GEOMETRIES, NAMES, NORTH_UP, legend
+from oracle_models import GEOMETRIES, NAMES, NORTH_UP, legend
 from rasterio.crs import CRS
 from rasterio.features import rasterize
 from rasterio.transform import from_origin

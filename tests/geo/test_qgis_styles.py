@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import rasterio
-from oracle import NORTH_UP, RUN, legend, sure, trained, write
+from oracle_models import NORTH_UP, RUN, legend, sure, trained, write
 
 from rsuda.geo.attribute_table import attribute_table
 from rsuda.inference.predict import predict

@@ -4,7 +4,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from affine import Affine
-from oracle import GEOMETRIES, by_value, positions, trained, write
+from oracle_models import GEOMETRIES, by_value, positions, trained, write
 from rasterio.crs import CRS
 from shapely.geometry import Point, Polygon, box
 

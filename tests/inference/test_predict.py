@@ -13,7 +13,7 @@ import torch
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracle import (
+from oracle_models import (
     GEOMETRIES,
     NAMES,
     RUN,

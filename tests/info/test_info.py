@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cities import NAMES, city
-from oracle import legend, write
+from labelled_city import NAMES, city
+from oracle_models import legend, write
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import yaml
 from conftest import HOSTILE
-from oracle import write
+from oracle_models import write
 from rasterio.transform import from_origin
-from towns import options
+from tiny_cities import options
 
 from rsuda.cli import main
 from rsuda.core.errors import ExistsError, InputError, MissingError

@@ -4,7 +4,7 @@ import os
 import pickle
 
 import pytest
-from asked import working
+from child_functions import working
 
 from rsuda.cluster.child_process import UnwantedError, ask
 from rsuda.core.errors import InputError

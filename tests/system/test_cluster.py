@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from oracle import legend, write
+from oracle_models import legend, write
 
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.settings import settings

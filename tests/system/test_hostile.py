@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
-from oracle import by_value, trained
+from malformed_inputs import BOMBS, TARGETS, TEXT, _about, _tiff, _weights, data_folder, network, outcome
+from oracle_models import by_value, trained
 from rasterio.transform import from_origin
-from rubbish import BOMBS, TARGETS, TEXT, _about, _tiff, _weights, data_folder, network, outcome
 
 from rsuda.core.errors import InputError, MissingError, RsudaError, csv_cell
 from rsuda.core.legend import Legend

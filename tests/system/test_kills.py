@@ -5,9 +5,9 @@ import time
 
 import pytest
 import torch
-from broken_off import adapting, after, appears, changes, killed_when, predicting, started
+from killed_processes import adapting, after, appears, changes, killed_when, predicting, started
 from safetensors.torch import load_file
-from towns import build, options
+from tiny_cities import build, options
 
 from rsuda.evaluation.target_curve import read_curve
 from rsuda.geo.raster import RasterFile

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import CASES, RELATING, STEPS, cities, furthest, held, python, surroundings, train_by_two, trained
+from process_tasks import CASES, RELATING, STEPS, cities, furthest, held, python, surroundings, train_by_two, trained
 from safetensors.torch import load_file
 from segmentation_models_pytorch.base.modules import Conv2dReLU
 from timm.layers.norm_act import BatchNormAct2d

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cities import SMALL, city
+from labelled_city import SMALL, city
 
 from rsuda.core.errors import RsudaError
 from rsuda.core.settings import settings

@@ -18,11 +18,11 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from broken_off import commanding, killed_when, started
+from killed_processes import commanding, killed_when, started
 from lightning.pytorch.callbacks import Callback, Checkpoint
-from oracle import write
+from oracle_models import write
 from safetensors.torch import load_file
-from towns import build, options
+from tiny_cities import build, options
 
 from rsuda.core.atomic import atomic_write, leftovers
 from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError

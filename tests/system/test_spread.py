@@ -11,10 +11,10 @@ import psutil
 import pytest
 import torch
 import yaml
-from asked import working
+from child_functions import working
 from safetensors.torch import load_file
 from test_kills import same
-from towns import build
+from tiny_cities import build
 from typer.testing import CliRunner
 
 from rsuda.benchmark.plan import read_plan, run_plan

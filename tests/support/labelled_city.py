@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from oracle import write
+from oracle_models import write
 from rasterio.transform import from_origin
 
 COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)

@@ -12,12 +12,12 @@ import torch
 from rsuda.core.errors import RsudaError
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["rsuda.training.train", "rsuda.inference.predict", "broken_off"])
+CONTEXT.set_forkserver_preload(["rsuda.training.train", "rsuda.inference.predict", "killed_processes"])
 
 
 def adapting(settings, folder, resume, said):
     """What a child process does: adapt on one thread; what it says ends in a file, its exit code is the command line's."""
-    from towns import train_watched as adapt
+    from tiny_cities import train_watched as adapt
 
     _ended(lambda: adapt(settings, folder, resume=resume, quiet=True), said)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import yaml
-from oracle import write
+from oracle_models import write
 
 from rsuda.core.settings import settings
 

@@ -13,10 +13,10 @@ import lightning as L
 import numpy as np
 import rasterio
 import torch
-from oracle import write
+from oracle_models import write
 from test_contract import ON
-from towns import build as towns
-from towns import options
+from tiny_cities import build as towns
+from tiny_cities import options
 
 from rsuda.data.pair import pair
 from rsuda.data.patches import loader
