@@ -8,8 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rsuda.core.settings import CHECKPOINT, CONFIG, OBJECT, WEIGHTS, Settings, settings
 from rsuda.core.errors import InputError, MissingError
+from rsuda.core.settings import CHECKPOINT, CONFIG, OBJECT, WEIGHTS, Settings, settings
 
 SAMPLE_DOMAINS = ("potsdam", "vaihingen")
 FREE_TO_CHANGE = ("steps", "data", "device", "precision", "workers", "score_every")  # when a run goes on

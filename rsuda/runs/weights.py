@@ -14,19 +14,19 @@ from safetensors.torch import save
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from rsuda.core.version import __version__
-from rsuda.runs.resolve import newest_run as newest_run  # of a run folder both are asked, and neither needs torch
-from rsuda.runs.resolve import saved_settings as saved_settings
+from rsuda.core.atomic import atomic_write
+from rsuda.core.documents import checked_json, shown
+from rsuda.core.errors import InputError, MissingError
 from rsuda.core.settings import CHECKPOINT, SPEC, WEIGHTS, Settings
 from rsuda.core.settings import CONFIG as CONFIG
 from rsuda.core.settings import CURVE as CURVE
-from rsuda.core.errors import InputError, MissingError
+from rsuda.core.spec import Spec
+from rsuda.core.version import __version__
 from rsuda.learning.network import Architecture
 from rsuda.methods import METHODS
 from rsuda.methods.base import Method, Optimisation
-from rsuda.core.spec import Spec
-from rsuda.core.documents import checked_json, shown
-from rsuda.core.atomic import atomic_write
+from rsuda.runs.resolve import newest_run as newest_run  # of a run folder both are asked, and neither needs torch
+from rsuda.runs.resolve import saved_settings as saved_settings
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Run folders: settings, weights, file names."""
