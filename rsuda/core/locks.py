@@ -1,77 +1,84 @@
-"""One process at a time on a run folder or a map: a lock of the system's, which ends with its process however that ends."""
+"""File lock: one writer per run folder or map. The system releases it when the process ends."""
 
 from __future__ import annotations
 
 import errno
 import os
-import socket
+import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from rsuda.core.errors import ExistsError, unwritten
 
-try:
-    import fcntl
-except ImportError:  # Windows has none: there nobody is refused
-    fcntl = None  # type: ignore[assignment]
-
 LOCK = ".lock"
-_HELD: set[str] = set()  # by this process, whose own second lock the system would grant
+_UNSUPPORTED = {getattr(errno, name) for name in ("ENOLCK", "EOPNOTSUPP", "ENOSYS") if hasattr(errno, name)}
+_ATTEMPTS = 20  # to open a lock file that its holder removes at the same time
 
 
 @contextmanager
 def exclusive(file: Path, what: str) -> Iterator[None]:
-    """Hold ``file`` as a lock while the block runs; it names the process and its machine, and is removed at the end.
+    """Hold ``file`` as a lock while the block runs. The file names the process and its machine and is removed at the end.
 
-    A process that is killed leaves the file but not the lock, so there is nothing to clean up. Processes forked from this
-    one (those that read patches) do not hold it. A file system without locks refuses nobody.
+    A killed process leaves the file but not the lock, so nothing needs cleaning up. Forked processes, such as data-loading
+    workers, do not hold the lock. A file system without locks lets every process in.
+
+    Args:
+        what: the locked thing, as the error names it.
 
     Raises:
-        ExistsError: another process, or another call in this one, holds it.
-        WriteError: the folder may not be written to.
+        ExistsError: another process, or another call in this process, holds the lock.
+        WriteError: the folder is read-only or full.
     """
-    name = os.path.realpath(file)
-    if name in _HELD:
-        raise _refusal(what, "this very process")
-    _HELD.add(name)
-    opened = None
+    lock = _acquire(file, what)
     try:
-        opened = _locked(file, what)
         yield
     finally:
-        _HELD.discard(name)
-        if opened is not None:
-            file.unlink(missing_ok=True)  # before it is let go, so that nobody can hold what has no name any more
-            os.close(opened)
+        with suppress(
+            OSError
+        ):  # before the release, since the next holder may use this name; Windows removes it itself
+            file.unlink()
+        if lock is not None:
+            lock.release()
 
 
-def _locked(file: Path, what: str) -> int:
-    while True:
+def _acquire(file: Path, what: str) -> FileLock | None:
+    lock = FileLock(file, timeout=0, thread_local=False, fallback_to_soft=False)
+    for _ in range(_ATTEMPTS):
         try:
-            opened = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+            lock.acquire()
+        except Timeout:
+            if file.exists():
+                raise _refusal(file, what) from None
         except OSError as error:
+            if error.errno in _UNSUPPORTED:
+                return None
             raise unwritten(file, error) or error from None
-        try:
-            if fcntl is not None:
-                fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(opened), os.stat(file)):
-                os.truncate(opened, 0)
-                os.write(opened, f"process {os.getpid()} on {socket.gethostname()}".encode())
-                return opened
-        except FileNotFoundError:
-            pass  # who held it has just removed it: make it anew
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                holder = os.read(opened, 200).decode(errors="replace")
-                os.close(opened)
-                raise _refusal(what, holder or "another process") from None
-            if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOSPC):
-                return opened  # no locks here, or no room to say whose
-            os.close(opened)
-            raise
-        os.close(opened)
+        else:
+            with suppress(OSError):  # a full disk: the lock holds without a name in it
+                _write_holder(file)
+            return lock
+    raise _refusal(file, what)
 
 
-def _refusal(what: str, holder: str) -> ExistsError:
-    return ExistsError(f"{what} is being written by {holder}: wait until that has ended, or choose another --out")
+def _holder() -> str:
+    return f"process {os.getpid()} on {platform.node()}"
+
+
+def _write_holder(file: Path) -> None:
+    """Write this process's name from byte 1 on: Windows locks byte 0 against every other handle."""
+    with file.open("r+b", buffering=0) as stream:
+        stream.seek(1)
+        stream.write(_holder().encode())
+        stream.truncate()
+
+
+def _refusal(file: Path, what: str) -> ExistsError:
+    holder = ""
+    with suppress(OSError), file.open("rb", buffering=0) as stream:
+        stream.seek(1)
+        holder = (stream.read(200) or b"").decode(errors="replace")
+    writer = "this process" if holder == _holder() else holder or "another process"
+    return ExistsError(f"{what} is being written by {writer}: wait until it ends, or choose another --out")

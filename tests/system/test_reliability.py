@@ -26,7 +26,7 @@ from tiny_cities import build, options
 
 from rsuda.core.atomic import atomic_write, leftovers
 from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError
-from rsuda.core.locks import alone
+from rsuda.core.locks import exclusive
 from rsuda.core.settings import dump, settings
 from rsuda.data.pair import pair
 from rsuda.data.patches import loader
@@ -295,8 +295,8 @@ def test_changed_data_give_a_note_when_a_run_goes_on_and_a_copy_none(data, run, 
 HOLD = """
 import sys, time
 from pathlib import Path
-from rsuda.core.locks import alone
-with alone(Path(sys.argv[1]), "it"):
+from rsuda.core.locks import exclusive
+with exclusive(Path(sys.argv[1]), "it"):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -326,11 +326,35 @@ def test_a_second_process_on_a_run_is_refused_and_a_killed_one_is_not_in_the_way
 
 
 def test_a_second_call_in_the_same_process_is_refused_too(tmp_path):
-    with alone(tmp_path / "lock", "it"), pytest.raises(ExistsError, match="by this very process"):
-        alone(tmp_path / "lock", "it").__enter__()
+    with exclusive(tmp_path / "lock", "it"), pytest.raises(ExistsError, match="by this process"):
+        exclusive(tmp_path / "lock", "it").__enter__()
     assert not (tmp_path / "lock").exists()
-    with alone(tmp_path / "lock", "it"):
+    with exclusive(tmp_path / "lock", "it"):
         assert str(os.getpid()) in (tmp_path / "lock").read_text()
+
+
+FORK = """
+import os, sys, time
+from pathlib import Path
+from rsuda.core.locks import exclusive
+with exclusive(Path(sys.argv[1]), "it"):
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_from_a_killed_holder_does_not_keep_its_lock(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", FORK, str(tmp_path / "lock")], stdout=subprocess.PIPE) as process:
+        child = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        os.kill(child, 0)  # it lives
+        with exclusive(tmp_path / "lock", "it"):
+            pass
+        os.kill(child, signal.SIGKILL)
 
 
 def test_of_two_predictions_of_a_scene_the_second_is_refused_and_its_other_scenes_are_made(data, run, tmp_path):

@@ -22,7 +22,7 @@ from rsuda.cli import app
 from rsuda.cluster.client import connected, threads_of
 from rsuda.cluster.tasks import spread
 from rsuda.core.errors import InputError, MissingError
-from rsuda.core.locks import LOCK, alone
+from rsuda.core.locks import LOCK, exclusive
 from rsuda.runs.weights import checkpoint_step
 from rsuda.training.train import adapt
 
@@ -130,7 +130,7 @@ def test_who_stops_asking_stops_the_runs(data, tmp_path, cluster):
     while processes_of(cluster) and time.monotonic() < until:
         time.sleep(0.2)
     assert not processes_of(cluster)
-    with alone(plan.jobs[0].folder / LOCK, "the run"):
+    with exclusive(plan.jobs[0].folder / LOCK, "the run"):
         pass
 
 
