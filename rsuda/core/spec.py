@@ -66,9 +66,24 @@ class Spec:
     legend: Legend
 
     def unit(self, values: np.ndarray) -> np.ndarray:
-        """Raw pixels (bands, ...) on the 0..1 scale, float32."""
+        """Scale raw pixels (bands, ...) to 0..1, float32."""
         low, high = (np.array(v, np.float32).reshape(-1, *[1] * (values.ndim - 1)) for v in (self.low, self.high))
         return (values.astype(np.float32) - low) / (high - low)
+
+    def standardise_unit(self, image: np.ndarray) -> np.ndarray:
+        """Standardise images (..., bands, H, W) on the 0..1 scale of ``unit``: ``(image - mean) / std``, float32."""
+        mean, std = (np.array(v, np.float32)[:, None, None] for v in (self.mean, self.std))
+        return (image - mean) / std
+
+    def standardise(self, values: np.ndarray) -> np.ndarray:
+        """Standardise raw pixels (..., bands, H, W), float32: ``((v - low) / (high - low) - mean) / std``."""
+        low, high = (np.array(v, np.float32)[:, None, None] for v in (self.low, self.high))
+        return self.standardise_unit((values.astype(np.float32) - low) / (high - low))
+
+    def scale_shift(self) -> tuple[np.ndarray, np.ndarray]:
+        """Express ``standardise`` as ``v * scale + shift``: two arrays (bands,), float64."""
+        low, high, mean, std = (np.array(v, np.float64) for v in (self.low, self.high, self.mean, self.std))
+        return 1 / ((high - low) * std), -(low / (high - low) + mean) / std
 
     def as_fields(self) -> dict[str, Any]:
         return {

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,3 +70,22 @@ def test_a_saved_spec_that_lacks_a_field_says_which(lost):
     del fields[lost]
     with pytest.raises(InputError, match=f"lacks the field '{lost}'"):
         Spec.from_fields(fields)
+
+
+def test_standardise_follows_the_formula_band_by_band():
+    raw = np.random.default_rng(0).uniform(-50, 5000, (3, 2, 4, 5))
+    wanted = np.empty_like(raw)
+    for k in range(2):
+        unit = (raw[:, k] - SPEC.low[k]) / (SPEC.high[k] - SPEC.low[k])
+        wanted[:, k] = (unit - SPEC.mean[k]) / SPEC.std[k]
+    scale, shift = SPEC.scale_shift()
+    np.testing.assert_allclose(SPEC.standardise(raw), wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(raw * scale[:, None, None] + shift[:, None, None], wanted, rtol=1e-12)
+
+
+def test_standardise_is_unit_then_standardise_unit_to_the_last_bit():
+    raw = np.random.default_rng(1).integers(0, 4000, (2, 4, 5)).astype(np.uint16)
+    np.testing.assert_array_equal(SPEC.standardise(raw), SPEC.standardise_unit(SPEC.unit(raw)))
+    assert SPEC.standardise(raw).dtype == np.float32
+    # a low other than 0 shifts the range: its pixel is 0 on the unit scale
+    assert SPEC.unit(np.array([[0.0], [12.5]]))[1, 0] == 0 and SPEC.unit(np.array([[255.0], [4000]]))[1, 0] == 1
