@@ -15,7 +15,8 @@ import torch
 
 from rsuda.benchmark.on_cluster import one_a_pair, spread_jobs
 from rsuda.benchmark.run import BenchmarkRun, run_job
-from rsuda.core.documents import read_yaml, shown
+from rsuda.core.display import shown
+from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, RsudaError, unknown
 from rsuda.core.settings import Settings, settings
 from rsuda.methods import METHODS

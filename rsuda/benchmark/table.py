@@ -14,7 +14,7 @@ import numpy as np
 from rsuda.benchmark.plan import Plan
 from rsuda.benchmark.run import RESULT
 from rsuda.core.atomic import atomic_write
-from rsuda.core.errors import csv_cell
+from rsuda.core.display import csv_cell
 from rsuda.evaluation.label_free import SCORES
 
 

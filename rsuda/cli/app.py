@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rsuda.core.errors import RsudaError, printable
+from rsuda.core.display import printable
+from rsuda.core.errors import RsudaError
 from rsuda.core.version import __version__
 
 ORDER = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rsuda.core.errors import printable
+from rsuda.core.display import printable
 
 
 class PixelBar:

@@ -10,7 +10,7 @@ from unicodedata import category
 
 import numpy as np
 
-from rsuda.core.documents import shown
+from rsuda.core.display import shown
 from rsuda.core.errors import InputError
 
 IGNORE = 255  # the class index of pixels that nobody scores; also the nodata value of every class raster

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from rsuda.core.documents import read_yaml, shown
+from rsuda.core.display import shown
+from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, unknown
 
 WEIGHTS, CONFIG, SPEC, CHECKPOINT = "weights.safetensors", "config.yaml", "spec.json", "last.ckpt"  # in a run folder

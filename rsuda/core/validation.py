@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rsuda.core.documents import shown
+from rsuda.core.display import shown
 from rsuda.core.errors import InputError, unknown
 
 

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rsuda.core.documents import read_yaml, shown
+from rsuda.core.display import shown
+from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code, band_names

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from rsuda.core.atomic import atomic_write
-from rsuda.core.errors import InputError, csv_cell, unknown
+from rsuda.core.display import csv_cell
+from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import IGNORE
 from rsuda.data.find_domain import Domain
 from rsuda.data.given import domain

@@ -12,7 +12,8 @@ import numpy as np
 from rasterio.features import rasterize
 from shapely.geometry import box
 
-from rsuda.core.errors import InputError, MissingError, printable, unknown
+from rsuda.core.display import printable
+from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.grid import Grid
 from rsuda.geo.polygon_input import projected, read_frame, whole

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from rsuda.core.documents import shown
+from rsuda.core.display import shown
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.spec import Spec
 from rsuda.learning import distributed as world

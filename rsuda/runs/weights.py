@@ -15,7 +15,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from rsuda.core.atomic import atomic_write
-from rsuda.core.documents import checked_json, shown
+from rsuda.core.display import shown
+from rsuda.core.documents import checked_json
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.settings import CHECKPOINT, SPEC, WEIGHTS, Settings
 from rsuda.core.settings import CONFIG as CONFIG

@@ -18,7 +18,7 @@ from rasterio.transform import from_origin
 
 import rsuda
 from rsuda.cli import main
-from rsuda.core.errors import printable
+from rsuda.core.display import printable
 from rsuda.core.settings import dump, settings
 from rsuda.core.spec import Spec
 from rsuda.data.find_domain import KNOWN

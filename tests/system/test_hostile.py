@@ -17,7 +17,8 @@ from malformed_inputs import BOMBS, TARGETS, TEXT, _about, _tiff, _weights, data
 from oracle_models import by_value, trained
 from rasterio.transform import from_origin
 
-from rsuda.core.errors import InputError, MissingError, RsudaError, csv_cell
+from rsuda.core.display import csv_cell
+from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.legend import Legend
 from rsuda.core.settings import settings
 from rsuda.core.spec import band_names

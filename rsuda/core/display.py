@@ -1,0 +1,26 @@
+"""Format values and text for people: sentences, terminals and spreadsheets."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 80
+_LONGEST = 300  # characters
+
+
+def shown(value: Any) -> str:
+    """Format a value for a sentence: its ``repr``, shortened to about 300 characters."""
+    text = _short.repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def printable(text: object) -> str:
+    """Format text for a terminal: control characters and invisible characters become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))
+
+
+def csv_cell(text: object) -> str:
+    """Format text for a table that a spreadsheet may open: a text that would be a formula gets a leading apostrophe."""
+    return f"'{text}" if str(text)[:1] in tuple("=+-@\t\r") else str(text)
