@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rsuda.core.version import __version__
+
 ROOT = Path(__file__).parents[2]
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 INPUTS = {"textarea", "input", "dropdown", "checkboxes", "markdown"}
 
 
-def project():
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+def licence():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["license"]
 
 
 def test_citation_has_what_cff_requires():
@@ -21,7 +23,7 @@ def test_citation_has_what_cff_requires():
     assert cff["cff-version"] == "1.2.0" and cff["message"] and cff["title"] and cff["type"] == "software"
     for author in [*cff["authors"], *(a for r in cff["references"] for a in r["authors"])]:
         assert set(author) <= {"name"} or set(author) <= {"family-names", "given-names"}, author
-    assert (str(cff["version"]), cff["license"]) == (project()["version"], project()["license"])
+    assert (str(cff["version"]), cff["license"]) == (__version__, licence())
     for reference in cff["references"]:
         assert {"type", "title", "authors"} <= set(reference)
         assert re.fullmatch(r"10\.\d{4,9}(\.\d+)*/\S+", reference.get("doi", "10.1000/1"))
