@@ -1,21 +1,87 @@
-"""Scenes which know where they are, and real data where it is at hand."""
+"""Fixtures that several folders of tests share. Imports of rsuda and torch wait until a test asks for them."""
 
 import os
+import shutil
+import sys
+import warnings
 from itertools import count
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: threads of two workers would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from tiny_cities import build, options, train_watched
 
 
 @pytest.fixture(scope="session")
-def located(tmp_path_factory):
-    """A writer of GeoTIFFs whose pixels hold their own place: band 1 is the x, band 2 the y of the pixel's centre.
+def tiny_city(tmp_path_factory):
+    """The folder of two labelled cities, east and west, and an unlabelled village. Tests only read it."""
+    from tiny_cities import build
 
-    With the defaults all values are whole numbers, so that integer types hold them as exactly as float32.
+    return build(tmp_path_factory.mktemp("tiny_city"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_city, tmp_path_factory):
+    """The folder of a source-only run of four steps on the tiny cities. Tests only read it."""
+    from tiny_cities import options, train_watched
+
+    folder = tmp_path_factory.mktemp("tiny_run") / "run"
+    train_watched(options(tiny_city, method="source-only"), folder, quiet=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_cities(tmp_path_factory):
+    """The folder of two labelled cities that hold windows of 192 pixels. Tests only read it."""
+    from method_runs import build_two_cities
+
+    return build_two_cities(tmp_path_factory.mktemp("two_cities"))
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """The folder in which command lines run: cities, a scene, and a finished run of untrained weights."""
+    from command_line import build_world
+
+    return build_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def rsuda(world, tmp_path, monkeypatch, capfd, caplog):
+    """A function that runs a command line in a copy of the world, which is the working folder."""
+    from command_line import Said
+
+    from rsuda.cli import main
+
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RSUDA_DATA", raising=False)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["rsuda", *map(str, words)])
+        caplog.clear()
+        capfd.readouterr()
+        with warnings.catch_warnings(record=True) as warned, pytest.raises(SystemExit) as end:
+            warnings.resetwarnings()
+            for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+                warnings.simplefilter("ignore", kind)  # as outside of tests
+            main()
+        out, err = capfd.readouterr()
+        logged = [r.getMessage() for r in caplog.records]
+        return Said(end.value.code or 0, out, [*err.splitlines(), *logged, *(str(w.message) for w in warned)])
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def located_raster(tmp_path_factory):
+    """A writer of GeoTIFFs whose pixels hold their position: band 1 is the x, band 2 the y of the pixel's centre.
+
+    With the defaults all values are whole numbers, so integer types hold them exactly.
     """
     folder, number = tmp_path_factory.mktemp("located"), count()
 
@@ -59,19 +125,18 @@ def write(tmp_path):
 
 @pytest.fixture(scope="session")
 def real_data():
-    """The folder of real imagery; tests that need it are skipped where it is not at hand."""
+    """The folder of real imagery; tests that need it are skipped where it is missing."""
     folder = os.environ.get("RSUDA_REAL_DATA")
     if not folder:
-        pytest.skip("RSUDA_REAL_DATA is not set: no real imagery here")
+        pytest.skip("no real imagery: RSUDA_REAL_DATA is not set")
     return Path(folder)
-
-
-HOSTILE = "<script>alert(1)</script>"  # a class and a domain that would be scripts in a careless page
 
 
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory):
-    """A source-only and an adapted run of a few steps, of cities whose names are hostile, and a report on both with a map."""
+    """The folder of a source-only and a DACS run on cities with hostile names, and of their report with a map."""
+    from tiny_cities import HOSTILE, build, options, train_watched
+
     from rsuda.data.find_domain import domain
     from rsuda.evaluation.label_free import label_free, write_label_free
     from rsuda.inference.predictor import Predictor

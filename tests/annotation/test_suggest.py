@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from oracle_models import NAMES, by_value, engine, sure, trained, write
-from test_cli import rsuda, world  # noqa: F401 (fixtures)
 from torch import nn
 
 from rsuda.annotation.candidates import candidates
@@ -163,9 +162,9 @@ def test_scenes_without_data_are_refused(tmp_path):
 
 @pytest.mark.parametrize("rotation", [0.0, 25.0])
 @pytest.mark.parametrize("gsd", [2.0, 3.0])
-def test_squares_lie_where_their_pixels_say(located, tmp_path, rotation, gsd):
+def test_squares_lie_where_their_pixels_say(located_raster, tmp_path, rotation, gsd):
     """The pixels of these scenes hold their own x and y: the window that is read is the square that is written."""
-    scene = Scene("a", located(150, 190, rotation=rotation), None, ("red", "green"))
+    scene = Scene("a", located_raster(150, 190, rotation=rotation), None, ("red", "green"))
     network = trained(lambda image: torch.cat([image * 0.01] * 2 + [image[:, :1] * 0], 1), gsd=gsd)
     found = suggest(engine(network), of(scene), k=4, size=32)
     path = write_suggestions(found, of(scene), network.spec, tmp_path / "windows.gpkg")
@@ -181,8 +180,8 @@ def test_squares_lie_where_their_pixels_say(located, tmp_path, rotation, gsd):
         assert square[f"share_{NAMES[0]}"] == s.classes[NAMES[0]]
 
 
-def test_scenes_of_two_systems_come_into_the_first_ones(located, tmp_path):
-    scenes = [Scene(n, located(64, 64, crs=crs, origin=(500_000, 5_000_000)), None, ("red", "green"))
+def test_scenes_of_two_systems_come_into_the_first_ones(located_raster, tmp_path):
+    scenes = [Scene(n, located_raster(64, 64, crs=crs, origin=(500_000, 5_000_000)), None, ("red", "green"))
               for n, crs in (("a", "EPSG:32633"), ("b", "EPSG:32632"))]  # fmt: skip
     network = trained(lambda image: image[:, :1].repeat(1, 5, 1, 1), gsd=2.0)
     found = sorted(suggest(engine(network), of(*scenes), k=2, size=64), key=lambda s: s.scene)
@@ -212,7 +211,7 @@ def test_nothing_is_overwritten_and_scenes_without_a_place_are_refused(tmp_path)
 SUGGEST = ["suggest", "good", "--device", "cpu", "--size", "64"]
 
 
-def test_the_command_prints_a_table_and_writes_the_squares(rsuda):  # noqa: F811
+def test_the_command_prints_a_table_and_writes_the_squares(rsuda):
     said = rsuda(*SUGGEST, "-k", 3, "--out", "w.gpkg")
     assert said.code == 0, said
     head, *lines = said.out.splitlines()
@@ -237,12 +236,12 @@ def test_the_command_prints_a_table_and_writes_the_squares(rsuda):  # noqa: F811
         ("--out scene.tif", "scene.tif exists: pass --overwrite"),
     ],
 )
-def test_the_command_says_in_a_sentence_what_is_wrong(rsuda, more, says):  # noqa: F811
+def test_the_command_says_in_a_sentence_what_is_wrong(rsuda, more, says):
     said = rsuda(*SUGGEST, *more.split())
     assert said.code == 2 and len(said.err) == 1 and says in said.err[0], said
 
 
-def test_the_command_reads_no_label(rsuda):  # noqa: F811
+def test_the_command_reads_no_label(rsuda):
     for label in Path("data").glob("west_*_label.tif"):
         label.unlink()
     assert rsuda(*SUGGEST, "-k", 2).code == 0

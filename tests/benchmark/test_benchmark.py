@@ -12,7 +12,6 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from test_contract import data  # noqa: F401 (a fixture)
 from typer.testing import CliRunner
 
 from rsuda.benchmark.plan import Plan, folder_of, read_plan, run_plan
@@ -28,13 +27,18 @@ from rsuda.training.train import check_run
 TINY = {"crop": 64, "batch_size": 2, "steps": 2, "weights": "none", "workers": 0, "channels": 16, "precision": "fp32"}
 
 
+@pytest.fixture(scope="module")
+def data(two_cities):
+    return two_cities
+
+
 def wrote(folder, **held):
     file = folder / "plan.yaml"
     file.write_text(yaml.safe_dump(held, sort_keys=False))
     return file
 
 
-def held(data):  # noqa: F811
+def held(data):
     pair = {"source": str(data / "east.yaml"), "target": str(data / "west.yaml"), "matched": {"standardise": "domain"}}
     return {
         "about": "Tiny.", "settings": {**TINY, "data": str(data)}, "seeds": [0, 1], "pairs": {"east → west": pair},
@@ -45,7 +49,7 @@ def held(data):  # noqa: F811
     }  # fmt: skip
 
 
-def test_a_plan_has_one_run_for_each_method_seed_and_pair(data, tmp_path):  # noqa: F811
+def test_a_plan_has_one_run_for_each_method_seed_and_pair(data, tmp_path):
     plan = read_plan(wrote(tmp_path, **held(data)), tmp_path / "out", steps=5)
     assert [(j.method, j.seed, j.settings.method) for j in plan.jobs] == [
         ("source-only", 0, "source-only"), ("source-only", 1, "source-only"), ("twin", 1, "bicl"), ("oracle", 0, "source-only"),
@@ -58,7 +62,7 @@ def test_a_plan_has_one_run_for_each_method_seed_and_pair(data, tmp_path):  # no
 
 
 @pytest.mark.slow
-def test_runs_are_kept_and_the_table_says_what_they_scored(data, tmp_path):  # noqa: F811
+def test_runs_are_kept_and_the_table_says_what_they_scored(data, tmp_path):
     file, out = wrote(tmp_path, **held(data)), tmp_path / "out"
     plan = read_plan(file, out)
     ended = dict((j.folder.relative_to(out).as_posix(), f) for j, f in run_plan(plan, ["cpu"]))
@@ -76,7 +80,7 @@ def test_runs_are_kept_and_the_table_says_what_they_scored(data, tmp_path):  # n
     assert f"{100 * result['miou']:.1f}" in files[0].read_text()
 
 
-def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(data, tmp_path):  # noqa: F811
+def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(data, tmp_path):
     plan = read_plan(wrote(tmp_path, **held(data)), tmp_path / "out")
     job = plan.jobs[0]
     job.folder.mkdir(parents=True)
@@ -109,7 +113,7 @@ def test_the_command_refuses_in_one_sentence(tmp_path):
         ({"sedes": [1]}, ["sedes", "seeds"]),
     ],
 )
-def test_a_wrong_file_is_refused_before_anything_runs(data, tmp_path, change, words):  # noqa: F811
+def test_a_wrong_file_is_refused_before_anything_runs(data, tmp_path, change, words):
     file = wrote(tmp_path, **{**held(data), **change})
     with pytest.raises(InputError) as error:
         read_plan(file, tmp_path / "out")
@@ -123,7 +127,7 @@ def test_no_name_leads_out_of_the_output_folder(tmp_path, name):
     assert folder.resolve().is_relative_to(tmp_path) and ".." not in folder.parts
 
 
-def test_names_that_would_share_a_folder_are_refused(data, tmp_path):  # noqa: F811
+def test_names_that_would_share_a_folder_are_refused(data, tmp_path):
     methods = {"dacs a": {"method": "dacs"}, "dacs-a": {"method": "dacs"}}
     with pytest.raises(InputError, match="names of letters and digits"):
         read_plan(wrote(tmp_path, **{**held(data), "methods": methods}), tmp_path / "out")

@@ -7,8 +7,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import warnings
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,116 +15,14 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-import yaml
-from oracle_models import legend, write
+from command_line import ADAPT, MAP, SCORE, domain_file
+from oracle_models import write
 from rasterio.transform import from_origin
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from rsuda.cli import main
-from rsuda.core.settings import dump, settings
-from rsuda.core.spec import Spec
-from rsuda.methods.base import Optimisation
-from rsuda.methods.source_only import SourceOnly
-from rsuda.runs.weights import architecture, load_run, save_run
-
-COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
-NAMES = ("road", "roof", "tree")
-TINY = [
-    "--preset",
-    "sample",
-    "--crop",
-    "192",
-    "--batch-size",
-    "2",
-    "--steps",
-    "3",
-    "--workers",
-    "0",
-    "--precision",
-    "fp32",
-    "--weights",
-    "none",
-    "-q",
-]
-ADAPT = [*["adapt", "--source", "east.yaml", "--target", "west.yaml", "--data", "data", "--out", "run"], *TINY]
-SCORE = ["evaluate", "good", "--device", "cpu"]
-MAP = ["predict", "scene.tif", "--model", "good", "--device", "cpu"]
-
-
-def domain_file(folder, name, bands="RGB", legend_names=NAMES, **more):
-    fields = {
-        "name": name, "gsd": 0.5, "images": {bands: {"files": f"{name}_{{n}}_image.tif", "bands": bands}},
-        "labels": [f"{name}_{{n}}_label.tif"], "splits": {"train": ["0"], "val": ["1"]},
-        "legend": [{"name": n, "colour": c.tolist()} for n, c in zip(legend_names, COLOURS, strict=True)], **more,
-    }  # fmt: skip
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(fields))
-
-
-def scenes(data, name, size=224, gain=1.0, seed=0):
-    rng = np.random.default_rng(seed)
-    for n in range(2):
-        classes = np.kron(rng.integers(0, 3, (7, 7)), np.ones((32, 32), int))[:size, :size]
-        image = (COLOURS[classes] * 0.7 + rng.normal(30, 15, (*classes.shape, 3))) * gain
-        for kind, values in (("image", image.clip(0, 255).astype(np.uint8)), ("label", COLOURS[classes])):
-            write(data / f"{name}_{n}_{kind}.tif", np.moveaxis(values, -1, 0))
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Two cities, a hamlet smaller than a patch, a city in false colour, and a finished run of untrained weights."""
-    folder = tmp_path_factory.mktemp("world")
-    (folder / "data").mkdir()
-    for k, (name, bands, size) in enumerate(
-        (("east", "RGB", 224), ("west", "RGB", 224), ("hamlet", "RGB", 100), ("ir", "IRRG", 224))
-    ):
-        scenes(folder / "data", name, size, 1 - 0.2 * k, k)
-        domain_file(folder, name, bands)
-    shutil.copy(folder / "data" / "west_1_image.tif", folder / "scene.tif")
-    s = settings(
-        source="east.yaml",
-        target="west.yaml",
-        data="data",
-        method="source-only",
-        preset="sample",
-        channels=16,
-        precision="fp32",
-    )
-    spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, (0.4,) * 3, (0.2,) * 3, legend(NAMES))
-    (folder / "good").mkdir()
-    (folder / "good" / "config.yaml").write_text(dump(s))
-    save_run(folder / "good", SourceOnly(architecture(s, spec), spec, Optimisation()), s, spec)
-    return folder
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: list[str]  # lines on stderr: printed, logged or warned
-
-
-@pytest.fixture
-def rsuda(world, tmp_path, monkeypatch, capfd, caplog):
-    """Runs a command line in a copy of the world, which is the working folder."""
-    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RSUDA_DATA", raising=False)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["rsuda", *map(str, words)])
-        caplog.clear()
-        capfd.readouterr()
-        with warnings.catch_warnings(record=True) as warned, pytest.raises(SystemExit) as end:
-            warnings.resetwarnings()
-            for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
-                warnings.simplefilter("ignore", kind)  # as outside of tests
-            main()
-        out, err = capfd.readouterr()
-        logged = [r.getMessage() for r in caplog.records]
-        return Said(end.value.code or 0, out, [*err.splitlines(), *logged, *(str(w.message) for w in warned)])
-
-    return call
+from rsuda.core.settings import settings
+from rsuda.runs.weights import load_run
 
 
 def tree(folder):

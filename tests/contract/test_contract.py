@@ -1,20 +1,14 @@
 """What every method must keep, whatever its paper says."""
 
-import numpy as np
 import pytest
-import rasterio
 import torch
-import yaml
-from rasterio.transform import from_origin
+from method_runs import ON, built, run_settings
 
 from rsuda.core.settings import settings
-from rsuda.data.pair import pair
-from rsuda.data.patches import PatchDataset
 from rsuda.methods import METHODS
 from rsuda.runs.weights import load_run
-from rsuda.training.train import adapt, build, check_run, domains_of
+from rsuda.training.train import adapt
 
-COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
 # What leaves a method as source-only, and where its network's parts are found in source-only's.
 PLAIN = {"network.": "network."}
 SELF_TRAINING = {"mix_weight": 0.0, "distance_weight": 0.0}
@@ -33,61 +27,11 @@ OFF: dict[str, tuple[dict, dict]] = {
         {"backbone_s.": "network.encoder.", "head_s.": "network.decoder."},
     ),
 }  # fmt: skip
-# Options with which all of a method is at work from the first step on.
-ON = {
-    "dacs": {"start": 0.0}, "daformer": {"start": 0.0}, "bicl": {"start": 0.0},
-    "hrda": {"start": 0.0, "resolutions": 2}, "mic": {"start": 0.0, "resolutions": 2},
-    "cluda": {"start": 0.0, "resolutions": 2, "uncertain_from": 0.0},
-}  # fmt: skip
-SMALL = {"crop": 192, "batch_size": 2, "steps": 3, "weights": "none", "workers": 0, "channels": 16, "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Two tiny cities: labels are blocks of three classes, images their noisy colours, the target darker and in other bands."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for city, gain in (("east", 1.0), ("west", 0.6)):
-        for n in range(2):
-            classes = np.kron(rng.integers(0, 3, (7, 7)), np.ones((32, 32), int))
-            image = (COLOURS[classes] * 0.7 + rng.normal(30, 15, (*classes.shape, 3))) * gain
-            profile = {
-                "driver": "GTiff",
-                "height": 224,
-                "width": 224,
-                "count": 3,
-                "dtype": "uint8",
-                "crs": "EPSG:32632",
-            }
-            profile["transform"] = from_origin(1000 * n, 5000, 0.5, 0.5)
-            for kind, values in (("image", image.clip(0, 255).astype(np.uint8)), ("label", COLOURS[classes])):
-                with rasterio.open(folder / f"{city}_{n}_{kind}.tif", "w", **profile) as file:
-                    file.write(np.moveaxis(values, -1, 0))
-        fields = {
-            "name": city, "gsd": 0.5, "images": {"RGB": {"files": f"{city}_{{n}}_image.tif", "bands": "RGB"}},
-            "labels": [f"{city}_{{n}}_label.tif"],
-            "legend": [{"name": n, "colour": c.tolist()} for n, c in zip(("road", "roof", "tree"), COLOURS, strict=True)],
-            "splits": {"train": ["0"], "val": ["1"]},
-        }  # fmt: skip
-        (folder / f"{city}.yaml").write_text(yaml.safe_dump(fields))
-    return folder
-
-
-def options(data, method, **given):
-    given.setdefault("options", ON.get(method, {}))
-    return settings(
-        source=str(data / "east.yaml"),
-        target=str(data / "west.yaml"),
-        method=method,
-        data=str(data),
-        **{**SMALL, **given},
-    )
-
-
-def made(data, method, **given):
-    s, _ = check_run(options(data, method, **given))
-    found = pair(*domains_of(s), s)
-    return build(s, found), PatchDataset(found, s, METHODS[method].needs_target), s
+def data(two_cities):
+    return two_cities
 
 
 def batch_of(patches, count=2):
@@ -116,7 +60,7 @@ def weights(folder):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_loss_is_a_finite_scalar_and_gradients_reach_exactly_the_trainable_parts(data, name):
-    method, patches, _ = made(data, name)
+    method, patches, _ = built(data, name)
     loss, terms = method.loss(ready(method, batch_of(patches)))
     assert loss.shape == () and loss.isfinite() and all(t.isfinite() for t in terms.values())
     loss.backward()
@@ -130,7 +74,7 @@ def test_loss_is_a_finite_scalar_and_gradients_reach_exactly_the_trainable_parts
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("case", ["no valid target pixel", "all ignored", "one class"])
 def test_poor_batches_give_finite_losses_and_gradients(data, name, case):
-    method, patches, _ = made(data, name)
+    method, patches, _ = built(data, name)
     inputs = ready(method, batch_of(patches))
     if case == "no valid target pixel" and method.needs_target:
         inputs["target_valid"] = torch.zeros_like(inputs["target_valid"])
@@ -147,13 +91,13 @@ def test_poor_batches_give_finite_losses_and_gradients(data, name, case):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_order_within_a_batch_does_not_matter(data, name):
-    method, patches, _ = made(data, name)
+    method, patches, _ = built(data, name)
     inputs = ready(method, batch_of(patches))
     # in double precision, since the last bit of a confidence decides on which side of a threshold its pixel is; even so one
     # pixel of a hundred thousand may
     inputs = {k: v.double() if v.is_floating_point() else v for k, v in inputs.items()}
     one, _ = method.double().loss(inputs)
-    method, _, _ = made(data, name)  # the first may have moved thresholds and calibration
+    method, _, _ = built(data, name)  # the first may have moved thresholds and calibration
     other, _ = method.double().loss({k: v.flip(0) for k, v in inputs.items()})
     assert torch.allclose(one, other, rtol=1e-5)
 
@@ -162,8 +106,8 @@ def test_order_within_a_batch_does_not_matter(data, name):
 def test_own_weights_at_zero_give_source_only_to_the_last_bit(data, name, tmp_path):
     off_options, named = OFF[name]
     common = {"rare_temperature": 0.0, "target_statistics": False}
-    adapt(options(data, "source-only", **common), tmp_path / "plain", quiet=True)
-    adapt(options(data, name, options=off_options, **common), tmp_path / "off", quiet=True)
+    adapt(run_settings(data, "source-only", **common), tmp_path / "plain", quiet=True)
+    adapt(run_settings(data, name, options=off_options, **common), tmp_path / "off", quiet=True)
     plain, off = weights(tmp_path / "plain"), weights(tmp_path / "off")
     for mine, theirs in named.items():
         found = [k for k in off if k.startswith(mine)]
@@ -174,7 +118,7 @@ def test_own_weights_at_zero_give_source_only_to_the_last_bit(data, name, tmp_pa
 
 @pytest.mark.parametrize("name", ["dacs", "daformer", "hrda", "mic", "cluda", "bicl"])
 def test_before_its_start_a_method_is_source_only(data, name):
-    method, patches, _ = made(data, name, options={**ON[name], "start": 0.5})
+    method, patches, _ = built(data, name, options={**ON[name], "start": 0.5})
     inputs = ready(method, batch_of(patches))
     _, terms = method.loss({k: v for k, v in inputs.items() if not k.startswith("target")})
     assert "ce" in terms and not {"mix", "masked", "ce_target"} & set(terms)
@@ -182,13 +126,13 @@ def test_before_its_start_a_method_is_source_only(data, name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_target_labels_are_never_opened(data, name, tmp_path):
-    adapt(options(data, name), tmp_path / "with", quiet=True)
+    adapt(run_settings(data, name), tmp_path / "with", quiet=True)
     labels = sorted(data.glob("west_*_label.tif"))
     kept = [f.read_bytes() for f in labels]
     try:
         for f in labels:
             f.write_bytes(b"not a label")
-        adapt(options(data, name), tmp_path / "without", quiet=True)
+        adapt(run_settings(data, name), tmp_path / "without", quiet=True)
     finally:
         for f, content in zip(labels, kept, strict=True):
             f.write_bytes(content)
@@ -198,7 +142,7 @@ def test_target_labels_are_never_opened(data, name, tmp_path):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_resumed_run_equals_the_uninterrupted_one(data, name, tmp_path):
-    whole = options(data, name, steps=4)
+    whole = run_settings(data, name, steps=4)
     adapt(whole, tmp_path / "whole", quiet=True)
 
     class InterruptionError(Exception):
@@ -221,17 +165,17 @@ def test_a_resumed_run_equals_the_uninterrupted_one(data, name, tmp_path):
 
 
 def test_a_resumed_run_keeps_its_earlier_metrics(data, tmp_path):
-    s = options(data, "source-only", steps=2)
+    s = run_settings(data, "source-only", steps=2)
     adapt(s, tmp_path / "run", quiet=True)
     earlier = (tmp_path / "run" / "metrics.csv").read_text()
-    adapt(options(data, "source-only", steps=4), tmp_path / "run", resume=True, quiet=True)
+    adapt(run_settings(data, "source-only", steps=4), tmp_path / "run", resume=True, quiet=True)
     later = (tmp_path / "run" / "metrics.csv").read_text()
     assert later.startswith(earlier) and len(later.splitlines()) > len(earlier.splitlines())
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_teachers_share_no_storage_with_students_and_have_no_optimiser(data, name):
-    method, _, _ = made(data, name)
+    method, _, _ = built(data, name)
     trained = {id(p) for g in method.configure_optimizers()["optimizer"].param_groups for p in g["params"]}
     assert trained == {id(p) for p in method.parameters() if p.requires_grad}
     storage = [p.data_ptr() for p in method.parameters()]
@@ -240,7 +184,7 @@ def test_teachers_share_no_storage_with_students_and_have_no_optimiser(data, nam
 
 @pytest.mark.parametrize("name", METHODS)
 def test_saved_weights_predict_what_the_trained_network_predicts(data, name, tmp_path):
-    method = adapt(options(data, name), tmp_path / "run", quiet=True)
+    method = adapt(run_settings(data, name), tmp_path / "run", quiet=True)
     image = torch.rand(1, 3, 64, 64)
     trained = load_run(tmp_path / "run")
     method.model.eval()

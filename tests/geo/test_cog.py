@@ -26,8 +26,8 @@ def write_classes(path, classes, grid, **given):
 
 
 @pytest.mark.parametrize("geometry", [{}, {"rotation": 30}, {"south_up": True}])
-def test_a_class_raster_keeps_the_place_and_names_of_its_classes(tmp_path, located, geometry):
-    grid = RasterFile(located(**geometry)).grid
+def test_a_class_raster_keeps_the_place_and_names_of_its_classes(tmp_path, located_raster, geometry):
+    grid = RasterFile(located_raster(**geometry)).grid
     classes = np.random.default_rng(0).choice(np.array([0, 1, IGNORE], np.uint8), (grid.height, grid.width))
     write_classes(tmp_path / "out.tif", classes, grid, tags={"METHOD": "none"})
     with rasterio.open(tmp_path / "out.tif") as file:

@@ -122,8 +122,8 @@ def test_a_world_file_places_pixels_by_their_centres_in_metres(write):
 
 
 @pytest.mark.parametrize("geometry", [{}, {"rotation": 30}, {"south_up": True}, {"rotation": -100, "south_up": True}])
-def test_the_grid_of_a_file_agrees_with_what_its_pixels_say(located, geometry):
-    path = located(**geometry)
+def test_the_grid_of_a_file_agrees_with_what_its_pixels_say(located_raster, geometry):
+    path = located_raster(**geometry)
     grid = RasterFile(path).grid
     with rasterio.open(path) as file:
         values = file.read()

@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from rasterio.features import rasterize
 from rasterio.transform import from_origin
 from scipy.ndimage import gaussian_filter, label
-from test_run_lengths import strips
+from small_masks import strips
 
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.geo.grid import Grid

@@ -113,12 +113,12 @@ def test_weighing_is_the_matrix_product(seed, height, width, step_down, step_acr
 
 @pytest.mark.parametrize("geometry", [{}, {"rotation": 30}, {"south_up": True}, {"dtype": "uint16"}])
 @pytest.mark.parametrize("step", [(1.0, 1.0), (1.8, 1.8), (3.0, 3.0), (0.4, 0.4), (2.0, 0.5), (1.0, 1.7)])
-def test_pixels_know_where_they_are_at_any_gsd(located, geometry, step):
+def test_pixels_know_where_they_are_at_any_gsd(located_raster, geometry, step):
     """Each new pixel holds its own centre's coordinates, by the grid that is returned with it.
 
     Where a new pixel cuts old ones, each of one value all over, the mean may be off by 1 / (8 step) old pixels.
     """
-    file = RasterFile(located(**geometry))
+    file = RasterFile(located_raster(**geometry))
     found = file.read_at(None, step, (3, 4, 7, 9))
     allowed = [0.005 + (1 / (8 * s) if s > 1 and s % 1 else 0) for s in step]
     for row, col in np.ndindex(7, 9):

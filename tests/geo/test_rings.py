@@ -7,7 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from test_run_lengths import blocks, drawn, masks, read
+from small_masks import blocks, drawn, masks, read
 
 from rsuda.geo.rings import find_rings
 from rsuda.geo.run_lengths import find_patches

@@ -18,16 +18,16 @@ def colours(index):
     return np.array([(255, 0, 0), (0, 255, 0), (0, 0, 0), (9, 9, 9)], np.uint8)[np.asarray(index)].transpose(2, 0, 1)
 
 
-def test_the_declared_gsd_wins_over_the_files(located):
-    path = located(gsd=2.0)
+def test_the_declared_gsd_wins_over_the_files(located_raster):
+    path = located_raster(gsd=2.0)
     assert Scene("a", path).gsd == pytest.approx((2, 2))
     assert Scene("a", path, declared_gsd=0.5).gsd == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("gsd", [0, -1, float("nan"), float("inf")])
-def test_a_declared_gsd_that_is_no_length_is_refused(located, gsd):
+def test_a_declared_gsd_that_is_no_length_is_refused(located_raster, gsd):
     with pytest.raises(InputError):
-        _ = Scene("a", located(), declared_gsd=gsd).gsd
+        _ = Scene("a", located_raster(), declared_gsd=gsd).gsd
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -41,20 +41,20 @@ def test_an_unknown_gsd_is_asked_for_and_the_reason_told(write):
         _ = Scene("a", pinned).gsd
 
 
-def test_differences_of_gsd_below_a_thousandth_are_none(located):
-    scene = Scene("a", located(gsd=2.0))
+def test_differences_of_gsd_below_a_thousandth_are_none(located_raster):
+    scene = Scene("a", located_raster(gsd=2.0))
     assert scene.step(None) == scene.step(2.0) == scene.step(2.0015) == (1.0, 1.0)
     assert scene.step(3.0) == pytest.approx((1.5, 1.5))
     assert scene.step(1.0) == pytest.approx((0.5, 0.5))
 
 
-def test_the_domains_crs_is_used_only_where_the_file_has_none(write, located):
+def test_the_domains_crs_is_used_only_where_the_file_has_none(write, located_raster):
     path = write("isprs.tif", np.zeros((3, 8, 8), np.uint8), **ISPRS)
     assert Scene("a", path).grid.crs is None
     scene = Scene("a", path, crs="EPSG:32632")
     assert scene.grid.crs.to_epsg() == 32632
     assert scene.gsd == pytest.approx((0.09, 0.09))
-    assert Scene("a", located(), crs="EPSG:32632").grid.crs.to_epsg() == 32633
+    assert Scene("a", located_raster(), crs="EPSG:32632").grid.crs.to_epsg() == 32633
 
 
 def test_a_crs_that_does_not_exist_is_refused_by_name(write):
@@ -63,8 +63,8 @@ def test_a_crs_that_does_not_exist_is_refused_by_name(write):
         _ = Scene("a", path, crs="utm 33").grid
 
 
-def test_bands_are_read_by_name_whatever_their_place_in_the_file(located):
-    path = located()
+def test_bands_are_read_by_name_whatever_their_place_in_the_file(located_raster):
+    path = located_raster()
     straight, swapped = (Scene("a", path, bands=bands) for bands in (("red", "ir"), ("ir", "red")))
     window = (3, 4, 5, 6)
     assert np.array_equal(
@@ -96,9 +96,9 @@ def test_a_label_of_another_size_is_refused_with_both_sizes(write):
         _ = scene.label_file
 
 
-def test_a_scene_without_label_says_so_when_one_is_asked_for(located):
+def test_a_scene_without_label_says_so_when_one_is_asked_for(located_raster):
     with pytest.raises(InputError, match=r"^scene 'a' \(.*\) has no label$"):
-        Scene("a", located()).read_label(LEGEND, None, (0, 0, 1, 1))
+        Scene("a", located_raster()).read_label(LEGEND, None, (0, 0, 1, 1))
 
 
 def test_a_label_that_cannot_be_read_by_the_legend_is_named(write):
@@ -118,8 +118,8 @@ def test_off_palette_pixels_are_ignored_and_counted_and_refused_when_they_are_th
         Scene("a", image, write("bad.tif", colours([[3, 3, 3, 3], [3, 3, 0, 1]]), **ISPRS)).whole_label(LEGEND)
 
 
-def test_missing_files_are_named_when_they_are_needed_and_not_before(tmp_path, located):
-    scene = Scene("a", located(), tmp_path / "gone.tif")
+def test_missing_files_are_named_when_they_are_needed_and_not_before(tmp_path, located_raster):
+    scene = Scene("a", located_raster(), tmp_path / "gone.tif")
     scene.read(("red", "ir"), None, (0, 0, 2, 2))
     with pytest.raises(MissingError, match=r"there is no file .*gone\.tif"):
         scene.read_label(LEGEND, None, (0, 0, 2, 2))

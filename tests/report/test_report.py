@@ -11,10 +11,9 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import yaml
-from conftest import HOSTILE
 from oracle_models import write
 from rasterio.transform import from_origin
-from tiny_cities import options
+from tiny_cities import HOSTILE, options
 
 from rsuda.cli import main
 from rsuda.core.errors import ExistsError, InputError, MissingError

@@ -13,8 +13,8 @@ import lightning as L
 import numpy as np
 import rasterio
 import torch
+from method_runs import ON
 from oracle_models import write
-from test_contract import ON
 from tiny_cities import build as towns
 from tiny_cities import options
 
@@ -88,7 +88,7 @@ def cities(folder):
 def surroundings(**environment):
     """Of processes that meet on this machine, whatever its name resolves to."""
     met = {"GLOO_SOCKET_IFNAME": "lo"} if Path("/sys/class/net/lo").exists() else {}
-    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "support", ROOT / "tests" / "contract")))
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "support")))
     return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **met, **environment}
 
 

@@ -6,10 +6,9 @@ import time
 import pytest
 import torch
 from killed_processes import adapting, after, appears, changes, killed_when, predicting, started
-from safetensors.torch import load_file
+from run_contents import content, same
 from tiny_cities import build, options
 
-from rsuda.evaluation.target_curve import read_curve
 from rsuda.geo.raster import RasterFile
 
 pytestmark = pytest.mark.slow
@@ -26,28 +25,6 @@ WRITES = [".metrics-*", ".weights-*", ".spec-*", ".run-*", ".config-*"]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return build(tmp_path_factory.mktemp("data"))
-
-
-def content(run):
-    """All that a finished run holds and that does not tell the time."""
-    state = torch.load(run / "last.ckpt", weights_only=True)
-    return {
-        "weights": load_file(run / "weights.safetensors"), "checkpoint": state["state_dict"],
-        "optimiser": state["optimizer_states"], "schedule": state["lr_schedulers"],
-        "spec": (run / "spec.json").read_text(), "config": (run / "config.yaml").read_text(),
-        "metrics": (run / "metrics.csv").read_text(), "curve": read_curve(run / "target_curve.csv"),
-    }  # fmt: skip
-
-
-def same(one, other):
-    """Equal to the last bit, through dicts and lists of tensors."""
-    if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(v, other[k]) for k, v in one.items())
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 def there(run):

@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from conftest import HOSTILE
+from tiny_cities import HOSTILE
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402

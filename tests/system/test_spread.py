@@ -12,8 +12,8 @@ import pytest
 import torch
 import yaml
 from child_functions import working
+from run_contents import same
 from safetensors.torch import load_file
-from test_kills import same
 from tiny_cities import build
 from typer.testing import CliRunner
 

@@ -7,7 +7,7 @@ import pytest
 import rasterio
 import torch
 import yaml
-from test_contract import SMALL, data, made, options  # noqa: F401 (data is a fixture)
+from method_runs import SMALL, built, run_settings
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE
@@ -25,15 +25,21 @@ WINDOWS = {"0": (96, 32, 64)}  # scene of west: row, column, size
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):  # noqa: F811
+def data(two_cities, tmp_path_factory):
+    """A copy of the cities, to which files are added."""
+    return shutil.copytree(two_cities, tmp_path_factory.mktemp("annotated") / "data")
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
     """A finished run from east to west, each standardised by itself, so that its spec is no default."""
     folder = tmp_path_factory.mktemp("runs") / "first"
-    adapt(options(data, "source-only", standardise="domain"), folder, quiet=True)
+    adapt(run_settings(data, "source-only", standardise="domain"), folder, quiet=True)
     return folder
 
 
 @pytest.fixture(scope="module")
-def annotated(data):  # noqa: F811
+def annotated(data):
     """West with labels of a window in one of its scenes, by index, as `rio rasterize` leaves them."""
     fields = yaml.safe_load((data / "west.yaml").read_text())
     legend = [{**c, "value": k} for k, c in enumerate(fields["legend"])]
@@ -51,9 +57,9 @@ def annotated(data):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_network_and_teachers_start_as_the_others_network(data, name):  # noqa: F811
-    first, _, _ = made(data, name, seed=0)
-    then, _, _ = made(data, name, seed=1)
+def test_network_and_teachers_start_as_the_others_network(data, name):
+    first, _, _ = built(data, name, seed=0)
+    then, _, _ = built(data, name, seed=1)
     wanted = {k: v.clone() for k, v in first.model.state_dict().items()}
     assert any((v != wanted[k]).any() for k, v in then.model.state_dict().items())
     then.start_from(wanted)
@@ -66,7 +72,7 @@ def test_network_and_teachers_start_as_the_others_network(data, name):  # noqa: 
         assert teacher.n_averaged == 1
 
 
-def test_a_run_that_learns_nothing_ends_as_it_started_and_keeps_the_spec(data, run, annotated, tmp_path):  # noqa: F811
+def test_a_run_that_learns_nothing_ends_as_it_started_and_keeps_the_spec(data, run, annotated, tmp_path):
     s = settings(start=str(run), source=str(annotated), steps=1, lr=0.0)
     assert (s.target, s.channels, s.standardise) == (str(data / "west.yaml"), SMALL["channels"], "domain")
     adapt(s, tmp_path / "second", quiet=True)
@@ -77,7 +83,7 @@ def test_a_run_that_learns_nothing_ends_as_it_started_and_keeps_the_spec(data, r
     assert saved_settings(tmp_path / "second").start == str(run)
 
 
-def test_windows_of_the_target_enter_as_the_target_does_and_another_source_by_itself(data, run, annotated):  # noqa: F811
+def test_windows_of_the_target_enter_as_the_target_does_and_another_source_by_itself(data, run, annotated):
     start = load_run(run).spec
     assert start.mean != pytest.approx((0.485, 0.456, 0.406))
     for source, own in ((annotated, True), (data / "east.yaml", False)):
@@ -86,8 +92,8 @@ def test_windows_of_the_target_enter_as_the_target_does_and_another_source_by_it
     assert found.source_spec.mean != pytest.approx(start.mean)
 
 
-def test_another_methods_options_are_not_taken_over(data, run, tmp_path):  # noqa: F811
-    adapt(options(data, "bicl", steps=1), tmp_path / "bicl", quiet=True)
+def test_another_methods_options_are_not_taken_over(data, run, tmp_path):
+    adapt(run_settings(data, "bicl", steps=1), tmp_path / "bicl", quiet=True)
     s = settings(start=str(tmp_path / "bicl"), method="source-only")
     assert check_run(s)[0].options == {"class_weights": "none"}
     assert settings(start=str(tmp_path / "bicl")).options["start"] == 0.0
@@ -121,8 +127,8 @@ def test_patches_hold_labelled_pixels_however_few_they_are(tmp_path):
     assert min(int((patches[i]["source_label"] != IGNORE).sum()) for i in range(12)) > 500
 
 
-def test_whole_labels_are_drawn_from_as_ever(data):  # noqa: F811
-    _, patches, _ = made(data, "source-only")
+def test_whole_labels_are_drawn_from_as_ever(data):
+    _, patches, _ = built(data, "source-only")
     assert not patches.pair.places.sparse
     few = ClassLocations(2)
     few.add(0, np.full((64, 64), IGNORE, np.uint8))
@@ -141,7 +147,7 @@ def test_whole_labels_are_drawn_from_as_ever(data):  # noqa: F811
         ({"source": "other.yaml"}, r"classes of other \(tree, road, roof\) are not those .*\(road, roof, tree\)"),
     ],
 )
-def test_a_start_that_does_not_fit_is_refused(data, run, tmp_path, given, says, monkeypatch):  # noqa: F811
+def test_a_start_that_does_not_fit_is_refused(data, run, tmp_path, given, says, monkeypatch):
     fields = yaml.safe_load((data / "east.yaml").read_text())
     fields |= {"name": "other", "legend": [fields["legend"][k] for k in (2, 0, 1)]}
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(fields))
