@@ -38,7 +38,8 @@ from rsuda.core.settings import Settings, settings
 from rsuda.data.pair import Pair, pair
 from rsuda.data.patches import loader
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
-from rsuda.training.train import build, check_run, domains_of
+from rsuda.training.build import build, check_run
+from rsuda.training.train import domains_of
 
 COLOURS = np.array([[255, 0, 0], [255, 255, 255], [0, 0, 255], [0, 255, 255], [0, 255, 0], [255, 255, 0]], np.uint8)
 NAMES = ("clutter", "impervious surface", "building", "low vegetation", "tree", "car")

@@ -31,8 +31,8 @@ from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Logits, Network
 from rsuda.learning.two_resolution_network import TwoResolutions
 from rsuda.methods import METHODS
-from rsuda.runs.weights import architecture, optimisation
-from rsuda.training.train import check_run
+from rsuda.runs.weights import architecture
+from rsuda.training.build import check_run, optimisation
 
 MIXED = {"dacs": 1, "daformer": 1, "hrda": 1, "cluda": 1, "mic": 2}  # strongly augmented batches a step
 CLASSES = ("building", "land", "road", "vegetation", "water")

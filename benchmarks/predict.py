@@ -33,7 +33,8 @@ from rsuda.inference.predict import predict
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast
 from rsuda.methods import METHODS
-from rsuda.runs.weights import TrainedNetwork, architecture, load_run, optimisation
+from rsuda.runs.weights import TrainedNetwork, architecture, load_run
+from rsuda.training.build import optimisation
 
 NAMES = ("building", "land", "road", "vegetation", "water")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -22,8 +22,9 @@ from rsuda.inference.segmenter import load as _load
 from rsuda.learning.device import pick_device
 from rsuda.runs.resolve import newest_run, resolve, saved_settings
 from rsuda.runs.weights import TrainedNetwork
+from rsuda.training.build import check_run
 from rsuda.training.processes import processes
-from rsuda.training.train import Given, check_run, domains_of
+from rsuda.training.train import Given, domains_of
 from rsuda.training.train import adapt as train
 
 DomainLike = str | os.PathLike[str] | Domain | Any  # what rsuda.domain takes; Any for datasets of torchgeo

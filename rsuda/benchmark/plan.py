@@ -19,9 +19,10 @@ from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, RsudaError, unknown
 from rsuda.core.settings import Settings, settings
-from rsuda.methods import METHODS
+from rsuda.methods import METHODS, find_method
 from rsuda.runs.weights import CONFIG
-from rsuda.training.train import check_run, domains_of
+from rsuda.training.build import check_run
+from rsuda.training.train import domains_of
 
 _KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle"}
 
@@ -115,10 +116,10 @@ def _job(
         if key not in known:
             raise unknown(f"setting of {method} on {pair}", str(key), known)
     name = merged.setdefault("method", "source-only" if as_oracle else method)
-    if name not in METHODS:
+    if name not in METHODS and ".py:" not in str(name):  # a file is looked for below
         raise unknown(f"method of row '{method}'", str(name), METHODS)
     s = settings(**{**merged, "seed": seed, **{k: v for k, v in given.items() if v is not None}})
-    METHODS[s.method].check_options(s.method, s.options)
+    find_method(s.method).check_options(s.method, s.options)
     if s.devices != "1" or s.nodes > 1:
         raise InputError(
             f"row '{method}' asks for devices {s.devices} and nodes {s.nodes}, but a benchmark trains each run on one device and "

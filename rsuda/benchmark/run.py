@@ -22,7 +22,7 @@ from rsuda.evaluation.target_curve import watch_target
 from rsuda.geo.windows import random_window
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast, pick_device, pick_precision
-from rsuda.methods import METHODS
+from rsuda.methods import find_method
 from rsuda.runs.weights import CHECKPOINT, load_run
 from rsuda.training.train import adapt, domains_of
 
@@ -110,7 +110,7 @@ class PseudoLabelCurve(Callback):
         self.step = 0
         self.every = max(1, s.steps // 5)
         self.precision = s.precision
-        if not hasattr(METHODS[s.method], "pseudo_labels_of") or not target.has_labels(s.target_split):
+        if not hasattr(find_method(s.method), "pseudo_labels_of") or not target.has_labels(s.target_split):
             return
         self.scenes, self.windows, self.crop, self.legend = (
             target.labelled(s.target_split),

@@ -10,9 +10,10 @@ FORMATS = ("gpkg", "fgb", "geojson", "parquet", "none")
 
 
 def methods(incomplete: str) -> list[str]:
-    """Each method is one file, called as the method is."""
-    files = (HERE / "methods").glob("*.py")
-    return _fitting((f.stem.replace("_", "-") for f in files if f.stem not in ("__init__", "base")), incomplete)
+    """Complete the names of methods; a file of one's own is completed by the shell."""
+    from rsuda.methods import METHODS
+
+    return _fitting(METHODS, incomplete)
 
 
 def presets(incomplete: str) -> list[str]:

@@ -21,11 +21,8 @@ def methods(
     """List the methods: paper, what each needs, options with defaults."""
     import json
 
-    from rsuda.core.errors import unknown
     from rsuda.methods import METHODS, described
 
-    if name is not None and name not in METHODS:
-        raise unknown("method", name, METHODS)
     found = {n: described(n) for n in ([name] if name else METHODS)}
     if as_json:
         print(json.dumps(found, indent=2))

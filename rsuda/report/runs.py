@@ -13,7 +13,7 @@ from typing import Any
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
 from rsuda.evaluation.target_curve import CURVE, read_curve
-from rsuda.methods import METHODS
+from rsuda.methods import find_method
 from rsuda.runs.weights import TrainedNetwork, load_run, saved_settings
 
 _PAPERS_SPELLING = {"source-only": "source-only", "st-dasegnet": "ST-DASegNet"}
@@ -82,7 +82,7 @@ def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
 
 def _names(folders: Sequence[Path], told: Sequence[Settings]) -> list[str]:
     """The method; with the seed where that is not unique, and the folder where that is not either."""
-    plain = [_PAPERS_SPELLING.get(s.method, METHODS[s.method].__name__) for s in told]
+    plain = [_PAPERS_SPELLING.get(s.method, find_method(s.method).__name__) for s in told]
     seeded = [f"{n}, seed {s.seed}" for n, s in zip(plain, told, strict=True)]
     placed = [f"{n} ({f.name})" for n, f in zip(plain, folders, strict=True)]
     whole = [f"{n} ({f})" for n, f in zip(plain, folders, strict=True)]

@@ -10,7 +10,7 @@ import torch
 
 from rsuda.core.settings import Settings
 from rsuda.core.version import __version__
-from rsuda.methods import METHODS
+from rsuda.methods import find_method
 from rsuda.report.runs import ReportRun
 from rsuda.report.views import RunView
 
@@ -35,7 +35,7 @@ class Fact:
 def facts(all_eyes: Sequence[RunView]) -> list[Fact]:
     rows: list[tuple[str, list[str]]] = [
         ("method", [e.run.settings.method for e in all_eyes]),
-        ("paper", [METHODS[e.run.settings.method].paper for e in all_eyes]),
+        ("paper", [find_method(e.run.settings.method).paper for e in all_eyes]),
         ("run folder", [e.run.folder.name for e in all_eyes]),
         ("steps, seed", [f"{e.run.settings.steps:,}, {e.run.settings.seed}" for e in all_eyes]),
         ("batch, crop", [f"{e.run.settings.batch_size}, {e.run.settings.crop} px" for e in all_eyes]),
@@ -56,7 +56,7 @@ def facts(all_eyes: Sequence[RunView]) -> list[Fact]:
 
 def options(run: ReportRun) -> dict[str, str]:
     """The method's options, and whether each is the default."""
-    default = METHODS[run.settings.method].options()
+    default = find_method(run.settings.method).options()
     return {k: f"{v}" + ("" if default.get(k) == v else " *") for k, v in run.settings.options.items()}
 
 

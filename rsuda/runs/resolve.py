@@ -95,7 +95,8 @@ def sample_tiles() -> Path:
 def free_folder(source: str, target: str, method: str) -> Path:
     """runs/<source>_<target>_<method>, with a number if that exists."""
     names = [Path(n.removeprefix(OBJECT)).stem or "target" for n in (source, target)]
-    stem = Path("runs") / f"{names[0]}_{names[1]}_{method}"
+    *_, name = method.split(":")  # the class of a method in a file of one's own
+    stem = Path("runs") / f"{names[0]}_{names[1]}_{name}"
     folder, number = stem, 2
     while folder.exists():
         folder, number = Path(f"{stem}_{number}"), number + 1

@@ -41,12 +41,6 @@ class TrainedNetwork:
     digest: str
 
 
-def optimisation(s: Settings) -> Optimisation:
-    return Optimisation(
-        s.optimiser, s.lr, s.head_factor, s.discriminator_lr, s.weight_decay, s.warmup, s.power, s.steps
-    )
-
-
 def architecture(s: Settings, spec: Spec) -> Architecture:
     return Architecture(s.encoder, s.decoder, len(spec.legend), len(spec.bands), s.channels, s.dropout, s.output_stride)
 
@@ -178,17 +172,6 @@ def _check_shapes(method: type[Method], arch: Architecture, spec: Spec, options:
 
 def _unfit(file: Path, why: object) -> InputError:
     return InputError(f"{file} does not fit its own description: {' '.join(str(why).split())[:200]}")
-
-
-def start_from(method: Method, s: Settings, trained: TrainedNetwork) -> None:
-    """Give a method the network of a finished run. Raises InputError when that is no network of the method's settings."""
-    try:
-        method.start_from(trained.model.state_dict())
-    except RuntimeError:
-        raise InputError(
-            f"{s.start} holds a network of method {trained.method}, which does not fit method {s.method} with {s.encoder} and "
-            f"{s.decoder}: start from it by --method {trained.method} and with its own network"
-        ) from None
 
 
 def checkpoint_step(folder: Path) -> int:

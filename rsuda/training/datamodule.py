@@ -14,10 +14,11 @@ from rsuda.data.find_domain import Domain
 from rsuda.data.given import named
 from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
-from rsuda.methods import METHODS
+from rsuda.methods import find_method
 from rsuda.methods.base import Method
 from rsuda.runs.resolve import resolve
-from rsuda.training.train import build, check_run, common_ground, domains_of, with_class_weights
+from rsuda.training.build import build, check_run, common_ground, with_class_weights
+from rsuda.training.train import domains_of
 
 
 class PairDataModule(L.LightningDataModule):
@@ -89,7 +90,7 @@ class PairDataModule(L.LightningDataModule):
         first, s = 0, self.settings
         if self.trainer:
             first, s = self.trainer.global_step, replace(s, accumulate=self.trainer.accumulate_grad_batches)
-        return loader(self.pair, s, METHODS[s.method].needs_target, first)
+        return loader(self.pair, s, find_method(s.method).needs_target, first)
 
     def build_method(self, **options: Any) -> Method:
         """The method with its networks, a LightningModule for this pair.
@@ -99,7 +100,7 @@ class PairDataModule(L.LightningDataModule):
         """
         self.setup()
         s = replace(self.settings, options={**self.settings.options, **options})
-        METHODS[s.method].check_options(s.method, options)
+        find_method(s.method).check_options(s.method, options)
         method = build(with_class_weights(s, self.pair), self.pair, self.start)
         method.to(memory_format=torch.channels_last)
         return method

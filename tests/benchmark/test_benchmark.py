@@ -22,7 +22,7 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.core.settings import Settings, dump
 from rsuda.evaluation.label_free import SCORES
 from rsuda.methods import METHODS, described
-from rsuda.training.train import check_run
+from rsuda.training.build import check_run
 
 TINY = {"crop": 64, "batch_size": 2, "steps": 2, "weights": "none", "workers": 0, "channels": 16, "precision": "fp32"}
 

@@ -18,7 +18,7 @@ from rsuda.core.legend import Legend
 from rsuda.core.settings import Settings, settings
 from rsuda.data.domain_file import fields_of
 from rsuda.methods import METHODS
-from rsuda.training.train import check_run
+from rsuda.training.build import check_run
 
 
 def name(page):
@@ -52,13 +52,8 @@ def run(page, folder, monkeypatch):
     if not Path("sample_tiles").exists():  # folders of its own, so that what is written there stays there
         shutil.copytree(ROOT / "sample_tiles", "sample_tiles", copy_function=os.symlink)
     names = {"__name__": "__page__"}
-    known = dict(METHODS)
-    try:
-        for block in blocks(page):
-            _do(block, page, names, monkeypatch)
-    finally:  # a method that a page registers ends with it
-        METHODS.clear()
-        METHODS.update(known)
+    for block in blocks(page):
+        _do(block, page, names, monkeypatch)
 
 
 def _do(block, page, names, monkeypatch):

@@ -20,7 +20,8 @@ from rsuda.core.settings import settings
 from rsuda.data.domain_file import fields_of
 from rsuda.data.find_domain import domain
 from rsuda.methods import METHODS
-from rsuda.training.train import adapt, check_run
+from rsuda.training.build import check_run
+from rsuda.training.train import adapt
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.parent.name not in ("domains", "benchmarks"))

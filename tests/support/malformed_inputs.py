@@ -260,7 +260,7 @@ def _settings_seeds(folder: Path) -> list[bytes]:
 
 def _take_settings(path: Path) -> None:
     from rsuda.core.settings import dump, settings
-    from rsuda.training.train import check_run
+    from rsuda.training.build import check_run
 
     s, _ = check_run(settings(path))
     path.with_name("again.yaml").write_text(dump(s))

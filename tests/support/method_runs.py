@@ -6,7 +6,8 @@ from rsuda.core.settings import settings
 from rsuda.data.pair import pair
 from rsuda.data.patches import PatchDataset
 from rsuda.methods import METHODS
-from rsuda.training.train import build, check_run, domains_of
+from rsuda.training.build import build, check_run
+from rsuda.training.train import domains_of
 
 # options that switch every part of a method on from the first step
 ON = {

@@ -21,8 +21,9 @@ from tiny_cities import options
 from rsuda.data.pair import pair
 from rsuda.data.patches import loader
 from rsuda.methods import METHODS
+from rsuda.training.build import build, check_run, with_class_weights
 from rsuda.training.processes import processes
-from rsuda.training.train import build, check_run, domains_of, with_class_weights
+from rsuda.training.train import domains_of
 
 ROOT = Path(__file__).parents[2]
 STEPS = 3

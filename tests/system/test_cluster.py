@@ -13,7 +13,8 @@ from rsuda.core.settings import settings
 from rsuda.core.spec import Spec
 from rsuda.inference.predict import predict
 from rsuda.methods import METHODS
-from rsuda.runs.weights import architecture, optimisation, save_run
+from rsuda.runs.weights import architecture, save_run
+from rsuda.training.build import optimisation
 
 pytest.importorskip("distributed")
 OPTIONS = {

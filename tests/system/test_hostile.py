@@ -28,7 +28,7 @@ from rsuda.geo.attribute_table import attribute_table
 from rsuda.geo.qgis_styles import polygon_style, raster_style
 from rsuda.geo.raster import RasterFile
 from rsuda.geo.region import read_area
-from rsuda.training.train import check_run
+from rsuda.training.build import check_run
 
 TRIED = {"weights": 15, "onnx": 60, "geotiff": 80, "domain": 60, "settings": 60, "benchmark": 80, "vectors": 40,
          "area": 60, "drawn": 60}  # fmt: skip

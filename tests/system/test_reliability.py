@@ -32,11 +32,12 @@ from rsuda.data.pair import pair
 from rsuda.data.patches import loader
 from rsuda.inference.predict import predict
 from rsuda.runs.weights import checkpoint_step
+from rsuda.training.build import build as method_of
+from rsuda.training.build import check_run
 from rsuda.training.checkpoint import AtomicCheckpointIO, CheckpointCallback
 from rsuda.training.metrics_csv import rows_before
 from rsuda.training.provenance import fingerprint
-from rsuda.training.train import adapt, check_run, domains_of
-from rsuda.training.train import build as method_of
+from rsuda.training.train import adapt, domains_of
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from rsuda.data.patches import PatchDataset
 from rsuda.methods import METHODS
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.runs.weights import load_run, saved_settings
-from rsuda.training.train import adapt, check_run, domains_of
+from rsuda.training.build import check_run
+from rsuda.training.train import adapt, domains_of
 
 WINDOWS = {"0": (96, 32, 64)}  # scene of west: row, column, size
 

@@ -1,0 +1,19 @@
+"""Read options that older versions of rsuda wrote by other names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NAMES = {"keep": "keep_share", "start": "source_only_share"}  # of version 0.1
+VALUES = {"teacher_statistics": {"shown": "target"}}
+
+
+def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by today's names and values; those that have not changed stay as they are."""
+    today = {NAMES.get(name, name): value for name, value in options.items()}
+    return {name: _value(name, value) for name, value in today.items()}
+
+
+def _value(name: str, value: Any) -> Any:
+    return VALUES.get(name, {}).get(value, value) if isinstance(value, str) else value
