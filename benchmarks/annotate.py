@@ -25,7 +25,8 @@ from rsuda.annotation.candidates import Candidate, candidates
 from rsuda.annotation.suggest import choose
 from rsuda.core.legend import IGNORE
 from rsuda.core.settings import settings
-from rsuda.data.find_domain import Domain, domain
+from rsuda.data.domain import Domain
+from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.inference.predictor import Predictor
 from rsuda.runs.weights import load_run, saved_settings

@@ -35,11 +35,11 @@ import yaml
 from rasterio.transform import from_origin
 
 from rsuda.core.settings import Settings, settings
+from rsuda.data.find_domain import find_domains
 from rsuda.data.pair import Pair, pair
 from rsuda.data.patches import loader
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.training.build import build, check_run
-from rsuda.training.train import domains_of
 
 COLOURS = np.array([[255, 0, 0], [255, 255, 255], [0, 0, 255], [0, 255, 255], [0, 255, 0], [255, 255, 0]], np.uint8)
 NAMES = ("clutter", "impervious surface", "building", "low vegetation", "tree", "car")
@@ -85,7 +85,7 @@ def rsuda_pair(folder: Path, a: argparse.Namespace) -> tuple[Settings, Pair]:
         workers=a.workers,
     )  # fmt: skip
     s, _ = check_run(s)
-    return s, pair(*domains_of(s), s)
+    return s, pair(*find_domains(s), s)
 
 
 def rsuda_batches(folder: Path, a: argparse.Namespace) -> Iterator[Any]:

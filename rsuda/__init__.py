@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rsuda.api import Run, adapt, evaluate, load, predict
     from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
     from rsuda.core.legend import Legend
-    from rsuda.data.find_domain import Domain
-    from rsuda.data.given import domain
+    from rsuda.data.domain import Domain
+    from rsuda.data.find_domain import domain
     from rsuda.inference.prediction import Prediction
     from rsuda.inference.segmenter import Segmenter
     from rsuda.info.info import info
@@ -26,9 +26,9 @@ else:
     _HOMES = {
         "rsuda.api": ("Run", "adapt", "evaluate", "load", "predict"),
         "rsuda.training.datamodule": ("PairDataModule",),
-        "rsuda.data.find_domain": ("Domain",),
+        "rsuda.data.domain": ("Domain",),
         "rsuda.core.errors": ("ExistsError", "InputError", "MissingError", "RsudaError", "WriteError"),
-        "rsuda.data.given": ("domain",),
+        "rsuda.data.find_domain": ("domain",),
         "rsuda.core.legend": ("Legend",),
         "rsuda.inference.segmenter": ("Segmenter",),
         "rsuda.info.info": ("info",),

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rsuda.core.settings import Settings
-from rsuda.data.find_domain import Domain
-from rsuda.data.given import named
+from rsuda.data.domain import Domain
+from rsuda.data.find_domain import Objects, find_domains, names_and_objects
 from rsuda.evaluation.evaluate import Evaluation, domain_of_run, score_run, score_without_labels
 from rsuda.evaluation.label_free import LabelFree
 from rsuda.evaluation.target_curve import watch_target
@@ -24,7 +24,6 @@ from rsuda.runs.resolve import newest_run, resolve, saved_settings
 from rsuda.runs.weights import TrainedNetwork
 from rsuda.training.build import check_run
 from rsuda.training.processes import processes
-from rsuda.training.train import Given, domains_of
 from rsuda.training.train import adapt as train
 
 DomainLike = str | os.PathLike[str] | Domain | Any  # what rsuda.domain takes; Any for datasets of torchgeo
@@ -116,7 +115,7 @@ def adapt(
         >>> sorted(p.name for p in run.path.glob("*.json"))
         ['label_free.json', 'run.json', 'scores_vaihingen_val.json', 'spec.json']
     """
-    names, given = named(source, target)
+    names, given = names_and_objects(source, target)
     chosen = {**names, "method": method, "data": data, "preset": preset, **options}
     s, folder = resolve(config, chosen, out, resume, logger.info)
     return adapt_and_score(s, folder, given, overwrite, resume, not progress)
@@ -125,7 +124,7 @@ def adapt(
 def adapt_and_score(
     s: Settings,
     folder: Path,
-    given: Given = (None, None),
+    given: Objects = (None, None),
     overwrite: bool = False,
     resume: bool = False,
     quiet: bool = False,
@@ -141,7 +140,7 @@ def adapt_and_score(
         InputError, MissingError, ExistsError: as the sentence says; nothing is written then.
     """
     check_run(s, processes(s.devices, s.nodes, pick_device(s.device)).count)  # before a data folder is listed
-    domains = domains_of(s, given)
+    domains = find_domains(s, given)
     target = domains[1]
     train(s, folder, overwrite, resume, quiet, watch_target(s, target, folder), domains)
     label_free, _ = score_without_labels(folder, target, s.target_split, device=s.device, precision=s.precision)

@@ -94,7 +94,7 @@ def test_examples_of_the_docstrings_run(tmp_path, monkeypatch):
     (tmp_path / "sample_tiles").symlink_to(ROOT / "sample_tiles")
     monkeypatch.chdir(tmp_path)
     run = 0
-    for name in ("rsuda.api", "rsuda.data.given", "rsuda.info.info", "rsuda.training.datamodule"):
+    for name in ("rsuda.api", "rsuda.data.find_domain", "rsuda.info.info", "rsuda.training.datamodule"):
         module = importlib.import_module(name)
         # a run is made and then used
         order = {f: k for k, f in enumerate(("adapt", "predict", "evaluate", "load"))}
@@ -144,9 +144,9 @@ def test_domains_given_as_objects_train_the_same_network_and_say_so_in_the_confi
     run = rsuda.adapt(east, west, out=tmp_path / "run", **SMALL)
     assert same(weights(run), weights(world))
     assert (run.settings.source, run.settings.target) == ("object: east", "object: west")
-    with pytest.raises(rsuda.InputError, match=r"'west' was given as an object.*pass the object again"):
+    with pytest.raises(rsuda.InputError, match=r"'west' was passed as an object.*pass the object again"):
         rsuda.evaluate(run)
-    with pytest.raises(rsuda.InputError, match="'east' was given as an object"):
+    with pytest.raises(rsuda.InputError, match="'east' was passed as an object"):
         rsuda.adapt(out=run.path, resume=True)
     assert rsuda.evaluate(run, west).scores.miou == run.scores.scores.miou
     more = rsuda.adapt(east, west, out=run.path, resume=True, steps=3)

@@ -20,7 +20,7 @@ from rsuda.annotation.candidates import Candidate, candidates
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.core.spec import Spec
-from rsuda.data.find_domain import Domain
+from rsuda.data.domain import Domain
 from rsuda.geo.scene import Scene
 from rsuda.inference.predictor import Predictor
 

@@ -18,7 +18,7 @@ from rsuda.cluster.tasks import on_each, spread
 from rsuda.core.atomic import make_folder
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.settings import Settings
-from rsuda.training.train import domains_of
+from rsuda.data.find_domain import find_domains
 
 _APPEARS = 60.0  # seconds that a file system may take to show what another machine has written
 
@@ -74,7 +74,7 @@ def look_around(mark: Path, pairs: list[Settings], threads: int) -> None:
         raise InputError(f"{here} may not write to {mark.parent}, where the runs are to lie")
     for s in pairs:
         try:
-            domains_of(s)
+            find_domains(s)
         except RsudaError as error:
             raise InputError(
                 f"{here} cannot read the data, which must lie under the same path on all machines of the cluster: {error}"

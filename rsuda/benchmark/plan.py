@@ -19,10 +19,10 @@ from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, RsudaError, unknown
 from rsuda.core.settings import Settings, settings
+from rsuda.data.find_domain import find_domains
 from rsuda.methods import METHODS, find_method
 from rsuda.runs.weights import CONFIG
 from rsuda.training.build import check_run
-from rsuda.training.train import domains_of
 
 _KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle"}
 
@@ -181,7 +181,7 @@ def run_plan(
     # the first seed of everything first, so that an early table shows every row
     waiting = sorted((j for j in plan.jobs if not j.done), key=lambda j: j.seed)
     for s in one_a_pair(waiting):  # a wrong path shows now, not after hours
-        domains_of(s)
+        find_domains(s)
     if scheduler and waiting:
         yield from spread_jobs(waiting, devices[0], scheduler, workers, threads)
     else:

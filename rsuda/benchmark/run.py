@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import IGNORE
 from rsuda.core.settings import Settings
+from rsuda.data.find_domain import find_domains
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.evaluation.label_free import label_free
 from rsuda.evaluation.target_curve import watch_target
@@ -24,7 +25,7 @@ from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast, pick_device, pick_precision
 from rsuda.methods import find_method
 from rsuda.runs.weights import CHECKPOINT, load_run
-from rsuda.training.train import adapt, domains_of
+from rsuda.training.train import adapt
 
 RESULT = "result.json"
 
@@ -51,7 +52,7 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
     """
     torch.set_num_threads(threads)
     s = replace(job.settings, device=on)
-    domains = domains_of(s)
+    domains = find_domains(s)
     target = domains[1]
     clock, curve = StepClock(), PseudoLabelCurve(s, target)
     resume = (job.folder / CHECKPOINT).is_file()

@@ -22,9 +22,9 @@ def domains(
     import json
 
     from rsuda.cli.terminal import print_facts
-    from rsuda.data.find_domain import KNOWN, described
+    from rsuda.data.domain_file import KNOWN, describe
 
-    found = {n: described(n) for n in ([name] if name else KNOWN)}
+    found = {n: describe(n) for n in ([name] if name else KNOWN)}
     if as_json:
         print(json.dumps(found, indent=2))
         return

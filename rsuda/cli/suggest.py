@@ -42,7 +42,8 @@ def suggest(
 
     log()
     s = saved_settings(run)
-    found = find(domain or s.target, data or s.data, bands or (s.target_bands if domain in (None, s.target) else None))
+    order = bands or (s.target_bands if domain in (None, s.target) else None)
+    found = find(domain or s.target, data or s.data, bands=order)
     if out is not None:
         check_places(found, split, out, overwrite)  # before the network has looked at everything
     engine = Predictor.of(load_run(run), device, precision)

@@ -46,13 +46,14 @@ _KINDS = {
 }
 
 
-def validate(model: type[Model], values: Any, what: str, prefix: str = "") -> Model:
+def validate(model: type[Model], values: Any, what: str, prefix: str = "", where: str = "") -> Model:
     """Validate values as a model.
 
     Args:
         values: plain data, usually a dict read from a file or the command line.
         what: noun of a field in the sentence, such as 'option of method dacs'.
         prefix: what precedes a field's name, such as 'method.'.
+        where: what the whole sentence is about, such as 'domain file x.yaml'; it comes first, with a colon.
 
     Raises:
         InputError: the first field that is unknown, missing, of the wrong type or out of range.
@@ -60,7 +61,8 @@ def validate(model: type[Model], values: Any, what: str, prefix: str = "") -> Mo
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise sentence(error, model, what, prefix) from None
+        reason = sentence(error, model, what, prefix)
+        raise (InputError(f"{where}: {reason}") if where else reason) from None
 
 
 def sentence(error: ValidationError, model: type[BaseModel], what: str, prefix: str = "") -> InputError:
@@ -78,6 +80,9 @@ def sentence(error: ValidationError, model: type[BaseModel], what: str, prefix: 
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
         return InputError(f"{what} {name} is {shown(value)}; it must be {words} {limits[key]:g}")
+    if kind in ("too_short", "too_long"):
+        limit = f"at least {limits['min_length']}" if kind == "too_short" else f"at most {limits['max_length']}"
+        return InputError(f"{what} {name} is {shown(value)}; it must have {limit} entries")
     if kind == "literal_error":
         return unknown(f"{what} {name}:", value, _choices(model, place) or [str(limits.get("expected"))])
     expected = next((words for start, words in _KINDS.items() if kind.startswith(start)), problem["msg"])

@@ -1,110 +1,146 @@
-"""Domains: which files of a data folder are scenes, and what the files do not tell about them.
+"""Find domains: turn a name, a domain file, rasters or a torchgeo dataset into a Domain.
 
-A domain is a known one (``rsuda/data/known/*.yaml``), a YAML file with the same fields, or a folder or glob of rasters.
+A name stands for a known domain (``rsuda/data/known/*.yaml``), which has the same fields as a domain file.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
-from rsuda.core.settings import OBJECT
+from rsuda.core.settings import OBJECT, Settings
 from rsuda.core.spec import band_code, band_names
-from rsuda.data.domain_file import KNOWN, fields_of, pattern
-from rsuda.data.domain_file import described as described
+from rsuda.data.domain import Domain, natural_order
+from rsuda.data.domain_file import KNOWN, DomainFile, pattern, read_domain_file
 from rsuda.geo.polygon_labels import VECTORS
 from rsuda.geo.raster import SUFFIXES
 from rsuda.geo.scene import Scene
 
-_LINKED = 20  # times that links may lead to one folder
+Objects = tuple[Domain | None, Domain | None]  # source and target where they are objects; None where they are names
+
+_LINKED = 20  # visits of a folder that links lead to
 
 
-@dataclass(frozen=True)
-class Domain:
-    """Scenes of one sensor and place.
-
-    Attributes:
-        scenes: every scene found, by name; ``label`` is set where a label file was found.
-        bands: band names of the images in file order; None when each file must tell.
-        legend: the classes; None for a folder of rasters.
-        splits: split name to scene names, in order.
-        clutter: the class that some protocols leave out of the mean.
-        protocol: window and stride (pixels of the domain's own GSD) of ST-DASegNet's tile list, where it has one.
-        notes: what a user should read once (scenes missing, labels refused).
-    """
-
-    name: str
-    scenes: dict[str, Scene]
-    bands: tuple[str, ...] | None
-    legend: Legend | None = None
-    splits: dict[str, list[str]] = field(default_factory=dict)
-    clutter: str | None = None
-    protocol: dict[str, int] | None = None
-    notes: tuple[str, ...] = ()
-
-    def split(self, name: str) -> list[Scene]:
-        """The scenes of a split. Raises InputError for an unknown or empty split."""
-        if name not in self.splits:
-            raise unknown(f"split of domain {self.name}", name, self.splits)
-        if not self.splits[name]:
-            raise InputError(f"split '{name}' of domain {self.name} has no scene in the data folder")
-        return [self.scenes[s] for s in self.splits[name]]
-
-    def labelled(self, split: str) -> list[Scene]:
-        """The scenes of a split, all of which must have labels. Raises InputError when one has none."""
-        scenes = self.split(split)
-        bare = [s.name for s in scenes if s.label is None]
-        if bare or self.legend is None:
-            what = ", ".join(bare[:5]) or "its scenes"
-            raise InputError(
-                f"split '{split}' of domain {self.name} needs labels, but {len(bare) or len(scenes)} of {len(scenes)} "
-                f"scenes have none ({what})"
-            )
-        return scenes
-
-    def has_labels(self, split: str) -> bool:
-        """Whether a split exists and each of its scenes has a label file (no label is opened to find out)."""
-        names = self.splits.get(split, [])
-        return self.legend is not None and bool(names) and all(self.scenes[n].label is not None for n in names)
-
-    @property
-    def gsd(self) -> float:
-        """The domain's GSD in metres: the median over its scenes (finer of the two middle ones)."""
-        sizes = sorted(sum(s.gsd) / 2 for s in self.scenes.values())
-        return round(sizes[(len(sizes) - 1) // 2], 6)
-
-
-def domain(name: str, data: str | Path | None, bands: str | None = None, gsd: float | None = None) -> Domain:
-    """Find a domain's scenes.
+def domain(
+    what: str | os.PathLike[str] | Domain | Any,
+    data: str | Path | None = None,
+    *,
+    bands: str | Sequence[str] | None = None,
+    gsd: float | None = None,
+    labels: Any = None,
+    legend: Legend | Sequence[Mapping[str, Any]] | None = None,
+    ignore: Sequence[int] = (),
+    splits: Mapping[str, Sequence[str]] | None = None,
+    name: str | None = None,
+) -> Domain:
+    """Find a domain: its scenes with their bands, GSD, legend and splits.
 
     Args:
-        name: a known domain, a YAML file, or a folder or glob of rasters.
-        data: folder searched for the files of a known domain or YAML file.
-        bands: which image variant to use ('RGB', 'IRRG') or, for a folder, the band order of its rasters.
-        gsd: metres per pixel of rasters that do not tell, for a folder or glob.
+        what: a known domain ('potsdam'), a domain file (YAML), a folder, raster or glob of rasters, or a torchgeo
+            dataset: a RasterDataset of images, a UnionDataset of such, or an IntersectionDataset of images and masks.
+        data: folder of the files of a known domain or domain file.
+        bands: which delivery to use ('IRRG'); for rasters and datasets, the band order of the files.
+        gsd: metres per pixel of rasters without a georeference.
+        labels: torchgeo dataset of the masks. The pixel grids of masks and images must be equal.
+        legend: of a torchgeo dataset's masks, ``[{"name": "water", "value": 3, "colour": "#0000FF"}, …]``; by default
+            from the dataset's ``classes`` and ``cmap``.
+        ignore: mask values without a class; the masks' own nodata value is always ignored.
+        splits: of a torchgeo dataset: split to patterns of scene names. By default all scenes are in 'train'.
+        name: of a torchgeo dataset's domain; the class's by default.
 
     Raises:
-        InputError, MissingError: unknown name, bad field, nothing found; the text says what was looked for and where.
+        InputError: unknown name, invalid domain file, or masks whose pixel grid differs from the images'.
+        MissingError: missing data; the sentence names the files and the folder that were searched.
+
+    Example:
+        >>> import rsuda
+        >>> potsdam = rsuda.domain("potsdam", "sample_tiles")
+        >>> potsdam.bands, potsdam.gsd, len(potsdam.split("train"))
+        (('ir', 'red', 'green'), 0.05, 4)
     """
+    if isinstance(what, Domain):
+        return what
+    dataset_options = {"labels": labels, "legend": legend, "ignore": ignore or None, "splits": splits, "name": name}
+    if isinstance(what, str | os.PathLike):
+        option = next((key for key, value in dataset_options.items() if value is not None), None)
+        if option:
+            raise InputError(f"'{option}' describes a torchgeo dataset; for files write a domain file (YAML) with it")
+        order = bands if bands is None or isinstance(bands, str) else ",".join(bands)
+        return _domain_of_files(os.fspath(what), data, order, gsd)
+    from rsuda.data.torchgeo_domain import domain_of_dataset
+
+    return domain_of_dataset(what, labels, legend, ignore, bands, gsd, splits, name)
+
+
+def names_and_objects(source: Any, target: Any) -> tuple[dict[str, str | None], Objects]:
+    """Split source and target into the names that settings hold and the domains that were passed as objects."""
+    names: dict[str, str | None] = {}
+    objects: list[Domain | None] = []
+    for key, what in (("source", source), ("target", target)):
+        if what is None or isinstance(what, str | os.PathLike):
+            names[key] = None if what is None else os.fspath(what)
+            objects.append(None)
+        else:
+            objects.append(described := domain(what))
+            names[key] = OBJECT + described.name
+    return names, (objects[0], objects[1])
+
+
+def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[Domain, Domain]:
+    """Find the source and the target of a run.
+
+    Where the source's bands are not chosen, the delivery that has all the target's bands is preferred (Potsdam comes as
+    RGB, IRRG and RGBIR).
+
+    Args:
+        objects: domains that were passed as objects, which replace the names of the settings.
+
+    Raises:
+        InputError, MissingError: as ``domain``.
+    """
+    source, target = objects
+    if source is None:
+        source = domain(settings.source, settings.data, bands=settings.source_bands)
+    if target is None and settings.target == settings.source and settings.target_bands == settings.source_bands:
+        return source, source
+    if target is None:
+        gsd = settings.gsd if isinstance(settings.gsd, float) else None
+        target = domain(settings.target, settings.data, bands=settings.target_bands, gsd=gsd)
+    if objects[0] is None and settings.source_bands is None and target.bands and source.bands:
+        source = _variant_with_bands(settings.source, settings.data, source, target.bands)
+    return source, target
+
+
+def _variant_with_bands(name: str, data: str | Path | None, source: Domain, bands: tuple[str, ...]) -> Domain:
+    """The delivery of a source that has all these bands; the source itself where none has."""
+    if set(bands) <= set(source.bands or ()):
+        return source
+    for code in (band_code(bands), "RGBIR"):
+        try:
+            return domain(name, data, bands=code)
+        except (InputError, MissingError):
+            continue
+    return source
+
+
+def _domain_of_files(name: str, data: str | Path | None, bands: str | None, gsd: float | None) -> Domain:
     if name.startswith(OBJECT):
         raise InputError(
-            f"the domain '{name.removeprefix(OBJECT)}' was given as an object in Python, so its name finds no files: pass the "
+            f"the domain '{name.removeprefix(OBJECT)}' was passed as an object in Python, and its name finds no files: pass the "
             "object again, as in rsuda.adapt(source, target, out=RUN, resume=True) or rsuda.evaluate(RUN, domain)"
         )
     if name in KNOWN:
-        return _from_fields(fields_of(KNOWN[name]), data, bands)
+        return _from_fields(read_domain_file(KNOWN[name]), data, bands)
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml"):
-        return _from_fields(fields_of(path), data, bands)
+        return _from_fields(read_domain_file(path), data, bands)
     if path.is_dir() or path.is_file() or any(c in name for c in "*?["):
         return _from_rasters(str(path), bands, gsd)
     if os.sep in name or path.suffix:
@@ -112,140 +148,167 @@ def domain(name: str, data: str | Path | None, bands: str | None = None, gsd: fl
     raise unknown("domain", name, [*KNOWN, "a YAML file", "a folder or glob of rasters"])
 
 
-def _listing(data: str | Path | None, fields: dict[str, Any]) -> list[str]:
+def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None) -> Domain:
+    """Match the files of a data folder with the patterns of a domain file."""
+    files = _list_files(fields, data)
+    root = Path(str(data)).expanduser()
+    names, images = _choose_variant(fields, files, root, bands)
+    images = _of_domain(fields, images, root)
+    labels, refused = _match_labels(fields, files)
+    scenes = {
+        name: Scene(
+            name,
+            image=root / images[name],
+            label=root / labels[name] if name in labels else None,
+            bands=names,
+            declared_gsd=_declared_gsd(fields, name),
+            crs=fields.crs,
+        )
+        for name in sorted(images, key=natural_order)
+    }
+    splits, notes = _make_splits(fields, scenes, refused, root)
+    protocol = fields.protocol.model_dump() if fields.protocol else None
+    return Domain(fields.name, scenes, names, fields.class_legend, splits, fields.clutter, protocol, tuple(notes))
+
+
+def _list_files(fields: DomainFile, data: str | Path | None) -> list[str]:
+    """Paths, relative to the data folder, of all rasters and vector files below it; hidden folders are skipped."""
     if data is None:
-        raise MissingError(f"no data folder for domain {fields['name']}: pass --data or set RSUDA_DATA")
+        raise MissingError(f"no data folder for domain {fields.name}: pass --data or set RSUDA_DATA")
     root = Path(data).expanduser()
     if not root.is_dir():
-        raise MissingError(
-            f"the data folder {root} is not there; to get the data: {fields.get('get', 'see its publisher')}"
-        )
+        raise MissingError(f"the data folder {root} is missing; to get the data: {fields.how_to_get}")
     files: list[str] = []
     real: dict[str, str] = {}
-    times: Counter[str] = Counter()
+    visits: Counter[str] = Counter()
     for folder, inner, names in os.walk(root, followlinks=True):
         real[folder] = os.path.realpath(folder)
-        times[real[folder]] += 1
-        above = (real.get(str(p)) for p in Path(folder).parents)
-        if times[real[folder]] > _LINKED or real[folder] in above:  # a link that leads back, or folders full of links
+        visits[real[folder]] += 1
+        parents = (real.get(str(p)) for p in Path(folder).parents)
+        if (
+            visits[real[folder]] > _LINKED or real[folder] in parents
+        ):  # a link that leads back, or folders full of links
             inner.clear()
             continue
         inner[:] = sorted(d for d in inner if not d.startswith("."))
         relative = Path(folder).relative_to(root).as_posix()
-        files += [
-            n if relative == "." else f"{relative}/{n}" for n in names if n.lower().endswith((*SUFFIXES, *VECTORS))
-        ]
+        wanted = [n for n in names if n.lower().endswith((*SUFFIXES, *VECTORS))]
+        files += wanted if relative == "." else [f"{relative}/{n}" for n in wanted]
     return sorted(files)
 
 
-def _matches(files: Iterable[str], told: str, copies: bool = False) -> dict[str, str]:
-    """Scene name to file; ``copies`` allows several files for a scene (ISPRS delivers labels twice) and takes the first."""
-    found: dict[str, str] = {}
-    expression = pattern(told)
+def _match_files(files: Iterable[str], text: str, *, copies: bool = False) -> dict[str, str]:
+    """Map scene names to files that match a pattern.
+
+    Args:
+        copies: take the first of several files of a scene (ISPRS delivers labels twice) instead of refusing them.
+    """
+    matches: dict[str, str] = {}
+    expression = pattern(text)
     for file in files:
         match = expression.fullmatch(file)
-        if match:
-            name = "_".join(match.groupdict().values()) or Path(file).stem
-            if name in found and copies:
-                continue
-            if name in found:
-                raise InputError(f"scene '{name}' was found twice in the data folder: {found[name]} and {file}")
-            found[name] = file
-    return found
+        if match is None:
+            continue
+        name = "_".join(match.groupdict().values()) or Path(file).stem
+        if name not in matches:
+            matches[name] = file
+        elif not copies:
+            raise InputError(f"scene '{name}' occurs twice in the data folder: {matches[name]} and {file}")
+    return matches
 
 
-def _from_fields(fields: dict[str, Any], data: str | Path | None, bands: str | None) -> Domain:
-    files = _listing(data, fields)
-    rasters = [f for f in files if f.lower().endswith(SUFFIXES)]
-    root = Path(str(data)).expanduser()
-    variants = {band_code(band_names(v["bands"])): v for v in fields["images"].values()}
-    wanted = band_code(band_names(bands)) if bands else None
-    if wanted and wanted not in variants:
-        raise unknown(f"band order of domain {fields['name']}", wanted, variants)
-    found: dict[str, str] = {}
-    code = next(iter(variants))
-    for code in [wanted] if wanted else list(variants):
-        found = _matches(rasters, variants[code]["files"])
-        if found:
-            break
-    if not found:
-        looked = " or ".join(v["files"] for k, v in variants.items() if k == wanted or not wanted)
+def _choose_variant(
+    fields: DomainFile, files: Iterable[str], root: Path, bands: str | None
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Choose the delivery with these bands, or the first one with files: its band names, and its files by scene."""
+    variants = fields.variants
+    if bands:
+        code = band_code(band_names(bands))
+        if code not in variants:
+            raise unknown(f"band order of domain {fields.name}", code, variants)
+        variants = {code: variants[code]}
+    rasters = [file for file in files if file.lower().endswith(SUFFIXES)]
+    for variant in variants.values():
+        if matches := _match_files(rasters, variant.files):
+            return variant.bands, matches
+    patterns = " or ".join(variant.files for variant in variants.values())
+    raise MissingError(
+        f"no image of domain {fields.name} in {root}: looked for {patterns}; to get the data: {fields.how_to_get}"
+    )
+
+
+def _of_domain(fields: DomainFile, images: dict[str, str], root: Path) -> dict[str, str]:
+    """Those images whose scene names the field ``scenes`` lists."""
+    chosen = {name: file for name, file in images.items() if _matches_any(name, fields.scenes)}
+    if not chosen:
         raise MissingError(
-            f"no image of domain {fields['name']} in {root}: looked for {looked}; to get the data: "
-            f"{fields.get('get', 'see its publisher')}"
+            f"none of the {len(images)} scenes in {root} belongs to domain {fields.name}: looked for scenes named "
+            f"{' or '.join(fields.scenes)}; one of the names in the folder is {next(iter(images))}"
         )
-    kept = fields.get("scenes", ["*"])
-    everything, found = found, {n: f for n, f in found.items() if any(fnmatchcase(n, str(p)) for p in kept)}
-    if not found:
-        raise MissingError(
-            f"none of the {len(everything)} scenes in {root} belongs to domain {fields['name']}: looked for "
-            f"scenes named {' or '.join(map(str, kept))}, found for example {next(iter(everything))}"
-        )
+    return chosen
+
+
+def _match_labels(fields: DomainFile, files: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Label files by scene, the first pattern first; and notes on scenes whose only label is refused."""
     labels: dict[str, str] = {}
-    notes = []
-    for told_of_labels in reversed(fields.get("labels", [])):
-        matched = _matches(files, str(told_of_labels), copies=True)
-        for name, file in list(matched.items()):
-            reason = fields.get("bad_labels", {}).get(Path(file).name)
-            if reason:
-                if name not in labels:
-                    notes.append((name, f"label {Path(file).name} is refused: {reason}"))
-                del matched[name]
-        labels |= matched
-    refused = {name: note for name, note in notes if name not in labels}
-    bands_here = band_names(variants[code]["bands"])
-    scenes = {}
-    for name in sorted(found, key=_natural):
-        gsd = next((g for p, g in (fields.get("gsd_of") or {}).items() if fnmatchcase(name, str(p))), fields.get("gsd"))
-        scenes[name] = Scene(
-            name=name, image=root / found[name], label=root / labels[name] if name in labels else None,
-            bands=bands_here, declared_gsd=float(gsd) if gsd else None, crs=str(fields["crs"]) if "crs" in fields else None,
-        )  # fmt: skip
-    splits, told = {}, list(refused.values())
-    for split, patterns in fields.get("splits", {"all": ["*"]}).items():
-        split = str(split)
-        inside = [n for n in scenes if any(fnmatchcase(n, str(p)) for p in patterns)]
-        # a scene whose only label is refused leaves the split, by name, rather than spoiling it
-        splits[split] = [n for n in inside if n not in refused]
-        listed = [p for p in patterns if not any(c in str(p) for c in "*?[")]
-        if inside and len(listed) == len(patterns) and len(inside) < len(listed):
-            told.append(
-                f"{len(inside)} of the {len(listed)} scenes of {fields['name']}'s split '{split}' are in {root}"
+    notes: dict[str, str] = {}
+    files = list(files)
+    for text in reversed(fields.labels):
+        for name, file in _match_files(files, text, copies=True).items():
+            reason = fields.bad_labels.get(Path(file).name)
+            if not reason:
+                labels[name] = file
+            elif name not in labels:
+                notes[name] = f"label {Path(file).name} is refused: {reason}"
+    return labels, {name: note for name, note in notes.items() if name not in labels}
+
+
+def _declared_gsd(fields: DomainFile, scene: str) -> float | None:
+    return next((gsd for text, gsd in fields.gsd_of.items() if fnmatchcase(scene, text)), fields.gsd)
+
+
+def _make_splits(
+    fields: DomainFile, scenes: Iterable[str], refused: Mapping[str, str], root: Path
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Scene names of each split, and notes on refused labels and missing scenes.
+
+    A scene whose only label is refused leaves its splits, so that the other scenes can be used.
+    """
+    splits: dict[str, list[str]] = {}
+    notes = list(refused.values())
+    for split, patterns in fields.splits.items():
+        members = [name for name in scenes if _matches_any(name, patterns)]
+        splits[split] = [name for name in members if name not in refused]
+        explicit = not any(c in text for text in patterns for c in "*?[")
+        if explicit and 0 < len(members) < len(patterns):
+            notes.append(
+                f"{len(members)} of the {len(patterns)} scenes of {fields.name}'s split '{split}' are in {root}"
             )
     splits.setdefault("all", list(scenes))
-    legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
-    if fields.get("clutter") and str(fields["clutter"]) not in legend.names:
-        raise InputError(f"'clutter: {fields['clutter']}' of domain {fields['name']} is no class of its legend")
-    tiling = fields.get("protocol")
-    if tiling is not None and not all(
-        isinstance(tiling, dict) and type(tiling.get(k)) is int and tiling[k] >= 1 for k in ("window", "stride")
-    ):
-        raise InputError(f"'protocol' of domain {fields['name']} is not {{window: pixels, stride: pixels}}")
-    clutter = str(fields["clutter"]) if fields.get("clutter") else None
-    return Domain(str(fields["name"]), scenes, bands_here, legend, splits, clutter, tiling, tuple(told))
+    return splits, notes
 
 
-def _natural(name: str) -> list[Any]:
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", name) if p]
+def _matches_any(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, text) for text in patterns)
 
 
 def _from_rasters(place: str, bands: str | None, gsd: float | None) -> Domain:
+    """All rasters of a folder, a glob or one file, as a domain without labels."""
     path = Path(place)
     if path.is_file():
         files = [place]
     elif path.is_dir():
-        found = [f for f in path.rglob("*") if not any(p.startswith(".") for p in f.relative_to(path).parts)]
-        files = sorted(str(f) for f in found if f.suffix.lower() in SUFFIXES)
+        visible = [f for f in path.rglob("*") if not any(p.startswith(".") for p in f.relative_to(path).parts)]
+        files = sorted(str(f) for f in visible if f.suffix.lower() in SUFFIXES)
     else:
         files = sorted(f for f in glob.glob(place, recursive=True) if f.lower().endswith(SUFFIXES))
     if not files:
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {place}")
-    scenes = {}
+    scenes: dict[str, Scene] = {}
     for file in files:
         name = Path(file).stem if Path(file).stem not in scenes else file.replace(os.sep, "_")
         scenes[name] = Scene(name=name, image=Path(file), bands=band_names(bands) if bands else None, declared_gsd=gsd)
     first = next(iter(scenes.values()))
-    known = first.file.named_bands
     label = path.name if path.is_dir() else (path.parent.name if path.suffix else path.stem) or "rasters"
     names = list(scenes)
-    return Domain(label, scenes, known, None, {"all": names, "train": names})
+    return Domain(label, scenes, first.file.named_bands, None, {"all": names, "train": names})

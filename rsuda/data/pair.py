@@ -13,7 +13,7 @@ from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec, band_code
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colours import ColourMatching
-from rsuda.data.find_domain import Domain
+from rsuda.data.domain import Domain
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import random_window
 

@@ -17,7 +17,7 @@ from matplotlib import colormaps
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_names
-from rsuda.data.find_domain import Domain
+from rsuda.data.domain import Domain
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import RasterFile, is_remote
 from rsuda.geo.scene import Scene

@@ -16,8 +16,8 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.display import csv_cell
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import IGNORE
-from rsuda.data.find_domain import Domain
-from rsuda.data.given import domain
+from rsuda.data.domain import Domain
+from rsuda.data.find_domain import domain
 from rsuda.evaluation.label_free import LabelFree, label_free, write_label_free
 from rsuda.evaluation.metrics import Scores, confusion
 from rsuda.geo.windows import full_windows

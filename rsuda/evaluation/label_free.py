@@ -13,7 +13,7 @@ import numpy as np
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError
-from rsuda.data.find_domain import Domain
+from rsuda.data.domain import Domain
 from rsuda.geo.windows import random_window
 from rsuda.inference.predictor import Predictor
 

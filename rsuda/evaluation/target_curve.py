@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.settings import CURVE, Settings
-from rsuda.data.find_domain import Domain
+from rsuda.data.domain import Domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.evaluation.metrics import Scores
 from rsuda.inference.predictor import Predictor

@@ -17,8 +17,9 @@ from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.settings import CONFIG, SPEC, WEIGHTS
 from rsuda.core.spec import Spec, band_code, band_names
-from rsuda.data.find_domain import KNOWN, Domain, described, domain
-from rsuda.data.given import domain as domain_of
+from rsuda.data.domain import Domain
+from rsuda.data.domain_file import KNOWN, describe
+from rsuda.data.find_domain import domain
 from rsuda.geo.raster import is_remote
 from rsuda.geo.raster_info import raster_facts
 from rsuda.runs.resolve import newest_run, saved_settings
@@ -53,7 +54,7 @@ def info(
         ('raster', 'GTiff', ['uint8', 'uint8', 'uint8'], [0.09, 0.09])
     """
     if not isinstance(what, str | os.PathLike):
-        return domain_facts(domain_of(what))
+        return domain_facts(domain(what))
     name = os.fspath(what)
     path = Path(name).expanduser()
     if is_remote(name):
@@ -67,7 +68,7 @@ def info(
     if path.is_file():
         return _raster(str(path), model, bands, gsd, crs)
     if path.is_dir() or (any(c in name for c in "*?[") and glob.glob(name, recursive=True)):
-        return domain_facts(domain(name, data, bands, gsd))
+        return domain_facts(domain(name, data, bands=bands, gsd=gsd))
     if os.sep in name or path.suffix:
         raise MissingError(f"there is no file, run or folder {name}")
     raise unknown("domain", name, [*KNOWN, "a raster", "a run folder"])
@@ -157,10 +158,10 @@ def _last_step(metrics: Path) -> int | None:
 
 def _known(name: str, data: str | Path | None, bands: str | None) -> dict[str, Any]:
     """What a domain's description says, and what of it is in the data folder."""
-    about = described(name)
+    about = describe(name)
     kept = {k: about[k] for k in ("about", "images", "labels", "get")}
     try:
-        found = domain(name, data, bands)
+        found = domain(name, data, bands=bands)
     except MissingError as error:
         return {"kind": "domain", **about, "files": str(error)}
     listed = {s for patterns in about["splits"].values() for s in map(str, patterns) if not any(c in s for c in "*?[")}

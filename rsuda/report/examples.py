@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsuda.core.legend import IGNORE
-from rsuda.data.find_domain import Domain
+from rsuda.data.domain import Domain
 from rsuda.geo.scene import Scene
 from rsuda.report.images import errors, mask, photo, sureness
 from rsuda.report.runs import ReportRun

@@ -9,7 +9,7 @@ import numpy as np
 
 from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE
-from rsuda.data.find_domain import Domain
+from rsuda.data.domain import Domain
 from rsuda.evaluation.label_free import label_free
 from rsuda.evaluation.metrics import Scores, confusion
 from rsuda.geo.scene import Scene

@@ -13,7 +13,8 @@ from torch import Tensor
 from rsuda.core.errors import RsudaError
 from rsuda.core.spec import Spec
 from rsuda.data.colours import ColourMatching
-from rsuda.data.find_domain import Domain, domain
+from rsuda.data.domain import Domain
+from rsuda.data.find_domain import domain, find_domains
 from rsuda.data.pair import pair
 from rsuda.geo.resample import axis_weights, weigh
 from rsuda.geo.scene import Scene
@@ -21,7 +22,6 @@ from rsuda.geo.windows import random_window
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.network import Decoder
 from rsuda.report.runs import ReportRun
-from rsuda.training.train import domains_of
 
 SIDE = 256  # pixels of a window that is shown, at the network's GSD
 CONTEXT = 128  # pixels around a window that the network is shown with it, where the scene has them
@@ -148,10 +148,10 @@ def open_view(run: ReportRun, data: str | None, device: str, precision: str) -> 
     s = replace(run.settings, data=data or run.settings.data)
     engine = Predictor.of(run.trained, device, precision)
     try:
-        source, target = domains_of(s)
+        source, target = find_domains(s)
         found = pair(source, target, s, run.trained.spec if s.start else None)  # what it started from is what it is fed
     except RsudaError as error:
-        target = domain(s.target, s.data, s.target_bands, s.gsd if isinstance(s.gsd, float) else None)
+        target = domain(s.target, s.data, bands=s.target_bands, gsd=s.gsd if isinstance(s.gsd, float) else None)
         return RunView(
             run, engine, DomainView(engine, run.trained.spec, run.trained.spec.gsd), None, None, target, str(error)
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
-from rsuda.data.find_domain import Domain
+from rsuda.data.domain import Domain
 from rsuda.data.pair import Pair, pair
 from rsuda.learning.augmentation import Augmentation
 from rsuda.methods import absolute_name, find_method

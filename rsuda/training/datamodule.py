@@ -10,15 +10,14 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from rsuda.data.find_domain import Domain
-from rsuda.data.given import named
+from rsuda.data.domain import Domain
+from rsuda.data.find_domain import find_domains, names_and_objects
 from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
 from rsuda.methods import find_method
 from rsuda.methods.base import Method
 from rsuda.runs.resolve import resolve
 from rsuda.training.build import build, check_run, common_ground, with_class_weights
-from rsuda.training.train import domains_of
 
 
 class PairDataModule(L.LightningDataModule):
@@ -72,7 +71,7 @@ class PairDataModule(L.LightningDataModule):
         **options: Any,
     ) -> None:
         super().__init__()
-        names, self.given = named(source, target)
+        names, self.given = names_and_objects(source, target)
         chosen = {**names, "method": method, "data": data, "preset": preset, **options}
         s, _ = resolve(config, chosen, None, False, lambda text: None)
         self.settings, self.notes = check_run(s)
@@ -83,7 +82,7 @@ class PairDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Find the scenes and match the pair: bands, GSD, legend; reads all source labels once."""
         if not hasattr(self, "pair"):
-            self.pair, self.start = common_ground(self.settings, domains_of(self.settings, self.given))
+            self.pair, self.start = common_ground(self.settings, find_domains(self.settings, self.given))
             self.notes = [*self.notes, *self.pair.notes]
 
     def train_dataloader(self) -> DataLoader[Any]:

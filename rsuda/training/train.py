@@ -14,11 +14,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write, leftovers, make_folder
-from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, unwritten
+from rsuda.core.errors import ExistsError, MissingError, RsudaError, unwritten
 from rsuda.core.locks import LOCK, exclusive
 from rsuda.core.settings import Settings, dump
-from rsuda.core.spec import band_code
-from rsuda.data.find_domain import Domain, domain
+from rsuda.data.find_domain import Objects, find_domains
 from rsuda.data.pair import Pair
 from rsuda.data.patches import target_batches
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
@@ -33,29 +32,7 @@ from rsuda.training.provenance import ABOUT, about_run, resumed_otherwise, write
 
 STATISTICS_BATCHES = 25
 
-Given = tuple[Domain | None, Domain | None]  # source and target, where they are objects
-
 logger = logging.getLogger("rsuda")
-
-
-def domains_of(s: Settings, given: Given = (None, None)) -> tuple[Domain, Domain]:
-    """Source and target: those given as objects, the others found by name. Raises InputError, MissingError; see domain."""
-    source, target = given
-    if source is None:
-        source = domain(s.source, s.data, s.source_bands)
-    if target is None and s.target == s.source and s.target_bands == s.source_bands:
-        return source, source
-    if target is None:
-        target = domain(s.target, s.data, s.target_bands, s.gsd if isinstance(s.gsd, float) else None)
-    by_name = given[0] is None and s.source_bands is None
-    if by_name and target.bands and source.bands and not set(target.bands) <= set(source.bands):
-        # another variant of the source may have all the target's bands (Potsdam comes as RGB, IRRG and RGBIR)
-        for code in (band_code(target.bands), "RGBIR"):
-            try:
-                return domain(s.source, s.data, code), target
-            except (InputError, MissingError):
-                continue
-    return source, target
 
 
 def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
@@ -87,7 +64,7 @@ def prepare(folder: Path) -> None:
 
 def adapt(
     s: Settings, folder: Path, overwrite: bool = False, resume: bool = False, quiet: bool = False,
-    callbacks: list[Callback] | None = None, given: Given = (None, None),
+    callbacks: list[Callback] | None = None, given: Objects = (None, None),
 ) -> Method:  # fmt: skip
     """Train; write config.yaml, weights.safetensors, spec.json, run.json, last.ckpt, metrics.csv and log.txt into
     ``folder``.
@@ -117,7 +94,7 @@ def adapt(
         if device.type == "cpu":
             keep_freed_memory()
         precision = pick_precision(s.precision, device)
-        domains = domains_of(s, given)
+        domains = find_domains(s, given)
         found, start = common_ground(s, domains)
         told, s = s, with_class_weights(s, found)
         method = build(s, found, start)

@@ -14,7 +14,7 @@ from torch import nn
 from rsuda.annotation.candidates import candidates
 from rsuda.annotation.suggest import suggest, write_suggestions
 from rsuda.core.errors import ExistsError, InputError
-from rsuda.data.find_domain import Domain
+from rsuda.data.domain import Domain
 from rsuda.geo.scene import Scene
 from rsuda.learning.network import Architecture, Decoder, resize
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from rsuda.cli import completion
 from rsuda.core.settings import PRESETS
-from rsuda.data.find_domain import KNOWN
+from rsuda.data.domain_file import KNOWN
 from rsuda.geo.polygons import FORMATS
 from rsuda.methods import METHODS
 

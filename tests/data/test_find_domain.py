@@ -10,7 +10,8 @@ from rasterio.transform import from_origin
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE
-from rsuda.data.find_domain import KNOWN, domain
+from rsuda.data.domain_file import KNOWN
+from rsuda.data.find_domain import domain
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -162,7 +163,7 @@ def test_a_world_file_and_the_domains_crs_place_a_tile(tmp_path):
 def test_the_image_variant_is_chosen_by_band_order_and_irrg_comes_first(tmp_path):
     root = potsdam(tmp_path, ["2_10"], IN_POTSDAM)
     for asked, code in ((None, "IRRG"), ("IRRG", "IRRG"), ("RGB", "RGB"), ("red,green,blue,nir", "RGBIR")):
-        found = domain("potsdam", root, asked)
+        found = domain("potsdam", root, bands=asked)
         assert found.scenes["2_10"].image.name == f"top_potsdam_2_10_{code}.tif"
         assert found.scenes["2_10"].file.named_bands == found.bands
     assert found.bands == ("red", "green", "blue", "ir")
@@ -174,9 +175,9 @@ def test_a_variant_that_is_not_there_or_does_not_exist_is_said_so(tmp_path):
     with pytest.raises(
         MissingError, match=r"looked for \*\*/top_potsdam_\{tile\}_RGB\.tif; to get the data: ask ISPRS"
     ):
-        domain("potsdam", root, "RGB")
+        domain("potsdam", root, bands="RGB")
     with pytest.raises(InputError, match=r"unknown band order of domain potsdam 'RGIR'.*known are IRRG, RGB, RGBIR"):
-        domain("potsdam", root, "RGIR")
+        domain("potsdam", root, bands="RGIR")
 
 
 def test_the_bad_label_of_potsdam_is_refused_and_its_tile_leaves_the_split(tmp_path):
@@ -226,7 +227,7 @@ def test_a_scene_found_twice_is_refused_with_both_places(tmp_path):
     potsdam(tmp_path / "a", ["2_10"])
     potsdam(tmp_path / "b", ["2_10"])
     with pytest.raises(
-        InputError, match=r"scene '2_10' was found twice in the data folder: a/.*IRRG\.tif and b/.*IRRG\.tif"
+        InputError, match=r"scene '2_10' occurs twice in the data folder: a/.*IRRG\.tif and b/.*IRRG\.tif"
     ):
         domain("potsdam", tmp_path)
 
@@ -295,16 +296,16 @@ def test_a_domain_file_extends_another_and_overrides_it(described, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"legnd": []}, r"unknown field in domain file .*mine\.yaml 'legnd': did you mean 'legend'\?"),
-        ({"images": None}, r"mine\.yaml lacks the field 'images'"),
-        ({"legend": None}, r"mine\.yaml lacks the field 'legend'"),
-        ({"images": "*.tif"}, r"'images' of domain file .*mine\.yaml is not of the form"),
-        ({"images": {"RGB": {"file": "*.tif", "bands": "RGB"}}}, "'images' of domain file .* is not of the form"),
-        ({"legend": {"roof": 1}}, "'legend' of domain file .* is no list of classes"),
-        ({"clutter": "rubble"}, "'clutter: rubble' of domain mine is no class"),
-        ({"protocol": {"window": 512}}, "'protocol' of domain mine is not"),
-        ({"extends": "gone.yaml"}, r"mine\.yaml extends .*gone\.yaml, which is not there"),
-        ({"scenes": ["c_*"]}, r"none of the 2 scenes .* named c_\*, found for example a_1"),
+        ({"legnd": []}, r"mine\.yaml: unknown field 'legnd': did you mean 'legend'\?"),
+        ({"images": None}, r"mine\.yaml: field images is missing"),
+        ({"legend": None}, r"mine\.yaml: field legend is missing"),
+        ({"images": "*.tif"}, r"mine\.yaml: field images is '\*\.tif'; it must be 'name: value' pairs"),
+        ({"images": {"RGB": {"file": "*.tif", "bands": "RGB"}}}, "field images.RGB.files is missing"),
+        ({"legend": {"roof": 1}}, "field legend is {'roof': 1}; it must be a list"),
+        ({"clutter": "rubble"}, "'clutter' is 'rubble', which is not a class of the legend: use one of roof, soil"),
+        ({"protocol": {"window": 512}}, "field protocol.stride is missing"),
+        ({"extends": "gone.yaml"}, r"mine\.yaml extends .*gone\.yaml, which is missing"),
+        ({"scenes": ["c_*"]}, r"none of the 2 scenes .* named c_\*; one of the names in the folder is a_1"),
     ],
 )
 def test_a_mistake_in_a_domain_file_is_named_with_its_place(described, tmp_path, fields, message):
@@ -313,7 +314,7 @@ def test_a_mistake_in_a_domain_file_is_named_with_its_place(described, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "is not valid YAML"), ("- 1", "holds no fields"), ("", "holds no fields")]
+    ("text", "message"), [("a: [", "is not valid YAML"), ("- 1", "has no fields"), ("", "has no fields")]
 )
 def test_a_file_that_is_no_domain_is_refused(tmp_path, text, message):
     (tmp_path / "x.yaml").write_text(text)
@@ -341,7 +342,7 @@ def test_a_known_domain_without_data_says_what_was_looked_for_where_and_how_to_g
         MissingError, match=rf"no image of domain {name} in {tmp_path}: looked for \*\*/.*; to get the data: \w+"
     ):
         domain(name, tmp_path)
-    with pytest.raises(MissingError, match=rf"the data folder {tmp_path}/gone is not there; to get the data: \w+"):
+    with pytest.raises(MissingError, match=rf"the data folder {tmp_path}/gone is missing; to get the data: \w+"):
         domain(name, tmp_path / "gone")
     with pytest.raises(MissingError, match=f"no data folder for domain {name}: pass --data or set RSUDA_DATA"):
         domain(name, None)
@@ -369,7 +370,7 @@ def test_a_folder_is_a_domain_of_all_rasters_below_it(tmp_path):
     raster(tmp_path / "deep" / "a.png")
     raster(tmp_path / ".b-x1" / "b.tif")  # what an interrupted run may leave
     (tmp_path / "notes.txt").write_text("no raster")
-    found = domain(str(tmp_path), None, "IRRG", 0.3)
+    found = domain(str(tmp_path), bands="IRRG", gsd=0.3)
     assert {n: s.image for n, s in found.scenes.items()} == {"b": tmp_path / "b.tif", "a": tmp_path / "deep" / "a.png"}
     assert (found.name, found.bands, found.gsd, found.legend) == (tmp_path.name, ("ir", "red", "green"), 0.3, None)
     assert set(found.splits["train"]) == set(found.splits["all"]) == {"a", "b"}

@@ -14,9 +14,8 @@ from documentation_blocks import LANGUAGES, PAGES, ROOT, blocks, commands, optio
 
 from rsuda.benchmark.plan import read_plan
 from rsuda.cli import main
-from rsuda.core.legend import Legend
 from rsuda.core.settings import Settings, settings
-from rsuda.data.domain_file import fields_of
+from rsuda.data.domain_file import read_domain_file
 from rsuda.methods import METHODS
 from rsuda.training.build import check_run
 
@@ -144,8 +143,8 @@ def test_yaml_is_what_it_is_for(block, tmp_path):
             rest = yaml.safe_load((tmp_path / "dubai.yaml").read_text())
             ignore = {"ignore": []} if "legend" in held else {}
             file.write_text(yaml.safe_dump({**rest, **ignore, **held}))
-        fields = fields_of(file)
-        assert len(Legend.from_fields(fields["legend"], fields.get("ignore"))) >= 2
+        fields = read_domain_file(file)
+        assert len(fields.class_legend) >= 2
 
 
 def script(*words):

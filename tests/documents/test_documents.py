@@ -17,7 +17,7 @@ from shapely.geometry import box
 from rsuda.benchmark.plan import read_plan
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.settings import settings
-from rsuda.data.domain_file import fields_of
+from rsuda.data.domain_file import read_domain_file
 from rsuda.data.find_domain import domain
 from rsuda.methods import METHODS
 from rsuda.training.build import check_run
@@ -64,9 +64,8 @@ def test_configuration_trains(path, tmp_path):
 
 @pytest.mark.parametrize("path", DOMAINS, ids=lambda p: p.stem)
 def test_domain_file_holds_a_legend_splits_and_the_way_to_its_data(path):
-    fields = fields_of(path)
-    legend = Legend.from_fields(fields["legend"], fields.get("ignore"))
-    assert len(legend) >= 2 and {"train", "val"} <= set(fields["splits"]) and fields["get"] and fields["gsd"]
+    fields = read_domain_file(path)
+    assert len(fields.class_legend) >= 2 and {"train", "val"} <= set(fields.splits) and fields.get and fields.gsd
 
 
 @pytest.mark.slow
@@ -105,7 +104,7 @@ def test_readme_domain_example_is_a_domain(tmp_path):
     example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S).group(1))
     assert Legend.from_fields(example["legend"], example["ignore"]).names == ("building", "road")
     (tmp_path / "d.yaml").write_text(yaml.safe_dump(example))
-    assert fields_of(tmp_path / "d.yaml")["gsd"] == 0.2
+    assert read_domain_file(tmp_path / "d.yaml").gsd == 0.2
 
 
 def test_sample_tiles_are_the_domains_they_stand_for():

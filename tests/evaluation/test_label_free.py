@@ -21,7 +21,7 @@ def place(tmp_path_factory):
     for n in range(2):
         blocks = np.kron(rng.integers(0, 2, (20, 20)), np.ones((16, 16), int))
         write(folder / f"{n}.tif", np.stack([np.where(blocks, 90, 10)] * 2).astype(np.uint8))
-    return domain(str(folder), None, "red,green")
+    return domain(str(folder), bands="red,green")
 
 
 def scores(answer, place, names=TWO):
@@ -68,7 +68,7 @@ def test_the_windows_are_the_same_each_time(place):
 def test_nothing_can_be_said_of_a_place_without_pixels(tmp_path):
     write(tmp_path / "empty.tif", np.zeros((2, 70, 70), np.uint8), nodata=0)
     with pytest.raises(InputError, match="no valid pixel in 4 windows"):
-        scores(by_brightness, domain(str(tmp_path), None, "red,green"))
+        scores(by_brightness, domain(str(tmp_path), bands="red,green"))
 
 
 def test_density_of_equal_and_of_two_kinds_of_predictions():

@@ -21,7 +21,7 @@ from rsuda.cli import main
 from rsuda.core.display import printable
 from rsuda.core.settings import dump, settings
 from rsuda.core.spec import Spec
-from rsuda.data.find_domain import KNOWN
+from rsuda.data.domain_file import KNOWN
 from rsuda.geo.raster_info import raster_facts
 from rsuda.info.suitability import fit
 from rsuda.methods.base import Optimisation

@@ -213,12 +213,12 @@ def _domain_seeds(folder: Path) -> list[bytes]:
 
 def _take_domain(path: Path) -> None:
     from rsuda.core.errors import RsudaError
-    from rsuda.data.find_domain import described
+    from rsuda.data.domain_file import describe
     from rsuda.info.info import domain_facts, info
 
     data = path.parent / "data"
     with contextlib.suppress(RsudaError):
-        described(str(path))
+        describe(str(path))
     info(str(path), data=data)
     from rsuda.data.find_domain import domain
 

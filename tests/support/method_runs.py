@@ -3,11 +3,11 @@
 from labelled_city import city
 
 from rsuda.core.settings import settings
+from rsuda.data.find_domain import find_domains
 from rsuda.data.pair import pair
 from rsuda.data.patches import PatchDataset
 from rsuda.methods import METHODS
 from rsuda.training.build import build, check_run
-from rsuda.training.train import domains_of
 
 # options that switch every part of a method on from the first step
 ON = {
@@ -40,5 +40,5 @@ def run_settings(data, method, **changes):
 def built(data, method, **changes):
     """An untrained method, its patches and its settings."""
     checked, _ = check_run(run_settings(data, method, **changes))
-    domains = pair(*domains_of(checked), checked)
+    domains = pair(*find_domains(checked), checked)
     return build(checked, domains), PatchDataset(domains, checked, METHODS[method].needs_target), checked

@@ -18,12 +18,12 @@ from oracle_models import write
 from tiny_cities import build as towns
 from tiny_cities import options
 
+from rsuda.data.find_domain import find_domains
 from rsuda.data.pair import pair
 from rsuda.data.patches import loader
 from rsuda.methods import METHODS
 from rsuda.training.build import build, check_run, with_class_weights
 from rsuda.training.processes import processes
-from rsuda.training.train import domains_of
 
 ROOT = Path(__file__).parents[2]
 STEPS = 3
@@ -59,7 +59,7 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
         warmup=0, lr=1e-2, optimiser="sgd", options={**ON.get(name, {}), **RELATING.get(case, {})}, **more,
     )  # fmt: skip
     s, _ = check_run(s)
-    found = pair(*domains_of(s), s)
+    found = pair(*find_domains(s), s)
     method = build(with_class_weights(s, found), found)
     team = processes(s.devices, 1, torch.device("cpu"))
     trainer = L.Trainer(

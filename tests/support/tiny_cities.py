@@ -43,8 +43,9 @@ def options(data, **more):
 
 def train_watched(settings, folder, **how):
     """Train as the command does: with the curve of the target's scores, where the settings ask for one."""
+    from rsuda.data.find_domain import find_domains
     from rsuda.evaluation.target_curve import watch_target
-    from rsuda.training.train import adapt, domains_of
+    from rsuda.training.train import adapt
 
-    domains = domains_of(settings)
+    domains = find_domains(settings)
     return adapt(settings, folder, callbacks=watch_target(settings, domains[1], folder), given=domains, **how)

@@ -28,6 +28,7 @@ from rsuda.core.atomic import atomic_write, leftovers
 from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError
 from rsuda.core.locks import exclusive
 from rsuda.core.settings import dump, settings
+from rsuda.data.find_domain import find_domains
 from rsuda.data.pair import pair
 from rsuda.data.patches import loader
 from rsuda.inference.predict import predict
@@ -37,7 +38,7 @@ from rsuda.training.build import check_run
 from rsuda.training.checkpoint import AtomicCheckpointIO, CheckpointCallback
 from rsuda.training.metrics_csv import rows_before
 from rsuda.training.provenance import fingerprint
-from rsuda.training.train import adapt, domains_of
+from rsuda.training.train import adapt
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,7 @@ def test_a_loss_that_is_no_number_names_step_scenes_and_windows_and_spares_the_c
 
 def test_the_windows_of_a_step_are_those_that_it_was_shown(data):
     s, _ = check_run(options(data, method="dacs", scale=(1.0, 1.0), max_share=1.0))
-    found = pair(*domains_of(s), s)
+    found = pair(*find_domains(s), s)
     patches = loader(found, s, True).dataset
     for index in range(5):
         words = patches.where(index).replace(",", "").split()
@@ -242,7 +243,7 @@ def test_the_row_of_the_step_of_a_checkpoint_is_not_lost_with_the_process(data, 
 
 def test_a_checkpoint_is_written_by_the_clock_too(data, tmp_path):
     s, _ = check_run(options(data, method="source-only", steps=3))
-    found = pair(*domains_of(s), s)
+    found = pair(*find_domains(s), s)
     seen = []
     keep = CheckpointCallback(tmp_path, 1000, str, seconds=0)
     look = At(1, lambda: seen.append((tmp_path / "last.ckpt").is_file()))  # comes before checkpoints are written

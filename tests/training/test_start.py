@@ -13,14 +13,14 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE
 from rsuda.core.settings import settings
 from rsuda.data.class_locations import ClassLocations
-from rsuda.data.find_domain import domain
+from rsuda.data.find_domain import domain, find_domains
 from rsuda.data.pair import pair
 from rsuda.data.patches import PatchDataset
 from rsuda.methods import METHODS
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.runs.weights import load_run, saved_settings
 from rsuda.training.build import check_run
-from rsuda.training.train import adapt, domains_of
+from rsuda.training.train import adapt
 
 WINDOWS = {"0": (96, 32, 64)}  # scene of west: row, column, size
 
@@ -88,7 +88,7 @@ def test_windows_of_the_target_enter_as_the_target_does_and_another_source_by_it
     start = load_run(run).spec
     assert start.mean != pytest.approx((0.485, 0.456, 0.406))
     for source, own in ((annotated, True), (data / "east.yaml", False)):
-        found = pair(*domains_of(s := settings(start=str(run), source=str(source))), s, start)
+        found = pair(*find_domains(s := settings(start=str(run), source=str(source))), s, start)
         assert found.target_spec == start and (found.source_spec == start) == own
     assert found.source_spec.mean != pytest.approx(start.mean)
 
