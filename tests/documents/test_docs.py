@@ -164,9 +164,7 @@ def test_every_method_has_a_page_that_tells_its_options():
         text = (ROOT / "docs" / "methods" / f"{method}.md").read_text()
         assert all(f"| `{option}` |" in text for option in METHODS[method].options())
         assert (ROOT / "docs" / "methods" / f"{method}.svg").is_file()
-        assert all(
-            f"## {part}" in text for part in ("The idea", "The loss", "Options", "Deviations", "What was measured")
-        )
+        assert all(f"## {part}" in text for part in ("The idea", "The loss", "Options", "Deviations", "Results"))
 
 
 @pytest.mark.slow
