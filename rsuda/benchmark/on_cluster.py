@@ -1,23 +1,29 @@
-"""Runs of a benchmark on the workers of a Dask cluster, which share its folder and the data with the machine that asks."""
+"""Run a benchmark on the workers of a Dask cluster, which share its folder and data with this machine."""
 
 from __future__ import annotations
 
+import json
 import os
+import platform
+import shutil
+import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rsuda.benchmark.run import RESULT, BenchmarkRun, run_job
+from rsuda.benchmark.command import parser, write_job
+from rsuda.benchmark.run import RESULT, BenchmarkRun
 from rsuda.cluster.client import connected
-from rsuda.cluster.tasks import on_each, spread
+from rsuda.cluster.command import exit_code
+from rsuda.cluster.tasks import run_on_each, run_tasks
 from rsuda.core.atomic import make_folder
 from rsuda.core.errors import InputError, MissingError, RsudaError
-from rsuda.core.settings import Settings
+from rsuda.core.settings import Settings, dump, settings
 from rsuda.data.find_domain import find_domains
 
 _APPEARS = 60.0  # seconds that a file system may take to show what another machine has written
@@ -26,71 +32,91 @@ _APPEARS = 60.0  # seconds that a file system may take to show what another mach
 def spread_jobs(
     jobs: list[BenchmarkRun], device: str, scheduler: str, workers: int, threads: int | None
 ) -> Iterator[tuple[BenchmarkRun, dict[str, Any] | str]]:
-    """Run jobs, one a thread of a worker at a time, each in a process of its own; yields each with its result, or with the
-    sentence that says why it has none. The run of a worker that dies goes on from its checkpoint on another one.
+    """Run jobs on the workers, one at a time on each of their threads. Yields each job with its result or its error sentence.
+
+    The run of a worker that dies continues from its checkpoint on another one.
 
     Raises:
-        InputError, MissingError: no such cluster; before anything runs, workers that do not see the folder or the data.
+        InputError: before anything runs, a worker does not see the folder or the data; or Dask is missing.
+        MissingError: no such cluster, or the connection to it is lost.
     """
     if scheduler == "local":
         threads = threads or max(1, torch.get_num_threads() // max(1, workers))
-    with connected(scheduler, workers) as client, _marked(jobs[0].folder.parents[2]) as mark:
-        if scheduler != "local":  # of workers that come later, each run looks for itself
-            for found in on_each(client, look_around, mark, one_a_pair(jobs)):
-                if found is not None:
-                    raise found
-        for job, found in spread(client, run_there, jobs, threads, device, mark):
-            if not isinstance(found, RsudaError) and not _appeared(job):
-                found = MissingError(f"a worker has finished it, but {job.folder / RESULT} is not to be seen here")
-            yield job, str(found) if isinstance(found, RsudaError) else found
+    with connected(scheduler, workers) as client, _shared(jobs) as folder:
+        if scheduler != "local":  # a worker that joins later is checked by its runs
+            for error in run_on_each(client, ["rsuda.benchmark.on_cluster", str(folder)]):
+                if error is not None:
+                    raise error
+
+        def command(job: BenchmarkRun) -> list[str]:
+            write_job(job)
+            return ["rsuda.benchmark.run", str(job.folder), "--device", device, "--shared", str(folder)]
+
+        for job, error in run_tasks(client, command, jobs, threads):
+            if error is None and not _appeared(job):
+                error = MissingError(
+                    f"a worker has finished it, but this machine does not see {job.folder / RESULT}: check the shared file "
+                    "system"
+                )
+            yield job, json.loads((job.folder / RESULT).read_text()) if error is None else str(error)
 
 
-def one_a_pair(jobs: list[BenchmarkRun]) -> list[Settings]:
-    """Settings of one job of each pair of domains."""
+def one_a_pair(jobs: Sequence[BenchmarkRun]) -> list[Settings]:
+    """Return the settings of one job of each pair of domains."""
     return list({(j.settings.source, j.settings.target, j.settings.data): j.settings for j in jobs}.values())
 
 
 @contextmanager
-def _marked(folder: Path) -> Iterator[Path]:
-    """A file that no folder but this one has, for workers to see that theirs is the same."""
-    make_folder(folder)
-    mark = folder / f".cluster-{uuid.uuid4().hex}"
-    mark.touch()
+def _shared(jobs: Sequence[BenchmarkRun]) -> Iterator[Path]:
+    """Make a folder beside the runs, with the settings of each pair, that a worker must see; remove it at the end."""
+    runs = jobs[0].folder.parents[2]
+    make_folder(runs)
+    folder = runs / f".cluster-{uuid.uuid4().hex}"
+    folder.mkdir()
     try:
-        yield mark
+        for i, pair in enumerate(one_a_pair(jobs)):
+            (folder / f"{i}.yaml").write_text(dump(pair))
+        yield folder
     finally:
-        mark.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def look_around(mark: Path, pairs: list[Settings], threads: int) -> None:
-    """On a worker: raises InputError if it does not share the folder of the runs, or cannot read the data."""
-    here = f"the worker on {os.uname().nodename}"
-    if not mark.is_file():
+def check_shared(folder: Path) -> None:
+    """Check on a worker that it shares the folder of the runs. Raises InputError."""
+    worker = f"the worker on {platform.node()}"
+    if not folder.is_dir():
         raise InputError(
-            f"{here} does not see the folder {mark.parent} of this machine: put the runs (--out) where all machines of the "
+            f"{worker} does not see the folder {folder.parent} of this machine: put the runs (--out) where all machines of the "
             "cluster see them under the same path"
         )
-    if not os.access(mark.parent, os.W_OK):
-        raise InputError(f"{here} may not write to {mark.parent}, where the runs are to lie")
-    for s in pairs:
+    if not os.access(folder.parent, os.W_OK):
+        raise InputError(f"{worker} cannot write to {folder.parent}: make the folder of the runs writable for it")
+
+
+def check_worker(folder: Path) -> None:
+    """Check on a worker that it shares the folder of the runs and reads the data of each pair. Raises InputError."""
+    check_shared(folder)
+    for file in sorted(folder.glob("*.yaml")):
         try:
-            find_domains(s)
+            find_domains(settings(file))
         except RsudaError as error:
             raise InputError(
-                f"{here} cannot read the data, which must lie under the same path on all machines of the cluster: {error}"
+                f"the worker on {platform.node()} cannot read the data, which must have the same path on all machines of the "
+                f"cluster: {error}"
             ) from error
 
 
-def run_there(job: BenchmarkRun, device: str, mark: Path, threads: int) -> dict[str, Any]:
-    """On a worker, in a process of its own."""
-    look_around(mark, [job.settings], threads)
-    return run_job(job, device, threads)
-
-
 def _appeared(job: BenchmarkRun) -> bool:
-    """Whether a result is there. A network's file system remembers for a while that a file was not."""
+    """Wait for a result; a network file system remembers for a while that a file was missing."""
     until = time.monotonic() + _APPEARS
     while not job.done and time.monotonic() < until:
-        os.listdir(job.folder if job.folder.is_dir() else job.folder.parents[2])  # makes it ask again
+        os.listdir(job.folder if job.folder.is_dir() else job.folder.parents[2])  # refreshes what the system remembers
         time.sleep(0.5)
     return job.done
+
+
+if __name__ == "__main__":
+    options = parser("Check that this machine sees the runs and the data of a benchmark.")
+    options.add_argument("folder", type=Path)
+    values = options.parse_args()
+    sys.exit(exit_code(lambda: check_worker(values.folder), values.attached))

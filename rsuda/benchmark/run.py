@@ -155,3 +155,9 @@ class PseudoLabelCurve(Callback):
             "predicted_share": [float(((label == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
             "true_share": [float(((y == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
         })  # fmt: skip
+
+
+if __name__ == "__main__":
+    from rsuda.benchmark.command import main
+
+    raise SystemExit(main())

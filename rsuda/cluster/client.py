@@ -1,4 +1,4 @@
-"""A Dask scheduler: how it is reached, and the CPU threads that a task on one of its workers has."""
+"""Connect to a Dask scheduler, and share a machine's CPU threads among the tasks on its workers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class Threads:
     """CPU threads of a task.
 
     Attributes:
-        given: of each task; None for a machine's cores, shared by the tasks that may run on it at once.
-        at_once: how many these are, by machine.
+        fixed: threads of each task; None divides a machine's cores by the tasks that run on it at once.
+        at_once: number of tasks that run at once, by machine.
     """
 
-    given: int | None
+    fixed: int | None
     at_once: dict[str, int]
 
-    def here(self) -> int:
-        """On a worker, in a task. What torch takes by itself is 1, which Dask sets for the workers that it watches over."""
-        if self.given:
-            return self.given
+    def of_task(self) -> int:
+        """Return the threads of the task that calls this on a worker. Dask itself lets torch take one thread only."""
+        if self.fixed:
+            return self.fixed
         from dask.system import CPU_COUNT
         from distributed import get_worker
 
@@ -39,26 +39,31 @@ def _machine(address: str) -> str:
     return urlsplit(address).hostname or address
 
 
-def threads_of(client: Any, given: int | None) -> Threads:
-    """For tasks that are submitted now."""
+def threads_of(client: Any, fixed: int | None) -> Threads:
+    """Return the threads of tasks that are submitted now; ``fixed`` see ``Threads``."""
     at_once: Counter[str] = Counter()
     for address, number in client.ncores().items():
         at_once[_machine(address)] += number
-    return Threads(given, dict(at_once))
+    return Threads(fixed, dict(at_once))
 
 
 def slots(client: Any) -> int:
-    """How many tasks run at once, on all workers that are there now; 1 while there is none."""
+    """Return how many tasks run at once on all present workers; 1 while there is no worker."""
     return max(1, sum(client.ncores().values()))
 
 
 @contextmanager
-def connected(scheduler: str, workers: int) -> Iterator[Any]:
-    """A client of the scheduler at an address, or of a 'local' one: ``workers`` processes on this machine.
+def connected(scheduler: str, workers: int, timeout: float = 10) -> Iterator[Any]:
+    """Connect a client to the scheduler at an address, or to a 'local' one with worker processes on this machine.
+
+    Args:
+        scheduler: an address such as ``tcp://head:8786``, or 'local'.
+        workers: processes of a local scheduler.
+        timeout: seconds to wait for a scheduler's answer.
 
     Raises:
-        InputError: Dask is not installed, or the number of workers is below 1.
-        MissingError: nothing answers at the address.
+        InputError: Dask is missing, or ``workers`` is below 1.
+        MissingError: no scheduler answers at the address.
     """
     try:
         from distributed import Client, LocalCluster
@@ -66,14 +71,16 @@ def connected(scheduler: str, workers: int) -> Iterator[Any]:
         raise InputError("--scheduler needs Dask, which is not installed: pip install 'rsuda[cluster]'") from None
     if scheduler != "local":
         try:
-            client = Client(scheduler, timeout=10)
+            client = Client(scheduler, timeout=timeout)
         except (OSError, ValueError) as error:
-            raise MissingError(f"no Dask scheduler answers at {scheduler}: {str(error).splitlines()[0]}") from None
+            raise MissingError(
+                f"no Dask scheduler answers at {scheduler} ({str(error).splitlines()[0]}): start it, or correct the address"
+            ) from None
         with client:
             yield client
         return
     if workers < 1:
-        raise InputError(f"--workers must be at least 1, not {workers}")
+        raise InputError(f"--workers is {workers}: it must be at least 1")
     with (
         LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as local,
         Client(local) as client,

@@ -1,50 +1,49 @@
-"""Work of minutes or hours spread over a Dask cluster, each piece in a process of its own on the worker it falls to."""
+"""Run long tasks on a Dask cluster, each as a command in its own process."""
 
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
-from rsuda.cluster.child_process import UnwantedError, ask
 from rsuda.cluster.client import Threads, slots, threads_of
+from rsuda.cluster.command import UnwantedError, run_command
 from rsuda.core.errors import MissingError, RsudaError
 
-Piece = TypeVar("Piece")
-_LOOK = 5.0  # seconds between looks at whether more workers have come
+Task = TypeVar("Task")
+_POLL = 5.0  # seconds between two checks for more workers
 
 
-def spread(
-    client: Any, work: Callable[..., Any], pieces: Sequence[Piece], threads: int | None, *given: Any
-) -> Iterator[tuple[Piece, Any]]:
-    """Call ``work(piece, *given, threads)`` for each piece on some worker; yields pieces as they end, with what was returned
-    or the RsudaError that was raised.
+def run_tasks(
+    client: Any, command: Callable[[Task], list[str]], tasks: Sequence[Task], threads: int | None
+) -> Iterator[tuple[Task, RsudaError | None]]:
+    """Run the command of each task on some worker. Yields tasks as they end, each with its error or None.
 
-    A worker that dies has its piece done again by another one, so ``work`` is to go on from what it finds. When the caller
-    stops asking, or dies, the processes that work for it end.
+    When a worker dies, another one runs its command again, so a command should continue from the files it finds. When the
+    caller stops iterating, or dies, the processes that work for it end.
 
     Args:
-        threads: CPU threads of each piece; by default a machine's cores, shared by what may run on it at once.
+        client: a Dask client.
+        command: a module's name and its arguments for a task, see ``run_command``.
+        threads: CPU threads of each task; by default a machine's cores, shared by the tasks that run on it at once.
 
     Raises:
-        RuntimeError: what else was wrong on a worker, with its traceback.
-        MissingError: the scheduler has gone.
+        RuntimeError: a bug in a command, with its traceback.
+        MissingError: the connection to the scheduler is lost.
     """
     from distributed import wait
 
-    waiting = list(pieces)
-    running: dict[Any, Piece] = {}
+    waiting = list(tasks)
+    running: dict[Any, Task] = {}
     try:
         while waiting or running:
             share = threads_of(client, threads)
             while waiting and len(running) < slots(client):
-                piece = waiting.pop(0)
-                asked = pickle.dumps((work, piece, *given))
-                running[client.submit(_done, asked, os.getcwd(), share, pure=False)] = piece
+                task = waiting.pop(0)
+                running[client.submit(_run, command(task), os.getcwd(), share, pure=False)] = task
             try:
-                ended = wait(list(running), timeout=_LOOK, return_when="FIRST_COMPLETED").done
+                ended = wait(list(running), timeout=_POLL, return_when="FIRST_COMPLETED").done
             except TimeoutError:
                 continue
             for future in ended:
@@ -53,47 +52,50 @@ def spread(
         if client.status == "running":
             raise
         raise MissingError(
-            "the Dask scheduler, or the way to it, has gone: run again when it is back, and what was begun goes on"
+            "lost the connection to the Dask scheduler: run the same command again when it is back, and unfinished runs "
+            "continue"
         ) from None
     finally:
         if client.status == "running":
             client.cancel(list(running))
 
 
-def on_each(client: Any, work: Callable[..., Any], *given: Any) -> list[Any]:
-    """Call ``work(*given, threads)`` on each worker that is there; what was returned or the RsudaError, in their order."""
-    asked, share = pickle.dumps((work, *given)), threads_of(client, 1)
-    running = [client.submit(_done, asked, os.getcwd(), share, workers=[w], pure=False) for w in client.ncores()]
+def run_on_each(client: Any, words: list[str]) -> list[RsudaError | None]:
+    """Run one command on each present worker; returns their errors, or None, in the workers' order."""
+    share = threads_of(client, 1)
+    running = [client.submit(_run, words, os.getcwd(), share, workers=[name], pure=False) for name in client.ncores()]
     return [_result(future) for future in running]
 
 
-def _done(asked: bytes, folder: str, share: Threads) -> Any:
-    """On a worker."""
+def _run(words: list[str], folder: str, share: Threads) -> RsudaError | None:
+    """Run a command on a worker, as long as Dask needs it."""
     from distributed import get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
 
-    def wanted() -> bool:
-        """Dask cannot stop a task that runs, but marks it as cancelled; a worker that leaves does not wait for it."""
+    def needed() -> bool:
+        """Return whether the task is neither cancelled nor left by a closing worker; Dask itself cannot stop a task."""
         task = worker.state.tasks.get(key)
         return task is not None and task.state == "executing" and worker.status.name not in ("closing", "closed")
 
     try:
-        return ask(asked, folder, share.here(), wanted)
+        run_command(words, folder, share.of_task(), needed)
     except RsudaError as error:
         return error
     except UnwantedError:
-        return None
+        pass
+    return None
 
 
-def _result(future: Any) -> Any:
+def _result(future: Any) -> RsudaError | None:
     from distributed import KilledWorker
 
     try:
-        return future.result()
-    except KilledWorker as error:
+        error: RsudaError | None = future.result()
+    except KilledWorker as killed:
         return MissingError(
-            "several workers died one after another at it (out of memory?): give them more memory; run again, and it goes on "
-            f"from its checkpoint; last worker {error.last_worker.address}"
+            f"several workers died one after another (out of memory?), the last at {killed.last_worker.address}: give them "
+            "more memory and run again; it continues from its checkpoint"
         )
+    return error

@@ -65,7 +65,7 @@ def predict_part(part: Part, threads: Threads) -> Planes | RsudaError:
 
 
 def _predicted(p: Part, threads: Threads) -> Planes:
-    torch.set_num_threads(threads.here())  # each time: it holds for the thread that says it
+    torch.set_num_threads(threads.of_task())  # each time: it holds for the thread that says it
     engine = _engine(p.run, p.digest, p.window, p.overlap, p.batch_size, p.tta, p.precision)
     found = list(strips(engine, p.scene, p.region, p.first, p.last, p.probabilities))
     planes = [np.concatenate([s.classes for s in found]), np.concatenate([s.confidence for s in found])]

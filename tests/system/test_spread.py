@@ -1,5 +1,6 @@
 """A benchmark's runs on the workers of a Dask cluster: the runs of one machine, whatever happens to a worker."""
 
+import json
 import os
 import signal
 import time
@@ -11,7 +12,6 @@ import psutil
 import pytest
 import torch
 import yaml
-from child_functions import working
 from run_contents import same
 from safetensors.torch import load_file
 from tiny_cities import build
@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from rsuda.benchmark.plan import read_plan, run_plan
 from rsuda.cli import app
 from rsuda.cluster.client import connected, threads_of
-from rsuda.cluster.tasks import spread
+from rsuda.cluster.tasks import run_tasks
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.locks import LOCK, exclusive
 from rsuda.runs.weights import checkpoint_step
@@ -153,7 +153,7 @@ def test_what_cannot_be_spread_is_refused(data, tmp_path):
         list(run_plan(plan, ["cpu", "cuda:0"], "local"))
     with pytest.raises(InputError, match="--threads must be at least 1, not 0"):
         list(run_plan(plan, ["cpu"], threads=0))
-    with pytest.raises(InputError, match="--workers must be at least 1, not 0"):
+    with pytest.raises(InputError, match="--workers is 0: it must be at least 1"):
         list(run_plan(plan, ["cpu"], "local", workers=0))
     words = ["benchmark", str(tmp_path / "plan.yaml"), "--out", str(tmp_path), "--scheduler", "tcp://127.0.0.1:9"]
     error = CliRunner().invoke(app, words).exception
@@ -161,23 +161,29 @@ def test_what_cannot_be_spread_is_refused(data, tmp_path):
     assert not list(tmp_path.glob(".cluster*"))
 
 
-def test_a_scheduler_that_goes_is_told_in_a_sentence():
+def test_a_lost_scheduler_is_one_sentence_and_its_commands_end(tmp_path):
     from distributed import LocalCluster
 
     local = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None)
+
+    def command(what):
+        return ["child_command", what, str(tmp_path / what)]
+
     with connected(local.scheduler_address, 1) as client:
-        found = spread(client, working, ["value", "wait"], 2)
-        piece, (_, threads, *_) = next(found)
-        assert (piece, threads) == ("value", 2)
+        ended = run_tasks(client, command, ["answer", "wait"], 2)
+        assert next(ended) == ("answer", None)
+        assert json.loads((tmp_path / "answer").read_text())["threads"] == 2
         local.close()
-        with pytest.raises(MissingError, match="the Dask scheduler, or the way to it, has gone"):
-            next(found)
+        with pytest.raises(MissingError, match="lost the connection to the Dask scheduler"):
+            next(ended)
+
+    def commands():
+        return [p for p in psutil.Process().children() if "child_command" in " ".join(p.cmdline())]
+
     until = time.monotonic() + 30
-    while [
-        p for p in psutil.Process().children() if "own_process" in " ".join(p.cmdline())
-    ] and time.monotonic() < until:
+    while commands() and time.monotonic() < until:
         time.sleep(0.1)
-    assert not [p for p in psutil.Process().children() if "own_process" in " ".join(p.cmdline())]
+    assert not commands()
 
 
 def test_a_machines_cores_are_shared_by_what_runs_on_it_at_once():
@@ -190,6 +196,6 @@ def test_a_machines_cores_are_shared_by_what_runs_on_it_at_once():
     ):
         share = threads_of(client, None)
         assert list(share.at_once.values()) == [1]
-        here = [client.submit(s.here, pure=False).result() for s in (share, replace(share, given=3))]
+        here = [client.submit(s.of_task, pure=False).result() for s in (share, replace(share, fixed=3))]
         twice = {machine: 2 * CPU_COUNT for machine in share.at_once}
-        assert [*here, client.submit(replace(share, at_once=twice).here).result()] == [CPU_COUNT, 3, 1]
+        assert [*here, client.submit(replace(share, at_once=twice).of_task).result()] == [CPU_COUNT, 3, 1]
