@@ -62,7 +62,7 @@ class Run:
     def as_fields(self) -> dict[str, Any]:
         return {
             "run": str(self.path),
-            "label_free": vars(self.label_free),
+            "label_free": self.label_free.as_fields(),
             "scores": self.scores.as_fields() if self.scores else None,
         }
 
@@ -146,7 +146,7 @@ def adapt_and_score(
     label_free, _ = score_without_labels(folder, target, s.target_split, device=s.device, precision=s.precision)
     scores = None
     if target.has_labels(s.score_split):
-        scores, _ = score_run(folder, target, s.score_split, device=s.device, precision=s.precision)
+        scores, _ = score_run(folder, target, s.score_split, device=s.device, precision=s.precision, overwrite=True)
     else:
         tell(f"{target.name} has no labelled split '{s.score_split}', so nothing was scored.")
     return Run(folder, label_free, scores)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
         "pair": job.pair, "row": job.method, "method": s.method, "seed": job.seed, "steps": s.steps, "options": s.options,
         "seconds_per_step": clock.median, "peak_memory_mb": _peak(device), "threads": threads,
         "device": torch.cuda.get_device_name(device) if gpu else "cpu", "precision": pick_precision(s.precision, device),
-        "label_free": asdict(label_free(engine, target, s.target_split)), "pseudo_labels": curve.curve, **found.as_fields(),
+        "label_free": label_free(engine, target, s.target_split).as_fields(), "pseudo_labels": curve.curve, **found.as_fields(),
     }  # fmt: skip
     with atomic_write(job.folder / RESULT, overwrite=True) as temporary:
         temporary.write_text(json.dumps(fields, indent=1) + "\n")

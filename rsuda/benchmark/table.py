@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata, spearmanr
 
 from rsuda.benchmark.plan import Plan
 from rsuda.benchmark.run import RESULT
@@ -39,7 +40,11 @@ class Row:
         return float(np.mean([r[key] for r in self.runs if r[key] is not None] or [np.nan]))
 
     def label_free(self, score: str) -> float:
-        return float(np.mean([r["label_free"][score] for r in self.runs]))
+        return float(np.mean([_number(r["label_free"][score]) for r in self.runs]))
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def rows_of(plan: Plan) -> list[Row]:
@@ -69,15 +74,18 @@ def spread(values: np.ndarray) -> str:
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:
-    """1 for the highest; equal values share the mean of their ranks."""
-    ordered = np.array(values)
-    return np.array([1 + (ordered > v).sum() + ((ordered == v).sum() - 1) / 2 for v in ordered])
+    """Rank values: 1 for the highest, equal values share the mean of their ranks, nan stays nan."""
+    result: np.ndarray = rankdata(-np.array(values, float), nan_policy="omit")
+    return result
 
 
 def correlation(one: Sequence[float], other: Sequence[float]) -> float:
-    """Spearman's rank correlation; nan for fewer than three values or where all are equal."""
-    a, b = ranks(one), ranks(other)
-    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and a.std() > 0 and b.std() > 0 else float("nan")
+    """Return Spearman's rank correlation; nan below three pairs without nan, or where all values of one are equal."""
+    pairs = np.array([one, other], float)
+    pairs = pairs[:, np.isfinite(pairs).all(0)]
+    if pairs.shape[1] < 3 or (np.ptp(pairs, 1) == 0).any():
+        return float("nan")
+    return float(spearmanr(*pairs).statistic)
 
 
 def followed(rows: Sequence[Row], plan: Plan) -> dict[str, dict[str, float]]:
@@ -90,15 +98,17 @@ def followed(rows: Sequence[Row], plan: Plan) -> dict[str, dict[str, float]]:
             runs = [r for row in rows if row.pair == pair and row.method != plan.oracle for r in row.runs]
             if not runs:
                 continue
-            found, true = [r["label_free"][score] for r in runs], [100 * r["miou"] for r in runs]
-            by_pair[pair] = correlation(found, true)
-            lost.append(max(true) - true[int(np.argmax(found))])
+            free = [_number(r["label_free"][score]) for r in runs]
+            true = [100 * r["miou"] for r in runs]
+            by_pair[pair] = correlation(free, true)
+            if np.isfinite(free).any():
+                lost.append(max(true) - true[int(np.nanargmax(free))])
         if by_pair:
             known = [v for v in by_pair.values() if not np.isnan(v)]
             out[score] = {
                 **by_pair,
                 "mean": float(np.mean(known)) if known else float("nan"),
-                "lost": float(np.mean(lost)),
+                "lost": float(np.mean(lost)) if lost else float("nan"),
             }
     return out
 
@@ -134,7 +144,7 @@ def markdown(plan: Plan, rows: Sequence[Row], chosen: str = "information") -> st
                 row.method, str(len(row.runs)), str(row.runs[0]["steps"]), spread(row.miou),
                 "-" if share is None else f"{share:.0f} %", *(spread(row.iou[n]) for n in names),
                 f"{row.mean('seconds_per_step'):.2f}", f"{row.mean('peak_memory_mb'):.0f}",
-                *(f"{of[row.method]:g}" if row.method in of else "-" for of in (true, free)),
+                *(_rank(by_method.get(row.method)) for by_method in (true, free)),
             ]  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
@@ -149,6 +159,10 @@ def markdown(plan: Plan, rows: Sequence[Row], chosen: str = "information") -> st
             lines.append(f"| {score} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _rank(rank: float | None) -> str:
+    return "-" if rank is None or np.isnan(rank) else f"{rank:g}"
 
 
 def write_table(plan: Plan, out: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,7 +40,7 @@ def evaluate(
 
     log()
     place = domain_of_run(run, domain, data, bands)
-    engine = {"device": device, "precision": precision, "window": tile_size, "overlap": overlap}
+    engine: dict[str, Any] = {"device": device, "precision": precision, "window": tile_size, "overlap": overlap}
     found, _ = score_run(run, place, split, protocol, **engine)
     if as_json:
         print(json.dumps(found.as_fields()))

@@ -6,7 +6,8 @@ import csv
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,33 @@ import numpy as np
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.display import csv_cell
-from rsuda.core.errors import InputError, unknown
-from rsuda.core.legend import IGNORE
+from rsuda.core.documents import read_json
+from rsuda.core.errors import ExistsError, InputError, unknown
+from rsuda.core.legend import IGNORE, Legend
 from rsuda.data.domain import Domain
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.label_free import LabelFree, label_free, write_label_free
 from rsuda.evaluation.metrics import Scores, confusion
+from rsuda.geo.scene import Scene
 from rsuda.geo.windows import full_windows
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import predict_scene, predict_tile
 from rsuda.runs.resolve import saved_settings
-from rsuda.runs.weights import load_run
+from rsuda.runs.weights import CONFIG, load_run
 
 PROTOCOLS = ("scenes", "st-dasegnet")
+_MEANS = ("miou", "mf1", "accuracy", "kappa")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores with all classes and, where the domain names a clutter class, without it in the means."""
+    """Scores over all classes and, for a domain that names a clutter class, scores whose means leave it out.
+
+    Attributes:
+        scenes, tiles: scored scenes; scored tiles, 0 in protocol 'scenes'.
+        off_palette: label pixels that the legend does not list.
+        prediction: precision, window, overlap, tta and device of the prediction.
+    """
 
     domain: str
     split: str
@@ -41,110 +51,206 @@ class Evaluation:
     scores: Scores
     without_clutter: Scores | None
     off_palette: int
+    prediction: dict[str, str | int] = field(default_factory=dict)
 
     @property
     def stem(self) -> str:
-        """Of the files in the run folder: domain, split, protocol."""
-        named = "_".join(re.sub(r"[^\w. -]+", "-", name)[:80] for name in (self.domain, self.split))
-        return f"scores_{named}" + ("" if self.protocol == "scenes" else f"_{self.protocol}")
+        """The name of the score files without suffix: domain, split and protocol."""
+        names = "_".join(re.sub(r"[^\w. -]+", "-", name)[:80] for name in (self.domain, self.split))
+        return f"scores_{names}" + ("" if self.protocol == "scenes" else f"_{self.protocol}")
 
     def as_fields(self) -> dict[str, Any]:
+        """Return the content of the JSON file; a missing score is None."""
         return {
-            "domain": self.domain, "split": self.split, "protocol": self.protocol, "scenes": self.scenes,
-            "tiles": self.tiles, "off_palette_pixels": self.off_palette, **self.scores.as_fields(),
+            "domain": self.domain,
+            "split": self.split,
+            "protocol": self.protocol,
+            "scenes": self.scenes,
+            "tiles": self.tiles,
+            "off_palette_pixels": self.off_palette,
+            "prediction": self.prediction,
+            **self.scores.as_fields(),
             "without_clutter": self.without_clutter.as_fields() if self.without_clutter else None,
             "confusion": self.scores.matrix.tolist(),
-        }  # fmt: skip
+        }
 
 
-def evaluate(engine: Predictor, domain: Domain, split: str = "val", protocol: str = "scenes") -> Evaluation:
-    """Score a network on a labelled split.
+def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol: str = "scenes") -> Evaluation:
+    """Score a model on a labelled split.
 
     Args:
+        predictor: the model and its windowing.
+        domain: a domain whose split has labels.
         protocol: 'scenes' predicts and stitches whole scenes on their own grids, so that each labelled pixel counts
-            once. 'st-dasegnet' scores the domain's list of tiles of that paper (512 px, for Vaihingen overlapping by
-            half, remainders dropped), each predicted by itself; inner pixels count up to four times.
+            once. 'st-dasegnet' scores the domain's list of tiles of that paper (512 px; for Vaihingen they overlap by
+            half, remainders are dropped). Each tile is predicted alone; inner pixels count up to four times.
 
     Raises:
-        InputError: the split has no labels, shares no class with the network, or the domain has no tile list; nothing
-            at all could be counted.
+        InputError: the split has no labels, shares no class with the model, or holds no scored pixel; the domain has no
+            tile list; the protocol is unknown.
     """
-    own, scenes = engine.trained.spec.legend, domain.labelled(split)
-    legend = domain.legend
-    assert legend is not None
-    table = own.mapping_from(legend)
-    if (table == IGNORE).all():
-        raise InputError(
-            f"the network's classes ({', '.join(own.names)}) and those of {domain.name} "
-            f"({', '.join(legend.names)}) have no name in common"
-        )
+    legend, scenes = predictor.trained.spec.legend, domain.labelled(split)
+    assert domain.legend is not None
+    table = _class_table(legend, domain.legend, domain.name)
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
     if protocol == "st-dasegnet" and not domain.protocol:
         raise InputError(f"domain {domain.name} has no tile list for protocol st-dasegnet (field 'protocol')")
-    total, off, tiles = np.zeros((len(own), len(own)), np.int64), 0, 0
     size, stride = (domain.protocol or {}).get("window", 0), (domain.protocol or {}).get("stride", 0)
+    total, off_palette, tiles = np.zeros((len(legend), len(legend)), np.int64), 0, 0
     for scene in scenes:
-        label, outside = scene.whole_label(legend)
-        label, off = table[label], off + outside
+        label, unlisted = scene.whole_label(domain.legend)
+        label, off_palette = table[label], off_palette + unlisted
         if protocol == "scenes":
-            total += confusion(label, predict_scene(engine, scene).classes, len(own))
+            total += confusion(label, predict_scene(predictor, scene).classes, len(legend))
             continue
-        for row in full_windows(scene.grid.height, size, stride):
-            for col in full_windows(scene.grid.width, size, stride):
-                here = label[row : row + size, col : col + size]
-                total += confusion(here, predict_tile(engine, scene, row, col, size), len(own))
-                tiles += 1
+        for row, col in _tile_corners(scene, size, stride):
+            tile = label[row : row + size, col : col + size]
+            total += confusion(tile, predict_tile(predictor, scene, row, col, size), len(legend))
+            tiles += 1
     if protocol == "st-dasegnet" and not tiles:
         raise InputError(f"no scene of split '{split}' of {domain.name} holds a whole tile of {size} x {size} px")
     if not total.any():
-        raise InputError(f"no pixel of split '{split}' of {domain.name} is labelled with a class of the network")
-    clutter = (domain.clutter,) if domain.clutter in own.names else ()
-    without = Scores(total, own.names, clutter) if clutter else None
-    return Evaluation(domain.name, split, protocol, len(scenes), tiles, Scores(total, own.names), without, off)
+        raise InputError(f"no pixel of split '{split}' of {domain.name} is labelled with a class of the model")
+    clutter = (domain.clutter,) if domain.clutter in legend.names else ()
+    return Evaluation(
+        domain.name,
+        split,
+        protocol,
+        len(scenes),
+        tiles,
+        Scores(total, legend.names),
+        Scores(total, legend.names, clutter) if clutter else None,
+        off_palette,
+        {
+            "precision": predictor.precision,
+            "window": predictor.window,
+            "overlap": predictor.overlap,
+            "tta": predictor.tta,
+            "device": str(predictor.device),
+        },
+    )
+
+
+def _class_table(legend: Legend, other: Legend, name: str) -> np.ndarray:
+    """Return the (256,) table from a domain's class indices to the model's. Raises InputError without a common class."""
+    table = legend.mapping_from(other)
+    if (table == IGNORE).all():
+        raise InputError(
+            f"the model's classes ({', '.join(legend.names)}) and those of {name} ({', '.join(other.names)}) have no name in "
+            "common: rename the classes in the domain file"
+        )
+    return table
+
+
+def _tile_corners(scene: Scene, size: int, stride: int) -> Iterator[tuple[int, int]]:
+    for row in full_windows(scene.grid.height, size, stride):
+        for col in full_windows(scene.grid.width, size, stride):
+            yield row, col
 
 
 def domain_of_run(
     run: str | Path, what: Any = None, data: str | Path | None = None, bands: str | None = None
 ) -> Domain:
-    """A domain to score a run on: its own target by default, with the run's data folder and band order where none is given.
+    """Find a domain to score a run on: by default its own target, with the run's data folder and band order.
 
     Args:
         what: a name, a Domain or a torchgeo dataset, as in ``rsuda.domain``.
+        data: folder of the data.
+        bands: band order such as 'IRRG'.
 
     Raises InputError, MissingError; see ``rsuda.domain``.
     """
     if what is not None and not isinstance(what, str | os.PathLike):
         return domain(what, bands=bands)
-    s = saved_settings(Path(run))
-    name = s.target if what is None else os.fspath(what)
-    return domain(name, data or s.data, bands=bands or (s.target_bands if name == s.target else None))
+    settings = saved_settings(Path(run))
+    name = settings.target if what is None else os.fspath(what)
+    return domain(
+        name, data or settings.data, bands=bands or (settings.target_bands if name == settings.target else None)
+    )
 
 
 def score_run(
-    run: str | Path, domain: Domain, split: str = "val", protocol: str = "scenes", **engine: Any
+    run: str | Path,
+    domain: Domain,
+    split: str = "val",
+    protocol: str = "scenes",
+    *,
+    overwrite: bool = False,
+    **options: Any,
 ) -> tuple[Evaluation, tuple[Path, Path]]:
-    """Score a run folder's network, and write the scores into it; ``engine`` see Engine."""
-    found = evaluate(Predictor.of(load_run(run), **engine), domain, split, protocol)
-    return found, write_scores(found, Path(run))
+    """Score a run folder's model and write the scores into the folder.
+
+    Args:
+        overwrite: replace existing scores that differ.
+        options: see ``Predictor.of``; ``precision`` is the run's own by default.
+
+    Raises:
+        ExistsError: the folder holds different scores of the same domain, split and protocol, and ``overwrite`` is False.
+        InputError: see ``evaluate``.
+    """
+    evaluation = evaluate(_predictor(run, options), domain, split, protocol)
+    return evaluation, write_scores(evaluation, Path(run), overwrite)
 
 
-def score_without_labels(run: str | Path, domain: Domain, split: str, **engine: Any) -> tuple[LabelFree, Path]:
-    """Score a run folder's network by a domain's images alone, and write the scores into it; ``engine`` see Engine."""
-    found = label_free(Predictor.of(load_run(run), **engine), domain, split)
-    return found, write_label_free(found, Path(run))
+def score_without_labels(run: str | Path, domain: Domain, split: str, **options: Any) -> tuple[LabelFree, Path]:
+    """Score a run folder's model by a domain's images alone and write the scores into the folder.
+
+    Args:
+        options: see ``Predictor.of``; ``precision`` is the run's own by default.
+    """
+    scores = label_free(_predictor(run, options), domain, split)
+    return scores, write_label_free(scores, Path(run))
 
 
-def write_scores(found: Evaluation, folder: Path) -> tuple[Path, Path]:
-    """Write the scores as JSON and as a CSV line per class, under names that tell domain, split and protocol."""
-    stem = found.stem
-    with atomic_write(folder / f"{stem}.json", overwrite=True) as temporary:
-        temporary.write_text(json.dumps(found.as_fields(), indent=2) + "\n")
-    with atomic_write(folder / f"{stem}.csv", overwrite=True) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        names = map(csv_cell, found.scores.names)
+def _predictor(run: str | Path, options: dict[str, Any]) -> Predictor:
+    if options.get("precision") is None:
+        has_settings = (Path(run) / CONFIG).is_file()
+        options = {**options, "precision": saved_settings(Path(run)).precision if has_settings else "auto"}
+    return Predictor.of(load_run(run), **options)
+
+
+def write_scores(evaluation: Evaluation, folder: Path, overwrite: bool = False) -> tuple[Path, Path]:
+    """Write scores as JSON and as CSV with a line per class; the names hold domain, split and protocol.
+
+    Raises ExistsError where different scores exist and ``overwrite`` is False.
+    """
+    file, table = folder / f"{evaluation.stem}.json", folder / f"{evaluation.stem}.csv"
+    fields = evaluation.as_fields()
+    if file.exists() and not overwrite:
+        _check_same(file, fields)
+    with atomic_write(file, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(fields, indent=2) + "\n")
+    with atomic_write(table, overwrite=True) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        names = map(csv_cell, evaluation.scores.names)
         writer.writerow(["class", "iou", "precision", "recall", "f1", "pixels", *names])
-        classes = found.scores.as_fields()["classes"]
-        for (name, values), row in zip(classes.items(), found.scores.matrix, strict=True):
+        for (name, values), row in zip(fields["classes"].items(), evaluation.scores.matrix, strict=True):
             writer.writerow([csv_cell(name), *("" if v is None else v for v in values.values()), *row.tolist()])
-    return folder / f"{stem}.json", folder / f"{stem}.csv"
+    return file, table
+
+
+def _check_same(file: Path, fields: dict[str, Any]) -> None:
+    """Raise ExistsError where a score file holds other numbers than ``fields``."""
+    try:
+        before = read_json(file, "scores file")
+    except InputError:
+        before = None
+    if isinstance(before, dict) and all(before.get(name) == fields[name] for name in ("confusion", *_MEANS)):
+        return
+    raise ExistsError(
+        f"{file} holds other scores ({_summary(before)}; now {_summary(fields)}): pass --overwrite to replace them"
+    )
+
+
+def _summary(fields: Any) -> str:
+    """Return mIoU, precision and window of a score file's content in words."""
+    if not isinstance(fields, dict) or not isinstance(fields.get("miou"), float):
+        return "not readable"
+    prediction = fields.get("prediction") or {}
+    how = (
+        f" at {prediction['precision']}, window {prediction['window']}"
+        if {"precision", "window"} <= {*prediction}
+        else ""
+    )
+    return f"mIoU {100 * fields['miou']:.2f}{how}"

@@ -1,38 +1,44 @@
-"""How good a network is on a target without labels: scores that order runs of the same pair, to choose among them.
+"""Score a model on a target without labels: scores that order runs of the same pair, to choose among them.
 
-None is an accuracy. `BENCHMARKS.md` says how well each follows the true mIoU over the benchmark's runs.
+No score is an accuracy. `BENCHMARKS.md` shows how well each follows the true mIoU over the benchmark's runs.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rsuda.core.atomic import atomic_write
+from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError
+from rsuda.core.spec import Spec
 from rsuda.data.domain import Domain
 from rsuda.geo.windows import random_window
 from rsuda.inference.predictor import Predictor
 
+LABEL_FREE = "label_free.json"
 SCORES = ("certainty", "agreement", "overlap", "information", "density")
 
 
 @dataclass(frozen=True)
 class LabelFree:
-    """Scores of a network on target windows; of each, more is meant to be better.
+    """Scores of a model on target windows. A higher value should mean a better model.
 
     Attributes:
-        certainty: 1 - mean prediction entropy / log K, in 0..1.
-        agreement: IoU of the predictions of a window and of the same window mirrored, turned, brightened, darkened or with
-            more or less contrast; mean over all K classes, in 0..1, so that a constant answer gets 1 / K.
-        overlap: the same for two windows that overlap by half, where they overlap.
-        information: mutual information of pixel and class, H(mean p) - mean H(p), over log K, in 0..1: sure pixel by pixel,
-            yet many classes in all (Bridle et al., 1991; IM loss of SHOT).
-        density: soft neighbourhood density (Saito et al., ICCV 2021): the mean entropy of each pixel's similarity to the
-            others in the space of predictions, temperature 0.05, over the logarithm of their number.
+        certainty: 1 - mean prediction entropy / log K, in 0..1; entropy of predictions as in Grandvalet and Bengio,
+            "Semi-supervised learning by entropy minimization", NeurIPS 2004.
+        agreement: consistency: IoU of the predictions of a window and of the same window mirrored, turned, brighter, darker,
+            or with more or less contrast. It is the mean over all K classes, in 0..1, so a constant prediction gets 1 / K.
+        overlap: overlap consistency: the same IoU for two windows that overlap by half, where they overlap.
+        information: mutual information of pixel and class, (H(mean p) - mean H(p)) / log K, in 0..1 (Bridle, Heading,
+            MacKay, NeurIPS 1991; the IM loss of SHOT, Liang, Hu, Feng, ICML 2020, arXiv 2002.08546).
+        density: soft neighbourhood density (Saito et al., ICCV 2021, arXiv 2108.10860): the mean entropy of each pixel's
+            similarity to the other pixels in the space of predictions, temperature 0.05, over the logarithm of their number.
     """
 
     certainty: float
@@ -41,74 +47,111 @@ class LabelFree:
     information: float
     density: float
 
+    def as_fields(self) -> dict[str, float | None]:
+        """Return the scores as JSON holds them: None for a score that is not a finite number."""
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
-def label_free(engine: Predictor, domain: Domain, split: str = "all", windows: int = 12, size: int = 256) -> LabelFree:
-    """Scores on random windows of a domain's images, the same ones for every network of the same GSD; no label is read.
+
+def label_free(
+    predictor: Predictor, domain: Domain, split: str = "all", windows: int = 12, size: int = 256
+) -> LabelFree:
+    """Score a model on random windows of a domain's images. Models of the same GSD see the same windows; no label is read.
+
+    Args:
+        split: a split of the domain; where it does not exist, all scenes.
+        windows: number of windows.
+        size: pixels per side of a window, at the model's GSD.
 
     Raises InputError when no window holds a valid pixel.
     """
-    spec, rng = engine.trained.spec, np.random.default_rng(0)
-    scenes = domain.split(split if split in domain.splits else "all")
-    classes = len(spec.legend)
+    classes = len(predictor.trained.spec.legend)
     probabilities: list[np.ndarray] = []
-    agreed, overlapping = np.zeros((2, classes)), np.zeros((2, classes))
-    for _ in range(windows):
+    changed, shifted = np.zeros((2, classes)), np.zeros((2, classes))
+    for window in _windows(predictor.trained.spec, domain, split, windows, size):
+        image, valid, next_image, next_valid = window
+        plain, mirrored, turned, *coloured = predictor.probabilities(np.stack([image, *_changed(image)]))
+        for other in (mirrored[..., ::-1], np.rot90(turned, -1, (-2, -1)), *coloured):
+            changed += _shared(plain.argmax(0)[valid], other.argmax(0)[valid], classes)
+        half = size // 2
+        both = valid[:, half:] & next_valid[:, :half]
+        if both.any():
+            other = predictor.probabilities(next_image[None])[0]
+            shifted += _shared(plain.argmax(0)[:, half:][both], other.argmax(0)[:, :half][both], classes)
+        probabilities.append(plain[:, valid])
+    if not probabilities:
+        raise InputError(f"no valid pixel in {windows} windows of {domain.name}: check its nodata value")
+    p = np.concatenate(probabilities, 1).astype(np.float64)
+    log_classes = np.log(len(p))
+    mean_entropy = float(_entropy(p).mean() / log_classes)
+    sample = p[:, np.random.default_rng(1).permutation(p.shape[1])[:2000]]
+    return LabelFree(
+        certainty=1 - mean_entropy,
+        agreement=float((changed[0] / changed[1].clip(1)).mean()),
+        overlap=float((shifted[0] / shifted[1].clip(1)).mean()),
+        information=float(_entropy(p.mean(1)) / log_classes) - mean_entropy,
+        density=density(sample),
+    )
+
+
+def _windows(
+    spec: Spec, domain: Domain, split: str, number: int, size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield images (bands, size, size) on 0..1 and valid masks of random windows, and of each one's neighbour to the right
+    that overlaps it by half."""
+    rng = np.random.default_rng(0)
+    scenes = domain.split(split if split in domain.splits else "all")
+    for _ in range(number):
         scene = scenes[int(rng.integers(len(scenes)))]
         grid = scene.grid_at(spec.gsd)
         row, col = random_window(rng, grid.height, grid.width, size)
         patch = scene.read(spec.bands, spec.gsd, (row, col, size, size))
-        if not patch.valid.any():
-            continue
-        image = spec.unit(patch.values) * patch.valid
-        seen = engine.probabilities(np.stack([image, *_changed(image)]))
-        plain, mirrored, turned, *coloured = seen
-        for other in (mirrored[..., ::-1], np.rot90(turned, -1, (-2, -1)), *coloured):
-            agreed += _shared(plain.argmax(0)[patch.valid], other.argmax(0)[patch.valid], classes)
-        half = size // 2
-        shifted = scene.read(spec.bands, spec.gsd, (row, col + half, size, size))
-        both = patch.valid[:, half:] & shifted.valid[:, :half]
-        if both.any():
-            other = engine.probabilities((spec.unit(shifted.values) * shifted.valid)[None])[0]
-            overlapping += _shared(plain.argmax(0)[:, half:][both], other.argmax(0)[:, :half][both], classes)
-        probabilities.append(plain[:, patch.valid])
-    if not probabilities:
-        raise InputError(f"no valid pixel in {windows} windows of {domain.name}: nothing can be scored")
-    p = np.concatenate(probabilities, 1).astype(np.float64)
-    most = np.log(len(p))
-    inner = float(_entropy(p).mean() / most)
-    chosen = p[:, np.random.default_rng(1).permutation(p.shape[1])[:2000]]
-    return LabelFree(
-        certainty=1 - inner,
-        agreement=float((agreed[0] / agreed[1].clip(1)).mean()),
-        overlap=float((overlapping[0] / overlapping[1].clip(1)).mean()),
-        information=float(_entropy(p.mean(1)) / most) - inner,
-        density=density(chosen),
-    )
+        if patch.valid.any():
+            shifted = scene.read(spec.bands, spec.gsd, (row, col + size // 2, size, size))
+            image, next_image = (spec.unit(part.values) * part.valid for part in (patch, shifted))
+            yield image, patch.valid, next_image, shifted.valid
 
 
-def write_label_free(found: LabelFree, run: Path) -> Path:
-    """The scores as ``label_free.json`` in a run folder."""
-    with atomic_write(run / "label_free.json", overwrite=True) as temporary:
-        temporary.write_text(json.dumps(asdict(found), indent=2) + "\n")
-    return run / "label_free.json"
+def write_label_free(scores: LabelFree, run: Path) -> Path:
+    """Write the scores as ``label_free.json`` into a run folder; null for a score that is not a number."""
+    file = run / LABEL_FREE
+    with atomic_write(file, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(scores.as_fields(), indent=2, allow_nan=False) + "\n")
+    return file
+
+
+def read_label_free(run: Path) -> dict[str, float] | None:
+    """Read the label-free scores of a run folder by name, nan for null; None without a file.
+
+    Raises InputError for a file of something else.
+    """
+    file = run / LABEL_FREE
+    if not file.is_file():
+        return None
+    fields = read_json(file, "file of label-free scores")
+    try:
+        return {str(name): math.nan if value is None else float(value) for name, value in fields.items()}
+    except (ValueError, AttributeError, TypeError):
+        raise InputError(
+            f"{file} holds no scores: rsuda adapt writes it at the end of a run, so run it again"
+        ) from None
 
 
 def _changed(image: np.ndarray) -> list[np.ndarray]:
-    """Mirrored, turned by a right angle, brighter, darker, with more and with less contrast, on 0..1."""
+    """Return the window mirrored, turned by a right angle, brighter, darker, with less and with more contrast, on 0..1."""
     middle = image.mean((1, 2), keepdims=True)
     changed = [image[..., ::-1], np.rot90(image, 1, (-2, -1)), image * 1.2, image * 0.8]
-    changed += [middle + (image - middle) * f for f in (0.75, 1.25)]
-    return [np.ascontiguousarray(c.clip(0, 1), np.float32) for c in changed]
+    changed += [middle + (image - middle) * contrast for contrast in (0.75, 1.25)]
+    return [np.ascontiguousarray(view.clip(0, 1), np.float32) for view in changed]
 
 
 def _shared(one: np.ndarray, other: np.ndarray, classes: int) -> np.ndarray:
-    """(2, K): pixels that both predictions, and that either, give to each class."""
+    """Return (2, K) counts: pixels that both predictions, and that either one, assign to each class."""
     both = np.bincount(one[one == other], minlength=classes)
     return np.stack([both, np.bincount(one, minlength=classes) + np.bincount(other, minlength=classes) - both])
 
 
 def density(p: np.ndarray, temperature: float = 0.05) -> float:
-    """Soft neighbourhood density of predictions (K, N), over log(N - 1): 1 when all pixels are alike."""
+    """Compute the soft neighbourhood density of predictions (K, N), over log(N - 1): 1 when all pixels are alike."""
     z = p / np.linalg.norm(p, axis=0, keepdims=True).clip(1e-12)
     similarity = z.T @ z / temperature
     np.fill_diagonal(similarity, -np.inf)
@@ -118,5 +161,5 @@ def density(p: np.ndarray, temperature: float = 0.05) -> float:
 
 
 def _entropy(p: np.ndarray) -> np.ndarray:
-    """Along the first axis, natural logarithm."""
+    """Compute the entropy along the first axis, in nats."""
     return -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(0)

@@ -1,4 +1,4 @@
-"""One confusion matrix, from which every score is read."""
+"""Compute scores from one confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from rsuda.core.legend import IGNORE
 
 
 def confusion(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """(K, K) int64 counts, rows the label's class, columns the predicted one. Pixels labelled 255 are left out.
+    """Count pixels by labelled and predicted class.
 
-    A prediction of 255 on a labelled pixel (nodata in the image) is left out too: nothing was predicted there.
+    Args:
+        label, predicted: class indices of the same shape, uint8. Pixels with 255 in either do not count: they have no label,
+            or the image has no data.
+        classes: number of classes K.
+
+    Returns:
+        (K, K) int64 counts, rows by the label's class, columns by the predicted class.
     """
     use = (label != IGNORE) & (predicted != IGNORE)
     code = label[use].astype(np.int64) * classes + predicted[use]
@@ -22,10 +28,10 @@ def confusion(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a confusion matrix (K, K), in 0..1; nan for a class that neither the label nor the prediction holds.
+    """Scores of a confusion matrix (K, K), in 0..1; nan for a class that neither the label nor the prediction contains.
 
-    Means are over classes that have a score; ``left_out`` classes (clutter) do not enter the means, but the pixels that
-    are wrongly given to them still count as missed.
+    Means are over classes that have a score. Classes in ``left_out`` (clutter) do not enter the means, but pixels that are
+    wrongly predicted as such a class still count as missed.
     """
 
     matrix: np.ndarray
@@ -53,31 +59,31 @@ class Scores:
         return _share(2 * self._hit, self.matrix.sum(0) + self.matrix.sum(1))
 
     @property
-    def _kept(self) -> np.ndarray:
+    def _in_means(self) -> np.ndarray:
         return np.array([n not in self.left_out for n in self.names])
 
     @property
     def miou(self) -> float:
-        return _mean(self.iou[self._kept])
+        return _mean(self.iou[self._in_means])
 
     @property
     def mf1(self) -> float:
-        return _mean(self.f1[self._kept])
+        return _mean(self.f1[self._in_means])
 
     @property
     def accuracy(self) -> float:
-        """Overall accuracy over labelled pixels of the classes kept."""
-        rows = self.matrix[self._kept]
-        return float(_share(self._hit[self._kept].sum(), rows.sum()))
+        """Return the overall accuracy over labelled pixels of the classes in the means."""
+        rows = self.matrix[self._in_means]
+        return float(_share(self._hit[self._in_means].sum(), rows.sum()))
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa over labelled pixels of the classes kept."""
-        kept = self.matrix * self._kept[:, None]
-        total = kept.sum()
+        """Return Cohen's kappa over labelled pixels of the classes in the means."""
+        counts = self.matrix * self._in_means[:, None]
+        total = counts.sum()
         if not total:
             return float("nan")
-        observed, chance = np.diag(kept).sum() / total, (kept.sum(0) * kept.sum(1)).sum() / total**2
+        observed, chance = np.diag(counts).sum() / total, (counts.sum(0) * counts.sum(1)).sum() / total**2
         return float((observed - chance) / (1 - chance)) if chance < 1 else float("nan")
 
     def as_fields(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
+from rsuda.evaluation.label_free import read_label_free
 from rsuda.evaluation.target_curve import CURVE, read_curve
 from rsuda.methods import find_method
 from rsuda.runs.weights import TrainedNetwork, load_run, saved_settings
@@ -98,14 +98,9 @@ def _read(folder: Path, name: str, s: Settings, network: TrainedNetwork) -> Repo
     if not terms:
         lacking.append(f"{folder} holds no metrics.csv with losses in it, so there are no curves of them")
     share = terms.pop(SHARE, None)
-    held = folder / "label_free.json"
-    label_free = None
-    if held.is_file():
-        try:
-            label_free = {str(k): float(v) for k, v in json.loads(held.read_text()).items()}
-        except (ValueError, AttributeError, TypeError):
-            raise InputError(f"{held} holds no scores: rsuda adapt writes it at the end of a run") from None
-    return ReportRun(folder, name, s, network, terms, share, _curve(folder / CURVE), label_free, tuple(lacking))
+    return ReportRun(
+        folder, name, s, network, terms, share, _curve(folder / CURVE), read_label_free(folder), tuple(lacking)
+    )
 
 
 def _terms(file: Path) -> dict[str, tuple[list[int], list[float]]]:

@@ -9,7 +9,7 @@ import torch
 import yaml
 from oracle_models import NAMES, by_value, engine, sure, trained, write
 
-from rsuda.core.errors import InputError
+from rsuda.core.errors import ExistsError, InputError
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate, write_scores
 from rsuda.evaluation.metrics import confusion
@@ -227,3 +227,31 @@ def test_a_class_without_score_is_empty_in_csv_and_null_in_json(tmp_path):
     json_file, csv_file = write_scores(evaluate(engine(network), city(tmp_path / "data")), tmp_path)
     assert json.loads(json_file.read_text())["classes"]["moor"]["iou"] is None
     assert list(csv.reader(csv_file.open()))[-1][:6] == ["moor", "", "", "", "", "0"]
+
+
+def test_scores_record_how_the_scenes_were_predicted(tmp_path):
+    (tmp_path / "data").mkdir()
+    file, _ = write_scores(evaluate(engine(trained(by_value), 64, 16), city(tmp_path / "data")), tmp_path)
+    assert json.loads(file.read_text())["prediction"] == {
+        "precision": "fp32", "window": 64, "overlap": 16, "tta": "none", "device": "cpu",
+    }  # fmt: skip
+
+
+def test_different_scores_are_replaced_only_on_demand(tmp_path):
+    (tmp_path / "data").mkdir()
+    place, run = city(tmp_path / "data"), tmp_path / "run"
+    good = evaluate(engine(trained(by_value)), place)
+    bad = evaluate(engine(trained(lambda x: sure(torch.zeros_like(x[:, 0]).long(), 5))), place)
+    file, table = write_scores(good, run)
+    before = file.read_bytes(), table.read_bytes()
+    assert write_scores(good, run) == (file, table)  # the same numbers are no conflict
+    with pytest.raises(
+        ExistsError, match=r"other scores \(mIoU 8.* at fp32, window 64; now mIoU .*\): pass --overwrite"
+    ):
+        write_scores(bad, run)
+    assert (file.read_bytes(), table.read_bytes()) == before
+    file.write_text("[]")
+    with pytest.raises(ExistsError, match="not readable"):
+        write_scores(bad, run)
+    write_scores(bad, run, overwrite=True)
+    assert json.loads(file.read_text())["confusion"] == bad.scores.matrix.tolist()

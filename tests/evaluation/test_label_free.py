@@ -1,5 +1,7 @@
 """The label-free scores, on networks of which it is known how good they are."""
 
+import json
+import math
 from dataclasses import astuple
 
 import numpy as np
@@ -9,7 +11,7 @@ from oracle_models import engine, sure, trained, write
 
 from rsuda.core.errors import InputError
 from rsuda.data.find_domain import domain
-from rsuda.evaluation.label_free import density, label_free
+from rsuda.evaluation.label_free import LabelFree, density, label_free, read_label_free, write_label_free
 
 TWO = ("dark", "bright")
 
@@ -76,3 +78,20 @@ def test_density_of_equal_and_of_two_kinds_of_predictions():
     assert density(alike) == pytest.approx(1)
     two = np.repeat(np.eye(2), 20, axis=1)  # each pixel's neighbours are the 19 others of its kind
     assert density(two) == pytest.approx(np.log(19) / np.log(39), abs=1e-6)
+
+
+def test_a_score_that_is_not_a_number_is_null_in_json(tmp_path):
+    file = write_label_free(LabelFree(math.nan, 0.5, 0.25, math.inf, 1.0), tmp_path)
+    assert json.loads(file.read_text(), parse_constant=pytest.fail) == {
+        "certainty": None, "agreement": 0.5, "overlap": 0.25, "information": None, "density": 1.0,
+    }  # fmt: skip
+    scores = read_label_free(tmp_path)
+    assert math.isnan(scores.pop("certainty")) and math.isnan(scores.pop("information"))
+    assert scores == {"agreement": 0.5, "overlap": 0.25, "density": 1.0}
+    file.write_text('{"certainty": NaN, "agreement": 0.5}')  # as earlier versions wrote it
+    assert math.isnan(read_label_free(tmp_path)["certainty"])
+    file.write_text("[1]")
+    with pytest.raises(InputError, match="holds no scores"):
+        read_label_free(tmp_path)
+    file.unlink()
+    assert read_label_free(tmp_path) is None

@@ -67,4 +67,4 @@ def test_a_target_without_labels_has_no_curve_and_a_note_says_so(data, tmp_path,
         options(data, method="source-only", target=str(data / "village.yaml"), score_every=1), tmp_path, overwrite=True
     )
     assert not (tmp_path / "target_curve.csv").exists()
-    assert "village has no labelled split 'val', so there is no curve of its scores" in caplog.text
+    assert "village has no labelled split 'val': its scores are not recorded" in caplog.text
