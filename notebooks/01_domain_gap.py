@@ -1,9 +1,9 @@
 # %% [markdown]
 # # The gap between two cities
 #
-# Why does a network that maps one city well fail on the next? This notebook looks at the two synthetic cities that
-# come with rsuda, a labelled "Potsdam" and a "Vaihingen" that plays the unlabelled target: their images, colours,
-# resolutions and classes, and what a network that was trained on the first makes of the second.
+# Why does a model that maps one city well fail on the next? This notebook compares the two synthetic cities of rsuda: a
+# labelled "Potsdam" and a "Vaihingen" as the unlabelled target. It shows their images, colours, resolutions and classes,
+# and the map that a model trained on the first makes of the second.
 
 # %%
 from pathlib import Path
@@ -30,8 +30,9 @@ steps = 600  # of training, below
 # %% [markdown]
 # ## The same 40 metres of ground
 #
-# Both crops are 40 m wide, infrared, red and green shown as red, green and blue. **Look at** the size of a car: at 5
-# cm it has three times as many pixels as at 9 cm. And at the trees: leafless in the one, full in the other.
+# Both patches are 40 m wide. Infrared, red and green are shown as red, green and blue. **Look at** the size of a car: at
+# 5 cm it has three times as many pixels as at 9 cm. Look at the trees too: they are leafless in the one city and full in
+# the other.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 4.2), dpi=70)
@@ -45,8 +46,8 @@ for ax, city in zip(axes, (potsdam, vaihingen), strict=True):
 plt.tight_layout()
 
 # %% [markdown]
-# rsuda reads both at the target's resolution, so this part of the gap is closed before any learning begins. Here is
-# Potsdam's crop read at 9 cm:
+# rsuda reads both at the target's resolution, so this part of the gap is closed before training begins. Here is
+# Potsdam's patch read at 9 cm:
 
 # %%
 scene, side = potsdam.split("train")[0], round(40 / vaihingen.gsd)
@@ -59,9 +60,9 @@ plt.tight_layout()
 # %% [markdown]
 # ## Colours
 #
-# The same three bands, all training scenes. **Look at** the infrared: Vaihingen's summer gardens are bright where
-# Potsdam's winter lawns are dull, and its hazier camera leaves less of the dark end. A network that learnt
-# "vegetation is this bright in infrared" has learnt a number that is wrong in the other city.
+# The histograms show the same three bands of all training scenes. **Look at** the infrared: Vaihingen's summer gardens are
+# bright where Potsdam's winter lawns are dull, and its hazier camera has fewer dark pixels. A model that learnt
+# "vegetation is this bright in infrared" learnt a number that is wrong in the other city.
 
 # %%
 bands = ("ir", "red", "green")
@@ -78,8 +79,8 @@ plt.tight_layout()
 # %% [markdown]
 # ## Classes
 #
-# How much of the ground each class covers. Here the target's labels are opened to draw the picture; adaptation never
-# does so.
+# The bars show the share of the ground that each class covers. The target's labels are opened here to draw the picture;
+# adaptation never opens them.
 
 # %%
 legend = potsdam.legend
@@ -101,11 +102,11 @@ plt.tight_layout()
 
 # %% [markdown]
 # The shares differ, and this matters: methods that force the target's *map* to look like the source's labels
-# (AdaptSegNet) assume that they do not.
+# (AdaptSegNet) assume equal shares.
 #
-# ## What a network that knows only Potsdam does
+# ## A model that knows only Potsdam
 #
-# A small network from scratch, trained on Potsdam alone, and scored on unseen scenes of both cities.
+# A small model is trained from scratch on Potsdam alone and scored on unseen scenes of both cities.
 
 # %%
 s = settings(
@@ -121,8 +122,8 @@ for k, name in enumerate(legend.names):
 print(f"{'mean':20} {100 * found['potsdam'].miou:9.1f} {100 * found['vaihingen'].miou:10.1f}")
 
 # %% [markdown]
-# The network is small and its training short, but the difference between the columns is the gap: the same network,
-# the same classes, another city. What does it take for what?
+# The model is small and its training short, but the difference between the columns is the gap: the same model, the same
+# classes, another city. Which classes does it confuse?
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), dpi=70, sharey=True)
@@ -140,9 +141,9 @@ axes[0].set_ylabel("is")
 plt.tight_layout()
 
 # %% [markdown]
-# **Look at** the rows on the right. In Vaihingen three quarters of the streets are called building, and nearly
-# all trees low vegetation. Scattered noise would be harmless; a class that turns into another one is what adaptation is
-# for. And here is the same on the ground:
+# **Look at** the rows on the right. In Vaihingen three quarters of the streets are called building, and nearly all
+# trees low vegetation. Scattered noise would be harmless. Adaptation is for whole classes that turn into others. Here is
+# the same on the ground:
 
 # %%
 palette = np.array([*legend.palette, (90, 90, 90)], np.uint8)
@@ -161,4 +162,4 @@ for row, city in zip(axes, (potsdam, vaihingen), strict=True):
 plt.tight_layout()
 
 # %% [markdown]
-# The next notebook, *Adapting step by step*, closes a part of it.
+# The next notebook, *Adapt step by step*, closes a part of the gap.

@@ -1,8 +1,9 @@
 # %% [markdown]
-# # Adapting step by step
+# # Adapt step by step
 #
-# What happens between `rsuda adapt` and a better map: how the two domains are matched, what a step is fed, what the
-# losses do, and what has changed in the end. Source is the sample "Potsdam", target the sample "Vaihingen".
+# This notebook shows the steps between `rsuda adapt` and a better map: how the two domains are matched, what a training
+# step receives, what the losses do, and what changes in the end. The source is the sample "Potsdam", the target the sample
+# "Vaihingen".
 
 # %%
 import csv
@@ -24,7 +25,7 @@ steps = 200  # of each of the three trainings
 # %% [markdown]
 # ## 1. Settings
 #
-# Settings come from a preset; what is named wins, and what is not named the method chooses for itself.
+# Settings come from a preset. Named settings override it, and the method chooses the rest.
 
 # %%
 common = {"data": str(data), "preset": "sample", "steps": steps, "workers": 0}
@@ -38,13 +39,14 @@ s = settings(source="potsdam", target="vaihingen", **common, **runs["adapted"])
 print(s.method, s.encoder, s.decoder, s.options)
 
 # %% [markdown]
-# Three runs will be compared: `plain` trains on the source and hopes. `nearer` does so too, and in the end estimates batch
-# norm's statistics on the target: no method, only a setting of the pair. `adapted` is ST-DASegNet on top of that.
+# The notebook compares three runs. `plain` trains on the source only. `nearer` does the same and estimates the statistics
+# of batch norm on the target in the end: this is a setting of the pair, not a method. `adapted` is ST-DASegNet with the same
+# setting.
 #
 # ## 2. The pair
 #
-# Before anything is learnt the two cities are brought together: bands by name, one resolution, one legend. Target
-# labels are dropped here, so nothing later can open them.
+# Before training the two cities are brought together: bands by name, one resolution, one legend. The target's labels are
+# removed here, so no later step can open them.
 
 # %%
 source, target = rsuda.domain("potsdam", data, bands="IRRG"), rsuda.domain("vaihingen", data)
@@ -55,8 +57,8 @@ for band, *values in zip(found.source_spec.bands, found.source_spec.mean, found.
     print(f"mean of {band:5}: source {values[0]:.3f}, target {values[1]:.3f}")
 
 # %% [markdown]
-# What a step is fed: a few source patches with labels, and a few target patches without. **Look at** the target
-# patches: trees with leaves, other roofs, softer.
+# A training step receives a few source patches with labels and a few target patches without. **Look at** the target
+# patches: trees with leaves, other roofs, softer contrast.
 
 # %%
 rng = np.random.default_rng(3)
@@ -80,7 +82,7 @@ plt.tight_layout()
 # %% [markdown]
 # ## 3. Training
 #
-# `rsuda.adapt` is what the command does: it trains, leaves a run folder, and scores the last checkpoint.
+# `rsuda.adapt` does what the command does: it trains, writes a run folder, and scores the last checkpoint.
 
 # %%
 done = {
@@ -90,11 +92,11 @@ done = {
 print(sorted(p.name for p in done["adapted"].path.iterdir()))
 
 # %% [markdown]
-# The losses of the adapted run. Left: cross entropy of both students on the source, and of the target with its pseudo
-# labels, which is weighted by their *quality*, the share of pixels that the teachers are very sure of. **Look at** the
-# lowest lines: in a run this short the teachers are hardly ever sure, and self-training has barely begun. Right: the
-# adversarial terms, which work from the first step; `judge` would fall to 0 if the discriminators told the styles apart
-# with ease.
+# These are the losses of the adapted run. On the left are the cross entropy of both students on the source, and that of
+# the target with its pseudo labels. The latter is weighted by *quality*, the share of pixels with very confident teachers.
+# **Look at** the lowest lines: in a run this short the teachers are hardly ever confident, and self-training has barely begun.
+# On the right are the adversarial terms, which act from the first step. `judge` would fall to 0 if the discriminators
+# separated the styles easily.
 
 # %%
 with open("runs/adapted/metrics.csv") as file:
@@ -110,10 +112,10 @@ for ax, names in zip(axes, (("ce_s", "ce_t", "pseudo", "quality"), ("fool", "jud
 plt.tight_layout()
 
 # %% [markdown]
-# ## 4. How good is it?
+# ## 4. Scores
 #
-# With labels: IoU on unseen scenes of the target, opened here for the first time. Without: scores that look at the
-# images alone.
+# With labels: IoU on unseen scenes of the target, whose labels are opened here for the first time. Without labels: scores
+# from the images alone.
 
 # %%
 scores = {name: run.scores.scores for name, run in done.items()}
@@ -125,9 +127,9 @@ for name in ("information", "agreement"):
     print(f"{name:20}" + "".join(f"{getattr(r.label_free, name):9.3f}" for r in done.values()) + "   (label-free)")
 
 # %% [markdown]
-# Two things are usual here, and worth knowing. The setting of the pair brings most of it, and the method adds a little to
-# that. And label-free scores are a help and no judge: *agreement* puts the three runs into the right order without having
-# seen a label, *information* prefers the worst of them.
+# Two results are typical. The setting of the pair brings most of the gain, and the method adds a little to it. And
+# label-free scores help but do not decide: *agreement* puts the three runs into the right order without any label,
+# *information* prefers the worst of them.
 #
 # ## 5. The map
 
@@ -147,9 +149,9 @@ for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
 plt.tight_layout()
 
 # %% [markdown]
-# ## 6. What is kept
+# ## 6. The spec
 #
-# The weights file carries what the network expects of pixels, so that prediction cannot guess wrong.
+# The weights file holds what the model expects of pixels, so prediction does not have to guess.
 
 # %%
 about = json.loads(Path("runs/adapted/spec.json").read_text())

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Inside ST-DASegNet
 #
-# ST-DASegNet trains two students: one in the source's style, one in the target's. A disentangle module takes their
-# features apart into what is *distinct* of a style and what is *universal*, and teachers label the target while it
-# trains. This notebook looks at these features, and at the pseudo labels as they come and go.
+# ST-DASegNet trains two students: one in the style of the source, one in that of the target. A disentangle module
+# separates their features into a part that is *distinct* of a style and a part that is *universal*. Teachers label the
+# target during training. This notebook shows these features, and the pseudo labels over time.
 
 # %%
 from pathlib import Path
@@ -28,8 +28,8 @@ looks = 12  # at the pseudo labels, over the training
 # %% [markdown]
 # ## Pseudo labels over time
 #
-# At a few moments of the training the teachers are asked to label two fixed windows of the target. Their true labels
-# are read *here*, to compare; the training itself never sees them.
+# At a few moments of the training the teachers label two fixed windows of the target. Their true labels are read *here*, to
+# compare; the training itself never reads them.
 
 # %%
 windows = [(target.scenes["1"], (100, 100, size, size)), (target.scenes["11"], (300, 200, size, size))]
@@ -75,12 +75,12 @@ ax.legend(frameon=False, fontsize=8)
 plt.tight_layout()
 
 # %% [markdown]
-# **Look at** where the curves bend. In the first hundred steps the teachers learn what the source teaches; after that
-# their labels get better slowly, by ten points or so, while confidence rises all the time and catches up. The surer half
-# is right a few points more often than all of them, and no more: confidence is a weak guide across domains. This is why
-# the method weights pseudo labels by a *quality*, the share of very confident pixels, so that they count little at first.
+# **Look at** the bends of the curves. In the first hundred steps the teachers learn from the source. After that their
+# labels improve slowly, by about ten points, while confidence rises all the time and catches up. The surer half is right
+# only a few points more often than all pixels: confidence is a weak guide across domains. Therefore the method weights
+# pseudo labels by *quality*, the share of very confident pixels, so they count little at first.
 #
-# The labels themselves, at four of these moments:
+# These are the labels at four of the moments:
 
 # %%
 palette = np.array([*legend.palette, (60, 60, 60)], np.uint8)
@@ -98,9 +98,8 @@ plt.tight_layout()
 # %% [markdown]
 # ## Distinct and universal features
 #
-# Now one target window and one source window go through both students. Each feature map has many channels; three
-# principal components of them are shown as red, green and blue, so **alike colours mean alike features**, within one
-# picture.
+# One target window and one source window go through both students. Each feature map has many channels. Three principal
+# components of them are shown as red, green and blue, so **similar colours mean similar features** within one picture.
 
 # %%
 method.eval()
@@ -158,12 +157,12 @@ for ax in axes.flat:
 plt.tight_layout()
 
 # %% [markdown]
-# **Look at** the rows. Distinct features (an eighth of the image's resolution) keep roofs, streets and gardens apart, and
-# the two students colour the *same* ground differently: that is the style. Universal features are those of the last
-# level, so they are coarse, and after so few steps they say little about the ground: nearly one colour an image.
+# **Look at** the rows. Distinct features (an eighth of the image's resolution) separate roofs, streets and gardens, and
+# the two students colour the *same* ground differently: that is the style. Universal features come from the last level, so
+# they are coarse. After so few steps they say little about the ground: nearly one colour an image.
 #
-# How alike are the two students in numbers? Channels of two networks have no common order, so their maps are compared
-# by *linear centred kernel alignment*: 1 where they differ by a turn and a scale of their channels only, 0 where they
+# How similar are the two students in numbers? Channels of two networks have no common order, so their maps are compared by
+# *linear centred kernel alignment*. It is 1 if they differ only by a rotation and a scale of their channels, and 0 if they
 # have nothing in common.
 
 
@@ -181,12 +180,12 @@ for place, maps in seen.items():
         print(f"{place:7} {kind:10} alignment of the two students {alignment(one, other):.2f}")
 
 # %% [markdown]
-# The paper wants universal features to be common to both students, and distinct ones not. **Compare** the two kinds: on the
-# source image it is so already, on the target image not yet.
+# In the paper, universal features should be common to both students, and distinct ones should not. **Compare** the two
+# kinds: on the source image this is already true, on the target image not yet.
 #
-# ## Who takes which channel?
+# ## The share of each channel
 #
-# The distinct branch weighs each channel between the students: a softmax over the two, so that they add up to 1. A
+# The distinct branch weights each channel between the students by a softmax over the two, so the weights add up to 1. A
 # channel at 0.5 is shared, one at 0.9 belongs to the source's student.
 
 # %%
@@ -205,5 +204,5 @@ plt.legend(frameon=False)
 plt.tight_layout()
 
 # %% [markdown]
-# In a run as short as this most channels stay near one half: the module has begun to take styles apart and is far
+# In a run as short as this most channels stay near one half: the module has begun to separate the styles and is far
 # from done. The paper trains 40 000 steps.

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # A map and its polygons
 #
-# From a finished run to something a planner can use: a georeferenced raster, polygons that fit together without gaps,
-# areas by class, and a look at how sure the network was.
+# This notebook goes from a finished run to products for a planner: a georeferenced raster, polygons that fit together
+# without gaps, areas by class, and the confidence of the model.
 
 # %%
 from pathlib import Path
@@ -24,9 +24,8 @@ scene = data / "vaihingen/top/top_mosaic_09cm_area2.tif"
 steps = 300  # of training
 
 # %% [markdown]
-# Any run folder will do. To have a map that is worth drawing after a minute or two of training from scratch, this one
-# is made with the target's own labels, the *oracle* of the benchmarks; with an adapted network everything below is
-# the same.
+# Any run folder works. This one is trained on the target's own labels, the *oracle* of the benchmarks: it gives a good map
+# after a minute or two of training from scratch. With an adapted model everything below is the same.
 
 # %%
 s = settings(
@@ -40,7 +39,7 @@ print("\n".join(sorted(p.name for p in Path("runs/oracle").iterdir())))
 # ## Predict
 #
 # `predict` goes through scenes one by one and writes files. The sample tiles have a world file and no CRS, so `crs`
-# declares it. Patches below one square metre join the neighbour that they share the longest border with.
+# declares it. Patches below one square metre merge into the neighbour with the longest common border.
 
 # %%
 done = next(predict([scene], "runs/oracle", "maps", crs="EPSG:32632", confidence=True, min_area=1.0, overwrite=True))
@@ -50,7 +49,7 @@ print("\n".join(sorted(p.name for p in Path("maps").iterdir() if not p.name.star
 # %% [markdown]
 # ## The raster
 #
-# A class raster carries its names and colours. Axes are UTM metres: the map lies where the scene lies.
+# A class raster holds its names and colours. The axes are UTM metres: the map has the position of the scene.
 
 # %%
 with rasterio.open(scene) as image, rasterio.open(done.raster) as classes, rasterio.open(done.confidence) as confidence:
@@ -72,13 +71,13 @@ for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
 fig.colorbar(shown, ax=axes, shrink=0.6, label="probability of the class")
 
 # %% [markdown]
-# **Look at** the dark lines in the right picture: the network doubts along borders, and inside patches it calls
-# clutter or tree. Doubt is not the same as error, but it is where to look first.
+# **Look at** the dark lines in the right picture: the model is unsure along borders, and inside patches that it calls
+# clutter or tree. An unsure pixel is not always wrong, but it is a good place to check first.
 #
 # ## Polygons
 #
-# They form a coverage: neighbours share every vertex of their common border, so nothing overlaps and no slivers open.
-# The sum of their areas is the area of the scene.
+# The polygons form a coverage: neighbours share every vertex of their common border, so there are no overlaps and no
+# slivers. The sum of their areas is the area of the scene.
 
 # %%
 polygons = geopandas.read_file(done.polygons)
@@ -89,7 +88,7 @@ print(f"polygons {polygons.area.sum():.1f} m2, scene {ground:.1f} m2")
 polygons.drop(columns="geometry").sort_values("area_m2", ascending=False).head(6)
 
 # %% [markdown]
-# A map without a basemap: the polygons of one corner, drawn with their borders.
+# This is a map without a basemap: the polygons of one corner with their borders.
 
 # %%
 palette = {n: colours[k][:3] / 255 for k, n in enumerate(names)}
@@ -110,8 +109,8 @@ plt.tight_layout()
 # %% [markdown]
 # ## Areas by class
 #
-# Square metres and number of patches. `confidence` is the mean probability over a polygon's pixels, weighted here by
-# area.
+# The bars show square metres and the number of patches. `confidence` is the mean probability over the pixels of a polygon,
+# here weighted by area.
 
 # %%
 weighted = (polygons.confidence * polygons.area_m2).groupby(polygons["name"]).sum()
@@ -128,9 +127,9 @@ plt.tight_layout()
 areas.round(2)
 
 # %% [markdown]
-# ## What generalising does
+# ## Simplify the map
 #
-# Each step makes the map simpler and the file smaller. The raster is never touched.
+# Each step makes the map simpler and the file smaller. The raster does not change.
 
 # %%
 sizes = {}

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Your own city
 #
-# A folder of GeoTIFFs as they come from a survey, a domain file that says what the files do not, and an adapted map.
-# The "city" is made of the synthetic sample target, turned into something less convenient: four 16-bit tiles with a
-# CRS, and masks that hold numbers instead of colours.
+# This notebook starts with a folder of GeoTIFFs from a survey, adds a domain file, and ends with an adapted map. The "city"
+# is the synthetic sample target in a less convenient form: four 16-bit tiles with a CRS, and masks that hold numbers
+# instead of colours.
 
 # %%
 import shutil
@@ -47,9 +47,9 @@ shutil.copytree(sample / "potsdam", "survey/potsdam", dirs_exist_ok=True)
 print("\n".join(sorted(p.as_posix() for p in Path("survey/springfield").rglob("*.tif"))))
 
 # %% [markdown]
-# ## What is in it?
+# ## Inspect the pixels
 #
-# Before anything else: look. 16-bit pixels reach to 3400, not to 65535; shown as they are the tile would be black.
+# Look at the data first. 16-bit pixels reach 3400, not 65535; without a stretch the tile would be black.
 
 # %%
 with rasterio.open("survey/springfield/ortho/north_1.tif") as file:
@@ -67,12 +67,12 @@ for ax in axes:
 plt.tight_layout()
 
 # %% [markdown]
-# rsuda makes the same stretch, once for the whole domain, and writes it into the weights file.
+# rsuda makes the same stretch, once for the whole domain, and writes it to the weights file.
 #
 # ## The domain file
 #
-# What the files cannot tell: which bands they hold, what the numbers in the masks mean, what is for training and what
-# for scoring. The names of classes are those of Potsdam where they mean the same.
+# The domain file adds what the files do not contain: the bands, the meaning of the numbers in the masks, and the splits for
+# training and scoring. Classes with the meaning of Potsdam's have the same names.
 
 # %%
 Path("springfield.yaml").write_text("""\
@@ -100,9 +100,9 @@ print("has labels to score by:", city.has_labels("val"))
 # %% [markdown]
 # ## Adapt
 #
-# From Potsdam to Springfield. The masks of Springfield are there, and are not opened; the note about scenes only says
-# that the sample is smaller than the real Potsdam. `standardise: domain` matters here: it brings two cities with
-# other cameras onto one scale.
+# The run adapts from Potsdam to Springfield. The masks of Springfield exist, and training does not open them. The note about
+# scenes only says that the sample is smaller than the real Potsdam. `standardise: domain` matters here: it brings two cities
+# with different cameras to one scale.
 
 # %%
 s = settings(
@@ -113,9 +113,9 @@ method = adapt(s, Path("runs/springfield"), overwrite=True, quiet=True)
 print("raw values that become 0:", np.round(method.spec.low), "and 1:", np.round(method.spec.high))
 
 # %% [markdown]
-# ## Look
+# ## The map
 #
-# The unseen tile, its map, and how sure the network is.
+# The pictures show the unseen tile, its map and its label.
 
 # %%
 done = next(predict(["survey/springfield/ortho/south_2.tif"], "runs/springfield", "maps", confidence=True, min_area=1.0,
@@ -139,10 +139,10 @@ fig.legend(handles, names, ncols=6, loc="lower center", frameon=False, fontsize=
 plt.tight_layout(rect=(0, 0.06, 1, 1))
 
 # %% [markdown]
-# **Look at** what went well and what did not, before believing any number. Trees and lawns lie where they should. The
-# street is called *building*: Springfield's smooth asphalt looks more like the flat roofs of Potsdam than like its streets.
-# A whole class in the place of another is the typical mistake across domains. A longer run, a pretrained encoder
-# (`--preset small`) and another method are the things to try, in this order; so is a domain that brings both nearer.
+# **Look at** the map before you trust any number. Trees and lawns are in the right places. The street is called
+# *building*: Springfield's smooth asphalt looks more like the flat roofs of Potsdam than like its streets. A whole class in
+# the place of another is the typical error across domains. Try a longer run, a pretrained encoder (`--preset small`) and
+# another method, in this order. A source that is more similar helps too.
 #
 # ## Numbers
 
@@ -154,9 +154,9 @@ print(f"{100 * right:.0f} % of the labelled pixels are right")
 print(polygons.groupby("name").area_m2.agg(["count", "sum"]).round(1))
 
 # %% [markdown]
-# And where is it wrong? On the left the labelled pixels that are (red); on the right how sure the network was. **Look
-# at** the street: red and bright. There the network is wrong and sure, and no threshold of confidence would find it; on
-# average it is no less sure where it is wrong.
+# Where is the map wrong? Wrong pixels are red on the left; the right picture shows the confidence. **Look at** the
+# street: red and bright. There the model is wrong and confident, and no threshold of confidence would find it. On average
+# it is as confident where it is wrong.
 
 # %%
 with rasterio.open(done.confidence) as file:
@@ -173,5 +173,5 @@ fig.colorbar(shown, ax=axes, shrink=0.7)
 print(f"confidence where it is right {sure[known & ~wrong].mean():.2f}, where it is wrong {sure[wrong].mean():.2f}")
 
 # %% [markdown]
-# With your own folder the steps are the same: say what the files do not tell, look before and after, and keep a few
-# labelled tiles aside to know how far to trust the map.
+# With your own folder the steps are the same. Declare what the files do not contain, look at the data before and after, and
+# reserve a few labelled tiles to measure the map.
