@@ -90,7 +90,7 @@ def rsuda_pair(folder: Path, a: argparse.Namespace) -> tuple[Settings, Pair]:
 
 def rsuda_batches(folder: Path, a: argparse.Namespace) -> Iterator[Any]:
     s, found = rsuda_pair(folder, a)
-    return iter(loader(found, s, False))
+    return iter(loader(found, s, with_target=False))
 
 
 def torchgeo_batches(folder: Path, a: argparse.Namespace) -> Iterator[Any]:
@@ -143,7 +143,7 @@ def waiting(folder: Path, a: argparse.Namespace) -> dict[str, Any]:
     precision = pick_precision("auto", device)
     method = build(s, found).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(method.parameters())
-    batches, waits, steps = iter(loader(found, s, False)), [], []
+    batches, waits, steps = iter(loader(found, s, with_target=False)), [], []
     for _ in range(a.steps + 3):
         began = time.monotonic()
         batch = {k: v.to(device) for k, v in next(batches).items()}

@@ -89,7 +89,7 @@ class PairDataModule(L.LightningDataModule):
         first, s = 0, self.settings
         if self.trainer:
             first, s = self.trainer.global_step, replace(s, accumulate=self.trainer.accumulate_grad_batches)
-        return loader(self.pair, s, find_method(s.method).needs_target, first)
+        return loader(self.pair, s, with_target=find_method(s.method).needs_target, first_step=first)
 
     def build_method(self, **options: Any) -> Method:
         """The method with its networks, a LightningModule for this pair.

@@ -41,7 +41,7 @@ def train(
         WriteError: the run folder can no longer be written to.
     """
     first = checkpoint_step(folder) if resume else 0
-    batches = loader(found, s, method.needs_target, first)
+    batches = loader(found, s, with_target=method.needs_target, first_step=first)
 
     whole = team.count * s.accumulate * s.batch_size
 

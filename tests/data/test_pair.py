@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rsuda.core.errors import InputError
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colours import ColourMatching, mix_bands
-from rsuda.data.pair import _fed
+from rsuda.data.pair import match_bands
 
 # ---- colours --------------------------------------------------------------------------------------------------------
 
@@ -181,21 +181,24 @@ RGB, IRRG = ("red", "green", "blue"), ("ir", "red", "green")
 
 
 def test_bands_of_the_same_name_are_fed_when_asked_for_and_the_first_ones_otherwise():
-    assert _fed(RGB, IRRG, "name") == (("red", "green"), ("red", "green"))
-    assert _fed(IRRG, RGB, "name") == (("red", "green"), ("red", "green"))
-    assert _fed(("green", "red", "blue"), IRRG, "name") == (("red", "green"), ("red", "green"))  # in the target's order
-    assert _fed(RGB, IRRG, "order") == (RGB, IRRG)
-    assert _fed((*RGB, "swir"), ("ir", "red"), "order") == (("red", "green"), ("ir", "red"))
+    assert match_bands(RGB, IRRG, "name") == (("red", "green"), ("red", "green"))
+    assert match_bands(IRRG, RGB, "name") == (("red", "green"), ("red", "green"))
+    assert match_bands(("green", "red", "blue"), IRRG, "name") == (
+        ("red", "green"),
+        ("red", "green"),
+    )  # in the target's order
+    assert match_bands(RGB, IRRG, "order") == (RGB, IRRG)
+    assert match_bands((*RGB, "swir"), ("ir", "red"), "order") == (("red", "green"), ("ir", "red"))
 
 
 @pytest.mark.parametrize("matching", ["name", "order"])
 def test_a_domain_that_has_all_bands_of_the_other_feeds_them_by_name(matching):
-    assert _fed(("red", "green", "blue", "ir"), IRRG, matching) == (IRRG, IRRG)
-    assert _fed(IRRG, ("red", "green", "blue", "ir"), matching) == (IRRG, IRRG)
-    assert _fed(RGB, ("blue", "green", "red"), matching) == (("blue", "green", "red"),) * 2
+    assert match_bands(("red", "green", "blue", "ir"), IRRG, matching) == (IRRG, IRRG)
+    assert match_bands(IRRG, ("red", "green", "blue", "ir"), matching) == (IRRG, IRRG)
+    assert match_bands(RGB, ("blue", "green", "red"), matching) == (("blue", "green", "red"),) * 2
 
 
 def test_bands_without_a_common_name_are_refused_by_name_and_said():
     with pytest.raises(InputError, match=r"RGB.*IR.*band_matching: order"):
-        _fed(RGB, ("ir",), "name")
-    assert _fed(RGB, ("ir",), "order") == (("red",), ("ir",))
+        match_bands(RGB, ("ir",), "name")
+    assert match_bands(RGB, ("ir",), "order") == (("red",), ("ir",))

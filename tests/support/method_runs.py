@@ -41,4 +41,4 @@ def built(data, method, **changes):
     """An untrained method, its patches and its settings."""
     checked, _ = check_run(run_settings(data, method, **changes))
     domains = pair(*find_domains(checked), checked)
-    return build(checked, domains), PatchDataset(domains, checked, METHODS[method].needs_target), checked
+    return build(checked, domains), PatchDataset(domains, checked, with_target=METHODS[method].needs_target), checked

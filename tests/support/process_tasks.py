@@ -66,7 +66,7 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
         **team.trainer(torch.device("cpu")), max_steps=STEPS, accumulate_grad_batches=accumulate, precision="64-true",
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    trainer.fit(method, loader(found, s, method.needs_target))
+    trainer.fit(method, loader(found, s, with_target=method.needs_target))
     assert trainer.global_step == STEPS
     return {k: v.detach().clone() for k, v in method.state_dict().items()}
 

@@ -151,7 +151,7 @@ def test_a_loss_that_is_no_number_names_step_scenes_and_windows_and_spares_the_c
 def test_the_windows_of_a_step_are_those_that_it_was_shown(data):
     s, _ = check_run(options(data, method="dacs", scale=(1.0, 1.0), max_share=1.0))
     found = pair(*find_domains(s), s)
-    patches = loader(found, s, True).dataset
+    patches = loader(found, s, with_target=True).dataset
     for index in range(5):
         words = patches.where(index).replace(",", "").split()
         for domain, scenes in (("source", found.source), ("target", found.target)):
@@ -252,7 +252,7 @@ def test_a_checkpoint_is_written_by_the_clock_too(data, tmp_path):
         max_steps=3, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
         callbacks=[look, after, keep], plugins=[AtomicCheckpointIO()],
     )  # fmt: skip
-    trainer.fit(method_of(s, found), loader(found, s, False))
+    trainer.fit(method_of(s, found), loader(found, s, with_target=False))
     assert seen == [False, 1] and keep.saved == 3
 
 

@@ -120,8 +120,8 @@ def test_patches_hold_labelled_pixels_however_few_they_are(tmp_path):
     (tmp_path / "d.yaml").write_text(yaml.safe_dump(fields))
     found = domain(str(tmp_path / "d.yaml"), tmp_path)
     s = settings(source="d", target="d", method="source-only", crop=crop)
-    patches = PatchDataset(pair(found, found, s), s, False)
-    assert patches.pair.places.sparse
+    patches = PatchDataset(pair(found, found, s), s, with_target=False)
+    assert patches.pair.class_locations.sparse
     drawn = [set(np.unique(patches[i]["source_label"])) - {IGNORE} for i in range(30)]
     assert 7 < drawn.count({0}) < 23  # the window of one class is learnt from as often as the other
     # the block is within the middle half of the patch, or at the edge of the scene
@@ -130,7 +130,7 @@ def test_patches_hold_labelled_pixels_however_few_they_are(tmp_path):
 
 def test_whole_labels_are_drawn_from_as_ever(data):
     _, patches, _ = built(data, "source-only")
-    assert not patches.pair.places.sparse
+    assert not patches.pair.class_locations.sparse
     few = ClassLocations(2)
     few.add(0, np.full((64, 64), IGNORE, np.uint8))
     few.add(1, np.pad(np.ones((10, 10), np.uint8), 100, constant_values=IGNORE))
@@ -142,10 +142,10 @@ def test_whole_labels_are_drawn_from_as_ever(data):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"gsd": 1.0}, r"was trained at 0.5 m, so --gsd cannot be 1"),
+        ({"gsd": 1.0}, r"--gsd is 1.0, but the model of .* was trained at 0.5 m"),
         ({"method": "st-dasegnet"}, r"network of method source-only, which does not fit method st-dasegnet"),
         ({"channels": 32}, r"does not fit method source-only with .*: start from it by --method source-only"),
-        ({"source": "other.yaml"}, r"classes of other \(tree, road, roof\) are not those .*\(road, roof, tree\)"),
+        ({"source": "other.yaml"}, r"classes of other \(tree, road, roof\) differ from those .*\(road, roof, tree\)"),
     ],
 )
 def test_a_start_that_does_not_fit_is_refused(data, run, tmp_path, given, says, monkeypatch):

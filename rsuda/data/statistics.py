@@ -1,0 +1,103 @@
+"""Statistics of a domain's scenes: class shares and locations, value range, mean and standard deviation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rsuda.core.errors import InputError
+from rsuda.core.legend import Legend
+from rsuda.core.spec import Spec
+from rsuda.data.class_locations import ClassLocations
+from rsuda.geo.scene import Scene
+from rsuda.geo.windows import random_window
+
+# Mean and standard deviation of ImageNet photos on 0..1 in file channel order, the usual input scale of encoders. The IR of
+# an IRRG file gets the statistics of red, as in all the ISPRS papers; bands from the fourth on repeat them from the first.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_SIZE, _NUMBER = 128, 64  # side in pixels and number of the windows that are sampled
+
+
+def class_statistics(
+    scenes: list[Scene], legend: Legend
+) -> tuple[tuple[float, ...], ClassLocations, tuple[int, float]]:
+    """Count the classes of all labels and locate them.
+
+    Returns:
+        shares: each class's share of the labelled pixels;
+        locations: blocks of the scenes with their class counts;
+        off-palette pixels: their number, and their share of all pixels.
+
+    Raises:
+        InputError: no pixel has a class, or most of a label is outside the legend.
+    """
+    counts, off_palette, pixels = np.zeros(256, np.int64), 0, 0
+    locations = ClassLocations(len(legend))
+    for number, scene in enumerate(scenes):
+        label, outside = scene.whole_label(legend)
+        counts += np.bincount(label.ravel(), minlength=256)
+        locations.add(number, label)
+        off_palette, pixels = off_palette + outside, pixels + label.size
+    counts = counts[: len(legend)]
+    labelled = counts.sum()
+    if not labelled:
+        raise InputError(f"no pixel of the {len(scenes)} source labels has a class of the legend: check the legend")
+    return tuple(float(c) for c in counts / labelled), locations, (off_palette, off_palette / pixels)
+
+
+def make_spec(
+    scenes: list[Scene],
+    bands: tuple[str, ...],
+    gsd: float,
+    legend: Legend,
+    *,
+    sampled_at: float | None,
+    standardise: str,
+) -> Spec:
+    """Describe how a domain's pixels enter the network.
+
+    8-bit values are scaled from 0..255. All other types are stretched between the 0.5 and 99.5 percentiles of the whole
+    domain, never of a tile.
+
+    Args:
+        gsd: metres per pixel of the network's input.
+        sampled_at: metres per pixel at which statistics are sampled; None for the scenes' own pixels.
+        standardise: 'imagenet', or 'domain' for mean and standard deviation of the domain.
+    """
+    is_byte = np.dtype(scenes[0].file.dtype) == np.uint8
+    low, high = (0.0,) * len(bands), (255.0,) * len(bands)
+    repeats = -(-len(bands) // len(IMAGENET_MEAN))
+    mean, std = (IMAGENET_MEAN * repeats)[: len(bands)], (IMAGENET_STD * repeats)[: len(bands)]
+    if is_byte and standardise != "domain":
+        return Spec(bands, gsd, low, high, mean, std, legend)
+    pixels = sample_pixels(scenes, bands, sampled_at).astype(np.float64)
+    if not is_byte:
+        low, high = (tuple(map(float, np.percentile(pixels, q, axis=1))) for q in (0.5, 99.5))
+        high = tuple(max(top, bottom + 1e-6) for bottom, top in zip(low, high, strict=True))
+    if standardise == "domain":
+        unit = (pixels - np.array(low)[:, None]) / (np.array(high) - np.array(low))[:, None]
+        mean, std = tuple(map(float, unit.mean(1))), tuple(map(float, unit.std(1).clip(1e-3)))
+    return Spec(bands, gsd, low, high, mean, std, legend)
+
+
+def sample_pixels(scenes: list[Scene], bands: tuple[str, ...], gsd: float | None) -> np.ndarray:
+    """Sample valid pixels (bands, n) from random windows of random scenes; the same ones in every call.
+
+    Raises:
+        InputError: no window has a valid pixel.
+    """
+    rng = np.random.default_rng(0)
+    samples = []
+    for _ in range(_NUMBER):
+        scene = scenes[int(rng.integers(len(scenes)))]
+        grid = scene.grid_at(gsd)
+        row, col = random_window(rng, grid.height, grid.width, _SIZE)
+        patch = scene.read(bands, gsd, (row, col, _SIZE, _SIZE))
+        if patch.valid.any():
+            samples.append(patch.values[:, patch.valid])
+    if not samples:
+        raise InputError(
+            f"no valid pixel in {_NUMBER} windows of {Path(scenes[0].image).parent}: check the nodata value of its scenes"
+        )
+    return np.concatenate(samples, 1)
