@@ -16,6 +16,13 @@ import rasterio
 from affine import Affine
 
 
+@pytest.fixture(autouse=True)
+def short_wait(monkeypatch):
+    """Wait one second for a Dask scheduler, instead of ten."""
+    if "rsuda.cluster.client" in sys.modules:
+        monkeypatch.setattr("rsuda.cluster.client.TIMEOUT", 1.0)
+
+
 @pytest.fixture(scope="session")
 def tiny_city(tmp_path_factory):
     """The folder of two labelled cities, east and west, and an unlabelled village. Tests only read it."""
@@ -89,12 +96,12 @@ def located_raster(tmp_path_factory):
         height=40, width=50, gsd=2.0, crs="EPSG:32633", rotation=0.0, south_up=False, dtype="float32", origin=(500, 900)
     ):
         scale = Affine.scale(gsd, gsd if south_up else -gsd)
-        transform = Affine.translation(*origin) * Affine.rotation(rotation) * scale
+        transform = Affine.translation(*origin) @ Affine.rotation(rotation) @ scale
         cols, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         path = folder / f"{next(number)}.tif"
         profile = {"driver": "GTiff", "height": height, "width": width, "count": 2, "dtype": dtype, "crs": crs}
         with rasterio.open(path, "w", transform=transform, tiled=True, blockxsize=16, blockysize=16, **profile) as file:
-            file.write(np.stack(transform * (cols, rows)).astype(dtype))
+            file.write(np.stack(transform @ (cols, rows)).astype(dtype))
         return path
 
     return write

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 from rsuda.core.errors import InputError, MissingError
 
 
+TIMEOUT = 10.0  # seconds to wait for a scheduler's answer
+
+
 @dataclass(frozen=True)
 class Threads:
     """CPU threads of a task.
@@ -49,17 +52,18 @@ def threads_of(client: Any, fixed: int | None) -> Threads:
 
 def slots(client: Any) -> int:
     """Return how many tasks run at once on all present workers; 1 while there is no worker."""
-    return max(1, sum(client.ncores().values()))
+    cores: dict[str, int] = client.ncores()
+    return max(1, sum(cores.values()))
 
 
 @contextmanager
-def connected(scheduler: str, workers: int, timeout: float = 10) -> Iterator[Any]:
+def connected(scheduler: str, workers: int, timeout: float | None = None) -> Iterator[Any]:
     """Connect a client to the scheduler at an address, or to a 'local' one with worker processes on this machine.
 
     Args:
         scheduler: an address such as ``tcp://head:8786``, or 'local'.
         workers: processes of a local scheduler.
-        timeout: seconds to wait for a scheduler's answer.
+        timeout: seconds to wait for a scheduler's answer; ``TIMEOUT`` by default.
 
     Raises:
         InputError: Dask is missing, or ``workers`` is below 1.
@@ -71,7 +75,7 @@ def connected(scheduler: str, workers: int, timeout: float = 10) -> Iterator[Any
         raise InputError("--scheduler needs Dask, which is not installed: pip install 'rsuda[cluster]'") from None
     if scheduler != "local":
         try:
-            client = Client(scheduler, timeout=timeout)
+            client = Client(scheduler, timeout=TIMEOUT if timeout is None else timeout)
         except (OSError, ValueError) as error:
             raise MissingError(
                 f"no Dask scheduler answers at {scheduler} ({str(error).splitlines()[0]}): start it, or correct the address"

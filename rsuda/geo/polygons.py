@@ -135,7 +135,8 @@ def _world(points: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _polygons(points: np.ndarray, rings: Rings) -> np.ndarray:
-    return shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (rings.ring, rings.patch))
+    polygons: np.ndarray = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (rings.ring, rings.patch))
+    return polygons
 
 
 def regularise(

@@ -283,7 +283,8 @@ class RasterFile:
         """The colour table of a 1-band file, or None."""
         with self._open() as file:
             try:
-                return file.colormap(1)
+                colours: dict[int, tuple[int, ...]] = file.colormap(1)
+                return colours
             except ValueError:
                 return None
 

@@ -45,7 +45,8 @@ class Region:
         if self.shapes is None:
             return None
         part = self.grid.window(row, 0, count, self.grid.width)
-        return ~geometry_mask(self.shapes, (count, part.width), part.transform)
+        outside: np.ndarray = geometry_mask(self.shapes, (count, part.width), part.transform)
+        return ~outside
 
     @property
     def empty(self) -> bool:

@@ -114,7 +114,8 @@ class Augmentation:
 
     def _distorted(self, image: Tensor, share: BatchShard) -> Tensor:
         if share.of == 1 or not isinstance(self.photometric, K.ImageSequential):
-            return self.photometric(image)
+            distorted: Tensor = self.photometric(image)
+            return distorted
         size = len(image)
         whole = share.whole(size)
         drawn = self.photometric.forward_parameters(torch.Size((whole, *image.shape[1:])))
@@ -129,4 +130,5 @@ class Augmentation:
                 if name != "forward_input_shape"
             }
             values["forward_input_shape"] = torch.tensor(image.shape)
-        return self.photometric(image, params=drawn)
+        shared: Tensor = self.photometric(image, params=drawn)
+        return shared

@@ -93,7 +93,8 @@ class ContextDecoder(nn.Module):
             for k, embed in zip(self.levels, self.embed, strict=True)
         ]
         x = torch.cat(embedded, 1)
-        return self.bottleneck(torch.cat([branch(x) for branch in self.context], 1))
+        fused: Tensor = self.bottleneck(torch.cat([branch(x) for branch in self.context], 1))
+        return fused
 
 
 class DilatedClassifier(nn.Module):
@@ -119,4 +120,5 @@ class SumOfBranches(nn.Module):
         self.classes = classes
 
     def forward(self, branches: Tensor) -> Tensor:
-        return branches.unflatten(1, (-1, self.classes)).sum(1)
+        by_branch: Tensor = branches.unflatten(1, (-1, self.classes))
+        return by_branch.sum(1)

@@ -32,7 +32,8 @@ class FusedAttention(Attention):
         k, v = self.kv(x).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         dropped = self.attn_drop.p if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropped, scale=self.scale)
-        return self.proj_drop(self.proj(out.transpose(1, 2).reshape(batch, -1, channels)))
+        projected: Tensor = self.proj_drop(self.proj(out.transpose(1, 2).reshape(batch, -1, channels)))
+        return projected
 
 
 def quicken(encoder: nn.Module) -> None:

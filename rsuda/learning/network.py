@@ -211,7 +211,8 @@ class Logits(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.network(image).logits
+        output: Output = self.network(image)
+        return output.logits
 
 
 @torch.no_grad()

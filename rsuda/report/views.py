@@ -156,10 +156,9 @@ def open_view(run: ReportRun, data: str | None, device: str, precision: str) -> 
             run, engine, DomainView(engine, run.trained.spec, run.trained.spec.gsd), None, None, target, str(error)
         )
     spec = replace(found.source_spec, legend=run.trained.spec.legend)
-    return RunView(
-        run, engine, DomainView(engine, run.trained.spec, run.trained.spec.gsd), DomainView(engine, spec, found.gsd, found.matching),
-        source, target,
-    )  # fmt: skip
+    target_view = DomainView(engine, run.trained.spec, run.trained.spec.gsd)
+    source_view = DomainView(engine, spec, found.gsd, found.matching)
+    return RunView(run, engine, target_view, source_view, source, target)
 
 
 def draw_windows(scenes: Sequence[Scene], gsd: float | None, number: int, seed: int, side: int = SIDE) -> list[Window]:

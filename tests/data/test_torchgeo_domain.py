@@ -171,7 +171,7 @@ def test_the_nodata_value_of_masks_is_ignored(tmp_path):
 def test_masks_are_found_by_where_their_pixels_lie(tmp_path, transform):
     write(tmp_path / "a_image.tif", np.ones((3, 40, 50), np.uint8), transform)
     write(tmp_path / "z_mask.tif", np.ones((1, 40, 50), np.uint8), transform)
-    moved = transform * transform.translation(1, 0)
+    moved = transform @ transform.translation(1, 0)
     write(tmp_path / "b_mask.tif", np.zeros((1, 40, 50), np.uint8), moved)
     found = rsuda.domain(
         images("*_image.tif", "R", "G", "B")(str(tmp_path)), labels=masks("*_mask.tif", classes=NAMES)(str(tmp_path))

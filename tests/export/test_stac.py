@@ -55,7 +55,7 @@ def test_the_item_of_a_map_says_where_it_lies(tmp_path, transform):
     done, item = mapped(write(tmp_path / "scene.tif", np.zeros((2, 40, 60), np.uint8), transform))
     assert done.stac == tmp_path / "scene_stac.json" and item.id == "scene"
     with rasterio.open(done.raster) as file:
-        corners = [file.transform * c for c in ((0, 0), (60, 0), (60, 40), (0, 40))]
+        corners = [file.transform @ c for c in ((0, 0), (60, 0), (60, 40), (0, 40))]
         expected = transform_bounds("EPSG:32632", "EPSG:4326", *file.bounds) if transform == NORTH_UP else None
         proj = ProjectionExtension.ext(item)
         assert proj.code == "EPSG:32632" and proj.shape == [40, 60] and proj.transform == list(file.transform)[:6]

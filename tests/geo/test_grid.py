@@ -23,7 +23,7 @@ def grids(draw):
     down, across = draw(st.floats(0.05, 30)), draw(st.floats(0.05, 30))
     origin = draw(st.floats(-1e6, 1e6)), draw(st.floats(-1e7, 1e7))
     angle, sign = draw(st.sampled_from([0, 0, 30, -77.5, 180])), draw(st.sampled_from([-1, 1]))
-    transform = Affine.translation(*origin) * Affine.rotation(angle) * Affine.scale(across, sign * down)
+    transform = Affine.translation(*origin) @ Affine.rotation(angle) @ Affine.scale(across, sign * down)
     return Grid(draw(sizes), draw(sizes), transform, UTM)
 
 
@@ -74,7 +74,7 @@ def test_bounds_are_the_tightest_box_around_the_corners(grid):
 
 def test_pixel_size_does_not_depend_on_rotation():
     for angle in (0, 17, 90, 200):
-        grid = Grid(9, 9, Affine.rotation(angle) * Affine.scale(0.2, -0.5), UTM)
+        grid = Grid(9, 9, Affine.rotation(angle) @ Affine.scale(0.2, -0.5), UTM)
         assert np.allclose(grid.pixel_size, (0.5, 0.2))
 
 

@@ -72,7 +72,7 @@ def test_a_scene_that_knows_where_it_is_gets_every_pixel_right_on_its_own_grid(t
     assert (back == mask).all()
     whole = union_all(frame.geometry)
     assert whole.area == pytest.approx(mask.size * 0.25) and frame.area.sum() == pytest.approx(whole.area)
-    corners = np.array([transform * (c, r) for r in (0, size[0]) for c in (0, size[1])])
+    corners = np.array([transform @ (c, r) for r in (0, size[0]) for c in (0, size[1])])
     assert frame.total_bounds == pytest.approx([*corners.min(0), *corners.max(0)], abs=1e-6)
     if ground and transform.e < 0:
         assert frame.total_bounds == pytest.approx(tuple(ground), abs=1e-6)
@@ -544,14 +544,14 @@ def test_nothing_is_left_behind_when_no_band_was_finished(tmp_path):
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
 def test_an_area_of_interest_cuts_the_outputs_and_hides_what_is_outside(tmp_path, transform):
     scene = write(tmp_path / "scene.tif", positions(70, 101), transform)
-    corners = [transform * (col, row) for row, col in ((10, 20), (10, 80), (60, 20))]
+    corners = [transform @ (col, row) for row, col in ((10, 20), (10, 80), (60, 20))]
     gpd.GeoSeries([Polygon(corners)], crs=32632).to_file(tmp_path / "area.gpkg")
     done, mask = one(scene, trained(geometer(7)), aoi=tmp_path / "area.gpkg", polygons="gpkg")
     row, col = np.mgrid[10:60, 20:80] + 0.5
     inside = (row - 10) / 50 + (col - 20) / 60 < 1
     assert (mask == np.where(inside, blocks(row, col, 7), 255)).all()
     with rasterio.open(done.raster) as file:
-        assert file.transform == transform * Affine.translation(20, 10)
+        assert file.transform == transform @ Affine.translation(20, 10)
     assert gpd.read_file(done.polygons)["area_m2"].sum() == pytest.approx(0.25 * inside.sum())
 
 

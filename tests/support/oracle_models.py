@@ -18,7 +18,7 @@ NORTH_UP = from_origin(500_000, 6_000_000, 0.5, 0.5)
 GEOMETRIES = {
     "north-up": NORTH_UP,
     "south-up": Affine(0.5, 0, 500_000, 0, 0.5, 6_000_000),
-    "rotated": Affine.translation(500_000, 6_000_000) * Affine.rotation(30) * Affine.scale(0.5, -0.5),
+    "rotated": Affine.translation(500_000, 6_000_000) @ Affine.rotation(30) @ Affine.scale(0.5, -0.5),
 }
 NAMES = ("road", "roof", "tree", "water", "soil")
 
