@@ -15,6 +15,11 @@ import pytest
 import rasterio
 from affine import Affine
 
+if sys.platform == "win32":  # these use signals, limits of resources, mounted disks or forked processes
+    collect_ignore = [
+        f"system/test_{name}.py" for name in ("child_process", "hostile", "kills", "processes", "reliability", "spread")
+    ]
+
 
 @pytest.fixture(autouse=True)
 def short_wait(monkeypatch):
