@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from rsuda.core.errors import InputError, MissingError
 
-
 TIMEOUT = 10.0  # seconds to wait for a scheduler's answer
 
 
