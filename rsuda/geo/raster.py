@@ -283,8 +283,7 @@ class RasterFile:
         """The colour table of a 1-band file, or None."""
         with self._open() as file:
             try:
-                colours: dict[int, tuple[int, ...]] = file.colormap(1)
-                return colours
+                return dict(file.colormap(1))
             except ValueError:
                 return None
 
