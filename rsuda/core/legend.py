@@ -1,20 +1,23 @@
-"""Class names, colours and the ignore value; label pixels to class indices by exact lookup."""
+"""Legends: class names, colours and the ignore value; label pixels become class indices by exact lookup."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from re import fullmatch
-from typing import Any
+from typing import Annotated, Any
 from unicodedata import category
 
 import numpy as np
+from pydantic import BeforeValidator, PlainValidator, model_validator
 
 from rsuda.core.display import shown
 from rsuda.core.errors import InputError
+from rsuda.core.validation import FrozenModel, validate
 
-IGNORE = 255  # the class index of pixels that nobody scores; also the nodata value of every class raster
-_OFF = 254  # inside this file only: a label value that the legend does not know
+IGNORE = 255  # class index of pixels without a class; also the nodata value of every class raster
+_OFF = 254  # label value outside the legend; used in this file only
 
 Colour = tuple[int, int, int]
 
@@ -26,17 +29,39 @@ def _colour(value: Any) -> Colour:
             return (int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16))
     elif isinstance(value, (list, tuple)) and [isinstance(v, int) and 0 <= v <= 255 for v in value] == [True] * 3:
         return (value[0], value[1], value[2])
-    raise InputError(f"colour {shown(value)} in a legend is neither '#RRGGBB' nor three numbers from 0 to 255")
+    raise InputError(f"colour {shown(value)} is invalid: write '#RRGGBB' or three numbers from 0 to 255")
 
 
 def _value(value: Any) -> int:
     if isinstance(value, int) and 0 <= value <= 255:
         return int(value)
-    raise InputError(f"pixel value {shown(value)} in a legend is no whole number from 0 to 255")
+    raise InputError(f"pixel value {shown(value)} is invalid: use a whole number from 0 to 255")
+
+
+def _name(value: Any) -> Any:
+    """YAML reads some names as numbers."""
+    return str(value) if isinstance(value, int | float) else value
+
+
+class _ClassFields(FrozenModel):
+    """One class of a legend; 'colour' and 'value' are short for 'colours' and 'values' of one entry."""
+
+    name: Annotated[str, BeforeValidator(_name)]
+    colours: tuple[Annotated[Colour, PlainValidator(_colour)], ...]
+    values: tuple[Annotated[int, PlainValidator(_value)], ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        single = {"colour": "colours", "value": "values"}
+        many = {plural: [fields[key]] for key, plural in single.items() if key in fields}
+        return many | {key: value for key, value in fields.items() if key not in single}
 
 
 def _bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels as uint8, and where they are whole numbers from 0 to 255: no other may be rounded into a class."""
+    """Convert pixels to uint8; the mask marks whole numbers from 0 to 255, since no other value may become a class."""
     if pixels.dtype == np.uint8:
         return pixels, np.ones(pixels.shape, bool)
     fits = (pixels >= 0) & (pixels <= 255) & (pixels == np.trunc(pixels))
@@ -47,9 +72,12 @@ def _bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Legend:
     """The classes of a domain, in the order of their indices 0..K-1.
 
-    Labels are stored in files either by colour (``colours[k]`` are all the colours of class k, the first is the one
-    drawn in outputs) or by index (``values[k]`` are the pixel values of class k). ``ignored`` colours or values
-    become 255. Anything else is off-palette: it becomes 255 too, and is counted.
+    Label files store classes by colour (``colours[k]`` are the colours of class k; outputs are drawn in the first one) or
+    by value (``values[k]`` are the pixel values of class k). ``ignored_colours`` and ``ignored_values`` become 255. All
+    other colours and values are off-palette: they become 255 and are counted.
+
+    Raises:
+        InputError: an invalid or repeated class name, or a colour or value of two classes.
     """
 
     names: tuple[str, ...]
@@ -60,27 +88,34 @@ class Legend:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= 250:
-            raise InputError(f"a legend has 1 to 250 classes, this one has {len(self.names)}")
+            raise InputError(f"the legend has {len(self.names)} classes; a legend has 1 to 250 classes")
         for name in self.names:
-            # XML and GeoPackage cannot hold control characters and halves of characters, nor do file programs show them
+            # XML and GeoPackage cannot store control characters and half characters, and file programs cannot show them
             if not name.strip() or len(name) > 100 or any(category(c) in ("Cc", "Cs", "Cn") for c in name):
                 raise InputError(
-                    f"a class of the legend is named {name[:100]!r}: a name has 1 to 100 characters, none of control"
+                    f"class name {name[:100]!r} of the legend is invalid: a name has 1 to 100 characters, without control "
+                    "characters"
                 )
         if len(set(self.names)) != len(self.names):
-            raise InputError(f"a class name stands twice in the legend {', '.join(self.names)}")
-        seen: dict[Any, str] = {}
+            raise InputError(f"a class name occurs twice in the legend: {', '.join(self.names)}")
+        self._check_unique()
+
+    def _check_unique(self) -> None:
         keys: list[tuple[str, tuple[str, Any]]] = [
-            (n, ("value", v)) for n, vs in zip(self.names, self.values, strict=False) for v in vs
+            (name, ("value", value)) for name, values in zip(self.names, self.values, strict=False) for value in values
         ]
         if not self.values:
-            keys = [(n, ("colour", c)) for n, cs in zip(self.names, self.colours, strict=True) for c in cs]
-        keys += [("ignore", ("value", v)) for v in self.ignored_values]
-        keys += [("ignore", ("colour", c)) for c in self.ignored_colours]
+            keys += [
+                (name, ("colour", colour))
+                for name, colours in zip(self.names, self.colours, strict=True)
+                for colour in colours
+            ]
+        keys += [("ignore", ("value", value)) for value in self.ignored_values]
+        keys += [("ignore", ("colour", colour)) for colour in self.ignored_colours]
+        owners: dict[Any, str] = {}
         for name, key in keys:
-            if seen.get(key, name) != name:
-                raise InputError(f"{key[0]} {key[1]} belongs to both '{seen[key]}' and '{name}' in the legend")
-            seen[key] = name
+            if owners.setdefault(key, name) != name:
+                raise InputError(f"{key[0]} {key[1]} belongs to both '{owners[key]}' and '{name}' in the legend")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -92,48 +127,46 @@ class Legend:
 
     @property
     def palette(self) -> tuple[Colour, ...]:
-        """One colour per class, for drawing."""
-        return tuple(c[0] for c in self.colours)
+        """The drawing colour of each class."""
+        return tuple(colours[0] for colours in self.colours)
 
     @staticmethod
-    def from_fields(classes: list[dict[str, Any]], ignore: list[Any] | None = None) -> Legend:
+    def from_fields(classes: Sequence[Any], ignore: Sequence[Any] | None = None) -> Legend:
         """Read the ``legend`` and ``ignore`` fields of a domain file.
 
-        Each class is ``{name, colour | colours, value | values}``; ``ignore`` lists colours or values.
-        Raises InputError when a class lacks a name, or some classes have values and others have none.
+        Args:
+            classes: ``{name, colour | colours, value | values}`` of each class.
+            ignore: colours, or values, that become 255.
+
+        Raises:
+            InputError: a field is missing or invalid, or only some classes have a value.
         """
-        names, colours, values = [], [], []
         if not isinstance(classes, list | tuple) or not isinstance(ignore, list | tuple | None):
+            raise InputError(f"the legend or 'ignore' is {shown([classes, ignore])}; both must be lists")
+        entries = [
+            validate(_ClassFields, entry, "field", where=f"class {number} of the legend")
+            for number, entry in enumerate(classes, 1)
+        ]
+        for entry in entries:
+            if not entry.colours:
+                raise InputError(f"class '{entry.name}' of the legend has no 'colour': give it one")
+        unvalued = [entry.name for entry in entries if not entry.values]
+        by_value = len(unvalued) < len(entries)
+        if by_value and unvalued:
             raise InputError(
-                f"a legend is a list of classes, and what it ignores a list: {shown([classes, ignore])} is not"
+                f"some classes of the legend have a 'value', but not {', '.join(unvalued)}: give it to all"
             )
-        for entry in classes:
-            if not isinstance(entry, dict) or not isinstance(entry.get("name"), str | int | float):
-                raise InputError(f"legend entry {shown(entry)} has no 'name'")
-            drawn = entry.get("colours", [entry["colour"]] if "colour" in entry else [])
-            held = entry.get("values", [entry["value"]] if "value" in entry else [])
-            if not isinstance(drawn, list | tuple) or not isinstance(held, list | tuple):
-                raise InputError(f"'colours' and 'values' of class '{entry['name']}' of the legend are lists")
-            if not drawn:
-                raise InputError(f"class '{entry['name']}' of the legend has no 'colour'")
-            names.append(str(entry["name"]))
-            colours.append(tuple(_colour(c) for c in drawn))
-            values.append(tuple(_value(v) for v in held))
-        if any(values) and not all(values):
-            missing = ", ".join(n for n, v in zip(names, values, strict=True) if not v)
-            raise InputError(f"some classes of the legend have a 'value', but not {missing}")
-        by_value = any(values)
         return Legend(
-            names=tuple(names),
-            colours=tuple(colours),
-            values=tuple(values) if by_value else (),
-            ignored_colours=() if by_value else tuple(_colour(c) for c in ignore or []),
-            ignored_values=tuple(_value(v) for v in ignore or []) if by_value else (),
+            names=tuple(entry.name for entry in entries),
+            colours=tuple(entry.colours for entry in entries),
+            values=tuple(entry.values for entry in entries) if by_value else (),
+            ignored_colours=() if by_value else tuple(_colour(colour) for colour in ignore or ()),
+            ignored_values=tuple(_value(value) for value in ignore or ()) if by_value else (),
         )
 
     def as_fields(self) -> list[dict[str, Any]]:
-        """Names and drawing colours, as JSON and YAML hold them."""
-        return [{"name": n, "colour": list(c)} for n, c in zip(self.names, self.palette, strict=True)]
+        """Convert names and drawing colours to the form of JSON and YAML files."""
+        return [{"name": name, "colour": list(colour)} for name, colour in zip(self.names, self.palette, strict=True)]
 
     @cached_property
     def _colour_table(self) -> np.ndarray:
@@ -146,28 +179,21 @@ class Legend:
         return table
 
     def encode(self, label: np.ndarray, colormap: dict[int, tuple[int, ...]] | None = None) -> tuple[np.ndarray, int]:
-        """Class indices of label pixels, and how many pixels were off-palette.
+        """Look up the class indices of label pixels.
 
         Args:
-            label: (bands, H, W) pixels of a label file, of any type: 3 or 4 bands of colour, or 1 band. Values of a
-                legend by value may also be repeated in 3 bands (a grey image saved as RGB).
+            label: (bands, H, W) pixels of a label file of any type: 3 or 4 bands of colour, or 1 band. A legend by value
+                also accepts a value that is repeated in 3 bands (a grey image saved as RGB).
             colormap: palette of a 1-band label file, value to (r, g, b[, a]).
 
         Returns:
-            (H, W) uint8 of class indices with 255 for ignored and off-palette pixels; count of off-palette pixels.
+            (H, W) uint8 class indices, 255 for ignored and off-palette pixels; the number of off-palette pixels.
 
         Raises:
-            InputError: a legend by colour meets a label of one band without a palette.
+            InputError: the legend lists colours, and the label has one band and no palette.
         """
         if self.by_value:
-            table = np.full(256, _OFF, np.uint8)
-            for k, values in enumerate(self.values):
-                table[list(values)] = k
-            table[list(self.ignored_values)] = IGNORE
-            band, fits = _bytes(label[0])
-            index = np.where(fits, table[band], np.uint8(_OFF))
-            if label.shape[0] >= 3:
-                index[(label[1] != label[0]) | (label[2] != label[0])] = _OFF
+            index = self._encode_values(label)
         elif label.shape[0] >= 3:
             rgb, fits = _bytes(label[:3])
             red, green, blue = rgb.astype(np.uint32)
@@ -180,15 +206,26 @@ class Legend:
             band, fits = _bytes(label[0])
             index = np.where(fits, table[band], np.uint8(_OFF))
         else:
-            raise InputError("the label has one band and no palette, but the legend lists colours")
+            raise InputError("the label has one band and no palette, but the legend lists colours: list values instead")
         off = index == _OFF
         count = int(off.sum())
         if count:
             index = np.where(off, np.uint8(IGNORE), index)
         return index, count
 
+    def _encode_values(self, label: np.ndarray) -> np.ndarray:
+        table = np.full(256, _OFF, np.uint8)
+        for k, values in enumerate(self.values):
+            table[list(values)] = k
+        table[list(self.ignored_values)] = IGNORE
+        band, fits = _bytes(label[0])
+        index = np.where(fits, table[band], np.uint8(_OFF))
+        if label.shape[0] >= 3:
+            index[(label[1] != label[0]) | (label[2] != label[0])] = _OFF
+        return index
+
     def mapping_from(self, other: Legend) -> np.ndarray:
-        """A (256,) uint8 table from ``other``'s indices to this legend's, matched by class name; unmatched give 255."""
+        """Make a (256,) uint8 table from ``other``'s indices to this legend's by class name; 255 without a match."""
         table = np.full(256, IGNORE, np.uint8)
         for k, name in enumerate(other.names):
             if name in self.names:

@@ -1,60 +1,70 @@
-"""What a network expects of pixels. It travels inside every saved network, so that prediction cannot guess wrong."""
+"""The spec of a network's input: bands, GSD, scaling of pixels and legend. Every saved network contains its spec."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
+from rsuda.core.validation import FrozenModel, validate
 
-BANDS = ("ir", "red", "green", "blue")  # the band names rsuda knows by a letter; any other name is allowed too
+BANDS = ("ir", "red", "green", "blue")  # band names that have a letter code; all other names are allowed too
+_CODES = {"ir": "IR", "red": "R", "green": "G", "blue": "B"}
+_WORDS = (("NIR", "ir"), ("IR", "ir"), ("R", "red"), ("G", "green"), ("B", "blue"))
+_INFRARED = ("nir", "near infrared", "infrared", "nearinfrared")
 
 
 def band_names(text: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """Band names from 'RGB', 'IRRG', 'RGBIR', 'red,green,nir' or a list. 'IR' and 'NIR' mean near infrared."""
+    """Read band names from 'RGB', 'IRRG', 'RGBIR', 'red,green,nir' or a list. 'IR' and 'NIR' mean near infrared.
+
+    Raises:
+        InputError: a code has other letters, or a band occurs twice.
+    """
     if not isinstance(text, str):
         names = [str(b).strip().lower() for b in text]
     elif "," in text or text.lower() in BANDS:
         names = [b.strip().lower() for b in text.split(",")]
     else:
-        rest, names = text.upper(), []
-        while rest:
-            for word, name in (("NIR", "ir"), ("IR", "ir"), ("R", "red"), ("G", "green"), ("B", "blue")):
-                if rest.startswith(word):
-                    names.append(name)
-                    rest = rest[len(word) :]
-                    break
-            else:
-                raise InputError(f"band order '{text}' is not made of R, G, B and IR: name the bands as red,green,…")
-    names = ["ir" if n in ("nir", "near infrared", "infrared", "nearinfrared") else n for n in names]
+        names = _split_code(text)
+    names = ["ir" if name in _INFRARED else name for name in names]
     if len(set(names)) != len(names):
-        told = ", ".join(names)
-        raise InputError(f"a band stands twice in {told if len(told) <= 100 else told[:100] + '…'}")
+        listed = ", ".join(names)
+        raise InputError(f"a band occurs twice in {listed if len(listed) <= 100 else listed[:100] + '…'}")
     return tuple(names)
 
 
+def _split_code(text: str) -> list[str]:
+    rest, names = text.upper(), []
+    while rest:
+        word, name = next((pair for pair in _WORDS if rest.startswith(pair[0])), ("", ""))
+        if not word:
+            raise InputError(f"band order '{text}' is not made of R, G, B and IR: name the bands as red,green,…")
+        names.append(name)
+        rest = rest[len(word) :]
+    return names
+
+
 def band_code(bands: tuple[str, ...]) -> str:
-    """The short spelling of a band order: ('ir', 'red', 'green') -> 'IRRG'."""
-    short = {"ir": "IR", "red": "R", "green": "G", "blue": "B"}
-    return "".join(short[b] for b in bands) if all(b in short for b in bands) else ",".join(bands)
+    """Abbreviate a band order: ('ir', 'red', 'green') becomes 'IRRG'."""
+    return "".join(_CODES[b] for b in bands) if all(b in _CODES for b in bands) else ",".join(bands)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What the pixels of a network's input are.
+    """How raw pixels enter a network, and the classes of its output.
 
     A raw pixel v of band b enters the network as ``((v - low[b]) / (high[b] - low[b]) - mean[b]) / std[b]``.
 
     Attributes:
-        bands: band names in the order the network is fed.
+        bands: band names in the network's input order.
         gsd: metres per pixel of the network's input.
         low, high: raw pixel values that become 0 and 1 (0 and 255 for 8-bit imagery).
-        mean, std: standardisation on that 0..1 scale.
-        legend: the classes of the output, index by index.
+        mean, std: standardisation on the 0..1 scale.
+        legend: the classes of the output in the order of their indices.
     """
 
     bands: tuple[str, ...]
@@ -86,6 +96,7 @@ class Spec:
         return 1 / ((high - low) * std), -(low / (high - low) + mean) / std
 
     def as_fields(self) -> dict[str, Any]:
+        """Convert to the form of JSON files."""
         return {
             "bands": list(self.bands),
             "gsd": self.gsd,
@@ -98,40 +109,36 @@ class Spec:
 
     @staticmethod
     def from_fields(fields: dict[str, Any]) -> Spec:
-        """Raises InputError for fields that are missing, of another kind or number, or that no pixel could be scaled by."""
-        if not isinstance(fields, dict):
-            raise InputError("the network's description holds no fields")
-        try:
-            spec = Spec(
-                bands=tuple(fields["bands"]),
-                gsd=float(fields["gsd"]),
-                low=tuple(map(float, fields["low"])),
-                high=tuple(map(float, fields["high"])),
-                mean=tuple(map(float, fields["mean"])),
-                std=tuple(map(float, fields["std"])),
-                legend=Legend.from_fields(fields["legend"]),
-            )
-        except KeyError as missing:
-            raise InputError(f"the network's description lacks the field {missing}") from None
-        except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"a field of the network's description is of another kind: {error}") from None
-        spec._check()
-        return spec
+        """Read what ``as_fields`` wrote. Raises InputError for missing, unknown or invalid fields."""
+        valid = validate(_SpecFields, fields, "field", where="the spec of the model")
+        numbers = {key: getattr(valid, key) for key in ("gsd", "low", "high", "mean", "std")}
+        return Spec(bands=valid.bands, legend=Legend.from_fields(valid.legend), **numbers)
 
-    def _check(self) -> None:
-        bands = self.bands
-        if not 1 <= len(bands) <= 200 or not all(isinstance(b, str) and 0 < len(b) <= 100 for b in bands):
-            raise InputError("the network's description has no bands, more than 200, or some without a name")
-        numbers = [self.low, self.high, self.mean, self.std]
-        if any(len(n) != len(bands) for n in numbers) or len(set(bands)) != len(bands):
-            raise InputError(
-                "the network's description has not one low, high, mean and std for each of different bands"
-            )
-        if not 0 < self.gsd < math.inf or not all(abs(v) < 1e30 for n in numbers for v in n):
-            raise InputError(
-                "the network's description has a GSD or a range of values that is no number to reckon with"
-            )
-        if not all(h - lo > 1e-12 and s > 1e-12 for lo, h, s in zip(self.low, self.high, self.std, strict=True)):
-            raise InputError("the network's description has a band whose high is not above its low, or without spread")
+
+_Numbers = tuple[Annotated[float, Field(gt=-1e30, lt=1e30)], ...]
+
+
+class _SpecFields(FrozenModel):
+    bands: Annotated[tuple[str, ...], Field(min_length=1, max_length=200)]
+    gsd: Annotated[float, Field(gt=0)]
+    low: _Numbers
+    high: _Numbers
+    mean: _Numbers
+    std: _Numbers
+    legend: list[Any]
+
+    @model_validator(mode="after")
+    def _check_bands(self) -> Self:
+        count = len(self.bands)
+        if len(set(self.bands)) != count or not all(0 < len(name) <= 100 for name in self.bands):
+            raise ValueError("'bands' has a repeated or empty name, or one of more than 100 characters")
+        for key in ("low", "high", "mean", "std"):
+            if len(getattr(self, key)) != count:
+                raise ValueError(
+                    f"'{key}' has {len(getattr(self, key))} numbers; it must have one for each of {count} bands"
+                )
+        if not all(top - bottom > 1e-12 for bottom, top in zip(self.low, self.high, strict=True)):
+            raise ValueError("'high' must be above 'low' in every band")
+        if not all(value > 1e-12 for value in self.std):
+            raise ValueError("'std' must be above 0 in every band")
+        return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -67,12 +67,16 @@ def validate(model: type[Model], values: Any, what: str, prefix: str = "", where
 
 def sentence(error: ValidationError, model: type[BaseModel], what: str, prefix: str = "") -> InputError:
     """One sentence for the first problem that pydantic reports: the field, its value, and what it must be."""
-    problem = error.errors()[0]
+    problems = error.errors()
+    # a misspelt field is unknown and its right name is missing: the first says more
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     place = [p for p in problem["loc"] if not (isinstance(p, str) and p.startswith("function-"))]
     name = prefix + ".".join(map(str, place))
     kind, value, limits = problem["type"], problem.get("input"), problem.get("ctx", {})
     if kind == "extra_forbidden":
         return unknown(what, name, [prefix + n for n in _field_names(model, place[:-1])])
+    if not name and kind != "value_error":
+        return InputError(f"the fields are {shown(value)}; they must be 'name: value' pairs")
     if kind == "missing":
         return InputError(f"{what} {name} is missing")
     if kind == "value_error":
@@ -93,6 +97,10 @@ def _field(model: type[BaseModel], place: Iterable[Any]) -> Any:
     """The annotation at a place of nested models; None where the place leaves them."""
     annotation: Any = model
     for step in place:
+        if get_origin(annotation) in (dict, list, tuple):  # the step is a key or a number
+            values = get_args(annotation)
+            annotation = values[-1] if get_origin(annotation) is dict else values[0]
+            continue
         nested = _model_in(annotation)
         if nested is None or step not in nested.model_fields:
             return None

@@ -113,10 +113,10 @@ def test_classes_are_matched_across_legends_by_name():
     ("classes", "ignore", "message"),
     [
         ([("a", "#010203"), ("b", "#010203")], [], "belongs to both 'a' and 'b'"),
-        ([("a", "#010203"), ("a", "#040506")], [], "stands twice"),
+        ([("a", "#010203"), ("a", "#040506")], [], "occurs twice"),
         ([("a", "#010203")], ["#010203"], "belongs to both 'a' and 'ignore'"),
-        ([("a", "#01020")], [], "neither '#RRGGBB'"),
-        ([("a", "#GG0000")], [], "neither '#RRGGBB'"),
+        ([("a", "#01020")], [], "write '#RRGGBB'"),
+        ([("a", "#GG0000")], [], "write '#RRGGBB'"),
         ([("a", [0, 0, 256])], [], "three numbers from 0 to 255"),
         ([], [], "1 to 250 classes"),
     ],
@@ -145,10 +145,17 @@ def test_an_ambiguous_or_broken_legend_by_value_is_refused(values, ignore, messa
 
 
 @pytest.mark.parametrize(
-    ("entry", "lack"), [({"colour": "#000000"}, "name"), ({"name": "a"}, "colour"), ("road", "name")]
+    ("entry", "message"),
+    [
+        ({"colour": "#000000"}, "class 1 of the legend: field name is missing"),
+        ({"name": "a"}, "class 1 of the legend: field colours is missing"),
+        ({"name": "a", "colours": []}, "class 'a' of the legend has no 'colour'"),
+        ({"name": "a", "color": "#000000"}, "class 1 of the legend: unknown field 'color': did you mean 'colours'"),
+        ("road", "class 1 of the legend: the fields are 'road'; they must be 'name: value' pairs"),
+    ],
 )
-def test_an_incomplete_class_is_refused_by_what_it_lacks(entry, lack):
-    with pytest.raises(InputError, match=f"has no '{lack}'"):
+def test_incomplete_class_is_refused_with_the_missing_field(entry, message):
+    with pytest.raises(InputError, match=message):
         Legend.from_fields([entry])
 
 

@@ -300,7 +300,10 @@ def test_a_domain_file_extends_another_and_overrides_it(described, tmp_path):
         ({"images": None}, r"mine\.yaml: field images is missing"),
         ({"legend": None}, r"mine\.yaml: field legend is missing"),
         ({"images": "*.tif"}, r"mine\.yaml: field images is '\*\.tif'; it must be 'name: value' pairs"),
-        ({"images": {"RGB": {"file": "*.tif", "bands": "RGB"}}}, "field images.RGB.files is missing"),
+        (
+            {"images": {"RGB": {"file": "*.tif", "bands": "RGB"}}},
+            "unknown field 'images.RGB.file': did you mean 'images.RGB.files'",
+        ),
         ({"legend": {"roof": 1}}, "field legend is {'roof': 1}; it must be a list"),
         ({"clutter": "rubble"}, "'clutter' is 'rubble', which is not a class of the legend: use one of roof, soil"),
         ({"protocol": {"window": 512}}, "field protocol.stride is missing"),

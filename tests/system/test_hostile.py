@@ -365,7 +365,7 @@ def test_long_values_are_shown_cut_in_a_refusal():
         with pytest.raises(InputError) as error:
             check_run(settings(**{"source": "potsdam", "target": "vaihingen", **told}))
         assert len(str(error.value)) < 600
-    with pytest.raises(InputError, match="stands twice in") as error:
+    with pytest.raises(InputError, match="occurs twice in") as error:
         band_names(["*a" * 100] * 300)
     assert len(str(error.value)) < 1000
 
