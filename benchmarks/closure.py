@@ -1,4 +1,4 @@
-"""How much of rsuda one must read to know all that a method does: its import closure, in files and lines.
+"""Measure the import closure of each method in files and lines: the code to read to know all that it does.
 
 python benchmarks/closure.py
 """
@@ -13,19 +13,19 @@ PACKAGE = Path(__file__).parents[1] / "rsuda"
 
 def file_of(module: str) -> Path | None:
     path = PACKAGE / Path(*module.split("."))
-    found = path.with_suffix(".py")
-    return found if found.is_file() else None
+    file = path.with_suffix(".py")
+    return file if file.is_file() else None
 
 
 def imported(path: Path) -> set[Path]:
-    """Files of rsuda that a file imports from."""
-    found = set()
+    """Return the files of rsuda that a file imports from."""
+    files: set[Path] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rsuda"):
             below = (node.module or "").removeprefix("rsuda").lstrip(".")
-            names = [below, *(f"{below}.{a.name}".lstrip(".") for a in node.names)]
-            found |= {f for f in map(file_of, filter(None, names)) if f}
-    return found
+            names = [below, *(f"{below}.{alias.name}".lstrip(".") for alias in node.names)]
+            files |= {file for file in map(file_of, filter(None, names)) if file}
+    return files
 
 
 def closure(path: Path) -> set[Path]:
@@ -38,18 +38,19 @@ def closure(path: Path) -> set[Path]:
 
 
 def main() -> None:
-    print("| method file | its lines | closure files | closure lines | other papers' files in it | base classes |")
+    print("| method file | lines | closure files | closure lines | files of other papers | base classes |")
     print("|---|---|---|---|---|---|")
-    methods = sorted(p for p in (PACKAGE / "methods").glob("*.py") if p.stem not in ("__init__", "base"))
+    methods = sorted(path for path in (PACKAGE / "methods").glob("*.py") if path.stem not in ("__init__", "base"))
     for path in methods:
         files = closure(path)
-        lines = sum(len(f.read_text().splitlines()) for f in files)
-        others = [f.stem for f in files if f in methods and f != path]
+        lines = sum(len(file.read_text().splitlines()) for file in files)
+        papers = [file.stem for file in files if file in methods and file != path]
         tree = ast.parse(path.read_text())
-        bases = {b.id for n in tree.body if isinstance(n, ast.ClassDef) for b in n.bases if isinstance(b, ast.Name)}
-        own = len(path.read_text().splitlines())
+        classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        bases = {base.id for node in classes for base in node.bases if isinstance(base, ast.Name)}
+        length = len(path.read_text().splitlines())
         print(
-            f"| {path.stem} | {own} | {len(files)} | {lines} | {', '.join(others) or 'none'} | {', '.join(sorted(bases))} |"
+            f"| {path.stem} | {length} | {len(files)} | {lines} | {', '.join(papers) or 'none'} | {', '.join(sorted(bases))} |"
         )
 
 

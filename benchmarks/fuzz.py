@@ -29,10 +29,10 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from malformed_inputs import BOMBS, SECONDS, TARGETS, TEXT, outcome  # noqa: E402 (it lies beside the tests)
+from malformed_inputs import BOMBS, SECONDS, TARGETS, TEXT, outcome  # noqa: E402 (it is beside the tests)
 
 MEMORY = 4 << 30
-STILL = 300  # seconds by the clock without a new input, on however busy a machine
+STILL = 300  # seconds of the clock without a new input, on a busy machine too
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -45,7 +45,7 @@ def _alarm(*_: object) -> None:
 
 
 class Trial:
-    """Inputs of one target, tried one by one in ``folder``; every count is on disk before the next input."""
+    """Tries inputs of one target, one by one, in ``folder``. Every count is on disk before the next input."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.target, self.folder = TARGETS[name], folder
@@ -56,32 +56,32 @@ class Trial:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
         signal.signal(signal.SIGPROF, _alarm)
-        faulthandler.register(signal.SIGUSR1, (folder / "stack").open("w"))  # the watchdog asks where it hangs
+        faulthandler.register(signal.SIGUSR1, (folder / "stack").open("w"))  # the watchdog requests the stack
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         self.counts: Counter[str] = Counter()
-        self.found: dict[str, str] = {}
+        self.findings: dict[str, str] = {}
 
     def __call__(self, data: bytes) -> None:
         self.path.write_bytes(data)
         (self.folder / "trying").touch()
-        signal.setitimer(signal.ITIMER_PROF, SECONDS, 1)  # again and again, should a callback swallow it
+        signal.setitimer(signal.ITIMER_PROF, SECONDS, 1)  # repeated, because a callback may swallow it
         try:
-            kind, told = outcome(self.target.take, self.path)
+            kind, message = outcome(self.target.take, self.path)
         except Slow:
-            kind, told = "finding", f"not done after {SECONDS} s"
+            kind, message = "finding", f"not done after {SECONDS} s"
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
         self.counts[kind] += 1
         if kind == "finding":
-            key = told.split(":", 2)[0] + (":" + told.split(":", 2)[1][:6] if ":" in told else "")
-            if key not in self.found:
-                self.found[key] = told
-                (self.folder / f"finding-{len(self.found)}{self.target.suffix}").write_bytes(data)
+            key = message.split(":", 2)[0] + (":" + message.split(":", 2)[1][:6] if ":" in message else "")
+            if key not in self.findings:
+                self.findings[key] = message
+                (self.folder / f"finding-{len(self.findings)}{self.target.suffix}").write_bytes(data)
         if kind == "finding" or sum(self.counts.values()) % 20 == 0:
             self.write()
 
     def write(self) -> None:
-        (self.folder / "counts.json").write_text(json.dumps({**self.counts, "found": self.found}))
+        (self.folder / "counts.json").write_text(json.dumps({**self.counts, "findings": self.findings}))
 
 
 def _mutate(name: str, folder: Path, seconds: float, seed: int) -> None:
@@ -96,15 +96,15 @@ def _mutate(name: str, folder: Path, seconds: float, seed: int) -> None:
 
 
 def _guided(name: str, folder: Path, seconds: float, seed: int) -> None:
-    """Half of the changes are libFuzzer's, of bytes; half are the target's own, which keep the form."""
+    """Half of the changes are libFuzzer's, of bytes. The other half are the target's own, which preserve the format."""
     import atheris
 
     with atheris.instrument_imports(include=["rsuda"]):
         trial = Trial(name, folder)
     corpus = folder / "corpus"
     corpus.mkdir()
-    for n, data in enumerate(trial.seeds):
-        (corpus / str(n)).write_bytes(data)
+    for number, data in enumerate(trial.seeds):
+        (corpus / str(number)).write_bytes(data)
 
     def change(data: bytes, most: int, number: int) -> bytes:
         rng = random.Random(number)
@@ -112,17 +112,17 @@ def _guided(name: str, folder: Path, seconds: float, seed: int) -> None:
 
     end = time.monotonic() + seconds
 
-    def one(data: bytes) -> None:
+    def try_one(data: bytes) -> None:
         trial(data)
         if time.monotonic() >= end:
             trial.write()
             (folder / "ended").touch()
             os.kill(os.getpid(), signal.SIGKILL)  # libFuzzer takes any other end for a crash
 
-    # atheris' own clock, which cannot be turned off, would end the process in the midst of an input: it is put off by days
-    most = max(200_000, *(2 * len(s) for s in trial.seeds))
+    # atheris' own clock, which has no off switch, would end the process during an input: it is set to days
+    most = max(200_000, *(2 * len(seed_data) for seed_data in trial.seeds))
     atheris.Setup(["fuzz", str(corpus), f"-seed={seed + 1}", f"-max_len={most}", "-rss_limit_mb=0", "-timeout=1000000",
-                   f"-artifact_prefix={folder}/", "-verbosity=0"], one, custom_mutator=change)  # fmt: skip
+                   f"-artifact_prefix={folder}/", "-verbosity=0"], try_one, custom_mutator=change)  # fmt: skip
     atheris.Fuzz()
 
 
@@ -135,8 +135,8 @@ def _child(name: str, folder: str, seconds: float, seed: int, guided: bool) -> N
 
 
 class Watch:
-    """Tells when a process hangs where no signal is seen: by its processor time since it took its last input, which others
-    on the machine do not spend, or because nothing has happened for very long."""
+    """Detects a process that hangs where it sees no signal. The measure is its processor time since its last input, to which
+    other processes do not add, or a very long time without any progress."""
 
     def __init__(self, process: multiprocessing.process.BaseProcess, folder: Path) -> None:
         self.process, self.folder = process, folder
@@ -157,7 +157,7 @@ class Watch:
         return still > STILL or (last > 0 and busy > 6 * SECONDS)
 
     def stack(self) -> str:
-        """Where every thread of it is in Python."""
+        """Return the Python stack of each thread."""
         if self.process.pid and (self.folder / "stack").exists():
             os.kill(self.process.pid, signal.SIGUSR1)
             time.sleep(2)
@@ -166,9 +166,9 @@ class Watch:
 
 
 def fuzz(name: str, seconds: float, seed: int, guided: bool, save: Path | None) -> tuple[Counter[str], dict[str, str]]:
-    """Counts by outcome, and findings."""
+    """Return counts by outcome, and findings."""
     counts: Counter[str] = Counter()
-    found: dict[str, str] = {}
+    findings: dict[str, str] = {}
     end, suffix = time.monotonic() + seconds, TARGETS[name].suffix
     context = multiprocessing.get_context("spawn")
     while (left := end - time.monotonic()) > 1:
@@ -184,24 +184,24 @@ def fuzz(name: str, seconds: float, seed: int, guided: bool, save: Path | None) 
                     stack = watch.stack()
                     process.kill()
                     process.join()
-            held = folder / "counts.json"
-            told = json.loads(held.read_text()) if held.is_file() else {}
-            counts.update({k: v for k, v in told.items() if k != "found"})
-            new = dict(told.get("found", {}))
-            for n, key in enumerate(new, 1):
-                if save and key not in found:
-                    shutil.copy(folder / f"finding-{n}{suffix}", save / f"{name}-{len(found) + n}{suffix}")
-            found |= new
+            file = folder / "counts.json"
+            record = json.loads(file.read_text()) if file.is_file() else {}
+            new = dict(record.pop("findings", {}))
+            counts.update(record)
+            for number, key in enumerate(new, 1):
+                if save and key not in findings:
+                    shutil.copy(folder / f"finding-{number}{suffix}", save / f"{name}-{len(findings) + number}{suffix}")
+            findings |= new
             if hung or (process.exitcode and not (folder / "ended").exists()):
                 key = "hang outside of Python" if hung else f"killed ({process.exitcode})"
                 if save and stack:
                     (save / f"{name}-hang.txt").write_text(stack)
                 counts["finding"] += 1
-                if save and key not in found and (folder / f"input{suffix}").is_file():
+                if save and key not in findings and (folder / f"input{suffix}").is_file():
                     shutil.copy(folder / f"input{suffix}", save / f"{name}-{key.split()[0]}{suffix}")
-                found.setdefault(key, key)
-            seed += 1000  # a process that was killed goes on elsewhere
-    return counts, found
+                findings.setdefault(key, key)
+            seed += 1000  # a process that was killed continues with other inputs
+    return counts, findings
 
 
 def main() -> None:
@@ -210,22 +210,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="for each target")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", type=Path, help="folder for inputs that are findings")
-    parser.add_argument("--guided", action="store_true", help="coverage-guided, by atheris")
-    a = parser.parse_args()
-    unknown = set(a.targets) - set(TARGETS)
+    parser.add_argument("--guided", action="store_true", help="guided by coverage, with atheris")
+    args = parser.parse_args()
+    unknown = set(args.targets) - set(TARGETS)
     if unknown:
         parser.error(f"unknown targets {', '.join(sorted(unknown))}")
-    if a.save:
-        a.save.mkdir(parents=True, exist_ok=True)
+    if args.save:
+        args.save.mkdir(parents=True, exist_ok=True)
     print("| target | inputs tried | refused in a sentence | accepted | findings |\n|---|---|---|---|---|")
-    every: list[str] = []
-    for name in a.targets or TARGETS:
-        counts, found = fuzz(name, a.seconds, a.seed, a.guided, a.save)
-        row = (name, sum(counts.values()), counts["refused"], counts["accepted"], len(found))
+    messages: list[str] = []
+    for name in args.targets or TARGETS:
+        counts, findings = fuzz(name, args.seconds, args.seed, args.guided, args.save)
+        row = (name, sum(counts.values()), counts["refused"], counts["accepted"], len(findings))
         print(f"| {' | '.join(map(str, row))} |", flush=True)
-        every += [f"{name}: {v}" for v in found.values()]
-    print(*every, sep="\n")
-    raise SystemExit(bool(every))
+        messages += [f"{name}: {message}" for message in findings.values()]
+    print(*messages, sep="\n")
+    raise SystemExit(bool(messages))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw a labelled scene beside its maps by several runs, as the README's picture.
+"""Draw a labelled scene beside the maps of several runs, as in the README.
 
     python benchmarks/picture.py --domain vaihingen --data sample_tiles --scene 2 --out docs/sample.png \
         source-only=runs/a st-dasegnet=runs/b
@@ -31,25 +31,26 @@ def main() -> None:
     parser.add_argument("--scene", nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("runs", nargs="+", help="title=run folder")
-    a = parser.parse_args()
-    found = domain(a.domain, a.data)
-    titles, engines = zip(
-        *((r.split("=", 1)[0], Predictor.of(load_run(r.split("=", 1)[1]))) for r in a.runs), strict=True
-    )
-    legend = engines[0].trained.spec.legend
+    args = parser.parse_args()
+    city = domain(args.domain, args.data)
+    predictors = {title: Predictor.of(load_run(run)) for title, _, run in (text.partition("=") for text in args.runs)}
+    legend = next(iter(predictors.values())).trained.spec.legend
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(legend)] = legend.palette
     _, axes = plt.subplots(
-        len(a.scene), 2 + len(engines), figsize=(3.4 * (2 + len(engines)), 3.8 * len(a.scene)), squeeze=False
+        len(args.scene),
+        2 + len(predictors),
+        figsize=(3.4 * (2 + len(predictors)), 3.8 * len(args.scene)),
+        squeeze=False,
     )
-    for row, name in zip(axes, a.scene, strict=True):
-        scene = found.scenes[name]
+    for row, name in zip(axes, args.scene, strict=True):
+        scene = city.scenes[name]
         whole = (0, 0, scene.grid.height, scene.grid.width)
-        image = scene.read(found.bands, None, whole).values[:3]
-        label = legend.mapping_from(found.legend)[scene.read_label(found.legend, None, whole)[0]]
-        panels = [(f"{found.name}, scene {name}", np.moveaxis(image, 0, -1))]
-        for title, engine in zip(titles, engines, strict=True):
-            classes = predict_scene(engine, scene).classes
+        image = scene.read(city.bands, None, whole).values[:3]
+        label = legend.mapping_from(city.legend)[scene.read_label(city.legend, None, whole)[0]]
+        panels = [(f"{city.name}, scene {name}", np.moveaxis(image, 0, -1))]
+        for title, predictor in predictors.items():
+            classes = predict_scene(predictor, scene).classes
             scores = Scores(confusion(label, classes, len(legend)), legend.names)
             panels.append((f"{title} (OA {100 * scores.accuracy:.0f} %)", palette[classes]))
         panels.append(("label", np.where((label == IGNORE)[..., None], 0, palette[label])))
@@ -58,13 +59,13 @@ def main() -> None:
             axis.set_title(title, fontsize=10)
             axis.axis("off")
     handles = [
-        Patch(facecolor=np.array(c) / 255, edgecolor="grey", label=n)
-        for n, c in zip(legend.names, legend.palette, strict=True)
+        Patch(facecolor=np.array(colour) / 255, edgecolor="grey", label=name)
+        for name, colour in zip(legend.names, legend.palette, strict=True)
     ]
     plt.figlegend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=9)
-    plt.tight_layout(rect=(0, 0.06 / len(a.scene), 1, 0.97), h_pad=2)
-    a.out.parent.mkdir(parents=True, exist_ok=True)
-    plt.savefig(a.out, dpi=90)
+    plt.tight_layout(rect=(0, 0.06 / len(args.scene), 1, 0.97), h_pad=2)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    plt.savefig(args.out, dpi=90)
 
 
 if __name__ == "__main__":

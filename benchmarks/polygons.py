@@ -1,10 +1,10 @@
-"""How fast a class raster becomes polygons on disk, and in how much memory: this package, and rasterio with GeoPandas.
+"""Measure time and memory from a class raster to polygons on disk, for rsuda and for rasterio with GeoPandas.
 
     python benchmarks/polygons.py [--width 10000] [--noise 4000] [--skip-rasterio]
 
-The clean mask has smooth areas of six classes and some no data, as a good map has; the noise is a class drawn per pixel, the
-worst there is. Masks are made beforehand and read strip by strip from a file of plain bytes. Each is made, and each way measured,
-in a process of its own: a process counts the peak of the one that started it as its own.
+The clean mask has smooth areas of six classes and some nodata, like a good map. The noise has a random class in
+every pixel, the worst case. Masks are written first and read strip by strip from a file of plain bytes. Each mask
+and each measurement has a separate process, because a child process inherits the peak memory of its parent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PIXEL = 0.25  # metres
 
 
 def clean(height: int, width: int) -> Iterator[np.ndarray]:
-    """Strips of the class whose smooth random surface is the highest; no data where that of no data is."""
+    """Yield strips (h, width) uint8 of the class with the highest smooth random surface; one surface is nodata (255)."""
     from scipy.ndimage import gaussian_filter
 
     cell = 4  # surfaces are drawn coarsely and interpolated
@@ -63,8 +63,8 @@ def noise(height: int, width: int) -> Iterator[np.ndarray]:
 MASKS = {"clean": clean, "noise": noise}
 
 
-def measured(way: str, mask: Path, height: int, width: int) -> dict:
-    """The mask's file to a GeoPackage: seconds (drawing is without the file), peak memory in GB, polygons, notes."""
+def measure(way: str, mask: Path, height: int, width: int) -> dict:
+    """Turn the mask's file into a GeoPackage. Returns seconds (drawing excludes the file), peak GB, polygons, notes."""
     import geopandas as gpd
     from rasterio.crs import CRS
     from rasterio.features import shapes
@@ -82,8 +82,8 @@ def measured(way: str, mask: Path, height: int, width: int) -> dict:
     def strips() -> Iterator[np.ndarray]:
         with open(mask, "rb") as file:
             for top in range(0, height, STRIP):
-                h = min(STRIP, height - top)
-                yield np.frombuffer(file.read(h * width), np.uint8).reshape(h, width)
+                rows = min(STRIP, height - top)
+                yield np.frombuffer(file.read(rows * width), np.uint8).reshape(rows, width)
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder:
@@ -96,9 +96,9 @@ def measured(way: str, mask: Path, height: int, width: int) -> dict:
             notes = frame.attrs["notes"]
         else:
             classes = np.concatenate(list(strips()))
-            found = list(shapes(classes, mask=classes != 255, connectivity=4, transform=grid.transform))
-            polygons = [shape(g) for g, _ in found]
-            frame = gpd.GeoDataFrame({"class": [int(v) for _, v in found]}, geometry=polygons, crs=grid.crs)
+            areas = list(shapes(classes, mask=classes != 255, connectivity=4, transform=grid.transform))
+            polygons = [shape(geometry) for geometry, _ in areas]
+            frame = gpd.GeoDataFrame({"class": [int(value) for _, value in areas]}, geometry=polygons, crs=grid.crs)
             drawn, notes = time.perf_counter(), []
             frame.to_file(out, driver="GPKG", engine="pyogrio")
         ended = time.perf_counter()
@@ -115,10 +115,10 @@ def make(name: str, mask: Path, height: int, width: int) -> None:
             file.write(strip.tobytes())
 
 
-def in_child(what: str, mask: Path, height: int, width: int) -> dict:
-    command = [sys.executable, __file__, "--do", what, str(mask), str(height), str(width)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
+def in_child(task: str, mask: Path, height: int, width: int) -> dict:
+    command = [sys.executable, __file__, "--do", task, str(mask), str(height), str(width)]
+    process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(process.stdout)
 
 
 def main() -> None:
@@ -127,35 +127,37 @@ def main() -> None:
     parser.add_argument("--noise", type=int, default=4_000)
     parser.add_argument("--skip-rasterio", action="store_true")
     parser.add_argument("--do", nargs=4, help=argparse.SUPPRESS)
-    a = parser.parse_args()
-    if a.do:
-        what, mask, height, width = a.do
-        do = make if what in MASKS else measured
-        print(json.dumps(do(what, Path(mask), int(height), int(width))))
+    args = parser.parse_args()
+    if args.do:
+        task, mask, height, width = args.do
+        do = make if task in MASKS else measure
+        print(json.dumps(do(task, Path(mask), int(height), int(width))))
         return
     print(
         "| mask | way | polygons | in memory, s | in the file, s | Mpx/s | peak memory, GB |\n|---|---|---|---|---|---|---|"
     )
     notes, seconds = [], {}
-    sizes = [("clean", (h, a.width)) for h in (a.width // 2, a.width, 2 * a.width)] + [("noise", (a.noise, a.noise))]
+    sizes = [("clean", (height, args.width)) for height in (args.width // 2, args.width, 2 * args.width)] + [
+        ("noise", (args.noise, args.noise))
+    ]
     with tempfile.TemporaryDirectory() as folder:
         mask = Path(folder) / "mask"
         for name, size in sizes:
             in_child(name, mask, *size)
-            compared = name == "clean" and size == (a.width, a.width) and not a.skip_rasterio
+            compared = name == "clean" and size == (args.width, args.width) and not args.skip_rasterio
             for way in ("rsuda", "rasterio") if compared else ("rsuda",):
-                got = in_child(way, mask, *size)
-                notes += got["notes"]
+                result = in_child(way, mask, *size)
+                notes += result["notes"]
                 if compared:
-                    seconds[way] = got["seconds"]
+                    seconds[way] = result["seconds"]
                 print(
-                    f"| {name}, {size[0]:,} x {size[1]:,} | {way} | {got['polygons']:,} | {got['drawing']:.1f} | "
-                    f"{got['seconds']:.1f} | {size[0] * size[1] / 1e6 / got['seconds']:.1f} | {got['peak']:.2f} |",
+                    f"| {name}, {size[0]:,} x {size[1]:,} | {way} | {result['polygons']:,} | {result['drawing']:.1f} | "
+                    f"{result['seconds']:.1f} | {size[0] * size[1] / 1e6 / result['seconds']:.1f} | {result['peak']:.2f} |",
                     flush=True,
                 )
     if seconds:
         print(f"\nrasterio takes {seconds['rasterio'] / seconds['rsuda']:.1f} times as long.")
-    print(f"Of the memory, {got['before']:.2f} GB are there before a pixel is read.")
+    print(f"The process holds {result['before']:.2f} GB of this memory before it reads a pixel.")
     for note in notes:
         print(f"Note: {note}.")
 

@@ -1,11 +1,11 @@
-"""How far two processes come from one with twice the batch, for every method: states after three steps in double precision.
+"""Compare two processes with one process and twice the batch, for every method: states after three steps in double precision.
 
     python benchmarks/two_processes.py
 
-By two processes with batches of 2 (gloo), and by one with batches of 4; SGD, dropout on, cities of 256 px with nodata in a
-corner, thresholds such that some pixels pass and some do not. The state is networks, discriminators, teachers, thresholds and
-the prototypes' bias. Differences are over the largest value of the tensor that they are in. The third column is one process with
-batches of 2: how far those are who share nothing.
+Two processes have batches of 2 (gloo), one process has batches of 4. Training uses SGD and dropout, on cities of
+256 px with nodata in a corner, with thresholds that some pixels pass. The state is networks, discriminators,
+teachers, thresholds and the bias of the prototypes. Differences are relative to the largest value of their tensor.
+The third column is one process with batches of 2: the distance of runs that share nothing.
 """
 
 from __future__ import annotations
@@ -30,14 +30,19 @@ def main() -> None:
         (Path(temporary) / "data").mkdir()
         data = cities(Path(temporary) / "data")
         train_by_two(data, out)
-        print("| method | its options | processes apart | from one process | from half the batch |")
+        print("| method | options | between processes | from one process | from half the batch |")
         print("| --- | --- | --- | --- | --- |")
         for case in CASES:
             first, second = held(out, case)
-            others = second, trained(data, case, 4), trained(data, case, 2)
-            far = [furthest(first, other)[0] for other in others]
-            told = ", ".join(f"{k} {v}" for k, v in RELATING.get(case, {}).items())
-            print(f"| {case.partition(':')[0]} | {told} | " + " | ".join(f"{f:.1e}" for f in far) + " |", flush=True)
+            states = second, trained(data, case, 4), trained(data, case, 2)
+            distances = [furthest(first, state)[0] for state in states]
+            values = ", ".join(f"{name} {value}" for name, value in RELATING.get(case, {}).items())
+            print(
+                f"| {case.partition(':')[0]} | {values} | "
+                + " | ".join(f"{distance:.1e}" for distance in distances)
+                + " |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
