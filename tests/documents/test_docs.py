@@ -1,4 +1,4 @@
-"""Whatever the documentation shows is run, or at least exists: commands, snippets, files, options."""
+"""Run the commands and snippets of the documentation, and check that its files and options exist."""
 
 import dataclasses
 import os
@@ -24,11 +24,18 @@ def name(page):
     return page.relative_to(ROOT).as_posix()
 
 
-FIRST = ROOT / "docs" / "quickstart.md"  # pages that begin with anything but 'adapt' begin in the folder that it left
-# pages that have a test of their own, which runs what they show
-OWN = {"docs/annotate.md": "tests/documents/test_documents.py", "docs/export.md": "tests/export/test_export.py"}
-RUN = [p for p in PAGES if any(b.language in ("bash", "python") for b in blocks(p)) and name(p) not in OWN]
-OTHERS = {  # options that pages name and that are not rsuda's
+FIRST = ROOT / "docs" / "quickstart.md"  # a page that does not begin with 'adapt' begins in the folder that it leaves
+# pages that another test runs
+TESTED_ELSEWHERE = {
+    "docs/annotate.md": "tests/documents/test_documents.py",
+    "docs/export.md": "tests/export/test_export.py",
+}
+RUN = [
+    page
+    for page in PAGES
+    if any(block.language in ("bash", "python") for block in blocks(page)) and name(page) not in TESTED_ELSEWHERE
+]
+OTHERS = {  # options of other programs that pages name
     "--strict", "--check", "--nthreads", "--gres", "--cpus-per-task", "--allow-errors", "--keep", "--plot", "--to",
     "--repo", "--create-namespace", "--generate-name", "--nnodes", "--nproc-per-node", "--node-rank", "--master-addr",
     "--master-port", "--ntasks-per-node",
@@ -36,7 +43,7 @@ OTHERS = {  # options that pages name and that are not rsuda's
 
 
 def rsuda(words, monkeypatch):
-    """A command in this process, cut down by one rule: ``adapt`` makes 4 steps and reads in its own process."""
+    """Run a command in this process. ``adapt`` makes 4 steps and has no data-loading processes."""
     short = ["--steps", "4", "--workers", "0"] if words[0] == "adapt" else []
     monkeypatch.setattr(sys, "argv", ["rsuda", *words, *short])
     with pytest.raises(SystemExit) as end:
@@ -45,10 +52,10 @@ def rsuda(words, monkeypatch):
 
 
 def run(page, folder, monkeypatch):
-    """All blocks of a page in its order, in a folder with the sample tiles; python blocks share their names."""
+    """Run all blocks of a page in order, in a folder with the sample tiles. Python blocks share their names."""
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RSUDA_DATA", raising=False)
-    if not Path("sample_tiles").exists():  # folders of its own, so that what is written there stays there
+    if not Path("sample_tiles").exists():  # links to files in new folders, so that outputs stay here
         shutil.copytree(ROOT / "sample_tiles", "sample_tiles", copy_function=os.symlink)
     names = {"__name__": "__page__"}
     for block in blocks(page):
@@ -62,7 +69,7 @@ def _do(block, page, names, monkeypatch):
     elif block.language == "python":
         if block.title:
             Path(block.title).write_text(block.text)
-        # compiled with the page's own lines, so that a traceback leads to them
+        # compiled with the line numbers of the page, for tracebacks
         exec(compile("\n" * block.line + block.text, str(block.page), "exec"), names)
     elif block.language == "bash":
         for words in commands(block.text):
@@ -71,7 +78,7 @@ def _do(block, page, names, monkeypatch):
 
 @pytest.fixture(scope="session")
 def quickstart(tmp_path_factory):
-    """The folder that the quickstart leaves."""
+    """Run the quickstart. Returns its folder."""
     folder = tmp_path_factory.mktemp("quickstart")
     with pytest.MonkeyPatch.context() as monkeypatch:
         run(FIRST, folder, monkeypatch)
@@ -79,11 +86,13 @@ def quickstart(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_quickstart_leaves_what_it_says(quickstart):
-    there = {p.relative_to(quickstart).as_posix() for p in quickstart.rglob("*") if "sample_tiles" not in p.parts}
+def test_quickstart_writes_the_files_that_it_lists(quickstart):
+    paths = {
+        path.relative_to(quickstart).as_posix() for path in quickstart.rglob("*") if "sample_tiles" not in path.parts
+    }
     listed = re.search(r"```text\n(runs/.*?)```", FIRST.read_text(), re.S).group(1)
     files = re.findall(r"^((?:runs|maps)/\S+)", listed, re.M)
-    assert len(files) >= 10 and set(files) <= there
+    assert len(files) >= 10 and set(files) <= paths
 
 
 @pytest.mark.slow
@@ -95,22 +104,22 @@ def test_page_runs(page, quickstart, tmp_path, monkeypatch):
     run(page, tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if name(p) in OWN], ids=name)
-def test_page_is_run_where_it_is_said_to_be(page):
-    assert page.name in (ROOT / OWN[name(page)]).read_text()
+@pytest.mark.parametrize("page", [p for p in PAGES if name(p) in TESTED_ELSEWHERE], ids=name)
+def test_page_is_named_by_the_test_that_runs_it(page):
+    assert page.name in (ROOT / TESTED_ELSEWHERE[name(page)]).read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_block_says_what_it_is_and_names_what_exists(page):
+def test_every_block_has_a_language_and_names_existing_commands(page):
     for block in blocks(page):
         assert block.language in LANGUAGES, f"{block}: a block is one of {', '.join(sorted(LANGUAGES))}"
         if block.language == "bash":
-            assert not others(block.text), f"{block}: is not run, so it is to be a text block: {others(block.text)}"
-            assert commands(block.text) or "pip" in block.text, f"{block}: holds no command"
+            assert not others(block.text), f"{block}: does not run, so make it a text block: {others(block.text)}"
+            assert commands(block.text) or "pip" in block.text, f"{block}: has no command"
         if block.language in ("bash", "text"):
             for words in commands(block.text):
                 assert not unknown_words(words), f"{block}: rsuda {' '.join(words)} has {unknown_words(words)}"
-    assert "\n    rsuda " not in page.read_text(), "commands stand between fences, so that they are looked at"
+    assert "\n    rsuda " not in page.read_text(), "put commands between fences, so that the test sees them"
     plain = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.M | re.S)
     for code in re.findall(r"`([^`\n]+)`", plain):
         for words in commands(code):
@@ -119,19 +128,19 @@ def test_every_block_says_what_it_is_and_names_what_exists(page):
             assert option in options() | OTHERS, f"{name(page)}: no command has `{option}`"
 
 
-def kind_of(held):
-    """What a YAML block is, by its fields."""
-    if {"pairs", "methods"} <= set(held):
+def kind_of(fields):
+    """Return the kind of a YAML block by its fields."""
+    if {"pairs", "methods"} <= set(fields):
         return "benchmark"
-    return "config" if set(held) <= {f.name for f in dataclasses.fields(Settings)} else "domain"
+    return "config" if set(fields) <= {field.name for field in dataclasses.fields(Settings)} else "domain"
 
 
 @pytest.mark.parametrize("block", [b for p in PAGES for b in blocks(p) if b.language == "yaml"], ids=str)
-def test_yaml_is_what_it_is_for(block, tmp_path):
-    held, file = yaml.safe_load(block.text), tmp_path / "held.yaml"
-    assert isinstance(held, dict), f"{block}: no 'name: value' pairs"
+def test_yaml_block_is_valid(block, tmp_path):
+    fields, file = yaml.safe_load(block.text), tmp_path / "block.yaml"
+    assert isinstance(fields, dict), f"{block}: has no 'name: value' pairs"
     file.write_text(block.text)
-    kind = kind_of(held)
+    kind = kind_of(fields)
     if kind == "benchmark":
         assert read_plan(file, tmp_path / "out").jobs
     elif kind == "config":
@@ -139,27 +148,27 @@ def test_yaml_is_what_it_is_for(block, tmp_path):
     else:
         for known in (ROOT / "configs" / "domains").glob("*.yaml"):
             shutil.copy(known, tmp_path)
-        if not ("extends" in held or {"legend", "images"} <= set(held)):  # some fields, where a page goes through them
+        if not ("extends" in fields or {"legend", "images"} <= set(fields)):  # a block with some fields only
             rest = yaml.safe_load((tmp_path / "dubai.yaml").read_text())
-            ignore = {"ignore": []} if "legend" in held else {}
-            file.write_text(yaml.safe_dump({**rest, **ignore, **held}))
-        fields = read_domain_file(file)
-        assert len(fields.class_legend) >= 2
+            ignore = {"ignore": []} if "legend" in fields else {}
+            file.write_text(yaml.safe_dump({**rest, **ignore, **fields}))
+        domain = read_domain_file(file)
+        assert len(domain.class_legend) >= 2
 
 
 def script(*words):
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}  # this checkout's, whichever is installed
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}  # this checkout, not an installed version
     return subprocess.run([sys.executable, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("made", ["docs/generate.py", "docs/diagrams.py"])
-def test_what_scripts_make_is_up_to_date(made):
-    said = script(made, "--check")
-    assert said.returncode == 0, f"run python {made}: {said.stdout}{said.stderr}"
+@pytest.mark.parametrize("generator", ["docs/generate.py", "docs/diagrams.py"])
+def test_generated_files_are_up_to_date(generator):
+    result = script(generator, "--check")
+    assert result.returncode == 0, f"run python {generator}: {result.stdout}{result.stderr}"
 
 
-def test_every_method_has_a_page_that_tells_its_options():
+def test_every_method_has_a_page_with_its_options():
     for method in METHODS:
         text = (ROOT / "docs" / "methods" / f"{method}.md").read_text()
         assert all(f"| `{option}` |" in text for option in METHODS[method].options())
@@ -171,8 +180,8 @@ def test_every_method_has_a_page_that_tells_its_options():
 def test_site_builds_strictly_and_fetches_nothing(tmp_path):
     pytest.importorskip("material")
     pytest.importorskip("mkdocs_jupyter")
-    said = script("-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site"))
-    assert said.returncode == 0, said.stdout + said.stderr
+    result = script("-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site"))
+    assert result.returncode == 0, result.stdout + result.stderr
     pages = list((tmp_path / "site").rglob("*.html"))
     assert len(pages) > 25
     for page in pages:

@@ -1,4 +1,4 @@
-"""Notebooks run, and are what their sources say."""
+"""Run the notebooks, and compare them with their sources."""
 
 import ast
 import sys
@@ -12,7 +12,7 @@ pytest.importorskip("nbclient")
 sys.path.insert(0, str(ROOT / "notebooks"))
 from make import MOST, read, sources, with_values  # noqa: E402
 
-SHORT = {"steps": "4", "looks": "2"}  # of whatever a notebook's cell tagged 'parameters' sets
+SHORT = {"steps": "4", "looks": "2"}  # values for the cell tagged 'parameters'
 
 
 def name(path):
@@ -24,26 +24,29 @@ def test_there_are_notebooks():
 
 
 @pytest.mark.parametrize("source", sources(), ids=name)
-def test_notebook_is_made_of_its_source_and_has_pictures(source):
-    made = jupytext.read(source.with_suffix(".ipynb"))
-    held = [(c.cell_type, c.source) for c in made.cells]
-    assert held == [(c.cell_type, c.source) for c in read(source).cells], f"run notebooks/make.py {source.stem}"
-    pictures = [o for c in made.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+def test_notebook_matches_its_source_and_has_pictures(source):
+    notebook = jupytext.read(source.with_suffix(".ipynb"))
+    cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
+    assert cells == [(cell.cell_type, cell.source) for cell in read(source).cells], (
+        f"run notebooks/make.py {source.stem}"
+    )
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) >= 3 and source.with_suffix(".ipynb").stat().st_size < MOST
-    assert not [o for c in made.cells for o in c.get("outputs", []) if o.output_type == "error"]
+    assert not [output for output in outputs if output.output_type == "error"]
 
 
 @pytest.mark.parametrize("source", sources(), ids=name)
 def test_parameters_shorten_the_notebook(source):
     changed = with_values(read(source), SHORT)
-    values = next(c.source for c in changed.cells if "parameters" in c.metadata.get("tags", []))
+    values = next(cell.source for cell in changed.cells if "parameters" in cell.metadata.get("tags", []))
     assert "steps = 4" in values
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", sources(), ids=name)
 def test_notebook_runs(source, tmp_path, monkeypatch):
-    """Cell by cell in a fresh folder with the sample tiles, with trainings of few steps."""
+    """Run it cell by cell in a fresh folder with the sample tiles, with trainings of few steps."""
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
     monkeypatch.chdir(tmp_path)
