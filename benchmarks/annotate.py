@@ -59,7 +59,7 @@ def main() -> None:
 def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
     """All ways of annotating for one run; each is added to the file when it is done."""
     found = domain(a.domain, a.data)
-    engine = Predictor.of(load_run(run), "cpu", "fp32", WINDOW)
+    engine = Predictor.of(load_run(run), "cpu", "fp32", window=WINDOW)
     s = saved_settings(run)
     windows = list(candidates(engine, found.split("train"), a.size))
     seen: dict[str, list[int] | None] = {"the run itself": None, "trained on, no window": None}
@@ -85,7 +85,7 @@ def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
                     shares = annotate([windows[i] for i in chosen], found, a, Path(folder))
                     given |= {"source": f"{folder}/annotated.yaml", "target": a.domain, "data": folder}
                 adapt(settings(start=str(run), **given), Path(folder) / "run", quiet=True)
-                network = Predictor.of(load_run(Path(folder) / "run"), "cpu", "fp32", WINDOW)
+                network = Predictor.of(load_run(Path(folder) / "run"), "cpu", "fp32", window=WINDOW)
             scores = evaluate(network, found, "val").scores.as_fields()
         rows.append(
             {

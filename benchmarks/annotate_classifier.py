@@ -42,7 +42,7 @@ class Features:
     def of(self, scene: Scene) -> tuple[Tensor, Tensor]:
         spec, whole = self.engine.trained.spec, (0, 0, WINDOW, WINDOW)
         patch = scene.read(spec.bands, spec.gsd, whole)
-        self.engine.looks(self.engine.standardised(patch.values[None], patch.valid[None]))
+        self.engine.view_logits(self.engine.standardise(patch.values[None], patch.valid[None]))
         label, _ = scene.read_label(self.legend, spec.gsd, whole)
         return self.seen[0].half().clone(), torch.from_numpy(label[2::STRIDE, 2::STRIDE].copy())
 
@@ -112,7 +112,7 @@ def measure(run: Path, a: argparse.Namespace) -> list[dict]:
     found, trained = domain(a.domain, a.data), load_run(run)
     classifier = trained.model.network.decoder.classifier
     weight, bias = classifier.weight.detach()[:, :, 0, 0].clone(), classifier.bias.detach().clone()
-    engine = Predictor.of(trained, "cpu", "fp32", WINDOW)
+    engine = Predictor.of(trained, "cpu", "fp32", window=WINDOW)
     windows = list(candidates(engine, found.split("train"), a.size))
     features = Features(engine, found.legend)
     held = {s.name: features.of(s) for s in found.labelled("train")}

@@ -105,7 +105,7 @@ def ratio(a: argparse.Namespace) -> None:
             for times, model in zip(alone.values(), (trained.model, engine.model), strict=True):
                 times.append(bare(model, engine, some))
             if polygons != "end":
-                (done,) = predict([scene], trained, Path(folder, str(polygons)), polygons, **options(a))
+                (done,) = predict([scene], trained, Path(folder, str(polygons)), polygons=polygons, **options(a))
                 written["file to file, polygons too" if polygons else "file to file"] = done.seconds
     print(
         f"{a.size} x {a.size} px, {windows} windows of {a.window} px, overlap {a.overlap}, batches of {a.batch_size}, "
@@ -143,7 +143,9 @@ def peers(a: argparse.Namespace) -> None:
         engine = Predictor.of(trained, **options(a))
         others(", freed memory kept as by rsuda")
         for precision in dict.fromkeys(["fp32", engine.precision]):
-            (done,) = predict([scene], trained, Path(folder, precision), None, **{**options(a), "precision": precision})
+            (done,) = predict(
+                [scene], trained, Path(folder, precision), polygons=None, **{**options(a), "precision": precision}
+            )
             times[f"rsuda, {precision}"] = done.seconds
     own = times[f"rsuda, {engine.precision}"]
     print(
@@ -241,9 +243,7 @@ def child(a: argparse.Namespace) -> None:
     trained = network(a.model)
     Predictor.of(trained, **options(a))
     before = peak()
-    (done,) = predict(
-        [a.folder], trained, Path(a.folder).parent / "out", None if a.format == "none" else a.format, **options(a)
-    )
+    (done,) = predict([a.folder], trained, Path(a.folder).parent / "out", polygons=a.format, **options(a))
     print(json.dumps({"seconds": done.seconds, "mb": peak() - before}))
 
 

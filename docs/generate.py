@@ -116,7 +116,7 @@ def commands() -> str:
         )
         text += f"\n## {name}\n\n{inspect.cleandoc(command.help or '')}\n\n```text\n{usage}\n```\n\n"
         rows = []
-        for p in command.params:
+        for p in (p for p in command.params if not getattr(p, "hidden", False)):
             told = f"`{(p.name or '').upper()}`" if p in arguments else ", ".join(f"`{o}`" for o in p.opts)
             default = "" if p.default in (None, False) or callable(p.default) or not p.default else f"`{p.default}`"
             rows.append([told, default, getattr(p, "help", "") or ""])

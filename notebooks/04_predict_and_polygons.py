@@ -13,8 +13,8 @@ import numpy as np
 import rasterio
 from rasterio.plot import plotting_extent
 
+from rsuda import predict
 from rsuda.core.settings import settings
-from rsuda.inference.predict import predict
 from rsuda.training.train import adapt
 
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
@@ -42,7 +42,7 @@ print("\n".join(sorted(p.name for p in Path("runs/oracle").iterdir())))
 # declares it. Patches below one square metre merge into the neighbour with the longest common border.
 
 # %%
-done = next(predict([scene], "runs/oracle", "maps", crs="EPSG:32632", confidence=True, min_area=1.0, overwrite=True))
+(done,) = predict(scene, "runs/oracle", "maps", crs="EPSG:32632", confidence=True, min_area=1.0, overwrite=True)
 print(f"{done.pixels / 1e6:.1f} Mpx, {done.polygon_count} polygons")
 print("\n".join(sorted(p.name for p in Path("maps").iterdir() if not p.name.startswith("."))))
 
@@ -140,7 +140,7 @@ for label, options in {
     "min_area 5 m2, simplify 0.3 m": {"min_area": 5.0, "simplify": 0.3},
 }.items():
     out = Path("maps", label.replace(" ", "_").replace(",", ""))
-    made = next(predict([scene], "runs/oracle", out, crs="EPSG:32632", overwrite=True, **options))
+    (made,) = predict(scene, "runs/oracle", out, crs="EPSG:32632", overwrite=True, **options)
     frame = geopandas.read_file(made.polygons)
     sizes[label] = (len(frame), int(frame.count_coordinates().sum()))
 for label, (count, vertices) in sizes.items():

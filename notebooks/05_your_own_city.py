@@ -15,9 +15,9 @@ import numpy as np
 import rasterio
 from rasterio.plot import plotting_extent
 
+from rsuda import predict
 from rsuda.core.settings import settings
 from rsuda.data.find_domain import domain
-from rsuda.inference.predict import predict
 from rsuda.training.train import adapt
 
 sample = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
@@ -118,8 +118,9 @@ print("raw values that become 0:", np.round(method.spec.low), "and 1:", np.round
 # The pictures show the unseen tile, its map and its label.
 
 # %%
-done = next(predict(["survey/springfield/ortho/south_2.tif"], "runs/springfield", "maps", confidence=True, min_area=1.0,
-                    overwrite=True))  # fmt: skip
+(done,) = predict(
+    "survey/springfield/ortho/south_2.tif", "runs/springfield", "maps", confidence=True, min_area=1.0, overwrite=True
+)
 with rasterio.open("survey/springfield/ortho/south_2.tif") as file:
     values = file.read()
 with rasterio.open(done.raster) as file:

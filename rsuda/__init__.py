@@ -13,24 +13,28 @@ from typing import TYPE_CHECKING
 from rsuda.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rsuda.api import Run, adapt, evaluate, load, predict
+    from rsuda.api import Run, adapt, evaluate
     from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
     from rsuda.core.legend import Legend
     from rsuda.data.domain import Domain
     from rsuda.data.find_domain import domain
+    from rsuda.export.export import export
+    from rsuda.inference.predict import predict
     from rsuda.inference.prediction import Prediction
-    from rsuda.inference.segmenter import Segmenter
+    from rsuda.inference.segmenter import Segmenter, load
     from rsuda.info.info import info
     from rsuda.training.datamodule import PairDataModule
 else:
     _HOMES = {
-        "rsuda.api": ("Run", "adapt", "evaluate", "load", "predict"),
+        "rsuda.api": ("Run", "adapt", "evaluate"),
+        "rsuda.export.export": ("export",),
+        "rsuda.inference.predict": ("predict",),
         "rsuda.training.datamodule": ("PairDataModule",),
         "rsuda.data.domain": ("Domain",),
         "rsuda.core.errors": ("ExistsError", "InputError", "MissingError", "RsudaError", "WriteError"),
         "rsuda.data.find_domain": ("domain",),
         "rsuda.core.legend": ("Legend",),
-        "rsuda.inference.segmenter": ("Segmenter",),
+        "rsuda.inference.segmenter": ("Segmenter", "load"),
         "rsuda.info.info": ("info",),
         "rsuda.inference.prediction": ("Prediction",),
     }
@@ -72,6 +76,7 @@ __all__ = [
     "adapt",
     "domain",
     "evaluate",
+    "export",
     "info",
     "load",
     "predict",

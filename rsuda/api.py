@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,11 @@ from rsuda.data.find_domain import Objects, find_domains, names_and_objects
 from rsuda.evaluation.evaluate import Evaluation, domain_of_run, score_run, score_without_labels
 from rsuda.evaluation.label_free import LabelFree
 from rsuda.evaluation.target_curve import watch_target
-from rsuda.inference import predict as _predict
-from rsuda.inference.prediction import Prediction
-from rsuda.inference.segmenter import Segmenter
-from rsuda.inference.segmenter import load as _load
+from rsuda.export.export import export as export
+from rsuda.inference.predict import predict as predict
+from rsuda.inference.segmenter import load as load
 from rsuda.learning.device import pick_device
-from rsuda.runs.resolve import newest_run, resolve, saved_settings
-from rsuda.runs.weights import TrainedNetwork
+from rsuda.runs.resolve import resolve, saved_settings
 from rsuda.training.build import check_run
 from rsuda.training.processes import processes
 from rsuda.training.train import adapt as train
@@ -152,45 +150,6 @@ def adapt_and_score(
     return Run(folder, label_free, scores)
 
 
-def predict(
-    scenes: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    model: str | os.PathLike[str] | Segmenter | TrainedNetwork | None = None,
-    out: str | Path | None = None,
-    **options: Any,
-) -> list[Prediction]:
-    """Map scenes: a class GeoTIFF and polygons for each.
-
-    Scenes that an earlier call finished with the same network and options are not predicted again.
-
-    Args:
-        scenes: a raster, or several: files, or what GDAL can open ('https://…', '/vsi…').
-        model: a run, its folder, or a loaded network; the newest run in runs/ by default.
-        out: folder for the outputs; beside each scene by default.
-        options: polygons ('gpkg', 'fgb', 'geojson', 'parquet', None), confidence, probabilities, min_area, simplify,
-            regularise, bands, gsd, crs, aoi, bounds, tta, device, precision, window, overlap, batch_size, co, scheduler,
-            workers, threads, overwrite, progress; see ``rsuda.inference.predict.predict``.
-
-    Returns:
-        what was written for each scene; ``classes()``, ``confidences()``, ``polygons_frame()`` read it back.
-
-    Raises:
-        InputError, MissingError, ExistsError: before anything is computed; at the end for scenes that cannot be read.
-
-    Example:
-        >>> import rsuda
-        >>> scene = "sample_tiles/vaihingen/top/top_mosaic_09cm_area2.tif"
-        >>> (written,) = rsuda.predict(scene, "runs/two", "maps", confidence=True)
-        >>> written.raster.as_posix(), written.classes().shape == written.confidences().shape
-        ('maps/top_mosaic_09cm_area2_classes.tif', True)
-        >>> len(written.polygons_frame()) == written.polygon_count
-        True
-    """
-    listed = [scenes] if isinstance(scenes, str | os.PathLike) else list(scenes)
-    network = newest_run() if model is None else model.trained if isinstance(model, Segmenter) else model
-    trained = network if isinstance(network, TrainedNetwork) else Path(network)
-    return list(_predict.predict([s if isinstance(s, str) else Path(s) for s in listed], trained, out, **options))
-
-
 def evaluate(
     run: str | os.PathLike[str],
     domain: DomainLike | None = None,
@@ -226,21 +185,3 @@ def evaluate(
     """
     folder = Path(run)
     return score_run(folder, domain_of_run(folder, domain, data, bands), split, protocol, **engine)[0]
-
-
-def load(run: str | os.PathLike[str]) -> Segmenter:
-    """A run's network as a torch module that takes raw pixels or torchgeo samples, in evaluation mode on the CPU.
-
-    Raises MissingError or InputError for what is no finished run.
-
-    Example:
-        >>> import rsuda, torch
-        >>> network = rsuda.load("runs/two")
-        >>> network.spec.bands, network.gsd
-        (('ir', 'red', 'green'), 0.09)
-        >>> with torch.inference_mode():
-        ...     sample = network({"image": torch.randint(0, 256, (3, 100, 70)), "crs": "EPSG:32632"})
-        >>> sample["prediction"].shape, sample["crs"]
-        (torch.Size([100, 70]), 'EPSG:32632')
-    """
-    return _load(Path(run))

@@ -211,8 +211,8 @@ def test_the_module_answers_as_prediction_does(world):
     assert (network.spec.bands, network.gsd, network.legend.names) == (("red", "green", "blue"), 0.5, NAMES)
     assert not network.training
     images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
-    engine = Predictor.of(load_run(world), "cpu", "fp32", 64, 16)
-    expected = engine.of_standardised(engine.standardised(images.numpy(), None))
+    engine = Predictor.of(load_run(world), "cpu", "fp32", window=64, overlap=16)
+    expected = engine.probabilities_of(engine.standardise(images.numpy(), None))
     with torch.inference_mode():
         logits = network(images)
     assert logits.shape == (2, 3, 64, 96) and logits.dtype == torch.float32
@@ -243,17 +243,17 @@ def test_the_module_standardises_by_its_spec_and_takes_what_is_no_number_for_nod
     network = Segmenter(trained(lambda x: x, low=100.0, high=300.0, names=("a", "b")))
     image = torch.tensor([200.0, float("nan")]).reshape(1, 1, 1, 2).repeat(1, 2, 1, 1)
     assert network(image)[0, 0, 0].tolist() == [0.5, 0.0]
-    assert network.to("meta").low.device.type == "meta"  # what it standardises by moves with the network
+    assert network.to("meta").scale.device.type == "meta"  # what it standardises by moves with the network
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         (torch.zeros(1, 3, 32, 32), r"\(1, 3, 32, 32\).*\(B, 2, H, W\).*red, green"),
-        (torch.zeros(2, 32, 32), r"takes \(B, 2, H, W\)"),
+        (torch.zeros(2, 32, 32), r"must be \(B, 2, H, W\)"),
         (torch.zeros(1, 2, 0, 32), "no pixels"),
-        ({"mask": torch.zeros(1)}, "no tensor 'image', but mask"),
-        ({}, "no tensor 'image', but nothing"),
+        ({"mask": torch.zeros(1)}, "no tensor 'image'; it has mask"),
+        ({}, "no tensor 'image'; it has no keys"),
     ],
 )
 def test_what_is_no_image_is_refused(given, says):

@@ -13,8 +13,9 @@ from torch import Tensor
 from rsuda.core.errors import InputError
 from rsuda.core.spec import Spec
 from rsuda.geo.scene import Scene
+from rsuda.inference.open_scene import check_gsd
 from rsuda.inference.predictor import Predictor
-from rsuda.inference.sliding_window import check_gsd, finished_rows
+from rsuda.inference.sliding_window import finished_rows
 from rsuda.learning.network import Decoder
 
 LEAST_VALID = 0.5  # of a window's pixels; those with less are passed over
@@ -121,7 +122,9 @@ def _of_scene(engine: Predictor, scene: Scene, rows: list[int], cols: list[int],
     ends = np.array(cols) + size
     fused = Fused(engine, rows, cols, size)
     try:
-        for first, blend in finished_rows(engine, scene, rows[0], rows[-1] + size, 0, end, fused.looked):
+        for first, blend in finished_rows(
+            engine, scene, rows=(rows[0], rows[-1] + size), cols=(0, end), on_batch=fused.looked
+        ):
             part = max(1, PIECE // end)
             for a in range(0, blend.shape[1], part):
                 piece = blend[:, a : a + part]

@@ -9,6 +9,7 @@ import typer
 
 from rsuda.cli import completion
 from rsuda.cli.app import app, log
+from rsuda.cli.options import HiddenTileSize, Overlap, Window
 
 
 @app.command()
@@ -26,8 +27,9 @@ def evaluate(
         Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the run's by default.")
     ] = None,
     bands: Annotated[str | None, typer.Option(help="Band order to use where the domain has several.")] = None,
-    tile_size: Annotated[int, typer.Option(help="Window of prediction in pixels.")] = 512,
-    overlap: Annotated[int, typer.Option(help="Overlap of windows in pixels.")] = 128,
+    window: Window = 512,
+    tile_size: HiddenTileSize = None,
+    overlap: Overlap = 128,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON, for scripts.")] = False,
@@ -40,7 +42,7 @@ def evaluate(
 
     log()
     place = domain_of_run(run, domain, data, bands)
-    engine: dict[str, Any] = {"device": device, "precision": precision, "window": tile_size, "overlap": overlap}
+    engine: dict[str, Any] = {"device": device, "precision": precision, "window": tile_size or window, "overlap": overlap}
     found, _ = score_run(run, place, split, protocol, **engine)
     if as_json:
         print(json.dumps(found.as_fields()))

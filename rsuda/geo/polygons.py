@@ -16,6 +16,7 @@ import shapely
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
+from rsuda.core.vector_formats import check_format
 from rsuda.geo.grid import Grid
 from rsuda.geo.rings import Rings, find_rings
 from rsuda.geo.run_lengths import (
@@ -29,7 +30,6 @@ from rsuda.geo.run_lengths import (
     merge_small,
 )
 
-FORMATS = {"gpkg": "GPKG", "fgb": "FlatGeobuf", "geojson": "GeoJSON", "parquet": None}
 MOST = 2_000_000  # polygons: more than that, few programs draw
 
 
@@ -184,17 +184,6 @@ def check_footprints(names: Iterable[str], legend: Legend) -> None:
             )
 
 
-def check_format(name: str) -> str:
-    """Raises InputError for a polygon format that is not in FORMATS, or cannot be written here."""
-    if name not in FORMATS:
-        raise unknown("polygon format", name, FORMATS)
-    if name == "parquet" and find_spec("pyarrow") is None:
-        raise InputError(
-            "polygons as parquet need pyarrow, which is not installed: pip install 'rsuda[vector]', or use gpkg"
-        )
-    return name
-
-
 def _layer(path: Path) -> str:
     """A file's name as that of its layer: GeoPackage takes none that begins with a sign."""
     return re.sub(r"^\W", "_", path.stem)
@@ -202,20 +191,20 @@ def _layer(path: Path) -> str:
 
 def write_polygons(frame: gpd.GeoDataFrame, path: Path, overwrite: bool = False) -> None:
     """Write polygons in the format that the suffix of ``path`` names, whole or not at all."""
-    driver = FORMATS[check_format(path.suffix.lstrip("."))]
+    vector_format = check_format(path.suffix.lstrip("."))
     with atomic_write(path, overwrite) as temporary:
-        if driver is None:
+        if vector_format.driver is None:
             frame.to_parquet(temporary)
         else:
-            # RFC 7946 wants GeoJSON in longitude and latitude; GDAL reprojects when asked for it
-            options = {"RFC7946": "YES"} if driver == "GeoJSON" and frame.crs else {}
+            options = vector_format.located_options if frame.crs else {}
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "'crs' was not provided")  # the caller says so in its own words
-                frame.to_file(temporary, driver=driver, layer=_layer(path), engine="pyogrio", **options)
+                frame.to_file(temporary, driver=vector_format.driver, layer=_layer(path), engine="pyogrio", **options)
 
 
 def read_polygons(path: Path) -> gpd.GeoDataFrame:
     """Polygons that ``write_polygons`` wrote. Raises MissingError when the file is gone."""
     if not path.is_file():
         raise MissingError(f"there is no file {path}: predict the scene again")
-    return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+    parquet = check_format(path.suffix.lstrip(".")).driver is None
+    return gpd.read_parquet(path) if parquet else gpd.read_file(path)

@@ -7,6 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.vector_formats import FORMATS
 from rsuda.core.version import __version__
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import is_remote
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
     from pystac.extensions.classification import Classification
 
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
-MEDIA = {
-    ".gpkg": "application/geopackage+sqlite3", ".fgb": "application/vnd.flatgeobuf", ".geojson": "application/geo+json",
-    ".parquet": "application/vnd.apache.parquet", ".tif": "image/tiff; application=geotiff",
-    ".tiff": "image/tiff; application=geotiff", ".jp2": "image/jp2", ".png": "image/png", ".jpg": "image/jpeg",
-}  # fmt: skip
+MEDIA = {f".{name}": vector_format.media_type for name, vector_format in FORMATS.items()} | {
+    ".tif": "image/tiff; application=geotiff",
+    ".tiff": "image/tiff; application=geotiff",
+    ".jp2": "image/jp2",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+}
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _EDGE = 16  # points of a footprint's edge, which is no straight line in longitude and latitude
 
@@ -113,72 +117,96 @@ def href(file: str | Path, folder: Path) -> str:
     return path if path.startswith("../") else f"./{path}"
 
 
+@dataclass(frozen=True)
+class MapRaster:
+    """A raster of a map: uint8, nodata 255.
+
+    Attributes:
+        categorical: whether it holds classes; all others hold probabilities, 0 to 254 for 0..1.
+        per_class: whether it has one band for each class.
+    """
+
+    path: Path
+    title: str
+    categorical: bool = False
+    per_class: bool = False
+
+
 def map_item(
     name: str,
     grid: Grid,
+    *,
     gsd: tuple[float, float],
     legend: Legend,
     counts: Sequence[int],
-    rasters: Mapping[str, Path],
+    rasters: Mapping[str, MapRaster],
     vectors: Mapping[str, Path],
     source: str,
     when: datetime | None,
-    about: Mapping[str, Any],
+    properties: Mapping[str, Any],
 ) -> Item:
-    """The item of a prediction. Assets lie beside the item's file, which is where their hrefs point.
+    """Build the STAC item of a map. Its assets are in the folder of the item's file, to which their hrefs are relative.
 
     Args:
         gsd: (down, across) metres per pixel.
         counts: pixels of each class.
-        rasters: 'classes', perhaps 'confidence' and 'probabilities'.
-        vectors: polygon files by key.
+        rasters: by key of the asset.
+        vectors: polygon files by key of the asset.
         source: href of the scene.
-        when: the scene was taken; None for unknown, and then the item's datetime is that of the prediction.
-        about: further properties.
+        when: date of the scene; if None, the item's datetime is that of the prediction.
+        properties: further properties.
     """
     import pystac
-    from pystac.extensions.classification import ClassificationExtension
     from pystac.extensions.projection import ProjectionExtension
-    from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 
     now = datetime.now(UTC).replace(microsecond=0)
     geometry, bbox = footprint(grid)
-    properties = {
-        "created": now.isoformat().replace("+00:00", "Z"), "gsd": float(np.mean(gsd)),
-        "processing:software": {"rsuda": __version__}, **about,
-    }  # fmt: skip
-    item = pystac.Item(identifier(name), geometry, bbox, when or now, properties, stac_extensions=[PROCESSING])
+    about = {
+        "created": now.isoformat().replace("+00:00", "Z"),
+        "gsd": float(np.mean(gsd)),
+        "processing:software": {"rsuda": __version__},
+        **properties,
+    }
+    item = pystac.Item(identifier(name), geometry, bbox, when or now, about, stac_extensions=[PROCESSING])
     item.add_link(
         pystac.Link("derived_from", source, MEDIA.get(Path(source).suffix.lower()), title=source.rpartition("/")[2])
     )
     epsg = grid.crs.to_epsg() if grid.crs else None
     ProjectionExtension.ext(item, add_if_missing=True).apply(
-        code=f"EPSG:{epsg}" if epsg else None, wkt2=grid.crs.to_wkt() if grid.crs and not epsg else None,
-        shape=[grid.height, grid.width], transform=list(grid.transform)[:6] if grid.georeferenced else None,
+        code=f"EPSG:{epsg}" if epsg else None,
+        wkt2=grid.crs.to_wkt() if grid.crs and not epsg else None,
+        shape=[grid.height, grid.width],
+        transform=list(grid.transform)[:6] if grid.georeferenced else None,
         bbox=list(grid.bounds) if grid.georeferenced else None,
-    )  # fmt: skip
+    )
     item.properties.setdefault("proj:code", None)
-    titles = {
-        "classes": "Classes", "confidence": "Probability of the class", "probabilities": "Probabilities of all classes",
-    }  # fmt: skip
-    for key, path in rasters.items():
-        asset = pystac.Asset(f"./{path.name}", titles[key], media_type=COG, roles=["data"])
-        item.add_asset(key, asset)
-        bands = [
-            RasterBand.create(nodata=IGNORE, data_type=DataType.UINT8, spatial_resolution=float(np.mean(gsd)))
-            for _ in range(len(legend) if key == "probabilities" else 1)
-        ]
-        if key != "classes":
-            for band in bands:
-                band.scale, band.offset = 1 / 254, 0
-        RasterExtension.ext(asset, add_if_missing=True).apply(bands)
-        if key == "classes":
-            ClassificationExtension.ext(asset, add_if_missing=True).apply(classes(legend, counts))
-        if key == "probabilities":
-            asset.extra_fields["bands"] = [{"name": identifier(n), "description": n} for n in legend.names]
+    for key, raster in rasters.items():
+        _add_raster(item, key, raster, legend, counts, float(np.mean(gsd)))
     for key, path in vectors.items():
         item.add_asset(key, pystac.Asset(f"./{path.name}", key.capitalize(), None, MEDIA[path.suffix], ["data"]))
     return item
+
+
+def _add_raster(item: Item, key: str, raster: MapRaster, legend: Legend, counts: Sequence[int], gsd: float) -> None:
+    """Add a raster of a map to its item as an asset."""
+    import pystac
+    from pystac.extensions.classification import ClassificationExtension
+    from pystac.extensions.raster import DataType, RasterBand, RasterExtension
+
+    asset = pystac.Asset(f"./{raster.path.name}", raster.title, media_type=COG, roles=["data"])
+    item.add_asset(key, asset)
+    bands = [
+        RasterBand.create(nodata=IGNORE, data_type=DataType.UINT8, spatial_resolution=gsd)
+        for _ in range(len(legend) if raster.per_class else 1)
+    ]
+    if not raster.categorical:
+        for band in bands:
+            band.scale, band.offset = 1 / 254, 0
+    RasterExtension.ext(asset, add_if_missing=True).apply(bands)
+    if raster.categorical:
+        ClassificationExtension.ext(asset, add_if_missing=True).apply(classes(legend, counts))
+    if raster.per_class:
+        asset.extra_fields["bands"] = [{"name": identifier(n), "description": n} for n in legend.names]
 
 
 def write_item(item: Item, path: Path, overwrite: bool = False) -> None:

@@ -1,179 +1,217 @@
-"""What is to be done for each scene: its files, whether they are there already, and the key that tells."""
+"""Make one map: its file names, its key, its lock and its store of finished strips have one owner."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import re
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 
-from rsuda.core.errors import ExistsError, InputError, check_extra
-from rsuda.core.spec import Spec, band_names
+from rsuda.core.atomic import make_folder
+from rsuda.core.errors import ExistsError, WriteError
+from rsuda.core.legend import IGNORE
+from rsuda.core.locks import LOCK, exclusive
+from rsuda.core.map_options import MapOptions
 from rsuda.core.version import __version__
 from rsuda.geo.attribute_table import SUFFIX as ATTRIBUTES
-from rsuda.geo.cog import creation_options
-from rsuda.geo.polygons import check_format
+from rsuda.geo.limits import check_disk
 from rsuda.geo.raster import is_remote
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
 from rsuda.inference.predictor import Predictor
-from rsuda.inference.sliding_window import check_gsd
+from rsuda.inference.products import CLASSES, PRODUCTS
+from rsuda.inference.sliding_window import Strip, strip_rows
+from rsuda.inference.strip_store import StripStore
+
+BLOCK_ROWS = 512  # rows of a finished map that are read at once
+# Options that the key and the tag of version 0.1.0 hold in their own way. Any other option enters them where its value is
+# not the default, so that a new option leaves finished maps valid.
+_KEY_OPTIONS = ("bands", "gsd", "crs", "aoi", "bounds", "window", "overlap", "tta", "precision")
+_TAG_OPTIONS = ("polygons", "min_area", "simplify", "regularise", "confidence", "probabilities", "co", "stac")
 
 
-@dataclass(frozen=True)
-class MapOptions:
-    """What is written for each scene.
-
-    Attributes:
-        folder: for the outputs; None for beside each scene (the working folder, for remote scenes).
-        polygons: 'gpkg', 'fgb', 'geojson', 'parquet', or None for no polygons.
-        min_area: square metres; smaller patches of the polygons take the class of a neighbour.
-        simplify: metres; borders of the polygons are simplified by this much, those of neighbours alike.
-        regularise: classes whose footprints, squared to right angles, go to a file of their own.
-        confidence, probabilities: rasters of the probability of the class, and of all classes, 0 to 254 for 0..1.
-        co: creation options of GDAL's COG driver, 'NAME=VALUE'.
-        stac: a STAC item of the outputs.
-    """
-
-    folder: Path | None = None
-    polygons: str | None = "gpkg"
-    min_area: float = 0.0
-    simplify: float = 0.0
-    regularise: tuple[str, ...] = ()
-    confidence: bool = False
-    probabilities: bool = False
-    co: tuple[str, ...] = ()
-    overwrite: bool = False
-    stac: bool = False
-
-    def __post_init__(self) -> None:
-        if self.polygons is not None:
-            check_format(self.polygons)
-        for name, value in (("min-area", self.min_area), ("simplify", self.simplify)):
-            if not 0 <= value < float("inf"):
-                raise InputError(f"--{name} must be at least 0, not {value:g}")
-        if self.regularise and self.polygons is None:
-            raise InputError("--regularise squares polygons, so it needs a --format other than none")
-        if self.stac:
-            check_extra("export", "pystac")
-        creation_options(self.co)
-
-
-@dataclass(frozen=True)
 class MapJob:
-    """A scene that can be predicted, and files that may be written.
+    """A map that is being made: the owner of its file names, its key, its lock and its strip store.
 
     Attributes:
-        key: of scene, network and everything that changes the result; the class raster carries it.
+        scene, region: what is mapped.
+        predictor, options: how.
+        raster: path of the class raster.
+        files: paths of all data files by what they hold, the class raster last.
+        key: digest of scene, model and every option that changes pixels.
     """
 
-    scene: Scene
-    region: Region
-    raster: Path
-    polygons: Path | None
-    footprints: Path | None
-    confidence: Path | None
-    probabilities: Path | None
-    stac: Path | None
-    key: str
-    outputs: MapOptions
-
-    @property
-    def attributes(self) -> Path:
-        """The class raster's attribute table."""
-        return self.raster.with_name(self.raster.name + ATTRIBUTES)
-
-    @property
-    def files(self) -> list[Path]:
-        """Data files, the class raster last: where it is, all are."""
-        data = (self.confidence, self.probabilities, self.footprints, self.polygons, self.stac, self.attributes)
-        return [*(f for f in data if f), self.raster]
+    def __init__(self, scene: Scene, region: Region, predictor: Predictor, options: MapOptions) -> None:
+        self.scene, self.region, self.predictor, self.options = scene, region, predictor, options
+        self.folder = options.out or (Path() if is_remote(scene.image) else Path(scene.image).parent)
+        self.key = _key(scene, region, predictor, options)
+        self.files = {name: self.folder / f"{scene.name}_{ending}" for name, ending in _endings(options)}
+        self.raster = self.files[CLASSES.name]
+        self._store: StripStore | None = None
 
     @property
     def work(self) -> Path:
-        """The folder of what is not finished, hidden beside the outputs."""
-        return self.raster.parent / f".{self.raster.stem}-{self.key[:12]}"
+        """The hidden folder of what is not finished."""
+        return self.folder / f".{self.raster.stem}-{self.key[:12]}"
+
+    @property
+    def staging(self) -> Path:
+        """The folder in which files are written before they are moved into place."""
+        return self.work / "made"
+
+    @property
+    def moving(self) -> Path:
+        """A mark that exists while files are moved into place."""
+        return self.work / "moving"
+
+    @property
+    def tag(self) -> str:
+        """The key with a digest of the options that change files and not pixels; the class raster carries it."""
+        options = self.options
+        values = [options.polygons, options.min_area, options.simplify, options.regularise, options.confidence,
+                  options.probabilities, sorted(options.co), options.stac]  # fmt: skip
+        changed = options.changed("files", without=_TAG_OPTIONS)
+        text = json.dumps([*values, changed] if changed else values, sort_keys=True)
+        return f"{self.key}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    def is_finished(self) -> bool:
+        """Check whether this very job has written all its files.
+
+        Raises ExistsError for files that anything else has written, unless they may be overwritten.
+        """
+        if self.options.overwrite:
+            return False
+        existing = [file for file in self.files.values() if file.exists()]
+        if not existing or self.moving.exists():  # interrupted while files were moved into place
+            return False
+        if len(existing) == len(self.files) and _tag_of(self.raster) == self.tag:
+            return True
+        raise ExistsError(f"{existing[0]} exists: pass --overwrite to replace it, or choose another --out")
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Hold the lock of the map while the block runs. A store without a finished strip is removed at the end.
+
+        Only this process writes the map; others may write other maps into the same folder.
+
+        Raises ExistsError when another process holds the lock.
+        """
+        make_folder(self.folder)
+        with exclusive(self.folder / f".{self.raster.stem}{LOCK}", f"{self.raster}"):
+            try:
+                yield
+            finally:
+                if self._store is not None:
+                    self._store.remove_if_empty()
+                    self._store = None
+
+    @property
+    def store(self) -> StripStore:
+        """Finished strips on disk: planes of classes, confidence and, if needed, probabilities of all classes.
+
+        Use it inside ``open`` only.
+
+        Raises MissingError when the disk has no room for them.
+        """
+        if self._store is None:
+            planes = 2 + len(self.predictor.trained.spec.legend) * self.options.probabilities
+            height, width = self.region.grid.height, self.region.grid.width
+            if not self.work.is_dir():  # an existing store has its room already
+                check_disk(2 * planes * height * width, self.folder, f"the prediction of {self.scene.image}")
+            rows = strip_rows(self.predictor, self.scene)
+            self._store = StripStore(self.work, f"{self.key}-{planes}", (planes, height, width), rows)
+        return self._store
+
+    def write(self, strip: Strip) -> None:
+        """Write a strip into the store."""
+        self.store.write(strip.row, planes_of(strip, self.options))
+
+    def blocks(self, plane: int = 0) -> Iterator[np.ndarray]:
+        """Read a plane of the store as (rows, width) uint8 blocks, from top to bottom."""
+        for row, count in row_blocks(self.region.grid.height):
+            yield self.store.read(plane, row, count)
+
+    def rows_of(self, plane: int) -> Callable[[int, int], np.ndarray]:
+        """Return a reader of a plane: (first row, rows) -> (rows, width) uint8."""
+        return lambda row, count: self.store.read(plane, row, count)
+
+    def has_data(self) -> bool:
+        """Check whether any pixel of the finished strips is valid."""
+        return any((block != IGNORE).any() for block in self.blocks())
+
+    def discard(self) -> None:
+        """Remove the store with all that is in it."""
+        self.store.remove()
+
+    def clean_up(self) -> None:
+        """Remove the work folder of a finished map, which a process killed at its very end leaves behind.
+
+        A folder that another process holds stays.
+        """
+        if self.work.is_dir():
+            with suppress(ExistsError, WriteError), self.open():
+                shutil.rmtree(self.work, ignore_errors=True)
 
 
-def open_scene(path: str | Path, engine: Predictor, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
-    """A scene that the network can be shown. Everything that a user can get wrong about it shows here."""
-    return scene_for(path, engine.trained.spec, bands, gsd, crs)
+def planes_of(strip: Strip, options: MapOptions) -> list[np.ndarray]:
+    """Arrange the pixels of a strip as planes of the store, each (rows, width) uint8."""
+    return [strip.classes, strip.confidence, *([] if strip.probabilities is None else strip.probabilities)]
 
 
-def scene_for(path: str | Path, spec: Spec, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
-    """The same by what the network expects of pixels, without the network."""
-    image = path if is_remote(path) else Path(path)
-    stem = re.sub(r"[?#].*", "", str(path)).rstrip("/").rpartition("/")[2] if is_remote(path) else Path(path).name
-    name = re.sub(r"[\x00-\x1f\x7f]", "_", Path(stem).stem)  # GDAL's writers take no line breaks
-    scene = Scene(name, image, None, band_names(bands) if bands else None, gsd, crs)
-    if len(os.fsencode(scene.name)) > 200 or not scene.name:
-        raise InputError(f"'{scene.name[:50]}…' is no name that outputs could have: call the file {path} otherwise")
-    scene.file.band_numbers(spec.bands)
-    check_gsd(scene, spec.gsd)
-    if scene.file.grid.height * scene.file.grid.width == 0:
-        raise InputError(f"{path} has no pixels")
-    return scene
+def row_blocks(height: int) -> Iterator[tuple[int, int]]:
+    """Cut rows into blocks: (first row, rows)."""
+    for row in range(0, height, BLOCK_ROWS):
+        yield row, min(BLOCK_ROWS, height - row)
 
 
-def job_of(scene: Scene, region: Region, engine: Predictor, outputs: MapOptions) -> MapJob:
-    folder = outputs.folder or (Path() if is_remote(scene.image) else Path(scene.image).parent)
-    o = outputs
-
-    def file(asked: object, ending: str) -> Path | None:
-        return folder / f"{scene.name}_{ending}" if asked else None
-
-    raster = file(True, "classes.tif")
-    assert raster is not None
-    return MapJob(
-        scene, region, raster, file(o.polygons, f"polygons.{o.polygons}"),
-        file(o.regularise, f"footprints.{o.polygons}"), file(o.confidence, "confidence.tif"),
-        file(o.probabilities, "probabilities.tif"), file(o.stac, "stac.json"), _key(scene, region, engine), outputs,
-    )  # fmt: skip
+def _endings(options: MapOptions) -> list[tuple[str, str]]:
+    """List what each data file holds and how its name ends, the class raster last."""
+    *rasters, classes = PRODUCTS
+    endings = [(product.name, f"{product.name}.tif") for product in rasters if getattr(options, product.name)]
+    if options.regularise:
+        endings.append(("footprints", f"footprints.{options.polygons}"))
+    if options.polygons:
+        endings.append(("polygons", f"polygons.{options.polygons}"))
+    if options.stac:
+        endings.append(("stac", "stac.json"))
+    raster = f"{classes.name}.tif"
+    return [*endings, ("attributes", raster + ATTRIBUTES), (classes.name, raster)]
 
 
-def _key(scene: Scene, region: Region, engine: Predictor) -> str:
-    """A digest of what the pixels of the result depend on."""
+def _key(scene: Scene, region: Region, predictor: Predictor, options: MapOptions) -> str:
+    """Digest everything that the pixels of a map depend on."""
     file = None if is_remote(scene.image) else os.stat(scene.image)
-    told = {
-        "version": __version__, "network": engine.trained.digest, "scene": Path(str(scene.image)).name,
-        "file": file and [file.st_size, file.st_mtime_ns], "grid": [scene.grid.height, scene.grid.width],
-        "bands": scene.bands, "gsd": scene.gsd, "crs": scene.grid.crs and scene.grid.crs.to_wkt(),
-        "region": [region.window, repr(region.shapes)], "window": engine.window, "overlap": engine.overlap, "tta": engine.tta,
-        "precision": engine.precision,
-    }  # fmt: skip
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    fields = {
+        "version": __version__,
+        "network": predictor.trained.digest,
+        "scene": Path(str(scene.image)).name,
+        "file": file and [file.st_size, file.st_mtime_ns],
+        "grid": [scene.grid.height, scene.grid.width],
+        "bands": scene.bands,
+        "gsd": scene.gsd,
+        "crs": scene.grid.crs and scene.grid.crs.to_wkt(),
+        "region": [region.window, repr(region.shapes)],
+        "window": predictor.window,
+        "overlap": predictor.overlap,
+        "tta": predictor.tta,
+        "precision": predictor.precision,
+        **options.changed("pixels", without=_KEY_OPTIONS),
+    }
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def is_finished(job: MapJob) -> bool:
-    """Whether all files of a job are there, made by this very job. Raises ExistsError for files made by anything else."""
-    if job.outputs.overwrite:
-        return False
-    there = [f for f in job.files if f.exists()]
-    if not there or (job.work / "moving").exists():  # broken off while the files were moved into their places
-        return False
-    if there == job.files and _key_of(job.raster) == tag_of(job):
-        return True
-    raise ExistsError(f"{there[0]} exists: pass --overwrite to replace it, or choose another --out")
-
-
-def tag_of(job: MapJob) -> str:
-    """The key with the options that change the files and not the pixels."""
-    o = job.outputs
-    made = json.dumps(
-        [o.polygons, o.min_area, o.simplify, o.regularise, o.confidence, o.probabilities, sorted(o.co), o.stac]
-    )
-    return f"{job.key}-{hashlib.sha256(made.encode()).hexdigest()[:8]}"
-
-
-def _key_of(raster: Path) -> str | None:
+def _tag_of(raster: Path) -> str | None:
+    """Read the tag of a class raster; None for a file that has none or is not a raster."""
     try:
         with rasterio.open(raster) as file:
-            key: str | None = file.tags().get("RSUDA_KEY")
-            return key
+            tag: str | None = file.tags().get("RSUDA_KEY")
+            return tag
     except RasterioError:
         return None

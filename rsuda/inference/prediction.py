@@ -1,8 +1,9 @@
-"""What prediction wrote for a scene, and its arrays and polygons read back when they are asked for."""
+"""Describe what prediction wrote for a scene, and read its arrays and polygons back."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,72 +14,120 @@ from rsuda.core.errors import InputError
 from rsuda.geo.grid import Grid
 from rsuda.geo.polygons import read_polygons
 from rsuda.geo.raster import RasterFile
+from rsuda.inference.products import PRODUCTS
+
+_NAMES = ("polygons", "footprints", *(product.name for product in PRODUCTS if product.name != "classes"), "stac")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What was written for a scene: files, polygon count, square metres by class, seconds, notes for the user.
+    """The files of a predicted scene and a few figures. Nothing stays in memory: the methods read the files.
 
-    ``skipped`` where an earlier run of the same scene, network and options had finished. Nothing is held in memory: the
-    methods read the files.
+    Attributes:
+        scene: the scene's file or URL.
+        files: paths by what they hold: 'classes', and as options ask 'polygons', 'footprints', 'confidence',
+            'probabilities', 'stac'.
+        area_m2: square metres by class name.
+        pixels: number of pixels in the map.
+        polygon_count: number of polygons; None if they were not written now.
+        seconds: of computing and writing; 0 if skipped.
+        notes: sentences for the user.
+        skipped: whether an earlier run of the same scene, model and options had finished.
     """
 
     scene: Path | str
-    raster: Path
-    polygons: Path | None
-    footprints: Path | None
-    confidence: Path | None
-    probabilities: Path | None
-    stac: Path | None
-    polygon_count: int | None
+    files: Mapping[str, Path]
     area_m2: dict[str, float]
     pixels: int
-    seconds: float
-    notes: tuple[str, ...]
-    skipped: bool = False
+    polygon_count: int | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    skipped: bool = True
+
+    @property
+    def raster(self) -> Path:
+        """The class raster."""
+        return self.files["classes"]
+
+    @property
+    def polygons(self) -> Path | None:
+        """The file of polygons; None if not written."""
+        return self.files.get("polygons")
+
+    @property
+    def footprints(self) -> Path | None:
+        """The file of squared footprints; None if not written."""
+        return self.files.get("footprints")
+
+    @property
+    def confidence(self) -> Path | None:
+        """The raster of the class's probability; None if not written."""
+        return self.files.get("confidence")
+
+    @property
+    def probabilities(self) -> Path | None:
+        """The raster of all classes' probabilities; None if not written."""
+        return self.files.get("probabilities")
+
+    @property
+    def stac(self) -> Path | None:
+        """The STAC item; None if not written."""
+        return self.files.get("stac")
 
     def as_fields(self) -> dict[str, Any]:
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        """Return plain values for JSON; the path of a file that was not written is None."""
+        paths = {name: self.files.get(name) for name in _NAMES}
+        return {
+            "scene": str(self.scene),
+            "raster": str(self.raster),
+            **{name: path and str(path) for name, path in paths.items()},
+            "polygon_count": self.polygon_count,
+            "area_m2": dict(self.area_m2),
+            "pixels": self.pixels,
+            "seconds": self.seconds,
+            "notes": self.notes,
+            "skipped": self.skipped,
+        }
 
     @property
     def grid(self) -> Grid:
-        """Where the pixels of all rasters lie: ``grid.transform``, ``grid.crs``, ``grid.bounds``."""
+        """The grid of all rasters: ``grid.transform``, ``grid.crs``, ``grid.bounds``."""
         return RasterFile(self.raster).grid
 
     def classes(self) -> np.ndarray:
-        """Class indices (H, W) uint8 in the order of the legend, 255 where there is no data."""
-        return self._read(self.raster, "")[0]
+        """Read class indices (H, W) uint8 in the order of the legend; 255 is nodata."""
+        return self._read("classes")[0]
 
     def confidences(self) -> np.ndarray:
-        """Probability of each pixel's class (H, W) float32 in 0..1, nan where there is no data.
+        """Read the probability of each pixel's class, (H, W) float32 in 0..1; nan is nodata.
 
-        Raises InputError when the raster was not asked for.
+        Raises InputError when the raster was not written.
         """
-        return self._shares(self.confidence, "confidence")[0]
+        return self._shares("confidence")[0]
 
     def class_probabilities(self) -> np.ndarray:
-        """Probabilities (K, H, W) float32 in 0..1 in the order of the legend, nan where there is no data.
+        """Read probabilities (K, H, W) float32 in 0..1 in the order of the legend; nan is nodata.
 
-        Raises InputError when the raster was not asked for.
+        Raises InputError when the raster was not written.
         """
-        return self._shares(self.probabilities, "probabilities")
+        return self._shares("probabilities")
 
     def polygons_frame(self) -> gpd.GeoDataFrame:
-        """The polygons with class, name, area_m2, confidence, in the CRS of their file.
+        """Read the polygons with class, name, area_m2 and confidence, in the CRS of their file.
 
-        Raises InputError when no polygons were asked for.
+        Raises InputError when polygons were not written.
         """
         if self.polygons is None:
-            raise InputError(f"no polygons were written for {self.scene}: ask for a polygon format, such as gpkg")
+            raise InputError(f"no polygons were written for {self.scene}: choose a polygon format, such as gpkg")
         return read_polygons(self.polygons)
 
-    def _read(self, file: Path | None, name: str) -> np.ndarray:
-        if file is None:
+    def _read(self, name: str) -> np.ndarray:
+        if name not in self.files:
             raise InputError(f"no {name} raster was written for {self.scene}: predict with {name}=True")
-        opened = RasterFile(file)
-        grid, numbers = opened.grid, list(range(1, opened.count + 1))
-        return opened.read(numbers, (0, 0, grid.height, grid.width)).values
+        raster = RasterFile(self.files[name])
+        grid, numbers = raster.grid, list(range(1, raster.count + 1))
+        return raster.read(numbers, (0, 0, grid.height, grid.width)).values
 
-    def _shares(self, file: Path | None, name: str) -> np.ndarray:
-        values = self._read(file, name)
+    def _shares(self, name: str) -> np.ndarray:
+        values = self._read(name)
         return np.where(values == 255, np.float32(np.nan), values.astype(np.float32) / 254)

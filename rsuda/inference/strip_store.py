@@ -1,4 +1,4 @@
-"""Finished bands of a prediction on disk, so that a broken-off scene goes on from the last of them."""
+"""Store finished strips of a map on disk, so that an interrupted scene continues after the last of them."""
 
 from __future__ import annotations
 
@@ -15,86 +15,92 @@ import numpy as np
 from rsuda.core.atomic import atomic_write, make_folder
 from rsuda.core.errors import unwritten
 
-_PIXELS, _STATE = "planes.raw", "bands.json"
+# Names of version 0.1.0, whose interrupted maps continue: "bands" of rows are strips.
+_PIXELS, _STATE, _STRIP_ROWS = "planes.raw", "bands.json", "band_rows"
 
 
 class StripStore:
-    """Planes of uint8 pixels (P, H, W) in a folder, written in any order of bands of ``band_rows`` rows.
+    """Planes of uint8 pixels (P, H, W) in a folder, written in any order of strips.
 
-    Pixels are read and written, never mapped, so that memory stays flat. A folder left by a run of another ``key`` or
-    shape is emptied.
+    Pixels are read and written, never mapped, so that memory stays flat.
+
+    Attributes:
+        done: numbers of finished strips.
     """
 
-    def __init__(self, folder: Path, key: str, planes: int, height: int, width: int, strip_rows: int) -> None:
-        self.folder, self.planes, self.height, self.width, self.strip_rows = folder, planes, height, width, strip_rows
-        self.bands = -(-height // strip_rows)
-        self.state = {"key": key, "shape": [planes, height, width], "band_rows": strip_rows}
-        held = self._held()
-        if {k: held.get(k) for k in self.state} != self.state:
+    def __init__(self, folder: Path, key: str, shape: tuple[int, int, int], strip_rows: int) -> None:
+        """Open the store of a folder. A folder of another ``key``, shape or strip height is emptied."""
+        self.folder, self.strip_rows = folder, strip_rows
+        self.planes, self.height, self.width = shape
+        self.strips = -(-self.height // strip_rows)
+        self.state = {"key": key, "shape": list(shape), _STRIP_ROWS: strip_rows}
+        state = self._read_state()
+        if {name: state.get(name) for name in self.state} != self.state:
             shutil.rmtree(folder, ignore_errors=True)
-            make_folder(folder.parent)  # apart, so that the user reads of a folder that was asked for
+            make_folder(folder.parent)  # apart, so that an error names the folder that the user chose
             make_folder(folder)
             with self._opened("wb") as file:
-                file.truncate(planes * height * width)
-            held = {"done": []}
-        self.done: set[int] = set(held["done"])
+                file.truncate(self.planes * self.height * self.width)
+            state = {"done": []}
+        self.done: set[int] = set(state["done"])
 
-    def _held(self) -> dict[str, Any]:
+    def _read_state(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads((self.folder / _STATE).read_text())
+            state: dict[str, Any] = json.loads((self.folder / _STATE).read_text())
             assert (self.folder / _PIXELS).stat().st_size == self.planes * self.height * self.width
-            return found
+            return state
         except (OSError, ValueError, AssertionError):
             return {}
 
     @contextmanager
     def _opened(self, mode: str) -> Iterator[BinaryIO]:
-        """The file of pixels. Raises WriteError when there is no room for them."""
+        """Open the file of pixels. Raises WriteError when the disk has no room for them."""
         try:
             with (self.folder / _PIXELS).open(mode) as file:
                 yield cast(BinaryIO, file)
         except OSError as error:
             raise unwritten(self.folder / _PIXELS, error) or error from error
 
-    def rows(self, band: int) -> tuple[int, int]:
-        """First and last row of a band."""
-        return band * self.strip_rows, min(self.height, (band + 1) * self.strip_rows)
+    def rows(self, strip: int) -> tuple[int, int]:
+        """Return the first row of a strip and the row after its last."""
+        return strip * self.strip_rows, min(self.height, (strip + 1) * self.strip_rows)
 
     def missing(self) -> list[tuple[int, int]]:
-        """(first, last) rows of what is not done, as few stretches as can be."""
+        """List the unfinished rows as (first, end), in as few stretches as possible."""
         stretches: list[tuple[int, int]] = []
-        for band in (b for b in range(self.bands) if b not in self.done):
-            first, last = self.rows(band)
+        for strip in (number for number in range(self.strips) if number not in self.done):
+            first, end = self.rows(strip)
             if stretches and stretches[-1][1] == first:
                 first = stretches.pop()[0]
-            stretches.append((first, last))
+            stretches.append((first, end))
         return stretches
 
     def write(self, row: int, planes: list[np.ndarray]) -> None:
-        """Rows of all planes, each (h, W) uint8; a band whose last row this is counts as done."""
+        """Write rows of all planes, each (h, W) uint8. A strip is finished when its last row is written."""
         with self._opened("r+b") as file:
             for number, pixels in enumerate(planes):
                 file.seek((number * self.height + row) * self.width)
                 file.write(np.ascontiguousarray(pixels).data)
             file.flush()
-            os.fsync(file.fileno())  # before the band is called done
-        last = row + planes[0].shape[0]
-        band = (last - 1) // self.strip_rows
-        if last == self.rows(band)[1]:
-            self.done.add(band)
+            os.fsync(file.fileno())  # before the strip counts as finished
+        end = row + planes[0].shape[0]
+        strip = (end - 1) // self.strip_rows
+        if end == self.rows(strip)[1]:
+            self.done.add(strip)
             with atomic_write(self.folder / _STATE, overwrite=True) as temporary:
                 temporary.write_text(json.dumps({**self.state, "done": sorted(self.done)}))
 
     def read(self, plane: int, row: int, count: int) -> np.ndarray:
-        """(count, W) uint8 of one plane."""
+        """Read rows of one plane, (count, W) uint8."""
         start = (plane * self.height + row) * self.width
         values = np.fromfile(self.folder / _PIXELS, np.uint8, count * self.width, offset=start)
         return values.reshape(count, self.width)
 
     def remove(self) -> None:
+        """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove_if_empty(self) -> None:
-        """Leave no folder behind in which nothing is done."""
+        """Remove the folder if no strip is finished."""
         if not self.done:
             self.remove()

@@ -10,7 +10,7 @@ import numpy as np
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spec import Spec
 from rsuda.geo.raster_info import sample
-from rsuda.inference.map_job import scene_for
+from rsuda.inference.open_scene import open_scene
 
 FAR_GSD = 1.5  # times; beyond it predictions lose
 NEAR, FAR = 0.5, 1.0  # of the colour distance, in standard deviations of training
@@ -34,7 +34,7 @@ def fit(
     difference)²). 0 is alike; from 1 on, colours are those of another sensor, season or exposure.
     """
     try:
-        scene = scene_for(path, spec, bands, gsd, crs)
+        scene = open_scene(path, spec, bands=bands, gsd=gsd, crs=crs)
         numbers = scene.file.band_numbers(spec.bands)
         pixels, _, whole = sample(scene.file, numbers)
         if not pixels.size and whole:

@@ -54,7 +54,7 @@ def nexts(eyes: RunView, found: Sequence[Suggestion]) -> list[Next]:
         patch = scene.read(spec.bands, spec.gsd, (s.row, s.col, s.size, s.size))
         unit = (spec.unit(patch.values) * patch.valid).astype(np.float32)
         # as the windows were judged: in the scene's blend of windows
-        pieces = finished_rows(eyes.engine, scene, s.row, s.row + s.size, s.col, s.col + s.size)
+        pieces = finished_rows(eyes.engine, scene, rows=(s.row, s.row + s.size), cols=(s.col, s.col + s.size))
         classes = np.concatenate([p.argmax(0).to(torch.uint8).cpu().numpy() for _, p in pieces])
         main = sorted(s.classes.items(), key=lambda c: -c[1])[:3]
         told = ", ".join(f"{n} {100 * v:.0f} %" for n, v in main if v >= 0.005)

@@ -14,7 +14,7 @@ from rsuda.core.errors import ExistsError, InputError
 from rsuda.evaluation.metrics import Scores
 from rsuda.geo.raster import is_remote
 from rsuda.geo.scene import Scene
-from rsuda.inference.map_job import open_scene
+from rsuda.inference.open_scene import open_scene
 from rsuda.report import curves
 from rsuda.report import setup as facts
 from rsuda.report.annotation import nexts, overviews
@@ -167,7 +167,7 @@ def _open(scene: str | Path, eyes: RunView, bands: str | None, gsd: float | None
         for known in eyes.target_domain.scenes.values():
             if not is_remote(known.image) and Path(known.image).resolve() == Path(scene).expanduser().resolve():
                 return known
-    return open_scene(scene, eyes.engine, bands, gsd, crs)
+    return open_scene(scene, eyes.engine.trained.spec, bands=bands, gsd=gsd, crs=crs)
 
 
 def _suggested(eyes: RunView, k: int, size: int) -> tuple[list[Suggestion], str]:

@@ -69,7 +69,7 @@ def scene_map(engine: Predictor, scene: Scene, others: Sequence[Scene]) -> Scene
     every = max(1, math.ceil(max(own.height, own.width) / GRAIN))
     counts = np.zeros(256, np.int64)
     classes, confidence, row = [], [], 0
-    for strip in strips(engine, scene, Region.of(scene), 0, own.height):
+    for strip in strips(engine, scene, Region.of(scene)):
         counts += np.bincount(strip.classes.ravel(), minlength=256)
         first = -row % every
         classes.append(strip.classes[first::every, ::every])

@@ -113,7 +113,7 @@ class DomainView:
 
         hooks = [d.register_forward_hook(keep) for d in decoders if fused]
         try:
-            found = self.engine.of_standardised(torch.from_numpy(np.ascontiguousarray(padded, np.float32))[None])
+            found = self.engine.probabilities_of(torch.from_numpy(np.ascontiguousarray(padded, np.float32))[None])
         finally:
             for hook in hooks:
                 hook.remove()

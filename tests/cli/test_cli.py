@@ -248,14 +248,14 @@ BAD = {
     "predict an unknown format": (None, MAP, "--format shp", "unknown polygon format 'shp'"),
     "predict over an output": (text("scene_classes.tif"), MAP, "", "scene_classes.tif exists: pass --overwrite"),
     "predict by an odd option": (None, MAP, "--co COMPRESS=NONSENSE", "COG driver does not take --co COMPRESS=NONSENSE"),
-    "predict in odd views": (None, MAP, "--tta rotations", "unknown test-time augmentation 'rotations'"),
+    "predict in odd views": (None, MAP, "--tta rotations", "unknown --tta: 'rotations'"),
     "predict in an area that is not there": (None, MAP, "--aoi none.gpkg", "no file none.gpkg"),
     "predict elsewhere": (None, MAP, "--bounds 0 0 1 1", "touches none of the scenes"),
     "predict an empty rectangle": (None, MAP, "--bounds 1 0 0 1", "hold no area"),
-    "predict with a negative area": (None, MAP, "--min-area=-1", "--min-area must be at least 0"),
+    "predict with a negative area": (None, MAP, "--min-area=-1", "--min-area is -1.0; it must be at least 0"),
     "predict odd footprints": (None, MAP, "--regularise castle", "unknown class 'castle'"),
     "predict footprints without polygons": (None, MAP, "--format none --regularise roof", "--format other than none"),
-    "predict with no threads": (None, MAP, "--threads 0", "--threads must be at least 1"),
+    "predict with no threads": (None, MAP, "--threads 0", "--threads is 0; it must be at least 1"),
     "predict into a file": (text("out"), MAP, "--out out", "out is to be a folder"),
 }  # fmt: skip
 

@@ -14,8 +14,8 @@ from processor_time import children_seconds
 
 from rsuda.cli import completion
 from rsuda.core.settings import PRESETS
+from rsuda.core.vector_formats import FORMATS
 from rsuda.data.domain_file import KNOWN
-from rsuda.geo.polygons import FORMATS
 from rsuda.methods import METHODS
 
 ROOT = Path(__file__).parents[2]

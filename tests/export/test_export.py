@@ -114,7 +114,7 @@ def test_deepness_standardises_pixels_of_any_range_as_the_spec_says(low, high):
     told = {k: json.loads(v) for k, v in deepness_metadata(spec, 512, 128).items()}
     mean, std = (np.array(told[f"standardization_{k}"])[:, None, None] for k in ("mean", "std"))
     engine = Predictor.of(replace(trained(lambda x: x, BANDS), spec=spec), "cpu", "fp32")
-    assert np.allclose((pixels / 255 - mean) / std, engine.standardised(pixels, None).numpy(), atol=1e-5)
+    assert np.allclose((pixels / 255 - mean) / std, engine.standardise(pixels, None).numpy(), atol=1e-5)
 
 
 def test_exported_files_name_no_source_file_of_the_machine_that_wrote_them(as_onnx, as_program):
@@ -322,5 +322,5 @@ def test_the_pages_code_runs(run, as_onnx, as_program, tmp_path, monkeypatch):
     engine = Predictor.of(load_run(run), **ON_CPU)
     with rasterio.open("scene.tif") as scene:
         pixels = scene.read(window=((0, 64), (0, 64)))
-    expected = engine.of_standardised(engine.standardised(pixels[None], None)).numpy()
+    expected = engine.probabilities_of(engine.standardise(pixels[None], None)).numpy()
     assert np.abs(found[0]["probabilities"] - expected).max() < 1e-4

@@ -18,8 +18,9 @@ from scipy.ndimage import gaussian_filter, label
 from small_masks import strips
 
 from rsuda.core.errors import ExistsError, InputError
+from rsuda.core.vector_formats import FORMATS
 from rsuda.geo.grid import Grid
-from rsuda.geo.polygons import FORMATS, polygonise, regularise, write_polygons
+from rsuda.geo.polygons import polygonise, regularise, write_polygons
 
 UTM = CRS.from_epsg(32632)
 masks = arrays.arrays(

@@ -76,7 +76,7 @@ def test_scenes_beside_an_area_are_left_out_with_a_note_and_the_others_are_predi
     bent = Polygon([(5, -20), (5, 30), (15, 30), (15, -10), (90, -10), (90, -20)])
     gpd.GeoSeries([bent], crs=32632).to_file(tmp_path / "area.gpkg")
     caplog.set_level("INFO", "rsuda")
-    found = list(predict([west, east], trained(by_value), tmp_path / "out", None, aoi=tmp_path / "area.gpkg",
+    found = list(predict([west, east], trained(by_value), tmp_path / "out", polygons=None, aoi=tmp_path / "area.gpkg",
                          device="cpu", window=64, overlap=16))  # fmt: skip
     assert [w.scene for w in found] == [west]
     assert [r.getMessage() for r in caplog.records if "left out" in r.getMessage()] == [

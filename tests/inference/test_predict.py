@@ -32,9 +32,10 @@ from rasterio.transform import from_origin
 from shapely import Polygon, union_all
 
 from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError
+from rsuda.core.map_options import MapOptions
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
-from rsuda.inference.predict import predict
+from rsuda.inference.predict import predict, predict_scenes
 from rsuda.inference.sliding_window import finished_rows, predict_scene, strips
 
 REAL = os.environ.get("RSUDA_REAL_DATA")
@@ -225,7 +226,7 @@ def test_probabilities_are_rasters_from_0_to_254_and_255_without_data(tmp_path):
 def test_blended_probabilities_sum_to_one_everywhere(noise, factor, window, overlap, batch_size):
     running = engine(trained(lambda x: 3 * x, FIVE, gsd=0.5 * factor), window, overlap, batch_size)
     grid = noise.grid_at(0.5 * factor)
-    rows = [(row, p.clone()) for row, p in finished_rows(running, noise, 0, grid.height, 0, grid.width)]
+    rows = [(row, p.clone()) for row, p in finished_rows(running, noise, rows=(0, grid.height), cols=(0, grid.width))]
     assert [row for row, _ in rows] == [0, *np.cumsum([p.shape[1] for _, p in rows])[:-1]]
     whole = torch.cat([p for _, p in rows], 1)
     assert whole.shape == (5, grid.height, grid.width)
@@ -243,7 +244,7 @@ def test_a_part_of_a_scene_gets_what_it_gets_in_the_whole(smooth, factor, window
     row, col = corner
     height, width = min(size[0], 107 - row), min(size[1], 171 - col)
     part = Region(smooth.grid.window(row, col, height, width), (row, col, height, width))
-    found = list(strips(running, smooth, part, 0, height))
+    found = list(strips(running, smooth, part))
     confidence = np.concatenate([s.confidence for s in found])
     here = np.s_[row : row + height, col : col + width]
     assert np.abs(confidence.astype(int) - whole.confidence[here]).max() <= 1
@@ -363,7 +364,7 @@ def test_a_scene_that_cannot_be_predicted_is_refused_by_name_and_nothing_is_writ
 def test_a_scene_whose_pixels_cannot_be_read_takes_none_of_the_others_with_it(tmp_path):
     bad, empty = truncated(tmp_path / "bad.tif"), all_nodata(tmp_path / "empty.tif")
     good = write(tmp_path / "good.tif", np.zeros((2, 20, 20), np.uint8))
-    found = predict([bad, empty, good], trained(by_value), **RUN)
+    found = predict_scenes([bad, empty, good], trained(by_value), MapOptions(**RUN))
     assert next(found).scene == good
     with pytest.raises(RsudaError, match=r"2 of 3 scenes could not be predicted: .*bad\.tif.*empty\.tif"):
         next(found)
@@ -414,7 +415,7 @@ def test_two_scenes_that_would_write_one_file_are_refused(tmp_path):
     for folder in "ab":
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "scene.tif", np.zeros((2, 20, 20), np.uint8))
-    with pytest.raises(InputError, match="both be written"):
+    with pytest.raises(InputError, match="would both write"):
         list(predict([tmp_path / f / "scene.tif" for f in "ab"], trained(by_value), tmp_path / "out", **RUN))
     assert not (tmp_path / "out").exists()
     written = list(predict([tmp_path / f / "scene.tif" for f in "ab"], trained(by_value), **RUN))
@@ -427,7 +428,7 @@ def test_scenes_whose_outputs_differ_in_nothing_but_case_or_accents_are_refused(
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / name, np.zeros((2, 20, 20), np.uint8))
     scenes = [tmp_path / "a" / first, tmp_path / "b" / other]
-    with pytest.raises(InputError, match=r"would both be written to .* on systems that take A for a"):
+    with pytest.raises(InputError, match=r"would both write .* on systems that ignore case or accents"):
         list(predict(scenes, trained(by_value), tmp_path / "out", **RUN))
     assert not (tmp_path / "out").exists()
 
@@ -446,7 +447,7 @@ def test_a_windowing_that_cannot_work_is_refused(tmp_path, given):
 
 @pytest.mark.parametrize("gsd", [0.0, -1.0, float("nan")])
 def test_a_declared_gsd_that_is_no_length_is_refused(tmp_path, gsd):
-    with pytest.raises(InputError, match="GSD"):
+    with pytest.raises(InputError, match="gsd is"):
         one(nowhere(tmp_path / "scene.tif"), trained(by_value), gsd=gsd)
 
 
@@ -580,7 +581,7 @@ def test_views_are_turned_back_before_their_mean(tmp_path, tta, views):
     assert len({tuple(s) for s in shown[:views]}) == min(views, 4)  # corners: eight views share four
     lopsided = engine(trained(lambda x: torch.linspace(0, 9, x.shape[3]).expand_as(x), ("g", "h"), names=("a", "b")))
     lopsided = replace(lopsided, tta=tta)
-    p = lopsided.of_standardised(torch.rand(1, 2, 32, 32) * torch.tensor([1.0, 0.0])[:, None, None])
+    p = lopsided.probabilities_of(torch.rand(1, 2, 32, 32) * torch.tensor([1.0, 0.0])[:, None, None])
     assert (p.sum(1) - 1).abs().max() < 1e-6
     if tta != "none":
         assert (p - p.flip(-1)).abs().max() < 1e-6 and (p - p.flip(-2)).abs().max() < 1e-6

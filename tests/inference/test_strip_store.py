@@ -10,14 +10,14 @@ from rsuda.inference.strip_store import StripStore
 
 
 def store(folder, key="k", planes=2, height=10, width=3, strip_rows=4):
-    return StripStore(folder, key, planes, height, width, strip_rows)
+    return StripStore(folder, key, (planes, height, width), strip_rows)
 
 
 @settings(max_examples=40, deadline=None)
 @given(height=st.integers(1, 40), rows=st.integers(1, 12), done=st.sets(st.integers(0, 40)))
 def test_what_is_missing_and_what_is_done_make_up_the_whole(tmp_path_factory, height, rows, done):
     held = store(tmp_path_factory.mktemp("store") / "s", height=height, strip_rows=rows)
-    done = {b for b in done if b < held.bands}
+    done = {b for b in done if b < held.strips}
     for band in done:
         first, last = held.rows(band)
         held.write(first, [np.full((last - first, 3), band, np.uint8)] * 2)
@@ -43,7 +43,7 @@ def test_pixels_come_back_by_plane_and_row(tmp_path):
         assert np.array_equal(again.read(plane, 3, 4), pixels[plane, 3:7])
 
 
-@pytest.mark.parametrize("other", [{"key": "other"}, {"planes": 3}, {"height": 11}, {"width": 4}, {"band_rows": 5}])
+@pytest.mark.parametrize("other", [{"key": "other"}, {"planes": 3}, {"height": 11}, {"width": 4}, {"strip_rows": 5}])
 def test_bands_of_another_job_are_not_taken_over(tmp_path, other):
     held = store(tmp_path / "s")
     held.write(0, [np.ones((4, 3), np.uint8)] * 2)

@@ -56,7 +56,7 @@ def by_value(image):
 
 
 def engine(network, window=64, overlap=16, batch_size=3):
-    return Predictor.of(network, "cpu", "fp32", window, overlap, batch_size)
+    return Predictor.of(network, "cpu", "fp32", window=window, overlap=overlap, batch_size=batch_size)
 
 
 RUN = {"device": "cpu", "precision": "fp32", "window": 64, "overlap": 16, "polygons": None}

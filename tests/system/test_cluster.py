@@ -9,9 +9,10 @@ import torch
 from oracle_models import legend, write
 
 from rsuda.core.errors import InputError, MissingError, RsudaError
+from rsuda.core.map_options import MapOptions
 from rsuda.core.settings import settings
 from rsuda.core.spec import Spec
-from rsuda.inference.predict import predict
+from rsuda.inference.predict import predict, predict_scenes
 from rsuda.methods import METHODS
 from rsuda.runs.weights import architecture, save_run
 from rsuda.training.build import optimisation
@@ -98,7 +99,8 @@ def test_a_worker_that_dies_costs_only_its_part(tmp_path, run, scenes):
 def test_a_scene_that_no_worker_can_read_takes_none_of_the_others_with_it(tmp_path, run, scenes):
     bad = write(tmp_path / "bad.tif", np.random.default_rng(0).integers(0, 255, (3, 300, 300)).astype(np.uint8))
     bad.write_bytes(bad.read_bytes()[:100_000])
-    found = predict([scenes[1], bad, scenes[2]], run, tmp_path / "out", scheduler="local", workers=2, **OPTIONS)
+    options = MapOptions(out=tmp_path / "out", scheduler="local", workers=2, **OPTIONS)
+    found = predict_scenes([scenes[1], bad, scenes[2]], run, options)
     assert [next(found).scene, next(found).scene] == [scenes[1], scenes[2]]
     with pytest.raises(RsudaError, match=r"1 of 3 scenes could not be predicted: cannot read .*bad\.tif"):
         next(found)

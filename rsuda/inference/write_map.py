@@ -1,0 +1,214 @@
+"""Write all files of a finished map, and move them into place with the class raster last."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
+
+from rsuda.core.errors import WriteError
+from rsuda.core.version import __version__
+from rsuda.geo.attribute_table import attribute_table, write_attributes
+from rsuda.geo.cog import creation_options, write_cog
+from rsuda.geo.polygons import polygonise, regularise, write_polygons
+from rsuda.geo.qgis_styles import polygon_style, raster_style, share_style, write_style
+from rsuda.geo.stac_item import MapRaster, href, map_item, taken, write_item
+from rsuda.inference.map_job import MapJob, row_blocks
+from rsuda.inference.prediction import Prediction
+from rsuda.inference.products import CLASSES, PRODUCTS, Product
+
+_WRITING_FAILED = (RasterioError, CPLE_BaseError, DataSourceError, DataLayerError, FeatureError, GeometryError)
+
+
+def write_map(job: MapJob) -> Prediction:
+    """Write the files of a job whose strips are all finished.
+
+    They are written into a hidden folder and then moved into place. The class raster moves last: where it is, all are.
+
+    Raises WriteError when a file cannot be written; the finished strips stay.
+    """
+    with _write_error(job):
+        shutil.rmtree(job.staging, ignore_errors=True)
+        for product in PRODUCTS:
+            if product.name in job.files:
+                _write_raster(job, product)
+        polygon_count, notes = _write_vectors(job) if "polygons" in job.files else (None, [])
+        counts = _count_values(job.blocks())
+        _write_descriptions(job, counts)
+        _move_into_place(job)
+    written = finished_map(job, counts)
+    return replace(written, polygon_count=polygon_count, notes=(*scene_notes(job), *notes), skipped=False)
+
+
+def finished_map(job: MapJob, counts: list[int] | None = None) -> Prediction:
+    """Describe the files of a finished job.
+
+    Args:
+        counts: pixels by value; read from the class raster by default.
+    """
+    if counts is None:
+        with rasterio.open(job.raster) as file:
+            blocks = (file.read(1, window=((a, a + n), (0, file.width))) for a, n in row_blocks(file.height))
+            counts = _count_values(blocks)
+    names, pixel = job.predictor.trained.spec.legend.names, job.scene.gsd[0] * job.scene.gsd[1]
+    return Prediction(
+        scene=job.scene.image,
+        files={name: path for name, path in job.files.items() if name != "attributes"},
+        area_m2={name: float(n * pixel) for name, n in zip(names, counts[: len(names)], strict=True)},
+        pixels=job.region.grid.height * job.region.grid.width,
+    )
+
+
+def scene_notes(job: MapJob) -> list[str]:
+    """Tell the user what was assumed about a scene: a missing CRS, bands without names."""
+    scene, expected, notes = job.scene, job.predictor.trained.spec.bands, []
+    if scene.grid.crs is None:
+        located = " but control points, which its rasters keep" if _control_points(job) else ""
+        notes.append(f"{scene.image} has no CRS{located}, so neither have its outputs (--crs declares one)")
+    named = scene.file.named_bands
+    if named is None or not set(expected) <= set(named):
+        names = f"tagged {', '.join(named)}" if named else "not named"
+        notes.append(f"the bands of {scene.image} are {names} and taken as {', '.join(expected)}")
+    return notes
+
+
+@contextmanager
+def _write_error(job: MapJob) -> Iterator[None]:
+    """Raise WriteError for what the libraries raise when they cannot write."""
+    try:
+        yield
+    except _WRITING_FAILED as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise WriteError(
+            f"cannot write the files of {job.raster} ({reason}); the disk may be full. Finished strips are kept: run the "
+            "same command again to continue"
+        ) from error
+
+
+def _write_raster(job: MapJob, product: Product) -> None:
+    legend, path = job.predictor.trained.spec.legend, job.staging / job.files[product.name].name
+    bands = [
+        (description, job.rows_of(product.first_plane + i))
+        for i, description in enumerate(product.descriptions(legend))
+    ]
+    categorical = product is CLASSES
+    write_cog(
+        path,
+        bands,
+        job.region.grid,
+        legend if categorical else None,
+        tags=_tags(job),
+        options=creation_options(job.options.co),
+        gcps=_control_points(job),
+    )
+    write_style(raster_style(legend) if categorical else share_style(), path.with_suffix(".qml"))
+
+
+def _write_vectors(job: MapJob) -> tuple[int, list[str]]:
+    """Write polygons, footprints and their styles. Returns the number of polygons and notes for the user."""
+    legend, options, grid = job.predictor.trained.spec.legend, job.options, job.region.grid
+    strips = zip(job.blocks(0), job.blocks(1), strict=True)
+    frame: gpd.GeoDataFrame = polygonise(
+        strips, grid, legend, job.scene.gsd, min_area=options.min_area, simplify=options.simplify
+    )
+    frames = {"polygons": frame}
+    if "footprints" in job.files:
+        frames["footprints"] = regularise(frame, options.regularise, grid, legend, job.scene.gsd)
+    for name, layer in frames.items():
+        path = job.staging / job.files[name].name
+        write_polygons(layer, path)
+        write_style(polygon_style(legend), path.with_suffix(".qml"))
+    return len(frame), frame.attrs.get("notes", [])
+
+
+def _write_descriptions(job: MapJob, counts: list[int]) -> None:
+    """Write the attribute table and the STAC item."""
+    legend = job.predictor.trained.spec.legend
+    pixel = job.scene.gsd[0] * job.scene.gsd[1]
+    table = attribute_table(legend, counts[: len(legend)], pixel)
+    write_attributes(table, job.staging / job.files["attributes"].name)
+    if "stac" in job.files:
+        write_item(_item(job, counts), job.staging / job.files["stac"].name)
+
+
+def _move_into_place(job: MapJob) -> None:
+    job.moving.touch()
+    job.folder.mkdir(parents=True, exist_ok=True)
+    last = [job.staging / path.name for path in job.files.values()]
+    first = [path for path in sorted(job.staging.iterdir()) if path not in last]
+    for path in [*first, *last]:
+        os.replace(path, job.folder / path.name)
+
+
+def _count_values(blocks: Iterable[np.ndarray]) -> list[int]:
+    """Count pixels by their value, 0 to 255."""
+    counts = np.zeros(256, np.int64)
+    for block in blocks:
+        counts += np.bincount(block.ravel(), minlength=256)
+    return counts.tolist()
+
+
+def _tags(job: MapJob) -> dict[str, str]:
+    """Tags of the rasters: how they were made."""
+    predictor, trained = job.predictor, job.predictor.trained
+    return {
+        "SOFTWARE": f"rsuda {__version__}",
+        "RSUDA_RUN": trained.path.name,
+        "RSUDA_METHOD": trained.method,
+        "RSUDA_NETWORK": trained.digest,
+        "RSUDA_BANDS": ",".join(trained.spec.bands),
+        "RSUDA_GSD": f"{trained.spec.gsd:g}",
+        "RSUDA_PRECISION": predictor.precision,
+        "RSUDA_WINDOW": f"{predictor.window}, overlap {predictor.overlap}",
+        "RSUDA_TTA": predictor.tta,
+        "RSUDA_SCENE": Path(str(job.scene.image)).name,
+        "RSUDA_KEY": job.tag,
+    }
+
+
+def _control_points(job: MapJob) -> tuple[list[Any], Any] | None:
+    """Ground control points of a scene without a grid, in pixels of the region, and their CRS."""
+    points, crs = job.scene.file.gcps
+    if job.region.grid.georeferenced or not points:
+        return None
+    row, col, *_ = job.region.window
+    return [rasterio.control.GroundControlPoint(p.row - row, p.col - col, p.x, p.y, p.z) for p in points], crs
+
+
+def _item(job: MapJob, counts: list[int]) -> Any:
+    """Build the STAC item of a job's files."""
+    trained, legend = job.predictor.trained, job.predictor.trained.spec.legend
+    rasters = {
+        product.name: MapRaster(
+            job.files[product.name], product.title, categorical=product is CLASSES, per_class=product.per_class
+        )
+        for product in (CLASSES, *(p for p in PRODUCTS if p is not CLASSES))
+        if product.name in job.files
+    }
+    return map_item(
+        job.scene.name,
+        job.region.grid,
+        gsd=job.scene.gsd,
+        legend=legend,
+        counts=counts[: len(legend)],
+        rasters=rasters,
+        vectors={name: job.files[name] for name in ("polygons", "footprints") if name in job.files},
+        source=href(job.scene.image, job.folder),
+        when=taken(job.scene.image),
+        properties={
+            "rsuda:run": trained.path.name,
+            "rsuda:method": trained.method,
+            "rsuda:network": trained.digest,
+        },
+    )
