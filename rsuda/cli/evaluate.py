@@ -42,7 +42,12 @@ def evaluate(
 
     log()
     place = domain_of_run(run, domain, data, bands)
-    engine: dict[str, Any] = {"device": device, "precision": precision, "window": tile_size or window, "overlap": overlap}
+    engine: dict[str, Any] = {
+        "device": device,
+        "precision": precision,
+        "window": tile_size or window,
+        "overlap": overlap,
+    }
     found, _ = score_run(run, place, split, protocol, **engine)
     if as_json:
         print(json.dumps(found.as_fields()))
