@@ -31,10 +31,11 @@ def info(
 
     from rsuda.cli.terminal import print_facts
     from rsuda.info.info import info as facts_of
+    from rsuda.info.info import with_old_keys
 
     log()
     facts = facts_of(what, model, data, bands, gsd, crs)
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print(json.dumps(with_old_keys(facts), indent=2))
     else:
         print_facts(facts)

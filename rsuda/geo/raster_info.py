@@ -1,4 +1,4 @@
-"""What a raster file is, as rsuda sees it: header, a sample of its pixels, and what is odd about it."""
+"""Describe a raster file: header, statistics of a sample of its pixels, and warnings."""
 
 from __future__ import annotations
 
@@ -15,136 +15,154 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import READ_ERRORS, RasterFile, is_remote, quiet
 
-WHOLE = 4_000_000  # pixels of a file that are all looked at; of larger ones, windows spread over it
-_ACROSS, _SIZE = 5, 256  # windows along each axis, and their side
+WHOLE = 4_000_000  # pixels of a file that is read whole; larger files are sampled in windows
+_ACROSS, _SIZE = 5, 256  # number of windows along each axis, and their side in pixels
 
 
 def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Driver, size, bands, GSD, CRS, bounds, mask, blocks, value ranges; ``odd`` lists sentences about what may surprise.
+    """Describe a raster: driver, size, bands, GSD, CRS, bounds, mask, blocks, value ranges; ``warnings`` lists sentences.
 
     Args:
-        bands: band names in file order, where the caller knows them.
+        bands: band names in file order, if the caller knows them.
 
     Raises:
-        MissingError: there is no such file, or GDAL cannot open it. A file whose pixels cannot be read is told by ``odd``.
+        MissingError: the file is missing, or GDAL cannot open it. Unreadable pixels are a warning instead.
     """
-    odd: list[str] = []
+    warnings: list[str] = []
     try:
-        facts, listed, interp = _header(path, odd)
+        facts, band_facts, interpretation = _header(path, warnings)
     except READ_ERRORS as error:
-        RasterFile(path)  # which says what is wrong in its own words
+        RasterFile(path)  # raises its own, clearer error
         raise MissingError(f"cannot read the header of {path}: {str(error).splitlines()[0]}") from error
     try:
-        opened = RasterFile(path, bands)
-        names = opened.named_bands
-        for band, name in zip(listed, names or (), strict=False):
-            band["name"] = name
-        _odd_bands(opened, interp, odd)
-        facts |= _pixels(opened, listed, odd)
+        file = RasterFile(path, bands)
+        for fact, name in zip(band_facts, file.named_bands or (), strict=False):
+            fact["name"] = name
+        _warn_of_bands(file, interpretation, warnings)
+        facts |= _pixels(file, band_facts, warnings)
     except (InputError, MissingError) as error:
-        odd.append(f"rsuda cannot use it: {error}")
-    facts["odd"] = odd
+        warnings.append(f"rsuda cannot use it: {error}")
+    facts["warnings"] = warnings
     return facts
 
 
-def _header(path: str | Path, odd: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]], Any]:
-    """Facts of a file's header, those of each band (which are among them), and the bands' colours."""
+def _header(path: str | Path, warnings: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]], Any]:
+    """Facts of a file's header, the facts of each band (part of the first), and the bands' colour interpretation."""
     with quiet(), rasterio.open(path) as file:
-        interp, flags = file.colorinterp, file.mask_flag_enums
+        interpretation = file.colorinterp
         grid = Grid(file.height, file.width, file.transform, file.crs)
         facts: dict[str, Any] = {
-            "kind": "raster", "file": str(path), "driver": file.driver, "width": file.width, "height": file.height,
+            "kind": "raster",
+            "file": str(path),
+            "driver": file.driver,
+            "width": file.width,
+            "height": file.height,
             "bytes": None if is_remote(path) or not Path(path).is_file() else os.path.getsize(path),
-            "gsd": _gsd(grid, odd), "crs": file.crs.to_string() if file.crs else None,
+            "gsd": _gsd(grid, warnings),
+            "crs": file.crs.to_string() if file.crs else None,
             "bounds": [_plain(v) for v in grid.bounds] if grid.georeferenced else None,
             "nodata": [_plain(v) for v in file.nodatavals] if any(v is not None for v in file.nodatavals) else None,
-            "mask": _mask(flags), "tiled": bool(file.profile.get("tiled", False)), "block": list(file.block_shapes[0]),
-            "overviews": file.overviews(1), "compression": file.compression.value if file.compression else None,
-        }  # fmt: skip
-        listed = [
-            {"band": n, "name": None, "type": t, "colour": c.name, "description": d}
-            for n, (t, c, d) in enumerate(zip(file.dtypes, interp, file.descriptions, strict=True), 1)
+            "mask": _mask(file.mask_flag_enums),
+            "tiled": bool(file.profile.get("tiled", False)),
+            "block": list(file.block_shapes[0]),
+            "overviews": file.overviews(1),
+            "compression": file.compression.value if file.compression else None,
+        }
+        band_facts = [
+            {"band": number, "name": None, "type": dtype, "colour": colour.name, "description": description}
+            for number, (dtype, colour, description) in enumerate(
+                zip(file.dtypes, interpretation, file.descriptions, strict=True), 1
+            )
         ]
-        placed = "ground control points" if file.gcps[0] else "RPCs" if file.rpcs is not None else None
-    facts["bands"] = listed
-    if placed and not grid.georeferenced:
-        odd.append(f"it is placed by {placed}, not by a grid: warp it first (gdalwarp), or declare --gsd")
-    for k, value in enumerate(file.nodatavals):
-        if value is not None and not _holds(file.dtypes[k], value):
-            odd.append(f"nodata {value:g} of band {k + 1} is no {file.dtypes[k]}, so no pixel can be it")
+        located_by = "ground control points" if file.gcps[0] else "RPCs" if file.rpcs is not None else None
+    facts["bands"] = band_facts
+    if located_by and not grid.georeferenced:
+        warnings.append(f"it is located by {located_by}, not by a grid: warp it first (gdalwarp), or declare --gsd")
+    for number, (dtype, value) in enumerate(zip(file.dtypes, file.nodatavals, strict=True), 1):
+        if value is not None and not _holds(dtype, value):
+            warnings.append(f"nodata {value:g} of band {number} is outside of {dtype}, so no pixel can have it")
             break
-    return facts, listed, interp
+    return facts, band_facts, interpretation
 
 
 def sample(file: RasterFile, numbers: list[int]) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Valid pixels (bands, n) of a file, the mask they were taken by, and whether that is all of it."""
+    """Sample a file.
+
+    Returns:
+        valid pixels (bands, n), the mask (pixels read,) that selected them, and whether the whole file was read.
+    """
     height, width = file.grid.height, file.grid.width
     if height * width <= WHOLE:
         windows = [(0, 0, height, width)]
     else:
         rows, cols = (sorted({int(v) for v in np.linspace(0, max(0, n - _SIZE), _ACROSS)}) for n in (height, width))
-        windows = [(r, c, min(_SIZE, height - r), min(_SIZE, width - c)) for r in rows for c in cols]
+        windows = [(row, col, min(_SIZE, height - row), min(_SIZE, width - col)) for row in rows for col in cols]
     with file.kept_open():
-        read = [file.read(numbers, w) for w in windows]
-    valid = np.concatenate([r.valid.ravel() for r in read])
-    values = np.concatenate([r.values.reshape(len(numbers), -1) for r in read], 1)
+        rasters = [file.read(numbers, window) for window in windows]
+    valid = np.concatenate([raster.valid.ravel() for raster in rasters])
+    values = np.concatenate([raster.values.reshape(len(numbers), -1) for raster in rasters], 1)
     return values[:, valid], valid, len(windows) == 1
 
 
-def _pixels(file: RasterFile, listed: list[dict[str, Any]], odd: list[str]) -> dict[str, Any]:
+def _pixels(file: RasterFile, band_facts: list[dict[str, Any]], warnings: list[str]) -> dict[str, Any]:
     values, valid, whole = sample(file, list(range(1, file.count + 1)))
     share = float(valid.mean()) if valid.size else 0.0
     if not values.size:
-        odd.append(f"no pixel {'' if whole else 'of the sample '}holds data: all is nodata or transparent")
+        warnings.append(f"no pixel {'' if whole else 'of the sample '}holds data: all pixels are nodata or transparent")
         return {"data_share": share, "sampled": not whole}
-    for band, row in zip(listed, values.astype(np.float64), strict=True):
-        band |= {"min": float(row.min()), "max": float(row.max()), "mean": float(row.mean())}
+    for fact, row in zip(band_facts, values.astype(np.float64), strict=True):
+        fact |= {"min": float(row.min()), "max": float(row.max()), "mean": float(row.mean())}
     if file.dtype in ("uint16", "int16"):
         top = float(values.max())
         bits = max(1, math.ceil(math.log2(max(top, 1) + 1)))
-        odd.append(f"its 16-bit values reach {top:g}, as of a {bits}-bit sensor: rsuda stretches them by the spec")
+        warnings.append(f"its 16-bit values reach {top:g}, as of a {bits}-bit sensor: rsuda stretches them by the spec")
     if file.dtype.startswith("float") and float(np.abs(values).max()) <= 1.5:
-        odd.append("its values lie about 0 to 1 (reflectances?): a network trained on 0 to 255 sees nothing but black")
+        warnings.append(
+            "its values are about 0 to 1 (reflectances?): a model trained on 0 to 255 sees them as black, so scale them first"
+        )
     if all(float(row.min()) == float(row.max()) for row in values):
-        odd.append("all its pixels have one value")
+        warnings.append("all its pixels have one value")
     return {"data_share": share, "sampled": not whole}
 
 
-def _odd_bands(file: RasterFile, interp: Any, odd: list[str]) -> None:
-    if ColorInterp.alpha in interp and not file.alpha_is_real:
-        number = interp.index(ColorInterp.alpha) + 1
-        odd.append(f"band {number} is tagged as alpha but is no mask: rsuda takes it for imagery (near infrared)")
-    if file.count == 1 and interp[0] == ColorInterp.palette:
-        odd.append(
+def _warn_of_bands(file: RasterFile, interpretation: Any, warnings: list[str]) -> None:
+    if ColorInterp.alpha in interpretation and not file.alpha_is_real:
+        number = interpretation.index(ColorInterp.alpha) + 1
+        warnings.append(
+            f"band {number} is tagged as alpha but is not a mask: rsuda reads it as imagery (near infrared)"
+        )
+    if file.count == 1 and interpretation[0] == ColorInterp.palette:
+        warnings.append(
             "its values are numbers of a palette: it is a class raster, or gdal_translate -expand rgb makes colours"
         )
     if file.named_bands is None:
-        odd.append(
-            f"its {file.count} band{'s are' if file.count > 1 else ' is'} not named: declare them (--bands RGBIR)"
+        warnings.append(
+            f"its {file.count} band{'s have' if file.count > 1 else ' has'} no names: declare them (--bands RGBIR)"
         )
 
 
-def _gsd(grid: Grid, odd: list[str]) -> list[float] | None:
+def _gsd(grid: Grid, warnings: list[str]) -> list[float] | None:
     try:
-        found = grid.metres()
+        metres = grid.metres()
     except InputError as error:
-        odd.append(str(error))
+        warnings.append(str(error))
         return None
-    if found is None:
-        odd.append("it has no georeference, so its GSD is unknown: declare it (--gsd)")
+    if metres is None:
+        warnings.append("it has no georeference, so its GSD is unknown: declare it (--gsd)")
         return None
     if grid.crs is None:
-        odd.append("it has a transform but no CRS: its units are taken as metres (--crs declares one)")
-    return [float(v) for v in found]
+        warnings.append("it has a transform but no CRS: its units are assumed to be metres (--crs declares one)")
+    return [float(v) for v in metres]
 
 
 def _mask(flags: Any) -> str:
-    every = {f for band in flags for f in band}
+    every = {flag for band in flags for flag in band}
     names = ((MaskFlags.alpha, "alpha band"), (MaskFlags.nodata, "nodata value"), (MaskFlags.per_dataset, "mask"))
     return next((name for flag, name in names if flag in every), "none")
 
 
 def _holds(dtype: str, value: float) -> bool:
+    """Whether a data type can represent a value."""
     if dtype.startswith(("float", "complex")):
         return True
     limits = np.iinfo(dtype)
@@ -152,5 +170,5 @@ def _holds(dtype: str, value: float) -> bool:
 
 
 def _plain(value: float | None) -> float | str | None:
-    """JSON has no nan."""
+    """JSON has no nan and no infinity, so these become text."""
     return str(value) if value is not None and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""What is this, a raster, a run or a domain, and does it fit?"""
+"""Describe rasters, runs and domains, and check a raster against a model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.settings import CONFIG, SPEC, WEIGHTS
 from rsuda.core.spec import Spec, band_code, band_names
-from rsuda.data.domain import Domain
+from rsuda.data import find_domain
+from rsuda.data.domain import Domain, natural_order
 from rsuda.data.domain_file import KNOWN, describe
-from rsuda.data.find_domain import domain
 from rsuda.geo.raster import is_remote
 from rsuda.geo.raster_info import raster_facts
+from rsuda.geo.scene import Scene
 from rsuda.runs.resolve import newest_run, saved_settings
 
 QUICK = 60_000_000  # label pixels that are counted; more would take long
+_MOST_WARNINGS = 20
 
 
 def info(
@@ -35,17 +37,17 @@ def info(
     gsd: float | None = None,
     crs: str | None = None,
 ) -> dict[str, Any]:
-    """Facts about a raster, a run or a domain, as JSON could hold them; ``kind`` says which it is.
+    """Describe a raster, a run or a domain by values that JSON can hold; the key ``kind`` says which it is.
 
     Args:
-        what: raster (file or what GDAL opens), run folder, name of a domain, domain file, folder or glob of rasters,
-            Domain or torchgeo dataset.
-        model: run whose network a raster is to fit; the newest in runs/ by default, if there is one.
+        what: raster (file, or another name that GDAL opens), run folder, name of a domain, domain file, folder or glob of
+            rasters, Domain or torchgeo dataset.
+        model: run to check a raster against; by default the newest in runs/, if there is one.
         data: folder of the files of a domain.
-        bands, gsd, crs: of a raster that does not tell.
+        bands, gsd, crs: of a raster without them.
 
     Raises:
-        InputError, MissingError: there is no such thing, or it cannot be opened at all.
+        InputError, MissingError: unknown name, or a file that cannot be opened.
 
     Example:
         >>> import rsuda
@@ -54,7 +56,7 @@ def info(
         ('raster', 'GTiff', ['uint8', 'uint8', 'uint8'], [0.09, 0.09])
     """
     if not isinstance(what, str | os.PathLike):
-        return domain_facts(domain(what))
+        return domain_facts(find_domain.domain(what))
     name = os.fspath(what)
     path = Path(name).expanduser()
     if is_remote(name):
@@ -64,14 +66,20 @@ def info(
     if path.name == WEIGHTS and path.is_file():
         return run_facts(path.parent)
     if name in KNOWN or path.suffix in (".yaml", ".yml"):
-        return _known(name, data, bands)
+        return _described_domain(name, data, bands)
     if path.is_file():
         return _raster(str(path), model, bands, gsd, crs)
     if path.is_dir() or (any(c in name for c in "*?[") and glob.glob(name, recursive=True)):
-        return domain_facts(domain(name, data, bands=bands, gsd=gsd))
+        return domain_facts(find_domain.domain(name, data, bands=bands, gsd=gsd))
     if os.sep in name or path.suffix:
         raise MissingError(f"there is no file, run or folder {name}")
     raise unknown("domain", name, [*KNOWN, "a raster", "a run folder"])
+
+
+def with_old_keys(facts: dict[str, Any]) -> dict[str, Any]:
+    """Add the keys ``fit`` and ``odd`` of earlier versions for ``rsuda info --json``; they leave with the next release."""
+    old = {"suitability": "fit", "warnings": "odd"}
+    return facts | {old[key]: value for key, value in facts.items() if key in old}
 
 
 def _raster(path: str, model: Any, bands: str | None, gsd: float | None, crs: str | None) -> dict[str, Any]:
@@ -79,53 +87,55 @@ def _raster(path: str, model: Any, bands: str | None, gsd: float | None, crs: st
     try:
         run = Path(model) if model is not None else newest_run()
     except MissingError:
-        return facts  # none asked for, and none there
-    from rsuda.info.suitability import fit  # with it comes torch
+        return facts  # no run to check against
+    from rsuda.info.suitability import suitability  # imports torch
 
-    found = fit(path, _spec(run), bands, gsd, crs)
-    return {**facts, "fit": {"run": str(run), **found}}
+    return {**facts, "suitability": {"run": str(run), **suitability(path, _spec(run), bands, gsd, crs)}}
 
 
-def _about(run: Path) -> dict[str, Any]:
+def _network_facts(run: Path) -> dict[str, Any]:
+    """The content of a run's spec.json."""
     file = run / SPEC
     if not file.is_file():
-        raise MissingError(f"{run} holds no {SPEC}: it is no run folder, or its training has not ended")
-    about = read_json(file, "network's description")
-    if not isinstance(about, dict) or "spec" not in about:
-        raise InputError(f"{file} does not say what network it describes")
-    return about
+        raise MissingError(f"{run} is not a run folder, or its training is not finished: {SPEC} is missing")
+    facts = read_json(file, "model description")
+    if not isinstance(facts, dict) or "spec" not in facts:
+        raise InputError(f"{file} is not a description of a model: the field 'spec' is missing")
+    return facts
 
 
 def _spec(run: Path) -> Spec:
-    return Spec.from_fields(_about(run)["spec"])
+    return Spec.from_fields(_network_facts(run)["spec"])
 
 
 def run_facts(run: Path) -> dict[str, Any]:
-    """Pair, method, options, steps, spec, scores, files of a run folder, finished or not. No weights are loaded."""
+    """Describe a run folder, finished or not: pair, method, options, steps, spec, scores, files. No weights are loaded."""
     facts: dict[str, Any] = {"kind": "run", "run": str(run), "finished": (run / WEIGHTS).is_file()}
     if (run / CONFIG).is_file():
-        s = asdict(saved_settings(run))
+        settings = asdict(saved_settings(run))
         first = ("source", "target", "method", "preset", "steps", "seed")
-        facts |= {k: s[k] for k in first} | {"steps_logged": _last_step(run / "metrics.csv")}
-        facts["method_options"] = s["options"]
-        facts["settings"] = {k: v for k, v in s.items() if k not in (*first, "options") and v is not None}
+        facts |= {key: settings[key] for key in first} | {"steps_logged": _last_step(run / "metrics.csv")}
+        facts["method_options"] = settings["options"]
+        others = {k: value for k, value in settings.items() if k not in (*first, "options")}
+        facts["settings"] = {k: value for k, value in others.items() if value is not None}
     if (run / SPEC).is_file():
-        about = _about(run)
-        spec = Spec.from_fields(about["spec"])
-        facts["rsuda"] = about.get("rsuda")  # the version that trained it
-        facts["spec"] = {
-            "bands": list(spec.bands), "gsd": spec.gsd, "low": list(spec.low), "high": list(spec.high),
-            "mean": list(spec.mean), "std": list(spec.std), "classes": list(spec.legend.names),
-        }  # fmt: skip
-    facts["scores"] = [found for f in sorted(run.glob("scores_*.json")) if (found := _scores(f))]
-    without = run / "label_free.json"
-    facts["label_free"] = _json(without) if without.is_file() else None
-    facts["files"] = {f.name: f.stat().st_size for f in sorted(run.iterdir()) if f.is_file()}
+        network = _network_facts(run)
+        spec = Spec.from_fields(network["spec"])
+        facts["rsuda"] = network.get("rsuda")  # version of the training
+        fields = spec.as_fields()
+        facts["spec"] = {k: value for k, value in fields.items() if k != "legend"} | {
+            "classes": list(spec.legend.names)
+        }
+    scores = (_scores(file) for file in sorted(run.glob("scores_*.json")))
+    facts["scores"] = [score for score in scores if score]
+    label_free = run / "label_free.json"
+    facts["label_free"] = _read_scores(label_free) if label_free.is_file() else None
+    facts["files"] = {file.name: file.stat().st_size for file in sorted(run.iterdir()) if file.is_file()}
     facts["bytes"] = sum(facts["files"].values())
     return facts
 
 
-def _json(file: Path) -> Any:
+def _read_scores(file: Path) -> Any:
     try:
         return read_json(file, "file of scores")
     except (InputError, MissingError):
@@ -133,95 +143,101 @@ def _json(file: Path) -> Any:
 
 
 def _scores(file: Path) -> dict[str, Any] | None:
-    found = _json(file)
-    if not isinstance(found, dict) or "miou" not in found:
+    scores = _read_scores(file)
+    if not isinstance(scores, dict) or "miou" not in scores:
         return None
-    kept = ("domain", "split", "protocol", "scenes", "tiles", "miou", "mf1", "accuracy", "kappa")
-    classes = found.get("classes")
-    held = classes.items() if isinstance(classes, dict) else ()
-    return {k: found.get(k) for k in kept} | {"iou": {n: v.get("iou") for n, v in held if isinstance(v, dict)}}
+    keys = ("domain", "split", "protocol", "scenes", "tiles", "miou", "mf1", "accuracy", "kappa")
+    classes = scores.get("classes")
+    items = classes.items() if isinstance(classes, dict) else ()
+    iou = {name: values.get("iou") for name, values in items if isinstance(values, dict)}
+    return {key: scores.get(key) for key in keys} | {"iou": iou}
 
 
 def _last_step(metrics: Path) -> int | None:
-    """The last step in a run's metrics, counted from 1."""
+    """The last step in a run's metrics, counted from 1; None for an unreadable table or one without steps."""
     if not metrics.is_file():
         return None
     try:
         with metrics.open(newline="") as file:
-            steps = [
-                int(row["step"]) for row in csv.DictReader(file) if re.fullmatch("[0-9]{1,12}", row.get("step") or "")
-            ]
+            cells = [row.get("step") or "" for row in csv.DictReader(file)]
     except (UnicodeDecodeError, csv.Error):
-        return None  # no table, so it tells no step
+        return None
+    steps = [int(cell) for cell in cells if re.fullmatch("[0-9]{1,12}", cell)]
     return max(steps) + 1 if steps else None
 
 
-def _known(name: str, data: str | Path | None, bands: str | None) -> dict[str, Any]:
-    """What a domain's description says, and what of it is in the data folder."""
-    about = describe(name)
-    kept = {k: about[k] for k in ("about", "images", "labels", "get")}
+def _described_domain(name: str, data: str | Path | None, bands: str | None) -> dict[str, Any]:
+    """The description of a domain, and what the data folder has of it."""
+    description = describe(name)
     try:
-        found = domain(name, data, bands=bands)
+        result = find_domain.domain(name, data, bands=bands)
     except MissingError as error:
-        return {"kind": "domain", **about, "files": str(error)}
-    listed = {s for patterns in about["splits"].values() for s in map(str, patterns) if not any(c in s for c in "*?[")}
-    return {**domain_facts(found), **kept, "missing": sorted(listed - set(found.scenes), key=_natural)}
+        return {"kind": "domain", **description, "files": str(error)}
+    patterns = (text for texts in description["splits"].values() for text in texts)
+    listed = {text for text in patterns if not any(c in text for c in "*?[")}
+    missing = sorted(listed - set(result.scenes), key=natural_order)
+    return {
+        **domain_facts(result),
+        **{key: description[key] for key in ("about", "images", "labels", "get")},
+        "missing": missing,
+    }
 
 
-def _natural(name: str) -> list[Any]:
-    """A key by which 2_9 comes before 2_10."""
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in name.split("_")]
-
-
-def domain_facts(found: Domain) -> dict[str, Any]:
-    """Scenes by split, labels, bands, GSD, CRS and class shares of a domain whose files are there."""
-    scenes, odd = list(found.scenes.values()), list(found.notes)
+def domain_facts(domain: Domain) -> dict[str, Any]:
+    """Describe a domain: scenes by split, labels, bands, GSD, CRS and class shares."""
+    warnings = list(domain.notes)
     sizes, systems = [], set()
-    for scene in scenes:
+    for scene in domain.scenes.values():
         try:
             sizes.append(sum(scene.gsd) / 2)
             systems.add(scene.grid.crs.to_string() if scene.grid.crs else "none")
         except (InputError, MissingError) as error:
-            if len(odd) < 20:
-                odd.append(str(error))
+            _warn(warnings, error)
     return {
-        "kind": "domain", "name": found.name, "scenes": len(scenes),
+        "kind": "domain",
+        "name": domain.name,
+        "scenes": len(domain.scenes),
         "splits": {
-            k: {"scenes": len(names), "labelled": sum(found.scenes[n].label is not None for n in names)}
-            for k, names in found.splits.items()
+            split: {"scenes": len(names), "labelled": sum(domain.scenes[n].label is not None for n in names)}
+            for split, names in domain.splits.items()
         },
-        "bands": band_code(found.bands) if found.bands else None,
-        "gsd": [round(min(sizes), 6), round(max(sizes), 6)] if sizes else None, "crs": sorted(systems),
-        "classes": list(found.legend.names) if found.legend else None, "class_shares": _shares(found, odd), "odd": odd,
-    }  # fmt: skip
+        "bands": band_code(domain.bands) if domain.bands else None,
+        "gsd": [round(min(sizes), 6), round(max(sizes), 6)] if sizes else None,
+        "crs": sorted(systems),
+        "classes": list(domain.legend.names) if domain.legend else None,
+        "class_shares": _class_shares(domain, warnings),
+        "warnings": warnings,
+    }
 
 
-def _shares(found: Domain, odd: list[str]) -> dict[str, float] | None:
+def _warn(warnings: list[str], error: Exception) -> None:
+    if len(warnings) < _MOST_WARNINGS:
+        warnings.append(str(error))
+
+
+def _class_shares(domain: Domain, warnings: list[str]) -> dict[str, float] | None:
     """Class shares of all labelled pixels; None without labels, or where there are too many to count quickly."""
-    legend, labelled = found.legend, [s for s in found.scenes.values() if s.label is not None]
-    if legend is None or not labelled or _pixels(s.file.grid for s in _readable(labelled)) > QUICK:
+    legend, labelled = domain.legend, [scene for scene in domain.scenes.values() if scene.label is not None]
+    if legend is None or not labelled or _count_pixels(labelled) > QUICK:
         return None
     counts = np.zeros(256, np.int64)
     for scene in labelled:
         try:
             counts += np.bincount(scene.whole_label(legend)[0].ravel(), minlength=256)
         except (InputError, MissingError) as error:
-            if len(odd) < 20:
-                odd.append(str(error))
+            _warn(warnings, error)
     total = int(counts[: len(legend)].sum())
-    return {n: round(float(c / total), 4) for n, c in zip(legend.names, counts, strict=False)} if total else None
+    if not total:
+        return None
+    return {name: round(float(count / total), 4) for name, count in zip(legend.names, counts, strict=False)}
 
 
-def _readable(scenes: Iterable[Any]) -> list[Any]:
-    found = []
+def _count_pixels(scenes: Iterable[Scene]) -> int:
+    """Pixels of the scenes whose headers can be read."""
+    pixels = 0
     for scene in scenes:
         try:
-            scene.file  # noqa: B018 (its header is read here)
-            found.append(scene)
+            pixels += scene.file.grid.height * scene.file.grid.width
         except (InputError, MissingError):
             continue
-    return found
-
-
-def _pixels(grids: Iterable[Any]) -> int:
-    return sum(g.height * g.width for g in grids)
+    return pixels

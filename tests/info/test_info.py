@@ -1,4 +1,4 @@
-"""rsuda info and rsuda domains: what a raster, a run or a domain is, and whether a scene fits a network."""
+"""rsuda info and rsuda domains describe rasters, runs and domains, and check a scene against a model."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from rsuda.core.settings import dump, settings
 from rsuda.core.spec import Spec
 from rsuda.data.domain_file import KNOWN
 from rsuda.geo.raster_info import raster_facts
-from rsuda.info.suitability import fit
+from rsuda.info.suitability import suitability
 from rsuda.methods.base import Optimisation
 from rsuda.methods.source_only import SourceOnly
 from rsuda.runs.weights import architecture, save_run
@@ -43,14 +43,16 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     for k, name in enumerate(("east", "west")):
         city(folder / "data", name, seed=k)
-    s = settings(
+    run_settings = settings(
         source="east.yaml", target="west.yaml", data="data", method="source-only", preset="sample", channels=16
     )
     (folder / "good").mkdir()
-    (folder / "good" / "config.yaml").write_text(dump(s))
+    (folder / "good" / "config.yaml").write_text(dump(run_settings))
     (folder / "good" / "metrics.csv").write_text("epoch,loss,step\n0,1.5,9\n0,1.2,19\n")
     (folder / "good" / "label_free.json").write_text('{"information": 0.4}')
-    save_run(folder / "good", SourceOnly(architecture(s, spec()), spec(), Optimisation()), s, spec())
+    save_run(
+        folder / "good", SourceOnly(architecture(run_settings, spec()), spec(), Optimisation()), run_settings, spec()
+    )
     return folder
 
 
@@ -75,7 +77,7 @@ def call(world, tmp_path, monkeypatch, capfd):
 # -- rasters -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_raster_is_told_as_it_is(tmp_path):
+def test_raster_facts_equal_the_file(tmp_path):
     path = write(tmp_path / "a.tif", NOISE[:3], nodata=0, descriptions=["Red", "green", "NIR"])
     facts = raster_facts(path)
     assert (facts["driver"], facts["width"], facts["height"]) == ("GTiff", 90, 80)
@@ -86,13 +88,13 @@ def test_a_raster_is_told_as_it_is(tmp_path):
         facts["mask"] == "nodata value"
         and facts["nodata"] == [0, 0, 0]
         and facts["data_share"] == 1
-        and not facts["odd"]
+        and not facts["warnings"]
     )
     assert facts["bands"][1]["mean"] == pytest.approx(NOISE[1].mean())
     json.dumps(facts)
 
 
-def test_the_share_of_data_is_told(tmp_path):
+def test_data_share_is_the_share_of_valid_pixels(tmp_path):
     values = NOISE[:3].copy()
     values[:, :20] = 0
     assert raster_facts(write(tmp_path / "a.tif", values, nodata=0))["data_share"] == 0.75
@@ -128,48 +130,48 @@ def cut(path):
     return path
 
 
-ODD = {
+WARNINGS = {
     "no CRS": (lambda p: write(p, NOISE[:3], crs=None), "transform but no CRS"),
     "no georeference": (lambda p: write(p, NOISE[:3], transform=None, crs=None), "no georeference"),
     "geographic": (
         lambda p: write(p, NOISE[:3], from_origin(9, 48, 1e-5, 1e-5), "EPSG:4326"),
         "geographic.*EPSG:32632",
     ),
-    "control points": (placed_by_points, "placed by ground control points"),
-    "NIR as alpha": (lambda p: with_alpha(p, NOISE), "band 4 is tagged as alpha but is no mask"),
+    "control points": (placed_by_points, "located by ground control points"),
+    "NIR as alpha": (lambda p: with_alpha(p, NOISE), "band 4 is tagged as alpha but is not a mask"),
     "all nodata": (lambda p: write(p, 0 * NOISE[:3], nodata=0), "no pixel holds data"),
     "12 of 16 bits": (lambda p: write(p, NOISE[:3].astype(np.uint16) * 16), "16-bit values reach .* 12-bit sensor"),
     "reflectance": (lambda p: write(p, NOISE[:3].astype(np.float32) / 255), "about 0 to 1"),
     "one value": (lambda p: write(p, np.full((3, 9, 9), 7, np.uint8)), "all its pixels have one value"),
-    "unnamed bands": (lambda p: write(p, NOISE[[0, 1, 2, 3, 0]]), "5 bands are not named"),
+    "unnamed bands": (lambda p: write(p, NOISE[[0, 1, 2, 3, 0]]), "5 bands have no names"),
     "complex": (lambda p: write(p, NOISE[:1].astype(np.complex64)), "complex numbers"),
     "cut off": (cut, "rsuda cannot use it: cannot read"),
 }
 
 
-@pytest.mark.parametrize("case", ODD)
-def test_what_is_odd_is_said_in_words(tmp_path, case):
-    make, says = ODD[case]
-    odd = raster_facts(make(tmp_path / "a.tif"))["odd"]
-    assert any(re.search(says, text) for text in odd), odd
+@pytest.mark.parametrize("case", WARNINGS)
+def test_unusual_raster_has_a_warning(tmp_path, case):
+    make, sentence = WARNINGS[case]
+    warnings = raster_facts(make(tmp_path / "a.tif"))["warnings"]
+    assert any(re.search(sentence, text) for text in warnings), warnings
 
 
-def test_a_real_alpha_band_is_none_of_that(tmp_path):
+def test_alpha_band_is_a_mask_without_a_warning(tmp_path):
     values = NOISE.copy()
     values[3] = 255
     values[3, :40] = 0
     facts = raster_facts(with_alpha(tmp_path / "a.tif", values))
-    assert facts["mask"] == "alpha band" and facts["data_share"] == 0.5 and not facts["odd"]
+    assert facts["mask"] == "alpha band" and facts["data_share"] == 0.5 and not facts["warnings"]
 
 
-def test_large_rasters_are_sampled(tmp_path):
+def test_large_raster_is_sampled(tmp_path):
     values = np.full((1, 2200, 2200), 5, np.uint8)
     values[:, 1100:] = 9
     facts = raster_facts(write(tmp_path / "a.tif", values))
     assert facts["sampled"] and (facts["bands"][0]["min"], facts["bands"][0]["max"]) == (5, 9)
 
 
-def test_a_raster_is_told_without_a_network_being_loaded(tmp_path):
+def test_raster_is_described_without_importing_torch(tmp_path):
     path = write(tmp_path / "a.tif", NOISE[:3])
     code = f"import sys, rsuda; print(rsuda.info({str(path)!r})['driver'], 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
@@ -177,36 +179,36 @@ def test_a_raster_is_told_without_a_network_being_loaded(tmp_path):
     assert done.stdout.split() == ["GTiff", "False"]
 
 
-# -- fit ---------------------------------------------------------------------------------------------------------------
+# -- suitability ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_scene_like_the_training_imagery_fits(tmp_path):
+def test_scene_like_the_training_imagery_fits(tmp_path):
     path = write(tmp_path / "a.tif", NOISE[:3], descriptions=RGB)
-    found = fit(path, spec())
-    assert found["verdict"] == "fits" and not found["reasons"] and found["gsd_ratio"] == 1
-    assert found["colour_distance"]["mean"] < 0.1 and found["colour_distance"]["from"] == "the training imagery"
-    assert found["values"]["red"]["outside"] == 0
+    result = suitability(path, spec())
+    assert result["verdict"] == "fits" and not result["reasons"] and result["gsd_ratio"] == 1
+    assert result["colour_distance"]["mean"] < 0.1 and result["colour_distance"]["from"] == "the training imagery"
+    assert result["values"]["red"]["outside"] == 0
 
 
-def test_the_colour_distance_is_in_standard_deviations_of_training(tmp_path):
-    """A scene one deviation brighter lies 1 off; one of twice the deviation as well."""
+def test_colour_distance_is_in_standard_deviations_of_training(tmp_path):
+    """A scene that is one deviation brighter has distance 1, and so has one of twice the deviation."""
     row = np.random.default_rng(0).normal(0, 1, (3, 200, 200))
     for name, mean, std in (("same", 0, 1), ("brighter", 1, 1), ("wilder", 0, 2)):
         values = (row * std + mean) * 10.0 + 100
         path = write(tmp_path / f"{name}.tif", values.astype(np.float32), descriptions=RGB)
-        found = fit(path, spec(mean=100 / 255, std=10 / 255))["colour_distance"]
-        assert found["mean"] == pytest.approx(0 if name == "same" else 1, abs=0.02), name
+        result = suitability(path, spec(mean=100 / 255, std=10 / 255))["colour_distance"]
+        assert result["mean"] == pytest.approx(0 if name == "same" else 1, abs=0.02), name
 
 
 @pytest.mark.parametrize(
-    ("make", "verdict", "says"),
+    ("make", "verdict", "sentence"),
     [
         (lambda p: write(p, NOISE[:3], from_origin(0, 0, 2, 2), descriptions=RGB), "doubtful", "4.0 times coarser"),
         (lambda p: write(p, NOISE[:3], from_origin(0, 0, 0.1, 0.1), descriptions=RGB), "doubtful", "5.0 times finer"),
         (lambda p: write(p, NOISE[:3] // 16, descriptions=RGB), "doubtful", "near the bottom"),
         (lambda p: write(p, NOISE[:3].astype(np.uint16) * 16, descriptions=RGB), "doubtful", "are outside of"),
         (lambda p: write(p, NOISE[:3], descriptions=("red", "green", "swir")), "doubtful", "taken as red, green, blue"),
-        (lambda p: write(p, 255 - NOISE[:3] // 3, descriptions=RGB), "doubtful", "colours are far"),
+        (lambda p: write(p, 255 - NOISE[:3] // 3, descriptions=RGB), "doubtful", "colours are very different"),
         (lambda p: write(p, NOISE[:1]), "refused", "has 1 band, but 3 are needed"),
         (lambda p: write(p, NOISE[[0, 1, 2, 3, 0]]), "refused", "5 bands of unknown order"),
         (lambda p: write(p, 0 * NOISE[:3], nodata=0), "refused", "no valid pixel"),
@@ -215,22 +217,22 @@ def test_the_colour_distance_is_in_standard_deviations_of_training(tmp_path):
         (cut, "refused", "cannot read"),
     ],
 )
-def test_what_does_not_fit_is_said_in_words(tmp_path, make, verdict, says):
-    found = fit(make(tmp_path / "a.tif"), spec())
-    assert found["verdict"] == verdict and any(re.search(says, r) for r in found["reasons"]), found
+def test_unsuitable_scene_has_a_verdict_and_a_reason(tmp_path, make, verdict, sentence):
+    result = suitability(make(tmp_path / "a.tif"), spec())
+    assert result["verdict"] == verdict and any(re.search(sentence, r) for r in result["reasons"]), result
 
 
-def test_a_network_standardised_by_imagenet_says_so(tmp_path):
+def test_distance_from_imagenet_is_labelled_so(tmp_path):
     path = write(tmp_path / "a.tif", NOISE[:3], descriptions=RGB)
-    found = fit(
+    result = suitability(
         path, Spec(RGB, 0.5, (0.0,) * 3, (255.0,) * 3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), legend(NAMES))
     )
-    assert "ImageNet" in found["colour_distance"]["from"]
+    assert "ImageNet" in result["colour_distance"]["from"]
 
 
-def test_what_fit_refuses_predict_refuses_by_the_same_sentence(world, tmp_path, call):
+def test_info_and_predict_refuse_a_scene_by_the_same_sentence(world, tmp_path, call):
     path = write(tmp_path / "a.tif", NOISE[:1])
-    (reason,) = rsuda.info(path, world / "good")["fit"]["reasons"]
+    (reason,) = rsuda.info(path, world / "good")["suitability"]["reasons"]
     code, _, err = call("predict", path, "--model", world / "good")
     assert code == 2 and err == f"Error: {reason}\n"
 
@@ -238,26 +240,27 @@ def test_what_fit_refuses_predict_refuses_by_the_same_sentence(world, tmp_path, 
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def test_a_raster_by_the_command_line(world, call, tmp_path):
+def test_command_describes_a_raster(world, call, tmp_path):
     scene = world / "data" / "west_0_image.tif"
     code, out, err = call("info", scene, "--model", world / "good")
     assert code == 0 and not err and "driver: GTiff" in out and "verdict: doubtful" in out and "gsd: 0.5, 0.5" in out
     code, out, _ = call("info", scene, "--model", world / "good", "--json", "--bands", "IRRG")
     facts = json.loads(out)
-    assert code == 0 and facts["fit"]["verdict"] == "refused" and facts["bands"][0]["name"] == "ir"
-    assert "ir, red, green" in facts["fit"]["reasons"][0]
-    code, out, _ = call("info", scene)  # there is no run here
-    assert code == 0 and "fit" not in out
+    assert code == 0 and facts["suitability"]["verdict"] == "refused" and facts["bands"][0]["name"] == "ir"
+    assert "ir, red, green" in facts["suitability"]["reasons"][0]
+    code, out, _ = call("info", scene)  # without a run
+    assert code == 0 and "suitability" not in out
 
 
-def test_the_newest_run_is_what_a_raster_is_to_fit(world, call, tmp_path):
+def test_raster_is_checked_against_the_newest_run(world, call, tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "a").symlink_to(world / "good")
     facts = json.loads(call("info", world / "data" / "west_0_image.tif", "--json")[1])
-    assert facts["fit"]["run"] == "runs/a"
+    assert facts["suitability"]["run"] == "runs/a"
+    assert facts["fit"] == facts["suitability"] and facts["odd"] == facts["warnings"]  # names of earlier versions
 
 
-def test_a_run_by_the_command_line(world, call):
+def test_command_describes_a_run(world, call):
     scores = {"domain": "west", "split": "val", "miou": 0.5, "classes": {"road": {"iou": 0.4}}}
     (world / "good" / "scores_west_val.json").write_text(json.dumps(scores))
     facts = json.loads(call("info", world / "good", "--json")[1])
@@ -272,14 +275,14 @@ def test_a_run_by_the_command_line(world, call):
     assert call("info", world / "good" / "weights.safetensors")[1] == out
 
 
-def test_an_unfinished_run_is_told_too(world, call, tmp_path):
+def test_command_describes_an_unfinished_run(world, call, tmp_path):
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "config.yaml").write_bytes((world / "good" / "config.yaml").read_bytes())
     facts = json.loads(call("info", "begun", "--json")[1])
     assert not facts["finished"] and facts["method"] == "source-only" and "spec" not in facts
 
 
-def test_a_domain_by_the_command_line(world, call):
+def test_command_describes_a_domain(world, call):
     (world / "data" / "west.yaml").write_text(
         (world / "data" / "west.yaml").read_text().replace("val:\n  - '1'", "val:\n  - '1'\n  - '7'")
     )
@@ -295,22 +298,22 @@ def test_a_domain_by_the_command_line(world, call):
     assert "scenes: 2" in call("info", str(world / "data" / "east_*_image.tif"))[1]
 
 
-def test_a_domain_without_data_says_how_to_get_them(call):
+def test_domain_without_data_says_how_to_get_them(call):
     code, out, err = call("info", "potsdam")
     assert code == 0 and not err and "no data folder for domain potsdam" in out and "isprs.org" in out
     assert "top_potsdam_{tile}_IRRG.tif" in out
 
 
-def test_a_domain_object_is_told(world):
+def test_domain_object_is_described(world):
     facts = rsuda.info(rsuda.domain(world / "data" / "east.yaml", world / "data"))
     assert facts["name"] == "east" and facts["splits"]["val"]["labelled"] == 1
 
 
-def test_known_domains_are_listed(call):
+def test_command_lists_the_known_domains(call):
     code, out, err = call("domains")
     assert code == 0 and not err and all(f"{n}:" in out for n in KNOWN) and "isprs.org" in out
-    found = json.loads(call("domains", "--json")[1])
-    assert set(found) == set(KNOWN) and found["vaihingen"]["gsd"] == 0.09 and found["potsdam"]["bands"][0] == "IRRG"
+    result = json.loads(call("domains", "--json")[1])
+    assert set(result) == set(KNOWN) and result["vaihingen"]["gsd"] == 0.09 and result["potsdam"]["bands"][0] == "IRRG"
     code, out, _ = call("domains", "loveda-urban")
     assert code == 0 and "Urban/images_png/{tile}.png" in out and "potsdam" not in out
     code, _, err = call("domains", "loveda-urbn")
@@ -318,19 +321,19 @@ def test_known_domains_are_listed(call):
 
 
 @pytest.mark.parametrize(
-    ("word", "says"),
+    ("word", "sentence"),
     [
         ("potsdamm", "unknown domain 'potsdamm': did you mean 'potsdam'"),
         ("nowhere/x.tif", "no file, run or folder nowhere/x.tif"),
         ("x.yaml", "no domain file x.yaml"),
     ],
 )
-def test_what_is_not_there_is_one_sentence(call, word, says):
+def test_unknown_name_is_refused_in_one_sentence(call, word, sentence):
     code, out, err = call("info", word)
-    assert code == 2 and not out and err.startswith("Error: ") and says in err and err.count("\n") == 1
+    assert code == 2 and not out and err.startswith("Error: ") and sentence in err and err.count("\n") == 1
 
 
-def test_what_is_no_raster_is_one_sentence(call, tmp_path):
+def test_invalid_raster_is_refused_in_one_sentence(call, tmp_path):
     (tmp_path / "a.tif").write_text("no image")
     code, _, err = call("info", "a.tif")
     assert code == 2 and err.startswith("Error: cannot read a.tif") and err.count("\n") == 1
@@ -338,7 +341,7 @@ def test_what_is_no_raster_is_one_sentence(call, tmp_path):
     assert "no raster" in call("info", "empty")[2]
 
 
-def test_names_of_files_cannot_steer_the_terminal(call, tmp_path):
+def test_file_names_cannot_control_the_terminal(call, tmp_path):
     name = "a\x1b[31m\n\u202egnp.tif"
     write(tmp_path / name, NOISE[:3], descriptions=["red\x1b]0;x\x07", "green", "blue"])
     code, out, _ = call("info", tmp_path / name)
@@ -354,20 +357,20 @@ def test_names_of_files_cannot_steer_the_terminal(call, tmp_path):
     assert printable("Grün, 区\t\udcff") == "Grün, 区\\t\\udcff"
 
 
-def test_the_methods_are_listed_as_json(call):
-    found = json.loads(call("methods", "dacs", "--json")[1])
-    assert set(found) == {"dacs"} and "mix_weight" in found["dacs"]["options"]
+def test_methods_are_listed_as_json(call):
+    result = json.loads(call("methods", "dacs", "--json")[1])
+    assert set(result) == {"dacs"} and "mix_weight" in result["dacs"]["options"]
 
 
-def test_the_scores_of_a_run_are_printed_as_json(world, call, monkeypatch):
+def test_scores_of_a_run_are_printed_as_json(world, call, monkeypatch):
     monkeypatch.chdir(world)
     code, out, _ = call("evaluate", "good", "--domain", "data/east.yaml", "--device", "cpu", "--json")
-    found = json.loads(out)
-    assert code == 0 and found["domain"] == "east" and len(found["confusion"]) == 3
-    assert json.loads(Path("good/scores_east_val.json").read_text()) == found
+    result = json.loads(out)
+    assert code == 0 and result["domain"] == "east" and len(result["confusion"]) == 3
+    assert json.loads(Path("good/scores_east_val.json").read_text()) == result
 
 
-def test_the_runs_of_a_benchmark_are_listed_as_json(call):
+def test_runs_of_a_benchmark_are_listed_as_json(call):
     file = Path(__file__).parents[2] / "configs" / "benchmarks" / "sample_tiles.yaml"
     code, out, _ = call("benchmark", file, "--dry-run", "--json")
     runs = json.loads(out)
@@ -375,12 +378,12 @@ def test_the_runs_of_a_benchmark_are_listed_as_json(call):
     assert call("benchmark", file, "--json")[0] == 2
 
 
-def test_every_awkward_raster_is_told_without_a_traceback(world, real_data, call):
+def test_real_unusual_rasters_are_described_without_a_traceback(world, real_data, call):
     files = [f for f in (real_data / "geotiffs").rglob("*") if f.suffix in (".tif", ".vrt") and f.is_file()]
     assert len(files) > 30
     for file in files:
         facts = rsuda.info(file, world / "good")
-        assert facts["kind"] == "raster" and facts["fit"]["verdict"] in ("fits", "doubtful", "refused"), file
+        assert facts["kind"] == "raster" and facts["suitability"]["verdict"] in ("fits", "doubtful", "refused"), file
         assert json.loads(json.dumps(facts, allow_nan=False)) == facts, file
     code, out, _ = call("info", real_data / "geotiffs" / "rasterio" / "corrupt.tif")
     assert code == 0 and "rsuda cannot use it" in out
