@@ -1,10 +1,10 @@
-"""Which windows of a target to annotate next: those a network is unsure of, and unlike each other.
+"""Suggest the windows of a target to label next: those where a model is uncertain, and which differ from each other.
 
-k-means of all candidate windows, each weighted by its uncertainty, and of each cluster the window nearest to its centre: CLUE
-of Prabhu, Chandrasekaran, Saenko, Hoffman, "Active domain adaptation via clustering uncertainty-weighted embeddings", ICCV
-2021, arXiv 2010.08666. The most uncertain windows alone are much alike, and between two domains a network is wrong and sure as
-well. The features are the network's fused ones, in the mean over a window; of a network that has none, the window's class
-probabilities and these times their entropy. BENCHMARKS.md says what was tried.
+k-means clusters all candidate windows, each weighted by its uncertainty; each cluster gives the window nearest to its centre.
+This is CLUE: Prabhu, Chandrasekaran, Saenko, Hoffman, "Active domain adaptation via clustering uncertainty-weighted
+embeddings", ICCV 2021, arXiv 2010.08666. The most uncertain windows alone resemble each other, and between two domains a model
+can be wrong and confident. The features of a window are the mean of the model's fused features. For a model without them they
+are the window's class probabilities, and these times their entropy. BENCHMARKS.md lists the variants that were tried.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from rsuda.inference.predictor import Predictor
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A window to annotate.
+    """A window to label.
 
     Attributes:
         scene: name of the scene.
-        row, col, size: pixels of ``scene.grid_at(spec.gsd)``, the network's GSD.
+        row, col, size: pixels of ``scene.grid_at(spec.gsd)``, the model's GSD.
         uncertainty: mean entropy of the window's valid pixels over log K, 0 to 1.
         rank: from 1, the most uncertain first.
-        classes: the predicted classes' shares of the window, by name, 0 to 1.
-        valid: share of the window's pixels that hold data.
-        of: number of windows that could have been chosen.
+        classes: shares of the predicted classes in the window, by name, 0 to 1.
+        valid: share of the window's pixels that have data.
+        candidates: number of windows among which it was chosen.
     """
 
     scene: str
@@ -47,59 +47,74 @@ class Suggestion:
     rank: int
     classes: dict[str, float] = field(default_factory=dict)
     valid: float = 1.0
-    of: int = 0
+    candidates: int = 0
 
 
 def suggest(
-    engine: Predictor, domain: Domain, split: str = "all", k: int = 10, size: int = 128, seed: int = 0
+    predictor: Predictor, domain: Domain, split: str = "all", k: int = 10, size: int = 128, seed: int = 0
 ) -> list[Suggestion]:
-    """The ``k`` windows of a split's images that are most worth a label; no label is read.
+    """Suggest the ``k`` windows of a split that are most worth a label. No label is read.
 
-    Candidates are the windows of an evenly spread grid of each scene, which do not touch each other; those with less than half
-    of their pixels valid are passed over. Fewer than ``k`` come back where there are no more.
+    Candidates are the windows of an evenly spaced grid on each scene, which do not touch each other. Windows with less than
+    half of their pixels valid do not count. The result is shorter than ``k`` where there are fewer candidates.
 
     Args:
-        size: pixels per side of a window, of the network's GSD.
-        seed: of the spreading.
+        size: pixels per side of a window, at the model's GSD.
+        seed: of k-means.
 
     Raises:
-        InputError: ``k`` or ``size`` below 1, an unknown split, no scene as large as a window, no window that holds data.
+        InputError: ``k`` or ``size`` is below 1, the split is unknown, no scene is as large as a window, or no window has data.
     """
     if k < 1:
-        raise InputError(f"at least 1 window must be asked for, not {k}")
+        raise InputError(f"the number of windows is {k}: it must be at least 1")
     if size < 1:
-        raise InputError(f"a window must be at least 1 px long, not {size}")
-    names, gsd = engine.trained.spec.legend.names, engine.trained.spec.gsd
-    found = list(candidates(engine, domain.split(split), size))
-    if not found:
+        raise InputError(f"the window size is {size} px: it must be at least 1")
+    names, gsd = predictor.trained.spec.legend.names, predictor.trained.spec.gsd
+    windows = list(candidates(predictor, domain.split(split), size))
+    if not windows:
         raise InputError(
-            f"no window of {size} x {size} px of {gsd:g} m in split '{split}' of {domain.name} holds data in half of its pixels"
+            f"no window of {size} x {size} px of {gsd:g} m in split '{split}' of {domain.name} has data in half of its pixels: "
+            "choose a smaller size"
         )
-    chosen = [found[i] for i in choose(found, k, seed)]
     return [
         Suggestion(
-            c.scene, c.row, c.col, size, round(c.uncertainty, 6), rank,
-            {n: round(float(v), 4) for n, v in zip(names, c.predicted, strict=True)}, round(c.valid, 4), len(found),
+            window.scene,
+            window.row,
+            window.col,
+            size,
+            round(window.uncertainty, 6),
+            rank,
+            {name: round(float(share), 4) for name, share in zip(names, window.predicted, strict=True)},
+            round(window.valid, 4),
+            len(windows),
         )
-        for rank, c in enumerate(chosen, 1)
-    ]  # fmt: skip
+        for rank, window in enumerate((windows[i] for i in choose(windows, k, seed)), 1)
+    ]
 
 
-def choose(found: list[Candidate], k: int, seed: int) -> list[int]:
-    """Indices of ``k`` candidates, or all, the most uncertain first: of each of ``k`` clusters the window nearest to its
-    centre."""
-    unsure = np.array([c.uncertainty for c in found])
-    chosen = np.arange(len(found))
-    if len(found) > k:
-        points = np.stack([c.fused if c.fused.size else np.concatenate([c.wavering, c.shares]) for c in found])
+def choose(windows: list[Candidate], k: int, seed: int) -> list[int]:
+    """Return the indices of ``k`` candidates, or of all, the most uncertain first: one of each of ``k`` clusters."""
+    uncertainty = np.array([window.uncertainty for window in windows])
+    chosen = np.arange(len(windows))
+    if len(windows) > k:
+        points = np.stack(
+            [
+                window.fused if window.fused.size else np.concatenate([window.entropy, window.shares])
+                for window in windows
+            ]
+        )
         points = (points - points.mean(0)) / np.maximum(points.std(0), 1e-6)
-        chosen = weighted_kmeans(points, unsure, k, np.random.default_rng(seed))
-    picked: list[int] = chosen[np.argsort(-unsure[chosen], kind="stable")].tolist()
-    return picked
+        chosen = weighted_kmeans(points, uncertainty, k, np.random.default_rng(seed))
+    order: list[int] = chosen[np.argsort(-uncertainty[chosen], kind="stable")].tolist()
+    return order
 
 
 def weighted_kmeans(points: np.ndarray, weight: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices of ``k`` different points (n, d), each nearest to the centre of one cluster of k-means with weights (n,)."""
+    """Return the indices of ``k`` different points (n, d), each nearest to the centre of one cluster of k-means.
+
+    Args:
+        weight: (n,) weights of the points, at least 0.
+    """
     weight = np.maximum(weight, 1e-9)
     first = int(np.argmax(weight))
     chosen, distance = [first], ((points - points[first]) ** 2).sum(1)
@@ -114,76 +129,86 @@ def weighted_kmeans(points: np.ndarray, weight: np.ndarray, k: int, rng: np.rand
         distance = np.minimum(distance, ((points - points[new]) ** 2).sum(1))
     centres = points[chosen].copy()
     for _ in range(100):
-        cluster = _apart(points, centres).argmin(1)
-        moved = centres.copy()
+        cluster = _squared_distances(points, centres).argmin(1)
+        new_centres = centres.copy()
         for j in range(k):
             if (cluster == j).any():
-                moved[j] = np.average(points[cluster == j], axis=0, weights=weight[cluster == j])
-        if np.allclose(moved, centres):
+                new_centres[j] = np.average(points[cluster == j], axis=0, weights=weight[cluster == j])
+        if np.allclose(new_centres, centres):
             break
-        centres = moved
-    apart = _apart(points, centres)
-    taken: list[int] = []
+        centres = new_centres
+    distances = _squared_distances(points, centres)
+    nearest: list[int] = []
     for j in range(k):
-        apart[taken, j] = np.inf
-        taken.append(int(apart[:, j].argmin()))
-    return np.array(taken)
+        distances[nearest, j] = np.inf
+        nearest.append(int(distances[:, j].argmin()))
+    return np.array(nearest)
 
 
-def _apart(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """(n, k) squared distances, without holding n x k x d numbers."""
+def _squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return (n, k) squared distances, without an array of n x k x d numbers."""
     squares: np.ndarray = (points**2).sum(1)[:, None] - 2 * points @ centres.T + (centres**2).sum(1)
     return squares
 
 
 def write_suggestions(
-    found: list[Suggestion], domain: Domain, spec: Spec, path: Path | str, overwrite: bool = False
+    suggestions: list[Suggestion], domain: Domain, spec: Spec, path: Path | str, *, overwrite: bool = False
 ) -> Path:
-    """The windows as squares of one layer in a GeoPackage, with rank, scene, row, col, uncertainty and a column of the
-    predicted share of each class, to lay over the scenes in a GIS.
+    """Write the windows as squares of one layer in a GeoPackage, to lay over the scenes in a GIS.
 
-    The layer has the CRS of the first window's scene; windows of scenes in other CRSs are brought to it corner by corner.
+    Columns are rank, scene, row, col, size, uncertainty, the main predicted class, and the share of each class. The layer has
+    the CRS of the first window's scene; windows of scenes in other CRSs are transformed corner by corner.
+
+    Args:
+        spec: of the model, for its GSD.
 
     Raises:
-        InputError: a scene has no CRS, so that its windows have no place in a GIS.
-        ExistsError: the file is there and ``overwrite`` is not set.
+        InputError: a scene has no CRS, so a GIS cannot place its windows.
+        ExistsError: the file exists and ``overwrite`` is False.
     """
     path = Path(path)
     layer = None
-    for s in found:
-        scene = domain.scenes[s.scene]
-        _check_place(scene)
-        grid = scene.grid_at(spec.gsd).window(s.row, s.col, s.size, s.size)
-        corners = [grid.world(*c) for c in ((0, 0), (s.size, 0), (s.size, s.size), (0, s.size))]
-        main = max(s.classes, key=lambda name: s.classes[name])
-        columns = {"rank": s.rank, "scene": s.scene, "row": s.row, "col": s.col, "size": s.size}
-        columns |= {"uncertainty": s.uncertainty, "predicted": main, **{f"share_{n}": v for n, v in s.classes.items()}}
-        one = gpd.GeoDataFrame([columns], geometry=[Polygon(corners)], crs=scene.grid.crs)
-        layer = one if layer is None else _below(layer, one)
+    for window in suggestions:
+        scene, size = domain.scenes[window.scene], window.size
+        _check_georeferenced(scene)
+        grid = scene.grid_at(spec.gsd).window(window.row, window.col, size, size)
+        corners = [grid.world(x, y) for x, y in ((0, 0), (size, 0), (size, size), (0, size))]
+        columns: dict[str, str | float] = {
+            "rank": window.rank,
+            "scene": window.scene,
+            "row": window.row,
+            "col": window.col,
+            "size": size,
+            "uncertainty": window.uncertainty,
+            "predicted": max(window.classes, key=lambda name: window.classes[name]),
+            **{f"share_{name}": share for name, share in window.classes.items()},
+        }
+        row = gpd.GeoDataFrame([columns], geometry=[Polygon(corners)], crs=scene.grid.crs)
+        layer = row if layer is None else _append(layer, row)
     if layer is None:
-        raise InputError("there is no window to write")
+        raise InputError("no window to write: suggest at least one")
     with atomic_write(path, overwrite) as temporary:
         layer.to_file(temporary, driver="GPKG", layer=path.stem, engine="pyogrio")
     return path
 
 
-def check_places(domain: Domain, split: str, path: Path | str, overwrite: bool = False) -> None:
-    """Raises InputError or ExistsError when ``write_suggestions`` could not write what will be found."""
+def check_output(domain: Domain, split: str, path: Path | str, *, overwrite: bool = False) -> None:
+    """Check, before anything is computed, that ``write_suggestions`` can write. Raises InputError or ExistsError."""
     if Path(path).exists() and not overwrite:
         raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
     for scene in domain.split(split):
-        _check_place(scene)
+        _check_georeferenced(scene)
 
 
-def _check_place(scene: Scene) -> None:
+def _check_georeferenced(scene: Scene) -> None:
     if scene.grid.crs is None or not scene.grid.georeferenced:
         raise InputError(
-            f"scene '{scene.name}' ({scene.image}) has no CRS, so its windows have no place in a GIS: give its domain a "
-            "'crs', or leave out --out and take rows and columns from the table"
+            f"scene '{scene.name}' ({scene.image}) has no CRS, so a GIS cannot place its windows: add 'crs' to its domain "
+            "file, or leave out --out and use the rows and columns of the table"
         )
 
 
-def _below(layer: gpd.GeoDataFrame, more: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def _append(layer: gpd.GeoDataFrame, more: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     import pandas as pd
 
     return gpd.GeoDataFrame(pd.concat([layer, more.to_crs(layer.crs)], ignore_index=True), crs=layer.crs)

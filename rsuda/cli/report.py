@@ -44,7 +44,10 @@ def report(
         if not quiet:
             print(f"{sentence} …", file=sys.stderr)
 
-    page = write(runs, scene, out, data, k, size, bands, gsd, crs, device, precision, overwrite, tell)
+    page = write(
+        runs, scene, out=out, data=data, k=k, size=size, bands=bands, gsd=gsd, crs=crs, device=device, precision=precision,
+        overwrite=overwrite, tell=tell,
+    )  # fmt: skip
     if not quiet:
         print(f"Wrote {page} ({page.stat().st_size / 1e6:.1f} MB)")
         windows = page.with_name(f"{page.stem}_windows.gpkg")

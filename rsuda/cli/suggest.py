@@ -34,7 +34,7 @@ def suggest(
     import json
     from dataclasses import asdict
 
-    from rsuda.annotation.suggest import check_places, suggest, write_suggestions
+    from rsuda.annotation.suggest import check_output, suggest, write_suggestions
     from rsuda.cli.terminal import suggestion_table
     from rsuda.data.find_domain import domain as find
     from rsuda.inference.predictor import Predictor
@@ -45,10 +45,10 @@ def suggest(
     order = bands or (s.target_bands if domain in (None, s.target) else None)
     found = find(domain or s.target, data or s.data, bands=order)
     if out is not None:
-        check_places(found, split, out, overwrite)  # before the network has looked at everything
+        check_output(found, split, out, overwrite=overwrite)  # before the network has looked at everything
     engine = Predictor.of(load_run(run), device, precision)
     windows = suggest(engine, found, split, k, size, seed)
-    file = write_suggestions(windows, found, engine.trained.spec, out, overwrite) if out is not None else None
+    file = write_suggestions(windows, found, engine.trained.spec, out, overwrite=overwrite) if out is not None else None
     if as_json:
         print(json.dumps([asdict(w) for w in windows], indent=2))
         return
@@ -56,4 +56,4 @@ def suggest(
     if len(windows) < k:
         print(f"note: {k} windows were asked for, but {found.name} has {len(windows)} only")
     if file is not None:
-        print(f"{len(windows)} of {windows[0].of} windows: {file}")
+        print(f"{len(windows)} of {windows[0].candidates} windows: {file}")

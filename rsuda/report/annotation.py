@@ -1,4 +1,4 @@
-"""The windows to annotate next, drawn on their scenes."""
+"""Draw the windows to label next on their scenes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from rsuda.annotation.suggest import Suggestion
 from rsuda.core.legend import IGNORE
 from rsuda.inference.sliding_window import finished_rows
-from rsuda.report.images import mask, photo
-from rsuda.report.views import RunView, small
+from rsuda.report.images import class_mask, photo
+from rsuda.report.views import RunView, thumbnail
 
 OVERVIEW = 360  # pixels of a scene's longer side
 
 
 @dataclass(frozen=True)
 class Square:
-    """A window on its scene's overview, in shares of the scene's width and height, 0 to 100."""
+    """A window on its scene's overview, in percent of the scene's width and height."""
 
     rank: int
     left: float
@@ -30,6 +30,8 @@ class Square:
 
 @dataclass(frozen=True)
 class Overview:
+    """A scene with its windows; ``image`` is a data URI of ``width`` x ``height`` pixels."""
+
     scene: str
     image: str
     width: int
@@ -38,8 +40,8 @@ class Overview:
 
 
 @dataclass(frozen=True)
-class Next:
-    """A window to annotate: its pictures, and its main classes as the network sees them."""
+class SuggestedWindow:
+    """A window to label: its pictures as data URIs, and its main predicted classes in words."""
 
     window: Suggestion
     image: str
@@ -47,33 +49,45 @@ class Next:
     classes: str
 
 
-def nexts(eyes: RunView, found: Sequence[Suggestion]) -> list[Next]:
-    spec, shown = eyes.run.trained.spec, []
-    for s in found:
-        scene = eyes.target_domain.scenes[s.scene]
-        patch = scene.read(spec.bands, spec.gsd, (s.row, s.col, s.size, s.size))
+def suggested_windows(view: RunView, suggestions: Sequence[Suggestion]) -> list[SuggestedWindow]:
+    """Draw each window and its prediction."""
+    spec, windows = view.run.trained.spec, []
+    for window in suggestions:
+        scene = view.target_domain.scenes[window.scene]
+        patch = scene.read(spec.bands, spec.gsd, (window.row, window.col, window.size, window.size))
         unit = (spec.unit(patch.values) * patch.valid).astype(np.float32)
-        # as the windows were judged: in the scene's blend of windows
-        pieces = finished_rows(eyes.engine, scene, rows=(s.row, s.row + s.size), cols=(s.col, s.col + s.size))
-        classes = np.concatenate([p.argmax(0).to(torch.uint8).cpu().numpy() for _, p in pieces])
-        main = sorted(s.classes.items(), key=lambda c: -c[1])[:3]
-        told = ", ".join(f"{n} {100 * v:.0f} %" for n, v in main if v >= 0.005)
-        drawn = mask(np.where(patch.valid, classes, np.uint8(IGNORE)), spec.legend)
-        shown.append(Next(s, photo(unit, patch.valid), drawn, told))
-    return shown
+        # predicted as the windows were scored: in the scene's blend of windows
+        strips = finished_rows(
+            view.predictor,
+            scene,
+            rows=(window.row, window.row + window.size),
+            cols=(window.col, window.col + window.size),
+        )
+        classes = np.concatenate([strip.argmax(0).to(torch.uint8).cpu().numpy() for _, strip in strips])
+        main = sorted(window.classes.items(), key=lambda share: -share[1])[:3]
+        words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in main if share >= 0.005)
+        mask = class_mask(np.where(patch.valid, classes, np.uint8(IGNORE)), spec.legend)
+        windows.append(SuggestedWindow(window, photo(unit, patch.valid), mask, words))
+    return windows
 
 
-def overviews(eyes: RunView, found: Sequence[Suggestion]) -> list[Overview]:
-    """Each scene with its windows, scenes in the order of their first window's rank."""
+def overviews(view: RunView, suggestions: Sequence[Suggestion]) -> list[Overview]:
+    """Draw each scene with its windows, scenes in the order of their first window's rank."""
     maps = []
-    for name in dict.fromkeys(s.scene for s in found):
-        scene = eyes.target_domain.scenes[name]
-        grid = scene.grid_at(eyes.run.trained.spec.gsd)
-        size = (grid.width, grid.height, grid.width, grid.height)
-        squares = []
-        for s in (s for s in found if s.scene == name):
-            box = (100 * v / n for v, n in zip((s.col, s.row, s.size, s.size), size, strict=True))
-            squares.append(Square(s.rank, *box))
-        unit, valid = small(eyes.target, scene, OVERVIEW)
+    for name in dict.fromkeys(window.scene for window in suggestions):
+        scene = view.target_domain.scenes[name]
+        grid = scene.grid_at(view.run.trained.spec.gsd)
+        squares = [
+            Square(
+                window.rank,
+                100 * window.col / grid.width,
+                100 * window.row / grid.height,
+                100 * window.size / grid.width,
+                100 * window.size / grid.height,
+            )
+            for window in suggestions
+            if window.scene == name
+        ]
+        unit, valid = thumbnail(view.target, scene, OVERVIEW)
         maps.append(Overview(name, photo(unit, valid, quality=70), unit.shape[2], unit.shape[1], tuple(squares)))
     return maps

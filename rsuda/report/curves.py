@@ -1,4 +1,4 @@
-"""Curves of a run: loss terms, share of trusted pseudo labels, target metric."""
+"""Draw the curves of a run: loss terms, share of trusted pseudo labels, target scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rsuda.report.svg import AFTER, BEFORE, SOURCE, TARGET, curves
 
 @dataclass(frozen=True)
 class Curve:
-    """A chart with what it says in words: first and last value."""
+    """A chart and its first and last value in words."""
 
     title: str
     drawing: Markup
@@ -31,6 +31,7 @@ class Key:
 
 
 def losses(run: ReportRun) -> list[Curve]:
+    """Draw each loss term by step."""
     return [
         Curve(name, curves([(steps, values, AFTER, "-")], zero=min(values) >= 0), _ends(steps, values))
         for name, (steps, values) in run.terms.items()
@@ -38,6 +39,7 @@ def losses(run: ReportRun) -> list[Curve]:
 
 
 def trust(run: ReportRun) -> Curve | None:
+    """Draw the share of trusted pseudo labels by step; None where the method logs none."""
     if run.share is None:
         return None
     steps, values = run.share
@@ -47,7 +49,7 @@ def trust(run: ReportRun) -> Curve | None:
 
 
 def metric(runs: Sequence[ReportRun], before: int | None, after: int) -> tuple[Curve, list[Key]] | None:
-    """mIoU by step of all runs that have a curve; those that are neither 'before' nor 'after' are drawn alike."""
+    """Draw mIoU by step of all runs that have a curve. Runs other than 'before' and 'after' share one style."""
     styles = {after: (AFTER, "-", "var(--after)")}
     if before is not None:
         styles[before] = (BEFORE, "--", "var(--before)")
@@ -56,7 +58,7 @@ def metric(runs: Sequence[ReportRun], before: int | None, after: int) -> tuple[C
         if not run.curve:
             continue
         colour, style, css = styles.get(i, (SOURCE, ":", "var(--source)"))
-        steps, values = [r["step"] for r in run.curve], [r["miou"] for r in run.curve]
+        steps, values = [row["step"] for row in run.curve], [row["miou"] for row in run.curve]
         series.append((steps, values, colour, style))
         keys.append(Key(css, style != "-", run.name, _from_to(values)))
     if not series:
@@ -65,17 +67,17 @@ def metric(runs: Sequence[ReportRun], before: int | None, after: int) -> tuple[C
 
 
 def by_class(run: ReportRun) -> tuple[Curve, list[Key]] | None:
-    """IoU of each class by step, in the legend's colours."""
+    """Draw the IoU of each class by step, in the legend's colours."""
     if not run.curve:
         return None
     series, keys = [], []
     for name, rgb in zip(run.trained.spec.legend.names, run.trained.spec.legend.palette, strict=True):
         if name not in run.curve[0]:
             continue
-        told = [(r["step"], r[name]) for r in run.curve if r[name] is not None]
-        if not told:
+        points = [(row["step"], row[name]) for row in run.curve if row[name] is not None]
+        if not points:
             continue
-        steps, values = zip(*told, strict=True)
+        steps, values = zip(*points, strict=True)
         colour = "#{:02x}{:02x}{:02x}".format(*rgb)
         series.append((list(steps), list(values), colour, "-"))
         keys.append(Key(colour, False, name, _from_to(values)))
@@ -85,7 +87,7 @@ def by_class(run: ReportRun) -> tuple[Curve, list[Key]] | None:
 
 
 def _from_to(values: Sequence[float]) -> str:
-    return " → ".join(f"{100 * v:.1f}" for v in ([values[0], values[-1]] if len(values) > 1 else values))
+    return " → ".join(f"{100 * value:.1f}" for value in ([values[0], values[-1]] if len(values) > 1 else values))
 
 
 def _ends(steps: Sequence[int], values: Sequence[float]) -> str:

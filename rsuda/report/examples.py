@@ -1,25 +1,30 @@
-"""Windows of both domains as every run sees them, side by side."""
+"""Show windows of both domains as every run predicts them, side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rsuda.core.legend import IGNORE
-from rsuda.data.domain import Domain
+from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.scene import Scene
-from rsuda.report.images import errors, mask, photo, sureness
+from rsuda.report.images import class_mask, confidence_map, error_map, photo
 from rsuda.report.runs import ReportRun
 from rsuda.report.views import DomainView, RunView, Window, draw_windows
 
-CANDIDATES = 24  # windows of which those that are shown are chosen
+CANDIDATES = 24  # random windows among which the shown ones are chosen
 
 
 @dataclass(frozen=True)
-class View:
-    """One picture of a window: ``key`` tells it from the window's others, ``title`` is for people."""
+class Picture:
+    """A picture of a window.
+
+    Attributes:
+        key: unique among the window's pictures.
+        title: for people.
+        image: data URI.
+    """
 
     key: str
     title: str
@@ -28,20 +33,20 @@ class View:
 
 @dataclass(frozen=True)
 class Patch:
-    """A window that is shown.
+    """A shown window.
 
     Attributes:
-        why: how it was chosen.
+        why: the reason why it was chosen.
         place: domain, scene, row and column.
-        told: the runs' accuracies in it, or mean confidences.
-        left, right: keys of the views that the slider starts with.
+        accuracy: the compared runs' accuracies in it, or mean confidences, in words.
+        left, right: keys of the pictures that the slider starts with.
         side: pixels; ``metres`` its length on the ground.
     """
 
     why: str
     place: str
-    told: str
-    views: tuple[View, ...]
+    accuracy: str
+    pictures: tuple[Picture, ...]
     left: str
     right: str
     side: int
@@ -49,7 +54,9 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Result:
+    """A window with every run's prediction, (side, side) each."""
+
     window: Window
     unit: np.ndarray
     valid: np.ndarray
@@ -57,118 +64,145 @@ class _Seen:
     classes: list[np.ndarray]  # by run
     confidence: list[np.ndarray]
 
-    def right(self, run: int) -> float:
-        """Share of the labelled pixels that a run has right; nan without any."""
+    def accuracy(self, run: int) -> float:
+        """Return the share of labelled pixels that a run predicts correctly; nan without labelled pixels."""
         assert self.label is not None
         use = self.label != IGNORE
         return float((self.classes[run][use] == self.label[use]).mean()) if use.any() else float("nan")
 
-    def sure(self, run: int) -> float:
+    def mean_confidence(self, run: int) -> float:
         return float(self.confidence[run][self.valid].mean()) if self.valid.any() else float("nan")
 
 
 def target_patches(
-    eyes: Sequence[RunView], scenes: Sequence[Scene], labelled: bool, before: int | None, after: int
+    views: Sequence[RunView], scenes: Sequence[Scene], before: int | None, after: int, *, labelled: bool
 ) -> list[Patch]:
-    """Windows where adapting helped most and least, where most is wrong, and an ordinary one; without labels where the
-    network is least, most and ordinarily sure."""
-    domain = eyes[0].target_domain
-    windows = draw_windows(scenes, eyes[after].target.gsd, CANDIDATES, seed=0)
-    seen = [_see(w, [e.target for e in eyes], domain if labelled else None, after) for w in windows]
-    seen = [s for s in seen if s.valid.mean() > 0.5]
+    """Show windows of the target: where adapting helped most and harmed most, where most is wrong, and a median one.
+
+    Without labels: where the model is least, median and most confident.
+    """
+    domain, view = views[0].target_domain, views[after].target
+    windows = draw_windows(scenes, view.gsd, CANDIDATES, seed=0)
+    legend = domain.legend if labelled else None
+    results = [_predict(window, [run.target for run in views], legend, after) for window in windows]
+    results = [result for result in results if result.valid.mean() > 0.5]
     if labelled:
-        seen = [s for s in seen if s.label is not None and np.mean(s.label != IGNORE) > 0.5]
-    chosen = _choose(seen, labelled, before, after)
-    runs = [e.run for e in eyes]
-    return [_patch(s, why, domain.name, runs, before, after, eyes[after].target) for s, why in chosen]
+        results = [result for result in results if result.label is not None and np.mean(result.label != IGNORE) > 0.5]
+    chosen = _choose(results, before, after, labelled=labelled)
+    runs = [run.run for run in views]
+    return [_patch(result, why, domain.name, runs, before, after, view) for result, why in chosen]
 
 
-def source_patches(eyes: Sequence[RunView], before: int | None, after: int, number: int = 2) -> list[Patch]:
-    """Random windows of the source that hold several classes."""
-    domain, split = eyes[after].source_domain, eyes[after].run.settings.source_split
-    sights = [e.source for e in eyes]
-    if domain is None or any(s is None for s in sights):
+def source_patches(views: Sequence[RunView], before: int | None, after: int, number: int = 2) -> list[Patch]:
+    """Show random windows of the source that contain several classes; none where a run lacks the source's data."""
+    domain, split = views[after].source_domain, views[after].run.settings.source_split
+    sources = [view.source for view in views if view.source is not None]
+    if domain is None or len(sources) < len(views):
         return []
-    windows = draw_windows(domain.labelled(split), sights[after].gsd, 8, seed=1)  # type: ignore[union-attr]
-    seen = [_see(w, [s for s in sights if s], domain, after) for w in windows]
-    seen.sort(key=lambda s: -len(np.unique(s.label[s.label != IGNORE])))  # type: ignore[index]
-    runs = [e.run for e in eyes]
-    sight = sights[after]
-    assert sight is not None
+    windows = draw_windows(domain.labelled(split), sources[after].gsd, 8, seed=1)
+    results = [_predict(window, sources, domain.legend, after) for window in windows]
+    results.sort(key=lambda result: -_class_count(result))
+    runs = [view.run for view in views]
     return [
-        _patch(s, "with many classes", domain.name, runs, before, after, sight) for s in seen[:number] if s.valid.any()
+        _patch(result, "with many classes", domain.name, runs, before, after, sources[after])
+        for result in results[:number]
+        if result.valid.any()
     ]
 
 
-def _see(window: Window, sights: Sequence[DomainView], labels: Domain | None, after: int) -> _Seen:
-    """A window by all runs, on the pixels of the run ``after``."""
-    unit, valid = sights[after].pixels(window)
+def _class_count(result: _Result) -> int:
+    return 0 if result.label is None else len(np.unique(result.label[result.label != IGNORE]))
+
+
+def _predict(window: Window, views: Sequence[DomainView], legend: Legend | None, after: int) -> _Result:
+    """Predict a window by all runs, on the pixels of the run ``after``; ``legend`` reads its label, if there is one."""
+    view = views[after]
+    unit, valid = view.pixels(window)
     side, label = min(unit.shape[1:]), None
     unit, valid = unit[:, :side, :side], valid[:side, :side]
-    if labels is not None:
-        assert labels.legend is not None
-        row, col, *_ = window.at(sights[after].gsd)
-        label = window.scene.read_label(labels.legend, sights[after].gsd, (row, col, side, side))[0]
-        label = sights[after].spec.legend.mapping_from(labels.legend)[label]
-    found = [s.probabilities(window, side) for s in sights]
-    classes = [np.where(valid, p.argmax(0), IGNORE).astype(np.uint8) for p in found]
-    return _Seen(window, unit, valid, label, classes, [p.max(0) for p in found])
+    if legend is not None:
+        row, col, *_ = window.at(view.gsd)
+        label = window.scene.read_label(legend, view.gsd, (row, col, side, side))[0]
+        label = view.spec.legend.mapping_from(legend)[label]
+    probabilities = [other.probabilities(window, side) for other in views]
+    classes = [np.where(valid, p.argmax(0), IGNORE).astype(np.uint8) for p in probabilities]
+    return _Result(window, unit, valid, label, classes, [p.max(0) for p in probabilities])
 
 
-def _choose(seen: list[_Seen], labelled: bool, before: int | None, after: int) -> list[tuple[_Seen, str]]:
-    """Different windows with the reason for each."""
-    of = f"of {len(seen)} random windows"
-    if not seen:
+def _choose(results: list[_Result], before: int | None, after: int, *, labelled: bool) -> list[tuple[_Result, str]]:
+    """Choose different windows, each with the reason for it."""
+    if not results:
         return []
-    if not labelled:
-        order = sorted(seen, key=lambda s: s.sure(after))
-        picks = [
-            (order[0], f"least sure {of}"),
-            (order[len(order) // 2], f"ordinary, {of}"),
-            (order[-1], f"surest {of}"),
-        ]
+    if labelled:
+        reasons = _by_accuracy(results, before, after)
     else:
-        worst = sorted(seen, key=lambda s: s.right(after))
-        picks = [(worst[0], f"most is wrong, {of}"), (worst[len(worst) // 2], f"ordinary, {of}")]
-        if before is not None:
-            gain = sorted(seen, key=lambda s: s.right(after) - s.right(before))
-            helped, harmed = gain[-1], gain[0]
-            if helped.right(after) > helped.right(before):
-                picks.insert(0, (helped, f"adapting helped most, {of}"))
-            if harmed.right(after) < harmed.right(before):
-                picks.insert(1, (harmed, f"adapting harmed most, {of}"))
-        else:
-            picks.append((worst[-1], f"most is right, {of}"))
-    found: list[tuple[_Seen, str]] = []
-    for s, why in picks:
-        same = next((i for i, (other, _) in enumerate(found) if other is s), None)
-        if same is None:
-            found.append((s, why))
-        else:
-            found[same] = (s, f"{found[same][1].removesuffix(', ' + of)}, and {why}")
-    return found
+        order = sorted(results, key=lambda result: result.mean_confidence(after))
+        reasons = [
+            (order[0], "least confident"), (order[len(order) // 2], "median confidence"), (order[-1], "most confident"),
+        ]  # fmt: skip
+    chosen: dict[int, tuple[_Result, list[str]]] = {}
+    for result, reason in reasons:
+        chosen.setdefault(id(result), (result, []))[1].append(reason)
+    return [(result, f"{' and '.join(words)}, of {len(results)} random windows") for result, words in chosen.values()]
+
+
+def _by_accuracy(results: list[_Result], before: int | None, after: int) -> list[tuple[_Result, str]]:
+    order = sorted(results, key=lambda result: result.accuracy(after))
+    reasons = [(order[0], "most is wrong"), (order[len(order) // 2], "median accuracy")]
+    if before is None:
+        return [*reasons, (order[-1], "most is right")]
+
+    def gain(result: _Result) -> float:
+        return result.accuracy(after) - result.accuracy(before)
+
+    by_gain = sorted(results, key=gain)
+    if gain(by_gain[0]) < 0:
+        reasons.insert(0, (by_gain[0], "adapting harmed most"))
+    if gain(by_gain[-1]) > 0:
+        reasons.insert(0, (by_gain[-1], "adapting helped most"))
+    return reasons
 
 
 def _patch(
-    s: _Seen, why: str, domain: str, runs: Sequence[ReportRun], before: int | None, after: int, sight: DomainView
+    result: _Result,
+    why: str,
+    domain: str,
+    runs: Sequence[ReportRun],
+    before: int | None,
+    after: int,
+    view: DomainView,
 ) -> Patch:
-    legend = sight.spec.legend
-    bands = sight.spec.bands[:3] if len(sight.spec.bands) >= 3 else sight.spec.bands[:1]
-    views = [View("image", f"image ({', '.join(bands)})", photo(s.unit, s.valid))]
-    if s.label is not None:
-        views.append(View("label", "label", mask(s.label, legend)))
-    first = [i for i in (before, after) if i is not None]
-    for i in [*first, *(i for i in range(len(runs)) if i not in first)]:
-        views.append(View(f"map-{i}", runs[i].name, mask(s.classes[i], legend)))
-        if i != before:
-            views.append(View(f"sure-{i}", f"confidence, {runs[i].name}", sureness(s.confidence[i], len(legend))))
-        if s.label is not None:
-            views.append(View(f"error-{i}", f"errors, {runs[i].name}", errors(s.classes[i], s.label)))
-    kind, value = ("right", s.right) if s.label is not None else ("mean confidence", s.sure)
-    told = ", ".join(f"{runs[i].name} {100 * value(i):.0f}\N{NO-BREAK SPACE}%" for i in first)
-    side = s.valid.shape[0]
+    compared = [i for i in (before, after) if i is not None]
+    order = [*compared, *(i for i in range(len(runs)) if i not in compared)]
+    kind, value = (
+        ("right", result.accuracy) if result.label is not None else ("mean confidence", result.mean_confidence)
+    )
+    accuracy = ", ".join(f"{runs[i].name} {100 * value(i):.0f}\N{NO-BREAK SPACE}%" for i in compared)
+    window, side = result.window, result.valid.shape[0]
     return Patch(
-        why, f"{domain}, scene {s.window.scene.name}, row {s.window.row}, column {s.window.col}", f"{kind}: {told}",
-        tuple(views), f"map-{before}" if before is not None else "image", f"map-{after}", side,
-        side * (sight.gsd or sum(s.window.scene.gsd) / 2),
-    )  # fmt: skip
+        why,
+        f"{domain}, scene {window.scene.name}, row {window.row}, column {window.col}",
+        f"{kind}: {accuracy}",
+        tuple(_pictures(result, runs, order, before, view)),
+        f"map-{before}" if before is not None else "image",
+        f"map-{after}",
+        side,
+        side * (view.gsd or sum(window.scene.gsd) / 2),
+    )
+
+
+def _pictures(
+    result: _Result, runs: Sequence[ReportRun], order: Sequence[int], before: int | None, view: DomainView
+) -> Iterator[Picture]:
+    legend = view.spec.legend
+    bands = view.spec.bands[:3] if len(view.spec.bands) >= 3 else view.spec.bands[:1]
+    yield Picture("image", f"image ({', '.join(bands)})", photo(result.unit, result.valid))
+    if result.label is not None:
+        yield Picture("label", "label", class_mask(result.label, legend))
+    for i in order:
+        name, classes = runs[i].name, result.classes[i]
+        yield Picture(f"map-{i}", name, class_mask(classes, legend))
+        if i != before:
+            yield Picture(f"confidence-{i}", f"confidence, {name}", confidence_map(result.confidence[i], len(legend)))
+        if result.label is not None:
+            yield Picture(f"error-{i}", f"errors, {name}", error_map(classes, result.label))

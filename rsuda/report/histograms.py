@@ -1,4 +1,4 @@
-"""Colours of both domains, band by band."""
+"""Compare the pixel values of both domains, band by band."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ WINDOWS, BINS = 24, 48
 
 @dataclass(frozen=True)
 class Band:
-    """A band that the network is fed; source values are None where the source's data are not at hand.
+    """A band of the model's input; source values are None where the source's data are missing.
 
     Attributes:
         source_name, target_name: of the band in each domain's files.
         source, target: (mean, standard deviation) of raw pixel values.
-        overlap: share that the two distributions have in common, 0 to 1, of raw values and as the network is fed.
+        overlap: share that the two distributions of raw values have in common, 0 to 1; ``overlap_input`` the same of the
+            model's input.
     """
 
     source_name: str
@@ -31,58 +32,69 @@ class Band:
     source: tuple[float, float] | None
     target: tuple[float, float]
     overlap: float | None
-    overlap_fed: float | None
+    overlap_input: float | None
 
 
-def bands(eyes: RunView, target_scenes: Sequence[Scene]) -> list[Band]:
-    """Raises nothing of its own; a domain without a valid pixel gives no bands."""
-    target = _pixels(eyes.target, target_scenes)
-    source = None
-    if eyes.source is not None and eyes.source_domain is not None:
-        source = _pixels(eyes.source, eyes.source_domain.split(eyes.run.settings.source_split))
+def band_histograms(view: RunView, target_scenes: Sequence[Scene]) -> list[Band]:
+    """Draw the histograms of each band; none for a target without a valid pixel."""
+    target, source = _pixels(view.target, target_scenes), None
+    if view.source is not None and view.source_domain is not None:
+        source = _pixels(view.source, view.source_domain.split(view.run.settings.source_split))
     if target is None:
         return []
-    found = []
-    for b, name in enumerate(eyes.target.spec.bands):
-        raw_t = _raw(target, eyes.target, b)
-        raw_s = None if source is None else _raw(source, eyes.source, b)  # type: ignore[arg-type]
-        seen = raw_t if raw_s is None else np.concatenate([raw_t, raw_s])
-        edges = np.linspace(np.percentile(seen, 0.1), np.percentile(seen, 99.9), BINS + 1)
-        if edges[-1] <= edges[0]:
-            edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, BINS + 1)
-        shares = [
-            None if v is None else np.histogram(v.clip(edges[0], edges[-1]), edges)[0] / len(v) for v in (raw_s, raw_t)
-        ]
-        fed = None
-        if source is not None and eyes.source is not None:
-            fed = _overlap(eyes.source.fed(source)[b], eyes.target.fed(target)[b])
-        found.append(
-            Band(
-                eyes.source.spec.bands[b] if eyes.source else "", name, histogram(edges, shares[0], shares[1]),  # type: ignore[arg-type]
-                None if raw_s is None else (float(raw_s.mean()), float(raw_s.std())), (float(raw_t.mean()), float(raw_t.std())),
-                None if raw_s is None else _overlap(raw_s, raw_t), fed,
-            )
-        )  # fmt: skip
-    return found
+    return [_band(view, i, source, target) for i in range(len(view.target.spec.bands))]
 
 
-def _pixels(sight: DomainView, scenes: Sequence[Scene]) -> np.ndarray | None:
-    """(bands, n) valid pixels on 0..1 of random windows."""
-    found = []
-    for window in draw_windows(scenes, sight.gsd, WINDOWS, 4, 128):
-        image, valid = sight.pixels(window)
-        found.append(image[:, valid])
-    pixels = np.concatenate(found, 1)
+def _band(view: RunView, i: int, source: np.ndarray | None, target: np.ndarray) -> Band:
+    name, target_raw = view.target.spec.bands[i], _raw(target, view.target, i)
+    if source is None or view.source is None:
+        edges = _edges(target_raw)
+        return Band(
+            "", name, histogram(edges, None, _shares(target_raw, edges)), None, _moments(target_raw), None, None
+        )
+    source_raw = _raw(source, view.source, i)
+    edges = _edges(np.concatenate([target_raw, source_raw]))
+    return Band(
+        view.source.spec.bands[i],
+        name,
+        histogram(edges, _shares(source_raw, edges), _shares(target_raw, edges)),
+        _moments(source_raw),
+        _moments(target_raw),
+        _overlap(source_raw, target_raw),
+        _overlap(view.source.network_input(source)[i], view.target.network_input(target)[i]),
+    )
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    edges = np.linspace(np.percentile(values, 0.1), np.percentile(values, 99.9), BINS + 1)
+    return edges if edges[-1] > edges[0] else np.linspace(edges[0] - 0.5, edges[0] + 0.5, BINS + 1)
+
+
+def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.histogram(values.clip(edges[0], edges[-1]), edges)[0] / len(values)
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    return float(values.mean()), float(values.std())
+
+
+def _pixels(view: DomainView, scenes: Sequence[Scene]) -> np.ndarray | None:
+    """Read the valid pixels (bands, n) on 0..1 of random windows; None without any."""
+    parts = []
+    for window in draw_windows(scenes, view.gsd, WINDOWS, 4, 128):
+        image, valid = view.pixels(window)
+        parts.append(image[:, valid])
+    pixels = np.concatenate(parts, 1)
     return pixels if pixels.shape[1] else None
 
 
-def _raw(unit: np.ndarray, sight: DomainView, band: int) -> np.ndarray:
-    low, high = sight.spec.low[band], sight.spec.high[band]
+def _raw(unit: np.ndarray, view: DomainView, band: int) -> np.ndarray:
+    low, high = view.spec.low[band], view.spec.high[band]
     raw: np.ndarray = unit[band] * (high - low) + low
     return raw
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> float:
     edges = np.linspace(min(one.min(), other.min()), max(one.max(), other.max()) + 1e-6, 65)
-    shares = [np.histogram(v, edges)[0] / len(v) for v in (one, other)]
+    shares = [np.histogram(values, edges)[0] / len(values) for values in (one, other)]
     return float(np.minimum(*shares).sum())

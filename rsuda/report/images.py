@@ -1,4 +1,4 @@
-"""Arrays as images inside the page: photographs, class masks, confidence, errors."""
+"""Encode arrays as images inside the page: photographs, class masks, confidence, errors."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from rsuda.core.legend import IGNORE, Legend
 
 WRONG, RIGHT, UNSCORED = (213, 62, 20), (205, 211, 218), (128, 134, 142)
 # dark blue over teal to light yellow: ordered by lightness, so that it reads without colour vision
-SURENESS = np.array(
+CONFIDENCE = np.array(
     [(22, 26, 61), (38, 66, 122), (36, 117, 139), (72, 164, 129), (158, 203, 107), (247, 241, 158)], float
 )
 
 
 def photo(unit: np.ndarray, valid: np.ndarray | None = None, longest: int | None = None, quality: int = 80) -> str:
-    """(bands, H, W) on 0..1 as a data URI: the first three bands as red, green, blue, or the first as grey."""
+    """Encode (bands, H, W) on 0..1 as a data URI: the first three bands as red, green, blue, or the first as grey.
+
+    Invalid pixels are grey; ``longest`` bounds the longer side in pixels; ``quality`` is that of WebP, 1 to 100.
+    """
     bands = unit[:3] if len(unit) >= 3 else unit[[0, 0, 0]]
     pixels = (np.nan_to_num(bands).clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
     if valid is not None:
@@ -29,8 +32,8 @@ def photo(unit: np.ndarray, valid: np.ndarray | None = None, longest: int | None
     return _uri(image, "WEBP", quality=quality, method=4)
 
 
-def mask(classes: np.ndarray, legend: Legend) -> str:
-    """(H, W) uint8 of classes in the legend's colours, transparent where 255."""
+def class_mask(classes: np.ndarray, legend: Legend) -> str:
+    """Encode (H, W) uint8 class indices in the legend's colours, transparent where 255."""
     image = Image.fromarray(classes, "P")
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(legend)] = legend.palette
@@ -38,16 +41,16 @@ def mask(classes: np.ndarray, legend: Legend) -> str:
     return _uri(image, "PNG", optimize=True, transparency=IGNORE)
 
 
-def sureness(confidence: np.ndarray, classes: int) -> str:
-    """(H, W) probabilities of the chosen class, from 1 / classes (dark) to 1 (light)."""
-    at = ((confidence - 1 / classes) / (1 - 1 / classes)).clip(0, 1) * (len(SURENESS) - 1)
-    levels = np.arange(len(SURENESS))
-    pixels = np.stack([np.interp(at, levels, SURENESS[:, c]) for c in range(3)], -1).round().astype(np.uint8)
+def confidence_map(confidence: np.ndarray, classes: int) -> str:
+    """Encode (H, W) probabilities of the predicted class, from 1 / classes (dark) to 1 (light)."""
+    position = ((confidence - 1 / classes) / (1 - 1 / classes)).clip(0, 1) * (len(CONFIDENCE) - 1)
+    levels = np.arange(len(CONFIDENCE))
+    pixels = np.stack([np.interp(position, levels, CONFIDENCE[:, c]) for c in range(3)], -1).round().astype(np.uint8)
     return _uri(Image.fromarray(pixels), "WEBP", quality=80, method=4)
 
 
-def errors(classes: np.ndarray, label: np.ndarray) -> str:
-    """(H, W) of what is wrong (vermilion), right (light grey) and not scored (dark grey)."""
+def error_map(classes: np.ndarray, label: np.ndarray) -> str:
+    """Encode (H, W) errors: wrong (vermilion), right (light grey) and not scored (dark grey)."""
     pixels = np.zeros(classes.shape, np.uint8)
     pixels[classes != label] = 1
     pixels[(label == IGNORE) | (classes == IGNORE)] = 2
@@ -57,6 +60,6 @@ def errors(classes: np.ndarray, label: np.ndarray) -> str:
 
 
 def _uri(image: Image.Image, kind: str, **options: object) -> str:
-    held = io.BytesIO()
-    image.save(held, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(held.getvalue()).decode()}"
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,10 +1,10 @@
-"""A run, or several of one pair, as one HTML page that needs nothing else."""
+"""Report on a run, or several runs of one pair, as one self-contained HTML page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,27 +14,66 @@ from rsuda.core.errors import ExistsError, InputError
 from rsuda.evaluation.metrics import Scores
 from rsuda.geo.raster import is_remote
 from rsuda.geo.scene import Scene
-from rsuda.inference.open_scene import open_scene
-from rsuda.report import curves
-from rsuda.report import setup as facts
-from rsuda.report.annotation import nexts, overviews
+from rsuda.inference.map_job import open_scene
+from rsuda.report import curves, setup
+from rsuda.report.annotation import overviews, suggested_windows
 from rsuda.report.examples import source_patches, target_patches
 from rsuda.report.features import features
-from rsuda.report.histograms import bands as colour_bands
-from rsuda.report.page import MOST_BYTES, render
-from rsuda.report.runs import read_runs
+from rsuda.report.histograms import band_histograms
+from rsuda.report.page import MOST_BYTES, Page, render
+from rsuda.report.runs import ReportRun, read_runs
 from rsuda.report.scene_map import scene_map
 from rsuda.report.scores import Quality, measure, quality_without_labels, scenes_to_measure
-from rsuda.report.summary import answers, headline
+from rsuda.report.summary import findings, headline
 from rsuda.report.views import RunView, open_view
 
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report reads: runs, their views of the domains, and the scenes to predict.
+
+    Attributes:
+        scenes: predicted scenes of ``split``, which has ``scenes_total``; ``labelled`` whether they have labels.
+        shown: the scene of the map, or None.
+    """
+
+    runs: list[ReportRun]
+    views: list[RunView]
+    scenes: list[Scene]
+    labelled: bool
+    scenes_total: int
+    split: str
+    shown: Scene | None
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a report measures: quality by run, the roles of the runs, and the windows to label.
+
+    Attributes:
+        before, after: indices of the compared runs, see ``roles``.
+        no_suggestions: a sentence where no window can be suggested.
+    """
+
+    quality: list[Quality]
+    label_free: list[dict[str, float]]
+    before: int | None
+    after: int
+    suggestions: list[Suggestion]
+    no_suggestions: str
+
+    @property
+    def compared(self) -> list[int]:
+        return [i for i in (self.before, self.after) if i is not None]
 
 
 def report(
     runs: Sequence[str | Path],
     scene: str | Path | None = None,
     out: str | Path = "report.html",
+    *,
     data: str | Path | None = None,
     k: int = 10,
     size: int = 128,
@@ -46,114 +85,139 @@ def report(
     overwrite: bool = False,
     tell: Tell | None = None,
 ) -> Path:
-    """Write a page that says whether adapting helped, where it is still wrong, and which windows to label next.
+    """Write a page that says whether adapting helped, where the model is still wrong, and which windows to label next.
 
-    The target's labels are opened where its score split has any: this is for looking at runs that are finished.
+    The target's labels are opened where its validation split has any: a report is for finished runs.
 
     Args:
-        runs: finished run folders of one pair. A source-only one is the 'before'; the adapted one with the highest target
-            mIoU (without labels: the highest information score) is the 'after' of pictures, all are in the tables.
-        scene: a raster to show as a map to click on, as the 'after' network predicts it.
-        out: the page; the windows to label go beside it as ``<stem>_windows.gpkg``, where the target's scenes have a CRS.
+        runs: finished run folders of one pair. A source-only run is the 'before'. The adapted run with the highest target
+            mIoU (without labels: the highest information score) is the 'after' of pictures. Tables show all runs.
+        scene: a raster to show as a map to click on, predicted by the 'after' model.
+        out: the page. The windows to label go beside it as ``<stem>_windows.gpkg``, where the target's scenes have a CRS.
         data: folder of the data; the runs' own by default.
-        k, size: how many windows to suggest for labelling, and their side in pixels of the network's GSD.
-        bands, gsd, crs: of the scene, where its file does not tell; see predict.
-        device, precision: see Engine.
+        k, size: number of windows to suggest for labelling, and their side in pixels of the model's GSD.
+        bands, gsd, crs: of the scene, where its file lacks them; see ``rsuda.predict``.
+        device, precision: see ``Predictor.of``.
         tell: called with a sentence before each long stage.
 
     Returns:
         the page's path.
 
     Raises:
-        ExistsError: the page or the GeoPackage exists and ``overwrite`` is not set.
-        MissingError, InputError: a run is not finished, runs are of different pairs or legends, the target's data are not
-            there, the network cannot be shown the scene.
+        ExistsError: the page or the GeoPackage exists and ``overwrite`` is False.
+        MissingError, InputError: a run is unfinished, runs have different pairs or legends, the target's data are missing,
+            or the scene does not fit the model.
     """
     out, tell = Path(out), tell or (lambda sentence: None)
     windows = out.with_name(f"{out.stem}_windows.gpkg")
-    _may_write(out, windows, overwrite)
+    _check_output(out, windows, overwrite=overwrite)
     if k < 1 or size < 32:
-        raise InputError(f"at least 1 window of at least 32 px must be asked for, not {k} of {size} px")
-    found = read_runs([Path(r) for r in runs])
+        raise InputError(f"{k} windows of {size} px cannot be suggested: ask for at least 1 window of at least 32 px")
+    report_runs = read_runs([Path(run) for run in runs])
     tell("Reading the domains")
-    eyes = [open_view(run, str(data) if data else None, device, precision) for run in found]
-    opened = None if scene is None else _open(scene, eyes[0], bands, gsd, crs)
+    views = [open_view(run, str(data) if data else None, device, precision) for run in report_runs]
+    shown = None if scene is None else _open(scene, views[0], bands, gsd, crs)
+    settings = report_runs[0].settings
+    measured = scenes_to_measure(views[0].target_domain, settings.score_split, settings.target_split)
+    material = Material(report_runs, views, *measured, shown)
 
-    s = found[0].settings
-    scenes, labelled, of, split = scenes_to_measure(eyes[0].target_domain, s.score_split, s.target_split)
-    quality, free = [], []
-    for e in eyes:
-        tell(f"Predicting {len(scenes)} scenes of {e.target_domain.name} by {e.run.name}")
-        quality.append(measure(e, scenes, labelled, of))
-        free.append(quality_without_labels(e))
-    before, after = roles(eyes, quality, free)
-
-    tell("Looking at windows of both domains")
-    patches = target_patches(eyes, scenes, labelled, before, after)
-    sources = source_patches(eyes, before, after)
-    chosen = [i for i in (before, after) if i is not None]
-    clouds = [f for f in (features(eyes[i], scenes, labelled) for i in chosen) if f is not None]
-    colours = colour_bands(eyes[after], scenes)
-
-    tell(f"Choosing {k} windows to label")
-    suggested, why_not = _suggested(eyes[after], k, size)
-    in_gis = _has_place(suggested, eyes[after])
-    drawn = None
-    if opened is not None:
-        tell(f"Predicting {opened.name} for the map")
-        drawn = scene_map(eyes[after].engine, opened, list(eyes[0].target_domain.scenes.values()))
-
-    legend, target = found[0].trained.spec.legend, eyes[0].target_domain
-    page = render(
-        title=headline(found, quality, before, after, target.name),
-        answers=answers(found, quality, free, before, after, suggested),
-        runs=found, eyes=eyes, quality=quality, free=free, before=before, after=after, order=_order(found, before, after),
-        legend=legend, source=eyes[after].source_domain.name if eyes[after].source_domain else s.source, target=target,  # type: ignore[union-attr]
-        labelled=labelled, split=split, scenes=len(scenes), of=of,
-        unlike=[] if before is None else facts.unlike(found[before], found[after]),
-        facts=facts.facts(eyes), options=[facts.options(r) for r in found], versions=facts.versions(),
-        losses=[curves.losses(r) for r in found], trust=[curves.trust(r) for r in found],
-        metric=curves.metric(found, before, after), by_class=curves.by_class(found[after]),
-        patches=patches, sources=sources, clouds=clouds, bands=colours,
-        nexts=nexts(eyes[after], suggested), overviews=overviews(eyes[after], suggested), why_not=why_not,
-        windows=windows.name if in_gis else "", map=drawn, confusions=_shares(quality, chosen),
-        without_clutter=[_without_clutter(q) for q in quality],
-    )  # fmt: skip
-    if len(page.encode()) > MOST_BYTES:
+    measures = _measure(material, k, size, tell)
+    in_gis = _is_georeferenced(measures.suggestions, views[measures.after])
+    html = render(_page(material, measures, windows.name if in_gis else "", tell))
+    if len(html.encode()) > MOST_BYTES:
         raise InputError(
-            f"the page would have {len(page.encode()) / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f}: report on fewer runs "
+            f"the page would have {len(html.encode()) / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f}: report on fewer runs "
             "at once, or with fewer windows"
         )
-    windows.unlink(missing_ok=True)  # only with overwrite is there one
+    windows.unlink(missing_ok=True)  # it exists only with overwrite
     if in_gis:
-        write_suggestions(suggested, target, eyes[after].run.trained.spec, windows)
+        after = views[measures.after]
+        write_suggestions(measures.suggestions, after.target_domain, after.run.trained.spec, windows)
     with atomic_write(out, overwrite) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(html, encoding="utf-8")
     return out
 
 
+def _measure(material: Material, k: int, size: int, tell: Tell) -> Measures:
+    quality, label_free = [], []
+    for view in material.views:
+        tell(f"Predicting {len(material.scenes)} scenes of {view.target_domain.name} by {view.run.name}")
+        quality.append(measure(view, material.scenes, material.scenes_total, labelled=material.labelled))
+        label_free.append(quality_without_labels(view))
+    before, after = roles(material.runs, quality, label_free)
+    tell(f"Choosing {k} windows to label")
+    return Measures(quality, label_free, before, after, *_suggest(material.views[after], k, size))
+
+
+def _page(material: Material, measures: Measures, windows_file: str, tell: Tell) -> Page:
+    """Make all pictures, tables and sentences of the page."""
+    runs, views, scenes, labelled = material.runs, material.views, material.scenes, material.labelled
+    before, after, quality = measures.before, measures.after, measures.quality
+    view, target = views[after], views[0].target_domain
+    tell("Predicting windows of both domains")
+    clouds = [features(views[i], scenes, labelled=labelled) for i in measures.compared]
+    shown = None
+    if material.shown is not None:
+        tell(f"Predicting {material.shown.name} for the map")
+        shown = scene_map(view.predictor, material.shown, list(target.scenes.values()))
+    return Page(
+        title=headline(runs, quality, before, after, target.name),
+        findings=findings(runs, quality, measures.label_free, before, after, measures.suggestions),
+        runs=runs,
+        views=views,
+        quality=quality,
+        label_free=measures.label_free,
+        before=before,
+        after=after,
+        order=[*measures.compared, *(i for i in range(len(runs)) if i not in measures.compared)],
+        legend=runs[0].trained.spec.legend,
+        source=view.source_domain.name if view.source_domain else runs[0].settings.source,
+        target=target,
+        labelled=labelled,
+        split=material.split,
+        scenes=len(scenes),
+        scenes_total=material.scenes_total,
+        differences=[] if before is None else setup.differences(runs[before], runs[after]),
+        facts=setup.facts(views),
+        options=[setup.options(run) for run in runs],
+        versions=setup.versions(),
+        losses=[curves.losses(run) for run in runs],
+        trust=[curves.trust(run) for run in runs],
+        metric=curves.metric(runs, before, after),
+        by_class=curves.by_class(runs[after]),
+        target_patches=target_patches(views, scenes, before, after, labelled=labelled),
+        source_patches=source_patches(views, before, after),
+        features=[cloud for cloud in clouds if cloud is not None],
+        bands=band_histograms(view, scenes),
+        suggestions=suggested_windows(view, measures.suggestions),
+        overviews=overviews(view, measures.suggestions),
+        no_suggestions=measures.no_suggestions,
+        windows_file=windows_file,
+        scene_map=shown,
+        confusions=_confusion_shares(quality, measures.compared),
+        without_clutter=[_without_clutter(scores) for scores in quality],
+    )
+
+
 def roles(
-    eyes: Sequence[RunView], quality: Sequence[Quality], free: Sequence[dict[str, float]]
+    runs: Sequence[ReportRun], quality: Sequence[Quality], label_free: Sequence[dict[str, float]]
 ) -> tuple[int | None, int]:
-    """(before, after): the first source-only run, and the best of the others; a lone kind of run is 'after'."""
-    plain = [i for i, e in enumerate(eyes) if e.run.source_only]
-    adapted = [i for i in range(len(eyes)) if i not in plain]
+    """Return the indices (before, after): the first source-only run, and the best other one.
 
-    def good(i: int) -> float:
+    Where all runs are source-only, or none is, ``before`` is None and ``after`` the best of all.
+    """
+    source_only = [i for i, run in enumerate(runs) if run.source_only]
+    adapted = [i for i in range(len(runs)) if i not in source_only]
+
+    def value(i: int) -> float:
         scores = quality[i].scores
-        value = scores.miou if scores is not None else free[i].get("information", 0.0)
-        return value if np.isfinite(value) else -1.0
+        score = scores.miou if scores is not None else label_free[i].get("information", 0.0)
+        return score if np.isfinite(score) else -1.0
 
-    return (plain[0] if plain and adapted else None), max(adapted or plain, key=good)
-
-
-def _order(found: Sequence[Any], before: int | None, after: int) -> list[int]:
-    """Runs as the tables show them: before, after, the others."""
-    first = [i for i in (before, after) if i is not None]
-    return [*first, *(i for i in range(len(found)) if i not in first)]
+    return (source_only[0] if source_only and adapted else None), max(adapted or source_only, key=value)
 
 
-def _may_write(out: Path, windows: Path, overwrite: bool) -> None:
+def _check_output(out: Path, windows: Path, *, overwrite: bool) -> None:
     if out.is_dir():
         raise ExistsError(f"{out} is a folder: name the page, for example --out {out / 'report.html'}")
     for file in (out, windows):
@@ -161,41 +225,43 @@ def _may_write(out: Path, windows: Path, overwrite: bool) -> None:
             raise ExistsError(f"{file} exists: pass --overwrite to replace it, or choose another --out")
 
 
-def _open(scene: str | Path, eyes: RunView, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
-    """A scene of the target as its domain knows it, or any other raster."""
+def _open(scene: str | Path, view: RunView, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
+    """Open a scene of the target as its domain describes it, or any other raster."""
     if not is_remote(scene) and bands is None and gsd is None and crs is None:
-        for known in eyes.target_domain.scenes.values():
-            if not is_remote(known.image) and Path(known.image).resolve() == Path(scene).expanduser().resolve():
+        path = Path(scene).expanduser().resolve()
+        for known in view.target_domain.scenes.values():
+            if not is_remote(known.image) and Path(known.image).resolve() == path:
                 return known
-    return open_scene(scene, eyes.engine.trained.spec, bands=bands, gsd=gsd, crs=crs)
+    return open_scene(scene, view.predictor.trained.spec, bands=bands, gsd=gsd, crs=crs)
 
 
-def _suggested(eyes: RunView, k: int, size: int) -> tuple[list[Suggestion], str]:
-    """Windows of the target's training split, whose labels no run has read; a sentence where there are none."""
-    split = eyes.run.settings.target_split
-    split = split if eyes.target_domain.splits.get(split) else "all"
+def _suggest(view: RunView, k: int, size: int) -> tuple[list[Suggestion], str]:
+    """Suggest windows of the target's training split, whose labels no run has read; a sentence where there is none."""
+    split = view.run.settings.target_split
+    split = split if view.target_domain.splits.get(split) else "all"
     try:
-        return suggest(eyes.engine, eyes.target_domain, split, k, size), ""
+        return suggest(view.predictor, view.target_domain, split, k, size), ""
     except InputError as error:
         return [], str(error)
 
 
-def _has_place(found: list[Suggestion], eyes: RunView) -> bool:
-    """Whether the windows' scenes lie somewhere on the ground, so that a GIS can show them."""
-    grids = [eyes.target_domain.scenes[s.scene].grid for s in found]
-    return bool(grids) and all(g.crs is not None and g.georeferenced for g in grids)
+def _is_georeferenced(suggestions: list[Suggestion], view: RunView) -> bool:
+    """Return whether a GIS can show the windows: all their scenes have a CRS and a geotransform."""
+    grids = [view.target_domain.scenes[suggestion.scene].grid for suggestion in suggestions]
+    return bool(grids) and all(grid.crs is not None and grid.georeferenced for grid in grids)
 
 
-def _without_clutter(q: Quality) -> Scores | None:
-    return Scores(q.scores.matrix, q.scores.names, (q.clutter,)) if q.scores is not None and q.clutter else None
+def _without_clutter(quality: Quality) -> Scores | None:
+    scores = quality.scores
+    return Scores(scores.matrix, scores.names, (quality.clutter,)) if scores is not None and quality.clutter else None
 
 
-def _shares(quality: Sequence[Quality], chosen: Sequence[int]) -> list[tuple[int, np.ndarray]]:
-    """By run that is shown, the confusion matrix as shares of each label's pixels; nan for a class without any."""
-    found = []
-    for i in chosen:
+def _confusion_shares(quality: Sequence[Quality], compared: Sequence[int]) -> list[tuple[int, np.ndarray]]:
+    """Return confusion matrices as shares of each label's pixels, by run; nan for a class without labelled pixels."""
+    shares = []
+    for i in compared:
         scores = quality[i].scores
         if scores is not None:
             with np.errstate(invalid="ignore"):
-                found.append((i, scores.matrix / scores.matrix.sum(1, keepdims=True)))
-    return found
+                shares.append((i, scores.matrix / scores.matrix.sum(1, keepdims=True)))
+    return shares

@@ -1,4 +1,4 @@
-"""The runs of a report: what their folders hold, and which of them is the 'before'."""
+"""Read the runs of a report from their folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rsuda.evaluation.target_curve import CURVE, read_curve
 from rsuda.methods import find_method
 from rsuda.runs.weights import TrainedNetwork, load_run, saved_settings
 
-_PAPERS_SPELLING = {"source-only": "source-only", "st-dasegnet": "ST-DASegNet"}
+_NAMES = {"source-only": "source-only", "st-dasegnet": "ST-DASegNet"}  # as the papers spell them; others by their class
 SHARE = "quality"  # the term in which methods log the share of pseudo labels that they trust
 
 
@@ -27,10 +27,10 @@ class ReportRun:
     Attributes:
         name: unique among the runs of a report.
         terms: loss terms by name, each as (steps, values); empty without metrics.csv.
-        share: the share of pseudo labels trusted, alike; None where the method logs none.
+        share: the share of trusted pseudo labels as (steps, values); None where the method logs none.
         curve: rows of target_curve.csv.
-        label_free: scores of label_free.json; None without it.
-        lacking: sentences on what is not in the folder.
+        label_free: scores of label_free.json; None without that file.
+        lacking: sentences about missing files.
     """
 
     folder: Path
@@ -49,81 +49,83 @@ class ReportRun:
 
 
 def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
-    """Finished runs of one pair.
+    """Read finished runs of one pair.
 
     Raises:
-        MissingError: no such run, or it has no weights since its training has not ended.
-        InputError: a run twice, runs of different pairs or legends, a damaged metrics file.
+        MissingError: a folder is not a run folder, or has no weights since its training has not ended.
+        InputError: the same run twice, runs of different pairs or legends, a damaged metrics file.
     """
-    folders = [Path(f).expanduser() for f in folders]
+    folders = [Path(folder).expanduser() for folder in folders]
     if not folders:
-        raise InputError("a report needs a run folder at least")
-    twice = [str(f) for f, n in Counter(f.resolve() for f in folders).items() if n > 1]
-    if twice:
-        raise InputError(f"the run {twice[0]} is given twice")
-    told = [saved_settings(f) for f in folders]
-    networks = [load_run(f) for f in folders]
-    for folder, s, network in zip(folders[1:], told[1:], networks[1:], strict=True):
+        raise InputError("a report needs a run folder: name at least one")
+    repeated = [str(folder) for folder, n in Counter(folder.resolve() for folder in folders).items() if n > 1]
+    if repeated:
+        raise InputError(f"the run {repeated[0]} is given twice: name it once")
+    all_settings = [saved_settings(folder) for folder in folders]
+    networks = [load_run(folder) for folder in folders]
+    for folder, settings, network in zip(folders[1:], all_settings[1:], networks[1:], strict=True):
         for what, one, other in (
-            ("source", told[0].source, s.source),
-            ("target", told[0].target, s.target),
+            ("source", all_settings[0].source, settings.source),
+            ("target", all_settings[0].target, settings.target),
             ("legend", networks[0].spec.legend.names, network.spec.legend.names),
         ):
             if one != other:
-                one, other = (v if isinstance(v, str) else ", ".join(v) for v in (one, other))
+                one, other = (value if isinstance(value, str) else ", ".join(value) for value in (one, other))
                 raise InputError(
-                    f"a report compares runs of one pair, but the {what} of {folders[0]} is {one} and that of {folder} {other}"
+                    f"a report compares runs of one pair, but the {what} of {folders[0]} is {one} and that of {folder} {other}: "
+                    "report on each pair alone"
                 )
     return [
-        _read(folder, name, s, network)
-        for folder, name, s, network in zip(folders, _names(folders, told), told, networks, strict=True)
+        _read(folder, name, settings, network)
+        for folder, name, settings, network in zip(
+            folders, _unique_names(folders, all_settings), all_settings, networks, strict=True
+        )
     ]
 
 
-def _names(folders: Sequence[Path], told: Sequence[Settings]) -> list[str]:
-    """The method; with the seed where that is not unique, and the folder where that is not either."""
-    plain = [_PAPERS_SPELLING.get(s.method, find_method(s.method).__name__) for s in told]
-    seeded = [f"{n}, seed {s.seed}" for n, s in zip(plain, told, strict=True)]
-    placed = [f"{n} ({f.name})" for n, f in zip(plain, folders, strict=True)]
-    whole = [f"{n} ({f})" for n, f in zip(plain, folders, strict=True)]
-    chosen = []
-    for ways in zip(plain, seeded, placed, whole, strict=True):
-        unique = [w for w, among in zip(ways, (plain, seeded, placed), strict=False) if among.count(w) == 1]
-        chosen.append(unique[0] if unique else ways[-1])
-    return chosen
+def _unique_names(folders: Sequence[Path], all_settings: Sequence[Settings]) -> list[str]:
+    """Name runs by method; with the seed where the method repeats, and with the folder where the seed repeats too."""
+    methods = [_NAMES.get(settings.method, find_method(settings.method).__name__) for settings in all_settings]
+    with_seed = [f"{name}, seed {settings.seed}" for name, settings in zip(methods, all_settings, strict=True)]
+    with_folder = [f"{name} ({folder.name})" for name, folder in zip(methods, folders, strict=True)]
+    with_path = [f"{name} ({folder})" for name, folder in zip(methods, folders, strict=True)]
+    names = []
+    for i, path in enumerate(with_path):
+        unique = [level[i] for level in (methods, with_seed, with_folder) if level.count(level[i]) == 1]
+        names.append(unique[0] if unique else path)
+    return names
 
 
-def _read(folder: Path, name: str, s: Settings, network: TrainedNetwork) -> ReportRun:
+def _read(folder: Path, name: str, settings: Settings, network: TrainedNetwork) -> ReportRun:
     terms, lacking = _terms(folder / "metrics.csv"), []
     if not terms:
-        lacking.append(f"{folder} holds no metrics.csv with losses in it, so there are no curves of them")
+        lacking.append(f"{folder} has no metrics.csv with losses, so their curves are missing")
     share = terms.pop(SHARE, None)
-    return ReportRun(
-        folder, name, s, network, terms, share, _curve(folder / CURVE), read_label_free(folder), tuple(lacking)
-    )
+    curve, label_free = _curve(folder / CURVE), read_label_free(folder)
+    return ReportRun(folder, name, settings, network, terms, share, curve, label_free, tuple(lacking))
 
 
 def _terms(file: Path) -> dict[str, tuple[list[int], list[float]]]:
     if not file.is_file():
         return {}
-    found: dict[str, tuple[list[int], list[float]]] = {}
+    terms: dict[str, tuple[list[int], list[float]]] = {}
     try:
-        with file.open(newline="") as opened:
-            for row in csv.DictReader(opened):
+        with file.open(newline="") as stream:
+            for row in csv.DictReader(stream):
                 for term, value in row.items():
                     if value and term not in ("epoch", "step"):
-                        steps, values = found.setdefault(term, ([], []))
+                        steps, values = terms.setdefault(term, ([], []))
                         steps.append(int(row["step"]) + 1)  # the logger counts from 0
                         values.append(float(value))
     except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise InputError(f"{file} is no table of losses by step ({error}): is it of another program?") from None
+        raise InputError(f"{file} is not a table of losses by step ({error}): remove it, or restore the run") from None
     # the loss first, then its terms in the order of their names
-    return {k: found[k] for k in sorted(found, key=lambda k: (k != "loss", k))}
+    return {name: terms[name] for name in sorted(terms, key=lambda name: (name != "loss", name))}
 
 
 def _curve(file: Path) -> list[dict[str, Any]]:
     try:
         rows = read_curve(file)
-        return rows if all(isinstance(r["miou"], float) and isinstance(r["step"], int) for r in rows) else []
+        return rows if all(isinstance(row["miou"], float) and isinstance(row["step"], int) for row in rows) else []
     except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise InputError(f"{file} is no table of scores by step ({error}): is it of another program?") from None
+        raise InputError(f"{file} is not a table of scores by step ({error}): remove it, or restore the run") from None

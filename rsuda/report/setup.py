@@ -1,4 +1,4 @@
-"""What was adapted to what, and how: the settings of the runs side by side, and in what they differ."""
+"""Compare the settings of runs side by side."""
 
 from __future__ import annotations
 
@@ -14,77 +14,81 @@ from rsuda.methods import find_method
 from rsuda.report.runs import ReportRun
 from rsuda.report.views import RunView
 
-# what two runs may differ in without it telling in their scores
+# settings that two compared runs may differ in
 _FREE = {"method", "options", "seed", "data", "device", "workers", "precision", "score_every", "preset"}
-# of a method's own business: which batch-norm statistics and which patches it wants
-_METHODS_OWN = {"rare_temperature", "target_statistics"}
+# settings that a method chooses: batch-norm statistics and patches
+_CHOSEN_BY_METHOD = {"rare_temperature", "target_statistics"}
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A row of the table: one value for each run; ``differs`` where they are not all the same."""
+    """A row of the table, with a value for each run."""
 
     name: str
     values: tuple[str, ...]
 
     @property
     def differs(self) -> bool:
+        """Whether the values differ between runs."""
         return len(set(self.values)) > 1
 
 
-def facts(all_eyes: Sequence[RunView]) -> list[Fact]:
+def facts(views: Sequence[RunView]) -> list[Fact]:
+    """Return the table's rows."""
     rows: list[tuple[str, list[str]]] = [
-        ("method", [e.run.settings.method for e in all_eyes]),
-        ("paper", [find_method(e.run.settings.method).paper for e in all_eyes]),
-        ("run folder", [e.run.folder.name for e in all_eyes]),
-        ("steps, seed", [f"{e.run.settings.steps:,}, {e.run.settings.seed}" for e in all_eyes]),
-        ("batch, crop", [f"{e.run.settings.batch_size}, {e.run.settings.crop} px" for e in all_eyes]),
-        ("network", [f"{e.run.settings.encoder}, {e.run.settings.decoder}" for e in all_eyes]),
-        ("encoder's weights", [e.run.settings.weights.rpartition("/")[2] for e in all_eyes]),
-        ("GSD fed", [_gsd(e.run) for e in all_eyes]),
-        ("bands fed", [_bands(e) for e in all_eyes]),
-        ("optimiser", [_optimiser(e.run.settings) for e in all_eyes]),
-        ("standardised by", [e.run.settings.standardise for e in all_eyes]),
-        ("source colours", [e.run.settings.colours for e in all_eyes]),
-        ("band mixing", [f"{e.run.settings.band_mixing:g}" for e in all_eyes]),
-        ("rare-class sampling", [_or_own(e.run.settings.rare_temperature) for e in all_eyes]),
-        ("batch norm on target", [_or_own(e.run.settings.target_statistics) for e in all_eyes]),
-        ("weights' SHA-256", [e.run.trained.digest[:12] for e in all_eyes]),
+        ("method", [view.run.settings.method for view in views]),
+        ("paper", [find_method(view.run.settings.method).paper for view in views]),
+        ("run folder", [view.run.folder.name for view in views]),
+        ("steps, seed", [f"{view.run.settings.steps:,}, {view.run.settings.seed}" for view in views]),
+        ("batch size, window", [f"{view.run.settings.batch_size}, {view.run.settings.crop} px" for view in views]),
+        ("network", [f"{view.run.settings.encoder}, {view.run.settings.decoder}" for view in views]),
+        ("encoder weights", [view.run.settings.weights.rpartition("/")[2] for view in views]),
+        ("GSD of the model", [_gsd(view.run) for view in views]),
+        ("bands of the model", [_bands(view) for view in views]),
+        ("optimizer", [_optimiser(view.run.settings) for view in views]),
+        ("standardisation", [view.run.settings.standardise for view in views]),
+        ("source colours", [view.run.settings.colours for view in views]),
+        ("band mixing", [f"{view.run.settings.band_mixing:g}" for view in views]),
+        ("rare-class sampling", [_or_method(view.run.settings.rare_temperature) for view in views]),
+        ("batch norm on target", [_or_method(view.run.settings.target_statistics) for view in views]),
+        ("SHA-256 of the weights", [view.run.trained.digest[:12] for view in views]),
     ]  # fmt: skip
-    return [Fact(n, tuple(v)) for n, v in rows]
+    return [Fact(name, tuple(values)) for name, values in rows]
 
 
 def options(run: ReportRun) -> dict[str, str]:
-    """The method's options, and whether each is the default."""
+    """Return the method's options as text; a star marks one that differs from the default."""
     default = find_method(run.settings.method).options()
-    return {k: f"{v}" + ("" if default.get(k) == v else " *") for k, v in run.settings.options.items()}
+    chosen = run.settings.options
+    return {name: f"{value}" + ("" if default.get(name) == value else " *") for name, value in chosen.items()}
 
 
-def unlike(one: ReportRun, other: ReportRun) -> list[str]:
-    """Settings, other than the method and its own, in which two runs differ, in words."""
-    names = [f.name for f in fields(Settings) if f.name not in _FREE | _METHODS_OWN]
-    return [n.replace("_", " ") for n in names if getattr(one.settings, n) != getattr(other.settings, n)]
+def differences(one: ReportRun, other: ReportRun) -> list[str]:
+    """Return the names of settings, beside the method and its options, in which two runs differ."""
+    names = [field.name for field in fields(Settings) if field.name not in _FREE | _CHOSEN_BY_METHOD]
+    return [name.replace("_", " ") for name in names if getattr(one.settings, name) != getattr(other.settings, name)]
 
 
 def versions() -> str:
+    """Return the versions of rsuda and torch."""
     return f"rsuda {__version__}, torch {torch.__version__.partition('+')[0]}"
 
 
-def _bands(e: RunView) -> str:
-    fed = ", ".join(e.target.spec.bands)
-    if e.source is not None and e.source.spec.bands != e.target.spec.bands:
-        return f"{', '.join(e.source.spec.bands)} of the source as {fed}"
-    return fed
+def _bands(view: RunView) -> str:
+    bands = ", ".join(view.target.spec.bands)
+    if view.source is not None and view.source.spec.bands != view.target.spec.bands:
+        return f"{', '.join(view.source.spec.bands)} of the source as {bands}"
+    return bands
 
 
 def _gsd(run: ReportRun) -> str:
     return f"{run.trained.spec.gsd:g} m" + (" (each domain as it is)" if run.settings.gsd == "native" else "")
 
 
-def _optimiser(s: Settings) -> str:
-    return f"{s.optimiser}, lr {s.lr:g}, heads {s.lr * s.head_factor:g}"
+def _optimiser(settings: Settings) -> str:
+    return f"{settings.optimiser}, lr {settings.lr:g}, decoder {settings.lr * settings.head_factor:g}"
 
 
-def _or_own(value: Any) -> str:
+def _or_method(value: Any) -> str:
     words = {None: "the method's own", True: "yes", False: "no"}
     return words[value] if value is None or isinstance(value, bool) else f"{value:g}"

@@ -1,4 +1,4 @@
-"""The sentences at the top: did adapting help, where is it still wrong, what to label next."""
+"""Write the sentences at the top: did adapting help, where is the model still wrong, what to label next."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsuda.annotation.suggest import Suggestion
+from rsuda.evaluation.metrics import Scores
 from rsuda.report.runs import ReportRun
 from rsuda.report.scores import Quality
 
-SAME = 0.05  # points of mIoU below which nothing is said to have changed
+SAME = 0.05  # points of mIoU below which nothing counts as changed
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A question's short answer: ``figure`` is what is set large, ``text`` explains it, ``link`` leads to the evidence."""
+    """The answer to a question.
+
+    Attributes:
+        figure: the short answer, set large; ``text`` explains it.
+        link: id of the section with the evidence; ``evidence`` is its name.
+    """
 
     question: str
     figure: str
@@ -26,107 +32,119 @@ class Finding:
 
 
 def headline(runs: Sequence[ReportRun], quality: Sequence[Quality], before: int | None, after: int, target: str) -> str:
-    """The one sentence with the numbers."""
-    name, found = runs[after].name, quality[after].scores
-    if found is None:
+    """Write the page's title: runs, target and the numbers."""
+    name, scores = runs[after].name, quality[after].scores
+    if scores is None:
         if before is None:
-            return f"{name} on {target}: there are no labels to score it by"
-        return f"{name} against source-only on {target}: there are no labels to score them by"
-    worst, value = _worst(found.iou, found.names)
+            return f"{name} on {target}: no labels to score it"
+        return f"{name} against source-only on {target}: no labels to score them"
+    worst, value = _worst(scores.iou, scores.names)
     still = f"still worst: {worst} {100 * value:.0f}" if worst else "no class is scored"
-    if before is None:
-        return f"{name} reaches mIoU {100 * found.miou:.1f} on {target}; {still.removeprefix('still ')}"
-    old, new = 100 * quality[before].scores.miou, 100 * found.miou  # type: ignore[union-attr]
+    earlier = None if before is None else quality[before].scores
+    if earlier is None:
+        return f"{name} reaches mIoU {100 * scores.miou:.1f} on {target}; {still.removeprefix('still ')}"
+    old, new = 100 * earlier.miou, 100 * scores.miou
     if abs(new - old) < SAME:
         return f"{name} leaves mIoU on {target} at {new:.1f}; {still}"
     return f"{name} {'lifts' if new > old else 'lowers'} mIoU on {target} from {old:.1f} to {new:.1f}; {still}"
 
 
-def answers(
-    runs: Sequence[ReportRun], quality: Sequence[Quality], free: Sequence[dict[str, float]], before: int | None, after: int,
-    suggested: Sequence[Suggestion],
-) -> list[Finding]:  # fmt: skip
-    return [
-        _helped(runs, quality, free, before, after),
-        _wrong(runs, quality, after),
-        _next(suggested),
-    ]
-
-
-def _helped(
+def findings(
     runs: Sequence[ReportRun],
     quality: Sequence[Quality],
-    free: Sequence[dict[str, float]],
+    label_free: Sequence[dict[str, float]],
     before: int | None,
     after: int,
-) -> Finding:
-    question = "Did adapting help?"
-    found = quality[after].scores
+    suggestions: Sequence[Suggestion],
+) -> list[Finding]:
+    """Answer the three questions of the page."""
     if before is None:
-        if runs[after].source_only:
-            text = "This is a source-only run: it is the 'before'. Give an adapted run of the same pair beside it."
-            return Finding(question, "nothing adapted", text, "scores", "scores")
+        helped = _not_compared(runs[after])
+    elif (old := quality[before].scores) is None or (new := quality[after].scores) is None:
+        helped = _helped_without_labels(label_free[before], label_free[after])
+    else:
+        helped = _helped(old, new)
+    scores = quality[after].scores
+    wrong = _least_confident(runs[after], quality[after]) if scores is None else _wrong(scores, quality[after].worst)
+    return [helped, wrong, _next(suggestions)]
+
+
+_HELPED = "Did adapting help?"
+_WRONG = "Where is it still wrong?"
+_NEXT = "What should I label next?"
+
+
+def _not_compared(run: ReportRun) -> Finding:
+    if run.source_only:
         text = (
-            "Only adapted runs were given. Train the 'before' with --method source-only on the same pair and options, and "
-            "give both runs."
+            "This is a source-only run: it is the 'before'. Report on it together with an adapted run of the same pair."
         )
-        return Finding(question, "not known yet", text, "scores", "scores")
-    if found is None:
-        old, new = free[before].get("information", np.nan), free[after].get("information", np.nan)
-        text = (
-            f"Without labels only the images speak: the information score is {new:.2f} after and {old:.2f} before; the higher "
-            "one is likely, not surely, the better network."
-        )
-        return Finding(question, "likely" if new > old else "likely not", text, "label-free", "label-free scores")
-    old_iou, new_iou = quality[before].scores.iou, found.iou  # type: ignore[union-attr]
-    gain = 100 * (found.miou - quality[before].scores.miou)  # type: ignore[union-attr]
-    change = 100 * (new_iou - old_iou)
+        return Finding(_HELPED, "nothing adapted", text, "scores", "scores")
+    text = (
+        "The report has adapted runs only. Train the 'before' with --method source-only on the same pair and options, and "
+        "report on both runs."
+    )
+    return Finding(_HELPED, "not known yet", text, "scores", "scores")
+
+
+def _helped_without_labels(before: dict[str, float], after: dict[str, float]) -> Finding:
+    old, new = before.get("information", np.nan), after.get("information", np.nan)
+    text = (
+        f"Without labels only the images can be used: the information score is {new:.2f} after and {old:.2f} before. The model "
+        "with the higher score is probably the better one."
+    )
+    return Finding(_HELPED, "probably" if new > old else "probably not", text, "label-free", "label-free scores")
+
+
+def _helped(before: Scores, after: Scores) -> Finding:
+    gain = 100 * (after.miou - before.miou)
+    change = 100 * (after.iou - before.iou)
     text = ""
     if np.isfinite(change).any():
         best, least = int(np.nanargmax(change)), int(np.nanargmin(change))
-        text = f"Most for {found.names[best]} ({change[best]:+.1f}), least for {found.names[least]} ({change[least]:+.1f})."
-        fell = int((change < -SAME).sum())
-        if fell:
-            text += f" {fell} of {int(np.isfinite(change).sum())} classes lost."
-    text += " One seed alone moves mIoU by several points."
-    return Finding(question, f"{gain:+.1f} points mIoU", text.strip(), "scores", "scores by class")
+        text = f"Most for {after.names[best]} ({change[best]:+.1f}), least for {after.names[least]} ({change[least]:+.1f})."
+        worse = int((change < -SAME).sum())
+        if worse:
+            text += f" {worse} of {int(np.isfinite(change).sum())} classes became worse."
+    text += " A different seed alone moves mIoU by several points."
+    return Finding(_HELPED, f"{gain:+.1f} points mIoU", text.strip(), "scores", "scores by class")
 
 
-def _wrong(runs: Sequence[ReportRun], quality: Sequence[Quality], after: int) -> Finding:
-    question, q = "Where is it still wrong?", quality[after]
-    if q.scores is None:
-        least = int(np.nanargmin(q.confidence)) if np.isfinite(q.confidence).any() else 0
-        names = runs[after].trained.spec.legend.names
-        sure = f"{100 * q.confidence[least]:.0f} % sure on average"
-        text = f"Where it predicts {names[least]} it is {sure}, the least of all classes."
-        return Finding(question, f"least sure: {names[least]}", text, "areas", "areas and confidence")
-    worst, value = _worst(q.scores.iou, q.scores.names)
-    mistakes = q.scores.matrix.astype(float)
+def _least_confident(run: ReportRun, quality: Quality) -> Finding:
+    least = int(np.nanargmin(quality.confidence)) if np.isfinite(quality.confidence).any() else 0
+    name = run.trained.spec.legend.names[least]
+    confidence = f"{100 * quality.confidence[least]:.0f} %"
+    text = f"Where it predicts {name}, its mean confidence is {confidence}, the lowest of all classes."
+    return Finding(_WRONG, f"least confident: {name}", text, "areas", "areas and confidence")
+
+
+def _wrong(scores: Scores, worst_scenes: Sequence[tuple[str, float]]) -> Finding:
+    worst, value = _worst(scores.iou, scores.names)
+    mistakes = scores.matrix.astype(float)
     np.fill_diagonal(mistakes, 0)
     text = "No labelled pixel is wrong."
     if mistakes.any():
         true, predicted = np.unravel_index(int(mistakes.argmax()), mistakes.shape)
-        share = mistakes[true, predicted] / q.scores.matrix.sum()
-        one, other = q.scores.names[true], q.scores.names[predicted]
-        text = f"The commonest mistake: {one} taken for {other}, {100 * share:.0f} % of all labelled pixels."
-    if len(q.worst) > 1:
-        text += f" Worst scene: {q.worst[0][0]} (mIoU {100 * q.worst[0][1]:.0f})."
-    figure = f"{worst}, IoU {100 * value:.0f}" if worst else "no class is scored"
-    return Finding(question, figure, text, "confusion", "confusion matrix")
-
-
-def _next(suggested: Sequence[Suggestion]) -> Finding:
-    question = "What should I label next?"
-    if not suggested:
-        return Finding(
-            question, "nothing found", "No window could be suggested; the section says why.", "next", "windows"
+        share = 100 * mistakes[true, predicted] / scores.matrix.sum()
+        text = (
+            f"The most frequent mistake: {scores.names[true]} predicted as {scores.names[predicted]}, {share:.0f} % of all "
+            "labelled pixels."
         )
-    first, scenes = suggested[0], len({s.scene for s in suggested})
+    if len(worst_scenes) > 1:
+        text += f" Worst scene: {worst_scenes[0][0]} (mIoU {100 * worst_scenes[0][1]:.0f})."
+    figure = f"{worst}, IoU {100 * value:.0f}" if worst else "no class is scored"
+    return Finding(_WRONG, figure, text, "confusion", "confusion matrix")
+
+
+def _next(suggestions: Sequence[Suggestion]) -> Finding:
+    if not suggestions:
+        return Finding(_NEXT, "no window", "No window could be suggested; the section says why.", "next", "windows")
+    first, scenes = suggestions[0], len({window.scene for window in suggestions})
     text = (
-        f"In {scenes} scene{'s' * (scenes > 1)}, chosen out of {first.of:,} as uncertain and unlike each other; first "
-        f"row {first.row}, column {first.col} of scene {first.scene}."
+        f"In {scenes} scene{'s' * (scenes > 1)}, chosen among {first.candidates:,} windows as uncertain and different from each "
+        f"other; the first is at row {first.row}, column {first.col} of scene {first.scene}."
     )
-    return Finding(question, f"{len(suggested)} windows of {first.size} px", text, "next", "windows")
+    return Finding(_NEXT, f"{len(suggestions)} windows of {first.size} px", text, "next", "windows")
 
 
 def _worst(iou: np.ndarray, names: Sequence[str]) -> tuple[str, float]:

@@ -1,5 +1,8 @@
-"""Charts as inline SVG. They are drawn in placeholder colours that become variables of the page's style sheet, so that one
-drawing serves light and dark; no text of a file enters them."""
+"""Draw charts as inline SVG.
+
+Placeholder colours become variables of the page's style sheet, so that one drawing serves light and dark mode. No text of a
+file enters a drawing.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,15 @@ Series = tuple[Sequence[float], Sequence[float], str, str]  # x, y, colour, line
 
 
 def curves(
-    series: Sequence[Series], size: tuple[float, float] = (3.0, 1.7), percent: bool = False, zero: bool = False
+    series: Sequence[Series], size: tuple[float, float] = (3.0, 1.7), *, percent: bool = False, zero: bool = False
 ) -> Markup:
-    """Lines over steps; y as it is, or from 0 for ``zero``, or 0..1 shown as percent."""
+    """Draw lines over steps.
+
+    Args:
+        size: width and height in inches.
+        percent: show values 0..1 as percent, from 0.
+        zero: begin the axis at 0.
+    """
 
     def draw(axes: Any) -> None:
         top = 0.0
@@ -56,7 +65,7 @@ def curves(
 
 
 def histogram(edges: np.ndarray, source: np.ndarray | None, target: np.ndarray) -> Markup:
-    """Densities of a band's values in both domains, on common bin edges."""
+    """Draw the densities of a band's values in both domains, on common bin edges."""
 
     def draw(axes: Any) -> None:
         for density, colour, style in ((source, SOURCE, "--"), (target, TARGET, "-")):
@@ -75,12 +84,12 @@ def histogram(edges: np.ndarray, source: np.ndarray | None, target: np.ndarray) 
 def scatter(
     groups: Sequence[tuple[np.ndarray, tuple[int, int, int], str]], limits: tuple[np.ndarray, np.ndarray]
 ) -> Markup:
-    """Points (n, 2) by class colour and domain: 'source' as circles, 'target' as triangles, each in a group of its name."""
+    """Draw groups of points (n, 2) with colour and domain: 'source' as circles, 'target' as triangles."""
 
     def draw(axes: Any) -> None:
         for points, colour, domain in groups:
             axes.scatter(
-                points[:, 0], points[:, 1], s=13, marker="o" if domain == "source" else "^", color=[v / 255 for v in colour],
+                points[:, 0], points[:, 1], s=13, marker="o" if domain == "source" else "^", color=[value / 255 for value in colour],
                 edgecolors=MUTED, linewidths=0.35, alpha=0.85, gid=f"of-{domain}",
             )  # fmt: skip
         (left, right), (low, high) = limits[0][[0, 1]], limits[1][[0, 1]]
@@ -102,19 +111,19 @@ def _drawn(draw: Any, size: tuple[float, float]) -> Markup:
         axes = figure.add_subplot()
         axes.patch.set_alpha(0)
         draw(axes)
-        held = io.StringIO()
-        figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Markup(_themed(held.getvalue()))
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return Markup(_themed(stream.getvalue()))
 
 
 def _themed(svg: str) -> str:
-    """The <svg> element alone, decorative to screen readers (a table says the same), with names of its own."""
-    own = f"c{zlib.crc32(svg.encode()):x}-"
+    """Return the <svg> element with unique ids, hidden from screen readers, since a table has the same content."""
+    prefix = f"c{zlib.crc32(svg.encode()):x}-"
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
     svg = re.sub(r'id="of-(\w+)"', r'class="of-\1"', svg)
-    svg = re.sub(r'(id="|url\(#|xlink:href="#|href="#)', rf"\g<1>{own}", svg)
+    svg = re.sub(r'(id="|url\(#|xlink:href="#|href="#)', rf"\g<1>{prefix}", svg)
     svg = re.sub(r"font: (\d+\.?\d*)px[^;\"]*", r"font-size: \1px", svg)
     for placeholder, variable in VARIABLES.items():
         svg = svg.replace(placeholder, f"var({variable})")

@@ -141,13 +141,13 @@ def test_windows_to_label_lie_beside_the_page_where_a_gis_finds_them(reported, p
 
 def test_the_curves_of_both_runs_are_there(page):
     assert "target mIoU, percent" in page.text and "share of pseudo labels trusted" in page.text
-    assert "nothing was chosen by it" in page.text
+    assert "no model was selected by them" in page.text
 
 
 def test_the_scores_of_a_run_are_counted_as_evaluate_counts_them(reported):
     (run,) = read_runs([reported / "dacs"])
-    eyes = open_view(run, None, "cpu", "fp32")
-    found = measure(eyes, eyes.target_domain.labelled("val"), True, 1)
+    view = open_view(run, None, "cpu", "fp32")
+    found = measure(view, view.target_domain.labelled("val"), 1, labelled=True)
     assert (found.scores.matrix == miou(reported, "dacs").matrix).all()
     assert found.area.sum() == found.true_area.sum() == 128 * 128 * 0.25
 
@@ -155,21 +155,21 @@ def test_the_scores_of_a_run_are_counted_as_evaluate_counts_them(reported):
 def test_a_window_is_seen_as_its_scene_is_predicted(reported):
     """The look at one window and the network's own answer agree, at the network's GSD and where the scene has another."""
     (run,) = read_runs([reported / "dacs"])
-    eyes = open_view(run, None, "cpu", "fp32")
-    (scene,) = eyes.target_domain.labelled("val")
+    view = open_view(run, None, "cpu", "fp32")
+    (scene,) = view.target_domain.labelled("val")
     (window,) = draw_windows([scene], 0.5, 1, 0, side=64)
-    whole = scene.read(eyes.target.spec.bands, 0.5, (0, 0, 128, 128)).values
+    whole = scene.read(view.target.spec.bands, 0.5, (0, 0, 128, 128)).values
     row, col = window.row % 32, window.col % 32  # what is left out above and before, to keep the encoder's grid
     surroundings = np.pad(whole[:, row:, col:], [(0, 0), (0, row), (0, col)], mode="symmetric")
-    expected = eyes.engine.probabilities(eyes.target.spec.unit(surroundings)[None])[0]
+    expected = view.predictor.probabilities(view.target.spec.unit(surroundings)[None])[0]
     expected = expected[:, window.row - row :, window.col - col :][:, :64, :64]
-    assert np.allclose(eyes.target.probabilities(window, 64), expected, atol=1e-5)
-    assert eyes.target.probabilities(window, 32).shape == (3, 32, 32)
-    feature = eyes.target.features(window)
+    assert np.allclose(view.target.probabilities(window, 64), expected, atol=1e-5)
+    assert view.target.probabilities(window, 32).shape == (3, 32, 32)
+    feature = view.target.features(window)
     assert feature is not None and feature.shape[0] == 16 and feature.shape[1] == feature.shape[2]
     coarse = Scene(scene.name, scene.image, None, scene.bands, declared_gsd=0.25)
     (window,) = draw_windows([coarse], 0.5, 1, 0, side=32)
-    assert window.side == 64 and eyes.target.pixels(window)[0].shape == (3, 32, 32)
+    assert window.side == 64 and view.target.pixels(window)[0].shape == (3, 32, 32)
 
 
 def test_the_overlap_of_a_distribution_with_itself_is_whole_and_with_a_distant_one_nothing():
@@ -190,17 +190,17 @@ def test_a_target_without_labels_is_reported_without_what_needs_them(reported, t
         (tmp_path / method / "target_curve.csv").unlink()
     html = report([tmp_path / "source-only", tmp_path / "dacs"], out=tmp_path / "r.html", **CPU).read_text()
     page = Page(html)
-    assert "village has no labelled split, so what needs labels (scores, confusion, errors) is left out" in page.text
+    assert "village has no labelled split, so scores, confusions and errors are missing" in page.text
     assert 'id="confusion"' not in html and "lifts mIoU" not in page.text and "IoU in percent" not in page.text
     assert "information" in page.text and 'id="next"' in html and "as predicted" in page.text
-    assert "which this one lacks" in page.text
+    assert "which this target lacks" in page.text
 
 
 def test_a_run_alone_says_how_to_get_the_before_and_one_without_metrics_what_it_lacks(copies):
     (copies / "dacs" / "metrics.csv").unlink()
     page = Page(report([copies / "dacs"], out=copies / "r.html", **CPU).read_text())
     assert "DACS reaches mIoU" in page.text and "Train the 'before' with --method source-only" in page.text
-    assert "holds no metrics.csv with losses in it, so there are no curves of them" in page.text
+    assert "has no metrics.csv with losses, so their curves are missing" in page.text
     assert not (copies / "r.html").with_name("r_windows.html").exists()
 
 
@@ -223,7 +223,7 @@ def test_a_scene_far_from_the_target_says_so(copies, tmp_path):
     far = from_origin(500_000, 6_300_000, 0.5, 0.5)
     scene = write(tmp_path / "far.tif", np.full((3, 70, 70), 90, np.uint8), far)
     page = Page(report([copies / "dacs"], scene, tmp_path / "r.html", **CPU).read_text())
-    assert re.search(r"This scene lies \d+ km from the nearest of the target's", page.text)
+    assert re.search(r"This scene is \d+ km from the nearest target scene", page.text)
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
@@ -279,8 +279,8 @@ BAD = {
     "unfinished": (unfinished, {}, MissingError, "training has not ended"),
     "another target": (other_target, {}, InputError, "runs of one pair, but the target of"),
     "another legend": (other_legend, {}, InputError, "runs of one pair, but the legend of"),
-    "damaged metrics": (spoilt("metrics.csv", "loss,step\nx,y\n"), {}, InputError, "no table of losses"),
-    "damaged curve": (spoilt("target_curve.csv", "step,miou\n1,x\n"), {}, InputError, "no table of scores"),
+    "damaged metrics": (spoilt("metrics.csv", "loss,step\nx,y\n"), {}, InputError, "not a table of losses"),
+    "damaged curve": (spoilt("target_curve.csv", "step,miou\n1,x\n"), {}, InputError, "not a table of scores"),
     "damaged label-free scores": (spoilt("label_free.json", "[1]"), {}, InputError, "holds no scores"),
     "no data": (plain, {"data": "missing"}, MissingError, "data folder"),
     "no such scene": (plain, {"scene": "missing.tif"}, MissingError, "there is no file"),
