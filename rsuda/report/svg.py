@@ -89,9 +89,16 @@ def scatter(
     def draw(axes: Any) -> None:
         for points, colour, domain in groups:
             axes.scatter(
-                points[:, 0], points[:, 1], s=13, marker="o" if domain == "source" else "^", color=[value / 255 for value in colour],
-                edgecolors=MUTED, linewidths=0.35, alpha=0.85, gid=f"of-{domain}",
-            )  # fmt: skip
+                points[:, 0],
+                points[:, 1],
+                s=13,
+                marker="o" if domain == "source" else "^",
+                color=[value / 255 for value in colour],
+                edgecolors=MUTED,
+                linewidths=0.35,
+                alpha=0.85,
+                gid=f"of-{domain}",
+            )
         (left, right), (low, high) = limits[0][[0, 1]], limits[1][[0, 1]]
         axes.set_xlim(left, right)
         axes.set_ylim(low, high)
