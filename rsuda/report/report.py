@@ -14,7 +14,7 @@ from rsuda.core.errors import ExistsError, InputError
 from rsuda.evaluation.metrics import Scores
 from rsuda.geo.raster import is_remote
 from rsuda.geo.scene import Scene
-from rsuda.inference.map_job import open_scene
+from rsuda.inference.open_scene import open_scene
 from rsuda.report import curves, setup
 from rsuda.report.annotation import overviews, suggested_windows
 from rsuda.report.examples import source_patches, target_patches
