@@ -2,7 +2,6 @@
 
 import json
 import math
-import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -17,7 +16,7 @@ from typer.testing import CliRunner
 from rsuda.benchmark.plan import Plan, folder_of, read_plan, run_plan
 from rsuda.benchmark.run import RESULT, BenchmarkRun
 from rsuda.benchmark.table import closed, correlation, followed, markdown, ranks, rows_of, write_table
-from rsuda.cli import app
+from rsuda.cli import app, main
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.settings import Settings, dump
 from rsuda.evaluation.label_free import SCORES
@@ -90,12 +89,14 @@ def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(data, tmp_pa
         next(run_plan(plan, ["cpu"]))
 
 
-def test_the_command_refuses_in_one_sentence(tmp_path):
+def test_the_command_refuses_in_one_sentence(tmp_path, monkeypatch, capfd):
     file = wrote(tmp_path, pairs={"a": {"source": "potsdam", "target": "vaihingen"}}, methods={"dcas": {}})
-    command = [sys.executable, "-m", "rsuda.cli", "benchmark", str(file), "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "dacs" in done.stderr
-    assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
+    monkeypatch.setattr(sys, "argv", ["rsuda", "benchmark", str(file), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    err = capfd.readouterr().err
+    assert end.value.code == 2 and err.count("\n") == 1 and "dacs" in err
+    assert "Traceback" not in err and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

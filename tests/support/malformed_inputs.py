@@ -1,4 +1,4 @@
-"""Rubbish for every reader: seeds of valid input, seeded ways to spoil them, and what is then done with the result.
+"""Damage valid input of every reader with a seed, and read the result.
 
 A target's ``take`` may return, or raise RsudaError with a sentence. Anything else is a finding: another exception, more than
 SECONDS, more memory than the process is given.
@@ -395,9 +395,14 @@ def _take_tables(path: Path) -> None:
     run_facts(run)
     from rsuda.core.errors import RsudaError
 
+    refusals = []
     for read in (_terms, _curve):
-        with contextlib.suppress(RsudaError):
+        try:
             read(path)
+        except RsudaError as error:
+            refusals.append(error)
+    if len(refusals) == 2:  # neither a table of losses nor one of scores
+        raise refusals[0]
 
 
 # ONNX

@@ -1,4 +1,4 @@
-"""Rubbish and hostile input: a sentence for all of it, and never more. benchmarks/fuzz.py tries far more of the same."""
+"""Feed damaged and hostile files to every reader: each is accepted or refused in one sentence. benchmarks/fuzz.py tries more."""
 
 import csv
 import json
@@ -35,22 +35,20 @@ TRIED = {"weights": 15, "onnx": 60, "geotiff": 80, "domain": 60, "settings": 60,
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_spoilt_files_are_read_or_refused_in_a_sentence(name, tmp_path):
-    target, rng, found = TARGETS[name], random.Random(f"{name} 7"), Counter()
+def test_damaged_file_is_read_or_refused_in_a_sentence(name, tmp_path):
+    target, rng, outcomes = TARGETS[name], random.Random(f"{name} 7"), Counter()
     seeds = target.seeds(tmp_path)
     spoilt = [target.spoil(rng, rng.choice(seeds)) for _ in range(TRIED.get(name, 150))]
     path, findings = tmp_path / f"input{target.suffix}", []
     for number, data in enumerate([*seeds, *(BOMBS if name in TEXT else ()), *spoilt]):
         path.write_bytes(data)
-        began = time.process_time()  # a busy machine is no finding
-        kind, told = outcome(target.take, path)
-        found[kind] += 1
+        began = time.process_time()  # independent of other work on the machine
+        kind, sentence = outcome(target.take, path)
+        outcomes[kind] += 1
         if kind == "finding" or time.process_time() - began > 10 or (number == 0 and kind != "accepted"):
-            findings.append((number, kind, told))
+            findings.append((number, kind, sentence))
     assert not findings
-    assert (
-        found["refused"] > 5 or name == "tables"
-    )  # what is spoilt is told apart; a table without sense is passed over
+    assert outcomes["refused"] > 5
 
 
 # Files that are small and declare much
@@ -69,16 +67,19 @@ def header(tmp_path, width, height, block, per_row=1, size=1000):
     return path
 
 
-@pytest.mark.parametrize(("width", "height", "block"), [
-    (2**31 - 1, 2**31 - 1, 1), (2**31 - 1, 1, 1), (100_000, 100_000, 100_000), (40_000, 2_000_000, 1), (60_000, 60_000, 60_000),
+@pytest.mark.parametrize(("width", "height", "block", "sentence"), [
+    (2**31 - 1, 2**31 - 1, 1, "declares 2147483647 x 2147483647 px, .* at most 20000000 "),
+    (2**31 - 1, 1, 1, "declares 2147483647 x 1 px, .* at most 20000000 "),
+    (100_000, 100_000, 100_000, "declares 100000 x 100000 px in 100000 blocks"),
+    (40_000, 2_000_000, 1, "declares 40000 x 2000000 px in 2000000 blocks"),
+    (60_000, 60_000, 60_000, "declares 60000 x 60000 px in 60000 blocks"),
 ])  # fmt: skip
-def test_a_small_file_that_declares_terabytes_is_refused_by_its_header(tmp_path, width, height, block):
-    with pytest.raises(RsudaError) as error:
+def test_small_file_that_declares_terabytes_is_refused_by_its_header(tmp_path, width, height, block, sentence):
+    with pytest.raises(InputError, match=sentence):
         RasterFile(header(tmp_path, width, height, block))
-    assert "declares" in str(error.value) or "blocks" in str(error.value) or "cannot read" in str(error.value)
 
 
-def test_a_sparse_file_of_many_pixels_opens_and_gives_its_windows(tmp_path):
+def test_sparse_file_of_many_pixels_opens_and_gives_its_windows(tmp_path):
     profile = {"driver": "GTiff", "height": 200_000, "width": 200_000, "count": 3, "dtype": "uint8", "SPARSE_OK": True}
     with rasterio.open(tmp_path / "sparse.tif", "w", tiled=True, blockxsize=512, blockysize=512, nodata=0, BIGTIFF="YES",
                        transform=from_origin(0, 0, 0.5, 0.5), crs="EPSG:32633", **profile) as file:  # fmt: skip
@@ -89,7 +90,7 @@ def test_a_sparse_file_of_many_pixels_opens_and_gives_its_windows(tmp_path):
     assert read.values[0, 40, 40] == 7 and read.valid[40, 40] and not read.valid[0, 0]
 
 
-def test_a_scene_whose_prediction_fits_on_no_disk_is_refused(tmp_path):
+def test_scene_whose_prediction_fits_on_no_disk_is_refused(tmp_path):
     from rsuda.inference.predict import predict
 
     vrt = f"""<VRTDataset rasterXSize="19000000" rasterYSize="19000000"><SRS>EPSG:32633</SRS>
@@ -102,7 +103,7 @@ def test_a_scene_whose_prediction_fits_on_no_disk_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=range(len(BOMBS)))
-def test_bombs_of_yaml_are_refused_at_once(tmp_path, bomb):
+def test_yaml_bomb_is_refused_at_once(tmp_path, bomb):
     (tmp_path / "d.yaml").write_bytes(bomb)
     began = time.monotonic()
     with pytest.raises(RsudaError) as error:
@@ -123,12 +124,12 @@ def test_a_domain_that_extends_itself_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "text", ["**/a/" * 9 + "x", "{a}a{b}a{c}a{d}a.tif", "*a*a*a*a*a*", "{1}.tif", "{é}.tif", "x" * 501]
 )
-def test_patterns_that_could_be_tried_for_minutes_or_name_no_field_are_refused(text):
+def test_slow_patterns_and_patterns_without_a_field_are_refused(text):
     with pytest.raises(InputError, match="pattern"):
         pattern(text)
 
 
-def test_the_worst_pattern_that_is_allowed_is_quick_and_braces_are_letters():
+def test_the_slowest_allowed_pattern_is_quick_and_unpaired_braces_are_letters():
     began = time.monotonic()
     assert pattern("**/**/{a}a{b}a{c}!").fullmatch("a/" * 20 + "a" * 250) is None
     assert time.monotonic() - began < 10
@@ -137,7 +138,7 @@ def test_the_worst_pattern_that_is_allowed_is_quick_and_braces_are_letters():
     assert pattern("{t}_{t}.tif").fullmatch("1_1.tif") and not pattern("{t}_{t}.tif").fullmatch("1_2.tif")
 
 
-def test_links_that_lead_back_are_not_followed_for_ever(tmp_path):
+def test_circular_links_are_followed_once(tmp_path):
     folder = data_folder(tmp_path)
     for n in range(6):
         (folder / f"d{n}").mkdir()
@@ -152,7 +153,7 @@ def test_links_that_lead_back_are_not_followed_for_ever(tmp_path):
 @pytest.mark.parametrize(
     "name", ["..tif", "...tif", "a\nb.tif", "~.tif", "{x}.tif", "=cmd().tif", "-rf.tif", "a%s.tif"]
 )
-def test_outputs_of_scenes_with_odd_names_stay_in_the_folder(tmp_path, name):
+def test_outputs_of_a_scene_of_any_name_stay_in_the_folder(tmp_path, name):
     from rsuda.inference.predict import predict
 
     image = tmp_path / "in" / "deep" / name
@@ -164,7 +165,7 @@ def test_outputs_of_scenes_with_odd_names_stay_in_the_folder(tmp_path, name):
     assert all(p.is_relative_to(tmp_path / "out") for p in set(tmp_path.rglob("*")) - before)
 
 
-def test_a_name_too_long_for_outputs_is_refused_first(tmp_path):
+def test_scene_name_too_long_for_outputs_is_refused_first(tmp_path):
     from rsuda.inference.predict import predict
 
     image = tmp_path / f"{'ä' * 110}.tif"
@@ -188,7 +189,7 @@ def test_scores_of_a_domain_of_any_name_stay_in_the_run(tmp_path, name):
     assert rows[0][6] == rows[1][0] == "'=cmd()"
 
 
-def test_cells_that_a_spreadsheet_would_run_are_quoted():
+def test_cells_that_a_spreadsheet_runs_are_quoted():
     assert [csv_cell(t) for t in ("=1", "+1", "-x", "@x", "road", "", "a=b")] == [
         "'=1",
         "'+1",
@@ -201,7 +202,7 @@ def test_cells_that_a_spreadsheet_would_run_are_quoted():
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\nb", "\x1b[2J", "\ud800", "\ufffe", " ", "x" * 101])
-def test_class_names_that_no_file_could_hold_are_refused(name):
+def test_class_names_that_no_file_can_hold_are_refused(name):
     with pytest.raises(InputError, match="a name has 1 to 100 characters"):
         Legend.from_fields([{"name": name, "colour": "#000000"}])
 
@@ -213,8 +214,8 @@ def test_class_names_are_escaped_in_styles_and_tables():
         (raster_style(found), ".//paletteEntry"), (polygon_style(found), ".//category"),
         (attribute_table(found, [1] * 4, 1.0), ".//Category"),
     ):  # fmt: skip
-        told = [e.get("label") or e.text for e in ElementTree.fromstring(text).iterfind(place)]
-        assert told == list(names)
+        labels = [e.get("label") or e.text for e in ElementTree.fromstring(text).iterfind(place)]
+        assert labels == list(names)
 
 
 # Weights and descriptions
@@ -229,14 +230,14 @@ def spoilt_weights(tmp_path, **changed):
 
 
 @pytest.mark.parametrize("changed", [
-    {"architecture": {"channels": 8192}}, {"architecture": {"channels": 10**9}}, {"architecture": {"encoder": "mit_b5"}},
+    {"architecture": {"channels": 8192}}, {"architecture": {"channels": 10**9}}, {"architecture": {"encoder": "resnet18"}},
     {"architecture": {"encoder": "tu-hf_hub:somebody/something"}}, {"architecture": {"encoder": "tu-local-dir:/etc"}},
     {"architecture": {"extra": 1}}, {"architecture": {"bands": 4}}, {"options": {"seed": 3}},
     {"options": {"weights": "imagenet"}},
     {"method": ["dacs"]}, {"method": "../x"}, {"spec": {"gsd": float("nan")}}, {"spec": {"std": [0, 0, 0]}},
     {"spec": {"bands": "x"}},
 ])  # fmt: skip
-def test_weights_that_describe_another_network_are_refused_before_it_is_built(tmp_path, changed):
+def test_weights_of_another_architecture_are_refused_before_a_network_is_built(tmp_path, changed):
     from rsuda.runs.weights import load_run
 
     with pytest.raises(InputError):
@@ -257,10 +258,12 @@ def test_weights_that_fit_their_description_load_and_leave_the_random_state(tmp_
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize(
-    "encoder", ["mit_b0", "mit_b5", "resnet18", "mobilenet_v2", "efficientnet-b0", "timm-efficientnet-b0"]
-)
-def test_networks_that_read_numbers_back_are_described_without_memory(tmp_path, encoder):
+@pytest.mark.filterwarnings("ignore:`timm-` encoders are deprecated")  # by segmentation-models; old weights name them
+@pytest.mark.parametrize("encoder", [
+    "mit_b0", pytest.param("mit_b5", marks=pytest.mark.slow), "resnet18", "mobilenet_v2", "efficientnet-b0",
+    "timm-efficientnet-b0",
+])  # fmt: skip
+def test_every_encoder_can_be_described_without_memory(tmp_path, encoder):
     """MiT reads its rates of stochastic depth out of a tensor, and the meta device holds no numbers."""
     import torch
     from safetensors.torch import save_file
@@ -279,7 +282,7 @@ def test_networks_that_read_numbers_back_are_described_without_memory(tmp_path, 
 
 
 class Runs:
-    """What a pickle may ask for."""
+    """A pickle that makes a folder when it is read."""
 
     def __init__(self, path):
         self.path = path
@@ -288,7 +291,7 @@ class Runs:
         return os.mkdir, (self.path,)
 
 
-def test_a_checkpoint_and_encoder_weights_run_no_code(tmp_path):
+def test_checkpoint_and_encoder_weights_run_no_code(tmp_path):
     import torch
 
     from rsuda.learning.network import _read_weights
@@ -309,7 +312,7 @@ def test_yaml_runs_no_code(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_onnx_file_may_not_read_other_files(tmp_path):
+def test_onnx_file_reads_no_other_file(tmp_path):
     pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")
     from rsuda.export.onnx_network import load_exported
@@ -328,20 +331,20 @@ def test_an_onnx_file_may_not_read_other_files(tmp_path):
         load_exported(tmp_path / "in" / "x.onnx")
 
 
-def test_an_onnx_file_whose_sizes_have_names_that_are_no_text_is_refused(tmp_path):
+def test_onnx_file_whose_size_names_are_not_text_is_refused(tmp_path):
     pytest.importorskip("onnxruntime")
     data = TARGETS["onnx"].seeds(tmp_path)[0]
     assert data.count(b"batch") == 2
     (tmp_path / "x.onnx").write_bytes(data.replace(b"batch", b"bat\xd3\xd3"))
-    kind, told = outcome(TARGETS["onnx"].take, tmp_path / "x.onnx")
-    assert kind == "refused" and "ONNX" in told
+    kind, sentence = outcome(TARGETS["onnx"].take, tmp_path / "x.onnx")
+    assert kind == "refused" and "ONNX" in sentence
 
 
 # Polygons
 
 
 @pytest.mark.parametrize("corner", [[500002.0, float("nan")], [float("nan"), 5999998.0], [500002.0, float("inf")]])
-def test_a_polygon_with_a_corner_that_is_no_number_is_passed_over(tmp_path, corner):
+def test_polygon_with_a_corner_that_is_not_finite_is_left_out(tmp_path, corner):
     ring = [[500010.0, 5999990.0], [500010.0, 5999998.0], corner, [500002.0, 5999990.0], [500010.0, 5999990.0]]
     whole = [[500000.0, 5999985.0], [500004.0, 5999985.0], [500004.0, 5999988.0], [500000.0, 5999985.0]]
     geometries = [{"type": "Polygon", "coordinates": [r]} for r in (ring, whole)]
@@ -358,7 +361,7 @@ def test_a_polygon_with_a_corner_that_is_no_number_is_passed_over(tmp_path, corn
 # Benchmarks and settings
 
 
-def test_long_values_are_shown_cut_in_a_refusal():
+def test_refusals_shorten_long_values():
     long = [[{"a": "b" * 50}] * 3] * 300
     for told in ({"preset": long}, {"method": "dacs", "options": {"start": long}}, {"method": "dacs", "options": {5: 1}},
                  {"method": "dacs", "options": {"x" * 5000: 1}}):  # fmt: skip
@@ -374,7 +377,7 @@ def test_long_values_are_shown_cut_in_a_refusal():
     {"methods": {"source-only": "x"}}, {"methods": {"source-only": {"only": "p"}}}, {"pairs": {"p": {"matched": "x"}}},
     {"methods": {"source-only": {"options": "x"}}}, {"methods": {"." * 200: {"method": "dacs"}}}, {"seeds": [True]},
 ])  # fmt: skip
-def test_benchmark_files_of_another_form_are_refused(tmp_path, changed):
+def test_malformed_benchmark_files_are_refused(tmp_path, changed):
     from rsuda.benchmark.plan import read_plan
 
     plan = yaml.safe_load(TARGETS["benchmark"].seeds(tmp_path)[0])
