@@ -28,11 +28,13 @@ from rsuda.core.spec import Spec
 from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.learning.losses import cross_entropy
-from rsuda.learning.network import Logits, Network
-from rsuda.learning.two_resolution_network import TwoResolutions
-from rsuda.methods import METHODS
+from rsuda.learning.network import Network, PlainNetwork
+from rsuda.learning.two_resolution_network import TwoResolutionNetwork
+from rsuda.methods import METHODS, options_of
+from rsuda.methods.base import NetworkBuilder
 from rsuda.runs.weights import architecture
 from rsuda.training.build import check_run, optimisation
+from rsuda.training.method_module import MethodModule
 
 MIXED = {"dacs": 1, "daformer": 1, "hrda": 1, "cluda": 1, "mic": 2}  # strongly augmented batches a step
 CLASSES = ("building", "land", "road", "vegetation", "water")
@@ -61,11 +63,13 @@ class Bench:
         legend = Legend(CLASSES, tuple(((k, k, k),) for k in range(len(CLASSES))))
         spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
         augmentation = Augmentation((MEAN, STD), (MEAN, STD))
-        self.method = METHODS[name](architecture(s, spec), spec, optimisation(s), augmentation, "none", 0, **s.options)
-        self.method.to(self.device, memory_format=torch.channels_last).train()
-        self.method.log = lambda *_, **__: None  # type: ignore[method-assign]
-        self.method._trainer = SimpleNamespace(global_step=500)
-        self.optimiser = self.method.configure_optimizers()["optimizer"]
+        builder = NetworkBuilder(architecture(s, spec), spec, "none", 0, augmentation)
+        self.method = METHODS[name](builder, options_of(name, s.options))
+        self.module = MethodModule(self.method, optimisation(s), augmentation)
+        self.module.to(self.device, memory_format=torch.channels_last).train()
+        self.module.log = lambda *_, **__: None  # type: ignore[method-assign]
+        self.module._trainer = SimpleNamespace(global_step=500)
+        self.optimiser = self.module.configure_optimizers()["optimizer"]
         generator = torch.Generator().manual_seed(0)
         size = (a.batch_size, a.crop, a.crop)
         blocks = torch.randint(len(CLASSES), (a.batch_size, 1, 8, 8), generator=generator).float()
@@ -80,7 +84,7 @@ class Bench:
     def step(self) -> float:
         began = self._now()
         with autocast(self.precision, self.device):
-            loss = self.method.training_step(self.batch, 0)
+            loss = self.module.training_step(self.batch, 0)
         loss.backward()
         self.optimiser.step()
         self.optimiser.zero_grad()
@@ -92,21 +96,21 @@ class Bench:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def judges(self) -> float:
+    def discriminators(self) -> float:
         """Seconds of three passes, forward and backward, of each discriminator on an input of its own size."""
         seen: dict[torch.nn.Module, Tensor] = {}
-        judges = self.method.discriminators()
-        hooks = [j.register_forward_pre_hook(lambda m, x: seen.update({m: x[0].detach()})) for j in judges]
+        discriminators = self.method.discriminators()
+        hooks = [j.register_forward_pre_hook(lambda m, x: seen.update({m: x[0].detach()})) for j in discriminators]
         self.step()
         for hook in hooks:
             hook.remove()
         total = 0.0
-        for judge in judges:
+        for discriminator in discriminators:
             times = []
             for _ in range(5):
                 began = self._now()
                 with autocast(self.precision, self.device):
-                    judge(seen[judge].requires_grad_(True)).float().mean().backward()
+                    discriminator(seen[discriminator].requires_grad_(True)).float().mean().backward()
                 times.append(self._now() - began)
             total += 3 * statistics.median(times)
         self.optimiser.zero_grad()
@@ -115,7 +119,7 @@ class Bench:
     def attention(self) -> float:
         """Seconds of the passes of HRDA's scale attention, a decoder of its own: forward and backward on source and mixed
         images, forward for the teacher."""
-        if not isinstance(self.method.model, TwoResolutions):
+        if not isinstance(self.method.model, TwoResolutionNetwork):
             return 0.0
         attention, seen = self.method.model.attention, []
         hook = attention.register_forward_pre_hook(lambda _, x: seen.append([p.detach() for p in x[0]]))
@@ -136,10 +140,10 @@ class Bench:
     def pieces(self) -> tuple[float, float, float, float]:
         """Seconds of forward and backward, of forward alone, of a batch's augmentation, and of its strong augmentation."""
         network = self.method.model
-        assert isinstance(network, Logits) and isinstance(network.network, Network)
-        assert self.method.augmentation is not None
+        assert isinstance(network, PlainNetwork) and isinstance(network.network, Network)
+        assert self.module.augmentation is not None
         marks = [self._now()]
-        image, label = self.method.augmentation.source(self.batch["source_image"], self.batch["source_label"])
+        image, label = self.module.augmentation.source(self.batch["source_image"], self.batch["source_label"])
         marks.append(self._now())
         self.method.strong(image, self.batch["key"], 0.2)
         marks.append(self._now())
@@ -204,7 +208,7 @@ def main() -> None:
         seconds = statistics.median(measured)
         images = 2 if METHODS[name].needs_target else 1
         explained = trained * both + looked * forward + images * augmentation + MIXED.get(name, 0) * strong + rest
-        explained += benches[name].judges() + benches[name].attention()
+        explained += benches[name].discriminators() + benches[name].attention()
         print(
             f"| {name} | {seconds:.3f} | {seconds / plain:.2f} | {explained:.3f} | {100 * (seconds / explained - 1):+.0f} % | "
             f"{memory[name]:.0f} |"

@@ -32,9 +32,8 @@ from rsuda.geo.windows import window_starts
 from rsuda.inference.predict import predict
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast
-from rsuda.methods import METHODS
+from rsuda.learning.networks import build_network
 from rsuda.runs.weights import TrainedNetwork, architecture, load_run
-from rsuda.training.build import optimisation
 
 NAMES = ("building", "land", "road", "vegetation", "water")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -46,8 +45,8 @@ def network(model: str | None) -> TrainedNetwork:
     s = settings(method="source-only", weights="none")
     legend = Legend(NAMES, tuple(((50 * k, 250 - 50 * k, 99),) for k in range(len(NAMES))))
     spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
-    method = METHODS["source-only"](architecture(s, spec), spec, optimisation(s))
-    return TrainedNetwork(method.model.eval(), spec, Path("random"), "source-only", "random")
+    model = build_network("plain", architecture(s, spec))
+    return TrainedNetwork(model.eval(), spec, Path("random"), "source-only", "random")
 
 
 def make_scene(path: Path, height: int, width: int, gsd: float) -> Path:

@@ -89,7 +89,7 @@ def as_published(args: argparse.Namespace) -> Bench:
     slow_down(bench.method)
     bench.method.__class__ = AsPublished
     bench.method.to(memory_format=torch.contiguous_format).train().requires_grad_(True)  # type: ignore[call-overload]
-    bench.optimiser = bench.method.configure_optimizers()["optimizer"]
+    bench.optimiser = bench.module.configure_optimizers()["optimizer"]
     return bench
 
 

@@ -20,7 +20,7 @@ from rsuda.cli import app
 from rsuda.core.settings import PRESETS, Settings
 from rsuda.evaluation.label_free import LabelFree
 from rsuda.methods import METHODS, described
-from rsuda.methods.base import Optimisation
+from rsuda.training.method_module import Optimisation
 
 DOCS = Path(__file__).parent
 MARKS = re.compile(r"(<!-- table: (?P<what>[\w -]+) -->\n).*?(<!-- end of table -->)", re.S)

@@ -95,14 +95,14 @@ print(sorted(p.name for p in done["adapted"].path.iterdir()))
 # These are the losses of the adapted run. On the left are the cross entropy of both students on the source, and that of
 # the target with its pseudo labels. The latter is weighted by *quality*, the share of pixels with very confident teachers.
 # **Look at** the lowest lines: in a run this short the teachers are hardly ever confident, and self-training has barely begun.
-# On the right are the adversarial terms, which act from the first step. `judge` would fall to 0 if the discriminators
+# On the right are the adversarial terms, which act from the first step. `discriminator` would fall to 0 if the discriminators
 # separated the styles easily.
 
 # %%
 with open("runs/adapted/metrics.csv") as file:
     rows = list(csv.DictReader(file))
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.9), dpi=70)
-for ax, names in zip(axes, (("ce_s", "ce_t", "pseudo", "quality"), ("fool", "judge")), strict=True):
+for ax, names in zip(axes, (("ce_s", "ce_t", "pseudo", "quality"), ("adversarial", "discriminator")), strict=True):
     for name in names:
         points = [(int(r["step"]), float(r[name])) for r in rows if r.get(name)]
         ax.plot(*zip(*points, strict=True), label=name) if points else None

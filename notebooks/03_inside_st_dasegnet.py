@@ -43,13 +43,11 @@ class Watch(Callback):
     def __init__(self):
         self.step, self.right, self.surer, self.confidence, self.maps = [], [], [], [], []
 
-    def on_train_batch_end(self, trainer, method, *_):
+    def on_train_batch_end(self, trainer, module, *_):
         if trainer.global_step % max(1, steps // looks) and trainer.global_step != 1:
             return
-        spec = method.spec
-        unit = np.stack([spec.unit(i) for i in images])
-        mean, std = (np.array(v, np.float32)[:, None, None] for v in (spec.mean, spec.std))
-        found = method.pseudo_labels_of(torch.from_numpy((unit - mean) / std).float())
+        standardised = np.stack([module.spec.standardise(i) for i in images])
+        found = module.method.pseudo_labels_of(torch.from_numpy(standardised))
         label, confidence, known = found.label.numpy(), found.confidence.numpy(), truth < len(legend)
         surer = known & (confidence >= np.median(confidence[known]))
         self.step.append(trainer.global_step)

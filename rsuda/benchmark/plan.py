@@ -20,7 +20,7 @@ from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, RsudaError, unknown
 from rsuda.core.settings import Settings, settings
 from rsuda.data.find_domain import find_domains
-from rsuda.methods import METHODS, find_method
+from rsuda.methods import METHODS, options_of
 from rsuda.runs.weights import CONFIG
 from rsuda.training.build import check_run
 
@@ -119,7 +119,7 @@ def _job(
     if name not in METHODS and ".py:" not in str(name):  # a file is looked for below
         raise unknown(f"method of row '{method}'", str(name), METHODS)
     s = settings(**{**merged, "seed": seed, **{k: v for k, v in given.items() if v is not None}})
-    find_method(s.method).check_options(s.method, s.options)
+    options_of(s.method, s.options)
     if s.devices != "1" or s.nodes > 1:
         raise InputError(
             f"row '{method}' asks for devices {s.devices} and nodes {s.nodes}, but a benchmark trains each run on one device and "

@@ -143,7 +143,7 @@ class PseudoLabelCurve(Callback):
         y = torch.from_numpy(np.stack(self.labels))
         with autocast(pick_precision(self.precision, device), device):
             # in batches of the size of training's, by whose statistics a teacher normalises
-            found = [module.pseudo_labels_of(part.to(device)) for part in x.split(4)]
+            found = [module.method.pseudo_labels_of(part.to(device)) for part in x.split(4)]
         label, confidence = (torch.cat([getattr(f, k) for f in found]).cpu() for k in ("label", "confidence"))
         known = y != IGNORE
         sure = known & (confidence >= 0.8)

@@ -161,10 +161,10 @@ _PAPER: dict[str, dict[str, Any]] = {
 # they would cost more than the network.
 _SURE: dict[str, Any] = {
     "trust": "classes",
-    "keep": 0.5,
+    "keep_share": 0.5,
     "teacher_decay": 0.99,
-    "teacher_statistics": "shown",
-    "start": 0.4,
+    "teacher_statistics": "target",
+    "source_only_share": 0.4,
 }
 _SHORT: dict[str, dict[str, Any]] = {
     "st-dasegnet": {"options": {"certain": 0.8, "pseudo_weight": 1.0, "teacher_decay": 0.99}},
@@ -177,7 +177,9 @@ _SHORT: dict[str, dict[str, Any]] = {
         "rare_temperature": 0.0,
         "options": {**_SURE, "resolutions": 1, "temperature": 0.1, "contrast_weight": 0.1, "pixels": 1024},
     },
-    "bicl": {"options": {"teacher_decay": 0.99, "teacher_statistics": "shown", "keep": 0.5, "start": 0.4}},
+    "bicl": {
+        "options": {"teacher_decay": 0.99, "teacher_statistics": "target", "keep_share": 0.5, "source_only_share": 0.4}
+    },
 }
 PRESETS: dict[str, dict[str, Any]] = {
     # For CPUs: minutes, not days. Fewer, larger steps; the discriminators are scaled to the crop.

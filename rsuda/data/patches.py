@@ -19,7 +19,7 @@ from rsuda.data.pair import Pair
 from rsuda.geo.raster import Raster, Window4
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import random_window
-from rsuda.learning import distributed as world
+from rsuda.learning import distributed
 
 _TRIES = 10  # windows drawn for a patch; the last one is taken as it is
 _VALID_SHARE = 0.25  # of the pixels of a target patch
@@ -164,7 +164,7 @@ class _EndlessSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         # asked in this place, since the processes connect when training begins
-        processes, rank = world.count(), world.rank()
+        processes, rank = distributed.world_size(), distributed.rank()
         for batch in count(self.first):
             start = (batch * processes + rank) * self.size
             yield from range(start, start + self.size)

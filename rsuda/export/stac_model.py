@@ -14,7 +14,7 @@ from rsuda.core.errors import MissingError
 from rsuda.core.version import __version__
 from rsuda.export.onnx_network import about_exported
 from rsuda.geo.stac_item import PROCESSING, classes, href, identifier
-from rsuda.runs.weights import CONFIG, SPEC, WEIGHTS, TrainedNetwork, description, saved_settings
+from rsuda.runs.weights import CONFIG, SPEC, WEIGHTS, Description, TrainedNetwork, description, saved_settings
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -80,13 +80,13 @@ def model_item(trained: TrainedNetwork, beside: Path, window: int = 512) -> Item
     if not weights.is_file() or weights.suffix != ".safetensors":
         raise MissingError(f"{trained.path} holds no {WEIGHTS}, which a STAC item describes")
     spec, about = trained.spec, description(weights)
-    arch = about["architecture"]
+    arch = about.architecture
     name = re.sub(r"[^0-9A-Za-z]+$", "", f"rsuda-{identifier(folder.resolve().name)}")
     bands = [{"name": band} for band in spec.bands]  # the input's refer to the item's; STAC wants an asset's as well
     item = pystac.Item(
         f"{name}-{trained.digest[:12]}", None, None, datetime.fromtimestamp(int(weights.stat().st_mtime), UTC),
         {
-            "title": f"{arch['encoder']} with {arch['decoder']}, adapted by {trained.method}", "gsd": spec.gsd,
+            "title": f"{arch.encoder} with {arch.decoder}, adapted by {trained.method}", "gsd": spec.gsd,
             "processing:software": {"rsuda": __version__}, "rsuda:method": trained.method,
             "rsuda:network": trained.digest, "bands": bands,
         },
@@ -109,7 +109,7 @@ def model_item(trained: TrainedNetwork, beside: Path, window: int = 512) -> Item
         classes=classes(spec.legend),
     )  # fmt: skip
     MLMExtension.ext(item, add_if_missing=True).apply(
-        name, f"{arch['encoder']} {arch['decoder']}", [TaskType.SEMANTIC_SEGMENTATION], [fed], [given],
+        name, f"{arch.encoder} {arch.decoder}", [TaskType.SEMANTIC_SEGMENTATION], [fed], [given],
         framework="pytorch", framework_version=torch.__version__,
         total_parameters=sum(p.numel() for p in trained.model.parameters()),
         hyperparameters=Hyperparameters.create(**_hyperparameters(folder, about)),
@@ -133,13 +133,13 @@ def model_item(trained: TrainedNetwork, beside: Path, window: int = 512) -> Item
     return item
 
 
-def _hyperparameters(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+def _hyperparameters(folder: Path, about: Description) -> dict[str, Any]:
     """Of the method and, where the run has its configuration, of the training; and the network's widths."""
-    found = {**about["architecture"], **about["options"]}
+    parameters = about.architecture.model_dump()
     if (folder / CONFIG).is_file():
-        held = asdict(saved_settings(folder))
-        found |= {k: held[k] for k in _HYPERPARAMETERS if k in held}
-    return found
+        settings = asdict(saved_settings(folder))
+        parameters |= settings["options"] | {k: settings[k] for k in _HYPERPARAMETERS if k in settings}
+    return parameters
 
 
 def _pretrained(folder: Path) -> dict[str, Any]:

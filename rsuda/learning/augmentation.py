@@ -17,14 +17,15 @@ STRONG = 0  # purpose of the draws
 
 
 def dihedral(
-    image: Tensor, label: Tensor, turns: bool = True, share: BatchShard = BatchShard()
+    image: Tensor, label: Tensor, flip_rotate: bool = True, share: BatchShard = BatchShard()
 ) -> tuple[Tensor, Tensor]:
-    """Each image and its label mirrored with probability 1/2 and, with ``turns``, turned by a random right angle.
+    """Each image and its label mirrored with probability 1/2 and, with ``flip_rotate``, turned by a random right angle.
 
     Nadir imagery has no up; street-scene papers only mirror.
     """
     moves = [
-        (bool(torch.rand(()) < 0.5), int(torch.randint(4, ())) if turns else 0) for _ in range(share.whole(len(image)))
+        (bool(torch.rand(()) < 0.5), int(torch.randint(4, ())) if flip_rotate else 0)
+        for _ in range(share.whole(len(image)))
     ]
     images, labels = [], []
     for x, y, (mirrored, quarter) in zip(image, label, moves[share.rows(len(image))], strict=True):
@@ -40,7 +41,7 @@ class Augmentation:
 
     Args:
         mean, std: standardisation per band, (source, target).
-        turns: right-angle rotations beside mirroring.
+        flip_rotate: right-angle rotations beside mirroring.
         photometric: brightness +-32/255, contrast 0.5-1.5, and for 3 bands saturation 0.5-1.5 and hue +-18/360, each
             with probability 1/2 (ST-DASegNet's settings).
         target_geometry: whether the target is mirrored and turned too.
@@ -50,12 +51,12 @@ class Augmentation:
         self,
         source: tuple[Sequence[float], Sequence[float]],
         target: tuple[Sequence[float], Sequence[float]],
-        turns: bool = True,
+        flip_rotate: bool = True,
         photometric: bool = True,
         target_geometry: bool = True,
     ) -> None:
         self.statistics = {"source": source, "target": target}
-        self.turns, self.target_geometry = turns, target_geometry
+        self.flip_rotate, self.target_geometry = flip_rotate, target_geometry
         layers: list[nn.Module] = []
         if photometric:
             layers = [K.RandomBrightness((1 - 32 / 255, 1 + 32 / 255), p=0.5), K.RandomContrast((0.5, 1.5), p=0.5)]
@@ -71,13 +72,13 @@ class Augmentation:
 
     def source(self, image: Tensor, label: Tensor, share: BatchShard = BatchShard()) -> tuple[Tensor, Tensor]:
         """Augmented and standardised source images (B, bands, H, W) and labels (B, H, W), a share of a step's batch."""
-        image, label = dihedral(image, label, self.turns, share)
+        image, label = dihedral(image, label, self.flip_rotate, share)
         return self._finish(image, "source", share), label
 
     def target(self, image: Tensor, valid: Tensor, share: BatchShard = BatchShard()) -> tuple[Tensor, Tensor]:
         """The same for target images and their masks of valid pixels."""
         if self.target_geometry:
-            image, valid = dihedral(image, valid, self.turns, share)
+            image, valid = dihedral(image, valid, self.flip_rotate, share)
         return self._finish(image, "target", share), valid
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 DDP averages gradients over the processes, and gradients flow back through the sums here. So a loss is right if its mean over
 the processes is the loss of the whole batch: a mean over equally many pixels is so as it stands, a mean over chosen pixels is a
-``shared_mean``, and what relates all items to each other is computed alike by every process on the ``gathered`` batch. With one
+``shared_mean``, and what relates all items to each other is computed alike by every process on the gathered batch. With one
 process everything comes back as it was given, to the last bit.
 """
 
@@ -15,17 +15,17 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def count() -> int:
+def world_size() -> int:
     """Processes that train together; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
     """The number of this process among them, from 0."""
-    return dist.get_rank() if count() > 1 else 0
+    return dist.get_rank() if world_size() > 1 else 0
 
 
-def leave() -> None:
+def leave_group() -> None:
     """End the process group when training is over, so that what follows does not wait for other processes."""
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
@@ -51,7 +51,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.rows = len(x)
-        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(count())]
+        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
 
@@ -62,17 +62,17 @@ class _Gather(torch.autograd.Function):
         return total[rank() * ctx.rows : (rank() + 1) * ctx.rows]
 
 
-def summed(x: Tensor) -> Tensor:
+def all_sum(x: Tensor) -> Tensor:
     """The sum over processes of a tensor that has the same shape in each; differentiable."""
-    return x if count() == 1 else cast(Tensor, _Sum.apply(x))
+    return x if world_size() == 1 else cast(Tensor, _Sum.apply(x))
 
 
-def gathered(x: Tensor) -> Tensor:
+def all_gather(x: Tensor) -> Tensor:
     """(W B, ...) of (B, ...): the rows of all processes in their order; differentiable. B is the same in each."""
-    if count() == 1:
+    if world_size() == 1:
         return x
     if x.dtype == torch.bool:
-        return gathered(x.to(torch.uint8)).bool()
+        return all_gather(x.to(torch.uint8)).bool()
     return cast(Tensor, _Gather.apply(x))
 
 
@@ -83,6 +83,6 @@ def shared_mean(total: Tensor, number: Tensor) -> Tensor:
         total: this process's sum over chosen pixels, scalar.
         number: how many they are; 0 in all processes gives ``total``.
     """
-    if count() == 1:
+    if world_size() == 1:
         return total / number.clamp(min=1)
-    return total * count() / summed(number).clamp(min=1)
+    return total * world_size() / all_sum(number).clamp(min=1)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from re import fullmatch
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import segmentation_models_pytorch as smp
 import timm
@@ -19,6 +19,7 @@ from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3Plus
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rsuda.core.errors import InputError, MissingError, unknown
@@ -201,18 +202,61 @@ class Network(nn.Module):
         return Output(pyramid, fused, resize(logits, image.shape[-2:]))
 
 
-class Logits(nn.Module):
-    """A network for prediction, of which only the logits are wanted; training reads ``network`` itself."""
+class SegmentationNetwork(nn.Module):
+    """A network that a run saves: standardised images (B, bands, H, W) -> logits (B, classes, H, W).
 
-    network: Network
+    Attributes:
+        kind: its name in ``rsuda.learning.networks.NETWORKS``, which a weights file keeps.
+    """
 
-    def __init__(self, network: Network) -> None:
+    kind: ClassVar[str] = ""
+
+    def __init__(self, arch: Architecture) -> None:
         super().__init__()
-        self.network = network
+        self.arch = arch
+
+    def as_fields(self) -> dict[str, Any]:
+        """Describe the network as plain data, from which ``rsuda.learning.networks.build_network`` builds it again."""
+        return {"network": self.kind, "architecture": self.arch.as_fields()}
+
+
+class PlainNetwork(SegmentationNetwork):
+    """One encoder and one decoder. Prediction takes its logits; training reads all of ``network``'s output."""
+
+    kind: ClassVar[str] = "plain"
+
+    def __init__(self, arch: Architecture, weights: str = "none") -> None:
+        super().__init__(arch)
+        self.network = Network(arch, weights)
 
     def forward(self, image: Tensor) -> Tensor:
         output: Output = self.network(image)
         return output.logits
+
+
+class FrozenEncoder(nn.Module):
+    """An encoder as it was before the first step, without gradients.
+
+    Batch norm normalises by the batch, as it does in the encoder that is trained. With its ImageNet statistics, features
+    of the same network are far apart from the first step on, and staying near them unlearns the source (DAFormer's own
+    encoder has no batch norm).
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder.eval().requires_grad_(False)
+        for module in self.encoder.modules():
+            if isinstance(module, _BatchNorm):
+                module.train()
+                module.momentum = 0.0
+
+    def train(self, mode: bool = True) -> FrozenEncoder:
+        """Change nothing: the encoder stays as it is."""
+        return self
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        pyramid: list[Tensor] = self.encoder(image)
+        return pyramid
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rsuda.learning.distributed import count, gathered, summed
+from rsuda.learning.distributed import all_gather, all_sum, world_size
 from rsuda.learning.random_draws import BatchShard
 
 
@@ -30,7 +30,7 @@ class _Normalised(torch.autograd.Function):
         over = [d for d in range(x.ndim) if d != 1]
         variance, mean = torch.var_mean(wide, over, correction=0)
         # every process has as many pixels; means of squares would cancel in single precision
-        means, variances = gathered(torch.stack([mean, variance])[None]).unbind(1)
+        means, variances = all_gather(torch.stack([mean, variance])[None]).unbind(1)
         mean = means.mean(0)
         variance = (variances + (means - mean).square()).mean(0)
         scale = (variance + eps).rsqrt()
@@ -46,7 +46,7 @@ class _Normalised(torch.autograd.Function):
         shape = [1, -1] + [1] * (x.ndim - 2)
         centred = (x.to(weight.dtype) - mean.view(shape)) * scale.view(shape)
         own = torch.stack([g.sum(over), (g * centred).sum(over)])
-        plain, along = summed(own) / (count() * x.numel() / x.shape[1])
+        plain, along = all_sum(own) / (world_size() * x.numel() / x.shape[1])
         dx = (g - plain.view(shape) - centred * along.view(shape)) * (weight * scale).view(shape)
         return dx.to(x.dtype), own[1], own[0], None
 
@@ -60,7 +60,7 @@ class _Norm(_BatchNorm):
     """Mixed into a batch norm, timm's with an activation included."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or count() == 1:
+        if not self.training or world_size() == 1:
             return cast(Tensor, super().forward(x))
         weight = self.weight if self.weight is not None else x.new_ones(x.shape[1])
         bias = self.bias if self.bias is not None else x.new_zeros(x.shape[1])
@@ -70,7 +70,7 @@ class _Norm(_BatchNorm):
             with torch.no_grad():
                 self.num_batches_tracked += 1
                 moved = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-                number = count() * x.numel() / x.shape[1]
+                number = world_size() * x.numel() / x.shape[1]
                 self.running_mean.lerp_(mean.to(self.running_mean), moved)
                 self.running_var.lerp_((variance * number / (number - 1)).to(self.running_var), moved)
         for after in ("drop", "act"):

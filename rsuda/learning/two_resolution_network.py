@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from rsuda.learning.losses import cross_entropy
-from rsuda.learning.network import STRIDE, Architecture, Decoder, Network, resize
+from rsuda.learning.network import STRIDE, Architecture, Decoder, Network, SegmentationNetwork, resize
 from rsuda.learning.random_draws import uniform
 
 GRID = 8  # detail windows lie on multiples of 8 px, so that both resolutions' features at stride 4 meet
@@ -97,14 +97,16 @@ def two_resolution_cross_entropy(
     return (1 - detail_weight) * whole + detail_weight * detail
 
 
-class TwoResolutions(nn.Module):
+class TwoResolutionNetwork(SegmentationNetwork):
     """One encoder and decoder at both resolutions, and a scale attention that chooses between them pixel by pixel.
 
     Prediction covers the image by 3 x 3 overlapping detail windows. Image sides are padded to multiples of 64.
     """
 
+    kind: ClassVar[str] = "two-resolution"
+
     def __init__(self, arch: Architecture, weights: str = "none") -> None:
-        super().__init__()
+        super().__init__(arch)
         self.network = Network(arch, weights)
         # the all-MLP decoder is the attention's "1x1 fusion"; one value for each class
         self.attention = Decoder(replace(arch, decoder="segformer"), self.network.encoder.out_channels)

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, MissingError, unknown
+from rsuda.core.validation import validate
+from rsuda.methods.old_options import renamed
 
 if TYPE_CHECKING:
-    from rsuda.methods.base import Method
+    from rsuda.methods.base import Method, MethodOptions
 
 GROUP = "rsuda.methods"
 _PAPERS = {
@@ -169,22 +171,25 @@ def _as_method(cls: Any, name: str) -> type[Method]:
     return cls
 
 
-def described(name: str) -> dict[str, Any]:
-    """What a user should know of a method before choosing it; ``options`` maps each to its default and what it does."""
-    import inspect
-    import re
+def options_of(name: str, values: Mapping[str, Any]) -> MethodOptions:
+    """Validate the options of a method; names and values of older versions are read as today's.
 
+    Raises:
+        InputError: an option is unknown, of the wrong type or out of range.
+    """
+    return validate(find_method(name).Options, renamed(values), f"{name} option")
+
+
+def described(name: str) -> dict[str, Any]:
+    """Describe a method for users: paper, networks, cost, window, and ``options`` as (default, what it does) by name."""
     cls = find_method(name)
-    trained, looked = cls.passes
-    text = inspect.cleandoc(cls.__doc__ or "").partition("Args:")[2]
-    texts: dict[str, str] = {}
-    for names, what in re.findall(r"^    (\w+(?:, \w+)*): (.*(?:\n {8,}.*)*)", text, re.MULTILINE):
-        texts |= dict.fromkeys(names.split(", "), " ".join(what.split()))
+    trained, predicting = cls.passes
+    fields = cls.Options.model_fields
     return {
         "paper": cls.paper,
         "networks": cls.networks,
-        "cost": trained + looked / 3,  # a backward pass costs about two forward ones
-        "crop": cls.smallest_crop(cls.options(), 32),
+        "cost": trained + predicting / 3,  # a backward pass costs about two forward ones
+        "crop": cls.window_multiple(cls.Options()),
         "reads": "target images, never their labels" if cls.needs_target else "no target image",
-        "options": {option: (default, texts.get(option, "")) for option, default in cls.options().items()},
+        "options": {option: (field.default, field.description or "") for option, field in fields.items()},
     }

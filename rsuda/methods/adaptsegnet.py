@@ -11,58 +11,65 @@ assumes that classes are equally frequent in both: between a town and the countr
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from rsuda.learning.losses import cross_entropy
-from rsuda.learning.network import Logits, Network
-from rsuda.methods.base import Method
-from rsuda.methods.blocks.discriminators import OutputDiscriminator, judged_frozen, real_loss
+from rsuda.learning.network import PlainNetwork
+from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, Weight
+from rsuda.methods.blocks.discriminators import OutputDiscriminator, frozen_discriminator, real_loss
 
 
 class AdaptSegNet(Method):
-    """L = CE(x_s, y_s) + lambda GAN(D(P_t), source), and for D: (GAN(D(P_s), source) + GAN(D(P_t), target)) / 2. Options:
+    """L = CE(x_s, y_s) + lambda GAN(D(P_t), source), and for D: (GAN(D(P_s), source) + GAN(D(P_t), target)) / 2."""
 
-    Args:
-        adversarial_weight: lambda (paper 0.01 with least squares, 0.001 with cross entropy).
-        adversary: 'least-squares' or 'cross-entropy'.
-        channels: of the discriminator's first layer (paper 64).
-    """
+    class Options(MethodOptions):
+        adversarial_weight: Annotated[
+            Weight, Field(description="lambda (paper 0.01 with least squares, 0.001 with cross entropy)")
+        ] = 0.01
+        adversary: Annotated[
+            Literal["least-squares", "cross-entropy"], Field(description="GAN, the discriminator's loss")
+        ] = "least-squares"
+        channels: Annotated[
+            int, Field(ge=1, le=1024, description="channels of the discriminator's first layer (paper 64)")
+        ] = 64
 
+    off: ClassVar[dict[str, Any]] = {"adversarial_weight": 0.0}
     paper: ClassVar[str] = "Tsai et al., AdaptSegNet, CVPR 2018, arXiv 1802.10349"
     networks: ClassVar[str] = "network, discriminator"
     passes: ClassVar[tuple[float, float]] = (2, 0)
-    model: Logits
+    model: PlainNetwork
 
-    def __init__(
-        self, *base: Any, adversarial_weight: float = 0.01, adversary: str = "least-squares", channels: int = 64
-    ) -> None:
-        super().__init__(*base)
-        self.one_of("adversary", adversary, ("least-squares", "cross-entropy"))
-        self.adversarial_weight, self.squared = adversarial_weight, adversary == "least-squares"
-        self.model = Logits(Network(self.arch, self.weights))
-        self.judge = OutputDiscriminator(self.arch.classes, channels)
+    options: Options
+
+    def __init__(self, build: NetworkBuilder, options: Options) -> None:
+        super().__init__(build, options)
+        self.model = build.network("plain")
+        self.discriminator = OutputDiscriminator(build.arch.classes, options.channels)
 
     def heads(self) -> list[nn.Module]:
         return [self.model.network.decoder]
 
     def discriminators(self) -> list[nn.Module]:
-        return [self.judge]
+        return [self.discriminator]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        squared = self.options.adversary == "least-squares"
         logits_s = self.model(batch["source_image"])
         terms = {"ce": cross_entropy(logits_s, batch["source_label"])}
-        if self.adversarial_weight == 0:
+        if self.options.adversarial_weight == 0:
             return terms["ce"], terms
         p_s, p_t = logits_s.softmax(1).detach(), self.model(batch["target_image"]).softmax(1)
-        # nodata looks like no class; it shall not tell the domains apart
+        # equal probabilities where there is no data, so that nodata does not separate the domains
         p_t = torch.where(batch["target_valid"][:, None], p_t, 1 / p_t.shape[1])
 
         # The segmentation network's term with D frozen, D's term on detached outputs: one backward serves both.
-        terms["fool"] = real_loss(judged_frozen(self.judge, p_t), True, self.squared)
-        terms["judge"] = (
-            real_loss(self.judge(p_s), True, self.squared) + real_loss(self.judge(p_t.detach()), False, self.squared)
+        terms["adversarial"] = real_loss(frozen_discriminator(self.discriminator, p_t), True, squared)
+        terms["discriminator"] = (
+            real_loss(self.discriminator(p_s), True, squared)
+            + real_loss(self.discriminator(p_t.detach()), False, squared)
         ) / 2
-        return terms["ce"] + self.adversarial_weight * terms["fool"] + terms["judge"], terms
+        return terms["ce"] + self.options.adversarial_weight * terms["adversarial"] + terms["discriminator"], terms

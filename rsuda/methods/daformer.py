@@ -15,60 +15,39 @@ import torch
 from torch import Tensor, nn
 
 from rsuda.learning.losses import cross_entropy
-from rsuda.learning.network import Logits, Network
-from rsuda.methods.base import Method
+from rsuda.learning.network import PlainNetwork
+from rsuda.methods.base import Method, NetworkBuilder
 from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
+from rsuda.methods.blocks.self_training import FeatureDistanceTraining
 from rsuda.methods.blocks.teacher import Teacher
 
 
 class DAFormer(Method):
-    """L = CE(x_s, y_s) + lambda q-weighted CE(x_m, y_m) + lambda_FD distance of features to ImageNet's. Options:
+    """L = CE(x_s, y_s) + lambda q-weighted CE(x_m, y_m) + lambda_FD distance of features to ImageNet's."""
 
-    Args:
-        mix_weight: lambda (paper 1).
-        threshold: confidence that counts towards q (paper 0.968).
-        trust, keep: 'share' is the paper's q; see DACS.
-        start: share of the run that is source-only, until the teacher is worth listening to (paper 0).
-        teacher_decay: final decay of the teacher (paper 0.999).
-        teacher_statistics: of its batch norm: 'batch' (released codes), or 'shown', running ones of the target images.
-        jitter: strength of the colour jitter of mixed images (paper 0.2).
-        distance_weight: lambda_FD (paper 0.005). Without pretrained weights there is nothing to stay near, and it is off.
-        things: classes, by commas, whose features shall stay near ImageNet's. The paper takes those of Cityscapes that are
-            countable; seen from above these are buildings and cars.
-    """
+    class Options(FeatureDistanceTraining):
+        """Defaults are the paper's values."""
 
+    off: ClassVar[dict[str, Any]] = {"mix_weight": 0.0, "distance_weight": 0.0}
     paper: ClassVar[str] = "Hoyer et al., DAFormer, CVPR 2022, arXiv 2111.14887"
     networks: ClassVar[str] = "network, teacher, frozen encoder"
     passes: ClassVar[tuple[float, float]] = (2, 3)
     # the paper's 0.01 is tuned to 19 classes; with 6 it draws the rarest 96 % of the time
     rare_temperature: ClassVar[float] = 0.2
-    model: Logits
+    model: PlainNetwork
 
-    def __init__(
-        self,
-        *base: Any,
-        mix_weight: float = 1.0,
-        threshold: float = 0.968,
-        trust: str = "share",
-        keep: float = 0.5,
-        start: float = 0.0,
-        teacher_decay: float = 0.999,
-        teacher_statistics: str = "batch",
-        jitter: float = 0.2,
-        distance_weight: float = 0.005,
-        things: str = "building,car",
-    ) -> None:
-        super().__init__(*base)
-        self.mix_weight, self.jitter = mix_weight, jitter
-        self.start = start
-        self.model = Logits(Network(self.arch, self.weights))
-        self.teacher = Teacher(self.model, teacher_decay, teacher_statistics)
-        self.trust = PseudoLabelWeights(self.arch.classes, trust, threshold, keep)
-        self.things = self.classes_named(things)
-        self.distance_weight = distance_weight if self.things and self.weights != "none" else 0.0
-        self.imagenet = self.frozen_encoder() if self.distance_weight else None
+    options: Options
+
+    def __init__(self, build: NetworkBuilder, options: Options) -> None:
+        super().__init__(build, options)
+        self.model = build.network("plain")
+        self.teacher = Teacher(self.model, options.teacher_decay, options.teacher_statistics)
+        self.trust = PseudoLabelWeights(build.arch.classes, options.trust, options.threshold, options.keep_share)
+        self.things = self.classes_named(options.things)
+        self.distance_weight = options.distance_weight if self.things and build.weights != "none" else 0.0
+        self.imagenet = build.frozen_encoder() if self.distance_weight else None
 
     def heads(self) -> list[nn.Module]:
         return [self.model.network.decoder]
@@ -85,24 +64,24 @@ class DAFormer(Method):
             cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
             terms["distance"] = feature_distance(out.pyramid[-1], frozen, cells)
             loss = loss + self.distance_weight * terms["distance"]
-        if self.mix_weight == 0 or self.progress < self.start:
+        if self.options.mix_weight == 0 or self.progress < self.options.source_only_share:
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]
         with torch.no_grad():
-            pseudo = self.trust(self.teacher.look(x_t), valid)
+            pseudo = self.trust(self.teacher.predict(x_t), valid)
         pasted = class_mask(y_s, key)
-        x_m = self.strong(paste(pasted, x_s, x_t), key, self.jitter)
+        x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
         y_m = paste(pasted, y_s, pseudo.label)
         q_m = paste(pasted, torch.ones_like(pseudo.weight), pseudo.weight)
         terms["mix"] = cross_entropy(self.model(x_m), y_m, pixel_weight=q_m)
         terms["quality"] = pseudo.quality
-        return loss + self.mix_weight * terms["mix"], terms
+        return loss + self.options.mix_weight * terms["mix"], terms
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for looking at."""
-        return self.trust(self.teacher(image), follow=False)
+        return self.trust(self.teacher(image), update=False)
 
     def after_step(self) -> None:
-        self.teacher.follow(self.model)
+        self.teacher.update(self.model)

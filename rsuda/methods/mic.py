@@ -9,87 +9,65 @@ trust in pseudo labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from rsuda.learning.losses import cross_entropy
-from rsuda.learning.network import Logits, Network
-from rsuda.learning.two_resolution_network import TwoResolutions, random_boxes, two_resolution_cross_entropy
-from rsuda.methods.base import Method
+from rsuda.learning.network import PlainNetwork
+from rsuda.learning.two_resolution_network import TwoResolutionNetwork, random_boxes, two_resolution_cross_entropy
+from rsuda.methods.base import Method, NetworkBuilder, Share, Weight
 from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.masking import block_mask
 from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
+from rsuda.methods.blocks.self_training import TwoResolutionTraining
 from rsuda.methods.blocks.teacher import Teacher
 
 
 class MIC(Method):
-    """L = CE(x_s, y_s) + lambda q-weighted CE(x_m, y_m) + lambda_FD distance + lambda_M q-weighted CE(x_M, y_t). Options:
+    """L = CE(x_s, y_s) + lambda q-weighted CE(x_m, y_m) + lambda_FD distance + lambda_M q-weighted CE(x_M, y_t)."""
 
-    Args:
-        masked_weight: lambda_M (paper 1).
-        mask_ratio: share of cells that are masked (paper 0.7).
-        mask_block: cell size in px; 0 for a sixteenth of the crop (paper 64 at crops of 1024, 32 at 512).
-        resolutions: 2 trains HRDA's network (paper's best), 1 a plain one.
-        detail_weight: of HRDA's detail window (paper 0.1).
-        mix_weight: lambda (paper 1).
-        threshold: confidence that counts towards q (paper 0.968).
-        trust, keep: 'share' is the paper's q; see DACS.
-        start: share of the run that is source-only, until the teacher is worth listening to (paper 0).
-        teacher_decay: final decay of the teacher (paper 0.999).
-        teacher_statistics: of its batch norm: 'batch' (released codes), or 'shown', running ones of the target images.
-        jitter: strength of the colour jitter of mixed and masked images (paper 0.2).
-        distance_weight: lambda_FD (paper 0.005); off without pretrained weights.
-        things: classes, by commas, whose features shall stay near ImageNet's.
-    """
+    class Options(TwoResolutionTraining):
+        masked_weight: Annotated[Weight, Field(description="lambda_M (paper 1)")] = 1.0
+        mask_ratio: Annotated[Share, Field(description="share of cells that are masked (paper 0.7)")] = 0.7
+        mask_block: Annotated[
+            int,
+            Field(
+                ge=0,
+                description="cell size in px; 0 for a sixteenth of the window (paper 64 at windows of 1024, 32 at 512)",
+            ),
+        ] = 0
 
+    off: ClassVar[dict[str, Any]] = {"mix_weight": 0.0, "distance_weight": 0.0, "masked_weight": 0.0, "resolutions": 1}
     paper: ClassVar[str] = "Hoyer et al., MIC, CVPR 2023, arXiv 2212.01322"
     networks: ClassVar[str] = "network on one or two resolutions, teacher, frozen encoder"
     passes: ClassVar[tuple[float, float]] = (3, 3)
     rare_temperature: ClassVar[float] = 0.2  # the paper's 0.01 is tuned to 19 classes
-    model: Logits | TwoResolutions
+    model: PlainNetwork | TwoResolutionNetwork
 
-    def __init__(
-        self,
-        *base: Any,
-        masked_weight: float = 1.0,
-        mask_ratio: float = 0.7,
-        mask_block: int = 0,
-        resolutions: int = 2,
-        detail_weight: float = 0.1,
-        mix_weight: float = 1.0,
-        threshold: float = 0.968,
-        trust: str = "share",
-        keep: float = 0.5,
-        start: float = 0.0,
-        teacher_decay: float = 0.999,
-        teacher_statistics: str = "batch",
-        jitter: float = 0.2,
-        distance_weight: float = 0.005,
-        things: str = "building,car",
-    ) -> None:
-        super().__init__(*base)
-        self.one_of("resolutions", resolutions, (1, 2))
-        self.masked_weight, self.mask_ratio, self.mask_block = masked_weight, mask_ratio, mask_block
-        self.detail_weight, self.mix_weight, self.jitter = detail_weight, mix_weight, jitter
-        self.start = start
-        two = resolutions == 2
-        self.model = TwoResolutions(self.arch, self.weights) if two else Logits(Network(self.arch, self.weights))
-        self.teacher = Teacher(self.model, teacher_decay, teacher_statistics)
-        self.trust = PseudoLabelWeights(self.arch.classes, trust, threshold, keep)
-        self.things = self.classes_named(things)
-        self.distance_weight = distance_weight if self.things and self.weights != "none" else 0.0
-        self.imagenet = self.frozen_encoder() if self.distance_weight else None
+    options: Options
+
+    def __init__(self, build: NetworkBuilder, options: Options) -> None:
+        super().__init__(build, options)
+        self.model = build.network("two-resolution" if options.resolutions == 2 else "plain")
+        self.teacher = Teacher(self.model, options.teacher_decay, options.teacher_statistics)
+        self.trust = PseudoLabelWeights(build.arch.classes, options.trust, options.threshold, options.keep_share)
+        self.things = self.classes_named(options.things)
+        self.distance_weight = options.distance_weight if self.things and build.weights != "none" else 0.0
+        self.imagenet = build.frozen_encoder() if self.distance_weight else None
 
     @classmethod
-    def smallest_crop(cls, options: Mapping[str, Any], stride: int) -> int:
-        return 64 if options.get("resolutions", 2) == 2 else 32
+    def window_multiple(cls, options: Options) -> int:
+        return 64 if options.resolutions == 2 else 32
 
     def heads(self) -> list[nn.Module]:
-        return [self.model.network.decoder, *([self.model.attention] if isinstance(self.model, TwoResolutions) else [])]
+        return [
+            self.model.network.decoder,
+            *([self.model.attention] if isinstance(self.model, TwoResolutionNetwork) else []),
+        ]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
@@ -102,38 +80,42 @@ class MIC(Method):
             cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
             terms["distance"] = feature_distance(deepest, frozen, cells)
             loss = loss + self.distance_weight * terms["distance"]
-        if (self.mix_weight == 0 and self.masked_weight == 0) or self.progress < self.start:
+        if (
+            self.options.mix_weight == 0 and self.options.masked_weight == 0
+        ) or self.progress < self.options.source_only_share:
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]
         with torch.no_grad():
-            pseudo = self.trust(self.teacher.look(x_t), valid)
+            pseudo = self.trust(self.teacher.predict(x_t), valid)
         terms["quality"] = pseudo.quality
 
-        if self.mix_weight > 0:
+        if self.options.mix_weight > 0:
             pasted = class_mask(y_s, key)
-            x_m = self.strong(paste(pasted, x_s, x_t), key, self.jitter)
+            x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
             y_m = paste(pasted, y_s, pseudo.label)
             q_m = paste(pasted, torch.ones_like(pseudo.weight), pseudo.weight)
             terms["mix"] = self._supervised(x_m, y_m, key, q_m)[0]
-            loss = loss + self.mix_weight * terms["mix"]
+            loss = loss + self.options.mix_weight * terms["mix"]
 
-        # The student sees a part of the target image and shall answer as the teacher does who sees the whole.
-        if self.masked_weight > 0:
-            block = self.mask_block or max(1, x_t.shape[-1] // 16)
+        # The student sees a part of the target image and learns the labels of the teacher, which sees the whole.
+        if self.options.masked_weight > 0:
+            block = self.options.mask_block or max(1, x_t.shape[-1] // 16)
             # 0 after standardisation is the mean colour
-            x_masked = self.strong(x_t, key + 1, self.jitter) * block_mask(x_t, key, block, self.mask_ratio)
+            x_masked = self.build.strong(x_t, key + 1, self.options.jitter) * block_mask(
+                x_t, key, block, self.options.mask_ratio
+            )
             terms["masked"] = self._supervised(x_masked, pseudo.label, key, pseudo.weight)[0]
-            loss = loss + self.masked_weight * terms["masked"]
+            loss = loss + self.options.masked_weight * terms["masked"]
         return loss, terms
 
     def _supervised(
         self, image: Tensor, label: Tensor, key: Tensor, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Cross entropy, the encoder's deepest feature, and the image it was computed from."""
-        if isinstance(self.model, TwoResolutions):
+        if isinstance(self.model, TwoResolutionNetwork):
             out = self.model.with_detail(image, random_boxes(key, image.shape[-2], image.shape[-1]))
-            loss = two_resolution_cross_entropy(out, label, self.detail_weight, weight)
+            loss = two_resolution_cross_entropy(out, label, self.options.detail_weight, weight)
             return loss, out.pyramid[-1], self.model.halved(image)
         plain = self.model.network(image)
         return cross_entropy(plain.logits, label, pixel_weight=weight), plain.pyramid[-1], image
@@ -141,7 +123,7 @@ class MIC(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for looking at."""
-        return self.trust(self.teacher(image), follow=False)
+        return self.trust(self.teacher(image), update=False)
 
     def after_step(self) -> None:
-        self.teacher.follow(self.model)
+        self.teacher.update(self.model)

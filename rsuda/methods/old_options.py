@@ -11,8 +11,14 @@ VALUES = {"teacher_statistics": {"shown": "target"}}
 
 def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options by today's names and values; those that have not changed stay as they are."""
-    today = {NAMES.get(name, name): value for name, value in options.items()}
-    return {name: _value(name, value) for name, value in today.items()}
+    return {NAMES.get(name, name): _value(name, value) for name, value in options.items()}
+
+
+def renaming_notes(options: Mapping[str, Any]) -> list[str]:
+    """Say what ``renamed`` changes, one sentence for each option."""
+    notes = [f"option {name} is now {NAMES[name]}" for name in options if name in NAMES]
+    values = [(name, value) for name, value in options.items() if _value(name, value) != value]
+    return notes + [f"value {value} of option {name} is now {_value(name, value)}" for name, value in values]
 
 
 def _value(name: str, value: Any) -> Any:

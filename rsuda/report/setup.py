@@ -11,6 +11,7 @@ import torch
 from rsuda.core.settings import Settings
 from rsuda.core.version import __version__
 from rsuda.methods import find_method
+from rsuda.methods.old_options import renamed
 from rsuda.report.runs import ReportRun
 from rsuda.report.views import RunView
 
@@ -58,8 +59,8 @@ def facts(views: Sequence[RunView]) -> list[Fact]:
 
 def options(run: ReportRun) -> dict[str, str]:
     """Return the method's options as text; a star marks one that differs from the default."""
-    default = find_method(run.settings.method).options()
-    chosen = run.settings.options
+    default = find_method(run.settings.method).Options().model_dump()
+    chosen = renamed(run.settings.options)
     return {name: f"{value}" + ("" if default.get(name) == value else " *") for name, value in chosen.items()}
 
 

@@ -1,4 +1,4 @@
-"""A run folder: the resolved configuration, the weights with their spec, a resumable checkpoint, metrics and a log."""
+"""Save and load the network of a run: its weights, what kind of network they belong to, and what it expects of pixels."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
@@ -22,17 +23,25 @@ from rsuda.core.settings import CHECKPOINT, SPEC, WEIGHTS, Settings
 from rsuda.core.settings import CONFIG as CONFIG
 from rsuda.core.settings import CURVE as CURVE
 from rsuda.core.spec import Spec
+from rsuda.core.validation import FrozenModel, validate
 from rsuda.core.version import __version__
-from rsuda.learning.network import Architecture
-from rsuda.methods import METHODS
-from rsuda.methods.base import Method, Optimisation
-from rsuda.runs.resolve import newest_run as newest_run  # of a run folder both are asked, and neither needs torch
+from rsuda.learning.network import Architecture, SegmentationNetwork
+from rsuda.learning.networks import build_network
+from rsuda.runs.resolve import newest_run as newest_run
 from rsuda.runs.resolve import saved_settings as saved_settings
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network ready to predict: ``model`` maps standardised images to logits; ``digest`` is the SHA-256 of its file."""
+    """A network ready to predict.
+
+    Attributes:
+        model: standardised images (B, bands, H, W) -> logits (B, classes, H, W), in evaluation mode.
+        spec: what it expects of pixels, and its classes.
+        path: the run folder or the weights file.
+        method: what trained it.
+        digest: the SHA-256 of its file.
+    """
 
     model: nn.Module
     spec: Spec
@@ -41,20 +50,60 @@ class TrainedNetwork:
     digest: str
 
 
+class ArchitectureFields(FrozenModel):
+    """The architecture in a weights file; see ``rsuda.learning.network.Architecture``."""
+
+    model_config = ConfigDict(strict=True)
+
+    encoder: str
+    decoder: str
+    classes: int = Field(ge=1)
+    bands: int = Field(3, ge=1)
+    channels: int = Field(256, ge=1, le=8192)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    output_stride: Literal[8, 16, 32] = 32
+
+
+class Description(FrozenModel):
+    """What a weights file says of its network.
+
+    Attributes:
+        rsuda: the version that wrote it.
+        network: its kind, one of ``rsuda.learning.networks.NETWORKS``.
+        disentangle: of kind 'two-branch' only; whether it has the disentangle module.
+        method: what trained it; nothing depends on it.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    rsuda: str = ""
+    network: Literal["plain", "two-resolution", "two-branch"]
+    architecture: ArchitectureFields
+    disentangle: bool = True
+    spec: dict[str, Any]
+    method: str = ""
+
+    def build(self) -> SegmentationNetwork:
+        """Build the network with random weights. Raises InputError for an encoder or decoder that is unknown."""
+        options: dict[str, Any] = {"disentangle": self.disentangle} if self.network == "two-branch" else {}
+        arch = Architecture(**self.architecture.model_dump())
+        network: SegmentationNetwork = build_network(self.network, arch, **options)
+        return network
+
+
 def architecture(s: Settings, spec: Spec) -> Architecture:
+    """The architecture that settings ask for, with the classes and bands of a spec."""
     return Architecture(s.encoder, s.decoder, len(spec.legend), len(spec.bands), s.channels, s.dropout, s.output_stride)
 
 
-def save_run(folder: Path, method: Method, s: Settings, spec: Spec) -> None:
-    """Write weights (with the spec inside) and spec.json."""
-    about = {
-        "rsuda": __version__,
-        "method": s.method,
-        "architecture": method.arch.as_fields(),
-        "options": s.options,
-        "spec": spec.as_fields(),
-    }
-    tensors = {k: v.detach().cpu().contiguous() for k, v in method.model.state_dict().items()}
+def save_run(folder: Path, model: SegmentationNetwork, spec: Spec, method: str) -> None:
+    """Write weights.safetensors, with the description inside, and spec.json, the description for people.
+
+    Args:
+        method: name of what trained the network, for information.
+    """
+    about = {"rsuda": __version__, **model.as_fields(), "spec": spec.as_fields(), "method": method}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with atomic_write(folder / WEIGHTS, overwrite=True) as temporary:
         temporary.write_bytes(save(tensors, {"rsuda": json.dumps(about)}))
     with atomic_write(folder / SPEC, overwrite=True) as temporary:
@@ -65,7 +114,7 @@ def load_run(path: str | Path) -> TrainedNetwork:
     """Load a run folder, or a weights file of one.
 
     Raises:
-        MissingError: there is no such run, or it has no weights (it was not finished).
+        MissingError: the run is missing, or has no weights (its training has not ended).
         InputError: the weights were not written by rsuda, or do not fit their own description.
     """
     path = Path(path).expanduser()
@@ -77,96 +126,95 @@ def load_run(path: str | Path) -> TrainedNetwork:
             else f"there is no run {path}"
         )
     about = description(file)
-    spec = Spec.from_fields(about["spec"])
-    arch = _architecture(about["architecture"], spec, file)
-    method_class = METHODS[about["method"]]
-    method_class.check_options(about["method"], about["options"])
-    _check_shapes(method_class, arch, spec, about["options"], file)
-    method = method_class(arch, spec, Optimisation(), **about["options"])
-    with safe_open(file, "pt") as held:
-        tensors = {k: held.get_tensor(k) for k in held.keys()}  # noqa: SIM118 (not a dict)
+    spec = Spec.from_fields(about.spec)
+    check_shapes(about, spec, file)
+    with torch.random.fork_rng(devices=[]):
+        model = about.build()
+    with safe_open(file, "pt") as weights:
+        tensors = {k: weights.get_tensor(k) for k in weights.keys()}  # noqa: SIM118 (not a dict)
     try:
-        method.model.load_state_dict(tensors)
+        model.load_state_dict(tensors)
     except RuntimeError as error:
         raise _unfit(file, error) from None
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return TrainedNetwork(method.model.eval(), spec, path, about["method"], digest)
+    return TrainedNetwork(model.eval(), spec, path, about.method, digest)
 
 
-def description(file: Path) -> dict[str, Any]:
-    """What a weights file says of its network: method, architecture, options, spec. Raises InputError if nothing, or no network
-    of a method that there is."""
+def description(file: Path) -> Description:
+    """Read what a weights file says of its network. Raises InputError where it says nothing, or describes no network."""
     try:
-        with safe_open(file, "pt") as held:
-            text = (held.metadata() or {}).get("rsuda", "null")
+        with safe_open(file, "pt") as weights:
+            text = (weights.metadata() or {}).get("rsuda", "null")
     except (SafetensorError, OSError) as error:
         raise InputError(f"{file} cannot be read as weights: {str(error).splitlines()[0]}") from None
-    about = checked_json(text, f"the description in {file}")
-    if not about:
+    fields = checked_json(text, f"the description in {file}")
+    if not fields:
         raise InputError(f"{file} does not say what network it holds: it was not written by rsuda")
+    if not isinstance(fields, dict):
+        raise InputError(f"{file} does not say what network it holds: its description is {shown(fields)}")
+    if "network" not in fields:
+        fields = _of_version_0_1(fields, file)
+    return validate(Description, fields, f"field of the description in {file}:")
+
+
+_TWO_RESOLUTIONS = {"hrda", "mic", "cluda"}
+_OLD_METHODS = {*_TWO_RESOLUTIONS, "source-only", "adaptsegnet", "dacs", "daformer", "bicl", "st-dasegnet"}
+
+
+def _of_version_0_1(fields: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The description of a file that names its method and options instead of its kind of network; read for one release."""
     kinds = {"method": str, "architecture": dict, "options": dict, "spec": dict}
-    wrong = [k for k, kind in kinds.items() if not isinstance(about, dict) or not isinstance(about.get(k), kind)]
+    wrong = [name for name, kind in kinds.items() if not isinstance(fields.get(name), kind)]
     if wrong:
         raise InputError(f"{file} does not say what network it holds: its description has no {', '.join(wrong)}")
-    if about["method"] not in METHODS:
-        raise InputError(f"{file} was made by method {shown(about['method'])}, which this rsuda does not have")
-    found: dict[str, Any] = about
-    return found
+    fields = dict(fields)
+    method, options = fields["method"], fields.pop("options")
+    if method not in _OLD_METHODS:
+        raise InputError(f"{file} was made by method {shown(method)}, which this rsuda does not have")
+    if method in _TWO_RESOLUTIONS and options.get("resolutions", 2) == 2:
+        return {**fields, "network": "two-resolution"}
+    if method == "st-dasegnet":
+        return {**fields, "network": "two-branch", "disentangle": options.get("disentangle", True)}
+    return {**fields, "network": "plain"}
 
 
-def _architecture(told: dict[str, Any], spec: Spec, file: Path) -> Architecture:
-    """Raises InputError for fields that are unknown, of another kind, or of no network for the spec."""
-    try:
-        arch = Architecture(**told)
-    except TypeError as error:
-        raise InputError(f"the architecture in {file} is none: {str(error).partition(' ')[2]}") from None
-    numbers = (arch.classes, arch.bands, arch.channels, arch.output_stride)
-    if not all(isinstance(v, str) for v in (arch.encoder, arch.decoder)) or not all(type(v) is int for v in numbers):
-        raise InputError(f"the architecture in {file} has a field of another kind: {shown(told)}")
+class _LinspaceOnCpu(TorchFunctionMode):
+    """Keep true, on the meta device, the few numbers that encoders read back: their rates of stochastic depth."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.linspace:
+            kwargs.setdefault("device", "cpu")
+        return func(*args, **kwargs)
+
+
+def check_shapes(about: Description, spec: Spec, file: Path) -> None:
+    """Check that a file holds the tensors it describes, before either takes any memory.
+
+    Raises InputError for tensors, classes or bands that differ, and for a network that cannot be built.
+    """
+    arch = about.architecture
     if (arch.classes, arch.bands) != (len(spec.legend), len(spec.bands)):
         raise _unfit(
             file,
             f"{arch.classes} classes and {arch.bands} bands in the architecture, {len(spec.legend)} and "
             f"{len(spec.bands)} in the spec",
         )
-    if not isinstance(arch.dropout, int | float) or not 0 <= arch.dropout < 1 or not 1 <= arch.channels <= 8192:
-        raise InputError(f"the architecture in {file} has {arch.channels} channels and a dropout of {arch.dropout}")
-    if arch.output_stride not in (8, 16, 32):
-        raise InputError(f"the architecture in {file} has an output stride of {arch.output_stride}, not 8, 16 or 32")
-    return arch
-
-
-class _Numbers(TorchFunctionMode):
-    """On the meta device, keeps true the few numbers that encoders read back (rates of stochastic depth)."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = dict(kwargs or {})
-        if func is torch.linspace:
-            given.setdefault("device", "cpu")
-        return func(*args, **given)
-
-
-def _check_shapes(method: type[Method], arch: Architecture, spec: Spec, options: dict[str, Any], file: Path) -> None:
-    """Raises InputError for a file whose tensors are not those of its description, before either takes any memory."""
-    with safe_open(file, "pt") as held:
-        shapes = {k: tuple(held.get_slice(k).get_shape()) for k in held.keys()}  # noqa: SIM118 (not a dict)
-    before = torch.get_rng_state()
+    with safe_open(file, "pt") as weights:
+        shapes = {k: tuple(weights.get_slice(k).get_shape()) for k in weights.keys()}  # noqa: SIM118 (not a dict)
     try:
-        with torch.device("meta"), _Numbers():
-            own = {
-                k: tuple(v.shape) for k, v in method(arch, spec, Optimisation(), **options).model.state_dict().items()
-            }
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), _LinspaceOnCpu():
+            described = {k: tuple(v.shape) for k, v in about.build().state_dict().items()}
     except InputError:
         raise
     except Exception as error:  # of many kinds, out of networks that can be described and not built
         raise _unfit(file, error) from None
-    finally:
-        torch.set_rng_state(before)
-    wrong = [k for k in sorted({*own, *shapes}) if own.get(k) != shapes.get(k)]
+    wrong = [k for k in sorted({*described, *shapes}) if described.get(k) != shapes.get(k)]
     if wrong:
         key = wrong[0]
         raise _unfit(
-            file, f"{len(wrong)} tensors differ, such as {key}: {own.get(key)} described, {shapes.get(key)} held"
+            file,
+            f"{len(wrong)} tensors differ, such as {key}: {described.get(key)} described, {shapes.get(key)} in the file",
         )
 
 
@@ -175,10 +223,10 @@ def _unfit(file: Path, why: object) -> InputError:
 
 
 def checkpoint_step(folder: Path) -> int:
-    """The optimiser step that a run's checkpoint was written after."""
+    """Read the optimiser step after which a run's checkpoint was written. Raises InputError for an unreadable file."""
     try:
         return int(torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["global_step"])
     except Exception as error:  # torch's reader lets errors of pickle, zip files and storages through, of a dozen kinds
         raise InputError(
-            f"{folder / CHECKPOINT} cannot be read, so it cannot be resumed: train anew with --overwrite"
+            f"{folder / CHECKPOINT} cannot be read, so it cannot be resumed: train it from the start with --overwrite"
         ) from error

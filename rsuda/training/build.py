@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rsuda.core.errors import InputError
@@ -9,10 +10,13 @@ from rsuda.core.settings import Settings
 from rsuda.data.domain import Domain
 from rsuda.data.pair import Pair, pair
 from rsuda.learning.augmentation import Augmentation
-from rsuda.methods import absolute_name, find_method
-from rsuda.methods.base import Method, Optimisation, balanced
+from rsuda.learning.networks import NETWORKS
+from rsuda.methods import absolute_name, find_method, options_of
+from rsuda.methods.base import Method, NetworkBuilder
 from rsuda.methods.blocks.discriminators import strided_layers
+from rsuda.methods.old_options import renaming_notes
 from rsuda.runs.weights import TrainedNetwork, architecture, load_run
+from rsuda.training.method_module import MethodModule, Optimisation
 
 
 def common_ground(s: Settings, domains: tuple[Domain, Domain]) -> tuple[Pair, TrainedNetwork | None]:
@@ -21,31 +25,40 @@ def common_ground(s: Settings, domains: tuple[Domain, Domain]) -> tuple[Pair, Tr
     return pair(*domains, s, start.spec if start else None), start
 
 
-def build(s: Settings, found: Pair, start: TrainedNetwork | None = None) -> Method:
-    """The method with its networks, for a pair; they are those of ``start`` if there is one.
+def build(s: Settings, domain_pair: Pair, start: TrainedNetwork | None = None) -> MethodModule:
+    """Build the method of settings with its networks, for a pair, ready for Lightning.
 
-    Raises InputError for a crop or option that cannot work, or a start that does not fit.
+    Args:
+        start: a trained network whose weights the method takes over.
+
+    Raises:
+        InputError: a window or option that cannot work, or a start that does not fit.
     """
-    cls = find_method(s.method)
-    source, target = found.source_spec, found.target_spec
+    source, target = domain_pair.source_spec, domain_pair.target_spec
     augmentation = Augmentation(
         (source.mean, source.std), (target.mean, target.std), s.turns, s.photometric, s.target_geometry
     )
-    arch = architecture(s, target)
-    method = cls(arch, target, optimisation(s), augmentation, s.weights, s.seed, **s.options)
+    builder = NetworkBuilder(architecture(s, target), target, s.weights, s.seed, augmentation)
+    method = find_method(s.method)(builder, options_of(s.method, s.options))
+    if type(method.model) not in NETWORKS.values():
+        raise InputError(
+            f"method {s.method} has a model of class {type(method.model).__name__}: build it by build.network, with one of "
+            f"{', '.join(NETWORKS)}, so that it can be saved and loaded"
+        )
     if start:
         start_from(method, s, start)
-    return method
+    return MethodModule(method, optimisation(s), augmentation)
 
 
 def optimisation(s: Settings) -> Optimisation:
+    """How settings optimise a method."""
     return Optimisation(
         s.optimiser, s.lr, s.head_factor, s.discriminator_lr, s.weight_decay, s.warmup, s.power, s.steps
     )
 
 
 def start_from(method: Method, s: Settings, trained: TrainedNetwork) -> None:
-    """Give a method the network of a finished run. Raises InputError when that is no network of the method's settings."""
+    """Load the network of a finished run into a method. Raises InputError when it does not fit the method's settings."""
     try:
         method.start_from(trained.model.state_dict())
     except RuntimeError:
@@ -55,27 +68,42 @@ def start_from(method: Method, s: Settings, trained: TrainedNetwork) -> None:
         ) from None
 
 
-def with_class_weights(s: Settings, found: Pair) -> Settings:
+def balanced(shares: Sequence[float]) -> list[float]:
+    """Class weights 1 / sqrt(share), scaled so that the mean weight of a pixel is 1.
+
+    A class without pixels gets the highest weight. The square root is the usual compromise between no balance and full
+    balance.
+    """
+    present = [max(s, 1e-4) for s in shares]
+    scale = 1 / sum(s**0.5 for s in present)
+    return [round(scale * s**-0.5, 4) for s in present]
+
+
+def with_class_weights(s: Settings, domain_pair: Pair) -> Settings:
     """Settings in which class weights that follow the source's class shares are numbers."""
     if s.options.get("class_weights") != "balanced":
         return s
-    return replace(s, options={**s.options, "class_weights": balanced(found.class_shares)})
+    return replace(s, options={**s.options, "class_weights": balanced(domain_pair.class_shares)})
 
 
 def check_run(s: Settings, together: int = 1) -> tuple[Settings, list[str]]:
-    """What can be wrong with a run before any data are read; settings with the method's own choices filled in, and notes.
+    """Check a run before any data are read.
 
     Args:
         together: processes that train together, whose batches batch norm takes as one.
 
-    Raises InputError for an unknown method or option, or a crop or batch too small for the method.
+    Returns:
+        Settings with the method's own choices filled in, all options by name, so that a run's configuration means the
+        same when defaults change; and notes for the user.
+
+    Raises:
+        InputError: an unknown method or option, a value out of range, or a window or batch too small for the method.
     """
-    s = replace(s, method=absolute_name(s.method))  # so that resuming works from another folder
-    cls, notes = find_method(s.method), []
-    cls.check_options(s.method, s.options)
-    # all options by name, so that a run's configuration means the same when defaults change
-    s = replace(s, options={**cls.options(), **s.options})
-    side = cls.smallest_crop(s.options, s.output_stride)
+    cls = find_method(s.method)
+    options, notes = options_of(s.method, s.options), renaming_notes(s.options)
+    # an absolute path, so that resuming works from another folder
+    s = replace(s, method=absolute_name(s.method), options=options.model_dump())
+    side = cls.window_multiple(options)
     if s.crop % side:
         raise InputError(
             f"method {s.method} needs a crop that is a multiple of {side} px, not {s.crop}: half of it is seen at full "
@@ -87,14 +115,20 @@ def check_run(s: Settings, together: int = 1) -> tuple[Settings, list[str]]:
         s = replace(s, rare_temperature=cls.rare_temperature)
     if s.target_statistics is None:
         s = replace(s, target_statistics=cls.target_statistics)
-    if "strided" in cls.options():  # scale the discriminators to the crop
-        wanted = s.options.get("strided", cls.options()["strided"])
-        layers = strided_layers(s.crop // s.output_stride, wanted)
-        if layers != wanted:
-            cells = s.crop // s.output_stride
-            notes.append(
-                f"the discriminators have {layers} strided layers instead of {wanted}, since a crop of {s.crop} px gives "
-                f"{cells} x {cells} feature cells"
-            )
-        s = replace(s, options={**s.options, "strided": layers})
-    return s, notes
+    return _with_fitting_discriminators(s, notes)
+
+
+def _with_fitting_discriminators(s: Settings, notes: list[str]) -> tuple[Settings, list[str]]:
+    """Settings whose discriminators have as many strided layers as the window can feed, and the notes with that change."""
+    layers = s.options.get("strided")
+    if layers is None:
+        return s, notes
+    cells = s.crop // s.output_stride
+    fitting = strided_layers(cells, layers)
+    if fitting != layers:
+        notes = [
+            *notes,
+            f"the discriminators have {fitting} strided layers instead of {layers}, since a crop of {s.crop} px gives "
+            f"{cells} x {cells} feature cells",
+        ]
+    return replace(s, options={**s.options, "strided": fitting}), notes

@@ -16,7 +16,7 @@ from torch import Tensor
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError
 from rsuda.core.settings import CHECKPOINT
-from rsuda.learning.distributed import count, gathered
+from rsuda.learning.distributed import all_gather, world_size
 
 
 class DivergedError(InputError):
@@ -98,14 +98,14 @@ class CheckpointCallback(Checkpoint):
 
     def _late(self, step: int, device: torch.device) -> bool:
         late = time.monotonic() - self.began > self.seconds
-        if count() == 1:
+        if world_size() == 1:
             return late
         # the clocks of several processes differ, and to agree takes a message
-        return step % _EVERY == 0 and bool(gathered(torch.tensor([late], device=device)).any())
+        return step % _EVERY == 0 and bool(all_gather(torch.tensor([late], device=device)).any())
 
     def _check_losses(self, trainer: Any) -> None:
         assert self.bad is not None
-        bad = gathered(self.bad[None])
+        bad = all_gather(self.bad[None])
         if (bad >= 0).any():
             raise self._complaint("loss", int(bad[bad >= 0].min()), trainer)
 

@@ -14,10 +14,10 @@ from rsuda.data.domain import Domain
 from rsuda.data.find_domain import find_domains, names_and_objects
 from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
-from rsuda.methods import find_method
-from rsuda.methods.base import Method
+from rsuda.methods import find_method, options_of
 from rsuda.runs.resolve import resolve
 from rsuda.training.build import build, check_run, common_ground, with_class_weights
+from rsuda.training.method_module import MethodModule
 
 
 class PairDataModule(L.LightningDataModule):
@@ -91,15 +91,15 @@ class PairDataModule(L.LightningDataModule):
             first, s = self.trainer.global_step, replace(s, accumulate=self.trainer.accumulate_grad_batches)
         return loader(self.pair, s, with_target=find_method(s.method).needs_target, first_step=first)
 
-    def build_method(self, **options: Any) -> Method:
-        """The method with its networks, a LightningModule for this pair.
+    def build_method(self, **options: Any) -> MethodModule:
+        """Build the method with its networks, a LightningModule for this pair; ``.method.model`` is the network.
 
         Args:
-            options: of the method, beside those that were given.
+            options: of the method, beside those of the settings.
         """
         self.setup()
         s = replace(self.settings, options={**self.settings.options, **options})
-        find_method(s.method).check_options(s.method, options)
-        method = build(with_class_weights(s, self.pair), self.pair, self.start)
-        method.to(memory_format=torch.channels_last)
-        return method
+        options_of(s.method, s.options)
+        module = build(with_class_weights(s, self.pair), self.pair, self.start)
+        module.to(memory_format=torch.channels_last)
+        return module

@@ -1,4 +1,4 @@
-"""Lightning's loop over a method and its patches, and the sentences for what can break it."""
+"""Fit a method to its patches with Lightning, and explain what can break it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rsuda.core.errors import InputError, RsudaError, unwritten
 from rsuda.core.settings import CHECKPOINT, Settings
 from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
-from rsuda.learning import distributed as world
-from rsuda.methods.base import Method
+from rsuda.learning import distributed
 from rsuda.runs.weights import checkpoint_step
 from rsuda.training.checkpoint import AtomicCheckpointIO, CheckpointCallback, DivergedError
+from rsuda.training.method_module import MethodModule
 from rsuda.training.metrics_csv import MetricsFile
 from rsuda.training.processes import Processes
 from rsuda.training.progress import LogProgress, TrainingBar
@@ -27,8 +27,8 @@ from rsuda.training.progress import LogProgress, TrainingBar
 logger = logging.getLogger("rsuda")
 
 
-def train(
-    method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
+def fit(
+    module: MethodModule, s: Settings, domain_pair: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
     quiet: bool, callbacks: list[Callback], team: Processes,
 ) -> None:  # fmt: skip
     """Train to the last step, writing last.ckpt and metrics.csv; ``resume`` goes on from the checkpoint.
@@ -40,74 +40,88 @@ def train(
         MissingError: a file of the data has gone.
         WriteError: the run folder can no longer be written to.
     """
+    needs_target = module.method.needs_target
     first = checkpoint_step(folder) if resume else 0
-    batches = loader(found, s, with_target=method.needs_target, first_step=first)
+    batches = loader(domain_pair, s, with_target=needs_target, first_step=first)
+    patches = team.count * s.accumulate * s.batch_size  # of each domain in a step
 
-    whole = team.count * s.accumulate * s.batch_size
-
-    def batch(step: int) -> str:
-        items = range(step * whole, (step + 1) * whole)
+    def windows_of(step: int) -> str:
+        items = range(step * patches, (step + 1) * patches)
         return "; ".join(batches.dataset.where(i) for i in items)  # type: ignore[attr-defined]
 
-    keep = CheckpointCallback(folder, max(1, s.steps // 10), batch, first)
-    with warnings.catch_warnings(), explained(folder, keep):
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        # of 1x1 convolutions, channels last: the same memory
-        warnings.filterwarnings("ignore", "Grad strides do not match")
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        images = whole * (2 if method.needs_target else 1)
+    checkpoint = CheckpointCallback(folder, max(1, s.steps // 10), windows_of, first)
+    images = patches * (2 if needs_target else 1)
+    bars = [] if quiet else [TrainingBar(images, s.accumulate)]
+    with _quiet_lightning(), explained(folder, checkpoint):
         trainer = L.Trainer(
-            **team.trainer(device, method.needs_target), max_steps=s.steps, accumulate_grad_batches=s.accumulate,
+            **team.trainer(device, needs_target),
+            max_steps=s.steps,
+            accumulate_grad_batches=s.accumulate,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
-            logger=MetricsFile(folder, first) if team.first else False, log_every_n_steps=min(10, s.steps),
+            logger=MetricsFile(folder, first) if team.first else False,
+            log_every_n_steps=min(10, s.steps),
             plugins=[AtomicCheckpointIO()],
-            callbacks=[keep, LogProgress(), *([] if quiet else [TrainingBar(images, s.accumulate)]), *callbacks],
-            enable_progress_bar=not quiet, enable_model_summary=False, num_sanity_val_steps=0,
-        )  # fmt: skip
+            callbacks=[checkpoint, LogProgress(), *bars, *callbacks],
+            enable_progress_bar=not quiet,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
         if first >= s.steps:
             logger.info("the checkpoint is already at step %d of %d", first, s.steps)
-        trainer.fit(method, batches, ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True)
-        keep.save(trainer, method)
-        world.leave()
+        trainer.fit(module, batches, ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True)
+        checkpoint.save(trainer, module)
+        distributed.leave_group()
 
 
 @contextmanager
-def explained(folder: Path, keep: CheckpointCallback) -> Iterator[None]:
-    """What breaks training off, as a sentence that ends with what is kept."""
+def _quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's advice, and torch's on the strides of 1x1 convolutions, which are the same memory."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        warnings.filterwarnings("ignore", "Grad strides do not match")
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        yield
+
+
+@contextmanager
+def explained(folder: Path, checkpoint: CheckpointCallback) -> Iterator[None]:
+    """Raise what breaks training off as a sentence that ends with what the run folder holds."""
     try:
         yield
     except DivergedError as error:
         left = (
-            "no checkpoint had been written" if keep.saved is None else f"the checkpoint of step {keep.saved} is kept"
+            "no checkpoint had been written"
+            if checkpoint.saved is None
+            else f"the checkpoint of step {checkpoint.saved} is kept"
         )
         raise DivergedError(f"{error}; {left}") from error
     except RsudaError as error:
         # a worker that reads patches hands over its whole traceback as the message, whose last line is the error
         *_, last = str(error).strip().splitlines()
         last = last.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
-        raise type(error)(f"{last}; {kept(folder, keep)}") from error
+        raise type(error)(f"{last}; {left_behind(folder, checkpoint)}") from error
     except (ConnectionError, EOFError) as error:  # what is left of a worker's pipe
-        raise _worker_killed(folder, keep) from error
+        raise _worker_killed(folder, checkpoint) from error
     except OSError as error:
-        if told := unwritten(folder, error):
-            raise type(told)(f"{told}; {kept(folder, keep)}") from error
+        if message := unwritten(folder, error):
+            raise type(message)(f"{message}; {left_behind(folder, checkpoint)}") from error
         raise
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise _worker_killed(folder, keep) from error
+        raise _worker_killed(folder, checkpoint) from error
 
 
-def _worker_killed(folder: Path, keep: CheckpointCallback) -> InputError:
+def _worker_killed(folder: Path, checkpoint: CheckpointCallback) -> InputError:
     return InputError(
         "a process that reads patches was killed, most likely since memory ran out: take fewer of them, or none by "
-        f"--workers 0; {kept(folder, keep)}"
+        f"--workers 0; {left_behind(folder, checkpoint)}"
     )
 
 
-def kept(folder: Path, keep: CheckpointCallback) -> str:
-    """What a broken run leaves, and how it goes on."""
-    if keep.saved is None:
+def left_behind(folder: Path, checkpoint: CheckpointCallback) -> str:
+    """Say which checkpoint a broken run has, and how it goes on."""
+    if checkpoint.saved is None:
         return "no checkpoint had been written yet"
-    return f"the checkpoint of step {keep.saved} is kept: rsuda adapt --out {folder} --resume goes on from it"
+    return f"the checkpoint of step {checkpoint.saved} is kept: rsuda adapt --out {folder} --resume goes on from it"

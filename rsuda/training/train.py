@@ -25,7 +25,8 @@ from rsuda.learning.target_statistics import estimate_statistics
 from rsuda.methods.base import Method
 from rsuda.runs.weights import CHECKPOINT, CONFIG, CURVE, SPEC, WEIGHTS, checkpoint_step, save_run
 from rsuda.training.build import build, check_run, common_ground, with_class_weights
-from rsuda.training.loop import train
+from rsuda.training.loop import fit
+from rsuda.training.method_module import MethodModule
 from rsuda.training.metrics_csv import METRICS
 from rsuda.training.processes import Processes, processes
 from rsuda.training.provenance import ABOUT, about_run, resumed_otherwise, write_about
@@ -77,7 +78,7 @@ def adapt(
         given: source and target where they are objects; the settings name the others.
 
     Raises:
-        InputError, MissingError: what cannot be trained on, see ``rsuda.training.loop.train``.
+        InputError, MissingError: what cannot be trained on, see ``rsuda.training.loop.fit``.
         SystemExit: in the processes that are not number 0, when training is over.
         ExistsError: the folder holds another run, or another process is writing it.
         WriteError: the folder cannot be written to.
@@ -97,10 +98,10 @@ def adapt(
         domains = find_domains(s, given)
         found, start = common_ground(s, domains)
         told, s = s, with_class_weights(s, found)
-        method = build(s, found, start)
-        method.to(memory_format=torch.channels_last)
+        module = build(s, found, start)
+        module.to(memory_format=torch.channels_last)
         if not team.first:
-            _train_along(method, s, found, folder, device, precision, resume, callbacks or [], team)
+            _train_along(module, s, found, folder, device, precision, resume, callbacks or [], team)
         # only now, when nothing of the input can be wrong any more
         if not folder.is_dir():
             make_folder(folder)
@@ -130,29 +131,29 @@ def adapt(
         try:
             for note in [*notes, *found.notes]:
                 logger.warning("note: %s", note)
-            _trained(method, s, found, folder, device, precision, resume, quiet, callbacks or [], team)
+            _trained(module, s, found, folder, device, precision, resume, quiet, callbacks or [], team)
         except RsudaError as error:
             logger.debug("broken off: %s", error)
             raise
         finally:
             logger.removeHandler(log)
             log.close()
-    return method
+    return module.method
 
 
 def _train_along(
-    method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
+    module: MethodModule, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
     callbacks: list[Callback], team: Processes,
 ) -> NoReturn:  # fmt: skip
     """What processes other than number 0 do: they train with it, write nothing, and end."""
     logger.setLevel(logging.ERROR)
     resume = resume and (folder / CHECKPOINT).is_file()
-    train(method, s, found, folder, device, precision, resume, True, callbacks, team)
+    fit(module, s, found, folder, device, precision, resume, True, callbacks, team)
     raise SystemExit(0)
 
 
 def _trained(
-    method: Method, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
+    module: MethodModule, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
     quiet: bool, callbacks: list[Callback], team: Processes,
 ) -> None:  # fmt: skip
     spec, began = found.target_spec, time.monotonic()
@@ -171,15 +172,15 @@ def _trained(
             "%d processes on %d nodes, %d batches a step: %d patches of each domain in a step",
             team.count, team.nodes, s.accumulate, team.count * s.accumulate * s.batch_size,
         )  # fmt: skip
-    train(method, s, found, folder, device, precision, resume, quiet, callbacks, team)
+    fit(module, s, found, folder, device, precision, resume, quiet, callbacks, team)
     if s.target_statistics:
         with autocast(precision, device):
             # by number 0 alone, in batches as large as those that batch norm was trained on
             whole = replace(s, batch_size=s.batch_size * team.count)
             images = (x.to(device) for x in target_batches(found, whole, STATISTICS_BATCHES))
-            norms = estimate_statistics(method.model.to(device), images)
+            norms = estimate_statistics(module.method.model.to(device), images)
         logger.info("the running statistics of %d batch norms were estimated on the target", norms)
-    save_run(folder, method, s, spec)
+    save_run(folder, module.method.model, spec, s.method)
     logger.info("trained %d steps in %.0f s; wrote %s", s.steps, time.monotonic() - began, folder)
 
 

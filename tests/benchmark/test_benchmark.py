@@ -209,7 +209,7 @@ def test_methods_lists_every_method_with_all_its_options():
     for name, cls in METHODS.items():
         assert f"{name}: {cls.paper}" in out
         about = described(name)
-        assert set(about["options"]) == set(cls.options())
+        assert set(about["options"]) == set(cls.Options.model_fields)
         assert all(what for _, what in about["options"].values()), name
         assert about["cost"] >= 1
     one = json.loads(CliRunner().invoke(app, ["methods", "cluda", "--json"]).output)

@@ -1,32 +1,23 @@
-"""What every method must keep, whatever its paper says."""
+"""Test the laws that every method keeps, whatever its paper says."""
+
+import shutil
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from method_runs import ON, built, run_settings
 
 from rsuda.core.settings import settings
 from rsuda.methods import METHODS
 from rsuda.runs.weights import load_run
+from rsuda.training.build import optimisation
+from rsuda.training.method_module import MethodModule
 from rsuda.training.train import adapt
 
-# What leaves a method as source-only, and where its network's parts are found in source-only's.
+# where source-only's network is found in a method's: prefixes of tensors
 PLAIN = {"network.": "network."}
-SELF_TRAINING = {"mix_weight": 0.0, "distance_weight": 0.0}
-OFF: dict[str, tuple[dict, dict]] = {
-    "adaptsegnet": ({"adversarial_weight": 0.0}, PLAIN),
-    "dacs": ({"mix_weight": 0.0}, PLAIN),
-    "daformer": (SELF_TRAINING, PLAIN),
-    "hrda": ({**SELF_TRAINING, "resolutions": 1}, PLAIN),
-    "mic": ({**SELF_TRAINING, "masked_weight": 0.0, "resolutions": 1}, PLAIN),
-    "cluda": ({**SELF_TRAINING, "contrast_weight": 0.0, "resolutions": 1}, PLAIN),
-    "bicl": (
-        {"forward_weight": 0.0, "backward_weight": 0.0, "target_weight": 0.0, "entropy_weight": 0.0, "start": 0.0}, PLAIN,
-    ),
-    "st-dasegnet": (
-        {"adversarial_weight": 0.0, "pseudo_weight": 0.0, "class_weights": "none", "disentangle": False},
-        {"backbone_s.": "network.encoder.", "head_s.": "network.decoder."},
-    ),
-}  # fmt: skip
+TWO_BRANCHES = {"backbone_s.": "network.encoder.", "head_s.": "network.decoder."}
+PLAIN_SETTINGS = {"rare_temperature": 0.0, "target_statistics": False}
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +30,17 @@ def batch_of(patches, count=2):
 
 
 def ready(method, raw):
-    """What a method's loss is given."""
+    """Prepare a batch as training does."""
     out = dict(
         zip(
             ("source_image", "source_label"),
-            method.augmentation.source(raw["source_image"], raw["source_label"]),
+            method.build.augmentation.source(raw["source_image"], raw["source_label"]),
             strict=True,
         )
     )
     out["key"] = raw["key"]
     if method.needs_target:
-        pairs = method.augmentation.target(raw["target_image"], raw["target_valid"])
+        pairs = method.build.augmentation.target(raw["target_image"], raw["target_valid"])
         out |= dict(zip(("target_image", "target_valid"), pairs, strict=True))
     return out
 
@@ -74,7 +65,9 @@ def test_loss_is_a_finite_scalar_and_gradients_reach_exactly_the_trainable_parts
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("case", ["no valid target pixel", "all ignored", "one class"])
 def test_poor_batches_give_finite_losses_and_gradients(data, name, case):
-    method, patches, _ = built(data, name)
+    # of a constant image, each untrained batch norm multiplies gradients by 300, so here the encoder has few of them in a row
+    encoder = {"encoder": "mobilenet_v2", "output_stride": 32, "crop": 192} if case == "no valid target pixel" else {}
+    method, patches, _ = built(data, name, **encoder)
     inputs = ready(method, batch_of(patches))
     if case == "no valid target pixel" and method.needs_target:
         inputs["target_valid"] = torch.zeros_like(inputs["target_valid"])
@@ -102,66 +95,82 @@ def test_order_within_a_batch_does_not_matter(data, name):
     assert torch.allclose(one, other, rtol=1e-5)
 
 
+@pytest.fixture(scope="session")
+def source_only_weights(two_cities, tmp_path_factory):
+    """The weights of source-only after a few steps, with the settings of the test below."""
+    folder = tmp_path_factory.mktemp("source-only")
+    adapt(run_settings(two_cities, "source-only", **PLAIN_SETTINGS), folder, overwrite=True, quiet=True)
+    return weights(folder)
+
+
 @pytest.mark.parametrize("name", [n for n in METHODS if n != "source-only"])
-def test_own_weights_at_zero_give_source_only_to_the_last_bit(data, name, tmp_path):
-    off_options, named = OFF[name]
-    common = {"rare_temperature": 0.0, "target_statistics": False}
-    adapt(run_settings(data, "source-only", **common), tmp_path / "plain", quiet=True)
-    adapt(run_settings(data, name, options=off_options, **common), tmp_path / "off", quiet=True)
-    plain, off = weights(tmp_path / "plain"), weights(tmp_path / "off")
-    for mine, theirs in named.items():
-        found = [k for k in off if k.startswith(mine)]
-        assert found
-        for key in found:
-            assert torch.equal(off[key], plain[key.replace(mine, theirs, 1)]), key
+def test_own_weights_at_zero_give_source_only_to_the_last_bit(data, source_only_weights, name, tmp_path):
+    settings_off = run_settings(data, name, options=METHODS[name].off, **PLAIN_SETTINGS)
+    adapt(settings_off, tmp_path / "off", quiet=True)
+    off = weights(tmp_path / "off")
+    for prefix, of_source_only in (TWO_BRANCHES if name == "st-dasegnet" else PLAIN).items():
+        keys = [k for k in off if k.startswith(prefix)]
+        assert keys
+        for key in keys:
+            assert torch.equal(off[key], source_only_weights[key.replace(prefix, of_source_only, 1)]), key
 
 
 @pytest.mark.parametrize("name", ["dacs", "daformer", "hrda", "mic", "cluda", "bicl"])
 def test_before_its_start_a_method_is_source_only(data, name):
-    method, patches, _ = built(data, name, options={**ON[name], "start": 0.5})
+    method, patches, _ = built(data, name, options={**ON[name], "source_only_share": 0.5})
     inputs = ready(method, batch_of(patches))
     _, terms = method.loss({k: v for k, v in inputs.items() if not k.startswith("target")})
     assert "ce" in terms and not {"mix", "masked", "ce_target"} & set(terms)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_target_labels_are_never_opened(data, name, tmp_path):
-    adapt(run_settings(data, name), tmp_path / "with", quiet=True)
-    labels = sorted(data.glob("west_*_label.tif"))
-    kept = [f.read_bytes() for f in labels]
-    try:
-        for f in labels:
-            f.write_bytes(b"not a label")
-        adapt(run_settings(data, name), tmp_path / "without", quiet=True)
-    finally:
-        for f, content in zip(labels, kept, strict=True):
-            f.write_bytes(content)
-    one, other = weights(tmp_path / "with"), weights(tmp_path / "without")
-    assert all(torch.equal(one[k], other[k]) for k in one)
+class InterruptionError(Exception):
+    """Training is interrupted on purpose."""
+
+
+class Interrupt(Callback):
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == 2:
+            raise InterruptionError
+
+
+@pytest.fixture(scope="session")
+def data_without_target_labels(two_cities, tmp_path_factory):
+    """The same cities, whose target labels cannot be read."""
+    folder = shutil.copytree(two_cities, tmp_path_factory.mktemp("unlabelled") / "data")
+    labels = sorted(folder.glob("west_*_label.tif"))
+    assert len(labels) == 2
+    for file in labels:
+        file.write_bytes(b"not a label")
+    return folder
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_resumed_run_equals_the_uninterrupted_one(data, name, tmp_path):
-    whole = run_settings(data, name, steps=4)
-    adapt(whole, tmp_path / "whole", quiet=True)
+def test_a_run_without_target_labels_interrupted_and_resumed_equals_the_uninterrupted_one(
+    data, data_without_target_labels, name, tmp_path
+):
+    method = adapt(run_settings(data, name, steps=4), tmp_path / "whole", quiet=True)
+    assert_predicts_alike(load_run(tmp_path / "whole"), method)
 
-    class InterruptionError(Exception):
-        pass
-
-    from lightning.pytorch.callbacks import Callback
-
-    class Stop(Callback):
-        def on_train_batch_start(self, trainer, *_):
-            if trainer.global_step == 2:
-                raise InterruptionError
-
+    unlabelled, cut = run_settings(data_without_target_labels, name, steps=4), tmp_path / "cut"
     with pytest.raises(InterruptionError):
-        adapt(whole, tmp_path / "cut", quiet=True, callbacks=[Stop()])
-    assert not (tmp_path / "cut" / "weights.safetensors").exists()
-    adapt(whole, tmp_path / "cut", resume=True, quiet=True)
-    one, other = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+        adapt(unlabelled, cut, quiet=True, callbacks=[Interrupt()])
+    assert not (cut / "weights.safetensors").exists()
+    assert torch.load(cut / "last.ckpt", weights_only=True)["global_step"] == 2
+    adapt(unlabelled, cut, resume=True, quiet=True)
+    assert torch.load(cut / "last.ckpt", weights_only=True)["global_step"] == 4
+    one, other = weights(tmp_path / "whole"), weights(cut)
     assert all(torch.equal(one[k], other[k]) for k in one)
-    assert torch.load(tmp_path / "cut" / "last.ckpt", weights_only=True)["global_step"] == 4
+
+
+def assert_predicts_alike(trained, method):
+    """The saved weights predict what the network in memory does, and their spec is the pair's."""
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    method.model.eval()
+    with torch.inference_mode():
+        # the network in memory is channels-last, the loaded one is not
+        assert torch.allclose(method.model(image), trained.model(image), atol=1e-5)
+    assert trained.spec.gsd == 0.5 and trained.spec.bands == ("red", "green", "blue")
+    assert trained.spec.legend.names == ("road", "roof", "tree")
 
 
 def test_a_resumed_run_keeps_its_earlier_metrics(data, tmp_path):
@@ -175,26 +184,15 @@ def test_a_resumed_run_keeps_its_earlier_metrics(data, tmp_path):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_teachers_share_no_storage_with_students_and_have_no_optimiser(data, name):
-    method, _, _ = built(data, name)
-    trained = {id(p) for g in method.configure_optimizers()["optimizer"].param_groups for p in g["params"]}
+    method, _, run = built(data, name)
+    module = MethodModule(method, optimisation(run), method.build.augmentation)
+    trained = {id(p) for g in module.configure_optimizers()["optimizer"].param_groups for p in g["params"]}
     assert trained == {id(p) for p in method.parameters() if p.requires_grad}
     storage = [p.data_ptr() for p in method.parameters()]
     assert len(set(storage)) == len(storage)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_saved_weights_predict_what_the_trained_network_predicts(data, name, tmp_path):
-    method = adapt(run_settings(data, name), tmp_path / "run", quiet=True)
-    image = torch.rand(1, 3, 64, 64)
-    trained = load_run(tmp_path / "run")
-    method.model.eval()
-    with torch.inference_mode():
-        # the trained network lies channels-last in memory, the loaded one does not
-        assert torch.allclose(method.model(image), trained.model(image), atol=1e-5)
-    assert trained.spec.gsd == 0.5 and trained.spec.bands == ("red", "green", "blue")
-    assert trained.spec.legend.names == ("road", "roof", "tree")
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_the_paper_preset_trains_on_a_smaller_encoder_of_its_family(data, name, tmp_path):
     paper = settings(method=name, preset="paper")
@@ -202,7 +200,7 @@ def test_the_paper_preset_trains_on_a_smaller_encoder_of_its_family(data, name, 
     s = settings(
         source=str(data / "east.yaml"), target=str(data / "west.yaml"), data=str(data), method=name, preset="paper",
         encoder=smaller, channels=32, crop=192, batch_size=2, steps=1, weights="none", workers=0, precision="fp32",
-        options={"start": 0.0} if name == "bicl" else {},
+        options={"source_only_share": 0.0} if name == "bicl" else {},
     )  # fmt: skip
     method = adapt(s, tmp_path / "run", quiet=True)
-    assert method.arch.decoder == paper.decoder and all(p.isfinite().all() for p in method.parameters())
+    assert method.build.arch.decoder == paper.decoder and all(p.isfinite().all() for p in method.parameters())

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from rsuda.core.errors import InputError, MissingError, RsudaError
+from rsuda.core.errors import InputError, MissingError
 from rsuda.core.settings import PRESETS, Settings, dump, parse_option, settings
-from rsuda.methods import METHODS
+from rsuda.methods import METHODS, options_of
 
 
 def wrote(folder, **held):
@@ -54,7 +54,7 @@ def test_a_presets_method_options_are_for_their_method_only():
 @pytest.mark.parametrize("method", METHODS)
 def test_every_preset_is_valid_and_its_options_are_known_to_the_method(preset, method):
     s = settings(preset=preset, method=method)
-    METHODS[method].check_options(method, s.options)
+    options_of(method, s.options)
 
 
 def test_the_small_preset_is_the_default():
@@ -166,21 +166,3 @@ def test_an_option_is_a_name_and_a_yaml_value(text, read):
 def test_an_option_without_name_or_value_is_refused(text):
     with pytest.raises(InputError, match="--set"):
         parse_option(text)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"disentangle": 0}, {"disentangle": "no"}, {"strided": 2.5}, {"strided": True}, {"trusted": "high"},
-        {"trusted": None}, {"quality": 1}, {"class_weights": ["a"]}, {"class_weights": 2},
-    ],
-)  # fmt: skip
-def test_method_options_of_another_kind_than_their_default_are_refused(given):
-    (name,) = given
-    with pytest.raises(RsudaError, match=f"option {name} of method st-dasegnet"):
-        METHODS["st-dasegnet"].check_options("st-dasegnet", given)
-
-
-def test_method_options_of_their_defaults_kind_are_taken():
-    METHODS["st-dasegnet"].check_options("st-dasegnet", METHODS["st-dasegnet"].options())
-    METHODS["st-dasegnet"].check_options("st-dasegnet", {"trusted": 1, "class_weights": [1, 0.5]})

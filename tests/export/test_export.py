@@ -17,7 +17,6 @@ from scipy.ndimage import gaussian_filter
 
 from rsuda.cli import main
 from rsuda.core.errors import ExistsError, InputError, MissingError
-from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec
 from rsuda.export.deepness import deepness_metadata
 from rsuda.export.export import TOLERANCE, export
@@ -25,8 +24,7 @@ from rsuda.export.onnx_network import about_exported, load_exported
 from rsuda.inference.predict import predict
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.network import Architecture
-from rsuda.methods import METHODS
-from rsuda.methods.base import Optimisation
+from rsuda.learning.networks import build_network
 from rsuda.runs.weights import load_run, save_run
 
 ROOT = Path(__file__).parents[2]
@@ -40,12 +38,13 @@ ON_CPU = {"device": "cpu", "precision": "fp32", **WINDOW}
 def saved(folder, encoder="resnet18", decoder="segformer", method="source-only", stride=32, channels=16):
     """A run folder of a network with random weights and, as after training, no trivial batch norm."""
     arch = Architecture(encoder, decoder, len(NAMES), len(BANDS), channels, 0.1, stride)
-    made = METHODS[method](arch, SPEC, Optimisation())
-    for module in made.model.modules():
+    kinds = {"hrda": "two-resolution", "st-dasegnet": "two-branch"}
+    model = build_network(kinds.get(method, "plain"), arch)
+    for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)
             module.running_var.uniform_(0.5, 1.5)
-    save_run(folder, made, Settings(method=method), SPEC)
+    save_run(folder, model, SPEC, method)
     return folder
 
 

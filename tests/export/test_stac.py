@@ -29,8 +29,7 @@ from rsuda.geo.grid import Grid
 from rsuda.geo.stac_item import footprint, href, identifier, taken
 from rsuda.inference.predict import predict
 from rsuda.learning.network import Architecture
-from rsuda.methods import METHODS
-from rsuda.methods.base import Optimisation
+from rsuda.learning.networks import build_network
 from rsuda.runs.weights import load_run, save_run
 
 
@@ -174,7 +173,7 @@ def run(tmp_path_factory):
         ("ir", "red", "green"), 0.3, (0.0, 0.0, 100.0), (255.0, 255.0, 1100.0), (0.4,) * 3, (0.2,) * 3, legend()
     )
     s = settings(method="dacs", weights="none", steps=7, data="/home/me/data")
-    save_run(folder, METHODS["dacs"](arch, spec, Optimisation()), s, spec)
+    save_run(folder, build_network("plain", arch), spec, "dacs")
     (folder / "config.yaml").write_text(dump(s))
     os.utime(folder / "weights.safetensors", (1_700_000_000, 1_700_000_000))
     return folder

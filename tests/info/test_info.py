@@ -24,8 +24,7 @@ from rsuda.core.spec import Spec
 from rsuda.data.domain_file import KNOWN
 from rsuda.geo.raster_info import raster_facts
 from rsuda.info.suitability import suitability
-from rsuda.methods.base import Optimisation
-from rsuda.methods.source_only import SourceOnly
+from rsuda.learning.networks import build_network
 from rsuda.runs.weights import architecture, save_run
 
 RGB = ("red", "green", "blue")
@@ -50,9 +49,7 @@ def world(tmp_path_factory):
     (folder / "good" / "config.yaml").write_text(dump(run_settings))
     (folder / "good" / "metrics.csv").write_text("epoch,loss,step\n0,1.5,9\n0,1.2,19\n")
     (folder / "good" / "label_free.json").write_text('{"information": 0.4}')
-    save_run(
-        folder / "good", SourceOnly(architecture(run_settings, spec()), spec(), Optimisation()), run_settings, spec()
-    )
+    save_run(folder / "good", build_network("plain", architecture(run_settings, spec())), spec(), "source-only")
     return folder
 
 

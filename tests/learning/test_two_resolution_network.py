@@ -12,7 +12,7 @@ from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Architecture, Decoder
 from rsuda.learning.two_resolution_network import (
     Detailed,
-    TwoResolutions,
+    TwoResolutionNetwork,
     cut,
     inside,
     pasted_on_grid,
@@ -128,7 +128,7 @@ CHOICE = (0.2, 0.5, 0.9)  # attention of the three classes
 def network(choice=None):
     """An untrained network with batch-norm statistics that are not trivial; ``choice``: a constant attention."""
     torch.manual_seed(0)
-    net = TwoResolutions(Architecture("mobilenet_v2", "segformer", 3, 3, 16))
+    net = TwoResolutionNetwork(Architecture("mobilenet_v2", "segformer", 3, 3, 16))
     net.train()
     with torch.no_grad():
         net.with_detail(torch.randn(4, 3, 128, 128), torch.full((4, 2), 32))

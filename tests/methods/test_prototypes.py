@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
 from rsuda.learning.network import Architecture
-from rsuda.methods.base import Optimisation
+from rsuda.methods import options_of
+from rsuda.methods.base import NetworkBuilder
 from rsuda.methods.bicl import BiCL
 from rsuda.methods.blocks.likely import most_likely
 from rsuda.methods.blocks.prototypes import (
@@ -254,7 +255,7 @@ def test_calibration_absorbs_a_constant_bias_as_one_minus_m_to_the_t(momentum, s
     feature, label = domain(1)
     source = masked_average(feature, label, 4)
     for _ in range(steps):
-        calibration.follow(source, Prototypes(source.mean + delta, source.present))
+        calibration.update(source, Prototypes(source.mean + delta, source.present))
     assert torch.allclose(calibration.bias, (1 - momentum**steps) * delta, atol=1e-12)
     assert torch.allclose(calibration(source).mean, source.mean + calibration.bias)
 
@@ -264,7 +265,7 @@ def test_nine_tenths_of_a_bias_are_absorbed_after_the_published_number_of_steps(
     calibration, there = Calibration(1, 1, momentum).double(), torch.ones(1, dtype=torch.bool)
     zero, one = (Prototypes(torch.full((1, 1), float(v), dtype=torch.float64), there) for v in (0, 1))
     for _ in range(steps):
-        calibration.follow(zero, one)
+        calibration.update(zero, one)
     assert float(calibration.bias) == pytest.approx(0.9, abs=2e-3)
 
 
@@ -273,7 +274,7 @@ def test_only_classes_with_both_prototypes_are_calibrated():
     f, y = domain(1, without=(0,))
     g, z = domain(2, without=(3,))
     source, target = masked_average(f, y, 4), masked_average(g, z, 4)
-    calibration.follow(source, target)
+    calibration.update(source, target)
     assert (calibration.bias[[0, 3]] == 0).all()
     assert torch.allclose(calibration.bias[1:3], (target.mean - source.mean)[1:3] / 2)
     assert torch.equal(calibration(source).present, source.present)
@@ -283,7 +284,7 @@ def test_a_momentum_of_one_is_no_calibration_and_the_bias_is_saved():
     still, moving = Calibration(4, 6, 1.0), Calibration(4, 6, 0.3)
     source, target = (masked_average(*domain(s), 4) for s in (1, 2))
     for calibration in (still, moving):
-        calibration.follow(source, target)
+        calibration.update(source, target)
     assert (still.bias == 0).all() and (moving.bias != 0).any()
     still.load_state_dict(moving.state_dict())
     assert torch.equal(still.bias, moving.bias) and not moving.bias.requires_grad
@@ -306,7 +307,7 @@ def test_calibration_makes_transferred_labels_right_after_a_shift_as_wide_as_the
         rho = masked_average(source, label, 2)
         found = transfer(target, calibration(rho), 0.1, 0.0)
         right.append(float((found == label).double().mean()))
-        calibration.follow(rho, masked_average(target, label, 2))
+        calibration.update(rho, masked_average(target, label, 2))
     assert right[0] < 0.6 and right[-1] > 0.99
     assert sum(right[20:40]) / 20 > sum(right[:20]) / 20 + 0.1
 
@@ -350,7 +351,7 @@ SHOWN = torch.ones(2, 5, 7, dtype=torch.bool)
 
 
 def method(**options):
-    return BiCL(ARCH, SPEC, Optimisation(steps=10, warmup=0), None, "none", 0, **options).double()
+    return BiCL(NetworkBuilder(ARCH, SPEC), options_of("bicl", options)).double()
 
 
 def test_static_labels_win_over_dynamic_ones_which_fill_the_rest():

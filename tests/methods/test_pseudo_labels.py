@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from rsuda.core.errors import InputError
 from rsuda.learning.losses import cross_entropy, entropy, labelled_cross_entropy
 from rsuda.learning.target_statistics import estimate_statistics, running_statistics_kept
-from rsuda.methods.blocks.discriminators import OutputDiscriminator, judged_frozen, real_loss
+from rsuda.methods.blocks.discriminators import OutputDiscriminator, frozen_discriminator, real_loss
 from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.mixing import paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabelWeights
@@ -117,13 +117,13 @@ def test_the_thresholds_of_classes_are_moving_averages():
 def test_looking_at_labels_without_following_changes_nothing():
     trust = PseudoLabelWeights(3, "classes", 0.968, 0.5)
     logits, label = predictions(2)
-    assert (trust(logits, all_valid(label.shape), follow=False).weight == 1).all()  # no class has been seen yet
+    assert (trust(logits, all_valid(label.shape), update=False).weight == 1).all()  # no class has been seen yet
     assert (trust.level == -1).all()
     first = trust(logits, all_valid(label.shape))
     level = trust.level.clone()
-    again = trust(logits, all_valid(label.shape), follow=False)
+    again = trust(logits, all_valid(label.shape), update=False)
     assert torch.equal(trust.level, level) and torch.equal(again.weight, first.weight)
-    trust(predictions(2, (0.5, 0.5, 0.5))[0], all_valid(label.shape), follow=False)
+    trust(predictions(2, (0.5, 0.5, 0.5))[0], all_valid(label.shape), update=False)
     assert torch.equal(trust.level, level)
 
 
@@ -133,7 +133,7 @@ def test_a_class_that_is_never_predicted_keeps_no_threshold_and_takes_all_its_pi
     logits = torch.cat([logits, torch.full_like(logits[:, :1], -50)], 1)
     trust(logits, all_valid(label.shape))
     assert trust.level[3] == -1 and (trust.level[:3] > 0).all()
-    found = trust(logits_of([[[3, 0]]], [[[0.4, 0.36]]], 4), all_valid((1, 1, 2)), follow=False)
+    found = trust(logits_of([[[3, 0]]], [[[0.4, 0.36]]], 4), all_valid((1, 1, 2)), update=False)
     assert found.weight.tolist() == [[[1, 0]]]
 
 
@@ -173,16 +173,16 @@ def test_a_teacher_by_batch_normalises_by_the_batch_at_hand_and_drops_nothing():
 def test_a_teacher_shown_the_target_keeps_the_targets_statistics_and_not_the_students():
     torch.manual_seed(0)
     student = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).train()
-    teacher = Teacher(student, 0.5, statistics="shown").train()
+    teacher = Teacher(student, 0.5, statistics="target").train()
     target = [5 + 3 * torch.randn(8, 3, 6, 6) for _ in range(4)]
     seen = [student[0](x).detach() for x in target]
-    answers = [teacher.look(x) for x in target]
+    answers = [teacher.predict(x) for x in target]
     mean = torch.stack([f.mean((0, 2, 3)) for f in seen]).mean(0)
     assert torch.allclose(teacher.module[1].running_mean, mean, atol=1e-5)
     assert torch.allclose(teacher(target[-1]), answers[-1], atol=1e-6)  # what it answers with is what it has by then
     for _ in range(3):
         student(torch.randn(8, 3, 6, 6))  # source images move the student's statistics
-        teacher.follow(student)
+        teacher.update(student)
     assert torch.allclose(teacher.module[1].running_mean, mean, atol=1e-5)
     assert int(teacher.looks) == 4 and not any(m.training for m in teacher.modules())
 
@@ -208,7 +208,7 @@ def test_a_teachers_parameters_follow_by_the_schedule_and_its_statistics_are_cop
             for s, p in enumerate(student.parameters()):
                 p.copy_(torch.sin(torch.arange(p.numel()) + s + t).view_as(p))
         student(torch.rand(2, 3, 4, 4) + t)
-        teacher.follow(student)
+        teacher.update(student)
         a = min(1 - 1 / (t + 1), top)
         wanted = {n: a * wanted[n] + (1 - a) * p.detach() for n, p in student.named_parameters()}
     for name, p in teacher.module.named_parameters():
@@ -365,7 +365,7 @@ def test_a_frozen_judge_gives_the_feature_its_gradient_and_takes_none():
     torch.manual_seed(0)
     judge = OutputDiscriminator(3, base=2)
     feature = torch.rand(1, 3, 32, 32, requires_grad=True)
-    answer = judged_frozen(judge, feature)
+    answer = frozen_discriminator(judge, feature)
     assert torch.equal(answer, judge(feature))
     answer.sum().backward()
     at_once = feature.grad.clone()

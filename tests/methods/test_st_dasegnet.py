@@ -8,14 +8,15 @@ import torch
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
-from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Architecture
-from rsuda.methods.base import Optimisation
+from rsuda.learning.two_branch_network import Disentangle
+from rsuda.methods import options_of
+from rsuda.methods.base import NetworkBuilder
 from rsuda.methods.blocks.discriminators import Discriminator, domain_loss, spatial_softmax, strided_layers
 from rsuda.methods.blocks.pseudo_labels import quality_weighted
 from rsuda.methods.blocks.teacher import Teacher, decay
-from rsuda.methods.st_dasegnet import Disentangle, STDASegNet
+from rsuda.methods.st_dasegnet import STDASegNet
 
 
 def fill(shape, s, a=1.0):
@@ -66,9 +67,9 @@ def test_discriminators_have_the_published_size(channels, strided, millions):
 
 
 def test_discriminator_gives_the_reference_numbers():
-    judge = Discriminator(8, base=4, strided=2).double()
-    fill_parameters(judge.parameters())
-    out = judge(spatial_softmax(fill((2, 8, 16, 16), 3, 2)))
+    discriminator = Discriminator(8, base=4, strided=2).double()
+    fill_parameters(discriminator.parameters())
+    out = discriminator(spatial_softmax(fill((2, 8, 16, 16), 3, 2)))
     assert out.shape == (2, 1, 2, 2)
     near(out.sum(), -0.17595122726841084)
     for found, wanted in zip(
@@ -120,7 +121,7 @@ def test_teacher_follows_by_the_published_schedule():
     for i in range(1, 6):
         with torch.no_grad():
             student.weight.fill_(i)
-        teacher.follow(student)
+        teacher.update(student)
         expected = decay(i, 0.999) * expected + (1 - decay(i, 0.999)) * i
         near(teacher.module.weight, expected)
 
@@ -149,10 +150,8 @@ SPEC = Spec(("red", "green", "blue"), 0.5, (0,) * 3, (255,) * 3, (0.5,) * 3, (0.
 ARCH = Architecture("mobilenet_v2", "segformer", 3, 3, 32)
 
 
-def method(**options):
-    same = ((0.5,) * 3, (0.25,) * 3)
-    base = (ARCH, SPEC, Optimisation(steps=10, warmup=0), Augmentation(same, same), "none", 0)
-    return STDASegNet(*base, **{"strided": 1, **options})
+def method(arch=ARCH, spec=SPEC, **options):
+    return STDASegNet(NetworkBuilder(arch, spec), options_of("st-dasegnet", {"strided": 1, **options}))
 
 
 def batch(size=192):
@@ -166,7 +165,7 @@ def batch(size=192):
 
 
 def test_one_backward_gives_the_gradients_of_the_two_stage_loop():
-    """Fooling with frozen discriminators plus their own loss on detached features, in one sum, against two passes."""
+    """The sum has adversarial terms with frozen discriminators, and the discriminators' own loss on detached features."""
     m = method(pseudo_weight=0.0, adversarial_weight=0.7, class_weights="none")
     data = batch()
     m.loss(data)[0].backward()
@@ -182,14 +181,14 @@ def test_one_backward_gives_the_gradients_of_the_two_stage_loop():
         cross_entropy(torch.nn.functional.interpolate(head(g)[1], size, mode="bilinear"), y)
         for head, g in ((net.head_s, g_ss), (net.head_t, g_st))
     )
-    first = first + 0.7 * domain_loss(m.judge_s(spatial_softmax(f_ts[-1])), True, size)
-    first = first + 0.7 * domain_loss(m.judge_t(spatial_softmax(f_st[-1])), True, size)
+    first = first + 0.7 * domain_loss(m.discriminator_s(spatial_softmax(f_ts[-1])), True, size)
+    first = first + 0.7 * domain_loss(m.discriminator_t(spatial_softmax(f_st[-1])), True, size)
     first.backward()
-    for judge in (m.judge_s, m.judge_t):
-        judge.zero_grad()
-    for judge, real, fake in ((m.judge_s, f_ss, f_ts), (m.judge_t, f_tt, f_st)):
-        loss = domain_loss(judge(spatial_softmax(real[-1].detach())), True, size)
-        loss = loss + domain_loss(judge(spatial_softmax(fake[-1].detach())), False, size)
+    for discriminator in (m.discriminator_s, m.discriminator_t):
+        discriminator.zero_grad()
+    for discriminator, real, fake in ((m.discriminator_s, f_ss, f_ts), (m.discriminator_t, f_tt, f_st)):
+        loss = domain_loss(discriminator(spatial_softmax(real[-1].detach())), True, size)
+        loss = loss + domain_loss(discriminator(spatial_softmax(fake[-1].detach())), False, size)
         (0.7 * loss).backward()
     for name, grad in at_once.items():
         wanted = dict(m.named_parameters())[name].grad
@@ -234,5 +233,5 @@ def test_the_papers_class_weights_serve_its_own_legends_only():
     names = ("impervious surface", "building", "low vegetation", "tree", "car", "clutter")
     legend = Legend(names, tuple(((k, k, k),) for k in range(6)))
     spec = Spec(SPEC.bands, 0.5, SPEC.low, SPEC.high, SPEC.mean, SPEC.std, legend)
-    isprs = STDASegNet(Architecture("mobilenet_v2", "segformer", 6, 3, 32), spec, Optimisation(), strided=1)
+    isprs = method(Architecture("mobilenet_v2", "segformer", 6, 3, 32), spec)
     assert isprs.weight_s.tolist() == [1, 1, 1, 1.25, 1.5, 1.5] and isprs.factor.tolist() == [1, 1, 1.5, 1.5, 2, 2]

@@ -22,8 +22,7 @@ from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.geo.scene import Scene
 from rsuda.inference.predictor import Predictor
-from rsuda.methods.base import Optimisation
-from rsuda.methods.source_only import SourceOnly
+from rsuda.learning.networks import build_network
 from rsuda.report.histograms import _overlap
 from rsuda.report.report import report
 from rsuda.report.runs import read_runs
@@ -236,7 +235,7 @@ def other_legend(folder):
     names = tuple(reversed(spec.legend.names))
     spec = type(spec)(**{**vars(spec), "legend": type(spec.legend)(names, spec.legend.colours)})
     (folder / "other").mkdir()
-    save_run(folder / "other", SourceOnly(architecture(s, spec), spec, Optimisation()), s, spec)
+    save_run(folder / "other", build_network("plain", architecture(s, spec)), spec, "source-only")
     (folder / "other" / "config.yaml").write_text(dump(s))
     return [folder / "dacs", folder / "other"]
 

@@ -9,8 +9,7 @@ from oracle_models import legend, write
 
 from rsuda.core.settings import dump, settings
 from rsuda.core.spec import Spec
-from rsuda.methods.base import Optimisation
-from rsuda.methods.source_only import SourceOnly
+from rsuda.learning.networks import build_network
 from rsuda.runs.weights import architecture, save_run
 
 COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
@@ -76,7 +75,7 @@ def build_world(folder):
     spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, (0.4,) * 3, (0.2,) * 3, legend(NAMES))
     (folder / "good").mkdir()
     (folder / "good" / "config.yaml").write_text(dump(s))
-    save_run(folder / "good", SourceOnly(architecture(s, spec), spec, Optimisation()), s, spec)
+    save_run(folder / "good", build_network("plain", architecture(s, spec)), spec, "source-only")
     return folder
 
 

@@ -294,7 +294,7 @@ def _take_plan(path: Path) -> None:
 
 def _about() -> dict:
     return {
-        "rsuda": "0.1.0", "method": "source-only", "options": {},
+        "rsuda": "0.1.0", "network": "plain", "method": "source-only",
         "architecture": {
             "encoder": "tu-mobilenetv3_small_050", "decoder": "segformer", "classes": 2, "bands": 3, "channels": 16,
             "dropout": 0.0, "output_stride": 32,
@@ -326,19 +326,16 @@ def _weights(about: dict, tensors) -> bytes:
 
 
 def network(about: dict):
-    """An untrained network of a description."""
-    from rsuda.core.spec import Spec
+    """Build an untrained network of a description."""
     from rsuda.learning.network import Architecture
-    from rsuda.methods import METHODS
-    from rsuda.methods.base import Optimisation
+    from rsuda.learning.networks import build_network
 
-    spec = Spec.from_fields(about["spec"])
-    return METHODS[about["method"]](Architecture(**about["architecture"]), spec, Optimisation(), **about["options"])
+    return build_network("plain", Architecture(**about["architecture"]))
 
 
 def _weights_seeds(folder: Path) -> list[bytes]:
     about = _about()
-    tensors = {k: v.contiguous() for k, v in network(about).model.state_dict().items()}
+    tensors = {k: v.contiguous() for k, v in network(about).state_dict().items()}
     return [_weights(about, tensors)]
 
 

@@ -11,11 +11,15 @@ from rsuda.training.build import build, check_run
 
 # options that switch every part of a method on from the first step
 ON = {
-    "dacs": {"start": 0.0}, "daformer": {"start": 0.0}, "bicl": {"start": 0.0},
-    "hrda": {"start": 0.0, "resolutions": 2}, "mic": {"start": 0.0, "resolutions": 2},
-    "cluda": {"start": 0.0, "resolutions": 2, "uncertain_from": 0.0},
+    "dacs": {"source_only_share": 0.0}, "daformer": {"source_only_share": 0.0}, "bicl": {"source_only_share": 0.0},
+    "hrda": {"source_only_share": 0.0, "resolutions": 2}, "mic": {"source_only_share": 0.0, "resolutions": 2},
+    "cluda": {"source_only_share": 0.0, "resolutions": 2, "uncertain_from": 0.0},
 }  # fmt: skip
-SMALL = {"crop": 192, "batch_size": 2, "steps": 3, "weights": "none", "workers": 0, "channels": 16, "precision": "fp32"}
+# a tiny encoder at output stride 16, so that discriminators have 8 x 8 cells in a small window
+SMALL = {
+    "encoder": "tu-mobilenetv3_small_050", "output_stride": 16, "channels": 16, "weights": "none", "crop": 128,
+    "batch_size": 2, "steps": 3, "workers": 0, "precision": "fp32", "device": "cpu",
+}  # fmt: skip
 
 
 def build_two_cities(folder):
@@ -41,4 +45,5 @@ def built(data, method, **changes):
     """An untrained method, its patches and its settings."""
     checked, _ = check_run(run_settings(data, method, **changes))
     domains = pair(*find_domains(checked), checked)
-    return build(checked, domains), PatchDataset(domains, checked, with_target=METHODS[method].needs_target), checked
+    patches = PatchDataset(domains, checked, with_target=METHODS[method].needs_target)
+    return build(checked, domains).method, patches, checked

@@ -30,7 +30,7 @@ STEPS = 3
 # what of a method relates the items of a batch to each other, where its defaults have it off
 RELATING = {
     "source-only": {"class_weights": "balanced"},
-    "dacs": {"trust": "classes", "teacher_statistics": "shown", "threshold": 0.4},
+    "dacs": {"trust": "classes", "teacher_statistics": "target", "threshold": 0.4},
     "daformer": {
         "threshold": 0.4,
         "trust": "share",
@@ -40,8 +40,8 @@ RELATING = {
     },
     "hrda": {"threshold": 0.4, "trust": "share", "things": "b"},
     "mic": {"threshold": 0.4, "trust": "pixels"},
-    "bicl": {"keep": 0.5, "threshold": 0.1, "calibration": 0.9, "ce_on_hybrid": True},
-    "bicl:pair": {"keep": 0.5, "threshold": 0.1, "calibration": 0.9, "scope": "pair", "static": "rounds"},
+    "bicl": {"keep_share": 0.5, "threshold": 0.1, "calibration": 0.9, "ce_on_hybrid": True},
+    "bicl:pair": {"keep_share": 0.5, "threshold": 0.1, "calibration": 0.9, "scope": "pair", "static": "rounds"},
     "cluda": {"threshold": 0.4, "trust": "share"},
     "cluda:one": {"threshold": 0.4, "trust": "classes", "resolutions": 1, "pixels": 64},
     "st-dasegnet": {"certain": 0.4, "trusted": 0.4, "statistics": "target"},
@@ -60,15 +60,15 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
     )  # fmt: skip
     s, _ = check_run(s)
     found = pair(*find_domains(s), s)
-    method = build(with_class_weights(s, found), found)
+    module = build(with_class_weights(s, found), found)
     team = processes(s.devices, 1, torch.device("cpu"))
     trainer = L.Trainer(
         **team.trainer(torch.device("cpu")), max_steps=STEPS, accumulate_grad_batches=accumulate, precision="64-true",
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    trainer.fit(method, loader(found, s, with_target=method.needs_target))
+    trainer.fit(module, loader(found, s, with_target=module.method.needs_target))
     assert trainer.global_step == STEPS
-    return {k: v.detach().clone() for k, v in method.state_dict().items()}
+    return {k: v.detach().clone() for k, v in module.method.state_dict().items()}
 
 
 def cities(folder):

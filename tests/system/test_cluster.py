@@ -13,9 +13,8 @@ from rsuda.core.map_options import MapOptions
 from rsuda.core.settings import settings
 from rsuda.core.spec import Spec
 from rsuda.inference.predict import predict, predict_scenes
-from rsuda.methods import METHODS
+from rsuda.learning.networks import build_network
 from rsuda.runs.weights import architecture, save_run
-from rsuda.training.build import optimisation
 
 pytest.importorskip("distributed")
 OPTIONS = {
@@ -44,8 +43,7 @@ def run(tmp_path_factory):
     s = settings(preset="sample", method="source-only")
     spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, (0.5,) * 3, (0.25,) * 3, legend())
     torch.manual_seed(0)
-    method = METHODS["source-only"](architecture(s, spec), spec, optimisation(s), None, "none", 0)
-    save_run(folder, method, s, spec)
+    save_run(folder, build_network("plain", architecture(s, spec)), spec, "source-only")
     return folder
 
 

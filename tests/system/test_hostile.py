@@ -223,7 +223,7 @@ def test_class_names_are_escaped_in_styles_and_tables():
 
 def spoilt_weights(tmp_path, **changed):
     about = _about()
-    tensors = {k: v.contiguous() for k, v in network(about).model.state_dict().items()}
+    tensors = {k: v.contiguous() for k, v in network(about).state_dict().items()}
     about = {**about, **{k: {**about[k], **v} if isinstance(v, dict) else v for k, v in changed.items()}}
     (tmp_path / "weights.safetensors").write_bytes(_weights(about, tensors))
     return tmp_path / "weights.safetensors"
@@ -232,9 +232,9 @@ def spoilt_weights(tmp_path, **changed):
 @pytest.mark.parametrize("changed", [
     {"architecture": {"channels": 8192}}, {"architecture": {"channels": 10**9}}, {"architecture": {"encoder": "resnet18"}},
     {"architecture": {"encoder": "tu-hf_hub:somebody/something"}}, {"architecture": {"encoder": "tu-local-dir:/etc"}},
-    {"architecture": {"extra": 1}}, {"architecture": {"bands": 4}}, {"options": {"seed": 3}},
-    {"options": {"weights": "imagenet"}},
-    {"method": ["dacs"]}, {"method": "../x"}, {"spec": {"gsd": float("nan")}}, {"spec": {"std": [0, 0, 0]}},
+    {"architecture": {"extra": 1}}, {"architecture": {"bands": 4}}, {"network": "two-branch"},
+    {"network": "two-resolution"}, {"network": "../x"}, {"network": ["plain"]}, {"disentangle": "x"},
+    {"weights": "imagenet"}, {"method": ["dacs"]}, {"spec": {"gsd": float("nan")}}, {"spec": {"std": [0, 0, 0]}},
     {"spec": {"bands": "x"}},
 ])  # fmt: skip
 def test_weights_of_another_architecture_are_refused_before_a_network_is_built(tmp_path, changed):
@@ -247,14 +247,10 @@ def test_weights_of_another_architecture_are_refused_before_a_network_is_built(t
 def test_weights_that_fit_their_description_load_and_leave_the_random_state(tmp_path):
     import torch
 
-    from rsuda.core.spec import Spec
-    from rsuda.methods import METHODS
-    from rsuda.runs.weights import _architecture, _check_shapes, load_run
+    from rsuda.runs.weights import load_run
 
-    file = spoilt_weights(tmp_path)
+    file, before = spoilt_weights(tmp_path), torch.get_rng_state()
     assert load_run(file).spec.gsd == 0.5
-    before, spec = torch.get_rng_state(), Spec.from_fields(_about()["spec"])
-    _check_shapes(METHODS["source-only"], _architecture(_about()["architecture"], spec, file), spec, {}, file)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -269,15 +265,14 @@ def test_every_encoder_can_be_described_without_memory(tmp_path, encoder):
     from safetensors.torch import save_file
 
     from rsuda.core.spec import Spec
-    from rsuda.methods import METHODS
-    from rsuda.methods.base import Optimisation
-    from rsuda.runs.weights import _architecture, _check_shapes
+    from rsuda.runs.weights import Description, check_shapes
 
-    spec = Spec.from_fields(_about()["spec"])
-    arch = _architecture({**_about()["architecture"], "encoder": encoder}, spec, tmp_path)
-    tensors = METHODS["source-only"](arch, spec, Optimisation()).model.state_dict()
-    save_file({k: v.contiguous() for k, v in tensors.items()}, tmp_path / "weights.safetensors")
-    _check_shapes(METHODS["source-only"], arch, spec, {}, tmp_path / "weights.safetensors")
+    fields = _about()
+    fields["architecture"]["encoder"] = encoder
+    about, spec = Description(**fields), Spec.from_fields(fields["spec"])
+    tensors = {k: v.contiguous() for k, v in about.build().state_dict().items()}
+    save_file(tensors, tmp_path / "weights.safetensors")
+    check_shapes(about, spec, tmp_path / "weights.safetensors")
     assert torch.empty(1).device.type == "cpu"
 
 

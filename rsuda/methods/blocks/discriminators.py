@@ -72,10 +72,10 @@ class OutputDiscriminator(nn.Sequential):
         super().__init__(*layers[:-1])
 
 
-def judged_frozen(judge: nn.Module, feature: Tensor) -> Tensor:
-    """The discriminator's answer, with a gradient that reaches the feature and not the discriminator."""
-    frozen = {name: p.detach() for name, p in judge.named_parameters()}
-    return torch.func.functional_call(judge, frozen, (feature,))
+def frozen_discriminator(discriminator: nn.Module, feature: Tensor) -> Tensor:
+    """Apply a discriminator, with a gradient that reaches the feature and not the discriminator."""
+    frozen = {name: p.detach() for name, p in discriminator.named_parameters()}
+    return torch.func.functional_call(discriminator, frozen, (feature,))
 
 
 def real_loss(answer: Tensor, real: bool, squared: bool) -> Tensor:

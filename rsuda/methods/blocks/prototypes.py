@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsuda.core.legend import IGNORE
-from rsuda.learning.distributed import shared_mean, summed
+from rsuda.learning.distributed import all_sum, shared_mean
 from rsuda.methods.blocks.likely import most_likely
 
 
@@ -41,8 +41,8 @@ def masked_average(feature: Tensor, label: Tensor, classes: int) -> Prototypes:
     """rho(c) = mean of the features (B, D, h, w) whose label (B, h, w) is c, over the batch of all processes; differentiable."""
     rows = feature.permute(0, 2, 3, 1).flatten(0, 2)
     member = torch.stack([(label == k).flatten() for k in range(classes)]).to(rows.dtype)
-    count = summed(member.sum(1, keepdim=True))
-    return Prototypes(summed(member @ rows) / count.clamp(min=1), count[:, 0] > 0)
+    count = all_sum(member.sum(1, keepdim=True))
+    return Prototypes(all_sum(member @ rows) / count.clamp(min=1), count[:, 0] > 0)
 
 
 def cosine(feature: Tensor, mean: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class Calibration(nn.Module):
         self.register_buffer("bias", torch.zeros(classes, channels))
 
     @torch.no_grad()
-    def follow(self, source: Prototypes, target: Prototypes) -> None:
+    def update(self, source: Prototypes, target: Prototypes) -> None:
         both = (source.present & target.present)[:, None]
         moved = self.bias.lerp((target.mean - source.mean).to(self.bias), 1 - self.momentum)
         self.bias.copy_(torch.where(both, moved, self.bias))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rsuda.core.errors import unknown
 from rsuda.core.legend import IGNORE
-from rsuda.learning.distributed import gathered, summed
+from rsuda.learning.distributed import all_gather, all_sum
 from rsuda.methods.blocks.likely import most_likely
 
 RULES = ("share", "pixels", "classes")
@@ -45,7 +45,7 @@ def quality_weighted(
     confidence, label = most_likely(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1))
     if valid is None:
         valid = torch.ones_like(label, dtype=torch.bool)
-    quality = summed(((confidence >= certain) & valid).sum()) / summed(valid.sum()).clamp(min=1)
+    quality = all_sum(((confidence >= certain) & valid).sum()) / all_sum(valid.sum()).clamp(min=1)
     factor = torch.ones_like(confidence) if class_factor is None else class_factor.to(confidence)[label]
     weight = (quality if scaled else 1.0) * torch.where(confidence >= trusted, factor, 0.5) * valid
     return PseudoLabels(label, confidence, weight, quality)
@@ -57,7 +57,7 @@ class PseudoLabelWeights(nn.Module):
     'share' (DACS): the weight of all pixels is the share q of pixels with confidence >= ``threshold``.
     'pixels': 1 for these pixels, 0 for the rest.
     'classes' (class-balanced self-training, Zou et al., ECCV 2018; the first mask of CCM and BiCL): 1 for the most
-    confident ``keep`` of the pixels given to each class, so that no class is swallowed because the network is less sure
+    confident ``keep_share`` of the pixels given to each class, so that no class is swallowed because the network is less sure
     of it. The classes' thresholds are moving averages over batches; a class not seen yet takes all its pixels.
 
     Args:
@@ -66,38 +66,38 @@ class PseudoLabelWeights(nn.Module):
 
     level: Tensor
 
-    def __init__(self, classes: int, rule: str, threshold: float, keep: float, decay: float = 0.9) -> None:
+    def __init__(self, classes: int, rule: str, threshold: float, keep_share: float, decay: float = 0.9) -> None:
         super().__init__()
         if rule not in RULES:
             raise unknown("value of option trust", rule, RULES)
-        self.rule, self.threshold, self.keep, self.decay = rule, threshold, keep, decay
+        self.rule, self.threshold, self.keep_share, self.decay = rule, threshold, keep_share, decay
         self.register_buffer("level", torch.full((classes,), -1.0))
 
     @torch.no_grad()
-    def forward(self, logits: Tensor, valid: Tensor | None = None, follow: bool = True) -> PseudoLabels:
+    def forward(self, logits: Tensor, valid: Tensor | None = None, update: bool = True) -> PseudoLabels:
         """Labels of logits (B, K, H, W); pixels outside ``valid`` (B, H, W; None: all) weigh 0 and count nowhere. With
-        ``follow`` False the thresholds stay as they are."""
+        ``update`` False the thresholds stay as they are."""
         confidence, label = most_likely(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1))
         valid = torch.ones_like(label, dtype=torch.bool) if valid is None else valid
         sure = (confidence >= self.threshold) & valid
-        quality = summed(sure.sum()) / summed(valid.sum()).clamp(min=1)
+        quality = all_sum(sure.sum()) / all_sum(valid.sum()).clamp(min=1)
         if self.rule == "share":
             weight = quality * valid
         elif self.rule == "pixels":
             weight = sure
         else:
-            if follow:
-                self._follow(confidence, label, valid)
+            if update:
+                self._update(confidence, label, valid)
             weight = (confidence >= self.level[label]) & valid
         return PseudoLabels(label, confidence, weight.to(confidence.dtype), quality)
 
-    def _follow(self, confidence: Tensor, label: Tensor, valid: Tensor) -> None:
+    def _update(self, confidence: Tensor, label: Tensor, valid: Tensor) -> None:
         # quantiles of the whole batch: those of parts have no mean that they could be had from
-        confidence, label = gathered(confidence), gathered(label.where(valid, IGNORE).to(torch.uint8))
+        confidence, label = all_gather(confidence), all_gather(label.where(valid, IGNORE).to(torch.uint8))
         for k in range(len(self.level)):
-            held = confidence[label == k]
-            if len(held):
-                kept = min(len(held), max(1, round(len(held) * self.keep)))
-                found = held.kthvalue(len(held) - kept + 1).values
+            values = confidence[label == k]
+            if len(values):
+                number = min(len(values), max(1, round(len(values) * self.keep_share)))
+                level = values.kthvalue(len(values) - number + 1).values
                 known = self.level[k] >= 0
-                self.level[k] = torch.where(known, self.level[k] * self.decay + found * (1 - self.decay), found)
+                self.level[k] = torch.where(known, self.level[k] * self.decay + level * (1 - self.decay), level)

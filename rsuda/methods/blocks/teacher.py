@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from rsuda.core.errors import unknown
 
-STATISTICS = ("student", "batch", "shown")
+STATISTICS = ("student", "batch", "target")
 
 
 def decay(update: int, top: float) -> float:
@@ -22,14 +22,14 @@ def decay(update: int, top: float) -> float:
 class Teacher(AveragedModel):
     """A copy of ``student`` that follows it by theta <- a(i) theta + (1 - a(i)) theta_student, a(i) = ``decay(i, top)``.
 
-    Call ``follow(student)`` once per optimiser step. The number of updates is a buffer, so a resumed run goes on with
+    Call ``update(student)`` once per optimiser step. The number of updates is a buffer, so a resumed run goes on with
     its own a(i). Buffers (batch-norm statistics) are copied from the student, so that the teacher can be used in eval
     mode. It starts as a copy; the released codes start it at random, which the early small a(i) forgets.
 
     Args:
         top: the final share of the old teacher.
         statistics: of batch norm. 'student': its running statistics, copied. 'batch': of the batch at hand, as in the
-            released codes of DACS and DAFormer. 'shown': running statistics of what this teacher is shown, so of target images;
+            released codes of DACS and DAFormer. 'target': running statistics of the target images that this teacher predicts;
             the student's are those of source and mixed images, and those of a batch of few crops are noise
             (BENCHMARKS.md). Dropout is off in any case.
     """
@@ -49,16 +49,18 @@ class Teacher(AveragedModel):
         self.eval().requires_grad_(False)
 
     @torch.no_grad()
-    def follow(self, student: nn.Module) -> None:
-        own = [(b, b.clone()) for n in self._norms for b in n.buffers()] if self.statistics == "shown" else []
+    def update(self, student: nn.Module) -> None:
+        before = []
+        if self.statistics == "target":
+            before = [(b, b.clone()) for n in self._norms for b in n.buffers()]
         self.update_parameters(student)
-        for buffer, kept in own:
-            buffer.copy_(kept)
+        for buffer, values in before:
+            buffer.copy_(values)
 
     @torch.no_grad()
-    def look(self, *images: Any) -> Any:
-        """The teacher's answer; with 'shown' its statistics follow these images first."""
-        if self.statistics == "shown":
+    def predict(self, *images: Any) -> Any:
+        """Predict images; with 'target' the statistics of batch norm follow these images first."""
+        if self.statistics == "target":
             self.looks += 1
             for norm in self._norms:
                 norm.train()

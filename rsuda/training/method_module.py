@@ -1,0 +1,211 @@
+"""Train a method with Lightning: optimiser, schedule, random seeds, augmentation, synchronisation and logging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from rsuda.core.errors import InputError, unknown
+from rsuda.core.spec import Spec
+from rsuda.learning import distributed
+from rsuda.learning.augmentation import Augmentation
+from rsuda.learning.network import SegmentationNetwork
+from rsuda.learning.random_draws import BatchShard
+from rsuda.learning.sync_batch_norm import restore, synchronise
+from rsuda.methods.base import Method
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a method is optimised; every field can be set in a config file.
+
+    Attributes:
+        optimiser: 'adamw' or 'sgd' (momentum 0.9) for the networks. Discriminators always take Adam, betas 0.9 / 0.99.
+        lr: learning rate of encoders.
+        head_factor: learning rate of everything else, as a multiple of ``lr``.
+        discriminator_lr: of discriminators.
+        weight_decay: of the networks' weights; norms and biases get none under AdamW.
+        warmup: steps of linear warm-up.
+        power: of the polynomial decay to 0 at the last step.
+        steps: optimiser steps in all.
+    """
+
+    optimiser: str = "adamw"
+    lr: float = 6e-5
+    head_factor: float = 1.0
+    discriminator_lr: float = 1e-5
+    weight_decay: float = 0.01
+    warmup: int = 800
+    power: float = 1.0
+    steps: int = 40_000
+
+    def factor(self, step: int) -> float:
+        """Learning rate at a step, as a share of its full value."""
+        rising = min(1.0, (step + 1) / (self.warmup + 1))
+        return rising * max(0.0, 1 - step / self.steps) ** self.power
+
+
+class CombinedOptimizer(Optimizer):
+    """Several optimisers that step as one.
+
+    One loss and one backward pass serve SGD networks and Adam discriminators alike, and Lightning sees one optimiser.
+    """
+
+    def __init__(self, optimisers: list[Optimizer]) -> None:
+        self.optimisers = optimisers
+        super().__init__([g for o in optimisers for g in o.param_groups], {})
+        # the schedule writes into these very groups
+        groups = iter(self.param_groups)
+        for optimiser in optimisers:
+            optimiser.param_groups = [next(groups) for _ in optimiser.param_groups]
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimisers": [o.state_dict() for o in self.optimisers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(values)
+        self.param_groups = [g for o in self.optimisers for g in o.param_groups]
+
+
+class MethodModule(L.LightningModule):
+    """A method with everything that no paper is about.
+
+    Args:
+        method: its networks and its loss.
+        optimisation: of its networks and discriminators.
+        augmentation: of the batches, on their device.
+    """
+
+    def __init__(self, method: Method, optimisation: Optimisation, augmentation: Augmentation) -> None:
+        super().__init__()
+        self.method, self.optimisation, self.augmentation = method, optimisation, augmentation
+        self.method.steps = optimisation.steps
+        self.share, self.batches = BatchShard(), 1  # of a step's batch, which processes and accumulation divide
+
+    @property
+    def model(self) -> SegmentationNetwork:
+        """The network that is saved and predicts."""
+        return self.method.model
+
+    @property
+    def spec(self) -> Spec:
+        """What the network expects of pixels."""
+        return self.method.spec
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.method(image)
+        return logits
+
+    # Each step's randomness is a function of (seed, step) alone: a resumed run draws what the uninterrupted one would
+    # have drawn, and two methods see the same source augmentation whatever else they draw.
+    def _seed(self, stage: int) -> None:
+        torch.manual_seed(((self.method.build.seed * 1_000_003 + self.global_step) * 7 + stage) % (2**63))
+
+    def on_fit_start(self) -> None:
+        self.batches = self.trainer.accumulate_grad_batches
+        self.share.of = distributed.world_size() * self.batches
+        if self.share.of > 1:
+            synchronise(self, self.share)
+
+    def on_fit_end(self) -> None:
+        restore(self)
+        self.share.index, self.share.of, self.batches = 0, 1, 1
+
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        self.method.step = self.global_step
+        # one seed for all parts of a step: each draws for the whole batch and takes its own rows
+        self.share.index = index % self.batches * distributed.world_size() + distributed.rank()
+        prepared = {"key": batch["key"]}
+        self._seed(0)
+        prepared["source_image"], prepared["source_label"] = self.augmentation.source(
+            batch["source_image"], batch["source_label"], self.share
+        )
+        if self.method.needs_target:
+            self._seed(1)
+            prepared["target_image"], prepared["target_valid"] = self.augmentation.target(
+                batch["target_image"], batch["target_valid"], self.share
+            )
+        self._seed(2)
+        loss, terms = self.method.loss(prepared)
+        size = len(batch["source_image"])
+        for name, value in {"loss": loss, **terms}.items():
+            value = value.detach().float()
+            # their mean over processes is the whole batch's
+            self.log(name, value, prog_bar=True, batch_size=size, sync_dist=distributed.world_size() > 1)
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.method.after_step()
+
+    def configure_optimizers(self) -> Any:
+        optimisers = [self._optimiser_of_networks()]
+        parameters = [p for m in self.method.discriminators() for p in m.parameters()]
+        if parameters:
+            lr = self.optimisation.discriminator_lr
+            optimisers.append(torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99)))
+        optimiser = optimisers[0] if len(optimisers) == 1 else CombinedOptimizer(optimisers)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": LambdaLR(optimiser, self.optimisation.factor), "interval": "step"},
+        }
+
+    def _optimiser_of_networks(self) -> Optimizer:
+        settings = self.optimisation
+        heads = {id(p) for m in self.method.heads() for p in m.parameters()}
+        discriminators = {id(p) for m in self.method.discriminators() for p in m.parameters()}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for parameter in self.parameters():
+            if parameter.requires_grad and id(parameter) not in discriminators:
+                lr = settings.lr * (settings.head_factor if id(parameter) in heads else 1)
+                decayed = settings.optimiser == "sgd" or parameter.ndim > 1
+                groups.setdefault((lr, settings.weight_decay if decayed else 0.0), []).append(parameter)
+        listed = [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
+        if settings.optimiser == "adamw":
+            return AdamW(listed, betas=(0.9, 0.999), fused=True)
+        if settings.optimiser == "sgd":
+            return SGD(listed, momentum=0.9)
+        raise unknown("optimiser", settings.optimiser, ["adamw", "sgd"])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Rename what version 0.1 saved by other names. Raises InputError for a checkpoint of another network."""
+        tensors = {_key_of_today(key): value for key, value in checkpoint["state_dict"].items()}
+        if set(tensors) != set(self.state_dict()):
+            raise InputError(
+                "the checkpoint holds other parts than this method has, so it was begun by another version: train it "
+                "from the start with --overwrite"
+            )
+        checkpoint["state_dict"] = tensors
+
+
+_PARTS = {
+    "judge": "discriminator",
+    "judge_s": "discriminator_s",
+    "judge_t": "discriminator_t",
+    "imagenet": "imagenet.encoder",
+}
+
+
+def _key_of_today(key: str) -> str:
+    """The name of a tensor in today's checkpoints; version 0.1 saved the method's parts without a prefix."""
+    if key.startswith("method."):
+        return key
+    part, dot, rest = key.partition(".")
+    return f"method.{_PARTS.get(part, part)}{dot}{rest}"
