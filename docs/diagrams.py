@@ -1,11 +1,12 @@
-"""Diagrams of the methods, in one visual language.
+"""Draw the diagrams of the methods, with one set of symbols.
 
     python docs/diagrams.py           # writes docs/methods/*.svg
-    python docs/diagrams.py --check   # says which are not what this script draws, and ends with 1 if any is
+    python docs/diagrams.py --check   # lists the files that differ, and exits with 1 if there are any
 
-Boxes: what goes in and comes out (source teal, target orange, mixtures both), networks (bold), teachers (dashed), frozen networks
-(dotted), discriminators (cut corners), losses (round). Arrows: gradients flow back along full ones, not along broken ones; a
-dotted one is a moving average. Ink is the page's own colour, so that light and dark pages both can show them.
+Boxes are inputs and outputs (source teal, target orange, mixtures both), networks (bold), teachers (dashed), frozen
+networks (dotted), discriminators (cut corners) and losses (round). Gradients flow back along full arrows and stop
+at broken ones; a dotted arrow is a moving average. Lines have the text colour of the page, for light and dark
+pages.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ STYLE = """
 .d-mixed{fill:url(#d-both);stroke:currentColor}
 .d-network{fill:#88888818;stroke-width:2.4}.d-teacher{fill:#88888818;stroke-width:2;stroke-dasharray:7 4}
 .d-frozen{fill:#88888818;stroke-width:2;stroke-dasharray:1.5 4;stroke-linecap:round}
-.d-judge{fill:#7e57c218;stroke:#7e57c2;stroke-width:1.6}.d-loss{fill:#7e57c226;stroke:#7e57c2;stroke-width:1.6}
+.d-discriminator{fill:#7e57c218;stroke:#7e57c2;stroke-width:1.6}.d-loss{fill:#7e57c226;stroke:#7e57c2;stroke-width:1.6}
 .d-flow,.d-stop,.d-ema{fill:none;stroke:currentColor;stroke-width:1.3;marker-end:url(#d-tip)}
 .d-stop{stroke-dasharray:6 4}.d-ema{stroke-dasharray:1.5 4;stroke-linecap:round;stroke-width:1.8}
 .d-text{font:13px system-ui,sans-serif;fill:currentColor;text-anchor:middle}
@@ -52,12 +53,12 @@ class Box:
     def middle(self) -> tuple[float, float]:
         return self.left + WIDE / 2, self.top + HIGH / 2
 
-    def drawn(self) -> str:
+    def svg(self) -> str:
         x, y = self.left, self.top
         style = f'class="d-box d-{self.kind}"'
-        if self.kind == "judge":
-            c, r, b = 10, x + WIDE, y + HIGH
-            points = f"{x + c},{y} {r - c},{y} {r},{y + HIGH / 2} {r - c},{b} {x + c},{b} {x},{y + HIGH / 2}"
+        if self.kind == "discriminator":
+            cut, right, bottom, middle = 10, x + WIDE, y + HIGH, y + HIGH / 2
+            points = f"{x + cut},{y} {right - cut},{y} {right},{middle} {right - cut},{bottom} {x + cut},{bottom} {x},{middle}"
             shape = f'<polygon {style} points="{points}"/>'
         else:
             round_ = HIGH / 2 if self.kind == "loss" else 5
@@ -83,19 +84,19 @@ class Diagram:
         self.boxes[name] = Box(kind, col, row, text)
 
     def arrow(self, path: str, style: str = "flow", label: str = "", bend: float = 0.5) -> None:
-        """Arrows along 'a > b > c'; ``bend`` says how far along the way between columns an arrow turns."""
+        """Add arrows along 'a > b > c'. ``bend`` is the share of the way between columns at which an arrow turns."""
         names = path.split(" > ")
-        self.arrows += [(a, b, style, label, bend) for a, b in pairwise(names)]
+        self.arrows += [(start, end, style, label, bend) for start, end in pairwise(names)]
 
-    def line(self, a: Box, b: Box, style: str, label: str, bend: float) -> str:
-        (ax, ay), (bx, by) = a.middle, b.middle
+    def line(self, first: Box, second: Box, style: str, label: str, bend: float) -> str:
+        (ax, ay), (bx, by) = first.middle, second.middle
         if abs(ax - bx) < 1:  # one above the other
             down = by > ay
-            points = [(ax, a.top + HIGH if down else a.top), (bx, b.top if down else b.top + HIGH)]
+            points = [(ax, first.top + HIGH if down else first.top), (bx, second.top if down else second.top + HIGH)]
             at, anchor = (ax + 6, (points[0][1] + points[1][1]) / 2 + 4), "start"
         else:
             right = bx > ax
-            start, end = a.left + (WIDE if right else 0), b.left + (0 if right else WIDE)
+            start, end = first.left + (WIDE if right else 0), second.left + (0 if right else WIDE)
             turn = start + (end - start) * bend
             points = [(start, ay), (turn, ay), (turn, by), (end, by)] if abs(ay - by) > 1 else [(start, ay), (end, by)]
             at, anchor = ((start + end) / 2, min(ay, by) - 5 if abs(ay - by) < 1 else by - 5), "middle"
@@ -104,11 +105,11 @@ class Diagram:
         return f'<path class="d-{style}" d="{path}"/>' + (text if label else "")
 
     def svg(self) -> str:
-        cols = max(b.col for b in self.boxes.values())
-        rows = max(b.row for b in self.boxes.values())
+        cols = max(box.col for box in self.boxes.values())
+        rows = max(box.row for box in self.boxes.values())
         width, height = 2 * EDGE + cols * ACROSS + WIDE, 2 * EDGE + rows * DOWN + HIGH + 34
-        lines = "\n".join(self.line(self.boxes[a], self.boxes[b], *rest) for a, b, *rest in self.arrows)
-        boxes = "\n".join(b.drawn() for b in self.boxes.values())
+        lines = "\n".join(self.line(self.boxes[start], self.boxes[end], *rest) for start, end, *rest in self.arrows)
+        boxes = "\n".join(box.svg() for box in self.boxes.values())
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" class="rsuda-diagram" '
             f'style="max-width:{width:g}px">\n'
@@ -119,207 +120,211 @@ class Diagram:
             '<path d="M0 0L8 4L0 8z" fill="currentColor"/></marker>'
             f'<linearGradient id="d-both"><stop offset=".5" stop-color="{SOURCE}" stop-opacity=".15"/>'
             f'<stop offset=".5" stop-color="{TARGET}" stop-opacity=".15"/></linearGradient></defs>\n'
-            f"{lines}\n{boxes}\n{key(height - 14, {a[2] for a in self.arrows})}\n</svg>\n"
+            f"{lines}\n{boxes}\n{key(height - 14, {arrow[2] for arrow in self.arrows})}\n</svg>\n"
         )
 
 
 def key(y: float, used: set[str]) -> str:
-    """What the arrows mean, below the picture."""
+    """Draw the key of the arrows, below the picture."""
     text, x = "", float(EDGE)
-    for style, told, wide in (
+    for style, meaning, wide in (
         ("flow", "gradients flow back", 165),
-        ("stop", "they do not", 118),
+        ("stop", "no gradients", 118),
         ("ema", "moving average", 140),
     ):
         if style not in used:
             continue
         text += f'<path class="d-{style}" d="M{x:g} {y - 4:g} L{x + 34:g} {y - 4:g}"/>'
-        text += f'<text class="d-small" x="{x + 40:g}" y="{y:g}">{told}</text>'
+        text += f'<text class="d-small" x="{x + 40:g}" y="{y:g}">{meaning}</text>'
         x += wide
     return text
 
 
 def source_only() -> Diagram:
-    d = Diagram("Source-only: a network learns the source's labels")
-    d.box("x_s", "source", 0, 0, "source\nimage x_s")
-    d.box("net", "network", 1, 0, "network")
-    d.box("p", "source", 2, 0, "map P_s")
-    d.box("ce", "loss", 3, 0, "cross entropy")
-    d.box("y", "source", 2, 1, "label y_s")
-    d.box("x_t", "target", 0, 1, "target image\nnot read")
-    d.arrow("x_s > net > p > ce")
-    d.arrow("y > ce", "stop")
-    return d
+    diagram = Diagram("Source-only: a network learns the source's labels")
+    diagram.box("x_s", "source", 0, 0, "source\nimage x_s")
+    diagram.box("net", "network", 1, 0, "network")
+    diagram.box("p", "source", 2, 0, "map P_s")
+    diagram.box("ce", "loss", 3, 0, "cross entropy")
+    diagram.box("y", "source", 2, 1, "label y_s")
+    diagram.box("x_t", "target", 0, 1, "target image\nnot read")
+    diagram.arrow("x_s > net > p > ce")
+    diagram.arrow("y > ce", "stop")
+    return diagram
 
 
 def adaptsegnet() -> Diagram:
-    d = Diagram("AdaptSegNet: a discriminator tells maps of the source from maps of the target")
-    d.box("x_s", "source", 0, 0, "source\nimage x_s")
-    d.box("x_t", "target", 0, 1.5, "target\nimage x_t")
-    d.box("net", "network", 1, 0.75, "network")
-    d.box("p_s", "source", 2, 0, "map P_s")
-    d.box("p_t", "target", 2, 1.5, "map P_t")
-    d.box("ce", "loss", 4, 0, "cross entropy\nwith y_s")
-    d.box("judge", "judge", 3, 0.9, "discriminator\nD")
-    d.box("own", "loss", 4, 0.9, "D: source\nor target?")
-    d.box("fool", "loss", 4, 1.9, "λ · P_t shall\nseem source")
-    d.arrow("x_s > net")
-    d.arrow("x_t > net")
-    d.arrow("net > p_s > ce")
-    d.arrow("net > p_t")
-    d.arrow("p_s > judge", "stop")
-    d.arrow("p_t > judge", "stop")
-    d.arrow("judge > own")
-    d.arrow("p_t > fool", bend=0.94)
-    return d
+    diagram = Diagram("AdaptSegNet: a discriminator separates maps of the source from maps of the target")
+    diagram.box("x_s", "source", 0, 0, "source\nimage x_s")
+    diagram.box("x_t", "target", 0, 1.5, "target\nimage x_t")
+    diagram.box("net", "network", 1, 0.75, "network")
+    diagram.box("p_s", "source", 2, 0, "map P_s")
+    diagram.box("p_t", "target", 2, 1.5, "map P_t")
+    diagram.box("ce", "loss", 4, 0, "cross entropy\nwith y_s")
+    diagram.box("D", "discriminator", 3, 0.9, "discriminator\nD")
+    diagram.box("own", "loss", 4, 0.9, "D: source\nor target?")
+    diagram.box("adversarial", "loss", 4, 1.9, "λ · adversarial:\nP_t like source")
+    diagram.arrow("x_s > net")
+    diagram.arrow("x_t > net")
+    diagram.arrow("net > p_s > ce")
+    diagram.arrow("net > p_t")
+    diagram.arrow("p_s > D", "stop")
+    diagram.arrow("p_t > D", "stop")
+    diagram.arrow("D > own")
+    diagram.arrow("p_t > adversarial", bend=0.94)
+    return diagram
 
 
-def mixing(d: Diagram, row: float = 0) -> None:
-    """What DACS and those after it share: a teacher labels the target, source classes are pasted on it."""
-    d.box("x_s", "source", 0, row, "source image\nand label")
-    d.box("x_t", "target", 0, row + 2, "target\nimage x_t")
-    d.box("mix", "mixed", 1, row + 1, "half of x_s's\nclasses on x_t")
-    d.box("net", "network", 2, row, "network")
-    d.box("teacher", "teacher", 1, row + 2, "teacher: average\nof the network")
-    d.box("labels", "target", 2, row + 2, "labels,\ntrust q")
-    d.box("student", "network", 2, row + 1, "network\n(the same)")
-    d.box("ce", "loss", 3, row, "cross entropy\nwith y_s")
-    d.box("cem", "loss", 3, row + 1, "λ q · cross\nentropy with y_m")
-    d.arrow("x_s > net > ce")
-    d.arrow("x_s > mix", "stop")
-    d.arrow("x_t > mix", "stop")
-    d.arrow("x_t > teacher > labels", "stop")
-    d.arrow("mix > student > cem")
-    d.arrow("labels > cem", "stop")
+def mixing(diagram: Diagram, row: float = 0) -> None:
+    """Draw the part that DACS and its successors share: a teacher labels the target, source classes are pasted on it."""
+    diagram.box("x_s", "source", 0, row, "source image\nand label")
+    diagram.box("x_t", "target", 0, row + 2, "target\nimage x_t")
+    diagram.box("mix", "mixed", 1, row + 1, "half of x_s's\nclasses on x_t")
+    diagram.box("net", "network", 2, row, "network")
+    diagram.box("teacher", "teacher", 1, row + 2, "teacher: average\nof the network")
+    diagram.box("labels", "target", 2, row + 2, "labels,\nweight q")
+    diagram.box("student", "network", 2, row + 1, "network\n(the same)")
+    diagram.box("ce", "loss", 3, row, "cross entropy\nwith y_s")
+    diagram.box("cem", "loss", 3, row + 1, "λ q · cross\nentropy with y_m")
+    diagram.arrow("x_s > net > ce")
+    diagram.arrow("x_s > mix", "stop")
+    diagram.arrow("x_t > mix", "stop")
+    diagram.arrow("x_t > teacher > labels", "stop")
+    diagram.arrow("mix > student > cem")
+    diagram.arrow("labels > cem", "stop")
 
 
 def dacs() -> Diagram:
-    d = Diagram("DACS: source classes are pasted onto the target, whose labels a teacher gives")
-    mixing(d)
-    return d
+    diagram = Diagram("DACS: source classes are pasted onto the target, which a teacher labels")
+    mixing(diagram)
+    return diagram
 
 
 def daformer() -> Diagram:
-    d = Diagram("DAFormer: DACS, with rare classes drawn more often and features kept near ImageNet's")
-    mixing(d, 1)
-    d.box("rare", "source", 0, 0, "rare-class\nsampling")
-    d.box("frozen", "frozen", 2, 0, "frozen\nencoder")
-    d.box("fd", "loss", 3, 0, "λ_FD · distance\nof features")
-    d.arrow("rare > x_s", "stop")
-    d.arrow("x_s > frozen", "stop", bend=0.12)
-    d.arrow("frozen > fd", "stop")
-    d.arrow("net > fd", bend=0.5)
-    return d
+    diagram = Diagram("DAFormer: DACS, with rare classes drawn more often and features held near ImageNet's")
+    mixing(diagram, 1)
+    diagram.box("rare", "source", 0, 0, "rare-class\nsampling")
+    diagram.box("frozen", "frozen", 2, 0, "frozen\nencoder")
+    diagram.box("fd", "loss", 3, 0, "λ_FD · distance\nof features")
+    diagram.arrow("rare > x_s", "stop")
+    diagram.arrow("x_s > frozen", "stop", bend=0.12)
+    diagram.arrow("frozen > fd", "stop")
+    diagram.arrow("net > fd", bend=0.5)
+    return diagram
 
 
 def hrda() -> Diagram:
-    d = Diagram("HRDA: each image is seen whole at half its resolution and in detail through a window")
-    d.box("x", "mixed", 0, 0.75, "source image\nor mixture")
-    d.box("low", "mixed", 1, 0, "whole, half\nresolution")
-    d.box("high", "mixed", 1, 1.5, "detail window,\nfull resolution")
-    d.box("net", "network", 2, 0, "network")
-    d.box("same", "network", 2, 1.5, "network\n(the same)")
-    d.box("att", "network", 3, 0.75, "scale\nattention")
-    d.box("ce", "loss", 4, 0.75, "(1 − λ_d) · cross\nentropy, fused")
-    d.box("ced", "loss", 4, 1.75, "λ_d · cross\nentropy, detail")
-    d.box("teacher", "teacher", 1, 2.7, "teacher: whole\nand 3 × 3 details")
-    d.box("x_t", "target", 0, 2.7, "target\nimage x_t")
-    d.box("labels", "target", 2, 2.7, "labels,\ntrust q")
-    d.arrow("x > low > net > att > ce")
-    d.arrow("x > high > same > att")
-    d.arrow("same > ced", bend=0.9)
-    d.arrow("x_t > teacher > labels", "stop")
-    d.arrow("labels > ced", "stop", bend=0.955)
-    return d
+    diagram = Diagram("HRDA: each image is seen whole at half its resolution and in detail through a window")
+    diagram.box("x", "mixed", 0, 0.75, "source image\nor mixture")
+    diagram.box("low", "mixed", 1, 0, "whole, half\nresolution")
+    diagram.box("high", "mixed", 1, 1.5, "detail window,\nfull resolution")
+    diagram.box("net", "network", 2, 0, "network")
+    diagram.box("same", "network", 2, 1.5, "network\n(the same)")
+    diagram.box("att", "network", 3, 0.75, "scale\nattention")
+    diagram.box("ce", "loss", 4, 0.75, "(1 − λ_d) · cross\nentropy, fused")
+    diagram.box("ced", "loss", 4, 1.75, "λ_d · cross\nentropy, detail")
+    diagram.box("teacher", "teacher", 1, 2.7, "teacher: whole\nand 3 × 3 details")
+    diagram.box("x_t", "target", 0, 2.7, "target\nimage x_t")
+    diagram.box("labels", "target", 2, 2.7, "labels,\nweight q")
+    diagram.arrow("x > low > net > att > ce")
+    diagram.arrow("x > high > same > att")
+    diagram.arrow("same > ced", bend=0.9)
+    diagram.arrow("x_t > teacher > labels", "stop")
+    diagram.arrow("labels > ced", "stop", bend=0.955)
+    return diagram
 
 
 def mic() -> Diagram:
-    d = Diagram("MIC: the student sees a masked target image and shall answer as the teacher who sees all of it")
-    mixing(d)
-    d.box("masked", "target", 1, 3, "x_t, 70 %\nmasked")
-    d.box("again", "network", 2, 3, "network\n(the same)")
-    d.box("cemask", "loss", 3, 3, "λ_M q · cross\nentropy")
-    d.arrow("x_t > masked", "stop")
-    d.arrow("masked > again > cemask")
-    d.arrow("labels > cemask", "stop")
-    return d
+    diagram = Diagram(
+        "MIC: the student sees a masked target image and learns the labels of the teacher, which sees all of it"
+    )
+    mixing(diagram)
+    diagram.box("masked", "target", 1, 3, "x_t, 70 %\nmasked")
+    diagram.box("again", "network", 2, 3, "network\n(the same)")
+    diagram.box("cemask", "loss", 3, 3, "λ_M q · cross\nentropy")
+    diagram.arrow("x_t > masked", "stop")
+    diagram.arrow("masked > again > cemask")
+    diagram.arrow("labels > cemask", "stop")
+    return diagram
 
 
 def bicl() -> Diagram:
-    d = Diagram("BiCL: pixels of each domain are drawn to the class prototypes of the other")
-    d.box("x_s", "source", 0, 0, "source image\nand label")
-    d.box("x_t", "target", 0, 2, "target\nimage x_t")
-    d.box("net", "network", 1, 0, "network")
-    d.box("same", "network", 1, 2, "network\n(the same)")
-    d.box("f_s", "source", 2, 0, "features f_S")
-    d.box("f_t", "target", 2, 2, "features f_T")
-    d.box("rho_s", "source", 3, 0.5, "prototypes ρ_S\nby y_s")
-    d.box("rho_t", "target", 3, 1.5, "prototypes ρ_T\nby y_T")
-    d.box("bcl", "loss", 4, 0, "BCL: f_S near\nits class in ρ_T")
-    d.box("fcl", "loss", 4, 2, "FCL: f_T near\nits class in ρ_S")
-    d.box("teacher", "teacher", 1, 3, "teacher:\nstatic labels y_F")
-    d.box("y_t", "target", 2, 3, "hybrid labels\ny_T")
-    d.box("cal", "source", 3, 3, "ρ_S + bias ξ:\nlabels y_D")
-    d.box("ce", "loss", 4, 3, "cross entropy,\nentropy")
-    d.arrow("x_s > net > f_s")
-    d.arrow("x_t > same > f_t")
-    d.arrow("f_s > rho_s")
-    d.arrow("f_t > rho_t")
-    d.arrow("f_s > bcl")
-    d.arrow("f_t > fcl")
-    d.arrow("rho_t > bcl")
-    d.arrow("rho_s > fcl")
-    d.arrow("x_t > teacher > y_t", "stop")
-    d.arrow("cal > y_t", "stop")
-    d.arrow("f_t > ce", bend=0.915)
-    return d
+    diagram = Diagram("BiCL: pixels of each domain are drawn to the class prototypes of the other")
+    diagram.box("x_s", "source", 0, 0, "source image\nand label")
+    diagram.box("x_t", "target", 0, 2, "target\nimage x_t")
+    diagram.box("net", "network", 1, 0, "network")
+    diagram.box("same", "network", 1, 2, "network\n(the same)")
+    diagram.box("f_s", "source", 2, 0, "features f_S")
+    diagram.box("f_t", "target", 2, 2, "features f_T")
+    diagram.box("rho_s", "source", 3, 0.5, "prototypes ρ_S\nby y_s")
+    diagram.box("rho_t", "target", 3, 1.5, "prototypes ρ_T\nby y_T")
+    diagram.box("bcl", "loss", 4, 0, "BCL: f_S near\nits class in ρ_T")
+    diagram.box("fcl", "loss", 4, 2, "FCL: f_T near\nits class in ρ_S")
+    diagram.box("teacher", "teacher", 1, 3, "teacher:\nstatic labels y_F")
+    diagram.box("y_t", "target", 2, 3, "hybrid labels\ny_T")
+    diagram.box("cal", "source", 3, 3, "ρ_S + bias ξ:\nlabels y_D")
+    diagram.box("ce", "loss", 4, 3, "cross entropy,\nentropy")
+    diagram.arrow("x_s > net > f_s")
+    diagram.arrow("x_t > same > f_t")
+    diagram.arrow("f_s > rho_s")
+    diagram.arrow("f_t > rho_t")
+    diagram.arrow("f_s > bcl")
+    diagram.arrow("f_t > fcl")
+    diagram.arrow("rho_t > bcl")
+    diagram.arrow("rho_s > fcl")
+    diagram.arrow("x_t > teacher > y_t", "stop")
+    diagram.arrow("cal > y_t", "stop")
+    diagram.arrow("f_t > ce", bend=0.915)
+    return diagram
 
 
 def cluda() -> Diagram:
-    d = Diagram("CLUDA: DAFormer's training, with pixels of one class drawn together in the source and in the mixture")
-    mixing(d)
-    d.box("c_s", "loss", 4, 0, "λ_C · contrast\nof F_s by y_s")
-    d.box("c_m", "loss", 4, 1, "λ_C · contrast\nof F_m by y_m, q")
-    d.boxes["net"].text, d.boxes["student"].text = "network\nfeatures F_s", "the same\nfeatures F_m"
-    d.arrows = [a for a in d.arrows if a[1] not in ("ce", "cem")]
-    d.arrow("net > ce")
-    d.arrow("student > cem")
-    d.arrow("labels > cem", "stop")
-    d.arrow("ce > c_s", "flow")
-    d.arrow("cem > c_m", "flow")
-    return d
+    diagram = Diagram(
+        "CLUDA: DAFormer's training, with pixels of one class drawn together in the source and in the mixture"
+    )
+    mixing(diagram)
+    diagram.box("c_s", "loss", 4, 0, "λ_C · contrast\nof F_s by y_s")
+    diagram.box("c_m", "loss", 4, 1, "λ_C · contrast\nof F_m by y_m, q")
+    diagram.boxes["net"].text, diagram.boxes["student"].text = "network\nfeatures F_s", "the same\nfeatures F_m"
+    diagram.arrows = [arrow for arrow in diagram.arrows if arrow[1] not in ("ce", "cem")]
+    diagram.arrow("net > ce")
+    diagram.arrow("student > cem")
+    diagram.arrow("labels > cem", "stop")
+    diagram.arrow("ce > c_s", "flow")
+    diagram.arrow("cem > c_m", "flow")
+    return diagram
 
 
 def st_dasegnet() -> Diagram:
-    d = Diagram(
+    diagram = Diagram(
         "ST-DASegNet: two students, a disentangle module, teachers of the decoders, discriminators of the backbones"
     )
-    d.box("x_s", "source", 0, 0.5, "source image\nx_s, label y_s")
-    d.box("x_t", "target", 0, 2.5, "target\nimage x_t")
-    d.box("b_s", "network", 1, 0.5, "backbone B_S\nsource student")
-    d.box("b_t", "network", 1, 2.5, "backbone B_T\ntarget student")
-    d.box("d_s", "judge", 2, 0, "discriminator\nD_S")
-    d.box("d_t", "judge", 2, 3, "discriminator\nD_T")
-    d.box("dis", "network", 2, 1.5, "disentangle:\ndistinct, universal")
-    d.box("h_s", "network", 3, 1, "decoder H_S")
-    d.box("h_t", "network", 3, 2, "decoder H_T")
-    d.box("t", "teacher", 3, 3, "teachers T_S, T_T\nof the decoders")
-    d.box("ce", "loss", 4, 1, "cross entropy\nof x_s with y_s")
-    d.box("ps", "loss", 4, 2, "λ q · cross\nentropy of x_t")
-    d.box("y", "target", 4, 3, "pseudo labels\nof x_t")
-    d.box("fool", "loss", 3, 0, "λ · styles shall\nseem alike")
-    d.arrow("x_s > b_s > dis")
-    d.arrow("x_t > b_t > dis")
-    d.arrow("x_s > b_t", bend=0.3)
-    d.arrow("x_t > b_s", bend=0.7)
-    d.arrow("dis > h_s > ce")
-    d.arrow("dis > h_t > ps")
-    d.arrow("b_s > d_s > fool", bend=0.3)
-    d.arrow("b_t > d_t", bend=0.3)
-    d.arrow("h_t > t", "ema", "EMA")
-    d.arrow("t > y", "stop")
-    d.arrow("y > ps", "stop")
-    return d
+    diagram.box("x_s", "source", 0, 0.5, "source image\nx_s, label y_s")
+    diagram.box("x_t", "target", 0, 2.5, "target\nimage x_t")
+    diagram.box("b_s", "network", 1, 0.5, "backbone B_S\nsource student")
+    diagram.box("b_t", "network", 1, 2.5, "backbone B_T\ntarget student")
+    diagram.box("d_s", "discriminator", 2, 0, "discriminator\nD_S")
+    diagram.box("d_t", "discriminator", 2, 3, "discriminator\nD_T")
+    diagram.box("dis", "network", 2, 1.5, "disentangle:\ndistinct, universal")
+    diagram.box("h_s", "network", 3, 1, "decoder H_S")
+    diagram.box("h_t", "network", 3, 2, "decoder H_T")
+    diagram.box("t", "teacher", 3, 3, "teachers T_S, T_T\nof the decoders")
+    diagram.box("ce", "loss", 4, 1, "cross entropy\nof x_s with y_s")
+    diagram.box("ps", "loss", 4, 2, "λ q · cross\nentropy of x_t")
+    diagram.box("y", "target", 4, 3, "pseudo labels\nof x_t")
+    diagram.box("adversarial", "loss", 3, 0, "λ · adversarial\nterms")
+    diagram.arrow("x_s > b_s > dis")
+    diagram.arrow("x_t > b_t > dis")
+    diagram.arrow("x_s > b_t", bend=0.3)
+    diagram.arrow("x_t > b_s", bend=0.7)
+    diagram.arrow("dis > h_s > ce")
+    diagram.arrow("dis > h_t > ps")
+    diagram.arrow("b_s > d_s > adversarial", bend=0.3)
+    diagram.arrow("b_t > d_t", bend=0.3)
+    diagram.arrow("h_t > t", "ema", "EMA")
+    diagram.arrow("t > y", "stop")
+    diagram.arrow("y > ps", "stop")
+    return diagram
 
 
 DIAGRAMS = {
@@ -336,7 +341,7 @@ def main() -> int:
             old.append(name)
             if "--check" not in sys.argv:
                 file.write_text(text)
-    print("\n".join(f"{n}.svg {'is old' if '--check' in sys.argv else 'written'}" for n in old))
+    print("\n".join(f"{name}.svg {'is old' if '--check' in sys.argv else 'written'}" for name in old))
     return int(bool(old) and "--check" in sys.argv)
 
 

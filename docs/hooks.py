@@ -1,4 +1,4 @@
-"""What MkDocs is told beside mkdocs.yml: pages that lie elsewhere in the repository, and diagrams drawn into their pages."""
+"""Extend MkDocs: add pages from other folders of the repository, and draw diagrams into their pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
-# address on the site: file of the repository. They are read where they are, so that nothing is kept twice.
+# address on the site: file of the repository, which is read in its place
 ELSEWHERE = {
     "benchmarks.md": "BENCHMARKS.md",
     "changelog.md": "CHANGELOG.md",
@@ -34,22 +34,22 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Links as GitHub follows them, from file to file of the repository, to links from page to page of the site."""
-    written = ROOT / ELSEWHERE.get(page.file.src_uri, f"docs/{page.file.src_uri}")
-    here = Path("/", page.file.src_uri).parent
+    """Turn links between files of the repository, as GitHub follows them, into links between pages of the site."""
+    source = ROOT / ELSEWHERE.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    folder = Path("/", page.file.src_uri).parent
 
-    def moved(match: re.Match[str]) -> str:
-        file = os.path.relpath(written.parent / match["to"], ROOT)
+    def link(match: re.Match[str]) -> str:
+        file = os.path.relpath(source.parent / match["to"], ROOT)
         to = _PAGE_OF.get(file) or (file.removeprefix("docs/") if file.startswith(("docs/", "notebooks/")) else None)
-        return f"]({os.path.relpath(Path('/', to), here)}" if to else match[0]
+        return f"]({os.path.relpath(Path('/', to), folder)}" if to else match[0]
 
-    return re.sub(r"\]\((?P<to>(?!https?:|#|/)[^)#\s]+)", moved, markdown)
+    return re.sub(r"\]\((?P<to>(?!https?:|#|/)[^)#\s]+)", link, markdown)
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Diagrams become part of the page, where they take its colours, light or dark."""
+    """Draw diagrams into the page, where they have its colours, light or dark."""
 
-    def drawn(match: re.Match[str]) -> str:
+    def draw(match: re.Match[str]) -> str:
         address = Path(page.file.src_uri).parent / match["src"]
         file = ROOT / "docs" / address
         if not file.is_file():
@@ -57,6 +57,6 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
         svg = re.sub(r"<\?xml.*?\?>|<!--.*?-->", "", file.read_text(), flags=re.S)
         return f'<span class="diagram" role="img" aria-label="{match["alt"]}">{svg}</span>'
 
-    # notebooks bring a script that would fetch mermaid for diagrams that they do not have
+    # notebooks contain a script that would fetch mermaid
     html = re.sub(r'<script type="module">(?:(?!</script>).)*?mermaid.*?</script>', "", html, flags=re.S)
-    return re.sub(r'<img alt="(?P<alt>[^"]*)" src="(?P<src>[^":]+\.svg)" ?/?>', drawn, html)
+    return re.sub(r'<img alt="(?P<alt>[^"]*)" src="(?P<src>[^":]+\.svg)" ?/?>', draw, html)
