@@ -1,4 +1,4 @@
-"""Killed at any moment and resumed, a run and a map are what they would have been."""
+"""Kill runs and predictions at any moment, resume them, and compare with uninterrupted ones."""
 
 import random
 import time
@@ -7,7 +7,7 @@ import pytest
 import torch
 from killed_processes import adapting, after, appears, changes, killed_when, predicting, started
 from run_contents import content, same
-from tiny_cities import build, options
+from tiny_cities import options
 
 from rsuda.geo.raster import RasterFile
 
@@ -22,11 +22,6 @@ KILLS = 20
 WRITES = [".metrics-*", ".weights-*", ".spec-*", ".run-*", ".config-*"]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("data"))
-
-
 def there(run):
     """What a killed process left: the step of its checkpoint, and what it was writing."""
     if not run.is_dir():
@@ -37,8 +32,8 @@ def there(run):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_killed_at_any_moment_and_resumed_is_the_uninterrupted_one(data, tmp_path, name, capsys):
-    s = options(data, steps=40, **{"preset": "sample", **RUNS[name]})
+def test_run_killed_at_any_moment_and_resumed_equals_the_uninterrupted_one(tiny_city, tmp_path, name, capsys):
+    s = options(tiny_city, steps=40, **{"preset": "sample", **RUNS[name]})
     said, draw, table = tmp_path / "said", random.Random(name), []
     for folder in ("first", "whole"):  # the time of one whose program is loaded
         began = time.monotonic()
@@ -84,12 +79,12 @@ def test_a_run_killed_at_any_moment_and_resumed_is_the_uninterrupted_one(data, t
     assert count >= KILLS
 
 
-def test_a_prediction_killed_at_any_moment_leaves_no_part_of_a_file_and_goes_on(data, tmp_path, capsys):
+def test_prediction_killed_at_any_moment_leaves_whole_files_and_continues(tiny_city, tmp_path, capsys):
     said, draw, table = tmp_path / "said", random.Random(1), []
-    train = started(adapting, options(data, method="source-only"), tmp_path / "run", False, said)
+    train = started(adapting, options(tiny_city, method="source-only"), tmp_path / "run", False, said)
     train.join()
     assert train.exitcode == 0, said.read_text()
-    scenes = [data / f"west_{n}_image.tif" for n in range(2)]
+    scenes = [tiny_city / f"west_{n}_image.tif" for n in range(2)]
     how = {"device": "cpu", "precision": "fp32", "window": 64, "overlap": 16, "confidence": True, "probabilities": True}
     whole = started(predicting, scenes, tmp_path / "run", tmp_path / "whole", how, said)
     whole.join()
