@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from torchmetrics.functional import classification as reference
 
 from rsuda.evaluation.metrics import Scores, confusion
 
@@ -126,3 +128,25 @@ def test_scores_of_no_pixel_are_nan_and_plain_fields_have_none():
 
 def test_a_map_of_one_class_has_no_kappa_since_chance_alone_explains_it():
     assert math.isnan(Scores(np.array([[5, 0], [0, 0]]), ("a", "b")).kappa)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_equal_those_of_torchmetrics(seed):
+    """torchmetrics counts in float32, without a class of its own for pixels without prediction."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, K, 2_000)
+    predicted = np.where(rng.random(2_000) < 0.6, label, rng.integers(0, K, 2_000))
+    label[rng.random(2_000) < 0.1] = 255
+    scores = Scores(confusion(label.astype(np.uint8), predicted.astype(np.uint8), K), NAMES)
+    maps, options = (torch.from_numpy(predicted), torch.from_numpy(label)), {"num_classes": K, "ignore_index": 255}
+    assert (scores.matrix == reference.multiclass_confusion_matrix(*maps, **options).numpy()).all()
+    for ours, theirs in (
+        (scores.iou, reference.multiclass_jaccard_index), (scores.precision, reference.multiclass_precision),
+        (scores.recall, reference.multiclass_recall), (scores.f1, reference.multiclass_f1_score),
+    ):  # fmt: skip
+        assert np.allclose(ours, theirs(*maps, average="none", **options), atol=1e-6)
+    assert scores.miou == pytest.approx(float(reference.multiclass_jaccard_index(*maps, **options)), abs=1e-6)
+    assert scores.mf1 == pytest.approx(float(reference.multiclass_f1_score(*maps, **options)), abs=1e-6)
+    accuracy = reference.multiclass_accuracy(*maps, average="micro", **options)
+    assert scores.accuracy == pytest.approx(float(accuracy), abs=1e-6)
+    assert scores.kappa == pytest.approx(float(reference.multiclass_cohen_kappa(*maps, **options)), abs=1e-6)
