@@ -1,4 +1,4 @@
-"""Where pixels lie: the only home of affine transforms and of pixel <-> world arithmetic.
+"""Grids: the only module with affine transforms and with arithmetic between pixel and world positions.
 
 Pixel positions are (row, col), world positions (x, y). (0, 0) is the outer corner of the first pixel.
 """
@@ -27,17 +27,17 @@ class Grid:
 
     @property
     def georeferenced(self) -> bool:
-        """Whether the transform says where the pixels lie (identity is what files without georeference report)."""
+        """Whether the transform locates the pixels; files without georeference report the identity."""
         return self.transform != Affine.identity() and self.transform != Affine.scale(1, -1)
 
     @property
     def drawn(self) -> Affine:
-        """The transform that GIS programs draw the raster with: without a georeference, rows run down from y = 0."""
+        """The transform in which GIS programs draw the raster: without a georeference, rows run down from y = 0."""
         return self.transform if self.georeferenced else Affine.scale(1, -1)
 
     @property
     def pixel_size(self) -> tuple[float, float]:
-        """(down, across) length of one pixel's edges in CRS units; holds for rotated and south-up grids too."""
+        """(down, across) length of one pixel's edges in CRS units, also of rotated and south-up grids."""
         t = self.transform
         return math.hypot(t.b, t.e), math.hypot(t.a, t.d)
 
@@ -49,28 +49,28 @@ class Grid:
         return min(xs), min(ys), max(xs), max(ys)
 
     def world(self, row: float, col: float) -> tuple[float, float]:
-        """(x, y) of a pixel position."""
+        """Transform a pixel position to (x, y)."""
         return self.transform @ (col, row)
 
     def pixel(self, x: float, y: float) -> tuple[float, float]:
-        """(row, col) of a world position."""
+        """Transform a world position to (row, col)."""
         col, row = ~self.transform @ (x, y)
         return row, col
 
     def metres(self) -> tuple[float, float] | None:
-        """(down, across) GSD in metres, or None when the file does not say.
+        """Compute the GSD (down, across) in metres; None without a georeference.
 
-        Without a CRS the units of a world file are taken as metres (ISPRS delivers its tiles so). Web Mercator units are
-        brought to metres on the ground at the grid's centre. Raises InputError for a geographic CRS, whose pixels are
-        degrees, and for one that is no map projection.
+        Without a CRS the units of a world file are assumed to be metres (ISPRS delivers its tiles so). Web Mercator units
+        are converted to metres on the ground at the grid's centre.
+
+        Raises:
+            InputError: the CRS is geographic (its units are degrees) or not a map projection, or pixels have no usable size.
         """
         if not self.georeferenced:
             return None
         down, across = self.pixel_size
         if not (1e-6 < down < 1e9 and 1e-6 < across < 1e9):
-            raise InputError(
-                f"its pixels are {down:g} by {across:g} units of its CRS long: declare the GSD (metres per pixel)"
-            )
+            raise InputError(f"a pixel is {down:g} by {across:g} units of the CRS: declare the GSD (metres per pixel)")
         if self.crs is None:
             return down, across
         if self.crs.is_geographic:
@@ -82,7 +82,7 @@ class Grid:
             factor = self.crs.linear_units_factor[1]
         except CRSError:
             raise InputError(
-                f"the CRS '{self.crs.to_string()}' is no map projection, so the size of a pixel is unknown: "
+                f"the CRS '{self.crs.to_string()}' is not a map projection, so the size of a pixel is unknown: "
                 "declare the GSD (metres per pixel)"
             ) from None
         if self.crs.to_epsg() == 3857:  # web maps: a unit is a metre at the equator only
@@ -95,31 +95,35 @@ class Grid:
         return down * factor, across * factor
 
     def utm(self) -> str:
-        """The EPSG code of the UTM zone at the centre of a geographic grid."""
+        """Find the EPSG code of the UTM zone at the centre of a geographic grid."""
         lon, lat = self.world(self.height / 2, self.width / 2)
         zone = min(60, max(1, int((lon + 180) // 6) + 1))
         return f"EPSG:{(32600 if lat >= 0 else 32700) + zone}"
 
     def window(self, row: int, col: int, height: int, width: int) -> Grid:
-        """The grid of a pixel rectangle; it may reach outside."""
+        """Make the grid of a pixel rectangle, which may reach outside."""
         return Grid(height, width, self.transform @ Affine.translation(col, row), self.crs)
 
     def window_of(self, points: Iterable[tuple[float, float]]) -> tuple[int, int, int, int]:
-        """(row, col, height, width) of the pixels inside this grid that hold what lies between world positions (x, y);
-        height or width is 0 when they all lie outside."""
+        """Find the smallest window (row, col, height, width) of this grid around world positions (x, y).
+
+        Height or width is 0 if all positions are outside of the grid.
+        """
         rows, cols = zip(*(self.pixel(x, y) for x, y in points), strict=True)
-        top, left = (max(0, math.floor(min(v) + 1e-6)) for v in (rows, cols))  # an edge is not the next pixel's
+        top, left = (
+            max(0, math.floor(min(v) + 1e-6)) for v in (rows, cols)
+        )  # a position on an edge does not need the next pixel
         bottom, right = (min(n, math.ceil(max(v) - 1e-6)) for v, n in ((rows, self.height), (cols, self.width)))
         return top, left, max(0, bottom - top), max(0, right - left)
 
     def pad(self, pixels: int) -> Grid:
-        """This grid with ``pixels`` more on each side."""
+        """Extend this grid by ``pixels`` on each side."""
         return self.window(-pixels, -pixels, self.height + 2 * pixels, self.width + 2 * pixels)
 
     def at(self, step_down: float, step_across: float) -> Grid:
-        """The grid over the same ground, from the same first corner, whose pixels are ``step`` of these pixels long.
+        """Make the grid over the same ground, from the same first corner, whose pixels are ``step`` of these pixels long.
 
-        The last row and column may reach past the edge, so that no ground is lost.
+        The last row and column may reach past the edge, so that all ground is covered.
         """
         height = max(1, math.ceil(self.height / step_down - 1e-6))
         width = max(1, math.ceil(self.width / step_across - 1e-6))

@@ -1,4 +1,4 @@
-"""What a raster's header may ask for, checked before a pixel is read: a file of a few bytes can declare terabytes."""
+"""Check limits of raster headers, memory and disk before pixels are read: a file of a few bytes can declare terabytes."""
 
 from __future__ import annotations
 
@@ -11,68 +11,120 @@ import numpy as np
 
 from rsuda.core.errors import InputError, MissingError
 
-MOST_SIDE = 20_000_000  # pixels: the Earth around at 2 m
+MOST_SIDE = 20_000_000  # pixels: the circumference of the Earth at 2 m
 MOST_BANDS = 1000
-MOST_BLOCK = 1 << 29  # bytes that GDAL decodes at once for a window of one pixel
+MOST_BLOCK = 1 << 29  # bytes of a block, which GDAL decodes for a window of one pixel
 MOST_DECODED = 1 << 32  # bytes of a PNG or JPEG, which are decoded whole
-LEAST_INDEX = 2  # bytes of a GeoTIFF that tell where a block is; sparse files have them for blocks without pixels too
+LEAST_INDEX = 2  # bytes of a GeoTIFF for the position of each block, also in sparse files
 _TYPES = {"uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"}
 
 
 def check_header(file: Any, path: str | Path) -> None:
-    """Raises InputError for an open dataset whose size, blocks, type or place rsuda cannot work with.
+    """Raise InputError for an open dataset whose size, blocks, data type or geotransform rsuda cannot use.
 
-    A sparse file, or a virtual raster, of any size that the Earth has stays welcome: reading it costs a window at a time.
+    Sparse files and virtual rasters may be as large as the Earth, since they are read in windows.
     """
     size, types = f"{file.width} x {file.height} px", {str(t) for t in file.dtypes}
     if any(t.startswith("complex") for t in types):
-        raise InputError(f"{path} holds complex numbers: write their amplitude to a file first")
+        raise InputError(f"{path} has complex pixels: write their amplitude to a file first")
     if not types <= _TYPES:
-        raise InputError(f"{path} holds pixels of type {', '.join(sorted(types - _TYPES))}, which rsuda does not read")
+        raise InputError(
+            f"{path} has pixels of type {', '.join(sorted(types - _TYPES))}: convert them, for example to float32"
+        )
     if max(file.width, file.height) > MOST_SIDE:
-        raise InputError(f"{path} declares {size}, and rsuda reads at most {MOST_SIDE} along a side")
+        raise InputError(f"{path} declares {size}; rsuda reads at most {MOST_SIDE} px along a side")
     if file.count > MOST_BANDS:
-        raise InputError(f"{path} declares {file.count} bands, and rsuda reads at most {MOST_BANDS}")
+        raise InputError(f"{path} declares {file.count} bands; rsuda reads at most {MOST_BANDS}")
     bytes_of = max(np.dtype(t).itemsize for t in types)
     together = file.count if str(file.profile.get("interleave", "")).lower() == "pixel" else 1
     block = max(h * w for h, w in file.block_shapes) * bytes_of * together
     if block > MOST_BLOCK:
         raise InputError(
-            f"{path} of {size} is stored in blocks that take {_gib(block)} each, and the least part of it that can be read is "
-            f"a block: rewrite it in tiles (gdal_translate -co TILED=YES -co COMPRESS=DEFLATE in.tif out.tif)"
+            f"{path} of {size} is stored in blocks of {_gib(block)}, and blocks are read whole: rewrite it "
+            "in tiles (gdal_translate -co TILED=YES -co COMPRESS=DEFLATE in.tif out.tif)"
         )
     whole = file.width * file.height * file.count * bytes_of
     if file.driver in ("PNG", "JPEG") and whole > MOST_DECODED:
         raise InputError(
-            f"{path} of {size} takes {_gib(whole)} to decode whole, as a {file.driver} must be: make it a GeoTIFF"
+            f"{path} of {size} needs {_gib(whole)} of memory, since {file.driver} is decoded whole: convert it to GeoTIFF"
         )
     if file.driver == "GTiff" and Path(path).is_file():
         height, width = file.block_shapes[0]
         blocks = math.ceil(file.height / height) * math.ceil(file.width / width) * (1 if together > 1 else file.count)
         if blocks * LEAST_INDEX > os.path.getsize(path):
             raise InputError(
-                f"{path} has {os.path.getsize(path)} bytes and declares {size} in {blocks} blocks, which is more than it could "
-                "even list: it is damaged, or made to deceive"
+                f"{path} has {os.path.getsize(path)} bytes and declares {size} in {blocks} blocks, more blocks than "
+                "a file of this size can index: it is corrupt or malicious"
             )
     if not all(math.isfinite(v) and abs(v) < 1e15 for v in file.transform[:6]) or not file.transform.determinant:
-        raise InputError(f"{path} lies nowhere: its transform is {tuple(file.transform[:6])}")
+        raise InputError(f"{path} has no usable geotransform: {tuple(file.transform[:6])}")
 
 
-def check_memory(needed: int, what: str, instead: str) -> None:
-    """Raises InputError for bytes that this machine does not have, before they are asked for one by one."""
-    has = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > has:
-        raise InputError(f"{what} needs {_gib(needed)} of memory, and this machine has {_gib(has)}: {instead}")
+def check_memory(needed: int, what: str, instead: str, root: Path = Path("/")) -> None:
+    """Raise InputError if a number of bytes exceeds the memory of this machine or container, before it is allocated.
+
+    Args:
+        needed: bytes.
+        what, instead: what needs them, and what to do about it, for the sentence.
+        root: folder that has ``proc`` and ``sys``; tests pass another one.
+    """
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > machine:
+        raise InputError(f"{what} needs {_gib(needed)} of memory, and this machine has {_gib(machine)}: {instead}")
+    container = container_memory(root)
+    if container is not None and needed > container:
+        raise InputError(
+            f"{what} needs {_gib(needed)} of memory, and this container has {_gib(container)} left: {instead}"
+        )
+
+
+def container_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that the memory limits of the process's cgroups (version 1 or 2) leave; None without a limit.
+
+    Pages of the file cache do not count as used, since the system can release them. Schedulers such as SLURM and Kubernetes
+    set these limits; the memory of the machine does not show them.
+    """
+    try:
+        lines = (root / "proc" / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    mounts = root / "sys" / "fs" / "cgroup"
+    left = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            names = ("memory.max", "memory.current", "inactive_file")
+            mount = mounts
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            mount = mounts / "memory"
+        else:
+            continue
+        inner = mount / path.lstrip("/")
+        # a container often sees its own group as the mount point, and a limit of a parent group holds as well
+        folders = {mount, *(folder for folder in (inner, *inner.parents) if folder.is_relative_to(mount))}
+        left += [bytes_left for folder in folders if (bytes_left := _group_memory(folder, *names)) is not None]
+    return min(left, default=None)
+
+
+def _group_memory(folder: Path, limit: str, usage: str, cache: str) -> int | None:
+    """Bytes that one cgroup has left; None without a limit or without these files."""
+    try:
+        most, used = int((folder / limit).read_text()), int((folder / usage).read_text())  # 'max' is not a number
+        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return max(0, most - max(0, used - int(statistics.get(cache, 0))))
+    except (OSError, ValueError):
+        return None
 
 
 def check_disk(needed: int, folder: Path, what: str) -> None:
-    """Raises MissingError for bytes that do not fit on the disk of a folder, which need not be there yet."""
-    there = next(p for p in (folder, *folder.absolute().parents) if p.is_dir())
-    held = os.statvfs(there)
-    free = held.f_bavail * held.f_frsize
+    """Raise MissingError if a number of bytes exceeds the free space on the disk of a folder, which may not exist yet."""
+    parent = next(p for p in (folder, *folder.absolute().parents) if p.is_dir())
+    disk = os.statvfs(parent)
+    free = disk.f_bavail * disk.f_frsize
     if needed > free:
         raise MissingError(
-            f"{what} needs {_gib(needed)} on the disk of {there}, which has {_gib(free)} left: take another --out"
+            f"{what} needs {_gib(needed)} on the disk of {parent}, which has {_gib(free)} left: choose another --out"
         )
 
 

@@ -1,4 +1,4 @@
-"""Polygons of strangers, out of any vector file that GDAL reads."""
+"""Read untrusted polygons from any vector file that GDAL reads."""
 
 from __future__ import annotations
 
@@ -12,38 +12,42 @@ from rsuda.core.errors import InputError
 
 
 def read_frame(path: Path) -> gpd.GeoDataFrame:
-    """What a vector file holds. Raises InputError when it holds no geometries, or cannot be read."""
+    """Read a vector file. Raises InputError if it is unreadable or has no geometries."""
     try:
-        found = gpd.read_file(path)
-        if isinstance(found, gpd.GeoDataFrame):
-            found.geometry  # noqa: B018 (a frame may have lost its geometries)
-            return found
-    except Exception as error:  # pyogrio, pyproj, pandas and GEOS each have errors of their own for a damaged file
-        told = str(error).splitlines() or [type(error).__name__]
-        raise InputError(f"{path} cannot be read as polygons: {told[0][:300]}") from None
-    raise InputError(f"{path} cannot be read as polygons: it holds no geometries")
+        frame = gpd.read_file(path)
+        if isinstance(frame, gpd.GeoDataFrame):
+            frame.geometry  # noqa: B018 (a frame may have lost its geometries)
+            return frame
+    except Exception as error:  # pyogrio, pyproj, pandas and GEOS each raise their own errors for a damaged file
+        reasons = str(error).splitlines() or [type(error).__name__]
+        raise InputError(f"{path} cannot be read as polygons: {reasons[0][:300]}") from None
+    raise InputError(f"{path} cannot be read as polygons: it has no geometries")
 
 
-def whole(shapes: gpd.GeoSeries) -> np.ndarray:
-    """(n,) bool: which shapes are polygons of finite corners, and not empty."""
-    kind = np.array(shapes.geom_type.isin(["Polygon", "MultiPolygon"]) & ~shapes.is_empty)
-    corners, shape = shapely.get_coordinates(
-        np.asarray(shapes.values), return_index=True
-    )  # bounds pass over some that are no numbers
-    kind[shape[~np.isfinite(corners).all(1)]] = False
-    return kind
+def are_whole(shapes: gpd.GeoSeries) -> np.ndarray:
+    """Mark (n,) bool the shapes that are polygons, not empty, with finite corners."""
+    whole = np.array(shapes.geom_type.isin(["Polygon", "MultiPolygon"]) & ~shapes.is_empty)
+    # bounds ignore some corners that are not finite
+    corners, shape = shapely.get_coordinates(np.asarray(shapes.values), return_index=True)
+    whole[shape[~np.isfinite(corners).all(1)]] = False
+    return whole
 
 
-def projected(shapes: gpd.GeoSeries, crs: str, what: str, keep_all: bool = False) -> gpd.GeoSeries:
-    """Shapes in another CRS. Those with corners that have no place there are left out, or empty with ``keep_all``.
+def project(shapes: gpd.GeoSeries, crs: str, what: str, *, keep_all: bool = False) -> gpd.GeoSeries:
+    """Project shapes to another CRS.
 
-    Raises InputError when none has, or there is no way from one CRS to the other.
+    Args:
+        what: noun for the shapes in error messages.
+        keep_all: replace shapes that cannot be projected by empty ones instead of leaving them out.
+
+    Raises:
+        InputError: no shape can be projected, or there is no transformation between the CRSs.
     """
     try:
-        moved = shapes.to_crs(crs)
-    except Exception as error:  # of pyproj, for the many ways in which a CRS can be wrong
-        raise InputError(f"{what} cannot be brought to the scene's CRS: {str(error).splitlines()[0][:300]}") from None
-    there = whole(moved)
-    if len(moved) and not there.any():
-        raise InputError(f"{what} has no place in the scene's CRS: is its own CRS the one that it declares?")
-    return moved.where(there, shapely.Polygon()) if keep_all else moved[there]
+        projected = shapes.to_crs(crs)
+    except Exception as error:  # of pyproj, for many kinds of invalid CRS
+        raise InputError(f"{what} cannot be projected to the scene's CRS: {str(error).splitlines()[0][:300]}") from None
+    valid = are_whole(projected)
+    if len(projected) and not valid.any():
+        raise InputError(f"{what} is outside of the scene's CRS: check the CRS that it declares")
+    return projected.where(valid, shapely.Polygon()) if keep_all else projected[valid]

@@ -164,7 +164,8 @@ def regularise(
     down, across = grid.pixel_size if grid.georeferenced else (1.0, 1.0)
     pixel = math.sqrt(down * across)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of its own calls into GeoPandas
+        for category in (FutureWarning, DeprecationWarning):  # of the package's own calls to GeoPandas
+            warnings.simplefilter("ignore", category)
         # Three pixels take the stairs off slanted walls. Without half angles walls slightly off grow steps.
         squared = regularize_geodataframe(
             chosen, parallel_threshold=2 * pixel, simplify_tolerance=3 * pixel, allow_circles=False, num_cores=1

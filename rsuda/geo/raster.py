@@ -1,16 +1,15 @@
-"""Values, their valid mask and their grid: read any window of a file at any GSD; files are written whole or not at all."""
+"""Read any window of a raster file at any GSD: values, valid mask and grid."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock, RLock
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -21,34 +20,39 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from rsuda.core.errors import InputError, MissingError
-from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.legend import Legend
 from rsuda.core.spec import band_names
+from rsuda.geo.decoded_files import DecodedFiles
 from rsuda.geo.grid import Grid
+from rsuda.geo.label_windows import resample_labels
 from rsuda.geo.limits import MOST_BANDS, check_header
 from rsuda.geo.resample import axis_weights, weigh
+from rsuda.geo.windows import Window4 as Window4
+from rsuda.geo.windows import clip_window
 
 
 def is_remote(path: str | Path) -> bool:
-    """Whether GDAL reads this over a network or out of an archive: a URL, or one of its '/vsi…' paths."""
+    """Check whether GDAL reads a path over a network or from an archive: a URL, or a '/vsi…' path of GDAL."""
     return isinstance(path, str) and ("://" in path or path.startswith("/vsi"))
 
 
-# GDAL's cache of decoded blocks, in MB: two rows of blocks of a wide scene, where the default is a share of all memory
+# GDAL's cache of decoded blocks, in MB: two rows of blocks of a wide scene, while the default is a share of all memory
 os.environ.setdefault("GDAL_CACHEMAX", "256")
-os.environ.setdefault("GDAL_MAX_BAND_COUNT", str(MOST_BANDS))  # opening a file that declares 65 535 takes long
+os.environ.setdefault("GDAL_MAX_BAND_COUNT", str(MOST_BANDS))  # a file that declares 65 535 bands takes long to open
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt", ".jp2", ".img")
 
 
-# CPLE errors are GDAL's own; rasterio lets some through
+# CPLE errors are GDAL's own; rasterio passes some of them on
 READ_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 
-Window4 = tuple[int, int, int, int]  # row, col, height, width
+_DECODED = DecodedFiles(1 << 30)
+_TURN = RLock()  # held by the thread that reads through a shared handle
 
 
 @dataclass(frozen=True)
 class Raster:
-    """Pixels: ``values`` (bands, H, W), ``valid`` (H, W) bool, and where they lie."""
+    """Pixels: ``values`` (bands, H, W), ``valid`` (H, W) bool, and their grid."""
 
     values: np.ndarray
     valid: np.ndarray
@@ -57,32 +61,32 @@ class Raster:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without rasterio's warning of a missing georeference: Grid.georeferenced says it."""
+    """Suppress rasterio's warning of a missing georeference; Grid.georeferenced has that information."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 
 
 class RasterFile:
-    """A raster file opened for windows. Its header is read once; nothing stays open.
+    """A raster file that is read in windows. Its header is read once; the file is closed between reads.
 
     Args:
-        path: file GDAL can read.
-        bands: band names in file order where the caller knows them; otherwise they are taken from the file.
+        path: a file that GDAL can read.
+        bands: band names in file order; None to take them from the file.
 
     Raises:
-        MissingError: there is no such file, or GDAL cannot open it.
-        InputError: its header asks for more than rsuda reads, see limits.py.
+        MissingError: the file is missing, or GDAL cannot open it.
+        InputError: its header exceeds a limit of limits.py.
     """
 
     def __init__(self, path: str | Path, bands: tuple[str, ...] | None = None) -> None:
         self.path: str | Path = path if is_remote(path) else Path(path)
-        self._kept: Any = None
+        self._handle: Any = None
         with self._open() as file:
             check_header(file, self.path)
             self.grid = Grid(file.height, file.width, file.transform, file.crs)
             self.count, self.dtype, self.driver = file.count, str(file.dtypes[0]), file.driver
-            # what places a file that has no grid, and gdalwarp's option for it
+            # what locates a file without a grid, and gdalwarp's option for it
             self.located_by = (
                 ("ground control points", "-tps")
                 if file.gcps[0]
@@ -94,52 +98,54 @@ class RasterFile:
             self._interp, self._flags = file.colorinterp, file.mask_flag_enums
             self._described = file.descriptions
         if bands is not None and len(bands) > self.count:
-            raise InputError(f"{self.path} has {self.count} bands, too few for the band order {', '.join(bands)}")
+            raise InputError(
+                f"{self.path} has {self.count} bands, but the band order has {len(bands)}: {', '.join(bands)}"
+            )
         self._bands = bands
 
     @contextmanager
-    def kept_open(self) -> Iterator[None]:
-        """While this lasts, reads share one handle, and with it GDAL's cache of decoded blocks. Threads take turns."""
+    def opened(self) -> Iterator[None]:
+        """Keep the file open inside the context, so that reads share GDAL's cache of decoded blocks. Threads take turns."""
         with self._open() as file:
-            before, self._kept = self._kept, file
+            before, self._handle = self._handle, file
             try:
                 yield
             finally:
-                self._kept = before
+                self._handle = before
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
         try:
-            if self._kept is not None:
+            if self._handle is not None:
                 with _TURN:
-                    yield self._kept
+                    yield self._handle
                 return
             with quiet():
                 file = rasterio.open(self.path)
             with file:
                 yield file
         except MemoryError:
-            raise MissingError(f"cannot read {self.path}: there is not enough memory for a part of it") from None
+            raise MissingError(f"cannot read {self.path}: the memory is too small for a part of it") from None
         except READ_ERRORS as error:
             if isinstance(self.path, Path) and not self.path.exists():
                 raise MissingError(f"there is no file {self.path}") from None
-            reason = str(error.__cause__ or error) or type(error).__name__  # a failed read's cause says what failed
+            reason = str(error.__cause__ or error) or type(error).__name__  # the cause of a failed read is more precise
             raise MissingError(f"cannot read {self.path}: {reason.splitlines()[0]}") from error
 
     @cached_property
     def named_bands(self) -> tuple[str, ...] | None:
-        """Band names in file order: as given, else from descriptions, else from colour tags; None when unknown.
+        """Band names in file order: the caller's, else the file's descriptions, else its colour tags; None if unknown.
 
-        Three bands tagged red, green, blue may really be false colour (ISPRS IRRG tiles are tagged so); callers that
-        know better pass ``bands``. A fourth band beside red, green and blue that is no real alpha is near infrared.
+        Three bands tagged red, green and blue may be false colour (ISPRS tags IRRG tiles so); callers that know it pass
+        ``bands``. A fourth band that is tagged as alpha, but is not a mask, is near infrared.
         """
         if self._bands is not None:
             return self._bands
         if all(self._described) and len(set(self._described)) == self.count:
             return band_names([str(d) for d in self._described])
         names = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-        told = [names.get(i) for i in self._interp]
-        if told[:3] == ["red", "green", "blue"]:
+        tagged = [names.get(colour) for colour in self._interp]
+        if tagged[:3] == ["red", "green", "blue"]:
             if self.count == 3 or (self.count == 4 and self.alpha_is_real):
                 return ("red", "green", "blue")
             if self.count == 4:
@@ -148,62 +154,65 @@ class RasterFile:
 
     @cached_property
     def alpha_is_real(self) -> bool:
-        """Whether a band tagged alpha holds transparency (nearly all pixels 0 or one other value), not near infrared."""
+        """Whether a band tagged alpha is a mask (over 95 % of its pixels are 0 or its maximum) and not near infrared."""
         if ColorInterp.alpha not in self._interp:
             return False
         if self._bands is not None and self._interp.index(ColorInterp.alpha) < len(self._bands):
-            return False  # the caller named this band, so it is imagery
+            return False  # the caller names this band, so it is imagery
         with self._open() as file:
             shape = min(file.height, 512), min(file.width, 512)
             alpha = file.read(self._interp.index(ColorInterp.alpha) + 1, out_shape=shape)
         return float(np.mean((alpha == 0) | (alpha == alpha.max()))) > 0.95
 
-    def band_numbers(self, wanted: tuple[str, ...]) -> list[int]:
-        """1-based numbers of the wanted bands in this file.
+    def band_numbers(self, bands: tuple[str, ...]) -> list[int]:
+        """Find the 1-based numbers of bands in this file by name.
 
-        Without known names, a file with exactly as many bands as wanted is taken to hold them in that order.
-        Raises InputError when bands are too few, missing by name, or their order cannot be known.
+        A file without band names that has as many bands is assumed to have them in this order.
+
+        Raises:
+            InputError: the file has too few bands, lacks one of the names, or has an unknown band order.
         """
-        if self.count < len(wanted):
+        if self.count < len(bands):
             palette = ""
             if self.count == 1 and self._interp[0] == ColorInterp.palette:
-                palette = ", and its values are numbers of a palette: gdal_translate -expand rgb in.tif out.tif"
+                palette = "; its values are numbers of a palette: gdal_translate -expand rgb in.tif out.tif"
             raise InputError(
-                f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but {len(wanted)} are needed ({', '.join(wanted)})"
+                f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but {len(bands)} are needed ({', '.join(bands)})"
                 f"{palette}"
             )
         names = self.named_bands
-        if names is not None and set(wanted) <= set(names):
-            return [names.index(b) + 1 for b in wanted]
-        if self.count == len(wanted) and self._bands is None:
+        if names is not None and set(bands) <= set(names):
+            return [names.index(b) + 1 for b in bands]
+        if self.count == len(bands) and self._bands is None:
             return list(range(1, self.count + 1))
         if names is None:
             raise InputError(
-                f"{self.path} has {self.count} bands of unknown order, and {', '.join(wanted)} are needed: "
+                f"{self.path} has {self.count} bands of unknown order, and {', '.join(bands)} are needed: "
                 "name its bands, for example --bands RGBIR"
             )
-        raise InputError(f"{self.path} has the bands {', '.join(names)}, but {', '.join(wanted)} are needed")
+        raise InputError(f"{self.path} has the bands {', '.join(names)}, but {', '.join(bands)} are needed")
 
-    def valid(self, numbers: list[int], window: tuple[int, int, int, int]) -> np.ndarray | None:
-        """Where a window (row, col, height, width) inside the file holds data, (height, width) bool; None for a file whose
-        every pixel does."""
-        sees_all = all(MaskFlags.all_valid in self._flags[n - 1] for n in numbers) or (
+    def valid(self, numbers: list[int], window: Window4) -> np.ndarray | None:
+        """Read the valid mask (height, width) bool of a window inside the file; None if all pixels of the file are valid."""
+        all_valid = all(MaskFlags.all_valid in self._flags[n - 1] for n in numbers) or (
             any(MaskFlags.alpha in self._flags[n - 1] for n in numbers) and not self.alpha_is_real
         )
-        return None if sees_all and not self.dtype.startswith("float") else self.read(numbers, window).valid
+        return None if all_valid and not self.dtype.startswith("float") else self.read(numbers, window).valid
 
-    def read(self, numbers: list[int] | None = None, window: tuple[int, int, int, int] | None = None) -> Raster:
-        """Pixels of a window (row, col, height, width) that lies inside the file, at the file's own resolution.
+    def read(self, numbers: list[int] | None = None, window: Window4 | None = None) -> Raster:
+        """Read a window (row, col, height, width) inside the file at the file's own resolution.
 
         Args:
             numbers: 1-based band numbers; all bands by default.
+            window: the whole file by default.
         """
         row, col, height, width = window or (0, 0, self.grid.height, self.grid.width)
         numbers = numbers or list(range(1, self.count + 1))
-        if self.driver in ("PNG", "JPEG"):  # no blocks: a window costs the whole file, so keep the decoded file
-            values, valid = _decoded(self)
-            here = np.s_[..., row : row + height, col : col + width]
-            values, valid = values[here][[n - 1 for n in numbers]], valid[here].copy()
+        if self.driver in ("PNG", "JPEG"):  # without blocks each window would decode the whole file
+            key = (str(self.path), os.stat(self.path).st_mtime_ns, self._bands)
+            values, valid = _DECODED.get(key, lambda: self._read(list(range(1, self.count + 1)), None))
+            place = np.s_[..., row : row + height, col : col + width]
+            values, valid = values[place][[n - 1 for n in numbers]], valid[place].copy()
             return Raster(values, valid, self.grid.window(row, col, height, width))
         values, valid = self._read(numbers, Window(col, row, width, height))
         return Raster(values, valid, self.grid.window(row, col, height, width))
@@ -215,7 +224,7 @@ class RasterFile:
             flags = [self._flags[n - 1] for n in numbers]
             by_alpha = [n for n, f in zip(numbers, flags, strict=True) if MaskFlags.alpha in f]
             if not all(MaskFlags.all_valid in f for f in flags) and not (by_alpha and not self.alpha_is_real):
-                # the alpha band itself has no alpha, so its own mask says that all is valid
+                # the alpha band has no alpha itself, so its own mask is all valid
                 valid = file.read_masks(by_alpha or numbers, window=window).any(0)
         if np.issubdtype(values.dtype, np.floating):
             bad = ~np.isfinite(values)
@@ -224,16 +233,14 @@ class RasterFile:
                 values = np.where(bad, 0, values)
         return values, valid
 
-    def read_at(
-        self, numbers: list[int] | None, step: tuple[float, float], window: tuple[int, int, int, int]
-    ) -> Raster:
-        """A window of the grid whose pixels are ``step`` (down, across) of this file's pixels long.
+    def read_at(self, numbers: list[int] | None, step: tuple[float, float], window: Window4) -> Raster:
+        """Read a window of the grid whose pixels are ``step`` (down, across) of this file's pixels long.
 
-        The window (row, col, height, width) counts in those pixels and may reach outside the file: there values are 0
-        and not valid. Area-weighted when coarsening, bilinear when refining; invalid pixels weigh nothing.
+        The window (row, col, height, width) counts in those pixels and may reach outside the file, where values are 0
+        and invalid. Coarsening weights by area, refining is bilinear; invalid pixels have weight 0.
 
         Returns:
-            values (bands, height, width): the file's dtype when step is 1, float32 otherwise.
+            values (bands, height, width): the file's dtype if step is 1, else float32.
         """
         row, col, height, width = window
         grid = self.grid.at(*step).window(row, col, height, width)
@@ -253,100 +260,34 @@ class RasterFile:
         np.divide(values, share, out=values, where=share > 1e-6)
         return Raster(values, share >= 0.5, grid)
 
-    def _slice(self, numbers: list[int] | None, window: tuple[int, int, int, int], grid: Grid) -> Raster:
+    def _slice(self, numbers: list[int] | None, window: Window4, grid: Grid) -> Raster:
         _, _, height, width = window
         bands = len(numbers) if numbers else self.count
         values, valid = np.zeros((bands, height, width), self.dtype), np.zeros((height, width), bool)
-        inner, here = _inside(self.grid, window)
+        inner, place = clip_window(window, self.grid.height, self.grid.width)
         if inner == window:
             return self.read(numbers, window)
         if inner[2] > 0 and inner[3] > 0:
-            found = self.read(numbers, inner)
-            values[here], valid[here] = found.values, found.valid
+            part = self.read(numbers, inner)
+            values[place], valid[place] = part.values, part.valid
         return Raster(values, valid, grid)
 
-    def labels_at(
-        self, legend: Legend, step: tuple[float, float], window: tuple[int, int, int, int]
-    ) -> tuple[np.ndarray, int]:
-        """Class indices of a window as in ``read_at``, by majority over the covered label pixels.
+    def labels_at(self, legend: Legend, step: tuple[float, float], window: Window4) -> tuple[np.ndarray, int]:
+        """Read the class indices of a window as in ``read_at``, by majority over the covered label pixels.
 
         Returns:
-            (height, width) uint8, 255 where ignored or outside; the count of off-palette file pixels met.
+            (height, width) uint8, 255 where ignored or outside; the number of off-palette file pixels read.
         """
         colours = self.palette if self.count == 1 else None
-        return resampled_labels(
+        return resample_labels(
             self.grid, len(legend), step, window, lambda inner: legend.encode(self.read(None, inner).values, colours)
         )
 
     @cached_property
     def palette(self) -> dict[int, tuple[int, ...]] | None:
-        """The colour table of a 1-band file, or None."""
+        """The colour table of a 1-band file: value to (r, g, b, a); None without one."""
         with self._open() as file:
             try:
                 return dict(file.colormap(1))
             except ValueError:
                 return None
-
-
-def _inside(grid: Grid, window: Window4) -> tuple[Window4, Any]:
-    """The part of a window of file pixels that lies in the file, and where it lies in the window."""
-    row, col, height, width = window
-    top, left = max(row, 0), max(col, 0)
-    bottom, right = min(row + height, grid.height), min(col + width, grid.width)
-    return (top, left, bottom - top, right - left), np.s_[..., top - row : bottom - row, left - col : right - col]
-
-
-def resampled_labels(
-    grid: Grid,
-    classes: int,
-    step: tuple[float, float],
-    window: Window4,
-    read: Callable[[Window4], tuple[np.ndarray, int]],
-) -> tuple[np.ndarray, int]:
-    """Class indices of a window of the grid whose pixels are ``step`` of ``grid``'s long, by majority; see labels_at.
-
-    Args:
-        read: class indices (h, w) uint8 of a window inside ``grid``, and a count of off-palette pixels.
-    """
-    row, col, height, width = window
-    nothing = np.full((height, width), IGNORE, np.uint8)
-    if step == (1.0, 1.0):
-        inner, here = _inside(grid, window)
-        if inner[2] <= 0 or inner[3] <= 0:
-            return nothing, 0
-        nothing[here], off = read(inner)
-        return nothing, off
-    top, bottom, down = axis_weights(grid.height, row * step[0], step[0], height)
-    left, right, across = axis_weights(grid.width, col * step[1], step[1], width)
-    if bottom <= top or right <= left:
-        return nothing, 0
-    index, off = read((top, left, bottom - top, right - left))
-    winner, most = nothing, np.zeros((height, width), np.float32)
-    for k in [*range(classes), IGNORE]:  # of equal votes the first one's count
-        here = index == k
-        if here.any():
-            votes = weigh(here, down, across)
-            winner[votes > most] = k
-            np.maximum(votes, most, out=most)
-    return winner, off
-
-
-_CACHE: OrderedDict[tuple[Any, ...], tuple[np.ndarray, np.ndarray]] = OrderedDict()
-_CACHE_BYTES = 1 << 30
-_LOCK = Lock()
-_TURN = RLock()  # of the threads that read through one handle
-
-
-def _decoded(file: RasterFile) -> tuple[np.ndarray, np.ndarray]:
-    """All pixels of a PNG or JPEG, kept while the decoded files stay under 1 GiB together."""
-    key = (str(file.path), os.stat(file.path).st_mtime_ns, file._bands)
-    with _LOCK:
-        if key in _CACHE:
-            _CACHE.move_to_end(key)
-            return _CACHE[key]
-    entry = file._read(list(range(1, file.count + 1)), None)
-    with _LOCK:
-        _CACHE[key] = entry
-        while len(_CACHE) > 1 and sum(v.nbytes + m.nbytes for v, m in _CACHE.values()) > _CACHE_BYTES:
-            _CACHE.popitem(last=False)
-    return entry

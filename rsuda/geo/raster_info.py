@@ -97,7 +97,7 @@ def sample(file: RasterFile, numbers: list[int]) -> tuple[np.ndarray, np.ndarray
     else:
         rows, cols = (sorted({int(v) for v in np.linspace(0, max(0, n - _SIZE), _ACROSS)}) for n in (height, width))
         windows = [(row, col, min(_SIZE, height - row), min(_SIZE, width - col)) for row in rows for col in cols]
-    with file.kept_open():
+    with file.opened():
         rasters = [file.read(numbers, window) for window in windows]
     valid = np.concatenate([raster.valid.ravel() for raster in rasters])
     values = np.concatenate([raster.values.reshape(len(numbers), -1) for raster in rasters], 1)

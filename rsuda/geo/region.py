@@ -1,4 +1,4 @@
-"""The part of a scene that is wanted: a rectangle of its pixels, perhaps polygons within."""
+"""Regions: a rectangle of a scene's pixels, limited to polygons if there are any."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from shapely.geometry.base import BaseGeometry
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.geo.grid import Grid
-from rsuda.geo.polygon_input import projected, read_frame, whole
+from rsuda.geo.polygon_input import are_whole, project, read_frame
 from rsuda.geo.scene import Scene
+from rsuda.geo.windows import Window4
 
-_STRIPE = 512  # rows that are looked at at once
+_STRIPE = 512  # rows that are rasterised at the same time
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,20 @@ class Region:
     Attributes:
         grid: the region's grid.
         window: (row, col, height, width) within the scene.
-        shapes: polygons in the grid's CRS outside of which nothing is wanted; None for all of the rectangle.
+        shapes: polygons in the grid's CRS that limit the region; None for the whole rectangle.
     """
 
     grid: Grid
-    window: tuple[int, int, int, int]
+    window: Window4
     shapes: tuple[Any, ...] | None = None
 
     @staticmethod
     def of(scene: Scene) -> Region:
-        """All of a scene."""
+        """Make the region of a whole scene."""
         return Region(scene.grid, (0, 0, scene.grid.height, scene.grid.width))
 
     def inside(self, row: int, count: int) -> np.ndarray | None:
-        """(count, width) bool of pixels whose centres lie in the polygons; None if there are none."""
+        """Mark (count, width) bool the pixels whose centres are in the polygons; None without polygons."""
         if self.shapes is None:
             return None
         part = self.grid.window(row, 0, count, self.grid.width)
@@ -50,7 +51,7 @@ class Region:
 
     @property
     def empty(self) -> bool:
-        """Whether it holds no pixel: polygons may pass a scene by that their rectangle touches."""
+        """Whether the region has no pixel: polygons may miss all pixel centres of their rectangle."""
         if 0 in self.window[2:]:
             return True
         stripes = ((row, min(_STRIPE, self.grid.height - row)) for row in range(0, self.grid.height, _STRIPE))
@@ -58,49 +59,51 @@ class Region:
 
 
 def read_area(file: str | Path) -> gpd.GeoSeries:
-    """Polygons of a vector file. Raises MissingError or InputError when it cannot be read, or holds no polygon."""
+    """Read the polygons of a vector file. Raises MissingError or InputError if it is unreadable or has no polygon."""
     if not Path(file).is_file():
         raise MissingError(f"there is no file {file} (--aoi takes a file of polygons)")
-    found = read_frame(Path(file)).geometry
-    shapes = found[whole(found)]
+    geometries = read_frame(Path(file)).geometry
+    shapes = geometries[are_whole(geometries)]
     if shapes.empty:
-        raise InputError(f"{file} holds no polygon, so there is no area to predict")
+        raise InputError(f"{file} has no polygon: pass a file of polygons to --aoi")
     return shapes
 
 
 def region_of(
     scene: Scene, area: gpd.GeoSeries | None = None, bounds: tuple[float, float, float, float] | None = None
 ) -> Region | None:
-    """The part of a scene that touches an area, snapped outwards to its pixels; None when no pixel's centre lies in it.
+    """Intersect a scene with an area, snapped outwards to its pixels; None if no pixel centre is in the area.
 
     Args:
-        area: polygons, in any CRS; pixels outside of them are not wanted.
+        area: polygons in any CRS.
         bounds: (left, bottom, right, top) in the scene's CRS.
 
     Raises:
-        InputError: bounds are empty; the scene's and the area's CRS cannot be brought together.
+        InputError: the bounds are empty, or the area cannot be projected to the scene's CRS.
     """
     grid, shapes = scene.grid, None
-    wanted: BaseGeometry | None = None
+    region: BaseGeometry | None = None
     if bounds is not None:
         left, bottom, right, top = bounds
         if not (left < right and bottom < top):
             raise InputError(
-                f"--bounds are left bottom right top, and {left:g} {bottom:g} {right:g} {top:g} hold no area"
+                f"--bounds are left bottom right top, and {left:g} {bottom:g} {right:g} {top:g} have no area"
             )
-        wanted = box(*bounds)
+        region = box(*bounds)
     if area is not None:
         if area.crs is not None and grid.crs is not None:
-            area = projected(area, grid.crs.to_wkt(), f"the area over {scene.image}")
+            area = project(area, grid.crs.to_wkt(), f"the area over {scene.image}")
         elif area.crs is not None:
-            raise InputError(f"{scene.image} has no CRS, so the area cannot be laid over it: declare it with --crs")
+            raise InputError(
+                f"{scene.image} has no CRS, so the area cannot be projected to it: declare the CRS with --crs"
+            )
         union = area.make_valid().union_all()  # polygons may cross themselves
-        wanted = union if wanted is None else wanted.intersection(union)
-        shapes = (mapping(wanted),)
-    if wanted is None:
+        region = union if region is None else region.intersection(union)
+        shapes = (mapping(region),)
+    if region is None:
         return Region.of(scene)
-    if wanted.is_empty:
+    if region.is_empty:
         return None
-    window = grid.window_of(get_coordinates(wanted))
-    found = Region(grid.window(*window), window, shapes)
-    return None if found.empty else found
+    window = grid.window_of(get_coordinates(region))
+    part = Region(grid.window(*window), window, shapes)
+    return None if part.empty else part

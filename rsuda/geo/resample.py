@@ -1,7 +1,7 @@
-"""Resampling: one separable weighting per axis.
+"""Resample rasters by one separable weighting per axis.
 
-Its weights depend on absolute positions only, so a pixel's value does not depend on the window it was read through (a warped
-virtual raster's does, rasterio issue 2839).
+Weights depend on absolute positions only, so a pixel's value does not depend on the window that is read. (In a warped virtual
+raster it does, see rasterio issue 2839.)
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class AxisWeights:
-    """The few input pixels that each output pixel of one axis is made of.
+    """Input pixels and weights of each output pixel along one axis.
 
-    ``pixel`` (count, taps) int, counted from the first pixel needed; ``weight`` (count, taps) float32, rows sum to 1, or to
-    0 outside of the input.
+    Attributes:
+        pixel: (count, taps) int, counted from the first input pixel.
+        weight: (count, taps) float32; rows sum to 1, or to 0 outside of the input.
     """
 
     pixel: np.ndarray
@@ -24,18 +25,19 @@ class AxisWeights:
 
 
 def axis_weights(length: int, start: float, step: float, count: int) -> tuple[int, int, AxisWeights]:
-    """Weights that resample one axis: output pixel i covers input positions ``start + i*step`` to ``start + (i+1)*step``.
+    """Compute the weights of one axis: output pixel i covers input positions ``start + i*step`` to ``start + (i+1)*step``.
 
-    Coarsening (step > 1) weights each input pixel by the share of it that is covered; refining interpolates linearly
-    between pixel centres. Output pixels outside 0..length get weights of 0; of one that reaches past the end, only the
-    part inside counts.
+    Coarsening (step > 1) weights each input pixel by its covered share; refining interpolates linearly between pixel
+    centres. Output pixels outside 0..length get weights of 0. If one reaches past the end, only its inner part counts.
 
     Returns:
-        first, last: the input pixels needed, ``first <= p < last``;
+        first, last: the range of input pixels, ``first <= p < last``;
         weights: of these pixels.
     """
     edges = start + step * np.arange(count + 1)
-    inside = (edges[1:] > 1e-6) & (edges[:-1] < length - 1e-6)  # a tolerance, lest rounding tells windows apart
+    inside = (edges[1:] > 1e-6) & (
+        edges[:-1] < length - 1e-6
+    )  # a tolerance, so that rounding does not depend on the window
     if step > 1:
         first = int(np.clip(np.floor(edges[0]), 0, length))
         last = int(np.clip(np.ceil(edges[-1] - 1e-9), first, length))
@@ -57,12 +59,12 @@ def axis_weights(length: int, start: float, step: float, count: int) -> tuple[in
 
 
 def weigh(values: np.ndarray, down: AxisWeights, across: AxisWeights) -> np.ndarray:
-    """Apply two axis weightings: (..., H, W) of the pixels needed gives (..., h, w) float32."""
+    """Apply the weights of both axes: (..., H, W) of the input range becomes (..., h, w) float32."""
     return _gather(_gather(values.astype(np.float32, copy=False), down, -2), across, -1)
 
 
 def _gather(values: np.ndarray, weights: AxisWeights, axis: int) -> np.ndarray:
-    """Weighted sums over the last axis but one (-2) or the last (-1), tap by tap."""
+    """Add up weighted pixels along the last axis but one (-2) or the last (-1), tap by tap."""
     out: np.ndarray | None = None
     for pixel, weight in zip(weights.pixel.T, weights.weight.T, strict=True):
         if out is None or weight.any():

@@ -1,16 +1,27 @@
-"""Which windows cover a rectangle, where random windows lie, and the weights that blend overlapping windows."""
+"""Windows: cover a rectangle with them, draw random ones, clip them to a raster, and blend overlapping ones."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+Window4 = tuple[int, int, int, int]  # row, col, height, width
+
+
+def clip_window(window: Window4, height: int, width: int) -> tuple[Window4, Any]:
+    """Clip a window to a raster: the part inside of the raster, and the slices of this part within the window."""
+    row, col, rows, cols = window
+    top, left = max(row, 0), max(col, 0)
+    bottom, right = min(row + rows, height), min(col + cols, width)
+    return (top, left, bottom - top, right - left), np.s_[..., top - row : bottom - row, left - col : right - col]
+
 
 def window_starts(size: int, window: int, stride: int) -> list[int]:
-    """First positions of the fewest windows, at most ``stride`` apart and evenly spread, that cover 0..size.
+    """Place the fewest windows that cover 0..size, evenly spread and at most ``stride`` apart; return their first positions.
 
-    One window at 0 when size <= window; otherwise the last one ends exactly at ``size``.
+    If size <= window there is one window at 0. In all other cases the last window ends at ``size``.
     """
     if size <= window:
         return [0]
@@ -19,18 +30,18 @@ def window_starts(size: int, window: int, stride: int) -> list[int]:
 
 
 def full_windows(size: int, window: int, stride: int) -> list[int]:
-    """First positions of the windows that fit whole, ``stride`` apart; the remainder is dropped (ST-DASegNet's lists)."""
+    """Place windows ``stride`` apart that fit whole, without the remainder (as ST-DASegNet's tile lists)."""
     return [k * stride for k in range((size - window) // stride + 1)] if size >= window else []
 
 
 def blend_weights(size: int, window: int, first: list[int]) -> list[np.ndarray]:
-    """Weights along one axis for windows at ``first``: they sum to 1 at each of 0..size, and are never 0 at the edge.
+    """Compute weights along one axis for windows at ``first``: they sum to 1 at each of 0..size and are above 0 there.
 
-    Each window's weight rises linearly to its centre; dividing by the sum makes a partition of unity (which, unlike an
-    added epsilon, keeps full weight at the scene's border).
+    Each window's weight rises linearly to its centre. Division by the sum makes a partition of unity, which keeps the full
+    weight at the scene's border; an added epsilon would not.
 
     Returns:
-        one (window,) float32 array per window; positions past ``size`` weigh 0.
+        one (window,) float32 array per window; positions beyond ``size`` have weight 0.
     """
     ramp = np.minimum(np.arange(window) + 1, window - np.arange(window)).astype(np.float64)
     total = np.zeros(max(size, first[-1] + window))
@@ -45,7 +56,7 @@ def blend_weights(size: int, window: int, first: list[int]) -> list[np.ndarray]:
 
 
 def random_window(rng: np.random.Generator, height: int, width: int, size: int) -> tuple[int, int]:
-    """(row, col) of a random window of ``size`` inside (height, width); centred where the rectangle is smaller."""
+    """Draw (row, col) of a window of ``size`` inside (height, width); it is centred if the rectangle is smaller."""
     row = int(rng.integers(0, height - size + 1)) if height >= size else (height - size) // 2
     col = int(rng.integers(0, width - size + 1)) if width >= size else (width - size) // 2
     return row, col

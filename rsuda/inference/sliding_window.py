@@ -234,7 +234,7 @@ def finished_rows(
     needed = [i for i, row in enumerate(windows.rows) if row < stop and row + predictor.window > start]
     blend = Blend(windows, windows.rows[needed[0]])
     # the next row of windows is read while the model predicts this one
-    with scene.file.kept_open(), ThreadPoolExecutor(1) as reader:
+    with scene.file.opened(), ThreadPoolExecutor(1) as reader:
         coming = reader.submit(windows.row, needed[0])
         for i, following in zip(needed, [*needed[1:], None], strict=True):
             window_row, first = coming.result(), windows.rows[i]

@@ -251,7 +251,7 @@ BAD = {
     "predict in odd views": (None, MAP, "--tta rotations", "unknown --tta: 'rotations'"),
     "predict in an area that is not there": (None, MAP, "--aoi none.gpkg", "no file none.gpkg"),
     "predict elsewhere": (None, MAP, "--bounds 0 0 1 1", "touches none of the scenes"),
-    "predict an empty rectangle": (None, MAP, "--bounds 1 0 0 1", "hold no area"),
+    "predict an empty rectangle": (None, MAP, "--bounds 1 0 0 1", "have no area"),
     "predict with a negative area": (None, MAP, "--min-area=-1", "--min-area is -1.0; it must be at least 0"),
     "predict odd footprints": (None, MAP, "--regularise castle", "unknown class 'castle'"),
     "predict footprints without polygons": (None, MAP, "--format none --regularise roof", "--format other than none"),

@@ -73,7 +73,7 @@ def test_polygons_of_another_system_come_into_the_scenes(tmp_path):
     [
         ({"name": ["rooad"]}, "labels.gpkg: unknown class of a polygon 'rooad': did you mean 'road'"),
         ({"class": [7]}, "unknown class of a polygon '7'"),
-        ({"kind": ["road"]}, "no attribute 'name' or 'class'"),
+        ({"kind": ["road"]}, "have no class: add the attribute 'name' or 'class'"),
     ],
 )
 def test_a_class_that_the_legend_lacks_is_refused(tmp_path, columns, says):

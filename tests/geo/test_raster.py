@@ -353,12 +353,12 @@ def test_bands_that_are_not_there_are_refused(write):
         RasterFile(path).band_numbers(("ir", "red"))
     with pytest.raises(InputError, match="has 3 bands, but 4 are needed"):
         RasterFile(path).band_numbers(("red", "green", "blue", "ir"))
-    with pytest.raises(InputError, match="too few for the band order"):
+    with pytest.raises(InputError, match="but the band order has"):
         RasterFile(path, ("red", "green", "blue", "ir"))
 
 
 def test_complex_pixels_are_refused(write):
-    with pytest.raises(InputError, match="complex numbers"):
+    with pytest.raises(InputError, match="complex pixels"):
         RasterFile(write("radar.tif", np.zeros((1, 4, 4), np.complex64), **PLACED))
 
 

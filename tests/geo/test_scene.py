@@ -33,7 +33,7 @@ def test_a_declared_gsd_that_is_no_length_is_refused(located_raster, gsd):
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_an_unknown_gsd_is_asked_for_and_the_reason_told(write):
     plain = write("plain.tif", np.zeros((3, 8, 8), np.uint8))
-    with pytest.raises(InputError, match=r"GSD of .*plain\.tif is unknown, since it has no georeference"):
+    with pytest.raises(InputError, match=r"GSD of .*plain\.tif is unknown, since the file has no georeference"):
         _ = Scene("a", plain).gsd
     points = [GroundControlPoint(r, c, 10 + c, 50 - r) for r, c in ((0, 0), (0, 8), (8, 0), (8, 8))]
     pinned = write("pinned.tif", np.zeros((3, 8, 8), np.uint8), gcps=points, crs="EPSG:4326")
@@ -59,7 +59,7 @@ def test_the_domains_crs_is_used_only_where_the_file_has_none(write, located_ras
 
 def test_a_crs_that_does_not_exist_is_refused_by_name(write):
     path = write("isprs.tif", np.zeros((3, 8, 8), np.uint8), **ISPRS)
-    with pytest.raises(InputError, match="CRS 'utm 33' given for scene 'a'"):
+    with pytest.raises(InputError, match="CRS 'utm 33' of scene 'a' is unknown"):
         _ = Scene("a", path, crs="utm 33").grid
 
 

@@ -141,7 +141,7 @@ WARNINGS = {
     "reflectance": (lambda p: write(p, NOISE[:3].astype(np.float32) / 255), "about 0 to 1"),
     "one value": (lambda p: write(p, np.full((3, 9, 9), 7, np.uint8)), "all its pixels have one value"),
     "unnamed bands": (lambda p: write(p, NOISE[[0, 1, 2, 3, 0]]), "5 bands have no names"),
-    "complex": (lambda p: write(p, NOISE[:1].astype(np.complex64)), "complex numbers"),
+    "complex": (lambda p: write(p, NOISE[:1].astype(np.complex64)), "complex pixels"),
     "cut off": (cut, "rsuda cannot use it: cannot read"),
 }
 

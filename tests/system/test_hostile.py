@@ -170,7 +170,7 @@ def test_scene_name_too_long_for_outputs_is_refused_first(tmp_path):
 
     image = tmp_path / f"{'ä' * 110}.tif"
     _tiff(image, bands=2)
-    with pytest.raises(InputError, match="no name that outputs could have"):
+    with pytest.raises(InputError, match="outputs cannot be named after"):
         list(predict([image], trained(by_value), tmp_path / "out", device="cpu", window=64, overlap=16))
 
 
