@@ -24,11 +24,12 @@ import yaml
 from rsuda.annotation.candidates import Candidate, candidates
 from rsuda.annotation.suggest import choose
 from rsuda.core.legend import IGNORE
-from rsuda.core.settings import settings
+from rsuda.core.settings import make_settings
 from rsuda.data.domain import Domain
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.inference.predictor import Predictor
+from rsuda.methods import presets_of
 from rsuda.runs.weights import load_run, saved_settings
 from rsuda.training.train import adapt
 
@@ -66,12 +67,14 @@ def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
     for seed in range(a.seeds):
         seen[f"suggested {seed}"] = choose(windows, a.k, seed)
     for draw in range(a.draws):
-        seen[f"random {draw}"] = np.random.default_rng((s.seed, draw)).permutation(len(windows))[: a.k].tolist()
+        seen[f"random {draw}"] = (
+            np.random.default_rng((s.training.seed, draw)).permutation(len(windows))[: a.k].tolist()
+        )
     seen["all windows"] = list(range(len(windows)))
     for way, chosen in seen.items():
         if not way.startswith(a.ways):
             continue
-        if any(r["way"] == way and r["run"] == run.parent.name and r["seed"] == s.seed for r in rows):
+        if any(r["way"] == way and r["run"] == run.parent.name and r["seed"] == s.training.seed for r in rows):
             continue
         began = time.monotonic()
         shares: dict[str, float] = {}
@@ -79,24 +82,32 @@ def measure(run: Path, a: argparse.Namespace, rows: list[dict]) -> None:
             if way == "the run itself":
                 network = engine
             else:
-                given: dict[str, Any] = {"steps": a.steps, "warmup": a.steps // 6, "method": "source-only"}
-                given |= {"device": "cpu", "precision": "fp32", "workers": 0, "max_share": 1.0}
+                given: dict[str, Any] = {
+                    "training.steps": a.steps, "optimizer.warmup_steps": a.steps // 6, "method.name": "source-only",
+                }  # fmt: skip
+                given |= {
+                    "training.device": "cpu", "training.precision": "fp32", "patches.workers": 0, "patches.max_class_share": 1.0,
+                }  # fmt: skip
                 if chosen is not None:
                     shares = annotate([windows[i] for i in chosen], found, a, Path(folder))
-                    given |= {"source": f"{folder}/annotated.yaml", "target": a.domain, "data": folder}
-                adapt(settings(start=str(run), **given), Path(folder) / "run", quiet=True)
+                    given |= {"source.name": f"{folder}/annotated.yaml", "target.name": a.domain, "data": folder}
+                adapt(
+                    make_settings({"network.start": str(run), **given}, presets_of=presets_of),
+                    Path(folder) / "run",
+                    quiet=True,
+                )
                 network = Predictor.of(load_run(Path(folder) / "run"), "cpu", "fp32", window=WINDOW)
             scores = evaluate(network, found, "val").scores.as_fields()
         rows.append(
             {
-                "way": way, "run": run.parent.name, "seed": s.seed, "k": len(chosen or []), "size": a.size, "steps": a.steps,
-                "miou": scores["miou"], "iou": {n: v["iou"] for n, v in scores["classes"].items()},
+                "way": way, "run": run.parent.name, "seed": s.training.seed, "k": len(chosen or []), "size": a.size,
+                "steps": a.steps, "miou": scores["miou"], "iou": {n: v["iou"] for n, v in scores["classes"].items()},
                 "labelled": shares, "seconds": round(time.monotonic() - began, 1),
                 "windows": [[windows[i].scene, windows[i].row, windows[i].col] for i in chosen or []][: 10 * a.k],
             }
         )  # fmt: skip
         a.out.write_text(json.dumps(rows, indent=1) + "\n")
-        print(run.parent.name, s.seed, way, f"mIoU {100 * scores['miou']:.1f}", shares, flush=True)
+        print(run.parent.name, s.training.seed, way, f"mIoU {100 * scores['miou']:.1f}", shares, flush=True)
 
 
 def annotate(windows: list[Candidate], found: Domain, a: argparse.Namespace, folder: Path) -> dict[str, float]:

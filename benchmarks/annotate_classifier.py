@@ -141,7 +141,7 @@ def measure(run: Path, a: argparse.Namespace) -> list[dict]:
         print(run, way, draw, f"{100 * s['miou']:.1f}", flush=True)
         return {"run": run.parent.name, "seed": seed, "way": way, "draw": draw, "miou": s["miou"], "iou": iou}
 
-    seed = saved_settings(run).seed
+    seed = saved_settings(run).training.seed
     spec = engine.trained.spec
     colours = np.stack([colour(found.scenes[w.scene], w, a.size, spec) for w in windows])
     rows = [score("no window", 0, weight, bias)]

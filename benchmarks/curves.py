@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ import numpy as np
 
 from rsuda.benchmark.plan import folder_of
 from rsuda.benchmark.run import RESULT
-from rsuda.core.settings import dump, settings
+from rsuda.core.settings import dump, make_settings
 from rsuda.runs.weights import CONFIG
 
 
@@ -41,8 +40,10 @@ def main() -> None:
         for file, folder in zip(found, folders, strict=True):
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, folder / RESULT)
-            s = settings(file.parent / CONFIG)
-            (folder / CONFIG).write_text(dump(replace(s, data=None, weights=Path(s.weights).name)))
+            s = make_settings(file=file.parent / CONFIG)
+            (folder / CONFIG).write_text(
+                dump(s.changed({"data": None, "network.weights": Path(s.network.weights).name}))
+            )
         for table in a.runs.glob("table.*"):
             shutil.copy(table, a.keep / table.name)
     if a.plot:

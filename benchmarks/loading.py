@@ -34,11 +34,12 @@ import torch
 import yaml
 from rasterio.transform import from_origin
 
-from rsuda.core.settings import Settings, settings
+from rsuda.core.settings import Settings, make_settings
 from rsuda.data.find_domain import find_domains
 from rsuda.data.pair import Pair, pair
 from rsuda.data.patches import loader
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
+from rsuda.methods import presets_of
 from rsuda.training.build import build, check_run
 
 COLOURS = np.array([[255, 0, 0], [255, 255, 255], [0, 0, 255], [0, 255, 255], [0, 255, 0], [255, 255, 0]], np.uint8)
@@ -80,10 +81,19 @@ def make(folder: Path, scenes: int, side: int) -> None:
 
 def rsuda_pair(folder: Path, a: argparse.Namespace) -> tuple[Settings, Pair]:
     domain = str(folder / "full.yaml")
-    s = settings(
-        source=domain, target=domain, data=str(folder), method="source-only", crop=a.crop, batch_size=4, weights="none",
-        workers=a.workers,
-    )  # fmt: skip
+    s = make_settings(
+        {
+            "source.name": domain,
+            "target.name": domain,
+            "data": str(folder),
+            "method.name": "source-only",
+            "patches.window": a.crop,
+            "training.batch_size": 4,
+            "network.weights": "none",
+            "patches.workers": a.workers,
+        },
+        presets_of=presets_of,
+    )
     s, _ = check_run(s)
     return s, pair(*find_domains(s), s)
 
@@ -157,7 +167,8 @@ def waiting(folder: Path, a: argparse.Namespace) -> dict[str, Any]:
         loss.item()  # waits for a GPU
         steps.append(time.monotonic() - began)
     return {
-        "network": s.encoder, "batch_size": s.batch_size, "precision": precision, "device": str(device), "steps": a.steps,
+        "network": s.network.encoder, "batch_size": s.training.batch_size, "precision": precision, "device": str(device),
+        "steps": a.steps,
         "seconds_per_step": sum(steps[3:]) / a.steps, "waiting": sum(waits[3:]) / sum(steps[3:]),
     }  # fmt: skip
 

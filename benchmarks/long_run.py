@@ -24,7 +24,8 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from rasterio.transform import from_origin
 
-from rsuda.core.settings import settings
+from rsuda.core.settings import make_settings
+from rsuda.methods import presets_of
 from rsuda.training.train import adapt
 
 COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
@@ -77,10 +78,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         draw(data)
-        s = settings(
-            source=str(data / "east.yaml"), target=str(data / "west.yaml"), data=folder, preset="sample", crop=64,
-            batch_size=2, channels=16, workers=0, precision="fp32", device="cpu", method=given.method, steps=given.steps,
-        )  # fmt: skip
+        s = make_settings(
+            {
+                "source.name": str(data / "east.yaml"),
+                "target.name": str(data / "west.yaml"),
+                "data": folder,
+                "preset": "sample",
+                "patches.window": 64,
+                "training.batch_size": 2,
+                "network.channels": 16,
+                "patches.workers": 0,
+                "training.precision": "fp32",
+                "training.device": "cpu",
+                "method.name": given.method,
+                "training.steps": given.steps,
+            },
+            presets_of=presets_of,
+        )
         adapt(s, data / "run", quiet=True, callbacks=[memory])
     late = [r for r in memory.rows if r["step"] > min(1000, given.steps // 2)]
     slope = (

@@ -23,14 +23,14 @@ import torch
 from torch import Tensor
 
 from rsuda.core.legend import Legend
-from rsuda.core.settings import settings
+from rsuda.core.settings import make_settings
 from rsuda.core.spec import Spec
 from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Network, PlainNetwork
 from rsuda.learning.two_resolution_network import TwoResolutionNetwork
-from rsuda.methods import METHODS, options_of
+from rsuda.methods import METHODS, options_of, presets_of
 from rsuda.methods.base import NetworkBuilder
 from rsuda.runs.weights import architecture
 from rsuda.training.build import check_run, optimisation
@@ -49,22 +49,25 @@ class Bench:
         self.precision = pick_precision("auto", self.device)
         if self.device.type == "cpu":
             keep_freed_memory()  # as rsuda adapt does
-        s = settings(
-            method=name,
-            encoder=a.encoder,
-            decoder=a.decoder,
-            channels=a.channels,
-            crop=a.crop,
-            batch_size=a.batch_size,
-            weights="none",
-            steps=1000,
+        s = make_settings(
+            {
+                "method.name": name,
+                "network.encoder": a.encoder,
+                "network.decoder": a.decoder,
+                "network.channels": a.channels,
+                "patches.window": a.crop,
+                "training.batch_size": a.batch_size,
+                "network.weights": "none",
+                "training.steps": 1000,
+            },
+            presets_of=presets_of,
         )
         s, _ = check_run(s)
         legend = Legend(CLASSES, tuple(((k, k, k),) for k in range(len(CLASSES))))
         spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
         augmentation = Augmentation((MEAN, STD), (MEAN, STD))
         builder = NetworkBuilder(architecture(s, spec), spec, "none", 0, augmentation)
-        self.method = METHODS[name](builder, options_of(name, s.options))
+        self.method = METHODS[name](builder, options_of(name, s.method.options))
         self.module = MethodModule(self.method, optimisation(s), augmentation)
         self.module.to(self.device, memory_format=torch.channels_last).train()
         self.module.log = lambda *_, **__: None  # type: ignore[method-assign]

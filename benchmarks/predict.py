@@ -26,13 +26,14 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from rsuda.core.legend import Legend
-from rsuda.core.settings import settings
+from rsuda.core.settings import make_settings
 from rsuda.core.spec import Spec
 from rsuda.geo.windows import window_starts
 from rsuda.inference.predict import predict
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast
 from rsuda.learning.networks import build_network
+from rsuda.methods import presets_of
 from rsuda.runs.weights import TrainedNetwork, architecture, load_run
 
 NAMES = ("building", "land", "road", "vegetation", "water")
@@ -42,7 +43,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def network(model: str | None) -> TrainedNetwork:
     if model:
         return load_run(model)
-    s = settings(method="source-only", weights="none")
+    s = make_settings({"method.name": "source-only", "network.weights": "none"}, presets_of=presets_of)
     legend = Legend(NAMES, tuple(((50 * k, 250 - 50 * k, 99),) for k in range(len(NAMES))))
     spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
     model = build_network("plain", architecture(s, spec))

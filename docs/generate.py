@@ -10,17 +10,15 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import typer.main
 
 from rsuda.cli import app
-from rsuda.core.settings import PRESETS, Settings
+from rsuda.core.settings import Settings, description, make_settings, preset_names, setting_names
 from rsuda.evaluation.label_free import LabelFree
-from rsuda.methods import METHODS, described
-from rsuda.training.method_module import Optimisation
+from rsuda.methods import METHODS, described, presets_of
 
 DOCS = Path(__file__).parent
 MARKS = re.compile(r"(<!-- table: (?P<what>[\w -]+) -->\n).*?(<!-- end of table -->)", re.S)
@@ -52,17 +50,12 @@ def method(name: str) -> str:
     )
     if not about["options"]:
         return facts
-    presets = {k: of_preset(v, name) for k, v in PRESETS.items() if k in ("small", "paper")}
+    presets = {k: v.get("method", {}) for k, v in presets_of(name).items() if k in ("small", "paper")}
     rows = []
     for option, (default, what) in about["options"].items():
-        changed = [f"`{p}`: {v['options'][option]}" for p, v in presets.items() if option in v.get("options", {})]
+        changed = [f"`{preset}`: {values[option]}" for preset, values in presets.items() if option in values]
         rows.append([f"`{option}`", f"`{default}`", "; ".join(changed), what])
     return facts + table(["option", "default", "presets", "what it does"], rows)
-
-
-def of_preset(preset: dict[str, Any], method_name: str) -> dict[str, Any]:
-    own: dict[str, Any] = preset.get("methods", {}).get(method_name, {})
-    return own
 
 
 def methods() -> str:
@@ -76,32 +69,21 @@ def methods() -> str:
 
 
 def settings() -> str:
-    told = documented(Settings, "Attributes:") | documented(Optimisation, "Attributes:")
-    told |= documented(Settings, "Attributes:")
-    told |= {
-        "method": "what `rsuda methods` lists.", "preset": "values of the other settings; see below.",
-        "encoder": "of segmentation-models-pytorch; `tu-…` is one of timm.",
-        "decoder": "segformer, deeplabv3plus, deeplabv2 or daformer.", "channels": "width of the decoder.",
-        "dropout": "before the classifier.", "output_stride": "of the encoder: 8, 16 or 32.",
-        "weights": "of the encoder: imagenet (downloaded), none, or a file.",
-        "crop": "patch size in pixels, a multiple of 32.", "seed": "of weights, patches and augmentation.",
-        "precision": "auto, bf16 or fp32.", "device": "auto, cpu, cuda or cuda:N.", "workers": "processes that read patches.",
-        "turns": "whether patches are mirrored and turned by right angles.",
-        "photometric": "whether colours of source patches are changed at random.",
-        "target_geometry": "whether target patches are mirrored and turned as well.",
-    }  # fmt: skip
-    shown = [[f"`{f.name}`", f"`{getattr(Settings(), f.name)!r}`", told.get(f.name, "")] for f in fields(Settings)]
-    assert all(row[2] for row in shown), [row[0] for row in shown if not row[2]]
-    return table(["setting", "default", "what it is"], shown)
+    defaults = Settings().by_name()
+    rows = [[f"`{name}`", f"`{defaults[name]!r}`", description(name)] for name in setting_names()]
+    return table(["setting", "default", "what it is"], rows)
 
 
 def presets() -> str:
-    names = ("encoder", "decoder", "steps", "batch_size", "crop", "optimiser", "lr", "weights")
+    names = (
+        "network.encoder", "network.decoder", "training.steps", "training.batch_size", "patches.window", "optimizer.name",
+        "optimizer.lr", "network.weights",
+    )  # fmt: skip
     rows = []
-    for preset, held in PRESETS.items():
-        values = held | of_preset(held, "st-dasegnet")
-        rows.append([f"`{preset}`", *(values.get(n, getattr(Settings(), n)) for n in names)])
-    return table(["preset", *names], rows)
+    for name in preset_names():
+        values = make_settings({"preset": name}, presets_of=presets_of).by_name()
+        rows.append([f"`{name}`", *(values[n] for n in names)])
+    return table(["preset", *(n.partition(".")[2] if n != "optimizer.name" else "optimizer" for n in names)], rows)
 
 
 def commands() -> str:

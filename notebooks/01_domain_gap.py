@@ -11,11 +11,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rsuda.core.settings import settings
+from rsuda.core.settings import make_settings
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import predict_scene
+from rsuda.methods import presets_of
 from rsuda.runs.weights import load_run
 from rsuda.training.train import adapt
 
@@ -109,10 +110,19 @@ plt.tight_layout()
 # A small model is trained from scratch on Potsdam alone and scored on unseen scenes of both cities.
 
 # %%
-s = settings(
-    source="potsdam", target="vaihingen", data=str(data), method="source-only", preset="sample",
-    steps=steps, crop=128, workers=0,
-)  # fmt: skip
+s = make_settings(
+    {
+        "source.name": "potsdam",
+        "target.name": "vaihingen",
+        "data": str(data),
+        "method.name": "source-only",
+        "preset": "sample",
+        "training.steps": steps,
+        "patches.window": 128,
+        "patches.workers": 0,
+    },
+    presets_of=presets_of,
+)
 adapt(s, Path("runs/source-only"), overwrite=True, quiet=True)
 engine = Predictor.of(load_run("runs/source-only"))
 found = {city.name: evaluate(engine, city, "val").scores for city in (potsdam, vaihingen)}

@@ -14,8 +14,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import rsuda
-from rsuda.core.settings import settings
+from rsuda.core.settings import make_settings
 from rsuda.data.pair import pair
+from rsuda.methods import presets_of
 
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
 
@@ -28,15 +29,17 @@ steps = 200  # of each of the three trainings
 # Settings come from a preset. Named settings override it, and the method chooses the rest.
 
 # %%
-common = {"data": str(data), "preset": "sample", "steps": steps, "workers": 0}
-nearer = {"target_statistics": True}
+common = {"data": str(data), "preset": "sample", "training.steps": steps, "patches.workers": 0}
+nearer = {"align.target_statistics": True}
 runs = {
     "plain": {"method": "source-only"},
     "nearer": {"method": "source-only", **nearer},
     "adapted": {"method": "st-dasegnet", **nearer},
 }
-s = settings(source="potsdam", target="vaihingen", **common, **runs["adapted"])
-print(s.method, s.encoder, s.decoder, s.options)
+s = make_settings(
+    {"source.name": "potsdam", "target.name": "vaihingen", **common, **runs["adapted"]}, presets_of=presets_of
+)
+print(s.method.name, s.network.encoder, s.network.decoder, s.method.options)
 
 # %% [markdown]
 # The notebook compares three runs. `plain` trains on the source only. `nearer` does the same and estimates the statistics
@@ -86,7 +89,7 @@ plt.tight_layout()
 
 # %%
 done = {
-    name: rsuda.adapt("potsdam", "vaihingen", out=Path("runs", name), overwrite=True, **common, **own)
+    name: rsuda.adapt("potsdam", "vaihingen", out=Path("runs", name), overwrite=True, settings={**common, **own})
     for name, own in runs.items()
 }
 print(sorted(p.name for p in done["adapted"].path.iterdir()))

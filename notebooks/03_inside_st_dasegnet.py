@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from rsuda.core.settings import settings
+from rsuda.core.settings import make_settings
 from rsuda.data.find_domain import domain
+from rsuda.methods import presets_of
 from rsuda.training.train import adapt
 
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
@@ -58,10 +59,20 @@ class Watch(Callback):
 
 
 watch = Watch()
-s = settings(
-    source="potsdam", target="vaihingen", data=str(data), method="st-dasegnet", preset="sample", steps=steps,
-    crop=192, batch_size=2, workers=0,
-)  # fmt: skip
+s = make_settings(
+    {
+        "source.name": "potsdam",
+        "target.name": "vaihingen",
+        "data": str(data),
+        "method.name": "st-dasegnet",
+        "preset": "sample",
+        "training.steps": steps,
+        "patches.window": 192,
+        "training.batch_size": 2,
+        "patches.workers": 0,
+    },
+    presets_of=presets_of,
+)
 method = adapt(s, Path("runs/st"), overwrite=True, quiet=True, callbacks=[watch])
 fig, ax = plt.subplots(figsize=(7, 3.2), dpi=70)
 ax.plot(watch.step, 100 * np.array(watch.right), "o-", label="right, of all pixels")

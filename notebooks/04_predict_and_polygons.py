@@ -14,7 +14,8 @@ import rasterio
 from rasterio.plot import plotting_extent
 
 from rsuda import predict
-from rsuda.core.settings import settings
+from rsuda.core.settings import make_settings
+from rsuda.methods import presets_of
 from rsuda.training.train import adapt
 
 data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
@@ -28,10 +29,19 @@ steps = 300  # of training
 # after a minute or two of training from scratch. With an adapted model everything below is the same.
 
 # %%
-s = settings(
-    source="vaihingen", target="vaihingen", data=str(data), method="source-only", preset="sample",
-    steps=steps, crop=128, workers=0,
-)  # fmt: skip
+s = make_settings(
+    {
+        "source.name": "vaihingen",
+        "target.name": "vaihingen",
+        "data": str(data),
+        "method.name": "source-only",
+        "preset": "sample",
+        "training.steps": steps,
+        "patches.window": 128,
+        "patches.workers": 0,
+    },
+    presets_of=presets_of,
+)
 adapt(s, Path("runs/oracle"), overwrite=True, quiet=True)
 print("\n".join(sorted(p.name for p in Path("runs/oracle").iterdir())))
 

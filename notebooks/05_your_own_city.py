@@ -16,8 +16,9 @@ import rasterio
 from rasterio.plot import plotting_extent
 
 from rsuda import predict
-from rsuda.core.settings import settings
+from rsuda.core.settings import make_settings
 from rsuda.data.find_domain import domain
+from rsuda.methods import presets_of
 from rsuda.training.train import adapt
 
 sample = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
@@ -105,10 +106,21 @@ print("has labels to score by:", city.has_labels("val"))
 # with different cameras to one scale.
 
 # %%
-s = settings(
-    source="potsdam", target="springfield.yaml", data="survey", method="dacs", preset="sample", steps=steps, crop=128,
-    workers=0, standardise="domain", target_statistics=True,
-)  # fmt: skip
+s = make_settings(
+    {
+        "source.name": "potsdam",
+        "target.name": "springfield.yaml",
+        "data": "survey",
+        "method.name": "dacs",
+        "preset": "sample",
+        "training.steps": steps,
+        "patches.window": 128,
+        "patches.workers": 0,
+        "align.standardise": "domain",
+        "align.target_statistics": True,
+    },
+    presets_of=presets_of,
+)
 method = adapt(s, Path("runs/springfield"), overwrite=True, quiet=True)
 print("raw values that become 0:", np.round(method.spec.low), "and 1:", np.round(method.spec.high))
 

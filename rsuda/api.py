@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from rsuda.export.export import export as export
 from rsuda.inference.predict import predict as predict
 from rsuda.inference.segmenter import load as load
 from rsuda.learning.device import pick_device
-from rsuda.runs.resolve import resolve, saved_settings
+from rsuda.methods import option_names, presets_of
+from rsuda.runs.folders import saved_settings
+from rsuda.runs.resolve import resolve
 from rsuda.training.build import check_run
 from rsuda.training.processes import processes
 from rsuda.training.train import adapt as train
@@ -74,10 +76,28 @@ def adapt(
     out: str | Path | None = None,
     preset: str | None = None,
     config: str | Path | None = None,
+    start: str | os.PathLike[str] | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    accumulate: int | None = None,
+    window: int | None = None,
+    gsd: float | str | None = None,
+    source_bands: str | None = None,
+    target_bands: str | None = None,
+    weights: str | Path | None = None,
+    seed: int | None = None,
+    precision: str | None = None,
+    device: str | None = None,
+    devices: int | str | None = None,
+    nodes: int | None = None,
+    strategy: str | None = None,
+    workers: int | None = None,
+    score_every: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = False,
-    **options: Any,
+    tell: Callable[[str], None] | None = None,
 ) -> Run:
     """Train on a labelled source and an unlabelled target, leave a run folder, and score it.
 
@@ -94,8 +114,22 @@ def adapt(
         overwrite: replace an existing run.
         resume: go on with the run in ``out``. Domains that were objects must be given again.
         progress: show a bar on stderr.
-        options: any field of ``rsuda.core.settings.Settings`` (steps, crop, batch_size, gsd, seed, weights, …), and
-            ``options={…}`` for those of the method itself.
+        start: run whose model training starts from; its settings are the defaults.
+        steps: optimizer steps.
+        batch_size: patches of each domain in a batch of one process.
+        accumulate: batches that make one optimizer step.
+        window: patch size in pixels, a multiple of 32.
+        gsd: common metres per pixel (the target's by default), or 'native'.
+        source_bands, target_bands: band order, such as 'IRRG'.
+        weights: of the encoder: 'imagenet', 'none' or a file.
+        seed: of weights, patches and augmentation.
+        precision: 'auto', 'bf16' or 'fp32'.
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+        devices, nodes, strategy: devices of each machine, machines, and how they train together.
+        workers: processes that read patches.
+        score_every: steps after which the target's labelled split is scored, for a curve.
+        settings: any other setting, by its dotted name: ``{"optimizer.lr": 1e-3, "method.trusted": 0.7}``.
+        tell: called with sentences on the way; they are logged by default.
 
     Returns:
         the run: its folder, scores with and without labels. It may be given to ``rsuda.predict``, ``evaluate``, ``load``.
@@ -114,9 +148,18 @@ def adapt(
         ['label_free.json', 'run.json', 'scores_vaihingen_val.json', 'spec.json']
     """
     names, given = names_and_objects(source, target)
-    chosen = {**names, "method": method, "data": data, "preset": preset, **options}
-    s, folder = resolve(config, chosen, out, resume, logger.info)
-    return adapt_and_score(s, folder, given, overwrite, resume, not progress)
+    common = {
+        **names, "method.name": method, "data": data, "preset": preset, "network.start": None if start is None else Path(start),
+        "training.steps": steps, "training.batch_size": batch_size, "training.accumulate": accumulate,
+        "patches.window": window, "align.gsd": gsd, "source.bands": source_bands, "target.bands": target_bands,
+        "network.weights": weights, "training.seed": seed, "training.precision": precision, "training.device": device,
+        "training.devices": devices, "training.nodes": nodes, "training.strategy": strategy, "patches.workers": workers,
+        "validation.every": score_every,
+    }  # fmt: skip
+    changes = {name: value for name, value in common.items() if value is not None} | dict(settings or {})
+    tell = tell or logger.info
+    s, folder = resolve(config, changes, out, resume, tell, presets_of=presets_of, option_names=option_names)
+    return adapt_and_score(s, folder, given, overwrite, resume, not progress, tell)
 
 
 def adapt_and_score(
@@ -137,16 +180,22 @@ def adapt_and_score(
     Raises:
         InputError, MissingError, ExistsError: as the sentence says; nothing is written then.
     """
-    check_run(s, processes(s.devices, s.nodes, pick_device(s.device)).count)  # before a data folder is listed
+    check_run(
+        s, processes(s.training.devices, s.training.nodes, pick_device(s.training.device)).count
+    )  # before a data folder is listed
     domains = find_domains(s, given)
     target = domains[1]
     train(s, folder, overwrite, resume, quiet, watch_target(s, target, folder), domains)
-    label_free, _ = score_without_labels(folder, target, s.target_split, device=s.device, precision=s.precision)
+    label_free, _ = score_without_labels(
+        folder, target, s.target.split, device=s.training.device, precision=s.training.precision
+    )
     scores = None
-    if target.has_labels(s.score_split):
-        scores, _ = score_run(folder, target, s.score_split, device=s.device, precision=s.precision, overwrite=True)
+    if target.has_labels(s.validation.split):
+        scores, _ = score_run(
+            folder, target, s.validation.split, device=s.training.device, precision=s.training.precision, overwrite=True
+        )
     else:
-        tell(f"{target.name} has no labelled split '{s.score_split}', so nothing was scored.")
+        tell(f"{target.name} has no labelled split '{s.validation.split}', so nothing was scored.")
     return Run(folder, label_free, scores)
 
 

@@ -12,7 +12,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from labelled_city import NAMES, SMALL, city
+from labelled_city import NAMES, SETTINGS, SMALL, city
 from oracle_models import by_value, trained
 from processor_time import children_seconds
 from safetensors.torch import load_file
@@ -111,7 +111,7 @@ def test_examples_of_the_docstrings_run(tmp_path, monkeypatch):
 
 def test_a_run_is_a_folder_with_scores(world):
     assert world.scores.split == "val" and world.scores.scenes == 1 and 0 <= world.scores.scores.miou <= 1
-    assert 0 <= world.label_free.certainty <= 1 and world.settings.method == "source-only"
+    assert 0 <= world.label_free.certainty <= 1 and world.settings.method.name == "source-only"
     assert (world.path / "scores_west_val.json").is_file() and os.fspath(world) == "run"
     assert "on west val" in repr(world) and world.as_fields()["scores"]["domain"] == "west"
     text = (world.path / "log.txt").read_text()
@@ -129,8 +129,8 @@ def test_the_command_line_ends_with_a_line_of_json_when_asked(world, tmp_path, c
         "--out",
         tmp_path / "run",
     ]
-    for name, value in SMALL.items():
-        words += [] if name == "channels" else [f"--{name.replace('_', '-')}", value]
+    words += ["--method", SMALL["method"], "--preset", SMALL["preset"]]
+    words += [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
     with pytest.raises(SystemExit) as end:
         main(["adapt", *map(str, words), "--json"])
     out, err = capfd.readouterr()
@@ -143,14 +143,14 @@ def test_domains_given_as_objects_train_the_same_network_and_say_so_in_the_confi
     east, west = (rsuda.domain(f"data/{n}.yaml", "data") for n in ("east", "west"))
     run = rsuda.adapt(east, west, out=tmp_path / "run", **SMALL)
     assert same(weights(run), weights(world))
-    assert (run.settings.source, run.settings.target) == ("object: east", "object: west")
+    assert (run.settings.source.name, run.settings.target.name) == ("object: east", "object: west")
     with pytest.raises(rsuda.InputError, match=r"'west' was passed as an object.*pass the object again"):
         rsuda.evaluate(run)
     with pytest.raises(rsuda.InputError, match="'east' was passed as an object"):
         rsuda.adapt(out=run.path, resume=True)
     assert rsuda.evaluate(run, west).scores.miou == run.scores.scores.miou
     more = rsuda.adapt(east, west, out=run.path, resume=True, steps=3)
-    assert more.settings.steps == 3 and not same(weights(more), weights(world))
+    assert more.settings.training.steps == 3 and not same(weights(more), weights(world))
 
 
 def test_free_folders_are_named_after_both_domains_however_they_are_given(world, monkeypatch, tmp_path):
@@ -159,14 +159,14 @@ def test_free_folders_are_named_after_both_domains_however_they_are_given(world,
 
     monkeypatch.chdir(tmp_path)
     told = []
-    names = {"source": f"object: {east.name}", "target": f"object: {west.name}"}
+    names = {"source.name": f"object: {east.name}", "target.name": f"object: {west.name}"}
     s, folder = resolve(None, names, None, False, told.append)
-    assert folder == Path("runs/east_west_st-dasegnet") and s.source == "object: east" and not told
+    assert folder == Path("runs/east_west_st-dasegnet") and s.source.name == "object: east" and not told
 
 
 def test_settings_that_do_not_exist_are_refused_by_name(world):
-    with pytest.raises(rsuda.InputError, match="unknown option 'step': did you mean 'steps'"):
-        rsuda.adapt("a", "b", step=3)
+    with pytest.raises(rsuda.InputError, match=r"unknown setting 'step': did you mean 'training\.steps'"):
+        rsuda.adapt("a", "b", settings={"step": 3})
     with pytest.raises(rsuda.InputError, match="unknown domain 'potsdamm': did you mean 'potsdam'"):
         rsuda.domain("potsdamm")
     with pytest.raises(rsuda.InputError, match="'labels' describes a torchgeo dataset"):
@@ -319,7 +319,7 @@ def test_batches_hold_the_keys_that_are_told_and_a_plain_lightning_module_may_ta
 def test_a_data_module_refuses_what_adapt_refuses(world):
     with pytest.raises(rsuda.InputError, match="unknown method 'dac'"):
         rsuda.PairDataModule("data/east.yaml", "data/west.yaml", method="dac")
-    with pytest.raises(rsuda.InputError, match="--source and --target are needed"):
+    with pytest.raises(rsuda.InputError, match="--source and --target are missing"):
         rsuda.PairDataModule()
     module = rsuda.PairDataModule("data/east.yaml", "data/none.yaml", data="data", **SMALL)
     with pytest.raises(rsuda.MissingError, match=r"no domain file data/none\.yaml"):
@@ -328,7 +328,7 @@ def test_a_data_module_refuses_what_adapt_refuses(world):
 
 def test_training_from_python_and_by_the_verb_is_the_same(world, tmp_path):
     assert train.__module__ == "rsuda.training.train"
-    from rsuda.core.settings import settings
+    from short_settings import settings
 
     train(settings("run/config.yaml"), tmp_path / "again", quiet=True)
     assert same(weights(tmp_path / "again"), weights(world))

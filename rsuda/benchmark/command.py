@@ -16,7 +16,7 @@ from rsuda.cluster.command import ATTACHED, exit_code
 from rsuda.core.atomic import atomic_write
 from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError
-from rsuda.core.settings import dump, settings
+from rsuda.core.settings import dump, make_settings
 
 SETTINGS, JOB = "settings.yaml", "job.json"
 
@@ -37,7 +37,9 @@ def read_job(folder: Path) -> BenchmarkRun:
     fields = read_json(folder / JOB, "benchmark job")
     if not isinstance(fields, dict) or {"pair", "row", "seed"} - fields.keys() or not isinstance(fields["seed"], int):
         raise InputError(f"{folder / JOB} is invalid: start the run by rsuda benchmark, which writes it")
-    return BenchmarkRun(str(fields["pair"]), str(fields["row"]), fields["seed"], settings(folder / SETTINGS), folder)
+    return BenchmarkRun(
+        str(fields["pair"]), str(fields["row"]), fields["seed"], make_settings(file=folder / SETTINGS), folder
+    )
 
 
 def parser(description: str) -> argparse.ArgumentParser:

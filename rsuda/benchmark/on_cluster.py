@@ -23,7 +23,7 @@ from rsuda.cluster.command import exit_code
 from rsuda.cluster.tasks import run_on_each, run_tasks
 from rsuda.core.atomic import make_folder
 from rsuda.core.errors import InputError, MissingError, RsudaError
-from rsuda.core.settings import Settings, dump, settings
+from rsuda.core.settings import Settings, dump, make_settings
 from rsuda.data.find_domain import find_domains
 
 _APPEARS = 60.0  # seconds that a file system may take to show what another machine has written
@@ -63,7 +63,7 @@ def spread_jobs(
 
 def one_a_pair(jobs: Sequence[BenchmarkRun]) -> list[Settings]:
     """Return the settings of one job of each pair of domains."""
-    return list({(j.settings.source, j.settings.target, j.settings.data): j.settings for j in jobs}.values())
+    return list({(j.settings.source.name, j.settings.target.name, j.settings.data): j.settings for j in jobs}.values())
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def check_worker(folder: Path) -> None:
     check_shared(folder)
     for file in sorted(folder.glob("*.yaml")):
         try:
-            find_domains(settings(file))
+            find_domains(make_settings(file=file))
         except RsudaError as error:
             raise InputError(
                 f"the worker on {platform.node()} cannot read the data, which must have the same path on all machines of the "

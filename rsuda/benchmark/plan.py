@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from rsuda.benchmark.run import BenchmarkRun, run_job
 from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, RsudaError, unknown
-from rsuda.core.settings import Settings, settings
+from rsuda.core.settings import by_section, check_names, make_settings, merged
 from rsuda.data.find_domain import find_domains
-from rsuda.methods import METHODS, options_of
-from rsuda.runs.weights import CONFIG
+from rsuda.methods import METHODS, option_names, options_of, presets_of
+from rsuda.runs.folders import saved_settings
 from rsuda.training.build import check_run
 
 _KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle"}
@@ -45,7 +45,7 @@ class Plan:
     oracle: str
 
 
-def read_plan(file: str | Path, out: str | Path, **given: Any) -> Plan:
+def read_plan(file: str | Path, out: str | Path, changes: Mapping[str, Any] | None = None) -> Plan:
     """The runs of a benchmark file.
 
     The file holds ``settings`` for all runs, ``seeds``, ``pairs``, ``methods``, and the rows that are ``baseline`` and
@@ -53,7 +53,8 @@ def read_plan(file: str | Path, out: str | Path, **given: Any) -> Plan:
     bring its domains nearer to each other (colours, bands, GSD). Of a method, a row of the table: settings, of which
     ``method`` is the row's name if left out; ``as_is: true`` leaves out what is ``matched``, ``oracle: true`` trains on
     the target's own labels, ``seeds`` and ``only`` (a list of pairs) restrict the row. A method's settings win over a
-    pair's, these over the common ones, and ``given`` over all.
+    pair's, these over the common ones, and ``changes``, by dotted names,
+    over all.
 
     Raises:
         MissingError: no such file.
@@ -81,7 +82,8 @@ def read_plan(file: str | Path, out: str | Path, **given: Any) -> Plan:
             if name not in pairs:
                 raise unknown(f"pair of {method} in {path}", str(name), pairs)
             jobs += [
-                _job(str(method), own, str(name), pairs[name] or {}, held, seed, Path(out), given) for seed in seeds
+                _job(str(method), own, str(name), pairs[name] or {}, held, seed, Path(out), changes or {})
+                for seed in seeds
             ]
     folders = [j.folder for j in jobs]
     twice = next((j for j in jobs if folders.count(j.folder) > 1 or not j.folder.relative_to(out).parts[2:]), None)
@@ -104,29 +106,29 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _job(
     method: str, own: dict[str, Any], pair: str, of_pair: dict[str, Any], held: dict[str, Any], seed: int, out: Path,
-    given: dict[str, Any],
+    changes: Mapping[str, Any],
 ) -> BenchmarkRun:  # fmt: skip
     own, of_pair = dict(own), dict(of_pair)
     as_oracle, as_is, matched = own.pop("oracle", False), own.pop("as_is", False), of_pair.pop("matched", None) or {}
     if not isinstance(matched, dict):
         raise InputError(f"'matched' of pair '{pair}' are no 'setting: value' pairs: {shown(matched)}")
-    merged = {**(held.get("settings") or {}), **of_pair, **({} if as_is else matched), **own}
-    known = {f.name for f in fields(Settings)}
-    for key in merged:
-        if key not in known:
-            raise unknown(f"setting of {method} on {pair}", str(key), known)
-    name = merged.setdefault("method", "source-only" if as_oracle else method)
+    what = f"setting of {method} on {pair}"
+    layers = (held.get("settings") or {}, of_pair, {} if as_is else matched, own)
+    values = merged(*(by_section(layer, what, old_names=True) for layer in layers))
+    name = values.setdefault("method", {}).setdefault("name", "source-only" if as_oracle else method)
     if name not in METHODS and ".py:" not in str(name):  # a file is looked for below
         raise unknown(f"method of row '{method}'", str(name), METHODS)
-    s = settings(**{**merged, "seed": seed, **{k: v for k, v in given.items() if v is not None}})
-    options_of(s.method, s.options)
-    if s.devices != "1" or s.nodes > 1:
+    check_names(values, option_names(name), what)
+    s = make_settings(merged(values, by_section({"training.seed": seed, **changes})), presets_of=presets_of)
+    options_of(s.method.name, s.method.options)
+    if s.training.devices != "1" or s.training.nodes > 1:
         raise InputError(
-            f"row '{method}' asks for devices {s.devices} and nodes {s.nodes}, but a benchmark trains each run on one device and "
+            f"row '{method}' asks for devices {s.training.devices} and nodes {s.training.nodes}, but a benchmark trains "
+            "each run on one device and "
             "several runs at a time: name the devices by --device"
         )
     if as_oracle:
-        s = replace(s, source=s.target, source_bands=s.target_bands, source_split=s.target_split)
+        s = s.changed({"source": s.target.model_dump()})
     check_run(s)
     return BenchmarkRun(pair, method, seed, s, folder_of(out, pair, method, seed))
 
@@ -139,16 +141,17 @@ def folder_of(out: Path, pair: str, method: str, seed: int) -> Path:
 
 def _kept(job: BenchmarkRun) -> None:
     """Raises InputError for a finished run whose settings are not those that the plan has now."""
-    was, now = (
-        replace(s, weights=Path(s.weights).name)  # the same file may lie elsewhere
-        for s in (settings(job.folder / CONFIG), check_run(job.settings)[0])
+    before, now = (
+        # the same weights may have moved to another folder
+        s.changed({"network.weights": Path(s.network.weights).name}).by_name()
+        for s in (saved_settings(job.folder), check_run(job.settings)[0])
     )
-    free = ("data", "device", "precision", "workers", "score_every")
-    changed = [f.name for f in fields(Settings) if f.name not in free and getattr(was, f.name) != getattr(now, f.name)]
+    free = ("data", "training.device", "training.precision", "patches.workers", "validation.every")
+    changed = [n for n in {**before, **now} if n not in free and before.get(n) != now.get(n)]
     if changed:
         name = changed[0]
         raise InputError(
-            f"{job.folder} was run with {name} {getattr(was, name)}, and the file now says {getattr(now, name)}: take another "
+            f"{job.folder} was run with {name} {before.get(name)}, and the file now says {now.get(name)}: take another "
             "--out, or remove that folder to run it again"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,22 +51,23 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
     Raises InputError, MissingError, ExistsError as ``adapt``.
     """
     torch.set_num_threads(threads)
-    s = replace(job.settings, device=on)
+    s = job.settings.changed({"training.device": on})
     domains = find_domains(s)
     target = domains[1]
     clock, curve = StepClock(), PseudoLabelCurve(s, target)
     resume = (job.folder / CHECKPOINT).is_file()
     callbacks = [*watch_target(s, target, job.folder), clock, curve]
     adapt(s, job.folder, overwrite=not resume, resume=resume, quiet=True, callbacks=callbacks, given=domains)
-    engine = Predictor.of(load_run(job.folder), s.device, s.precision)
-    found = evaluate(engine, target, s.score_split)
-    device = pick_device(s.device)
+    engine = Predictor.of(load_run(job.folder), s.training.device, s.training.precision)
+    found = evaluate(engine, target, s.validation.split)
+    device = pick_device(s.training.device)
     gpu = device.type == "cuda"
     fields = {
-        "pair": job.pair, "row": job.method, "method": s.method, "seed": job.seed, "steps": s.steps, "options": s.options,
+        "pair": job.pair, "row": job.method, "method": s.method.name, "seed": job.seed,
+        "steps": s.training.steps, "options": s.method.options,
         "seconds_per_step": clock.median, "peak_memory_mb": _peak(device), "threads": threads,
-        "device": torch.cuda.get_device_name(device) if gpu else "cpu", "precision": pick_precision(s.precision, device),
-        "label_free": label_free(engine, target, s.target_split).as_fields(), "pseudo_labels": curve.curve, **found.as_fields(),
+        "device": torch.cuda.get_device_name(device) if gpu else "cpu", "precision": pick_precision(s.training.precision, device),
+        "label_free": label_free(engine, target, s.target.split).as_fields(), "pseudo_labels": curve.curve, **found.as_fields(),
     }  # fmt: skip
     with atomic_write(job.folder / RESULT, overwrite=True) as temporary:
         temporary.write_text(json.dumps(fields, indent=1) + "\n")
@@ -109,14 +110,14 @@ class PseudoLabelCurve(Callback):
         self.labels: list[np.ndarray] = []
         self.curve: list[dict[str, Any]] = []
         self.step = 0
-        self.every = max(1, s.steps // 5)
-        self.precision = s.precision
-        if not hasattr(find_method(s.method), "pseudo_labels_of") or not target.has_labels(s.target_split):
+        self.every = max(1, s.training.steps // 5)
+        self.precision = s.training.precision
+        if not hasattr(find_method(s.method.name), "pseudo_labels_of") or not target.has_labels(s.target.split):
             return
         self.scenes, self.windows, self.crop, self.legend = (
-            target.labelled(s.target_split),
+            target.labelled(s.target.split),
             windows,
-            s.crop,
+            s.patches.window,
             target.legend,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -43,7 +43,9 @@ def adapt(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Patches of each domain in a batch of one process.")] = None,
     accumulate: Annotated[int | None, typer.Option(help="Batches that make one optimiser step.")] = None,
-    crop: Annotated[int | None, typer.Option(help="Patch size in pixels, a multiple of 32.")] = None,
+    window: Annotated[
+        int | None, typer.Option("--window", "--crop", help="Patch size in pixels, a multiple of 32.")
+    ] = None,
     gsd: Annotated[
         str | None, typer.Option(help="Common metres per pixel (the target's by default), or 'native'.")
     ] = None,
@@ -62,7 +64,8 @@ def adapt(
         typer.Option(help="Steps after which the target's labelled split is scored, for a curve to look at."),
     ] = None,
     option: Annotated[
-        list[str] | None, typer.Option("--set", help="option=value of the method; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", help="setting=value, such as optimizer.lr=1e-3 or method.NAME=value; may be repeated."),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing run.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out (or the newest checkpoint).")] = False,
@@ -72,27 +75,23 @@ def adapt(
     """Train on a labelled source and an unlabelled target, and leave a run folder."""
     import json
 
+    from rsuda import api
+    from rsuda.cli.terminal import tell_label_free, tell_scores
     from rsuda.core.settings import parse_option
-    from rsuda.runs.resolve import resolve
 
     log()
-    chosen: dict[str, Any] = {
-        "source": source, "target": target, "method": method, "preset": preset, "steps": steps, "batch_size": batch_size,
-        "crop": crop, "gsd": gsd, "source_bands": source_bands, "target_bands": target_bands, "weights": weights,
-        "seed": seed, "precision": precision, "device": device, "workers": workers, "score_every": score_every,
-        "devices": devices, "nodes": nodes, "strategy": strategy, "accumulate": accumulate,
-        "data": str(data) if data else None, "start": str(start) if start else None,
-        "options": dict(parse_option(o) for o in option or []),
-    }  # fmt: skip
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
 
-    s, folder = resolve(config, chosen, out, resume, tell)
-    from rsuda.api import adapt_and_score
-    from rsuda.cli.terminal import tell_label_free, tell_scores
-
-    run = adapt_and_score(s, folder, (None, None), overwrite, resume, quiet or not sys.stderr.isatty(), tell)
+    run = api.adapt(
+        source, target, method=method, data=data, out=out, preset=preset, config=config, start=start, steps=steps,
+        batch_size=batch_size, accumulate=accumulate, window=window, gsd=gsd, source_bands=source_bands,
+        target_bands=target_bands, weights=weights, seed=seed, precision=precision, device=device, devices=devices,
+        nodes=nodes, strategy=strategy, workers=workers, score_every=score_every,
+        settings=dict(parse_option(text) for text in option or []), overwrite=overwrite, resume=resume,
+        progress=not quiet and sys.stderr.isatty(), tell=tell,
+    )  # fmt: skip
     if as_json:
         print(json.dumps(run.as_fields()))
         return

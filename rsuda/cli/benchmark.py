@@ -40,18 +40,21 @@ def benchmark(
     if as_json and not dry_run:
         raise InputError("--json lists the runs of a --dry-run; the table is written as table.csv")
     folder = out or Path("runs") / file.stem
-    plan = read_plan(file, folder, data=str(data) if data else None, weights=weights, steps=steps)
+    changes = {"data": data, "network.weights": weights, "training.steps": steps}
+    plan = read_plan(file, folder, {name: value for name, value in changes.items() if value is not None})
     waiting = [j for j in plan.jobs if not j.done]
     if as_json:
         print(json.dumps([
-            {"pair": j.pair, "row": j.method, "seed": j.seed, "method": j.settings.method, "steps": j.settings.steps,
-             "folder": str(j.folder), "done": j.done} for j in plan.jobs
+            {"pair": j.pair, "row": j.method, "seed": j.seed, "method": j.settings.method.name,
+             "steps": j.settings.training.steps, "folder": str(j.folder), "done": j.done} for j in plan.jobs
         ]))  # fmt: skip
         return
     print(f"{plan.name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(waiting)} of them done")
     if dry_run:
         for job in waiting:
-            print(f"  {job.pair} / {job.method} / seed {job.seed}: {job.settings.method}, {job.settings.steps} steps")
+            print(
+                f"  {job.pair} / {job.method} / seed {job.seed}: {job.settings.method.name}, {job.settings.training.steps} steps"
+            )
         return
     failed = 0
     for ended, (job, found) in enumerate(run_plan(plan, device or ["auto"], scheduler, workers, threads), 1):

@@ -19,9 +19,7 @@ def methods(incomplete: str) -> list[str]:
 
 def presets(incomplete: str) -> list[str]:
     """Offer the presets."""
-    from rsuda.core.settings import PRESETS
-
-    return _matching(PRESETS, incomplete)
+    return _matching((file.stem for file in (HERE / "core" / "presets").glob("*.yaml")), incomplete)
 
 
 def domains(incomplete: str) -> list[str]:

@@ -38,7 +38,7 @@ def predict(
 
     from rsuda.cli.terminal import PixelBar, tell
     from rsuda.inference.predict import predict as predict_scenes
-    from rsuda.runs.resolve import newest_run
+    from rsuda.runs.folders import newest_run
 
     log(quiet)
     talkative = not (quiet or as_json)

@@ -42,8 +42,8 @@ def suggest(
 
     log()
     s = saved_settings(run)
-    order = bands or (s.target_bands if domain in (None, s.target) else None)
-    found = find(domain or s.target, data or s.data, bands=order)
+    order = bands or (s.target.bands if domain in (None, s.target.name) else None)
+    found = find(domain or s.target.name, data or s.data, bands=order)
     if out is not None:
         check_output(found, split, out, overwrite=overwrite)  # before the network has looked at everything
     engine = Predictor.of(load_run(run), device, precision)

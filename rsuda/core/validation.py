@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from rsuda.core.display import shown
 from rsuda.core.errors import InputError, unknown
@@ -18,6 +19,15 @@ class FrozenModel(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_boolean_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where a number belongs; pydantic takes them for 1 and 0."""
+        kinds = _number_kinds(cls.model_fields[info.field_name or ""].annotation)
+        if isinstance(value, bool) and kinds:
+            raise PydanticCustomError(f"{kinds[0]}_type", "a number")
+        return value
 
     def replaced(self, **values: Any) -> Self:
         """A validated copy with some fields changed. Raises pydantic.ValidationError."""
@@ -83,14 +93,19 @@ def sentence(error: ValidationError, model: type[BaseModel], what: str, prefix: 
         return InputError(f"{what} {name}: {limits['error']}" if name else str(limits["error"]))
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
-        return InputError(f"{what} {name} is {shown(value)}; it must be {words} {limits[key]:g}")
+        near = f": try {_nearest_multiple(value, limits[key])}" if key == "multiple_of" else ""
+        return InputError(f"{what} {name} is {shown(value)}; it must be {words} {limits[key]:g}{near}")
     if kind in ("too_short", "too_long"):
         limit = f"at least {limits['min_length']}" if kind == "too_short" else f"at most {limits['max_length']}"
         return InputError(f"{what} {name} is {shown(value)}; it must have {limit} entries")
     if kind == "literal_error":
-        return unknown(f"{what} {name}:", value, _choices(model, place) or [str(limits.get("expected"))])
+        return unknown(f"value of {what} {name}:", value, _choices(model, place) or [str(limits.get("expected"))])
     expected = next((words for start, words in _KINDS.items() if kind.startswith(start)), problem["msg"])
     return InputError(f"{what} {name} is {shown(value)}; it must be {expected}")
+
+
+def _nearest_multiple(value: Any, step: float) -> int:
+    return int(max(step, round(float(value) / step) * step))
 
 
 def _field(model: type[BaseModel], place: Iterable[Any]) -> Any:
@@ -106,6 +121,12 @@ def _field(model: type[BaseModel], place: Iterable[Any]) -> Any:
             return None
         annotation = nested.model_fields[step].annotation
     return annotation
+
+
+def _number_kinds(annotation: Any) -> list[str]:
+    """Name the number types that an annotation allows; none where it allows true and false."""
+    kinds = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type)]
+    return [] if bool in kinds else [k.__name__ for k in kinds if k in (int, float)]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -85,11 +85,11 @@ def names_and_objects(source: Any, target: Any) -> tuple[dict[str, str | None], 
     objects: list[Domain | None] = []
     for key, what in (("source", source), ("target", target)):
         if what is None or isinstance(what, str | os.PathLike):
-            names[key] = None if what is None else os.fspath(what)
+            names[f"{key}.name"] = None if what is None else os.fspath(what)
             objects.append(None)
         else:
             objects.append(described := domain(what))
-            names[key] = OBJECT + described.name
+            names[f"{key}.name"] = OBJECT + described.name
     return names, (objects[0], objects[1])
 
 
@@ -107,14 +107,18 @@ def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[D
     """
     source, target = objects
     if source is None:
-        source = domain(settings.source, settings.data, bands=settings.source_bands)
-    if target is None and settings.target == settings.source and settings.target_bands == settings.source_bands:
+        source = domain(settings.source.name, settings.data, bands=settings.source.bands)
+    if (
+        target is None
+        and settings.target.name == settings.source.name
+        and settings.target.bands == settings.source.bands
+    ):
         return source, source
     if target is None:
-        gsd = settings.gsd if isinstance(settings.gsd, float) else None
-        target = domain(settings.target, settings.data, bands=settings.target_bands, gsd=gsd)
-    if objects[0] is None and settings.source_bands is None and target.bands and source.bands:
-        source = _variant_with_bands(settings.source, settings.data, source, target.bands)
+        gsd = settings.align.gsd if isinstance(settings.align.gsd, float) else None
+        target = domain(settings.target.name, settings.data, bands=settings.target.bands, gsd=gsd)
+    if objects[0] is None and settings.source.bands is None and target.bands and source.bands:
+        source = _variant_with_bands(settings.source.name, settings.data, source, target.bands)
     return source, target
 
 

@@ -58,8 +58,8 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         InputError: the source lacks labels, labels are outside the legend, no bands match, or the bands, GSD or classes
             differ from those of ``start``.
     """
-    sources = source.labelled(settings.source_split)
-    targets = _unlabelled_scenes(target, settings.target_split)
+    sources = source.labelled(settings.source.split)
+    targets = _unlabelled_scenes(target, settings.target.split)
     notes = [*source.notes, *(note for note in target.notes if note not in source.notes)]
     fed, band_notes = _fed_bands(source, target, targets[0], settings, start)
     gsd, gsd_notes = common_gsd(source, target, settings, start)
@@ -73,15 +73,15 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     if off_palette:
         notes.append(f"{off_palette} label pixels ({off_share:.3%}) are outside the legend and ignored")
     annotated = start is not None and _are_scenes_of(sources, target)
-    specs = _make_specs((sources, targets), fed, (gsd or target.gsd, gsd), source.legend, settings.standardise)
+    specs = _make_specs((sources, targets), fed, (gsd or target.gsd, gsd), source.legend, settings.align.standardise)
     if start is not None:
         specs = (start if annotated else specs[0], start)
     matching = None
-    if annotated and (settings.band_mixing or settings.colours == "match"):
+    if annotated and (settings.align.band_mixing or settings.align.colours == "match"):
         notes.append(
             f"the scenes of {source.name} are scenes of {target.name}: their bands are not mixed and their colours not matched"
         )
-    if settings.colours == "match" and not annotated:
+    if settings.align.colours == "match" and not annotated:
         source_unit, target_unit = (
             spec.unit(sample_pixels(scenes, spec.bands, gsd))
             for scenes, spec in zip((sources, targets), specs, strict=True)
@@ -110,7 +110,7 @@ def _fed_bands(
     """Bands of source and target that the network is fed, and notes on the choice."""
     target_bands, notes = _target_bands(source, target, first)
     assert source.bands is not None
-    of_source, of_target = match_bands(source.bands, target_bands, settings.band_matching)
+    of_source, of_target = match_bands(source.bands, target_bands, settings.align.band_matching)
     if start is not None:
         _check_start(start, source, settings)
         of_source = of_target = start.bands
@@ -170,13 +170,13 @@ def common_gsd(
     gsd: float | None = target.gsd
     if start is not None:
         gsd = start.gsd
-    elif settings.gsd is not None:
-        gsd = None if settings.gsd == "native" else float(settings.gsd)
+    elif settings.align.gsd is not None:
+        gsd = None if settings.align.gsd == "native" else float(settings.align.gsd)
     notes = []
     ratio = max(target.gsd, source.gsd) / min(target.gsd, source.gsd)
     if gsd is None and ratio > _SIMILAR_GSD:
         notes.append(f"GSDs differ {ratio:.1f}-fold ({source.gsd:g} and {target.gsd:g} m) and are not resampled")
-    if settings.gsd is None and source.gsd > _SIMILAR_GSD * target.gsd:
+    if settings.align.gsd is None and source.gsd > _SIMILAR_GSD * target.gsd:
         notes.append(
             f"the source ({source.gsd:g} m) is coarser than the target ({target.gsd:g} m) and lacks its fine detail; "
             f"--gsd {source.gsd:g} reads both at {source.gsd:g} m"
@@ -206,9 +206,10 @@ def _check_start(start: Spec, source: Domain, settings: Settings) -> None:
     if start.legend.names != source.legend.names:
         raise InputError(
             f"the classes of {source.name} ({', '.join(source.legend.names)}) differ from those of the model of "
-            f"{settings.start} ({', '.join(start.legend.names)}): use the same names in the same order"
+            f"{settings.network.start} ({', '.join(start.legend.names)}): use the same names in the same order"
         )
-    if isinstance(settings.gsd, float) and settings.gsd != start.gsd:
+    if isinstance(settings.align.gsd, float) and settings.align.gsd != start.gsd:
         raise InputError(
-            f"--gsd is {settings.gsd}, but the model of {settings.start} was trained at {start.gsd:g} m: leave --gsd out"
+            f"--gsd is {settings.align.gsd}, but the model of {settings.network.start} was trained at {start.gsd:g} m: "
+            "leave --gsd out"
         )

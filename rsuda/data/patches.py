@@ -63,7 +63,7 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
 
     def _generator(self, stream: int, index: int) -> np.random.Generator:
         """The generator of item i: stream 0 is the source's, 1 the target's, 2 the key's."""
-        return np.random.default_rng((self.settings.seed, stream, index))
+        return np.random.default_rng((self.settings.training.seed, stream, index))
 
     def _source_patch(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         scene, window, gsd, label = self._source_window(rng)
@@ -71,23 +71,25 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         image = self.pair.source_spec.unit(patch.values)
         if self.pair.matching is not None:
             image = self.pair.matching(image)
-        if self.settings.band_mixing and not self.pair.annotated:
-            image = mix_bands(image, rng, self.settings.band_mixing)
+        if self.settings.align.band_mixing and not self.pair.annotated:
+            image = mix_bands(image, rng, self.settings.align.band_mixing)
         image = image.astype(np.float32) * patch.valid
         return image, np.where(patch.valid, label, np.uint8(IGNORE))
 
     def _source_window(self, rng: np.random.Generator) -> tuple[Scene, Window4, float | None, np.ndarray]:
         """Draw a scene, a GSD and a window at that GSD, and read its label."""
-        settings, size = self.settings, self.settings.crop
+        settings, size = self.settings, self.settings.patches.window
         # all of a few annotated windows are used, those with one class too
-        largest = 1.0 if self.pair.class_locations.sparse else settings.max_share
+        largest = 1.0 if self.pair.class_locations.sparse else settings.patches.max_class_share
         scene, label, window, gsd = self.pair.source[0], np.zeros(0, np.uint8), (0, 0, 0, 0), self.pair.gsd
         for _ in range(_TRIES):
             scene, centre = self._source_centre(rng)
             # a random scale is a random GSD, which takes no time
             native = self.pair.gsd or sum(scene.gsd) / 2
             gsd = native * (
-                float(np.exp(rng.uniform(*np.log(settings.scale)))) if settings.scale != (1.0, 1.0) else 1.0
+                float(np.exp(rng.uniform(*np.log(settings.patches.scale))))
+                if settings.patches.scale != (1.0, 1.0)
+                else 1.0
             )
             window = _draw_window(rng, scene, gsd, size, centre)
             label, _ = scene.read_label(self.pair.legend, gsd, window)
@@ -99,8 +101,8 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
     def _source_centre(self, rng: np.random.Generator) -> tuple[Scene, list[int]]:
         """Draw a scene and a position (row, col) in its own pixels; the position is empty for random windows."""
         centre: list[int] = []
-        if self.settings.rare_temperature:
-            number, *centre = self.pair.class_locations.draw(rng, self.settings.rare_temperature)
+        if self.settings.align.rare_temperature:
+            number, *centre = self.pair.class_locations.draw(rng, self.settings.align.rare_temperature)
         elif self.pair.class_locations.sparse:
             number, *centre = self.pair.class_locations.draw_labelled(rng)
         else:
@@ -113,7 +115,7 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         return self.pair.target_spec.unit(patch.values) * patch.valid, patch.valid
 
     def _target_window(self, rng: np.random.Generator) -> tuple[Scene, Window4, Raster]:
-        size = self.settings.crop
+        size = self.settings.patches.window
         for _ in range(_TRIES):  # windows of nodata are useless for training
             scene = self.pair.target[int(rng.choice(len(self.pair.target), p=self.shares["target"]))]
             window = _draw_window(rng, scene, self.pair.gsd, size, [])
@@ -147,8 +149,8 @@ def target_batches(pair: Pair, settings: Settings, number: int) -> Iterator[Tens
     """Yield batches of standardised target images (B, bands, size, size) without augmentation."""
     patches = PatchDataset(pair, settings, with_target=True)
     for batch in range(number):
-        rng = np.random.default_rng((settings.seed, 3, batch))
-        images = np.stack([patches.target_patch(rng)[0] for _ in range(settings.batch_size)])
+        rng = np.random.default_rng((settings.training.seed, 3, batch))
+        images = np.stack([patches.target_patch(rng)[0] for _ in range(settings.training.batch_size)])
         yield torch.from_numpy(pair.target_spec.standardise_unit(images))
 
 
@@ -171,16 +173,16 @@ class _EndlessSampler(Sampler[int]):
 
 
 def loader(pair: Pair, settings: Settings, *, with_target: bool, first_step: int = 0) -> DataLoader[Any]:
-    """Load batches without end, ``settings.accumulate`` per step.
+    """Load batches without end, ``settings.training.accumulate`` per step.
 
     Args:
         first_step: step to begin at. A resumed run gets the batches that an uninterrupted run would have got.
     """
     return DataLoader(
         PatchDataset(pair, settings, with_target=with_target),
-        batch_size=settings.batch_size,
-        sampler=_EndlessSampler(first_step * settings.accumulate, settings.batch_size),
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
+        batch_size=settings.training.batch_size,
+        sampler=_EndlessSampler(first_step * settings.training.accumulate, settings.training.batch_size),
+        num_workers=settings.patches.workers,
+        persistent_workers=settings.patches.workers > 0,
         pin_memory=torch.cuda.is_available(),
     )

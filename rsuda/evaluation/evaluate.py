@@ -26,7 +26,7 @@ from rsuda.geo.scene import Scene
 from rsuda.geo.windows import full_windows
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import predict_scene, predict_tile
-from rsuda.runs.resolve import saved_settings
+from rsuda.runs.folders import saved_settings
 from rsuda.runs.weights import CONFIG, load_run
 
 PROTOCOLS = ("scenes", "st-dasegnet")
@@ -164,9 +164,9 @@ def domain_of_run(
     if what is not None and not isinstance(what, str | os.PathLike):
         return domain(what, bands=bands)
     settings = saved_settings(Path(run))
-    name = settings.target if what is None else os.fspath(what)
+    name = settings.target.name if what is None else os.fspath(what)
     return domain(
-        name, data or settings.data, bands=bands or (settings.target_bands if name == settings.target else None)
+        name, data or settings.data, bands=bands or (settings.target.bands if name == settings.target.name else None)
     )
 
 
@@ -206,7 +206,7 @@ def score_without_labels(run: str | Path, domain: Domain, split: str, **options:
 def _predictor(run: str | Path, options: dict[str, Any]) -> Predictor:
     if options.get("precision") is None:
         has_settings = (Path(run) / CONFIG).is_file()
-        options = {**options, "precision": saved_settings(Path(run)).precision if has_settings else "auto"}
+        options = {**options, "precision": saved_settings(Path(run)).training.precision if has_settings else "auto"}
     return Predictor.of(load_run(run), **options)
 
 

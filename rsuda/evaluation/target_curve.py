@@ -12,12 +12,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write
-from rsuda.core.settings import CURVE, Settings
+from rsuda.core.settings import Settings
 from rsuda.data.domain import Domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.evaluation.metrics import Scores
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import pick_device, pick_precision
+from rsuda.runs.folders import CURVE
 from rsuda.runs.weights import TrainedNetwork
 
 logger = logging.getLogger("rsuda")
@@ -74,13 +75,15 @@ class TargetCurve(Callback):
 
 def watch_target(s: Settings, target: Domain, folder: Path) -> list[Callback]:
     """Return the callbacks that record the curve of a run; none where the settings do not ask for it."""
-    if not s.score_every:
+    if not s.validation.every:
         return []
-    if not target.has_labels(s.score_split):
-        logger.warning("note: %s has no labelled split '%s': its scores are not recorded", target.name, s.score_split)
+    if not target.has_labels(s.validation.split):
+        logger.warning(
+            "note: %s has no labelled split '%s': its scores are not recorded", target.name, s.validation.split
+        )
         return []
-    precision = pick_precision(s.precision, pick_device(s.device))
-    return [TargetCurve(folder, target, s.score_split, s.score_every, precision)]
+    precision = pick_precision(s.training.precision, pick_device(s.training.device))
+    return [TargetCurve(folder, target, s.validation.split, s.validation.every, precision)]
 
 
 def write_curve(rows: list[dict[str, Any]], file: Path) -> None:

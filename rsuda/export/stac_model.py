@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,20 +30,20 @@ _ARTIFACTS = {  # by suffix: title, framework, what writes such files, roles
 }
 # settings of a run that say how its weights came about, and name nobody's files
 _HYPERPARAMETERS = (
-    "steps",
-    "batch_size",
-    "crop",
-    "lr",
-    "optimiser",
-    "head_factor",
-    "weight_decay",
-    "warmup",
-    "power",
-    "seed",
-    "standardise",
-    "band_matching",
-    "colours",
-    "band_mixing",
+    "training.steps",
+    "training.batch_size",
+    "patches.window",
+    "optimizer.lr",
+    "optimizer.name",
+    "optimizer.decoder_lr_factor",
+    "optimizer.weight_decay",
+    "optimizer.warmup_steps",
+    "optimizer.poly_power",
+    "training.seed",
+    "align.standardise",
+    "align.band_matching",
+    "align.colours",
+    "align.band_mixing",
 )
 
 
@@ -137,8 +136,9 @@ def _hyperparameters(folder: Path, about: Description) -> dict[str, Any]:
     """Of the method and, where the run has its configuration, of the training; and the network's widths."""
     parameters = about.architecture.model_dump()
     if (folder / CONFIG).is_file():
-        settings = asdict(saved_settings(folder))
-        parameters |= settings["options"] | {k: settings[k] for k in _HYPERPARAMETERS if k in settings}
+        settings = saved_settings(folder)
+        values = settings.by_name()
+        parameters |= settings.method.options | {name: values[name] for name in _HYPERPARAMETERS}
     return parameters
 
 
@@ -146,7 +146,7 @@ def _pretrained(folder: Path) -> dict[str, Any]:
     """Whether the encoder began with weights from elsewhere; a file's name says nothing to others."""
     if not (folder / CONFIG).is_file():
         return {}
-    begun = saved_settings(folder).weights
+    begun = saved_settings(folder).network.weights
     if begun == "none":
         return {"mlm:pretrained": False, "mlm:pretrained_source": None}
     return {"mlm:pretrained": True} | ({"mlm:pretrained_source": "ImageNet"} if begun == "imagenet" else {})

@@ -26,7 +26,7 @@ from rsuda.inference.predictor import Predictor
 from rsuda.inference.segmenter import Segmenter
 from rsuda.inference.sliding_window import strips
 from rsuda.inference.write_map import finished_map, write_map
-from rsuda.runs.resolve import newest_run
+from rsuda.runs.folders import newest_run
 from rsuda.runs.weights import TrainedNetwork, load_run
 
 logger = logging.getLogger("rsuda")

@@ -7,7 +7,6 @@ import glob
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError, MissingError, unknown
-from rsuda.core.settings import CONFIG, SPEC, WEIGHTS
+from rsuda.core.settings import CONFIG, Settings
 from rsuda.core.spec import Spec, band_code, band_names
 from rsuda.data import find_domain
 from rsuda.data.domain import Domain, natural_order
@@ -23,7 +22,7 @@ from rsuda.data.domain_file import KNOWN, describe
 from rsuda.geo.raster import is_remote
 from rsuda.geo.raster_info import raster_facts
 from rsuda.geo.scene import Scene
-from rsuda.runs.resolve import newest_run, saved_settings
+from rsuda.runs.folders import SPEC, WEIGHTS, newest_run, saved_settings
 
 QUICK = 60_000_000  # label pixels that are counted; more would take long
 _MOST_WARNINGS = 20
@@ -108,16 +107,23 @@ def _spec(run: Path) -> Spec:
     return Spec.from_fields(_network_facts(run)["spec"])
 
 
+def _settings_facts(settings: Settings) -> dict[str, Any]:
+    """The settings of a run: the main ones by short names, the others by their dotted names."""
+    main = {"source.name", "target.name", "preset", "training.steps", "training.seed"}
+    others = {k: v for k, v in settings.by_name().items() if k not in main and not k.startswith("method.")}
+    return {
+        "source": settings.source.name, "target": settings.target.name, "method": settings.method.name,
+        "preset": settings.preset, "steps": settings.training.steps, "seed": settings.training.seed,
+        "method_options": settings.method.options,
+        "settings": {name: value for name, value in others.items() if value is not None},
+    }  # fmt: skip
+
+
 def run_facts(run: Path) -> dict[str, Any]:
     """Describe a run folder, finished or not: pair, method, options, steps, spec, scores, files. No weights are loaded."""
     facts: dict[str, Any] = {"kind": "run", "run": str(run), "finished": (run / WEIGHTS).is_file()}
     if (run / CONFIG).is_file():
-        settings = asdict(saved_settings(run))
-        first = ("source", "target", "method", "preset", "steps", "seed")
-        facts |= {key: settings[key] for key in first} | {"steps_logged": _last_step(run / "metrics.csv")}
-        facts["method_options"] = settings["options"]
-        others = {k: value for k, value in settings.items() if k not in (*first, "options")}
-        facts["settings"] = {k: value for k, value in others.items() if value is not None}
+        facts |= _settings_facts(saved_settings(run)) | {"steps_logged": _last_step(run / "metrics.csv")}
     if (run / SPEC).is_file():
         network = _network_facts(run)
         spec = Spec.from_fields(network["spec"])

@@ -180,6 +180,11 @@ def options_of(name: str, values: Mapping[str, Any]) -> MethodOptions:
     return validate(find_method(name).Options, renamed(values), f"{name} option")
 
 
+def option_names(name: str) -> list[str]:
+    """Name the options of a method. Raises InputError, MissingError; see ``find_method``."""
+    return list(find_method(name).Options.model_fields)
+
+
 def described(name: str) -> dict[str, Any]:
     """Describe a method for users: paper, networks, cost, window, and ``options`` as (default, what it does) by name."""
     cls = find_method(name)

@@ -95,7 +95,7 @@ def target_patches(
 
 def source_patches(views: Sequence[RunView], before: int | None, after: int, number: int = 2) -> list[Patch]:
     """Show random windows of the source that contain several classes; none where a run lacks the source's data."""
-    domain, split = views[after].source_domain, views[after].run.settings.source_split
+    domain, split = views[after].source_domain, views[after].run.settings.source.split
     sources = [view.source for view in views if view.source is not None]
     if domain is None or len(sources) < len(views):
         return []

@@ -42,7 +42,7 @@ def features(view: RunView, scenes: Sequence[Scene], *, labelled: bool) -> Featu
     if view.source is None or view.source_domain is None:
         return None
     legend = view.run.trained.spec.legend
-    source_scenes = view.source_domain.labelled(view.run.settings.source_split)
+    source_scenes = view.source_domain.labelled(view.run.settings.source.split)
     target_legend = view.target_domain.legend if labelled else None
     windows = [
         draw_windows(source_scenes, view.source.gsd, WINDOWS, 2),

@@ -39,7 +39,7 @@ def band_histograms(view: RunView, target_scenes: Sequence[Scene]) -> list[Band]
     """Draw the histograms of each band; none for a target without a valid pixel."""
     target, source = _pixels(view.target, target_scenes), None
     if view.source is not None and view.source_domain is not None:
-        source = _pixels(view.source, view.source_domain.split(view.run.settings.source_split))
+        source = _pixels(view.source, view.source_domain.split(view.run.settings.source.split))
     if target is None:
         return []
     return [_band(view, i, source, target) for i in range(len(view.target.spec.bands))]

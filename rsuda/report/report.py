@@ -118,7 +118,7 @@ def report(
     views = [open_view(run, str(data) if data else None, device, precision) for run in report_runs]
     shown = None if scene is None else _open(scene, views[0], bands, gsd, crs)
     settings = report_runs[0].settings
-    measured = scenes_to_measure(views[0].target_domain, settings.score_split, settings.target_split)
+    measured = scenes_to_measure(views[0].target_domain, settings.validation.split, settings.target.split)
     material = Material(report_runs, views, *measured, shown)
 
     measures = _measure(material, k, size, tell)
@@ -171,7 +171,7 @@ def _page(material: Material, measures: Measures, windows_file: str, tell: Tell)
         after=after,
         order=[*measures.compared, *(i for i in range(len(runs)) if i not in measures.compared)],
         legend=runs[0].trained.spec.legend,
-        source=view.source_domain.name if view.source_domain else runs[0].settings.source,
+        source=view.source_domain.name if view.source_domain else runs[0].settings.source.name,
         target=target,
         labelled=labelled,
         split=material.split,
@@ -237,7 +237,7 @@ def _open(scene: str | Path, view: RunView, bands: str | None, gsd: float | None
 
 def _suggest(view: RunView, k: int, size: int) -> tuple[list[Suggestion], str]:
     """Suggest windows of the target's training split, whose labels no run has read; a sentence where there is none."""
-    split = view.run.settings.target_split
+    split = view.run.settings.target.split
     split = split if view.target_domain.splits.get(split) else "all"
     try:
         return suggest(view.predictor, view.target_domain, split, k, size), ""

@@ -45,7 +45,7 @@ class ReportRun:
 
     @property
     def source_only(self) -> bool:
-        return self.settings.method == "source-only"
+        return self.settings.method.name == "source-only"
 
 
 def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
@@ -65,8 +65,8 @@ def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
     networks = [load_run(folder) for folder in folders]
     for folder, settings, network in zip(folders[1:], all_settings[1:], networks[1:], strict=True):
         for what, one, other in (
-            ("source", all_settings[0].source, settings.source),
-            ("target", all_settings[0].target, settings.target),
+            ("source", all_settings[0].source.name, settings.source.name),
+            ("target", all_settings[0].target.name, settings.target.name),
             ("legend", networks[0].spec.legend.names, network.spec.legend.names),
         ):
             if one != other:
@@ -85,8 +85,10 @@ def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
 
 def _unique_names(folders: Sequence[Path], all_settings: Sequence[Settings]) -> list[str]:
     """Name runs by method; with the seed where the method repeats, and with the folder where the seed repeats too."""
-    methods = [_NAMES.get(settings.method, find_method(settings.method).__name__) for settings in all_settings]
-    with_seed = [f"{name}, seed {settings.seed}" for name, settings in zip(methods, all_settings, strict=True)]
+    methods = [
+        _NAMES.get(settings.method.name, find_method(settings.method.name).__name__) for settings in all_settings
+    ]
+    with_seed = [f"{name}, seed {settings.training.seed}" for name, settings in zip(methods, all_settings, strict=True)]
     with_folder = [f"{name} ({folder.name})" for name, folder in zip(methods, folders, strict=True)]
     with_path = [f"{name} ({folder})" for name, folder in zip(methods, folders, strict=True)]
     names = []

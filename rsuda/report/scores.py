@@ -104,4 +104,4 @@ def quality_without_labels(view: RunView) -> dict[str, float]:
     """Return the label-free scores from the run's folder, or compute them where it has none."""
     if view.run.label_free is not None:
         return view.run.label_free
-    return asdict(label_free(view.predictor, view.target_domain, view.run.settings.target_split))
+    return asdict(label_free(view.predictor, view.target_domain, view.run.settings.target.split))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,9 +16,11 @@ from rsuda.report.runs import ReportRun
 from rsuda.report.views import RunView
 
 # settings that two compared runs may differ in
-_FREE = {"method", "options", "seed", "data", "device", "workers", "precision", "score_every", "preset"}
+_FREE = {
+    "training.seed", "data", "training.device", "patches.workers", "training.precision", "validation.every", "preset",
+}  # fmt: skip
 # settings that a method chooses: batch-norm statistics and patches
-_CHOSEN_BY_METHOD = {"rare_temperature", "target_statistics"}
+_CHOSEN_BY_METHOD = {"align.rare_temperature", "align.target_statistics"}
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,21 @@ class Fact:
 def facts(views: Sequence[RunView]) -> list[Fact]:
     """Return the table's rows."""
     rows: list[tuple[str, list[str]]] = [
-        ("method", [view.run.settings.method for view in views]),
-        ("paper", [find_method(view.run.settings.method).paper for view in views]),
+        ("method", [view.run.settings.method.name for view in views]),
+        ("paper", [find_method(view.run.settings.method.name).paper for view in views]),
         ("run folder", [view.run.folder.name for view in views]),
-        ("steps, seed", [f"{view.run.settings.steps:,}, {view.run.settings.seed}" for view in views]),
-        ("batch size, window", [f"{view.run.settings.batch_size}, {view.run.settings.crop} px" for view in views]),
-        ("network", [f"{view.run.settings.encoder}, {view.run.settings.decoder}" for view in views]),
-        ("encoder weights", [view.run.settings.weights.rpartition("/")[2] for view in views]),
+        ("steps, seed", [f"{view.run.settings.training.steps:,}, {view.run.settings.training.seed}" for view in views]),
+        ("batch size, window", [_batch(view.run.settings) for view in views]),
+        ("network", [f"{view.run.settings.network.encoder}, {view.run.settings.network.decoder}" for view in views]),
+        ("encoder weights", [view.run.settings.network.weights.rpartition("/")[2] for view in views]),
         ("GSD of the model", [_gsd(view.run) for view in views]),
         ("bands of the model", [_bands(view) for view in views]),
         ("optimizer", [_optimiser(view.run.settings) for view in views]),
-        ("standardisation", [view.run.settings.standardise for view in views]),
-        ("source colours", [view.run.settings.colours for view in views]),
-        ("band mixing", [f"{view.run.settings.band_mixing:g}" for view in views]),
-        ("rare-class sampling", [_or_method(view.run.settings.rare_temperature) for view in views]),
-        ("batch norm on target", [_or_method(view.run.settings.target_statistics) for view in views]),
+        ("standardisation", [view.run.settings.align.standardise for view in views]),
+        ("source colours", [view.run.settings.align.colours for view in views]),
+        ("band mixing", [f"{view.run.settings.align.band_mixing:g}" for view in views]),
+        ("rare-class sampling", [_or_method(view.run.settings.align.rare_temperature) for view in views]),
+        ("batch norm on target", [_or_method(view.run.settings.align.target_statistics) for view in views]),
         ("SHA-256 of the weights", [view.run.trained.digest[:12] for view in views]),
     ]  # fmt: skip
     return [Fact(name, tuple(values)) for name, values in rows]
@@ -59,15 +61,23 @@ def facts(views: Sequence[RunView]) -> list[Fact]:
 
 def options(run: ReportRun) -> dict[str, str]:
     """Return the method's options as text; a star marks one that differs from the default."""
-    default = find_method(run.settings.method).Options().model_dump()
-    chosen = renamed(run.settings.options)
+    default = find_method(run.settings.method.name).Options().model_dump()
+    chosen = renamed(run.settings.method.options)
     return {name: f"{value}" + ("" if default.get(name) == value else " *") for name, value in chosen.items()}
 
 
 def differences(one: ReportRun, other: ReportRun) -> list[str]:
     """Return the names of settings, beside the method and its options, in which two runs differ."""
-    names = [field.name for field in fields(Settings) if field.name not in _FREE | _CHOSEN_BY_METHOD]
-    return [name.replace("_", " ") for name in names if getattr(one.settings, name) != getattr(other.settings, name)]
+    values, others = one.settings.by_name(), other.settings.by_name()
+    names = [n for n in values if n not in _FREE | _CHOSEN_BY_METHOD and not n.startswith("method.")]
+    return [_words(name) for name in names if values[name] != others[name]]
+
+
+def _words(name: str) -> str:
+    """Write a setting's dotted name for people: 'align.band_mixing' as 'band mixing', 'source.bands' as 'source bands'."""
+    section, _, field = name.rpartition(".")
+    words = f"{section} {field}" if field in ("name", "split", "bands") else field
+    return words.replace("_", " ")
 
 
 def versions() -> str:
@@ -83,11 +93,16 @@ def _bands(view: RunView) -> str:
 
 
 def _gsd(run: ReportRun) -> str:
-    return f"{run.trained.spec.gsd:g} m" + (" (each domain as it is)" if run.settings.gsd == "native" else "")
+    return f"{run.trained.spec.gsd:g} m" + (" (each domain as it is)" if run.settings.align.gsd == "native" else "")
+
+
+def _batch(settings: Settings) -> str:
+    return f"{settings.training.batch_size}, {settings.patches.window} px"
 
 
 def _optimiser(settings: Settings) -> str:
-    return f"{settings.optimiser}, lr {settings.lr:g}, decoder {settings.lr * settings.head_factor:g}"
+    how = settings.optimizer
+    return f"{how.name}, lr {how.lr:g}, decoder {how.lr * how.decoder_lr_factor:g}"
 
 
 def _or_method(value: Any) -> str:

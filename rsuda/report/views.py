@@ -157,16 +157,16 @@ def open_view(run: ReportRun, data: str | None, device: str, precision: str) -> 
 
     Raises InputError or MissingError when the target's images are missing from that folder.
     """
-    settings = replace(run.settings, data=data or run.settings.data)
+    settings = run.settings.changed({"data": data or run.settings.data})
     predictor = Predictor.of(run.trained, device, precision)
     target_view = DomainView(predictor, run.trained.spec, run.trained.spec.gsd)
     try:
         source, target = find_domains(settings)
         # a run that started from another one reads what that one read
-        domains = pair(source, target, settings, run.trained.spec if settings.start else None)
+        domains = pair(source, target, settings, run.trained.spec if settings.network.start else None)
     except RsudaError as error:
-        gsd = settings.gsd if isinstance(settings.gsd, float) else None
-        target = domain(settings.target, settings.data, bands=settings.target_bands, gsd=gsd)
+        gsd = settings.align.gsd if isinstance(settings.align.gsd, float) else None
+        target = domain(settings.target.name, settings.data, bands=settings.target.bands, gsd=gsd)
         return RunView(run, predictor, target_view, None, None, target, str(error))
     spec = replace(domains.source_spec, legend=run.trained.spec.legend)
     source_view = DomainView(predictor, spec, domains.gsd, domains.matching)

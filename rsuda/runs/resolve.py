@@ -1,130 +1,95 @@
-"""What a new or resumed run is to do, from options, files and defaults; nothing heavy is loaded to find out."""
+"""Resolve what a new or resumed run does, from flags, files and defaults; nothing heavy is loaded."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rsuda.core.errors import InputError, MissingError
-from rsuda.core.settings import CHECKPOINT, CONFIG, OBJECT, WEIGHTS, Settings, settings
+from rsuda.core.errors import InputError
+from rsuda.core.settings import CONFIG, MethodPresets, OptionNames, Settings, make_settings
+from rsuda.runs.folders import SAMPLE_DOMAINS, free_folder, newest_checkpoint, sample_tiles, saved_settings
 
-SAMPLE_DOMAINS = ("potsdam", "vaihingen")
-FREE_TO_CHANGE = ("steps", "data", "device", "precision", "workers", "score_every")  # when a run goes on
+FREE_TO_CHANGE = (
+    "training.steps", "data", "training.device", "training.precision", "patches.workers", "validation.every",
+)  # fmt: skip
 
 
 def resolve(
     config: str | Path | None,
-    chosen: dict[str, Any],
+    changes: Mapping[str, Any],
     out: str | Path | None,
     resume: bool,
     tell: Callable[[str], None],
+    *,
+    presets_of: MethodPresets | None = None,
+    option_names: OptionNames | None = None,
 ) -> tuple[Settings, Path]:
-    """The settings of a run and its folder.
+    """Resolve the settings of a run and its folder.
 
     Args:
-        config: YAML file of options.
-        chosen: options that override it, by the names of Settings; None counts as not given.
+        config: YAML file of settings.
+        changes: settings that override it, by dotted names.
         out: run folder; the first free one of runs/<source>_<target>_<method> by default, the newest to resume.
-        tell: what is told to the user on the way.
+        tell: called with what the user needs to know on the way.
+        presets_of, option_names: of a method; see ``make_settings``.
 
     Raises:
-        InputError, MissingError: options that cannot be, or no run to resume.
+        InputError, MissingError: settings that cannot be, or a run to resume that does not exist.
     """
+
+    def make(changes: Mapping[str, Any]) -> Settings:
+        return make_settings(changes, config, presets_of=presets_of, option_names=option_names)
+
     if resume:
         folder = Path(out) if out else newest_checkpoint()
         if not out:
             tell(f"Resuming {folder}")
-        s = _resumed(folder, config, chosen)
-        _same_folder(s, out)
-        return s, folder
-    s = _new(config, chosen, tell)
-    _same_folder(s, out)
-    return s, Path(out) if out else free_folder(s.source, s.target, s.method)
+        settings = _resumed(folder, config, changes, option_names)
+    else:
+        settings = _new(make, changes, tell)
+        folder = Path(out) if out else free_folder(settings.source.name, settings.target.name, settings.method.name)
+    _check_shared_folder(settings, out)
+    return settings, folder
 
 
-def _same_folder(s: Settings, out: str | Path | None) -> None:
-    """Several processes each settle their own settings, and the first free folder of one is taken for the next."""
-    if not out and (s.devices != "1" or s.nodes > 1):
+def _check_shared_folder(settings: Settings, out: str | Path | None) -> None:
+    """Refuse several processes without --out: each resolves its own settings, and the folder of one is no longer free."""
+    training = settings.training
+    if not out and (training.devices != "1" or training.nodes > 1):
         raise InputError(
-            f"training by several processes (devices {s.devices}, nodes {s.nodes}) needs --out, the run folder"
+            f"training by several processes (devices {training.devices}, nodes {training.nodes}) needs --out, the run folder"
         )
 
 
-def _new(config: str | Path | None, chosen: dict[str, Any], tell: Callable[[str], None]) -> Settings:
-    """Settings of a new run; without a data folder the sample tiles stand for the domains they are drawn after."""
-    s = settings(config, **chosen)
-    if not s.source or not s.target:
-        raise InputError("--source and --target are needed, or a --config that names them")
-    if s.data is None and {s.source, s.target} <= set(SAMPLE_DOMAINS):
+def _new(
+    make: Callable[[Mapping[str, Any]], Settings], changes: Mapping[str, Any], tell: Callable[[str], None]
+) -> Settings:
+    """Resolve the settings of a new run; without a data folder the sample tiles replace the domains they imitate."""
+    settings = make(changes)
+    if not settings.source.name or not settings.target.name:
+        raise InputError("--source and --target are missing: pass both, or a --config that names them")
+    if settings.data is None and {settings.source.name, settings.target.name} <= set(SAMPLE_DOMAINS):
         tiles = sample_tiles()
-        s = settings(config, **{**chosen, "data": str(tiles), "preset": chosen.get("preset") or "sample"})
+        settings = make({"preset": "sample", **changes, "data": str(tiles)})
         tell(
-            f"No data folder is given: using the synthetic {tiles.name}/ and the small preset 'sample' "
-            f"({s.steps} steps, a few minutes on 2 cores). For real imagery pass --data DIR."
+            f"No data folder was passed: using the synthetic {tiles.name}/ and the small preset 'sample' "
+            f"({settings.training.steps} steps, a few minutes on 2 cores). For real imagery pass --data DIR."
         )
-    return s
+    return settings
 
 
-def _resumed(folder: Path, config: str | Path | None, chosen: dict[str, Any]) -> Settings:
-    s, kept = settings(folder / CONFIG, **chosen), settings(folder / CONFIG)
-    changed = [
-        f.name for f in fields(s) if f.name not in FREE_TO_CHANGE and getattr(s, f.name) != getattr(kept, f.name)
-    ]
+def _resumed(
+    folder: Path, config: str | Path | None, changes: Mapping[str, Any], option_names: OptionNames | None
+) -> Settings:
+    """Resolve the settings of a run to resume, of which only ``FREE_TO_CHANGE`` may change."""
+    saved = saved_settings(folder)
+    settings = make_settings(changes, folder / CONFIG, option_names=option_names)
+    before, after = saved.by_name(), settings.by_name()
+    changed = [n for n in after if n not in FREE_TO_CHANGE and after[n] != before.get(n)]
     if changed or config:
         raise InputError(
-            f"--resume goes on with the options of {folder} and cannot change {', '.join(changed) or 'them by --config'} "
-            f"(only {', '.join(f.replace('_', '-') for f in FREE_TO_CHANGE)})"
+            f"--resume goes on with the settings of {folder} and cannot change {', '.join(changed) or 'them by --config'} "
+            f"(only {', '.join(FREE_TO_CHANGE)})"
         )
-    return s
-
-
-def sample_tiles() -> Path:
-    """sample_tiles/ of the working folder, or of the checkout that rsuda is installed from."""
-    for place in (Path("sample_tiles"), Path(__file__).parents[2] / "sample_tiles"):
-        if (place / "potsdam").is_dir():
-            return place
-    raise MissingError(
-        "no data folder is given, and sample_tiles/ is not here: pass --data DIR (or set RSUDA_DATA), or work in a "
-        "checkout of rsuda"
-    )
-
-
-def free_folder(source: str, target: str, method: str) -> Path:
-    """runs/<source>_<target>_<method>, with a number if that exists."""
-    names = [Path(n.removeprefix(OBJECT)).stem or "target" for n in (source, target)]
-    *_, name = method.split(":")  # the class of a method in a file of one's own
-    stem = Path("runs") / f"{names[0]}_{names[1]}_{name}"
-    folder, number = stem, 2
-    while folder.exists():
-        folder, number = Path(f"{stem}_{number}"), number + 1
-    return folder
-
-
-def newest_checkpoint() -> Path:
-    """The run folder in runs/ whose checkpoint was written last, or that was begun since and stopped before its first.
-
-    Raises MissingError when there is none.
-    """
-    begun = [f for f in Path("runs").glob(f"*/{CONFIG}") if not (f.parent / WEIGHTS).is_file()]
-    found = sorted([*Path("runs").glob(f"*/{CHECKPOINT}"), *begun], key=os.path.getmtime)
-    if not found:
-        raise MissingError("there is no run to resume in runs/: pass --out RUN")
-    return found[-1].parent
-
-
-def saved_settings(folder: Path) -> Settings:
-    """The settings of a run. Raises MissingError for a folder that is none."""
-    if not (folder / CONFIG).is_file():
-        raise MissingError(f"{folder} holds no {CONFIG}: it is no run folder")
-    return settings(folder / CONFIG)
-
-
-def newest_run(folder: str | Path = "runs") -> Path:
-    """The run folder whose weights were written last."""
-    found = sorted(Path(folder).glob(f"*/{WEIGHTS}"), key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise MissingError(f"there is no finished run in {Path(folder).resolve()}: adapt first, or pass --model RUN")
-    return found[-1].parent
+    return settings

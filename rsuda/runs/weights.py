@@ -19,16 +19,17 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.display import shown
 from rsuda.core.documents import checked_json
 from rsuda.core.errors import InputError, MissingError
-from rsuda.core.settings import CHECKPOINT, SPEC, WEIGHTS, Settings
 from rsuda.core.settings import CONFIG as CONFIG
-from rsuda.core.settings import CURVE as CURVE
+from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec
 from rsuda.core.validation import FrozenModel, validate
 from rsuda.core.version import __version__
 from rsuda.learning.network import Architecture, SegmentationNetwork
 from rsuda.learning.networks import build_network
-from rsuda.runs.resolve import newest_run as newest_run
-from rsuda.runs.resolve import saved_settings as saved_settings
+from rsuda.runs.folders import CHECKPOINT, SPEC, WEIGHTS
+from rsuda.runs.folders import CURVE as CURVE
+from rsuda.runs.folders import newest_run as newest_run
+from rsuda.runs.folders import saved_settings as saved_settings
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,10 @@ class Description(FrozenModel):
 
 def architecture(s: Settings, spec: Spec) -> Architecture:
     """The architecture that settings ask for, with the classes and bands of a spec."""
-    return Architecture(s.encoder, s.decoder, len(spec.legend), len(spec.bands), s.channels, s.dropout, s.output_stride)
+    net = s.network
+    return Architecture(
+        net.encoder, net.decoder, len(spec.legend), len(spec.bands), net.channels, net.dropout, net.output_stride
+    )
 
 
 def save_run(folder: Path, model: SegmentationNetwork, spec: Spec, method: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
@@ -21,7 +20,7 @@ from rsuda.training.method_module import MethodModule, Optimisation
 
 def common_ground(s: Settings, domains: tuple[Domain, Domain]) -> tuple[Pair, TrainedNetwork | None]:
     """Source and target as a pair, and the run that training starts from, as which the pair's pixels are fed."""
-    start = load_run(s.start) if s.start else None
+    start = load_run(s.network.start) if s.network.start else None
     return pair(*domains, s, start.spec if start else None), start
 
 
@@ -36,13 +35,17 @@ def build(s: Settings, domain_pair: Pair, start: TrainedNetwork | None = None) -
     """
     source, target = domain_pair.source_spec, domain_pair.target_spec
     augmentation = Augmentation(
-        (source.mean, source.std), (target.mean, target.std), s.turns, s.photometric, s.target_geometry
+        (source.mean, source.std),
+        (target.mean, target.std),
+        s.patches.flip_rotate,
+        s.patches.photometric,
+        s.patches.target_geometry,
     )
-    builder = NetworkBuilder(architecture(s, target), target, s.weights, s.seed, augmentation)
-    method = find_method(s.method)(builder, options_of(s.method, s.options))
+    builder = NetworkBuilder(architecture(s, target), target, s.network.weights, s.training.seed, augmentation)
+    method = find_method(s.method.name)(builder, options_of(s.method.name, s.method.options))
     if type(method.model) not in NETWORKS.values():
         raise InputError(
-            f"method {s.method} has a model of class {type(method.model).__name__}: build it by build.network, with one of "
+            f"method {s.method.name} has a model of class {type(method.model).__name__}: build it by build.network, with one of "
             f"{', '.join(NETWORKS)}, so that it can be saved and loaded"
         )
     if start:
@@ -52,9 +55,11 @@ def build(s: Settings, domain_pair: Pair, start: TrainedNetwork | None = None) -
 
 def optimisation(s: Settings) -> Optimisation:
     """How settings optimise a method."""
+    how = s.optimizer
     return Optimisation(
-        s.optimiser, s.lr, s.head_factor, s.discriminator_lr, s.weight_decay, s.warmup, s.power, s.steps
-    )
+        how.name, how.lr, how.decoder_lr_factor, how.discriminator_lr, how.weight_decay, how.warmup_steps, how.poly_power,
+        s.training.steps,
+    )  # fmt: skip
 
 
 def start_from(method: Method, s: Settings, trained: TrainedNetwork) -> None:
@@ -63,8 +68,8 @@ def start_from(method: Method, s: Settings, trained: TrainedNetwork) -> None:
         method.start_from(trained.model.state_dict())
     except RuntimeError:
         raise InputError(
-            f"{s.start} holds a network of method {trained.method}, which does not fit method {s.method} with {s.encoder} and "
-            f"{s.decoder}: start from it by --method {trained.method} and with its own network"
+            f"{s.network.start} holds a network of method {trained.method}, which does not fit method {s.method.name} with "
+            f"{s.network.encoder} and {s.network.decoder}: start from it by --method {trained.method} and with its own network"
         ) from None
 
 
@@ -81,9 +86,9 @@ def balanced(shares: Sequence[float]) -> list[float]:
 
 def with_class_weights(s: Settings, domain_pair: Pair) -> Settings:
     """Settings in which class weights that follow the source's class shares are numbers."""
-    if s.options.get("class_weights") != "balanced":
+    if s.method.options.get("class_weights") != "balanced":
         return s
-    return replace(s, options={**s.options, "class_weights": balanced(domain_pair.class_shares)})
+    return s.changed({"method.class_weights": balanced(domain_pair.class_shares)})
 
 
 def check_run(s: Settings, together: int = 1) -> tuple[Settings, list[str]]:
@@ -99,36 +104,36 @@ def check_run(s: Settings, together: int = 1) -> tuple[Settings, list[str]]:
     Raises:
         InputError: an unknown method or option, a value out of range, or a window or batch too small for the method.
     """
-    cls = find_method(s.method)
-    options, notes = options_of(s.method, s.options), renaming_notes(s.options)
+    cls = find_method(s.method.name)
+    options, notes = options_of(s.method.name, s.method.options), renaming_notes(s.method.options)
     # an absolute path, so that resuming works from another folder
-    s = replace(s, method=absolute_name(s.method), options=options.model_dump())
+    s = s.changed({"method": {"name": absolute_name(s.method.name), **options.model_dump()}})
     side = cls.window_multiple(options)
-    if s.crop % side:
+    if s.patches.window % side:
         raise InputError(
-            f"method {s.method} needs a crop that is a multiple of {side} px, not {s.crop}: half of it is seen at full "
-            f"resolution, and that must be a multiple of 32; try {max(side, round(s.crop / side) * side)}"
+            f"`patches.window` is {s.patches.window}; method {s.method.name} sees half of it at full resolution, so it must be "
+            f"a multiple of {side}: try {max(side, round(s.patches.window / side) * side)}"
         )
-    if s.batch_size * together < 2:
+    if s.training.batch_size * together < 2:
         raise InputError("batch size 1 leaves batch norm without a batch to normalise by: use 2 or more")
-    if s.rare_temperature is None:
-        s = replace(s, rare_temperature=cls.rare_temperature)
-    if s.target_statistics is None:
-        s = replace(s, target_statistics=cls.target_statistics)
+    if s.align.rare_temperature is None:
+        s = s.changed({"align.rare_temperature": cls.rare_temperature})
+    if s.align.target_statistics is None:
+        s = s.changed({"align.target_statistics": cls.target_statistics})
     return _with_fitting_discriminators(s, notes)
 
 
 def _with_fitting_discriminators(s: Settings, notes: list[str]) -> tuple[Settings, list[str]]:
     """Settings whose discriminators have as many strided layers as the window can feed, and the notes with that change."""
-    layers = s.options.get("strided")
+    layers = s.method.options.get("strided")
     if layers is None:
         return s, notes
-    cells = s.crop // s.output_stride
+    cells = s.patches.window // s.network.output_stride
     fitting = strided_layers(cells, layers)
     if fitting != layers:
         notes = [
             *notes,
-            f"the discriminators have {fitting} strided layers instead of {layers}, since a crop of {s.crop} px gives "
-            f"{cells} x {cells} feature cells",
+            f"the discriminators have {fitting} strided layers instead of {layers}, since a window of {s.patches.window} px "
+            f"gives {cells} x {cells} feature cells",
         ]
-    return replace(s, options={**s.options, "strided": fitting}), notes
+    return s.changed({"method.strided": fitting}), notes

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError
-from rsuda.core.settings import CHECKPOINT
 from rsuda.learning.distributed import all_gather, world_size
+from rsuda.runs.folders import CHECKPOINT
 
 
 class DivergedError(InputError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rsuda.data.domain import Domain
 from rsuda.data.find_domain import find_domains, names_and_objects
 from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
-from rsuda.methods import find_method, options_of
+from rsuda.methods import find_method, option_names, options_of, presets_of
 from rsuda.runs.resolve import resolve
 from rsuda.training.build import build, check_run, common_ground, with_class_weights
 from rsuda.training.method_module import MethodModule
@@ -41,7 +41,7 @@ class PairDataModule(L.LightningDataModule):
     of each process are its own already, and ``strategy="ddp_find_unused_parameters_true"``.
 
     Args:
-        source, target, method, data, preset, config, options: as in ``rsuda.adapt``.
+        source, target, method, data, preset, config, steps, workers, settings: as in ``rsuda.adapt``.
 
     Raises:
         InputError, MissingError: as ``rsuda.adapt``; about pixels and labels when ``setup`` reads them.
@@ -51,7 +51,7 @@ class PairDataModule(L.LightningDataModule):
         >>> pair = rsuda.PairDataModule("potsdam", "vaihingen", method="source-only", steps=2, workers=0)
         >>> method = pair.build_method()
         >>> quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        >>> trainer = L.Trainer(max_steps=pair.settings.steps, enable_model_summary=False, accelerator="cpu", **quiet)
+        >>> trainer = L.Trainer(max_steps=pair.settings.training.steps, enable_model_summary=False, accelerator="cpu", **quiet)
         >>> trainer.fit(method, datamodule=pair)
         >>> trainer.global_step
         2
@@ -68,12 +68,24 @@ class PairDataModule(L.LightningDataModule):
         data: str | Path | None = None,
         preset: str | None = None,
         config: str | Path | None = None,
-        **options: Any,
+        steps: int | None = None,
+        workers: int | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         names, self.given = names_and_objects(source, target)
-        chosen = {**names, "method": method, "data": data, "preset": preset, **options}
-        s, _ = resolve(config, chosen, None, False, lambda text: None)
+        common = {
+            "method.name": method,
+            "data": data,
+            "preset": preset,
+            "training.steps": steps,
+            "patches.workers": workers,
+        }
+        chosen = {name: value for name, value in {**names, **common}.items() if value is not None}
+        s, _ = resolve(
+            config, {**chosen, **(settings or {})}, None, False, lambda text: None,
+            presets_of=presets_of, option_names=option_names,
+        )  # fmt: skip
         self.settings, self.notes = check_run(s)
 
     def prepare_data(self) -> None:
@@ -88,8 +100,11 @@ class PairDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         first, s = 0, self.settings
         if self.trainer:
-            first, s = self.trainer.global_step, replace(s, accumulate=self.trainer.accumulate_grad_batches)
-        return loader(self.pair, s, with_target=find_method(s.method).needs_target, first_step=first)
+            first, s = (
+                self.trainer.global_step,
+                s.changed({"training.accumulate": self.trainer.accumulate_grad_batches}),
+            )
+        return loader(self.pair, s, with_target=find_method(s.method.name).needs_target, first_step=first)
 
     def build_method(self, **options: Any) -> MethodModule:
         """Build the method with its networks, a LightningModule for this pair; ``.method.model`` is the network.
@@ -98,8 +113,8 @@ class PairDataModule(L.LightningDataModule):
             options: of the method, beside those of the settings.
         """
         self.setup()
-        s = replace(self.settings, options={**self.settings.options, **options})
-        options_of(s.method, s.options)
+        s = self.settings.changed({"method": options})
+        options_of(s.method.name, s.method.options)
         module = build(with_class_weights(s, self.pair), self.pair, self.start)
         module.to(memory_format=torch.channels_last)
         return module

@@ -13,10 +13,11 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.errors import InputError, RsudaError, unwritten
-from rsuda.core.settings import CHECKPOINT, Settings
+from rsuda.core.settings import Settings
 from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
 from rsuda.learning import distributed
+from rsuda.runs.folders import CHECKPOINT
 from rsuda.runs.weights import checkpoint_step
 from rsuda.training.checkpoint import AtomicCheckpointIO, CheckpointCallback, DivergedError
 from rsuda.training.method_module import MethodModule
@@ -43,31 +44,31 @@ def fit(
     needs_target = module.method.needs_target
     first = checkpoint_step(folder) if resume else 0
     batches = loader(domain_pair, s, with_target=needs_target, first_step=first)
-    patches = team.count * s.accumulate * s.batch_size  # of each domain in a step
+    patches = team.count * s.training.accumulate * s.training.batch_size  # of each domain in a step
 
     def windows_of(step: int) -> str:
         items = range(step * patches, (step + 1) * patches)
         return "; ".join(batches.dataset.where(i) for i in items)  # type: ignore[attr-defined]
 
-    checkpoint = CheckpointCallback(folder, max(1, s.steps // 10), windows_of, first)
+    checkpoint = CheckpointCallback(folder, max(1, s.training.steps // 10), windows_of, first)
     images = patches * (2 if needs_target else 1)
-    bars = [] if quiet else [TrainingBar(images, s.accumulate)]
+    bars = [] if quiet else [TrainingBar(images, s.training.accumulate)]
     with _quiet_lightning(), explained(folder, checkpoint):
         trainer = L.Trainer(
             **team.trainer(device, needs_target),
-            max_steps=s.steps,
-            accumulate_grad_batches=s.accumulate,
+            max_steps=s.training.steps,
+            accumulate_grad_batches=s.training.accumulate,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             logger=MetricsFile(folder, first) if team.first else False,
-            log_every_n_steps=min(10, s.steps),
+            log_every_n_steps=min(10, s.training.steps),
             plugins=[AtomicCheckpointIO()],
             callbacks=[checkpoint, LogProgress(), *bars, *callbacks],
             enable_progress_bar=not quiet,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        if first >= s.steps:
-            logger.info("the checkpoint is already at step %d of %d", first, s.steps)
+        if first >= s.training.steps:
+            logger.info("the checkpoint is already at step %d of %d", first, s.training.steps)
         trainer.fit(module, batches, ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True)
         checkpoint.save(trainer, module)
         distributed.leave_group()

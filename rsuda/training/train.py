@@ -6,7 +6,6 @@ import logging
 import shutil
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,14 +15,15 @@ from lightning.pytorch.callbacks import Callback
 from rsuda.core.atomic import atomic_write, leftovers, make_folder
 from rsuda.core.errors import ExistsError, MissingError, RsudaError, unwritten
 from rsuda.core.locks import LOCK, exclusive
-from rsuda.core.settings import Settings, dump
+from rsuda.core.settings import CONFIG, Settings, dump
 from rsuda.data.find_domain import Objects, find_domains
 from rsuda.data.pair import Pair
 from rsuda.data.patches import target_batches
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.learning.target_statistics import estimate_statistics
 from rsuda.methods.base import Method
-from rsuda.runs.weights import CHECKPOINT, CONFIG, CURVE, SPEC, WEIGHTS, checkpoint_step, save_run
+from rsuda.runs.folders import CHECKPOINT, CURVE, SPEC, WEIGHTS
+from rsuda.runs.weights import checkpoint_step, save_run
 from rsuda.training.build import build, check_run, common_ground, with_class_weights
 from rsuda.training.loop import fit
 from rsuda.training.method_module import MethodModule
@@ -83,10 +83,10 @@ def adapt(
         ExistsError: the folder holds another run, or another process is writing it.
         WriteError: the folder cannot be written to.
     """
-    device = pick_device(s.device)
-    team = processes(s.devices, s.nodes, device)
+    device = pick_device(s.training.device)
+    team = processes(s.training.devices, s.training.nodes, device)
     s, notes = check_run(s, team.count)
-    s = replace(s, devices=str(team.devices))
+    s = s.changed({"training.devices": team.devices})
     if team.first:
         may_write(folder, overwrite, resume)
     with ExitStack() as held:
@@ -94,7 +94,7 @@ def adapt(
             held.enter_context(exclusive(folder / LOCK, f"the run {folder}"))
         if device.type == "cpu":
             keep_freed_memory()
-        precision = pick_precision(s.precision, device)
+        precision = pick_precision(s.training.precision, device)
         domains = find_domains(s, given)
         found, start = common_ground(s, domains)
         told, s = s, with_class_weights(s, found)
@@ -159,29 +159,29 @@ def _trained(
     spec, began = found.target_spec, time.monotonic()
     logger.info(
         "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
-        s.source, s.target, s.method, len(found.source), len(found.target), ", ".join(spec.bands),
-        f"{found.gsd:g} m" if found.gsd else "native", f"{s.encoder} {s.decoder}", precision, device,
+        s.source.name, s.target.name, s.method.name, len(found.source), len(found.target), ", ".join(spec.bands),
+        f"{found.gsd:g} m" if found.gsd else "native", f"{s.network.encoder} {s.network.decoder}", precision, device,
     )  # fmt: skip
     logger.info("class shares of the source: %s", ", ".join(
         f"{n} {v:.1%}" for n, v in zip(spec.legend.names, found.class_shares, strict=True)
     ))  # fmt: skip
     if resume:
         logger.info("going on from the checkpoint of step %d", checkpoint_step(folder))
-    if team.count > 1 or s.accumulate > 1:
+    if team.count > 1 or s.training.accumulate > 1:
         logger.info(
             "%d processes on %d nodes, %d batches a step: %d patches of each domain in a step",
-            team.count, team.nodes, s.accumulate, team.count * s.accumulate * s.batch_size,
+            team.count, team.nodes, s.training.accumulate, team.count * s.training.accumulate * s.training.batch_size,
         )  # fmt: skip
     fit(module, s, found, folder, device, precision, resume, quiet, callbacks, team)
-    if s.target_statistics:
+    if s.align.target_statistics:
         with autocast(precision, device):
             # by number 0 alone, in batches as large as those that batch norm was trained on
-            whole = replace(s, batch_size=s.batch_size * team.count)
+            whole = s.changed({"training.batch_size": s.training.batch_size * team.count})
             images = (x.to(device) for x in target_batches(found, whole, STATISTICS_BATCHES))
             norms = estimate_statistics(module.method.model.to(device), images)
         logger.info("the running statistics of %d batch norms were estimated on the target", norms)
-    save_run(folder, module.method.model, spec, s.method)
-    logger.info("trained %d steps in %.0f s; wrote %s", s.steps, time.monotonic() - began, folder)
+    save_run(folder, module.method.model, spec, s.method.name)
+    logger.info("trained %d steps in %.0f s; wrote %s", s.training.steps, time.monotonic() - began, folder)
 
 
 class _Log(logging.FileHandler):

@@ -3,7 +3,6 @@
 import json
 import math
 import sys
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from short_settings import changed
 from typer.testing import CliRunner
 
 from rsuda.benchmark.plan import Plan, folder_of, read_plan, run_plan
@@ -49,14 +49,18 @@ def held(data):
 
 
 def test_a_plan_has_one_run_for_each_method_seed_and_pair(data, tmp_path):
-    plan = read_plan(wrote(tmp_path, **held(data)), tmp_path / "out", steps=5)
-    assert [(j.method, j.seed, j.settings.method) for j in plan.jobs] == [
+    plan = read_plan(wrote(tmp_path, **held(data)), tmp_path / "out", {"training.steps": 5})
+    assert [(j.method, j.seed, j.settings.method.name) for j in plan.jobs] == [
         ("source-only", 0, "source-only"), ("source-only", 1, "source-only"), ("twin", 1, "bicl"), ("oracle", 0, "source-only"),
     ]  # fmt: skip
     plain, _, twin, oracle = (j.settings for j in plan.jobs)
-    assert (plain.standardise, twin.standardise, oracle.standardise) == ("imagenet", "domain", "imagenet")
-    assert oracle.source == oracle.target == plain.target != plain.source
-    assert twin.options["forward_weight"] == 0 and {j.settings.steps for j in plan.jobs} == {5}
+    assert (plain.align.standardise, twin.align.standardise, oracle.align.standardise) == (
+        "imagenet",
+        "domain",
+        "imagenet",
+    )
+    assert oracle.source.name == oracle.target.name == plain.target.name != plain.source.name
+    assert twin.method.options["forward_weight"] == 0 and {j.settings.training.steps for j in plan.jobs} == {5}
     assert len({j.folder for j in plan.jobs}) == 4
 
 
@@ -84,8 +88,8 @@ def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(data, tmp_pa
     job = plan.jobs[0]
     job.folder.mkdir(parents=True)
     (job.folder / RESULT).write_text("{}")
-    (job.folder / "config.yaml").write_text(dump(check_run(replace(job.settings, steps=7))[0]))
-    with pytest.raises(InputError, match="was run with steps 7, and the file now says 2"):
+    (job.folder / "config.yaml").write_text(dump(check_run(changed(job.settings, steps=7))[0]))
+    with pytest.raises(InputError, match=r"was run with training\.steps 7, and the file now says 2"):
         next(run_plan(plan, ["cpu"]))
 
 

@@ -20,8 +20,8 @@ from processor_time import children_seconds
 from rasterio.transform import from_origin
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from short_settings import settings
 
-from rsuda.core.settings import settings
 from rsuda.runs.weights import load_run
 
 
@@ -156,21 +156,21 @@ BAD = {
     "unknown target": (None, ADAPT, "--target vaihing", "did you mean 'vaihingen'"),
     "unknown method": (None, ADAPT, "--method st-daseg", "unknown method 'st-daseg': did you mean 'st-dasegnet'"),
     "unknown preset": (None, ADAPT, "--preset smal", "unknown preset 'smal': did you mean 'small'"),
-    "unknown method option": (None, ADAPT, "--set trust=1", "did you mean 'trusted'.*adversarial_weight"),
-    "method option of a wrong kind": (None, ADAPT, "--set strided=abc", "option strided .*'abc'"),
-    "method option of a wrong word": (None, ADAPT, "--set quality=good", "quality.*batch or none, not 'good'"),
-    "option without value": (None, ADAPT, "--set trusted", "option=value"),
-    "option that is no YAML": (None, ADAPT, "--set trusted=[", "not valid YAML"),
+    "unknown method option": (None, ADAPT, "--set trust=1", "did you mean 'method.trusted'.*adversarial_weight"),
+    "method option of a wrong kind": (None, ADAPT, "--set method.strided=abc", "option strided .*'abc'"),
+    "method option of a wrong word": (None, ADAPT, "--set method.quality=good", "quality.*batch or none, not 'good'"),
+    "option without value": (None, ADAPT, "--set method.trusted", "setting=value"),
+    "option that is no YAML": (None, ADAPT, "--set method.trusted=[", "not valid YAML"),
     "unknown precision": (None, ADAPT, "--precision fp23", "did you mean 'fp32'"),
     "unknown device": (None, ADAPT, "--device tpu7", "tpu7"),
-    "unknown encoder": (text("c.yaml", "encoder: mobilenet_v"), ADAPT, "--config c.yaml", "mean 'mobilenet_v2'"),
-    "unknown decoder": (text("c.yaml", "decoder: segforme"), ADAPT, "--config c.yaml", "did you mean 'segformer'"),
+    "unknown encoder": (text("c.yaml", "network: {encoder: mobilenet_v}"), ADAPT, "--config c.yaml", "mean 'mobilenet_v2'"),
+    "unknown decoder": (text("c.yaml", "network: {decoder: segforme}"), ADAPT, "--config c.yaml", "did you mean 'segformer'"),
     "no configuration file": (None, ADAPT, "--config c.yaml", "no configuration file c.yaml"),
-    "unknown option in a file": (text("c.yaml", "step: 1"), ADAPT, "--config c.yaml", "c.yaml.*did you mean 'steps'"),
+    "unknown option in a file": (text("c.yaml", "step: 1"), ADAPT, "--config c.yaml", "c.yaml.*did you mean 'training.steps'"),
     # adapt: sizes
-    "crop not a multiple of 32": (None, ADAPT, "--crop 200", "multiple of 32, not 200: try 192"),
+    "crop not a multiple of 32": (None, ADAPT, "--crop 200", "patches.window is 200.*multiple of 32: try 192"),
     "crop too small for the discriminator": (None, ADAPT, "--crop 64", "6 x 6.*larger --crop"),
-    "no step": (None, ADAPT, "--steps 0", "steps must be at least 1"),
+    "no step": (None, ADAPT, "--steps 0", "training.steps is 0; it must be at least 1"),
     "gsd that is no number": (None, ADAPT, "--gsd fine", "gsd.*fine"),
     # adapt: data
     "no data folder given": (None, NO_DATA, "", "pass --data or set RSUDA_DATA"),
@@ -210,8 +210,8 @@ BAD = {
     "resume without a checkpoint": (
         None, ["adapt", "--out", "good"], "--resume", "finished but holds no last.ckpt"
     ),
-    "resume with another crop": (copy_config, ["adapt", "--out", "run"], "--resume --crop 224", "cannot change crop"),
-    "resume with nothing in runs": (None, ["adapt", "--resume"], "", "no run to resume"),
+    "resume with another crop": (copy_config, ["adapt", "--out", "run"], "--resume --crop 224", "cannot change patches.window"),
+    "resume with nothing in runs": (None, ["adapt", "--resume"], "", "holds no run to resume"),
     # evaluate
     "evaluate no run": (None, ["evaluate", "nowhere"], "", "nowhere holds no config.yaml"),
     "evaluate a run without weights": (gone("good/weights.safetensors"), SCORE, "", "good holds no weights"),
@@ -227,7 +227,7 @@ BAD = {
     "evaluate other weights": (misfit(classes=4), SCORE, "", "does not fit its own description"),
     "evaluate an odd tile size": (None, SCORE, "--tile-size 100", "multiple of 32"),
     # predict
-    "predict without any run": (None, MAP[:2], "", "no finished run .*adapt first"),
+    "predict without any run": (None, MAP[:2], "", "no finished run: adapt first"),
     "predict with no such run": (None, MAP[:2], "--model nowhere", "no run nowhere"),
     "predict with a run without weights": (gone("good/weights.safetensors"), MAP, "", "good holds no weights"),
     "predict with foreign weights": (tensors("good/weights.safetensors"), MAP, "", "not written by rsuda"),
@@ -299,7 +299,7 @@ def test_offline_without_stored_weights_says_what_to_do(rsuda, tmp_path):
 def test_a_real_bug_keeps_its_traceback():
     script = (
         "import sys, rsuda.cli, rsuda.core.settings\n"
-        "rsuda.core.settings.settings = lambda *a, **k: 1 / 0\n"
+        "rsuda.core.settings.make_settings = lambda *a, **k: 1 / 0\n"
         "sys.argv = ['rsuda', 'adapt', '--source', 'a', '--target', 'b']\n"
         "rsuda.cli.main()"
     )
@@ -326,13 +326,13 @@ def test_an_error_in_a_process_that_reads_patches_is_one_sentence_too(rsuda):
 
 def test_adapt_evaluate_and_predict_by_the_command_line(rsuda, tmp_path):
     words = [w for w in ADAPT if w not in ("--out", "run")]
-    said = rsuda(*words, "--set", "trusted=0.7", "--set", "quality=none")
+    said = rsuda(*words, "--set", "method.trusted=0.7", "--set", "method.quality=none")
     run = Path("runs/east_west_st-dasegnet")
     assert said.code == 0, said
     assert {"config.yaml", "weights.safetensors", "spec.json", "last.ckpt", "metrics.csv", "log.txt"} <= {
         p.name for p in run.iterdir()
     }
-    assert settings(run / "config.yaml").options["trusted"] == 0.7
+    assert settings(run / "config.yaml").method.options["trusted"] == 0.7
     assert "mIoU" in said.out and f"rsuda predict SCENE.tif --model {run}" in said.out
 
     said = rsuda("evaluate", run, "--split", "train")
@@ -357,7 +357,7 @@ def test_a_run_is_resumed_to_more_steps(rsuda):
     one = load_run("run").model.state_dict()
     said = rsuda("adapt", "--resume", "--out", "run", "--steps", "4", "-q")
     assert said.code == 0
-    assert settings("run/config.yaml").steps == 4 and settings("run/config.yaml").method == "source-only"
+    assert settings("run/config.yaml").training.steps == 4 and settings("run/config.yaml").method.name == "source-only"
     assert any((v != one[k]).any() for k, v in load_run("run").model.state_dict().items())
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from processor_time import children_seconds
 
 from rsuda.cli import completion
-from rsuda.core.settings import PRESETS
+from rsuda.core.settings import preset_names
 from rsuda.core.vector_formats import FORMATS
 from rsuda.data.domain_file import KNOWN
 from rsuda.methods import METHODS
@@ -64,7 +64,7 @@ def test_runs_are_offered(tmp_path):
 
 
 def test_what_is_offered_is_what_there_is():
-    assert set(completion.methods("")) == set(METHODS) and set(completion.presets("")) == set(PRESETS)
+    assert set(completion.methods("")) == set(METHODS) and set(completion.presets("")) == set(preset_names())
     assert set(completion.domains("")) == set(KNOWN) and set(completion.formats("")) == {*FORMATS, "none"}
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from method_runs import ON, built, run_settings
+from short_settings import settings
 
-from rsuda.core.settings import settings
 from rsuda.methods import METHODS
 from rsuda.runs.weights import load_run
 from rsuda.training.build import optimisation

@@ -81,7 +81,11 @@ def test_training_on_datasets_gives_the_network_that_their_files_give(east, east
     labelled = rsuda.domain(east, labels=east_masks, splits=splits)
     one = rsuda.adapt(labelled, west, out=tmp_path / "one", **SMALL)
     two = rsuda.adapt(data / "east.yaml", data / "west.yaml", data=data, out=tmp_path / "two", **SMALL)
-    assert (one.settings.source, one.settings.target, one.scores) == ("object: Images", "object: Images", None)
+    assert (one.settings.source.name, one.settings.target.name, one.scores) == (
+        "object: Images",
+        "object: Images",
+        None,
+    )
     a, b = (load_file(r.path / "weights.safetensors") for r in (one, two))
     assert all((a[k] == b[k]).all() for k in b)
     # and with the datasets themselves, as they are

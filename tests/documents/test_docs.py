@@ -1,6 +1,5 @@
 """Run the commands and snippets of the documentation, and check that its files and options exist."""
 
-import dataclasses
 import os
 import re
 import shutil
@@ -11,10 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 from documentation_blocks import LANGUAGES, PAGES, ROOT, blocks, commands, options, others, unknown_words
+from short_settings import settings
 
 from rsuda.benchmark.plan import read_plan
 from rsuda.cli import main
-from rsuda.core.settings import Settings, settings
+from rsuda.core.settings import Settings
 from rsuda.data.domain_file import read_domain_file
 from rsuda.methods import METHODS
 from rsuda.training.build import check_run
@@ -132,7 +132,7 @@ def kind_of(fields):
     """Return the kind of a YAML block by its fields."""
     if {"pairs", "methods"} <= set(fields):
         return "benchmark"
-    return "config" if set(fields) <= {field.name for field in dataclasses.fields(Settings)} else "domain"
+    return "config" if set(fields) <= set(Settings.model_fields) else "domain"
 
 
 @pytest.mark.parametrize("block", [b for p in PAGES for b in blocks(p) if b.language == "yaml"], ids=str)

@@ -1,10 +1,10 @@
 """Test that the curve of target scores does not influence training."""
 
 import csv
-from dataclasses import replace
 
 import pytest
 import torch
+from short_settings import changed
 from tiny_cities import options
 from tiny_cities import train_watched as adapt
 
@@ -50,9 +50,9 @@ def test_the_last_row_is_the_score_of_the_network_that_is_saved(tiny_city, tmp_p
 
 def test_a_resumed_run_keeps_the_earlier_rows(tiny_city, tmp_path):
     s = options(tiny_city, method="source-only", score_every=1)
-    adapt(replace(s, steps=2), tmp_path / "cut", quiet=True)
+    adapt(changed(s, steps=2), tmp_path / "cut", quiet=True)
     before = read_curve(tmp_path / "cut" / "target_curve.csv")
-    adapt(replace(s, steps=4), tmp_path / "cut", resume=True, quiet=True)
+    adapt(changed(s, steps=4), tmp_path / "cut", resume=True, quiet=True)
     rows = read_curve(tmp_path / "cut" / "target_curve.csv")
     assert [r["step"] for r in rows] == [1, 2, 3, 4] and rows[:2] == before
 

@@ -20,9 +20,10 @@ from pystac.validation import JsonSchemaSTACValidator
 from rasterio.crs import CRS
 from rasterio.warp import transform_bounds
 from shapely.geometry import shape
+from short_settings import settings
 
 from rsuda.core.errors import ExistsError, InputError, MissingError
-from rsuda.core.settings import dump, settings
+from rsuda.core.settings import dump
 from rsuda.core.spec import Spec
 from rsuda.export.export import export
 from rsuda.geo.grid import Grid
@@ -204,7 +205,9 @@ def test_the_item_of_a_run_says_what_the_network_expects_and_gives(run):
     assert given.result.shape == [-1, 5, 64, 64] and [c.name for c in given.classes] == list(NAMES)
     assert given.tasks == mlm.tasks == ["semantic-segmentation"]
     told = item.properties["mlm:hyperparameters"]
-    assert told["steps"] == 7 and told["encoder"] == "resnet18" and all(re.fullmatch(r"[\w.-]+", k) for k in told)
+    assert (
+        told["training.steps"] == 7 and told["encoder"] == "resnet18" and all(re.fullmatch(r"[\w.-]+", k) for k in told)
+    )
     assert item.properties["mlm:pretrained"] is False and item.properties["mlm:pretrained_source"] is None
     assert item.properties["rsuda:network"] == network.digest
     assert set(item.assets) == {"weights", "pt2", "spec", "config"}  # not the other's ONNX file

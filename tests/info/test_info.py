@@ -15,11 +15,12 @@ from oracle_models import legend, write
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
+from short_settings import settings
 
 import rsuda
 from rsuda.cli import main
 from rsuda.core.display import printable
-from rsuda.core.settings import dump, settings
+from rsuda.core.settings import dump
 from rsuda.core.spec import Spec
 from rsuda.data.domain_file import KNOWN
 from rsuda.geo.raster_info import raster_facts

@@ -13,11 +13,12 @@ import pytest
 import yaml
 from oracle_models import write
 from rasterio.transform import from_origin
+from short_settings import settings
 from tiny_cities import HOSTILE, options
 
 from rsuda.cli import main
 from rsuda.core.errors import ExistsError, InputError, MissingError
-from rsuda.core.settings import dump, settings
+from rsuda.core.settings import dump
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.geo.scene import Scene
@@ -230,7 +231,7 @@ def test_a_scene_far_from_the_target_says_so(copies, tmp_path):
 
 def other_legend(folder):
     s = settings(folder / "dacs" / "config.yaml", method="source-only")
-    s = options(folder, source=s.source, target=s.target, method="source-only")
+    s = options(folder, source=s.source.name, target=s.target.name, method="source-only")
     spec = load_run(folder / "dacs").spec
     names = tuple(reversed(spec.legend.names))
     spec = type(spec)(**{**vars(spec), "legend": type(spec.legend)(names, spec.legend.colours)})
@@ -242,7 +243,9 @@ def other_legend(folder):
 
 def other_target(folder):
     file = folder / "dacs" / "config.yaml"
-    file.write_text(re.sub("target: .*", "target: vaihingen", file.read_text(), count=1))
+    text, count = re.subn(r"(?m)(^target:\n  name: ).*", r"\1vaihingen", file.read_text())
+    assert count == 1
+    file.write_text(text)
     return [folder / "source-only", folder / "dacs"]
 
 
@@ -273,7 +276,7 @@ def nowhere(folder):
 
 BAD = {
     "no run": (lambda f: [], {}, InputError, "needs a run folder"),
-    "no such run": (lambda f: [f / "x"], {}, MissingError, "it is no run folder"),
+    "no such run": (lambda f: [f / "x"], {}, MissingError, "it is not a run folder"),
     "a run twice": (lambda f: [f / "dacs", f / "." / "dacs"], {}, InputError, "given twice"),
     "unfinished": (unfinished, {}, MissingError, "training has not ended"),
     "another target": (other_target, {}, InputError, "runs of one pair, but the target of"),

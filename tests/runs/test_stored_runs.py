@@ -9,8 +9,8 @@ import pytest
 import timm
 import torch
 from labelled_city import city
+from short_settings import settings
 
-from rsuda.core.settings import settings
 from rsuda.learning.networks import NETWORKS
 from rsuda.runs.weights import description, load_run, save_run, saved_settings
 from rsuda.training.train import adapt
@@ -38,7 +38,7 @@ def test_every_kind_of_network_is_stored():
 @pytest.mark.parametrize("name", KINDS)
 def test_a_run_of_version_0_1_predicts_what_it_predicted(name):
     assert "network" not in json.loads((STORED / name / "spec.json").read_text())
-    assert load_run(STORED / name).method == name and saved_settings(STORED / name).seed == 0
+    assert load_run(STORED / name).method == name and saved_settings(STORED / name).training.seed == 0
     assert_close(logits(STORED / name), np.load(STORED / name / "logits.npy"))
 
 

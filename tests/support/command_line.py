@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import yaml
 from oracle_models import legend, write
+from short_settings import settings
 
-from rsuda.core.settings import dump, settings
+from rsuda.core.settings import dump
 from rsuda.core.spec import Spec
 from rsuda.learning.networks import build_network
 from rsuda.runs.weights import architecture, save_run

@@ -10,10 +10,11 @@ from rasterio.transform import from_origin
 COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
 NAMES = ("road", "roof", "tree")
 LEGEND = [{"name": n, "value": k, "colour": c.tolist()} for k, (n, c) in enumerate(zip(NAMES, COLOURS, strict=True))]
-SMALL = {
-    "method": "source-only", "preset": "sample", "channels": 16, "crop": 192, "batch_size": 2, "steps": 2, "workers": 0,
-    "weights": "none", "precision": "fp32", "device": "cpu",
+SETTINGS = {
+    "network.channels": 16, "network.weights": "none", "patches.window": 192, "patches.workers": 0, "training.batch_size": 2,
+    "training.steps": 2, "training.precision": "fp32", "training.device": "cpu",
 }  # fmt: skip
+SMALL = {"method": "source-only", "preset": "sample", "settings": SETTINGS}
 
 
 def city(folder, name, gain=1.0, seed=0, size=224, scenes=2):

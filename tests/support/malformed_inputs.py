@@ -253,13 +253,17 @@ def _take_legend(path: Path) -> None:
 
 
 def _settings_seeds(folder: Path) -> list[bytes]:
-    from rsuda.core.settings import dump, settings
+    from short_settings import settings
+
+    from rsuda.core.settings import dump
 
     return [dump(settings(preset=p, source="a", target="b")).encode() for p in ("small", "sample", "paper")]
 
 
 def _take_settings(path: Path) -> None:
-    from rsuda.core.settings import dump, settings
+    from short_settings import settings
+
+    from rsuda.core.settings import dump
     from rsuda.training.build import check_run
 
     s, _ = check_run(settings(path))

@@ -1,8 +1,8 @@
 """Build cities, settings and methods for short training runs of every method."""
 
 from labelled_city import city
+from short_settings import settings
 
-from rsuda.core.settings import settings
 from rsuda.data.find_domain import find_domains
 from rsuda.data.pair import pair
 from rsuda.data.patches import PatchDataset

@@ -61,7 +61,7 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
     s, _ = check_run(s)
     found = pair(*find_domains(s), s)
     module = build(with_class_weights(s, found), found)
-    team = processes(s.devices, 1, torch.device("cpu"))
+    team = processes(s.training.devices, 1, torch.device("cpu"))
     trainer = L.Trainer(
         **team.trainer(torch.device("cpu")), max_steps=STEPS, accumulate_grad_batches=accumulate, precision="64-true",
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,

@@ -3,8 +3,7 @@
 import numpy as np
 import yaml
 from oracle_models import write
-
-from rsuda.core.settings import settings
+from short_settings import settings
 
 COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
 HOSTILE = "<script>alert(1)</script>"  # a class and a domain that run as scripts in a page that does not escape them

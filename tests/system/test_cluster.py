@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from oracle_models import legend, write
+from short_settings import settings
 
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.map_options import MapOptions
-from rsuda.core.settings import settings
 from rsuda.core.spec import Spec
 from rsuda.inference.predict import predict, predict_scenes
 from rsuda.learning.networks import build_network

@@ -16,11 +16,11 @@ import yaml
 from malformed_inputs import BOMBS, TARGETS, TEXT, _about, _tiff, _weights, data_folder, network, outcome
 from oracle_models import by_value, trained
 from rasterio.transform import from_origin
+from short_settings import settings
 
 from rsuda.core.display import csv_cell
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.legend import Legend
-from rsuda.core.settings import settings
 from rsuda.core.spec import band_names
 from rsuda.data.domain_file import pattern, read_domain_file
 from rsuda.data.find_domain import domain

@@ -13,11 +13,11 @@ import torch
 from process_tasks import CASES, RELATING, STEPS, cities, furthest, held, python, surroundings, train_by_two, trained
 from safetensors.torch import load_file
 from segmentation_models_pytorch.base.modules import Conv2dReLU
+from short_settings import settings
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
 from rsuda.core.errors import InputError
-from rsuda.core.settings import settings
 from rsuda.learning import distributed
 from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.random_draws import BatchShard
@@ -182,7 +182,7 @@ def test_what_cannot_be_is_said():
     for wrong in ({"devices": "0"}, {"devices": "two"}, {"nodes": 0}, {"accumulate": 0}, {"strategy": "fsdp"}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             settings(**wrong)
-    assert settings(devices=2).devices == "2"
+    assert settings(devices=2).training.devices == "2"
     with pytest.raises(InputError, match="needs --out"):
         resolve(None, {"source": "a.yaml", "target": "b.yaml", "devices": "2"}, None, False, print)
 

@@ -10,13 +10,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from labelled_city import SMALL, city
+from labelled_city import SETTINGS, city
+from short_settings import settings
 
 from rsuda.core.errors import RsudaError
-from rsuda.core.settings import settings
 from rsuda.geo.raster import SUFFIXES
 
-NETWORK = {**SMALL, "crop": 64, "channels": 16}
+NETWORK = {"method": "source-only", "preset": "sample", **SETTINGS, "patches.window": 64}
 
 
 def tried(work):

@@ -14,6 +14,7 @@ import torch
 import yaml
 from run_contents import same
 from safetensors.torch import load_file
+from short_settings import changed
 from tiny_cities import build
 from typer.testing import CliRunner
 
@@ -100,7 +101,7 @@ def alive(pid):
 def test_the_run_of_a_worker_that_dies_is_finished_by_another(data, tmp_path, cluster):
     plan = plan_of(data, tmp_path, {"source-only": {"steps": 120}})
     folder, found = plan.jobs[0].folder, []
-    adapt(replace(plan.jobs[0].settings, device="cpu"), tmp_path / "whole", quiet=True)
+    adapt(changed(plan.jobs[0].settings, device="cpu"), tmp_path / "whole", quiet=True)
     asking = Thread(target=lambda: found.extend(run_plan(plan, ["cpu"], cluster.scheduler.address, threads=1)))
     asking.start()
     until = time.monotonic() + 240

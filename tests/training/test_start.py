@@ -8,10 +8,10 @@ import rasterio
 import torch
 import yaml
 from method_runs import SMALL, built, run_settings
+from short_settings import settings
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE
-from rsuda.core.settings import settings
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.find_domain import domain, find_domains
 from rsuda.data.pair import pair
@@ -75,13 +75,17 @@ def test_network_and_teachers_start_as_the_others_network(data, name):
 
 def test_a_run_that_learns_nothing_ends_as_it_started_and_keeps_the_spec(data, run, annotated, tmp_path):
     s = settings(start=str(run), source=str(annotated), steps=1, lr=0.0)
-    assert (s.target, s.channels, s.standardise) == (str(data / "west.yaml"), SMALL["channels"], "domain")
+    assert (s.target.name, s.network.channels, s.align.standardise) == (
+        str(data / "west.yaml"),
+        SMALL["channels"],
+        "domain",
+    )
     adapt(s, tmp_path / "second", quiet=True)
     before, after = load_run(run), load_run(tmp_path / "second")
     learnt = dict(before.model.named_parameters())
     assert learnt and all(torch.equal(v, learnt[k]) for k, v in after.model.named_parameters())
     assert after.spec.as_fields() == before.spec.as_fields()
-    assert saved_settings(tmp_path / "second").start == str(run)
+    assert saved_settings(tmp_path / "second").network.start == str(run)
 
 
 def test_windows_of_the_target_enter_as_the_target_does_and_another_source_by_itself(data, run, annotated):
@@ -97,7 +101,7 @@ def test_another_methods_options_are_not_taken_over(data, run, tmp_path):
     adapt(run_settings(data, "bicl", steps=1), tmp_path / "bicl", quiet=True)
     s = settings(start=str(tmp_path / "bicl"), method="source-only")
     assert check_run(s)[0].options == {"class_weights": "none"}
-    assert settings(start=str(tmp_path / "bicl")).options["source_only_share"] == 0.0
+    assert settings(start=str(tmp_path / "bicl")).method.options["source_only_share"] == 0.0
     adapt(settings(start=str(tmp_path / "bicl"), method="dacs", steps=1), tmp_path / "dacs", quiet=True)
     assert load_run(tmp_path / "dacs").method == "dacs"
 

@@ -1,0 +1,190 @@
+"""Sections of a run's settings: each field with its type, range, default and description."""
+
+from __future__ import annotations
+
+from math import isfinite
+from pathlib import Path
+from re import fullmatch
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StrictBool, model_serializer, model_validator
+from pydantic_core import PydanticCustomError
+
+from rsuda.core.validation import FrozenModel
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _gsd(value: Any) -> float | str | None:
+    if value is None or value == "native":
+        return None if value is None else "native"
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not isfinite(number) or number <= 0:
+        raise PydanticCustomError("gsd", "metres per pixel above 0, or 'native'")
+    return number
+
+
+def _scale(value: Any) -> tuple[float, float]:
+    try:
+        low, high = (float("nan") if isinstance(v, bool) else float(v) for v in value)
+    except (TypeError, ValueError, OverflowError):
+        low = high = float("nan")
+    if not 0 < low <= high < float("inf"):
+        raise PydanticCustomError("scale", "two positive factors, low then high")
+    return low, high
+
+
+def _devices(value: Any) -> str:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not fullmatch(r"[1-9]\d*(\.0)?", str(value)):
+        raise PydanticCustomError("devices", "'auto' or a whole number from 1 on")
+    return str(int(float(value)))
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+GSD = Annotated[float | Literal["native"] | None, BeforeValidator(_gsd)]
+Scale = Annotated[tuple[float, float], BeforeValidator(_scale)]
+Devices = Annotated[str, BeforeValidator(_devices)]
+
+
+class SourceSettings(FrozenModel):
+    """The labelled domain."""
+
+    name: Text = Field("", description="Labelled domain: a known name or a domain file.")
+    split: Text = Field("train", description="Split of the source that is trained on.")
+    bands: Text | None = Field(
+        None, description="Band order of the source, e.g. RGB or IRRG; the pair chooses by default."
+    )
+
+
+class TargetSettings(FrozenModel):
+    """The domain that is adapted to."""
+
+    name: Text = Field("", description="Domain to adapt to: name, domain file, folder or glob of rasters.")
+    split: Text = Field("train", description="Split of the target that is trained on; its labels are never opened.")
+    bands: Text | None = Field(None, description="Band order of the target; the pair chooses by default.")
+
+
+class AlignSettings(FrozenModel):
+    """What brings the domains nearer to each other, whatever the method."""
+
+    gsd: GSD = Field(None, description="Common metres per pixel (the target's by default), or 'native'.")
+    standardise: Literal["imagenet", "domain"] = Field(
+        "imagenet", description="Mean and deviation of the input: ImageNet's, or each domain's own."
+    )
+    band_matching: Literal["order", "name"] = Field(
+        "order",
+        description="How unlike bands are paired: one by one in their order, or only those that both domains have.",
+    )
+    colours: Literal["none", "match"] = Field(
+        "none", description="'match' maps each band of the source monotonically to the target's distribution."
+    )
+    band_mixing: float = Field(
+        0.0, ge=0, le=1, description="Share of each source band that a random mixture of bands may replace."
+    )
+    rare_temperature: float | None = Field(
+        None,
+        ge=0,
+        description="Temperature of rare-class sampling of source patches (DAFormer); 0 turns it off, "
+        "null is the method's own.",
+    )
+    target_statistics: StrictBool | None = Field(
+        None,
+        description="Estimate batch norm's running statistics on target patches after the last step (AdaBN); "
+        "null is the method's own.",
+    )
+
+
+class PatchSettings(FrozenModel):
+    """How patches are drawn, augmented and read."""
+
+    window: int = Field(192, ge=32, multiple_of=32, description="Patch size in pixels, a multiple of 32.")
+    scale: Scale = Field((0.75, 1.33), description="Random scale of source patches, as factors of the GSD (low, high).")
+    max_class_share: float = Field(
+        0.75,
+        gt=0,
+        le=1,
+        description="Source patches are drawn again, up to 10 times, while one class covers more than this.",
+    )
+    flip_rotate: StrictBool = Field(True, description="Flip patches and turn them by right angles.")
+    photometric: StrictBool = Field(True, description="Change the colours of source patches at random.")
+    target_geometry: StrictBool = Field(True, description="Flip and turn target patches too.")
+    workers: int = Field(1, ge=0, description="Processes that read patches, for each process that trains.")
+
+
+class MethodSettings(FrozenModel):
+    """The method of adaptation, and its own options, which stand beside its name in files."""
+
+    name: Text = Field("st-dasegnet", description="Method; rsuda methods lists all.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the method; its page lists them.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        options = {k: v for k, v in fields.items() if k != "name"}
+        return {k: v for k, v in fields.items() if k == "name"} | {"options": options}
+
+    @model_serializer
+    def _spread_options(self) -> dict[str, Any]:
+        return {"name": self.name, **self.options}
+
+
+class NetworkSettings(FrozenModel):
+    """The network and its first weights."""
+
+    encoder: Text = Field("mobilenet_v2", description="Encoder of segmentation-models-pytorch; tu-NAME is one of timm.")
+    decoder: Text = Field("segformer", description="Decoder: segformer, unet, deeplabv3plus, deeplabv2 or daformer.")
+    channels: int = Field(128, ge=1, le=8192, description="Width of the decoder.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the classifier.")
+    output_stride: Literal[8, 16, 32] = Field(32, description="Output stride of the encoder.")
+    weights: Text = Field("imagenet", description="Encoder weights: imagenet (downloaded), none or a file.")
+    start: Text | None = Field(
+        None, description="Run folder whose model training starts from; its settings are the defaults."
+    )
+
+
+class OptimizerSettings(FrozenModel):
+    """How the networks are optimised."""
+
+    name: Literal["adamw", "sgd"] = Field(
+        "adamw", description="Optimizer of the networks: AdamW, or SGD with momentum 0.9. Discriminators take Adam."
+    )
+    lr: float = Field(2e-4, ge=0, description="Learning rate of the encoder.")
+    decoder_lr_factor: float = Field(5.0, ge=0, description="Learning rate of the decoder, as a multiple of lr.")
+    discriminator_lr: float = Field(1e-4, ge=0, description="Learning rate of discriminators.")
+    weight_decay: float = Field(
+        0.01, ge=0, description="Weight decay of the networks; norms and biases get none under AdamW."
+    )
+    warmup_steps: int = Field(30, ge=0, description="Steps of linear warm-up.")
+    poly_power: float = Field(0.9, ge=0, description="Power of the polynomial decay to 0 at the last step.")
+
+
+class TrainingSettings(FrozenModel):
+    """How long, how large and on which machines."""
+
+    steps: int = Field(600, ge=1, description="Optimizer steps.")
+    batch_size: int = Field(4, ge=1, description="Patches of each domain in a batch of one process.")
+    accumulate: int = Field(1, ge=1, description="Batches that make one optimizer step.")
+    seed: int = Field(0, ge=0, description="Seed of weights, patches and augmentation.")
+    precision: Text = Field("auto", description="auto, bf16 or fp32.")
+    device: Text = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    devices: Devices = Field("1", description="Devices of each machine that train together, or auto.")
+    nodes: int = Field(1, ge=1, description="Machines that train together; each runs this command.")
+    strategy: Literal["ddp"] = Field("ddp", description="How they train together: ddp.")
+
+
+class ValidationSettings(FrozenModel):
+    """Scores on the target's labels, which training never sees."""
+
+    split: Text = Field("val", description="Split of the target that is scored at the end, where it has labels.")
+    every: int = Field(
+        0, ge=0, description="Steps after which the target's labelled split is scored, for a curve; 0 is never."
+    )

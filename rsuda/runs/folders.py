@@ -1,0 +1,61 @@
+"""Run folders: the names of their files, and which folder is the newest, or free."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rsuda.core.errors import MissingError
+from rsuda.core.settings import CONFIG, OBJECT, Settings, make_settings
+
+WEIGHTS, SPEC, CHECKPOINT = "weights.safetensors", "spec.json", "last.ckpt"
+CURVE = "target_curve.csv"
+SAMPLE_DOMAINS = ("potsdam", "vaihingen")
+
+
+def sample_tiles() -> Path:
+    """Find sample_tiles/ in the working folder, or in the checkout that rsuda is installed from."""
+    for folder in (Path("sample_tiles"), Path(__file__).parents[2] / "sample_tiles"):
+        if (folder / "potsdam").is_dir():
+            return folder
+    raise MissingError(
+        "the data folder is missing, and sample_tiles/ does not exist: pass --data DIR (or set RSUDA_DATA), or work in a "
+        "checkout of rsuda"
+    )
+
+
+def free_folder(source: str, target: str, method: str) -> Path:
+    """Name runs/<source>_<target>_<method>, with a number if that exists."""
+    names = [Path(n.removeprefix(OBJECT)).stem or "target" for n in (source, target)]
+    stem = Path("runs") / f"{names[0]}_{names[1]}_{Path(method.replace(':', '-')).name}"
+    folder, number = stem, 2
+    while folder.exists():
+        folder, number = Path(f"{stem}_{number}"), number + 1
+    return folder
+
+
+def newest_checkpoint() -> Path:
+    """Find the run folder in runs/ whose checkpoint is the newest, or that began later and stopped before its first.
+
+    Raises MissingError without such a run.
+    """
+    begun = [f for f in Path("runs").glob(f"*/{CONFIG}") if not (f.parent / WEIGHTS).is_file()]
+    files = sorted([*Path("runs").glob(f"*/{CHECKPOINT}"), *begun], key=os.path.getmtime)
+    if not files:
+        raise MissingError("runs/ holds no run to resume: pass --out RUN")
+    return files[-1].parent
+
+
+def newest_run(folder: str | Path = "runs") -> Path:
+    """Find the run folder with the newest weights. Raises MissingError without a finished run."""
+    files = sorted(Path(folder).glob(f"*/{WEIGHTS}"), key=lambda p: p.stat().st_mtime)
+    if not files:
+        raise MissingError(f"{Path(folder).resolve()} holds no finished run: adapt first, or pass --model RUN")
+    return files[-1].parent
+
+
+def saved_settings(folder: Path) -> Settings:
+    """Read the settings of a run. Raises MissingError for a folder without a configuration."""
+    if not (folder / CONFIG).is_file():
+        raise MissingError(f"{folder} holds no {CONFIG}: it is not a run folder")
+    return make_settings(file=folder / CONFIG)
