@@ -1,5 +1,6 @@
 """Run the commands and snippets of the documentation, and check that its files and options exist."""
 
+import ast
 import os
 import re
 import shutil
@@ -25,10 +26,10 @@ def name(page):
 
 
 FIRST = ROOT / "docs" / "quickstart.md"  # a page that does not begin with 'adapt' begins in the folder that it leaves
-# pages that another test runs
+# pages that another test runs: its file and its function
 TESTED_ELSEWHERE = {
-    "docs/annotate.md": "tests/documents/test_documents.py",
-    "docs/export.md": "tests/export/test_export.py",
+    "docs/annotate.md": ("tests/documents/test_documents.py", "test_the_commands_of_annotate_md_run_in_their_order"),
+    "docs/export.md": ("tests/export/test_export.py", "test_the_pages_code_runs"),
 }
 RUN = [
     page
@@ -105,8 +106,15 @@ def test_page_runs(page, quickstart, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if name(p) in TESTED_ELSEWHERE], ids=name)
-def test_page_is_named_by_the_test_that_runs_it(page):
-    assert page.name in (ROOT / TESTED_ELSEWHERE[name(page)]).read_text()
+def test_page_is_read_and_run_by_its_test(page):
+    """The test's function reads the page, and executes Python or calls the command line."""
+    file, function = TESTED_ELSEWHERE[name(page)]
+    functions = [n for n in ast.parse((ROOT / file).read_text()).body if isinstance(n, ast.FunctionDef)]
+    (test,) = (node for node in functions if node.name == function)
+    calls = {ast.unparse(node.func) for node in ast.walk(test) if isinstance(node, ast.Call)}
+    assert f"(ROOT / 'docs' / '{page.name}').read_text" in calls
+    languages = {block.language for block in blocks(page)} & {"bash", "python"}
+    assert languages and all({"python": "exec", "bash": "rsuda"}[language] in calls for language in languages)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -25,7 +25,9 @@ from rsuda.training.train import adapt
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.parent.name not in ("domains", "benchmarks"))
+BENCHMARKS = sorted((ROOT / "configs" / "benchmarks").glob("*.yaml"))
 DOMAINS = sorted([*(ROOT / "configs" / "domains").glob("*.yaml"), *(ROOT / "rsuda" / "data" / "known").glob("*.yaml")])
+assert len(CONFIGS) >= 3 and len(BENCHMARKS) >= 2 and len(DOMAINS) >= 8  # or no test is made of them
 
 
 def rsuda(*arguments, cwd):
@@ -42,7 +44,7 @@ def test_configuration_resolves_and_its_crop_fits_its_method(path):
     assert s.source.name and s.target.name
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "benchmarks").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda p: p.stem)
 def test_benchmark_file_resolves_and_holds_both_ends_of_the_gap(path, tmp_path):
     plan = read_plan(path, tmp_path / "out")
     assert {plan.baseline, plan.oracle} <= set(plan.methods)

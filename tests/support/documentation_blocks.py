@@ -20,6 +20,7 @@ from rsuda.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(p for p in (ROOT / "docs").rglob("*.md"))])
+assert len(PAGES) >= 30
 LANGUAGES = {"bash", "python", "yaml", "text", "json", "svg"}
 _FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)(?P=fence) *$", re.M | re.S
