@@ -1,10 +1,10 @@
-"""Draw how good the teachers' labels were over time, from the runs of a benchmark; keep its results without the weights.
+"""Draw the accuracy of the teachers' labels over time from the runs of a benchmark, and copy its results without the weights.
 
     rsuda benchmark configs/benchmarks/four_fields.yaml --data DATA --out RUNS
     python benchmarks/curves.py RUNS --keep benchmarks/results/four_fields --plot docs/pseudo_labels.png
 
-What is kept is each run's result.json and config.yaml, and the table. With that folder as --out, `rsuda benchmark` runs what is
-still missing and writes the table again.
+--keep copies the result.json and config.yaml of each run, and the table. With that folder as --out, `rsuda
+benchmark` runs the missing runs and writes the table again.
 """
 
 from __future__ import annotations
@@ -32,37 +32,42 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--plot", type=Path)
-    a = parser.parse_args()
-    found = sorted(a.runs.rglob(RESULT))
-    results = [json.loads(f.read_text()) for f in found]
-    folders = [folder_of(a.keep or a.runs, r["pair"], r["row"], r["seed"]) for r in results]
-    if a.keep:
-        for file, folder in zip(found, folders, strict=True):
+    args = parser.parse_args()
+    files = sorted(args.runs.rglob(RESULT))
+    results = [json.loads(file.read_text()) for file in files]
+    folders = [folder_of(args.keep or args.runs, run["pair"], run["row"], run["seed"]) for run in results]
+    if args.keep:
+        for file, folder in zip(files, folders, strict=True):
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, folder / RESULT)
-            s = make_settings(file=file.parent / CONFIG)
+            settings = make_settings(file=file.parent / CONFIG)
             (folder / CONFIG).write_text(
-                dump(s.changed({"data": None, "network.weights": Path(s.network.weights).name}))
+                dump(settings.changed({"data": None, "network.weights": Path(settings.network.weights).name}))
             )
-        for table in a.runs.glob("table.*"):
-            shutil.copy(table, a.keep / table.name)
-    if a.plot:
-        draw([r for r in results if r["pseudo_labels"]], a.plot)
+        for table in args.runs.glob("table.*"):
+            shutil.copy(table, args.keep / table.name)
+    if args.plot:
+        draw([run for run in results if run["pseudo_labels"]], args.plot)
 
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
-    """A panel a pair: accuracy of all labels (line) and of those with confidence 0.8 and more (dashes), mean over seeds."""
-    pairs, rows = (list(dict.fromkeys(r[k] for r in results)) for k in ("pair", "row"))
+    """Draw one panel a pair: accuracy of all labels (line) and of labels with confidence 0.8 and more (dashes), mean over
+    seeds."""
+    pairs, rows = (list(dict.fromkeys(run[key] for run in results)) for key in ("pair", "row"))
     _, axes = plt.subplots(1, len(pairs), figsize=(4 * len(pairs), 3.4), sharey=True, squeeze=False)
     for axis, pair in zip(axes[0], pairs, strict=True):
         for number, row in enumerate(rows):
-            curves = [r["pseudo_labels"] for r in results if (r["pair"], r["row"]) == (pair, row)]
-            curves = [c for c in curves if len(c) == max(map(len, curves))]  # a resumed run's lacks its first part
+            curves = [run["pseudo_labels"] for run in results if (run["pair"], run["row"]) == (pair, row)]
+            curves = [
+                curve for curve in curves if len(curve) == max(map(len, curves))
+            ]  # a resumed run lacks its first part
             if not curves:
                 continue
-            steps = [c["step"] for c in curves[0]]
+            steps = [point["step"] for point in curves[0]]
             for key, style in (("accuracy", "-"), ("sure_accuracy", "--")):
-                values = np.array([[c[key] if c[key] is not None else np.nan for c in curve] for curve in curves])
+                values = np.array(
+                    [[np.nan if point[key] is None else point[key] for point in curve] for curve in curves]
+                )
                 label = row if key == "accuracy" else None
                 axis.plot(steps, np.nanmean(values, 0), style, color=f"C{number}", label=label, linewidth=1.2)
         axis.set_title(pair, fontsize=9)

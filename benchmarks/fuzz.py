@@ -2,10 +2,11 @@
 
     python benchmarks/fuzz.py domain geotiff --seconds 60 --seed 1 --save findings
 
-The targets are those of tests/support/malformed_inputs.py. Each runs in a child process with 4 GiB more memory than it has after
-its imports. A finding is a traceback, a killed child, or an input that needs more than ten seconds of processor time. Other work
-on the machine does not count; five minutes without progress do. Findings of one kind and place are saved once. With --guided,
-atheris (pip install atheris) collects the inputs that reach new branches of rsuda, and mutates them.
+The targets are those of tests/support/malformed_inputs.py. Each runs in a child process with 4 GiB more memory than
+it has after its imports. A finding is a traceback, a killed child, or an input that needs more than ten seconds of
+processor time. Other work on the machine does not count; five minutes without progress do. Findings of one kind and
+place are saved once. With --guided, atheris (pip install atheris) collects the inputs that reach new branches of
+rsuda, and mutates them.
 """
 
 from __future__ import annotations

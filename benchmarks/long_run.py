@@ -1,9 +1,9 @@
-"""Memory of a long run: resident memory every so many steps of a tiny network on tiny data, and its slope.
+"""Measure the resident memory of a long run of a tiny network on tiny data, and its slope.
 
     python benchmarks/long_run.py --steps 10000 --out benchmarks/results/long_run.json
 
-The data are drawn here: two scenes of 128 px each way. Scoring is off. The slope is a least-squares line through what was
-recorded after the first thousand steps (half, of shorter runs), in MB (1e6 bytes) per 1,000 steps.
+The script draws the data, two scenes of 128 x 128 px. Scoring is off. The slope is that of a least-squares line
+through all points after the first thousand steps (after half of a shorter run), in MB (1e6 bytes) per 1,000 steps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
 
 
 class Memory(Callback):
-    """Steps, seconds and resident megabytes."""
+    """Records steps, seconds and resident megabytes."""
 
     def __init__(self, every: int) -> None:
         self.every, self.began = every, time.monotonic()
@@ -61,7 +61,7 @@ def draw(folder: Path) -> None:
         fields = {
             "name": city, "gsd": 0.5, "images": {"RGB": {"files": f"{city}_{{n}}_image.tif", "bands": "RGB"}},
             "labels": [f"{city}_{{n}}_label.tif"], "splits": {"train": ["0"]},
-            "legend": [{"name": n, "colour": c.tolist()} for n, c in zip("abc", COLOURS, strict=True)],
+            "legend": [{"name": name, "colour": colour.tolist()} for name, colour in zip("abc", COLOURS, strict=True)],
         }  # fmt: skip
         (folder / f"{city}.yaml").write_text(yaml.safe_dump(fields))
 
@@ -72,13 +72,13 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=500)
     parser.add_argument("--method", default="source-only")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/long_run.json"))
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    memory = Memory(given.every)
+    memory = Memory(args.every)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         draw(data)
-        s = make_settings(
+        settings = make_settings(
             {
                 "source.name": str(data / "east.yaml"),
                 "target.name": str(data / "west.yaml"),
@@ -90,23 +90,25 @@ def main() -> None:
                 "patches.workers": 0,
                 "training.precision": "fp32",
                 "training.device": "cpu",
-                "method.name": given.method,
-                "training.steps": given.steps,
+                "method.name": args.method,
+                "training.steps": args.steps,
             },
             presets_of=presets_of,
         )
-        adapt(s, data / "run", quiet=True, callbacks=[memory])
-    late = [r for r in memory.rows if r["step"] > min(1000, given.steps // 2)]
+        adapt(settings, data / "run", quiet=True, callbacks=[memory])
+    late = [row for row in memory.rows if row["step"] > min(1000, args.steps // 2)]
     slope = (
-        float(np.polyfit([r["step"] / 1000 for r in late], [r["mb"] for r in late], 1)[0]) if len(late) > 1 else None
+        float(np.polyfit([row["step"] / 1000 for row in late], [row["mb"] for row in late], 1)[0])
+        if len(late) > 1
+        else None
     )
-    found = {
-        "method": given.method, "steps": given.steps, "mb_per_1000_steps": slope and round(slope, 3),
+    result = {
+        "method": args.method, "steps": args.steps, "mb_per_1000_steps": slope and round(slope, 3),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, 1 thread", "torch": torch.__version__, "curve": memory.rows,
     }  # fmt: skip
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(found, indent=1) + "\n")
-    first = min(1000, given.steps // 2)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    first = min(1000, args.steps // 2)
     print(f"{slope:.3f} MB per 1,000 steps after step {first}" if slope is not None else "too few steps for a slope")
 
 

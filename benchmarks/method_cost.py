@@ -1,11 +1,12 @@
-"""What a step of each method costs, and whether its passes explain it: seconds and peak memory at equal batch and crop.
+"""Measure seconds and peak memory of a step of each method at equal batch and window, and how far its passes explain them.
 
-    python benchmarks/method_cost.py [--encoder mobilenet_v2] [--decoder segformer] [--channels 128] [--crop 192] [--batch-size 4]
+    python benchmarks/method_cost.py [--encoder mobilenet_v2] [--decoder segformer] [--channels 128] [--window 192]
 
-Explained is: networks trained x (forward + backward) + networks looked at x forward, both measured here on source-only's
-network; three passes of each discriminator and those of HRDA's scale attention, measured too; the augmentation of the images
-that the method reads, mixes or masks; the optimiser's step of source-only. Patches are random numbers, so that reading takes
-no time. The methods' steps are measured in turns; of each the median is taken. Peak memory is that of a process of its own.
+*Explained* is a sum: passes with gradients x (forward + backward) and passes without x forward, both measured on
+the network of source-only; three passes of each discriminator and those of HRDA's scale attention; the augmentation
+of the images that the method reads, mixes or masks; the optimiser step of source-only. Patches are random numbers,
+so reading takes no time. The steps of the methods are measured in turns, and the median of each counts. Peak memory
+is that of a separate process.
 """
 
 from __future__ import annotations
@@ -44,45 +45,45 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Bench:
     """A method with an optimiser and a batch, outside of Lightning."""
 
-    def __init__(self, name: str, a: argparse.Namespace) -> None:
-        self.device = pick_device(a.device)
+    def __init__(self, name: str, args: argparse.Namespace) -> None:
+        self.device = pick_device(args.device)
         self.precision = pick_precision("auto", self.device)
         if self.device.type == "cpu":
-            keep_freed_memory()  # as rsuda adapt does
-        s = make_settings(
+            keep_freed_memory()  # as in rsuda adapt
+        settings = make_settings(
             {
                 "method.name": name,
-                "network.encoder": a.encoder,
-                "network.decoder": a.decoder,
-                "network.channels": a.channels,
-                "patches.window": a.crop,
-                "training.batch_size": a.batch_size,
+                "network.encoder": args.encoder,
+                "network.decoder": args.decoder,
+                "network.channels": args.channels,
+                "patches.window": args.window,
+                "training.batch_size": args.batch_size,
                 "network.weights": "none",
                 "training.steps": 1000,
             },
             presets_of=presets_of,
         )
-        s, _ = check_run(s)
+        settings, _ = check_run(settings)
         legend = Legend(CLASSES, tuple(((k, k, k),) for k in range(len(CLASSES))))
         spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
         augmentation = Augmentation((MEAN, STD), (MEAN, STD))
-        builder = NetworkBuilder(architecture(s, spec), spec, "none", 0, augmentation)
-        self.method = METHODS[name](builder, options_of(name, s.method.options))
-        self.module = MethodModule(self.method, optimisation(s), augmentation)
+        builder = NetworkBuilder(architecture(settings, spec), spec, "none", 0, augmentation)
+        self.method = METHODS[name](builder, options_of(name, settings.method.options))
+        self.module = MethodModule(self.method, optimisation(settings), augmentation)
         self.module.to(self.device, memory_format=torch.channels_last).train()
         self.module.log = lambda *_, **__: None  # type: ignore[method-assign]
         self.module._trainer = SimpleNamespace(global_step=500)
         self.optimiser = self.module.configure_optimizers()["optimizer"]
         generator = torch.Generator().manual_seed(0)
-        size = (a.batch_size, a.crop, a.crop)
-        blocks = torch.randint(len(CLASSES), (a.batch_size, 1, 8, 8), generator=generator).float()
+        size = (args.batch_size, args.window, args.window)
+        blocks = torch.randint(len(CLASSES), (args.batch_size, 1, 8, 8), generator=generator).float()
         label = torch.nn.functional.interpolate(blocks, size[1:])[:, 0].to(torch.uint8)
         image = torch.rand(size[0], 3, *size[1:], generator=generator)
         self.batch = {
-            "source_image": image, "source_label": label, "target_image": image.flip(0), "key": torch.arange(a.batch_size),
+            "source_image": image, "source_label": label, "target_image": image.flip(0), "key": torch.arange(args.batch_size),
             "target_valid": torch.ones(size, dtype=torch.bool),
         }  # fmt: skip
-        self.batch = {k: v.to(self.device) for k, v in self.batch.items()}
+        self.batch = {name: tensor.to(self.device) for name, tensor in self.batch.items()}
 
     def step(self) -> float:
         began = self._now()
@@ -100,10 +101,13 @@ class Bench:
         return time.perf_counter()
 
     def discriminators(self) -> float:
-        """Seconds of three passes, forward and backward, of each discriminator on an input of its own size."""
-        seen: dict[torch.nn.Module, Tensor] = {}
+        """Measure three passes, forward and backward, of each discriminator on an input of its own size, in seconds."""
+        inputs: dict[torch.nn.Module, Tensor] = {}
         discriminators = self.method.discriminators()
-        hooks = [j.register_forward_pre_hook(lambda m, x: seen.update({m: x[0].detach()})) for j in discriminators]
+        hooks = [
+            discriminator.register_forward_pre_hook(lambda module, x: inputs.update({module: x[0].detach()}))
+            for discriminator in discriminators
+        ]
         self.step()
         for hook in hooks:
             hook.remove()
@@ -113,24 +117,24 @@ class Bench:
             for _ in range(5):
                 began = self._now()
                 with autocast(self.precision, self.device):
-                    discriminator(seen[discriminator].requires_grad_(True)).float().mean().backward()
+                    discriminator(inputs[discriminator].requires_grad_(True)).float().mean().backward()
                 times.append(self._now() - began)
             total += 3 * statistics.median(times)
         self.optimiser.zero_grad()
         return total
 
     def attention(self) -> float:
-        """Seconds of the passes of HRDA's scale attention, a decoder of its own: forward and backward on source and mixed
-        images, forward for the teacher."""
+        """Measure the passes of HRDA's scale attention in seconds: forward and backward on source and mixed images, forward for
+        the teacher."""
         if not isinstance(self.method.model, TwoResolutionNetwork):
             return 0.0
-        attention, seen = self.method.model.attention, []
-        hook = attention.register_forward_pre_hook(lambda _, x: seen.append([p.detach() for p in x[0]]))
+        attention, inputs = self.method.model.attention, []
+        hook = attention.register_forward_pre_hook(lambda _, x: inputs.append([level.detach() for level in x[0]]))
         self.step()
         hook.remove()
         both, alone = [], []
         for _ in range(5):
-            pyramid = [p.requires_grad_(p.is_floating_point()) for p in seen[0]]
+            pyramid = [level.requires_grad_(level.is_floating_point()) for level in inputs[0]]
             with autocast(self.precision, self.device):
                 began = self._now()
                 out = attention(pyramid)[1]
@@ -141,7 +145,7 @@ class Bench:
         return 2 * statistics.median(both) + statistics.median(alone)
 
     def pieces(self) -> tuple[float, float, float, float]:
-        """Seconds of forward and backward, of forward alone, of a batch's augmentation, and of its strong augmentation."""
+        """Measure forward and backward, forward alone, a batch's augmentation, and its strong augmentation, in seconds."""
         network = self.method.model
         assert isinstance(network, PlainNetwork) and isinstance(network.network, Network)
         assert self.module.augmentation is not None
@@ -159,13 +163,13 @@ class Bench:
         with torch.no_grad(), autocast(self.precision, self.device):
             network(image)
         forward = self._now() - began
-        augmentation, strong, both = (b - a for a, b in pairwise(marks))
+        augmentation, strong, both = (end - start for start, end in pairwise(marks))
         return both, forward, augmentation, strong
 
 
-def peak(name: str, a: argparse.Namespace) -> float:
-    """Megabytes at the highest after three steps, in this process."""
-    bench = Bench(name, a)
+def peak(name: str, args: argparse.Namespace) -> float:
+    """Return the peak memory of this process after three steps, in megabytes."""
+    bench = Bench(name, args)
     for _ in range(3):
         bench.step()
     if bench.device.type == "cuda":
@@ -178,39 +182,42 @@ def main() -> None:
     parser.add_argument("--encoder", default="mobilenet_v2")
     parser.add_argument("--decoder", default="segformer")
     parser.add_argument("--channels", type=int, default=128)
-    parser.add_argument("--crop", type=int, default=192)
+    parser.add_argument("--window", type=int, default=192)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="auto")
-    a = parser.parse_args()
+    args = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     memory: dict[str, Any] = {}
     for name in METHODS:
         with context.Pool(1) as pool:
-            memory[name] = pool.apply(peak, (name, a))
-    benches = {name: Bench(name, a) for name in METHODS}
+            memory[name] = pool.apply(peak, (name, args))
+    benches = {name: Bench(name, args) for name in METHODS}
     pieces: list[tuple[float, float, float, float]] = []
     times: dict[str, list[float]] = {name: [] for name in METHODS}
-    for turn in range(a.rounds + 2):
+    for turn in range(args.rounds + 2):
         pieces.append(benches["source-only"].pieces())
         for name, bench in benches.items():
             seconds = bench.step()
             if turn >= 2:
                 times[name].append(seconds)
-    both, forward, augmentation, strong = (statistics.median(p) for p in zip(*pieces[2:], strict=True))
+    both, forward, augmentation, strong = (statistics.median(piece) for piece in zip(*pieces[2:], strict=True))
     plain = statistics.median(times["source-only"])
     rest = max(0.0, plain - both - augmentation)
     first = benches["source-only"]
     print(
-        f"{a.encoder} {a.decoder}, {a.batch_size} + {a.batch_size} crops of {a.crop} px, {first.precision} on {first.device},"
+        f"{args.encoder} {args.decoder}, {args.batch_size} + {args.batch_size} patches of {args.window} px, "
+        f"{first.precision} on {first.device},"
     )
     print(f"{torch.get_num_threads()} threads; forward and backward {both:.3f} s, forward {forward:.3f} s\n")
     print("| method | s / step | x source-only | explained s | beyond that | peak MB |\n|---|---|---|---|---|---|")
     for name, measured in times.items():
-        trained, looked = METHODS[name].passes
+        with_gradients, without = METHODS[name].passes
         seconds = statistics.median(measured)
         images = 2 if METHODS[name].needs_target else 1
-        explained = trained * both + looked * forward + images * augmentation + MIXED.get(name, 0) * strong + rest
+        explained = (
+            with_gradients * both + without * forward + images * augmentation + MIXED.get(name, 0) * strong + rest
+        )
         explained += benches[name].discriminators() + benches[name].attention()
         print(
             f"| {name} | {seconds:.3f} | {seconds / plain:.2f} | {explained:.3f} | {100 * (seconds / explained - 1):+.0f} % | "

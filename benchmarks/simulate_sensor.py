@@ -1,7 +1,7 @@
 """Make the fourth real playing field: Mumbai as its own sensor and a simulated one see it.
 
-The first half of the train scenes, by name, becomes the source with its RGB. The other half and the val scenes become the
-target, after an IRRG-like response, a blur and a tone curve. Labels are copied unchanged.
+The first half of the train scenes, by name, becomes the source with its RGB. The other half and the val scenes
+become the target, after an IRRG-like response, a blur and a tone curve. Labels are copied unchanged.
 
     python benchmarks/simulate_sensor.py DATA/mumbai OUT
 """

@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="mit_b0")
     parser.add_argument("--decoder", default="segformer")
     parser.add_argument("--channels", type=int, default=256)
-    parser.add_argument("--window", type=int, default=384, dest="crop")
+    parser.add_argument("--window", type=int, default=384)
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cpu")
@@ -116,7 +116,7 @@ def main() -> None:
                 processor[name].append(time.process_time() - before)
     bench = benches["rsuda"]
     print(
-        f"{args.encoder}, {args.channels} channels, windows of {args.crop} px, batch {args.batch_size} of each domain, "
+        f"{args.encoder}, {args.channels} channels, windows of {args.window} px, batch {args.batch_size} of each domain, "
         f"{bench.precision}, {torch.get_num_threads()} threads on {bench.device}; median of {args.rounds} steps in turns"
     )
     for name in benches:
