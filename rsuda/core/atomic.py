@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: a temporary name beside the final one, then a rename."""
+"""Write files whole or not at all: under a temporary name beside the final one, then by a rename."""
 
 from __future__ import annotations
 
@@ -11,43 +11,45 @@ from pathlib import Path
 
 from rsuda.core.errors import ExistsError, MissingError, unwritten
 
-_SHOWN = 40  # characters of a file's name in the name of the folder that it is made in
+_STEM = 40  # characters of a file's name in the name of its temporary folder
 
 
 @contextmanager
 def atomic_write(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary path beside ``path`` that is renamed onto it when the block ends well, and removed otherwise.
+    """Yield a temporary path beside ``path``. It is renamed to ``path`` when the block succeeds, and removed when it fails.
 
-    The bytes are on the disk before the name is, so that neither a killed process nor a power cut leaves part of a file.
+    The data is flushed before the rename, so a crash or power cut never leaves a partial file.
 
     Raises:
         ExistsError: before anything is written, when ``path`` exists and ``overwrite`` is False.
-        WriteError: no space is left, or the folder may not be written to.
+        WriteError: the disk is full, or the folder is read-only.
     """
     path = Path(path)
     if path.exists() and not overwrite:
         raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
     make_folder(path.parent)
     try:
-        folder = tempfile.mkdtemp(prefix=f".{path.stem[:_SHOWN]}-", dir=path.parent)
+        folder = tempfile.mkdtemp(prefix=f".{path.stem[:_STEM]}-", dir=path.parent)
         try:
             temporary = Path(folder) / path.name
             yield temporary
-            _settle(temporary)
+            _flush(temporary)
             os.replace(temporary, path)
         finally:
             _remove(folder)
-        with suppress(OSError):  # the name itself; not every file system can
-            _settle(path.parent)
+        with suppress(OSError):  # the name itself; some file systems cannot
+            _flush(path.parent)
     except OSError as error:
-        ours = error.filename is None or str(error.filename).startswith(str(path.parent))  # not a file that was read
-        if ours and (told := unwritten(path, error)):
-            raise told from error
+        is_output = error.filename is None or str(error.filename).startswith(
+            str(path.parent)
+        )  # not a file that was read
+        if is_output and (failure := unwritten(path, error)):
+            raise failure from error
         raise
 
 
 def _remove(folder: str) -> None:
-    """Also when SIGTERM or Ctrl-C, which are exceptions here, come in the midst of it."""
+    """Remove a folder completely, even if SIGTERM or Ctrl-C (which are exceptions in this process) interrupts it."""
     try:
         shutil.rmtree(folder, ignore_errors=True)
     except BaseException:
@@ -55,29 +57,33 @@ def _remove(folder: str) -> None:
         raise
 
 
-def _settle(path: Path) -> None:
-    """Wait until a file, or a folder's names, are on the disk."""
-    opened = os.open(path, os.O_RDONLY)
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """What ``whole_file`` left in a folder when its process was killed; or is at work on, if somebody else is there."""
+    """Return the temporary folders of ``atomic_write`` in a folder: of killed processes, or of one that writes now."""
     return [
-        left
-        for left in folder.glob(".*-????????")
-        if left.is_dir() and all(Path(f).stem[:_SHOWN] in (left.name[1:-9], "staging") for f in os.listdir(left))
+        temporary
+        for temporary in folder.glob(".*-????????")
+        if temporary.is_dir()
+        and all(Path(name).stem[:_STEM] in (temporary.name[1:-9], "staging") for name in os.listdir(temporary))
     ]
 
 
 def make_folder(path: Path) -> None:
-    """A folder with those above it. Raises ExistsError where one of them is a file, MissingError where none may be made."""
+    """Make a folder and its parents.
+
+    Raises ExistsError where one of them is a file, MissingError where the system refuses.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise ExistsError(f"{path} is to be a folder, but it or one above it is a file: choose another --out") from None
+        raise ExistsError(f"{path} cannot be a folder, since it or a parent is a file: choose another --out") from None
     except OSError as error:
         raise MissingError(f"the folder {path} cannot be made ({error.strerror}): choose another --out") from None

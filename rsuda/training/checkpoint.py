@@ -1,4 +1,4 @@
-"""Checkpoints of a run: when one is written, that it is whole, and that it holds nothing that is not a number."""
+"""Write checkpoints of a run: at which steps, whole, and with finite numbers only."""
 
 from __future__ import annotations
 
@@ -20,38 +20,39 @@ from rsuda.runs.folders import CHECKPOINT
 
 
 class DivergedError(InputError):
-    """Losses or weights that are no numbers any more; going on from the checkpoint would come to the same."""
+    """Losses or weights became infinite or nan; training again from the checkpoint would end in the same way."""
 
 
-SECONDS = 600  # between two checkpoints at most
-_EVERY = 10  # steps after which losses are looked at, which waits for the GPU; the log does so as often
+SECONDS = 600  # longest time between two checkpoints
+_EVERY = 10  # steps between two checks of the losses, which wait for the GPU; the log waits as often
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside the one before and renames it, so that there is always a whole one.
+    """Checkpoint files that are renamed onto the previous one, so that a whole one always exists.
 
-    Lightning's own goes through the system's folder of temporary files, which may be another disk; then it is copied.
+    Lightning's class writes to the system's temporary folder and copies from there if that is another disk.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        held = io.BytesIO()  # torch.save into a file hides what the system says of a full disk
-        torch.save(checkpoint, held)
+        buffer = io.BytesIO()  # torch.save into a file hides the system's error for a full disk
+        torch.save(checkpoint, buffer)
         with atomic_write(path, overwrite=True) as temporary:
-            temporary.write_bytes(held.getbuffer())
+            temporary.write_bytes(buffer.getbuffer())
 
 
 class CheckpointCallback(Checkpoint):
-    """Writes ``last.ckpt`` every so many steps, after ten minutes without one, and after the last step.
+    """Callback that writes ``last.ckpt`` every N steps, after ten minutes without one, and after the last step.
 
-    Before each, losses since the last look and all weights are checked: a checkpoint is never replaced by one that holds
-    what is no number. The losses are gathered on the device, so that no step waits for it. Processes that train together
-    decide alike, since each takes part in writing.
+    Before each, it checks the losses since the previous check and all weights, so a checkpoint with infinite or nan values
+    never replaces a good one. Losses are collected on the device, so that no step waits for it. Processes that train together
+    decide together, since all of them take part in writing.
 
     Args:
-        every: optimiser steps.
-        batch: says of a step (from 0) which scenes and windows it was shown.
-        first: the step that a resumed run goes on from.
-        seconds: between two checkpoints at most.
+        folder: the run folder.
+        every: optimizer steps between two checkpoints.
+        batch: describes the scenes and windows of a step (from 0).
+        first: the step that a resumed run continues from.
+        seconds: longest time between two checkpoints.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class CheckpointCallback(Checkpoint):
         self.saved: int | None = first or None
         self.done = first  # steps
         self.began = time.monotonic()
-        self.bad: Tensor | None = None  # first step whose loss was no number, -1 while there is none
+        self.bad: Tensor | None = None  # first step whose loss was not finite, -1 without one
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         self.began = time.monotonic()
@@ -82,15 +83,15 @@ class CheckpointCallback(Checkpoint):
             self.save(trainer, module)
 
     def save(self, trainer: Any, module: Any) -> None:
-        """Raises DivergedError instead of writing weights that are no numbers, WriteError when there is no room."""
+        """Write a checkpoint. Raises DivergedError for weights that are not finite, WriteError for a full disk."""
         step = trainer.global_step
         if step == self.saved:
             return
-        if not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
+        if not all(bool(torch.isfinite(weights).all()) for weights in module.parameters()):
             raise self._complaint("weights", step - 1, trainer)
-        for logger in trainer.loggers:  # first, so that rows before the checkpoint are there when it is
+        for logger in trainer.loggers:  # first, so that the rows before a checkpoint exist with it
             if step and step % trainer.log_every_n_steps == 0:  # Lightning logs a step after its callbacks
-                terms = {k: float(v) for k, v in trainer.logged_metrics.items()}
+                terms = {name: float(value) for name, value in trainer.logged_metrics.items()}
                 logger.log_metrics({**terms, "epoch": trainer.current_epoch}, step - 1)
             logger.save()
         trainer.save_checkpoint(self.file)
@@ -100,7 +101,7 @@ class CheckpointCallback(Checkpoint):
         late = time.monotonic() - self.began > self.seconds
         if world_size() == 1:
             return late
-        # the clocks of several processes differ, and to agree takes a message
+        # the clocks of several processes differ, and an agreement takes a message
         return step % _EVERY == 0 and bool(all_gather(torch.tensor([late], device=device)).any())
 
     def _check_losses(self, trainer: Any) -> None:
@@ -111,7 +112,7 @@ class CheckpointCallback(Checkpoint):
 
     def _complaint(self, what: str, step: int, trainer: Any) -> DivergedError:
         return DivergedError(
-            f"the {what} became infinite or no number in step {step + 1} of {trainer.max_steps} ({self.batch(step)}): look at "
-            "these windows, and train anew with a smaller lr in a --config"
+            f"the {what} became infinite or nan in step {step + 1} of {trainer.max_steps} ({self.batch(step)}): check these "
+            "windows, and train again with a smaller learning rate"
             + (" or with --precision fp32" if "bf16" in str(trainer.precision) else "")
         )

@@ -1,4 +1,4 @@
-"""Terms of the loss by step, as metrics.csv: in order and whole whenever the process ends."""
+"""Write the loss terms by step as metrics.csv: in order, and whole whenever the process ends."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import WriteError
 
 METRICS = "metrics.csv"
-_ROWS = 20  # after which the file is written
+_ROWS = 20  # new rows after which the file is written
 
 
 class MetricsFile(Logger):
-    """Lightning's logger of a run: ``epoch``, ``step`` (from 0) and the terms, columns by name.
+    """Lightning logger of a run: ``epoch``, ``step`` (from 0) and the terms, columns by name.
 
-    The file is written anew each time (a few hundred kilobytes in the longest runs), so that it never holds half a row,
-    and a term that comes later in a run is a column like the others.
+    Each time the whole file is written (a few hundred kilobytes in the longest runs), so it never contains half a row, and a
+    term that appears later in a run becomes a column as well.
 
     Args:
-        first: the step that a resumed run goes on from; rows before it are kept, later ones will come again.
+        folder: the run folder.
+        first: the step that a resumed run continues from. Rows before it stay; later ones are logged again.
     """
 
     def __init__(self, folder: Path, first: int = 0) -> None:
@@ -42,10 +43,10 @@ class MetricsFile(Logger):
         return ""
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """config.yaml has them."""
+        """Do nothing: config.yaml has the settings."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """A row; one of the step that the last row is of takes its place."""
+        """Add a row; it replaces the last row where that has the same step."""
         if self.rows and str(self.rows[-1]["step"]) == str(step):
             self.rows.pop()
         self.rows.append({**metrics, "step": step})
@@ -54,27 +55,26 @@ class MetricsFile(Logger):
             self.save()
 
     def save(self) -> None:
-        """Raises WriteError when there is no room."""
+        """Write the file. Raises WriteError for a full disk."""
         if not self.unwritten:
             return
         names = sorted({name for row in self.rows for name in row})
-        with atomic_write(self.file, overwrite=True) as temporary, temporary.open("w", newline="") as opened:
-            writer = csv.DictWriter(opened, names)
+        with atomic_write(self.file, overwrite=True) as temporary, temporary.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, names)
             writer.writeheader()
             writer.writerows(self.rows)
         self.unwritten = 0
 
     def finalize(self, status: str) -> None:
-        with suppress(
-            *([WriteError] if status == "failed" else [])
-        ):  # the error that ended the run is told, not this one
+        errors = [WriteError] if status == "failed" else []  # the error that ended the run is reported instead
+        with suppress(*errors):
             self.save()
 
 
 def rows_before(file: Path, step: int) -> list[dict[str, Any]]:
-    """Rows of a run's metrics before a step; no file, no rows."""
+    """Read the rows of a run's metrics before a step; no file gives no rows."""
     if not file.is_file():
         return []
-    with file.open(newline="") as opened:
-        rows = list(csv.DictReader(opened))
-    return [r for r in rows if (r.get("step") or "").isdigit() and int(r["step"]) < step]
+    with file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [row for row in rows if (row.get("step") or "").isdigit() and int(row["step"]) < step]

@@ -1,4 +1,4 @@
-"""How far training is: a bar for those who watch, lines for those who read the log."""
+"""Show the progress of training: a bar in the terminal, lines in the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ logger = logging.getLogger("rsuda")
 
 
 class TrainingBar(TQDMProgressBar):
-    """Lightning's bar (loss terms, ETA) with images per second, of ``images`` and ``batches`` a step."""
+    """Lightning's bar (loss terms, ETA) with images per second.
+
+    Args:
+        images: number of images in a step of all processes.
+        batches: number of batches in a step.
+    """
 
     def __init__(self, images: int, batches: int = 1) -> None:
         super().__init__(refresh_rate=5)
@@ -45,13 +50,13 @@ class TrainingBar(TQDMProgressBar):
 
 
 class LogProgress(Callback):
-    """A line in the log every tenth of the run, for those who watch a file instead of a bar."""
+    """Callback that logs a line every tenth of the run."""
 
-    told = 0
+    last_step = 0
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-        step, last = trainer.global_step, trainer.max_steps
-        if step % max(1, last // 10) == 0 and step != self.told:  # a step may take several batches
-            self.told = step
-            terms = ", ".join(f"{k} {float(v):.3g}" for k, v in trainer.callback_metrics.items())
-            logger.debug("step %d of %d: %s", step, last, terms)
+        step, steps = trainer.global_step, trainer.max_steps
+        if step % max(1, steps // 10) == 0 and step != self.last_step:  # a step may take several batches
+            self.last_step = step
+            terms = ", ".join(f"{name} {float(value):.3g}" for name, value in trainer.callback_metrics.items())
+            logger.debug("step %d of %d: %s", step, steps, terms)

@@ -1,4 +1,4 @@
-"""run.json of a run folder: with which versions, on which machine, and on which data a run was made."""
+"""Write `run.json`: versions, machine and data of a run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from rsuda.data.pair import Pair
 
 ABOUT = "run.json"
 _PACKAGES = ("torch", "lightning", "segmentation-models-pytorch", "timm", "kornia", "numpy", "rasterio")
-_END = 1 << 16  # bytes at either end of a file that its digest is of
+_END = 1 << 16  # bytes at each end of a file that enter its digest
 
 
 def about_run(pair: Pair, device: torch.device, precision: str) -> dict[str, Any]:
-    """Versions, machine, and the files of both domains, whose labels are the source's alone."""
-    files = [("source", s.image) for s in pair.source] + [("source", s.label) for s in pair.source if s.label]
-    files += [("target", s.image) for s in pair.target]
+    """Describe a run: versions, machine, and the files of both domains; labels are those of the source only."""
+    files = [("source", scene.image) for scene in pair.source]
+    files += [("source", scene.label) for scene in pair.source if scene.label]
+    files += [("target", scene.image) for scene in pair.target]
     return {
         "versions": {
-            "rsuda": __version__, "python": platform.python_version(), **{p: _version(p) for p in _PACKAGES},
+            "rsuda": __version__, "python": platform.python_version(), **{package: _version(package) for package in _PACKAGES},
             "gdal": rasterio.__gdal_version__,
         },
         "machine": {
@@ -42,55 +43,60 @@ def about_run(pair: Pair, device: torch.device, precision: str) -> dict[str, Any
 
 
 def fingerprint(file: Path | str) -> dict[str, Any]:
-    """A file's name, bytes, time of its last change (UTC), and SHA-256 of its size and its first and last 64 KiB.
+    """Describe a file: name, bytes, time of the last change (UTC), SHA-256 of its size and its first and last 64 KiB.
 
-    Of what GDAL reads over a network, the name alone.
+    A file that GDAL reads over a network is described by its name only.
     """
-    told: dict[str, Any] = {"file": Path(str(file)).name}
+    fields: dict[str, Any] = {"file": Path(str(file)).name}
     if not isinstance(file, Path) or not file.is_file():
-        return told
-    found = file.stat()
-    digest = hashlib.sha256(str(found.st_size).encode())
-    with file.open("rb") as opened:
-        digest.update(opened.read(_END))
-        opened.seek(max(0, found.st_size - _END))
-        digest.update(opened.read(_END))
-    changed = datetime.fromtimestamp(found.st_mtime, UTC).isoformat(timespec="milliseconds")
-    return {**told, "bytes": found.st_size, "changed": changed, "sha256_of_ends": digest.hexdigest()}
+        return fields
+    status = file.stat()
+    digest = hashlib.sha256(str(status.st_size).encode())
+    with file.open("rb") as stream:
+        digest.update(stream.read(_END))
+        stream.seek(max(0, status.st_size - _END))
+        digest.update(stream.read(_END))
+    changed = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="milliseconds")
+    return {**fields, "bytes": status.st_size, "changed": changed, "sha256_of_ends": digest.hexdigest()}
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
+    """Write a run's description into its folder."""
     with atomic_write(folder / ABOUT, overwrite=True) as temporary:
         temporary.write_text(json.dumps(about, indent=2) + "\n")
 
 
-def resumed_otherwise(folder: Path, now: dict[str, Any], step: int) -> list[str]:
-    """What is no longer as it was when a run began, as notes; run.json keeps how it began and notes each going on.
+def changes_on_resume(folder: Path, now: dict[str, Any], step: int) -> list[str]:
+    """Compare a resumed run with its start and return the differences as notes; add them to run.json.
 
-    Scenes are compared by what is in them: a copy elsewhere, with another date, is the same.
+    Scenes are compared by content, so a copy with another path or date is the same.
+
+    Args:
+        now: the description of the resumed run, see ``about_run``.
+        step: the step that it continues from.
     """
     try:
-        was: dict[str, Any] = json.loads((folder / ABOUT).read_text())
-        before, after = ([_content(f) for f in about["data"]] for about in (was, now))
-        moved = {
-            name: (was[part].get(name), value)
+        start: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+        before, after = ([_content(file) for file in about["data"]] for about in (start, now))
+        changed = {
+            name: (start[part].get(name), value)
             for part in ("versions", "machine")
             for name, value in now[part].items()
-            if was[part].get(name) != value
+            if start[part].get(name) != value
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        write_about(folder, now)  # a run of an earlier version, or a file that somebody edited
+        write_about(folder, now)  # a run of an earlier version, or an edited file
         return []
     notes = []
-    if moved:
-        told = ", ".join(f"{name} was {a} and is {b}" for name, (a, b) in moved.items())
-        notes.append(f"{told}: numbers may round otherwise than in an uninterrupted run")
+    if changed:
+        words = ", ".join(f"{name} was {old} and is {new}" for name, (old, new) in changed.items())
+        notes.append(f"{words}: numbers may be rounded differently than in an uninterrupted run")
     files = sorted({name for name, *_ in set(before) ^ set(after)})
     if files:
         some = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-        notes.append(f"the data are not those that the run began with ({some}): it goes on with what is there now")
-    was.setdefault("resumed", []).append({"step": step, "otherwise": notes})
-    write_about(folder, was)
+        notes.append(f"the data have changed since the run began ({some}): it continues with the present files")
+    start.setdefault("resumed", []).append({"step": step, "changes": notes})
+    write_about(folder, start)
     return notes
 
 
@@ -106,9 +112,11 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """The processor's name, which Python does not tell on Linux."""
+    """Return the processor's name, which Python lacks on Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((v.strip() for k, _, v in (x.partition(":") for x in lines) if k.strip() == "model name"), "")
+    return next(
+        (value.strip() for key, _, value in (x.partition(":") for x in lines) if key.strip() == "model name"), ""
+    )

@@ -29,7 +29,7 @@ from rsuda.training.loop import fit
 from rsuda.training.method_module import MethodModule
 from rsuda.training.metrics_csv import METRICS
 from rsuda.training.processes import Processes, processes
-from rsuda.training.provenance import ABOUT, about_run, resumed_otherwise, write_about
+from rsuda.training.provenance import ABOUT, about_run, changes_on_resume, write_about
 
 STATISTICS_BATCHES = 25
 
@@ -45,7 +45,7 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
             )
         return
     if next((p for p in (folder, *folder.parents) if p.is_file()), None):
-        raise ExistsError(f"{folder} is to be a folder, but it or one above it is a file: choose another --out")
+        raise ExistsError(f"{folder} cannot be a folder, since it or a parent is a file: choose another --out")
     if folder.is_dir() and not overwrite and {*folder.iterdir()} - {folder / LOCK, *leftovers(folder)}:
         raise ExistsError(
             f"{folder} exists: pass --resume to go on with it, --overwrite to replace it, or another --out"
@@ -119,7 +119,7 @@ def adapt(
                 temporary.write_text(dump(told))
             about = about_run(found, device, precision)
             if resume:
-                notes += resumed_otherwise(folder, about, checkpoint_step(folder))
+                notes += changes_on_resume(folder, about, checkpoint_step(folder))
             else:
                 write_about(folder, about)
             log = _Log(folder / "log.txt")

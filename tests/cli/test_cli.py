@@ -205,7 +205,7 @@ BAD = {
     "overwrite with bad weights keeps the run": (
         None, ADAPT, "--out good --overwrite --weights w.pth", "no weights file"
     ),
-    "run is a file": (text("run"), ADAPT, "--overwrite", "run is to be a folder"),
+    "run is a file": (text("run"), ADAPT, "--overwrite", "run cannot be a folder"),
     "resume without a run": (None, ADAPT, "--resume", "no configuration file run/config.yaml"),
     "resume without a checkpoint": (
         None, ["adapt", "--out", "good"], "--resume", "finished but holds no last.ckpt"
@@ -256,7 +256,7 @@ BAD = {
     "predict odd footprints": (None, MAP, "--regularise castle", "unknown class 'castle'"),
     "predict footprints without polygons": (None, MAP, "--format none --regularise roof", "--format other than none"),
     "predict with no threads": (None, MAP, "--threads 0", "--threads is 0; it must be at least 1"),
-    "predict into a file": (text("out"), MAP, "--out out", "out is to be a folder"),
+    "predict into a file": (text("out"), MAP, "--out out", "out cannot be a folder"),
 }  # fmt: skip
 
 

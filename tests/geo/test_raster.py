@@ -516,5 +516,5 @@ def test_an_existing_file_is_kept_unless_told_otherwise_and_until_the_new_one_is
 
 def test_a_file_where_a_folder_is_needed_is_refused(tmp_path):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(ExistsError, match="is to be a folder"), atomic_write(tmp_path / "out" / "a.tif"):
+    with pytest.raises(ExistsError, match="cannot be a folder"), atomic_write(tmp_path / "out" / "a.tif"):
         pytest.fail("the block must not run")

@@ -71,5 +71,5 @@ def test_a_damaged_state_starts_anew(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(ExistsError, match="is to be a folder"):
+    with pytest.raises(ExistsError, match="cannot be a folder"):
         store(tmp_path / "out" / "s")

@@ -191,7 +191,7 @@ def test_a_launcher_that_started_another_number_is_refused(monkeypatch):
     told = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "3", "RANK": "1", "LOCAL_RANK": "1", "GROUP_RANK": "0"}
     for key, value in told.items():
         monkeypatch.setenv(key, value)
-    with pytest.raises(InputError, match="3 processes were started, but devices x nodes is 2 x 1"):
+    with pytest.raises(InputError, match="the launcher started 3 processes, but devices x nodes is 2 x 1"):
         processes("2", 1, torch.device("cpu"))
     assert processes("3", 1, torch.device("cpu")).rank == 1
 

@@ -137,7 +137,7 @@ def test_infinite_loss_names_step_scenes_and_windows_and_the_checkpoint_stays(ti
         adapt(s, tmp_path / "run", quiet=True)
     said = str(raised.value)
     assert "in step 2 of 4 (source east_0_image.tif rows " in said and "; source east_0_image.tif rows " in said
-    assert "train anew with a smaller lr in a --config; the checkpoint of step 1 is kept" in said
+    assert "train again with a smaller learning rate; the checkpoint of step 1 is kept" in said
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert state["global_step"] == 1 and all(v.isfinite().all() for v in state["state_dict"].values())
     assert not (tmp_path / "run" / "weights.safetensors").exists()
@@ -282,9 +282,9 @@ def test_resume_notes_changed_data_but_not_a_copy(tiny_city, run, tmp_path, capl
     with (own / "west_0_image.tif").open("ab") as file:
         file.write(b"\0")
     adapt(replace(s, steps=4), run, resume=True, quiet=True)
-    assert "note: the data are not those that the run began with (west_0_image.tif)" in caplog.text
+    assert "note: the data have changed since the run began (west_0_image.tif)" in caplog.text
     resumed = json.loads((run / "run.json").read_text())["resumed"]
-    assert [r["step"] for r in resumed] == [2, 3] and not resumed[0]["otherwise"] and resumed[1]["otherwise"]
+    assert [r["step"] for r in resumed] == [2, 3] and not resumed[0]["changes"] and resumed[1]["changes"]
 
 
 # ---- two processes --------------------------------------------------------------------------------------------------
