@@ -120,9 +120,9 @@ class FusedFeatures:
         inside = (centre >= starts[:, None]) & (centre < starts[:, None] + self.size)
         return inside.astype(np.float32)
 
-    def mean(self, i: int, j: int) -> np.ndarray:
+    def mean(self, i: int, k: int) -> np.ndarray:
         """Return the mean feature (F,) of a candidate by its row and column; empty without a decoder."""
-        result: np.ndarray = self.sums[:, i, j] / max(1, self.cells[i, j]) if self.sums.size else self.sums
+        result: np.ndarray = self.sums[:, i, k] / max(1, self.cells[i, k]) if self.sums.size else self.sums
         return result
 
     def close(self) -> None:
@@ -153,11 +153,11 @@ def _of_scene(predictor: Predictor, scene: Scene, rows: list[int], cols: list[in
                         line = np.pad(inside.sum(1, dtype=np.float64).cumsum(1), [(0, 0), (1, 0)])
                         sums[i] += line[:, ends] - line[:, cols]
             while done < len(rows) and rows[done] + size <= first + blend.shape[1]:
-                for j, col in enumerate(cols):
-                    *total, valid = sums[done, :, j]
+                for k, col in enumerate(cols):
+                    *total, valid = sums[done, :, k]
                     if valid >= LEAST_VALID * size * size:
                         shares, entropy, predicted = (np.array(total) / valid).reshape(3, classes)
-                        feature, valid_share = fused.mean(done, j), float(valid) / size**2
+                        feature, valid_share = fused.mean(done, k), float(valid) / size**2
                         yield Candidate(scene.name, rows[done], col, shares, entropy, predicted, feature, valid_share)
                 done += 1
     finally:
@@ -169,10 +169,11 @@ def _maps(blend: Tensor, valid: np.ndarray | None) -> np.ndarray:
 
     The planes are the K probabilities, these times entropy over log K, 1 for the predicted class, and 1.
     """
-    p = blend / blend.sum(0).clamp_min(1e-12)
-    entropy = -torch.special.xlogy(p, p).sum(0) / np.log(max(2, len(p)))
-    winner = torch.nn.functional.one_hot(p.argmax(0), len(p)).permute(2, 0, 1)
-    maps: np.ndarray = torch.cat([p, p * entropy, winner, torch.ones_like(p[:1])]).cpu().numpy()
+    probabilities = blend / blend.sum(0).clamp_min(1e-12)
+    entropy = -torch.special.xlogy(probabilities, probabilities).sum(0) / np.log(max(2, len(probabilities)))
+    winner = torch.nn.functional.one_hot(probabilities.argmax(0), len(probabilities)).permute(2, 0, 1)
+    ones = torch.ones_like(probabilities[:1])
+    maps: np.ndarray = torch.cat([probabilities, probabilities * entropy, winner, ones]).cpu().numpy()
     return maps if valid is None else maps * valid
 
 

@@ -131,17 +131,17 @@ def weighted_kmeans(points: np.ndarray, weight: np.ndarray, k: int, rng: np.rand
     for _ in range(100):
         cluster = _squared_distances(points, centres).argmin(1)
         new_centres = centres.copy()
-        for j in range(k):
-            if (cluster == j).any():
-                new_centres[j] = np.average(points[cluster == j], axis=0, weights=weight[cluster == j])
+        for i in range(k):
+            if (cluster == i).any():
+                new_centres[i] = np.average(points[cluster == i], axis=0, weights=weight[cluster == i])
         if np.allclose(new_centres, centres):
             break
         centres = new_centres
     distances = _squared_distances(points, centres)
     nearest: list[int] = []
-    for j in range(k):
-        distances[nearest, j] = np.inf
-        nearest.append(int(distances[:, j].argmin()))
+    for i in range(k):
+        distances[nearest, i] = np.inf
+        nearest.append(int(distances[:, i].argmin()))
     return np.array(nearest)
 
 

@@ -63,7 +63,8 @@ def spread_jobs(
 
 def one_a_pair(jobs: Sequence[BenchmarkRun]) -> list[Settings]:
     """Return the settings of one job of each pair of domains."""
-    return list({(j.settings.source.name, j.settings.target.name, j.settings.data): j.settings for j in jobs}.values())
+    pairs = {(job.settings.source.name, job.settings.target.name, job.settings.data): job.settings for job in jobs}
+    return list(pairs.values())
 
 
 @contextmanager

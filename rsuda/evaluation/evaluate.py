@@ -21,7 +21,7 @@ from rsuda.core.legend import IGNORE, Legend
 from rsuda.data.domain import Domain
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.label_free import LabelFree, label_free, write_label_free
-from rsuda.evaluation.metrics import Scores, confusion
+from rsuda.evaluation.metrics import MEANS, Scores, confusion
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import full_windows
 from rsuda.inference.predictor import Predictor
@@ -30,7 +30,6 @@ from rsuda.runs.folders import saved_settings
 from rsuda.runs.weights import CONFIG, load_run
 
 PROTOCOLS = ("scenes", "st-dasegnet")
-_MEANS = ("miou", "mf1", "accuracy", "kappa")
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Evaluation:
         return f"scores_{names}" + ("" if self.protocol == "scenes" else f"_{self.protocol}")
 
     def as_fields(self) -> dict[str, Any]:
-        """Return the content of the JSON file; a missing score is None."""
+        """Return the content of the JSON file; None marks a missing score."""
         return {
             "domain": self.domain,
             "split": self.split,
@@ -226,7 +225,9 @@ def write_scores(evaluation: Evaluation, folder: Path, overwrite: bool = False) 
         names = map(csv_cell, evaluation.scores.names)
         writer.writerow(["class", "iou", "precision", "recall", "f1", "pixels", *names])
         for (name, values), row in zip(fields["classes"].items(), evaluation.scores.matrix, strict=True):
-            writer.writerow([csv_cell(name), *("" if v is None else v for v in values.values()), *row.tolist()])
+            writer.writerow(
+                [csv_cell(name), *("" if value is None else value for value in values.values()), *row.tolist()]
+            )
     return file, table
 
 
@@ -236,7 +237,7 @@ def _check_same(file: Path, fields: dict[str, Any]) -> None:
         before = read_json(file, "scores file")
     except InputError:
         before = None
-    if isinstance(before, dict) and all(before.get(name) == fields[name] for name in ("confusion", *_MEANS)):
+    if isinstance(before, dict) and all(before.get(name) == fields[name] for name in ("confusion", *MEANS)):
         return
     raise ExistsError(
         f"{file} holds other scores ({_summary(before)}; now {_summary(fields)}): pass --overwrite to replace them"

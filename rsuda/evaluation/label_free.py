@@ -80,15 +80,15 @@ def label_free(
         probabilities.append(plain[:, valid])
     if not probabilities:
         raise InputError(f"no valid pixel in {windows} windows of {domain.name}: check its nodata value")
-    p = np.concatenate(probabilities, 1).astype(np.float64)
-    log_classes = np.log(len(p))
-    mean_entropy = float(_entropy(p).mean() / log_classes)
-    sample = p[:, np.random.default_rng(1).permutation(p.shape[1])[:2000]]
+    pixels = np.concatenate(probabilities, 1).astype(np.float64)
+    log_classes = np.log(len(pixels))
+    mean_entropy = float(_entropy(pixels).mean() / log_classes)
+    sample = pixels[:, np.random.default_rng(1).permutation(pixels.shape[1])[:2000]]
     return LabelFree(
         certainty=1 - mean_entropy,
         agreement=float((changed[0] / changed[1].clip(1)).mean()),
         overlap=float((shifted[0] / shifted[1].clip(1)).mean()),
-        information=float(_entropy(p.mean(1)) / log_classes) - mean_entropy,
+        information=float(_entropy(pixels.mean(1)) / log_classes) - mean_entropy,
         density=density(sample),
     )
 
@@ -150,16 +150,17 @@ def _shared(one: np.ndarray, other: np.ndarray, classes: int) -> np.ndarray:
     return np.stack([both, np.bincount(one, minlength=classes) + np.bincount(other, minlength=classes) - both])
 
 
-def density(p: np.ndarray, temperature: float = 0.05) -> float:
+def density(probabilities: np.ndarray, temperature: float = 0.05) -> float:
     """Compute the soft neighbourhood density of predictions (K, N), over log(N - 1): 1 when all pixels are alike."""
-    z = p / np.linalg.norm(p, axis=0, keepdims=True).clip(1e-12)
-    similarity = z.T @ z / temperature
+    unit = probabilities / np.linalg.norm(probabilities, axis=0, keepdims=True).clip(1e-12)
+    similarity = unit.T @ unit / temperature
     np.fill_diagonal(similarity, -np.inf)
     similarity = np.exp(similarity - similarity.max(1, keepdims=True))
     similarity /= similarity.sum(1, keepdims=True)
-    return float(_entropy(similarity.T).mean() / np.log(max(2, p.shape[1] - 1)))
+    return float(_entropy(similarity.T).mean() / np.log(max(2, probabilities.shape[1] - 1)))
 
 
-def _entropy(p: np.ndarray) -> np.ndarray:
+def _entropy(probabilities: np.ndarray) -> np.ndarray:
     """Compute the entropy along the first axis, in nats."""
-    return -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(0)
+    logarithms = np.log(np.where(probabilities > 0, probabilities, 1))
+    return -np.where(probabilities > 0, probabilities * logarithms, 0).sum(0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rsuda.core.legend import IGNORE
+
+MEANS = ("miou", "mf1", "accuracy", "kappa")
 
 
 def confusion(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -60,7 +63,7 @@ class Scores:
 
     @property
     def _in_means(self) -> np.ndarray:
-        return np.array([n not in self.left_out for n in self.names])
+        return np.array([name not in self.left_out for name in self.names])
 
     @property
     def miou(self) -> float:
@@ -87,21 +90,12 @@ class Scores:
         return float((observed - chance) / (1 - chance)) if chance < 1 else float("nan")
 
     def as_fields(self) -> dict[str, Any]:
-        per_class = {
-            name: {"iou": i, "precision": p, "recall": r, "f1": f, "pixels": int(n)}
-            for name, i, p, r, f, n in zip(
-                self.names,
-                *(_plain(v) for v in (self.iou, self.precision, self.recall, self.f1)),
-                self.matrix.sum(1),
-                strict=True,
-            )
-        }
-        means = {"miou": self.miou, "mf1": self.mf1, "accuracy": self.accuracy, "kappa": self.kappa}
-        return {
-            **{k: None if np.isnan(v) else round(v, 6) for k, v in means.items()},
-            "left_out": list(self.left_out),
-            "classes": per_class,
-        }
+        """Return means and scores by class as JSON holds them; None for a missing score."""
+        columns = {name: _plain(getattr(self, name)) for name in ("iou", "precision", "recall", "f1")}
+        columns["pixels"] = self.matrix.sum(1).tolist()
+        classes = {name: {score: column[k] for score, column in columns.items()} for k, name in enumerate(self.names)}
+        means = dict(zip(MEANS, _plain([getattr(self, name) for name in MEANS]), strict=True))
+        return {**means, "left_out": list(self.left_out), "classes": classes}
 
 
 def _share(part: Any, whole: Any) -> Any:
@@ -113,5 +107,5 @@ def _mean(values: np.ndarray) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def _plain(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(v) else round(float(v), 6) for v in values]
+def _plain(values: Iterable[float]) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), 6) for value in values]

@@ -73,17 +73,19 @@ class TargetCurve(Callback):
         return evaluate(Predictor.of(network, device, self.precision), self.domain, self.split).scores
 
 
-def watch_target(s: Settings, target: Domain, folder: Path) -> list[Callback]:
+def watch_target(settings: Settings, target: Domain, folder: Path) -> list[Callback]:
     """Return the callbacks that record the curve of a run; none where the settings do not ask for it."""
-    if not s.validation.every:
+    if not settings.validation.every:
         return []
-    if not target.has_labels(s.validation.split):
+    if not target.has_labels(settings.validation.split):
         logger.warning(
-            "note: %s has no labelled split '%s': its scores are not recorded", target.name, s.validation.split
+            "note: %s has no labelled split '%s': its scores are not recorded",
+            target.name,
+            settings.validation.split,
         )
         return []
-    precision = pick_precision(s.training.precision, pick_device(s.training.device))
-    return [TargetCurve(folder, target, s.validation.split, s.validation.every, precision)]
+    precision = pick_precision(settings.training.precision, pick_device(settings.training.device))
+    return [TargetCurve(folder, target, settings.validation.split, settings.validation.every, precision)]
 
 
 def write_curve(rows: list[dict[str, Any]], file: Path) -> None:

@@ -125,8 +125,8 @@ def _predict(window: Window, views: Sequence[DomainView], legend: Legend | None,
         label = window.scene.read_label(legend, view.gsd, (row, col, side, side))[0]
         label = view.spec.legend.mapping_from(legend)[label]
     probabilities = [other.probabilities(window, side) for other in views]
-    classes = [np.where(valid, p.argmax(0), IGNORE).astype(np.uint8) for p in probabilities]
-    return _Result(window, unit, valid, label, classes, [p.max(0) for p in probabilities])
+    classes = [np.where(valid, scores.argmax(0), IGNORE).astype(np.uint8) for scores in probabilities]
+    return _Result(window, unit, valid, label, classes, [scores.max(0) for scores in probabilities])
 
 
 def _choose(results: list[_Result], before: int | None, after: int, *, labelled: bool) -> list[tuple[_Result, str]]:

@@ -100,12 +100,13 @@ def _sample(view: DomainView, windows: Sequence[Window], legend: Legend | None, 
         label = _label(view, window, legend)
         # the label at the centre of each cell of the feature
         rows, cols = (
-            ((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(feature.shape[1:], label.shape, strict=True)
+            ((np.arange(cells) + 0.5) * pixels / cells).astype(int)
+            for cells, pixels in zip(feature.shape[1:], label.shape, strict=True)
         )
-        cells = label[np.ix_(rows, cols)].ravel()
-        use = rng.permutation(np.flatnonzero(cells != IGNORE))[:EACH]
+        values = label[np.ix_(rows, cols)].ravel()
+        use = rng.permutation(np.flatnonzero(values != IGNORE))[:EACH]
         samples.append(feature.reshape(len(feature), -1).T[use])
-        classes.append(cells[use])
+        classes.append(values[use])
     if not sum(map(len, classes)):
         return None
     return np.concatenate(samples), np.concatenate(classes)

@@ -45,7 +45,7 @@ def confidence_map(confidence: np.ndarray, classes: int) -> str:
     """Encode (H, W) probabilities of the predicted class, from 1 / classes (dark) to 1 (light)."""
     position = ((confidence - 1 / classes) / (1 - 1 / classes)).clip(0, 1) * (len(CONFIDENCE) - 1)
     levels = np.arange(len(CONFIDENCE))
-    pixels = np.stack([np.interp(position, levels, CONFIDENCE[:, c]) for c in range(3)], -1).round().astype(np.uint8)
+    pixels = np.stack([np.interp(position, levels, channel) for channel in CONFIDENCE.T], -1).round().astype(np.uint8)
     return _uri(Image.fromarray(pixels), "WEBP", quality=80, method=4)
 
 

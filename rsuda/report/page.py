@@ -37,7 +37,7 @@ class Page:
 
     Attributes:
         runs, views, quality, label_free: one entry a run, in the order of the command.
-        before, after: indices of the compared runs; ``before`` is None without a source-only run.
+        before, after: indices of the compared runs; without a source-only run ``before`` has the value None.
         order: indices of the runs as tables list them.
         source: name of the source domain; ``target`` the target domain.
         labelled: whether the target has labels; ``split`` and ``scenes`` of ``scenes_total`` were predicted.

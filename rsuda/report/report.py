@@ -36,7 +36,7 @@ class Material:
 
     Attributes:
         scenes: predicted scenes of ``split``, which has ``scenes_total``; ``labelled`` whether they have labels.
-        shown: the scene of the map, or None.
+        map_scene: the scene of the map, or None.
     """
 
     runs: list[ReportRun]
@@ -45,7 +45,7 @@ class Material:
     labelled: bool
     scenes_total: int
     split: str
-    shown: Scene | None
+    map_scene: Scene | None
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,10 @@ def report(
     report_runs = read_runs([Path(run) for run in runs])
     tell("Reading the domains")
     views = [open_view(run, str(data) if data else None, device, precision) for run in report_runs]
-    shown = None if scene is None else _open(scene, views[0], bands, gsd, crs)
+    map_scene = None if scene is None else _open(scene, views[0], bands, gsd, crs)
     settings = report_runs[0].settings
     measured = scenes_to_measure(views[0].target_domain, settings.validation.split, settings.target.split)
-    material = Material(report_runs, views, *measured, shown)
+    material = Material(report_runs, views, *measured, map_scene)
 
     measures = _measure(material, k, size, tell)
     in_gis = _is_georeferenced(measures.suggestions, views[measures.after])
@@ -156,10 +156,10 @@ def _page(material: Material, measures: Measures, windows_file: str, tell: Tell)
     view, target = views[after], views[0].target_domain
     tell("Predicting windows of both domains")
     clouds = [features(views[i], scenes, labelled=labelled) for i in measures.compared]
-    shown = None
-    if material.shown is not None:
-        tell(f"Predicting {material.shown.name} for the map")
-        shown = scene_map(view.predictor, material.shown, list(target.scenes.values()))
+    drawn_map = None
+    if material.map_scene is not None:
+        tell(f"Predicting {material.map_scene.name} for the map")
+        drawn_map = scene_map(view.predictor, material.map_scene, list(target.scenes.values()))
     return Page(
         title=headline(runs, quality, before, after, target.name),
         findings=findings(runs, quality, measures.label_free, before, after, measures.suggestions),
@@ -193,7 +193,7 @@ def _page(material: Material, measures: Measures, windows_file: str, tell: Tell)
         overviews=overviews(view, measures.suggestions),
         no_suggestions=measures.no_suggestions,
         windows_file=windows_file,
-        scene_map=shown,
+        scene_map=drawn_map,
         confusions=_confusion_shares(quality, measures.compared),
         without_clutter=[_without_clutter(scores) for scores in quality],
     )
@@ -204,7 +204,7 @@ def roles(
 ) -> tuple[int | None, int]:
     """Return the indices (before, after): the first source-only run, and the best other one.
 
-    Where all runs are source-only, or none is, ``before`` is None and ``after`` the best of all.
+    ``before`` has the value None where the runs are all of one kind; ``after`` is then the best of all.
     """
     source_only = [i for i, run in enumerate(runs) if run.source_only]
     adapted = [i for i in range(len(runs)) if i not in source_only]
@@ -236,7 +236,10 @@ def _open(scene: str | Path, view: RunView, bands: str | None, gsd: float | None
 
 
 def _suggest(view: RunView, k: int, size: int) -> tuple[list[Suggestion], str]:
-    """Suggest windows of the target's training split, whose labels no run has read; a sentence where there is none."""
+    """Suggest windows of the target's training split, whose labels no run has read.
+
+    Returns the suggestions and '', or an empty list and the reason.
+    """
     split = view.run.settings.target.split
     split = split if view.target_domain.splits.get(split) else "all"
     try:

@@ -58,7 +58,7 @@ def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
     folders = [Path(folder).expanduser() for folder in folders]
     if not folders:
         raise InputError("a report needs a run folder: name at least one")
-    repeated = [str(folder) for folder, n in Counter(folder.resolve() for folder in folders).items() if n > 1]
+    repeated = [str(folder) for folder, count in Counter(folder.resolve() for folder in folders).items() if count > 1]
     if repeated:
         raise InputError(f"the run {repeated[0]} is given twice: name it once")
     all_settings = [saved_settings(folder) for folder in folders]

@@ -81,7 +81,7 @@ class DomainView:
         result = self._forward(window)[0]
         if result.shape[1:] == (side, side):
             return result
-        return weigh(result, *(axis_weights(n, 0.0, n / side, side)[2] for n in result.shape[1:]))
+        return weigh(result, *(axis_weights(size, 0.0, size / side, side)[2] for size in result.shape[1:]))
 
     def features(self, window: Window) -> np.ndarray | None:
         """Return the model's fused feature (F, h, w) of a window, at the feature's own size; None without a decoder."""

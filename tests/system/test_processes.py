@@ -177,7 +177,7 @@ def test_what_cannot_be_is_said():
     assert processes("3", 1, cpu).count == 3
     with pytest.raises(InputError, match="one device"):
         processes("2", 1, torch.device("cuda:1"))
-    with pytest.raises(InputError, match="nothing says where they meet"):
+    with pytest.raises(InputError, match="the address of the first machine is unknown"):
         processes("2", 2, cpu)
     for wrong in ({"devices": "0"}, {"devices": "two"}, {"nodes": 0}, {"accumulate": 0}, {"strategy": "fsdp"}):
         with pytest.raises(InputError, match=next(iter(wrong))):
