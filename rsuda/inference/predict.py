@@ -184,15 +184,15 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
     area = read_area(options.aoi) if options.aoi else None
     wanted = f"the {'area of --aoi' if options.aoi else 'rectangle of --bounds'}"
     opened = [open_scene(path, spec, bands=options.bands, gsd=options.gsd, crs=options.crs) for path in scenes]
+    regions = [region_of(scene, area, options.bounds) for scene in opened]
+    if scenes and not any(regions):
+        raise InputError(f"{wanted} touches none of the scenes")
     jobs = []
-    for scene in opened:
-        region = region_of(scene, area, options.bounds)
+    for scene, region in zip(opened, regions, strict=True):
         if region is None:
             logger.info("note: %s is left out: %s holds none of its pixels", scene.image, wanted)
         else:
             jobs.append(MapJob(scene, region, predictor, options))
-    if scenes and not jobs:
-        raise InputError(f"{wanted} touches none of the scenes")
     _check_names(jobs)
     return jobs
 
