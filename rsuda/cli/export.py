@@ -19,28 +19,30 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File; model.onnx, model.pt2 or stac.json in the run by default.")
     ] = None,
-    window: Annotated[int, typer.Option(help="Pixels per side of the network's input, a multiple of 32.")] = 512,
-    overlap: Annotated[int, typer.Option(help="Pixels that Deepness in QGIS is told to overlap windows by.")] = 128,
+    window: Annotated[int, typer.Option(help="Pixels per side of the model's input, a multiple of 32.")] = 512,
+    overlap: Annotated[int, typer.Option(help="Pixels by which Deepness in QGIS overlaps windows.")] = 128,
     output: Annotated[
         str | None,
-        typer.Option(help="probabilities (default of onnx: Deepness wants them) or logits (of torch-export)."),
+        typer.Option(
+            help="probabilities (default of onnx, as Deepness reads them) or logits (default of torch-export)."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="What was written as JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
 ) -> None:
-    """Write a run's network for other programs, checked against the original, or describe it as a STAC item."""
+    """Write the model of a run for other programs, checked against the original, or describe it as a STAC item."""
     import json
 
     from rsuda.export.export import export as write
 
     log()
-    done = write(run, format, out, window, overlap, output, overwrite)
+    exported = write(run, format, out, window=window, overlap=overlap, output=output, overwrite=overwrite)
     if as_json:
-        print(json.dumps(done.as_fields()))
-    elif done.difference is None:
-        print(f"wrote {done.file}")
+        print(json.dumps(exported.as_fields()))
+    elif exported.difference is None:
+        print(f"wrote {exported.file}")
     else:
         print(
-            f"wrote {done.file}: {done.output} of windows of {done.window} px; its logits differ from the network's by "
-            f"at most {done.difference:.1e}"
+            f"wrote {exported.file}: {exported.output} of windows of {exported.window} px; its logits differ from the "
+            f"model's by at most {exported.difference:.1e}"
         )

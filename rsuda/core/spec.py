@@ -95,6 +95,12 @@ class Spec:
         low, high, mean, std = (np.array(v, np.float64) for v in (self.low, self.high, self.mean, self.std))
         return 1 / ((high - low) * std), -(low / (high - low) + mean) / std
 
+    def raw_statistics(self) -> tuple[list[float], list[float]]:
+        """Express ``standardise`` as a z-score of raw pixels, ``(v - mean) / deviation``: mean and deviation by band."""
+        bands = zip(self.low, self.high, self.mean, self.std, strict=True)
+        pairs = [(low + mean * (high - low), std * (high - low)) for low, high, mean, std in bands]
+        return [mean for mean, _ in pairs], [deviation for _, deviation in pairs]
+
     def as_fields(self) -> dict[str, Any]:
         """Convert to the form of JSON files."""
         return {

@@ -1,4 +1,4 @@
-"""What QGIS's plugin Deepness reads from the metadata of an ONNX file, so that nobody has to type it in."""
+"""Describe a model for QGIS's plugin Deepness, which reads its parameters from the metadata of an ONNX file."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ from rsuda.core.spec import Spec
 
 
 def deepness_metadata(spec: Spec, window: int, overlap: int) -> dict[str, str]:
-    """Keys and JSON values of a segmentation model whose input is standardised and whose output are probabilities.
+    """Describe a segmentation model with standardised input and probabilities as output: keys and JSON values.
 
-    Deepness feeds ``(v / 255 - mean) / std`` whatever the type of the pixels v. The mean and deviation given here are those
-    for which that is what the spec says, so they also hold for imagery that is not 8-bit.
+    Deepness computes ``(v / 255 - mean) / std`` of pixels v of any type. The mean and deviation in the metadata make that
+    equal to ``spec.standardise``, so they also hold for imagery that is not 8-bit.
 
     Args:
-        window: pixels per side of the network's input.
-        overlap: pixels that neighbouring windows share; Deepness takes whole percents.
+        window: pixels per side of the model's input.
+        overlap: pixels by which neighbouring windows overlap; Deepness reads whole percents.
     """
-    across = [high - low for low, high in zip(spec.low, spec.high, strict=True)]
-    mean = [(low + m * a) / 255 for low, m, a in zip(spec.low, spec.mean, across, strict=True)]
-    std = [s * a / 255 for s, a in zip(spec.std, across, strict=True)]
-    told = {
+    mean, std = spec.raw_statistics()
+    metadata = {
         "model_type": "Segmentor",
         "class_names": dict(enumerate(spec.legend.names)),
         "resolution": round(100 * spec.gsd, 6),  # centimetres
-        "tile_size": window,  # what the plugin reads
-        "tiles_size": window,  # what its documentation says
+        "tile_size": window,  # the key that the plugin reads
+        "tiles_size": window,  # the key in its documentation
         "tiles_overlap": round(100 * overlap / window),
-        "standardization_mean": mean,
-        "standardization_std": std,
-        "seg_thresh": 0.0,  # below a threshold it gives pixels to the first class
-        "seg_small_segment": 0,  # a median filter otherwise
+        "standardization_mean": [value / 255 for value in mean],
+        "standardization_std": [value / 255 for value in std],
+        "seg_thresh": 0.0,  # pixels below a threshold become the first class
+        "seg_small_segment": 0,  # no median filter
     }
-    return {key: json.dumps(value) for key, value in told.items()}
+    return {key: json.dumps(value) for key, value in metadata.items()}

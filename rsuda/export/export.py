@@ -1,8 +1,10 @@
-"""A run for others to use: ONNX for QGIS and onnxruntime, a torch.export program, or a STAC item that describes it."""
+"""Export a model for other programs: ONNX for QGIS and onnxruntime, a torch.export program, or a STAC item."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,15 +33,20 @@ from rsuda.geo.stac_item import write_item
 from rsuda.learning.network import STRIDE
 from rsuda.runs.weights import TrainedNetwork, load_run
 
-FILES = {"onnx": "model.onnx", "torch-export": "model.pt2", "stac": "stac.json"}  # by format, in the run folder
 OUTPUTS = (PROBABILITIES, LOGITS)
-TOLERANCE = 1e-3  # of logits, between the network and its file
+TOLERANCE = 1e-3  # of logits, between the model and its file
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. ``difference``: the largest between the logits of the network and those of the file, on random
-    images; None for an item."""
+    """The file of an export.
+
+    Attributes:
+        output: 'probabilities' or 'logits'; None for a STAC item.
+        window: pixels per side of the input.
+        difference: largest difference between the logits of the model and those of the file on random images; None for a
+            STAC item.
+    """
 
     run: Path
     format: str
@@ -49,101 +56,159 @@ class Exported:
     difference: float | None
 
     def as_fields(self) -> dict[str, Any]:
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        """Return plain values for JSON."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Request:
+    """An export that is asked for: the model, and the options of its file."""
+
+    trained: TrainedNetwork
+    window: int
+    overlap: int
+    output: str | None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Metadata of the file: rsuda's under one key, and those that Deepness reads."""
+        trained = self.trained
+        about = {
+            "version": __version__,
+            "run": trained.path.name,
+            "method": trained.method,
+            "network": trained.digest,
+            "spec": trained.spec.as_fields(),
+            "window": self.window,
+            "overlap": self.overlap,
+            "output": self.output,
+        }
+        deepness = deepness_metadata(trained.spec, self.window, self.overlap) if self.output == PROBABILITIES else {}
+        return {**deepness, KEY: json.dumps(about)}
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """A format of exports.
+
+    Attributes:
+        file: name of the file in the run folder.
+        write: writes a request to a path, which has the file's suffix and a temporary name. Returns the difference to the
+            model, see ``Exported``. The third argument is the file's own folder.
+        output: default output; None for a file without the network itself.
+        packages: those of the extra ``export`` that it needs.
+    """
+
+    file: str
+    write: Callable[[Request, Path, Path], float | None]
+    output: str | None
+    packages: tuple[str, ...] = ()
 
 
 def export(
-    run: str | Path | TrainedNetwork,
+    run: str | os.PathLike[str] | TrainedNetwork,
     format: str = "onnx",
-    out: str | Path | None = None,
+    out: str | os.PathLike[str] | None = None,
+    *,
     window: int = 512,
     overlap: int = 128,
     output: str | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write a run's network, or a STAC item of it, as a file of its own.
+    """Write the model of a run as one file, or a STAC item that describes it.
 
-    The network's input is standardised imagery (B, bands, window, window) float32, B any number from 1 on. It is compared
-    with the original before the file gets its name.
+    The input of the exported model is standardised imagery (B, bands, window, window) float32, B at least 1. The file is
+    compared with the model before it gets its name.
 
     Args:
-        run: a run folder, or a loaded one.
+        run: a run folder, or a loaded model.
         format: 'onnx', 'torch-export' or 'stac'.
         out: the file; by default model.onnx, model.pt2 or stac.json in the run folder.
         window: pixels per side of the input, a multiple of 32.
-        overlap: pixels; what Deepness in QGIS is told to overlap windows by.
-        output: 'probabilities' or 'logits'; probabilities by default for ONNX (Deepness wants them), logits for torch.export.
+        overlap: pixels by which Deepness in QGIS overlaps windows.
+        output: 'probabilities' or 'logits'; probabilities by default for ONNX, since Deepness reads them, else logits.
 
     Raises:
-        MissingError, InputError: the run is not finished, a package is missing, the network cannot be written so, or its file
-            gives other logits than the network.
+        MissingError, InputError: the run is not finished, a package is missing, the model cannot be written in the format,
+            or the file gives other logits than the model.
         ExistsError: the file exists and ``overwrite`` is False.
     """
-    if format not in FILES:
-        raise unknown("export format", format, FILES)
-    check_extra("export", *{"onnx": ("onnx", "onnxscript", "onnxruntime"), "stac": ("pystac",)}.get(format, ()))
+    _check(format, window, overlap, output)
+    chosen = FORMATS[format]
+    trained = run if isinstance(run, TrainedNetwork) else load_run(Path(run))
+    folder = trained.path if trained.path.is_dir() else trained.path.parent
+    file = Path(out) if out else folder / chosen.file
+    _check_file(file, overwrite)  # before the minutes that an export takes
+    request = Request(trained, window, overlap, (output or chosen.output) if chosen.output else None)
+    with atomic_write(file, overwrite) as temporary:
+        path = temporary.with_suffix(Path(chosen.file).suffix)  # torch reads the suffix
+        difference = chosen.write(request, path, file.parent)
+        if path != temporary:
+            path.rename(temporary)
+    return Exported(trained.path, format, file, request.output, window, difference)
+
+
+def _check(format: str, window: int, overlap: int, output: str | None) -> None:
+    if format not in FORMATS:
+        raise unknown("export format", format, FORMATS)
+    check_extra("export", *FORMATS[format].packages)
     if window < STRIDE or window % STRIDE:
-        raise InputError(f"--window must be a multiple of {STRIDE}, not {window}")
+        raise InputError(f"--window is {window}; it must be a multiple of {STRIDE}")
     if not 0 <= overlap < window:
-        raise InputError(f"--overlap must be at least 0 and below the window {window}, not {overlap}")
+        raise InputError(f"--overlap is {overlap}; it must be at least 0 and below the window of {window} px")
     if output is not None and output not in OUTPUTS:
         raise unknown("output", output, OUTPUTS)
-    trained = run if isinstance(run, TrainedNetwork) else load_run(run)
-    folder = trained.path if trained.path.is_dir() else trained.path.parent
-    file = Path(out) if out else folder / FILES[format]
+
+
+def _check_file(file: Path, overwrite: bool) -> None:
     if file.is_dir():
-        raise InputError(f"{file} is a folder: --out takes the file to write")
-    if file.exists() and not overwrite:  # before the minutes that an export takes
+        raise InputError(f"{file} is a folder: pass the path of a file to --out")
+    if file.exists() and not overwrite:
         raise ExistsError(f"{file} exists: pass --overwrite to replace it, or choose another --out")
-    if format == "stac":
-        write_item(model_item(trained, file.parent, window), file, overwrite)
-        return Exported(trained.path, format, file, None, window, None)
-    kind = output or (PROBABILITIES if format == "onnx" else LOGITS)
-    about = _about(trained, window, overlap, kind)
-    with atomic_write(file, overwrite) as temporary:
-        made = temporary.with_suffix(Path(FILES[format]).suffix)  # torch goes by it
-        difference = (_onnx if format == "onnx" else _pt2)(trained, made, window, kind, about)
-        if made != temporary:
-            made.rename(temporary)
-    return Exported(trained.path, format, file, kind, window, difference)
 
 
-def _onnx(trained: TrainedNetwork, path: Path, window: int, kind: str, about: dict[str, str]) -> float:
-    network, bands = trained.model.cpu().eval(), len(trained.spec.bands)
+def _write_onnx(request: Request, path: Path, _: Path) -> float:
+    network, bands, window = _network(request)
     model = to_onnx(traced(network, bands, window))
-    write_onnx(model, path, about)
+    write_onnx(model, path, request.metadata)
     difference = _checked(largest_difference(network, OnnxNetwork(path).raw, bands, window))
-    if kind == PROBABILITIES:
+    if request.output == PROBABILITIES:
         add_softmax(model)
-        write_onnx(model, path, about)
+        write_onnx(model, path, request.metadata)
         _checked(largest_difference(network, OnnxNetwork(path).raw, bands, window, softmax=True))
     return difference
 
 
-def _pt2(trained: TrainedNetwork, path: Path, window: int, kind: str, about: dict[str, str]) -> float:
-    network, bands = trained.model.cpu().eval(), len(trained.spec.bands)
-    write_pt2(traced(network, bands, window), path, about)
+def _write_pt2(request: Request, path: Path, _: Path) -> float:
+    network, bands, window = _network(request)
+    write_pt2(traced(network, bands, window), path, request.metadata)
     difference = _checked(largest_difference(network, torch.export.load(path).module(), bands, window))
-    if kind == PROBABILITIES:
-        write_pt2(traced(Softmax(network), bands, window), path, about)
+    if request.output == PROBABILITIES:
+        write_pt2(traced(Softmax(network), bands, window), path, request.metadata)
         _checked(largest_difference(network, torch.export.load(path).module(), bands, window, softmax=True))
     return difference
+
+
+def _write_item(request: Request, path: Path, folder: Path) -> None:
+    write_item(model_item(request.trained, folder, request.window), path)
+
+
+def _network(request: Request) -> tuple[torch.nn.Module, int, int]:
+    """The network on the CPU, its number of bands, and the window."""
+    return request.trained.model.cpu().eval(), len(request.trained.spec.bands), request.window
 
 
 def _checked(difference: float) -> float:
     if not difference <= TOLERANCE:
         raise InputError(
-            f"the exported network answers otherwise than the original, by up to {difference:.2g} (at most {TOLERANCE:g} is "
-            "allowed): no file was written"
+            f"the exported model differs from the original by up to {difference:.2g} (at most {TOLERANCE:g} is allowed): "
+            "no file was written"
         )
     return difference
 
 
-def _about(trained: TrainedNetwork, window: int, overlap: int, kind: str) -> dict[str, str]:
-    """Metadata of the file: rsuda's own under one key, and what Deepness reads."""
-    own = {
-        "version": __version__, "run": trained.path.name, "method": trained.method, "network": trained.digest,
-        "spec": trained.spec.as_fields(), "window": window, "overlap": overlap, "output": kind,
-    }  # fmt: skip
-    told = deepness_metadata(trained.spec, window, overlap) if kind == PROBABILITIES else {}
-    return {**told, KEY: json.dumps(own)}
+FORMATS = {
+    "onnx": ExportFormat("model.onnx", _write_onnx, PROBABILITIES, ("onnx", "onnxscript", "onnxruntime")),
+    "torch-export": ExportFormat("model.pt2", _write_pt2, LOGITS),
+    "stac": ExportFormat("stac.json", _write_item, None, ("pystac",)),
+}

@@ -1,8 +1,9 @@
-"""The STAC item of a run, by the Machine Learning Model extension: what the network expects, gives, and was made with."""
+"""Describe a run as a STAC item of the Machine Learning Model extension: input, output, hyperparameters and files."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rsuda.core.errors import MissingError
+from rsuda.core.spec import Spec
 from rsuda.core.version import __version__
 from rsuda.export.onnx_network import about_exported
 from rsuda.geo.stac_item import PROCESSING, classes, href, identifier
@@ -17,18 +19,30 @@ from rsuda.runs.weights import CONFIG, SPEC, WEIGHTS, Description, TrainedNetwor
 
 if TYPE_CHECKING:
     from pystac import Item
+    from pystac.extensions.mlm import ModelInput, ModelOutput
 
-_ARTIFACTS = {  # by suffix: title, framework, what writes such files, roles
-    ".safetensors": (
-        "Weights, with the spec inside",
-        "pytorch",
-        "safetensors.torch.save",
-        ["mlm:model", "mlm:weights"],
+_ORDER = ["batch", "channel", "height", "width"]
+
+
+@dataclass(frozen=True)
+class _Artifact:
+    """What STAC says of a file of weights. ``writer`` is the function that writes such files."""
+
+    title: str
+    framework: str
+    writer: str
+    roles: list[str]
+
+
+_COMPILED = ["mlm:model", "mlm:compiled"]
+_ARTIFACTS = {
+    ".safetensors": _Artifact(
+        "Weights, with the spec inside", "pytorch", "safetensors.torch.save", ["mlm:model", "mlm:weights"]
     ),
-    ".onnx": ("ONNX", "onnx", "onnx.save", ["mlm:model", "mlm:compiled"]),
-    ".pt2": ("Program of torch.export", "pytorch", "torch.export.save", ["mlm:model", "mlm:compiled"]),
+    ".onnx": _Artifact("ONNX", "onnx", "onnx.save", _COMPILED),
+    ".pt2": _Artifact("Program of torch.export", "pytorch", "torch.export.save", _COMPILED),
 }
-# settings of a run that say how its weights came about, and name nobody's files
+# settings that describe how the weights were trained, and name no files
 _HYPERPARAMETERS = (
     "training.steps",
     "training.batch_size",
@@ -47,93 +61,122 @@ _HYPERPARAMETERS = (
 )
 
 
-def model_item(trained: TrainedNetwork, beside: Path, window: int = 512) -> Item:
-    """The item of a finished run; files of the run's folder, exported ones too, are its assets.
+def model_item(trained: TrainedNetwork, folder: Path, window: int = 512) -> Item:
+    """Build the item of a finished run. Its assets are the files of the run folder, exported ones too.
 
-    Where a network holds is not known to it, so the item has no geometry.
+    The item has no geometry, since a model does not know where it holds.
 
     Args:
-        beside: folder that the item is to lie in, from where hrefs point.
-        window: pixels per side that the input is said to have.
+        folder: the folder of the item's file, to which hrefs are relative.
+        window: pixels per side of the input.
 
-    Raises MissingError for a network that has no weights file, such as an exported one.
+    Raises MissingError for a model without a weights file, such as an exported one.
     """
-    import pystac
     from pystac.extensions.classification import ClassificationExtension
-    from pystac.extensions.mlm import (
-        AssetGeneralMLMExtension,
-        Hyperparameters,
-        InputStructure,
-        MLMExtension,
-        ModelInput,
-        ModelOutput,
-        ResultStructure,
-        TaskType,
-        ValueScaling,
-        ValueScalingType,
-    )
-    from pystac.extensions.raster import DataType
+    from pystac.extensions.mlm import Hyperparameters, MLMExtension, TaskType
 
-    folder = trained.path if trained.path.is_dir() else trained.path.parent
-    weights = folder / WEIGHTS if trained.path.is_dir() else trained.path
+    run = trained.path if trained.path.is_dir() else trained.path.parent
+    weights = run / WEIGHTS if trained.path.is_dir() else trained.path
     if not weights.is_file() or weights.suffix != ".safetensors":
-        raise MissingError(f"{trained.path} holds no {WEIGHTS}, which a STAC item describes")
-    spec, about = trained.spec, description(weights)
-    arch = about.architecture
-    name = re.sub(r"[^0-9A-Za-z]+$", "", f"rsuda-{identifier(folder.resolve().name)}")
-    bands = [{"name": band} for band in spec.bands]  # the input's refer to the item's; STAC wants an asset's as well
-    item = pystac.Item(
-        f"{name}-{trained.digest[:12]}", None, None, datetime.fromtimestamp(int(weights.stat().st_mtime), UTC),
-        {
-            "title": f"{arch.encoder} with {arch.decoder}, adapted by {trained.method}", "gsd": spec.gsd,
-            "processing:software": {"rsuda": __version__}, "rsuda:method": trained.method,
-            "rsuda:network": trained.digest, "bands": bands,
-        },
-        stac_extensions=[PROCESSING],
-    )  # fmt: skip
-    # ((v - low) / (high - low) - mean) / std as one z-score of raw pixels
-    scaling = [
-        ValueScaling.create(ValueScalingType.Z_SCORE, mean=low + mean * (high - low), stddev=std * (high - low))
-        for low, high, mean, std in zip(spec.low, spec.high, spec.mean, spec.std, strict=True)
-    ]
-    order, float32 = ["batch", "channel", "height", "width"], DataType.FLOAT32
-    fed = ModelInput.create(
-        "image", list(spec.bands), InputStructure.create([-1, len(spec.bands), window, window], order, float32),
-        description=f"Pixels of {spec.gsd:g} m, standardised; where there is no data, pixels of the value 'low'",
-    )  # fmt: skip
-    fed.properties["value_scaling"] = [s.to_dict() for s in scaling]
-    given = ModelOutput.create(
-        "logits", [TaskType.SEMANTIC_SEGMENTATION],
-        ResultStructure.create([-1, len(spec.legend), window, window], order, float32),
-        classes=classes(spec.legend),
-    )  # fmt: skip
+        raise MissingError(f"a STAC item describes a run with weights, and {trained.path} holds no {WEIGHTS}")
+    about = description(weights)
+    name = re.sub(r"[^0-9A-Za-z]+$", "", f"rsuda-{identifier(run.resolve().name)}")
+    item = _plain_item(name, trained, about, weights)
     MLMExtension.ext(item, add_if_missing=True).apply(
-        name, f"{arch.encoder} {arch.decoder}", [TaskType.SEMANTIC_SEGMENTATION], [fed], [given],
-        framework="pytorch", framework_version=torch.__version__,
+        name,
+        f"{about.architecture.encoder} {about.architecture.decoder}",
+        [TaskType.SEMANTIC_SEGMENTATION],
+        [_model_input(trained.spec, window)],
+        [_model_output(trained.spec, window)],
+        framework="pytorch",
+        framework_version=torch.__version__,
         total_parameters=sum(p.numel() for p in trained.model.parameters()),
-        hyperparameters=Hyperparameters.create(**_hyperparameters(folder, about)),
-    )  # fmt: skip
+        hyperparameters=Hyperparameters.create(**_hyperparameters(run, about)),
+    )
     del item.properties["mlm:pretrained_source"]  # PySTAC writes a null, which would say "from scratch"
-    item.properties |= _pretrained(folder)
+    item.properties |= _pretrained(run)
     ClassificationExtension.ext(item, add_if_missing=True)
-    exported = [folder / "model.onnx", folder / "model.pt2"]
-    for path in [weights, *(f for f in exported if f.is_file() and about_exported(f).get("network") == trained.digest)]:
-        title, framework, artifact, roles = _ARTIFACTS[path.suffix]
-        asset = pystac.Asset(
-            href(path, beside), title, None, f"application/octet-stream; framework={framework}", roles,
-            {"file:size": path.stat().st_size, "bands": bands},
-        )  # fmt: skip
-        item.add_asset("weights" if path is weights else path.suffix[1:], asset)
-        AssetGeneralMLMExtension.ext(asset).apply(artifact_type=artifact)
-    for file, media in ((SPEC, "application/json"), (CONFIG, "application/yaml")):
-        if (folder / file).is_file():
-            item.add_asset(Path(file).stem, pystac.Asset(href(folder / file, beside), None, None, media, ["metadata"]))
+    _add_assets(item, trained, weights, folder)
     item.stac_extensions.append("https://stac-extensions.github.io/file/v2.1.0/schema.json")
     return item
 
 
+def _plain_item(name: str, trained: TrainedNetwork, about: Description, weights: Path) -> Item:
+    """Build the item without extensions: its name, date and properties."""
+    import pystac
+
+    spec, arch = trained.spec, about.architecture
+    properties = {
+        "title": f"{arch.encoder} with {arch.decoder}, adapted by {trained.method}",
+        "gsd": spec.gsd,
+        "processing:software": {"rsuda": __version__},
+        "rsuda:method": trained.method,
+        "rsuda:network": trained.digest,
+        "bands": _bands(spec),
+    }
+    date = datetime.fromtimestamp(int(weights.stat().st_mtime), UTC)
+    return pystac.Item(f"{name}-{trained.digest[:12]}", None, None, date, properties, stac_extensions=[PROCESSING])
+
+
+def _bands(spec: Spec) -> list[dict[str, str]]:
+    """List the bands of the input. Those of the model's input refer to the item's; STAC wants an asset's as well."""
+    return [{"name": band} for band in spec.bands]
+
+
+def _model_input(spec: Spec, window: int) -> ModelInput:
+    """Describe the input: standardised windows, with one z-score of raw pixels for each band."""
+    from pystac.extensions.mlm import InputStructure, ModelInput, ValueScaling, ValueScalingType
+    from pystac.extensions.raster import DataType
+
+    structure = InputStructure.create([-1, len(spec.bands), window, window], _ORDER, DataType.FLOAT32)
+    text = f"Pixels of {spec.gsd:g} m, standardised; where there is no data, pixels of the value 'low'"
+    described = ModelInput.create("image", list(spec.bands), structure, description=text)
+    described.properties["value_scaling"] = [
+        ValueScaling.create(ValueScalingType.Z_SCORE, mean=mean, stddev=deviation).to_dict()
+        for mean, deviation in zip(*spec.raw_statistics(), strict=True)
+    ]
+    return described
+
+
+def _model_output(spec: Spec, window: int) -> ModelOutput:
+    """Describe the output: logits of the classes of the legend."""
+    from pystac.extensions.mlm import ModelOutput, ResultStructure, TaskType
+    from pystac.extensions.raster import DataType
+
+    structure = ResultStructure.create([-1, len(spec.legend), window, window], _ORDER, DataType.FLOAT32)
+    return ModelOutput.create("logits", [TaskType.SEMANTIC_SEGMENTATION], structure, classes=classes(spec.legend))
+
+
+def _add_assets(item: Item, trained: TrainedNetwork, weights: Path, folder: Path) -> None:
+    """Add the weights, the exported files of the same model, the spec and the configuration."""
+    import pystac
+    from pystac.extensions.mlm import AssetGeneralMLMExtension
+
+    run = weights.parent
+    exported = [
+        file
+        for file in (run / "model.onnx", run / "model.pt2")
+        if file.is_file() and about_exported(file).get("network") == trained.digest
+    ]
+    for file in [weights, *exported]:
+        artifact = _ARTIFACTS[file.suffix]
+        asset = pystac.Asset(
+            href(file, folder),
+            artifact.title,
+            media_type=f"application/octet-stream; framework={artifact.framework}",
+            roles=artifact.roles,
+            extra_fields={"file:size": file.stat().st_size, "bands": _bands(trained.spec)},
+        )
+        item.add_asset("weights" if file is weights else file.suffix[1:], asset)
+        AssetGeneralMLMExtension.ext(asset).apply(artifact_type=artifact.writer)
+    for name, media_type in ((SPEC, "application/json"), (CONFIG, "application/yaml")):
+        if (run / name).is_file():
+            asset = pystac.Asset(href(run / name, folder), media_type=media_type, roles=["metadata"])
+            item.add_asset(Path(name).stem, asset)
+
+
 def _hyperparameters(folder: Path, about: Description) -> dict[str, Any]:
-    """Of the method and, where the run has its configuration, of the training; and the network's widths."""
+    """List the hyperparameters: the architecture and, if the run has its configuration, the method's and training's."""
     parameters = about.architecture.model_dump()
     if (folder / CONFIG).is_file():
         settings = saved_settings(folder)
@@ -143,10 +186,10 @@ def _hyperparameters(folder: Path, about: Description) -> dict[str, Any]:
 
 
 def _pretrained(folder: Path) -> dict[str, Any]:
-    """Whether the encoder began with weights from elsewhere; a file's name says nothing to others."""
+    """Say whether the encoder began with pretrained weights; the name of a weights file is left out."""
     if not (folder / CONFIG).is_file():
         return {}
-    begun = saved_settings(folder).network.weights
-    if begun == "none":
+    weights = saved_settings(folder).network.weights
+    if weights == "none":
         return {"mlm:pretrained": False, "mlm:pretrained_source": None}
-    return {"mlm:pretrained": True} | ({"mlm:pretrained_source": "ImageNet"} if begun == "imagenet" else {})
+    return {"mlm:pretrained": True} | ({"mlm:pretrained_source": "ImageNet"} if weights == "imagenet" else {})

@@ -22,6 +22,7 @@ from rsuda.geo.windows import blend_weights
 from rsuda.inference.open_scene import check_gsd
 from rsuda.inference.predictor import Predictor, add_softmax
 from rsuda.inference.window_grid import WindowGrid
+from rsuda.learning.most_likely import most_likely_probability
 
 SLICE = 128  # rows of the scene that are brought to its own grid at once
 
@@ -97,7 +98,7 @@ def strips(
         blend = pieces.take(top, bottom)
         if down is not None:
             blend = torch.from_numpy(weigh(blend.cpu().numpy(), down, across))
-        classes, best = _winners(blend)
+        best, classes = most_likely_probability(blend)
         valid = scene.valid(spec.bands, (row0 + row, col0, count, width))
         inside = region.inside(row, count)
         if inside is not None:
@@ -108,22 +109,6 @@ def strips(
             _masked(_bytes(best), valid),
             _masked(_bytes(blend), valid) if probabilities else None,
         )
-
-
-def _winners(blend: Tensor) -> tuple[Tensor, Tensor]:
-    """Classes (h, W) uint8 and their probabilities, of (K, h, W).
-
-    The bits of numbers above 0 are ordered as the numbers are, so that the last ones can hold the class and one maximum finds
-    both, faster than torch.max does on CPUs. Of the 24 digits of a number those that tell the class are lost, 3 for up to 8
-    classes; of probabilities alike in the others the first class wins.
-    """
-    last = len(blend) - 1
-    told = (1 << last.bit_length()) - 1
-    number = blend.view(torch.int32)
-    best = (number[0] & ~told) | last
-    for k in range(1, len(blend)):
-        torch.maximum(best, (number[k] & ~told) | (last - k), out=best)
-    return (last - (best & told)).to(torch.uint8), (best & ~told).view(torch.float32)
 
 
 def _bytes(probabilities: Tensor) -> Tensor:

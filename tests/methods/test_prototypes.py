@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
+from rsuda.learning.most_likely import most_likely
 from rsuda.learning.network import Architecture
 from rsuda.methods import options_of
 from rsuda.methods.base import NetworkBuilder
 from rsuda.methods.bicl import BiCL
-from rsuda.methods.blocks.likely import most_likely
 from rsuda.methods.blocks.prototypes import (
     Calibration,
     Prototypes,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from rsuda.core.legend import IGNORE
 from rsuda.learning.distributed import all_sum, shared_mean
-from rsuda.methods.blocks.likely import most_likely
+from rsuda.learning.most_likely import most_likely
 
 
 class Prototypes(NamedTuple):

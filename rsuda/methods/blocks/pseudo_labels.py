@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rsuda.core.errors import unknown
 from rsuda.core.legend import IGNORE
 from rsuda.learning.distributed import all_gather, all_sum
-from rsuda.methods.blocks.likely import most_likely
+from rsuda.learning.most_likely import most_likely
 
 RULES = ("share", "pixels", "classes")
 
