@@ -248,7 +248,7 @@ BAD = {
     "predict an unknown format": (None, MAP, "--format shp", "unknown polygon format 'shp'"),
     "predict over an output": (text("scene_classes.tif"), MAP, "", "scene_classes.tif exists: pass --overwrite"),
     "predict by an odd option": (None, MAP, "--co COMPRESS=NONSENSE", "COG driver does not take --co COMPRESS=NONSENSE"),
-    "predict in odd views": (None, MAP, "--tta rotations", "unknown --tta: 'rotations'"),
+    "predict in odd views": (None, MAP, "--tta rotations", "unknown value of --tta: 'rotations'"),
     "predict in an area that is not there": (None, MAP, "--aoi none.gpkg", "no file none.gpkg"),
     "predict elsewhere": (None, MAP, "--bounds 0 0 1 1", "touches none of the scenes"),
     "predict an empty rectangle": (None, MAP, "--bounds 1 0 0 1", "have no area"),

@@ -273,7 +273,7 @@ def test_a_missing_extra_is_named(format, package, run, monkeypatch):
 
 
 def test_files_that_are_none_of_rsudas_are_refused(tmp_path):
-    with pytest.raises(MissingError, match="the exported model .* is missing"):
+    with pytest.raises(MissingError, match=r"the exported model .* is missing"):
         load_exported(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(InputError, match="cannot be read as ONNX"):

@@ -163,7 +163,7 @@ def test_the_keywords_of_python_are_the_fields():
         ({"window": 0}, "option window is 0; it must be at least 32"),
         ({"window": 64, "overlap": 64}, "overlap is 64; it must be below the window of 64 px"),
         ({"min_area": float("nan")}, "option min_area is nan; it must be a finite number"),
-        ({"tta": "flip"}, "unknown option tta: 'flip': did you mean 'flips'? known are all, flips, none"),
+        ({"tta": "flip"}, "unknown value of option tta: 'flip': did you mean 'flips'? known are all, flips, none"),
         (
             {"polygons": "gpk"},
             "unknown polygon format 'gpk': did you mean 'gpkg'? known are fgb, geojson, gpkg, parquet",
