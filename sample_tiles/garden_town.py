@@ -205,13 +205,8 @@ def settle(sc, rng, lines, halves, width, height) -> list:
 
 def gardens(sc, rng, houses) -> None:
     """Drives, garages, terraces, beds, pools and sheds around each house, hedges between the plots."""
-    for x, y, turn, *_ in houses:  # every owner mows differently
-        win, u, v = sc.frame(x, y, turn, 12, 12)
-        mask = (np.abs(u) < rng.uniform(8, 12)) & (np.abs(v) < rng.uniform(8, 12)) & (sc.cls[win] == LOW_VEGETATION)
-        dry, tone = rng.uniform(-0.25, 0.45), rng.uniform(0.8, 1.15)
-        swath = 0.05 * np.sin(v * rng.uniform(4, 7))[..., None]
-        meadow = sc.refl[win] * (1 - dry) + dry * np.float32((0.36, 0.20, 0.185, 0.11))
-        sc.paint(win, mask, meadow * (tone + swath))
+    for house in houses:
+        lawn(sc, rng, house)
     for x, y, turn, length, breadth, front in houses:
         c, s = math.cos(turn), math.sin(turn)
         side = rng.choice((-1, 1))
@@ -220,48 +215,66 @@ def gardens(sc, rng, houses) -> None:
             return x + a * c - b * s, y + a * s + b * c
 
         if front is not None:
-            gx, gy = at(side * (length / 2 + 2.1), 0)
-            along = math.atan2(front[1] - y, front[0] - x)
-            reach = math.hypot(front[0] - x, front[1] - y)
-            garage = sc.is_free(gx, gy, turn, 1.6, 2.8)
-            drive(sc, rng, gx, gy, along, reach)
-            if garage:
-                flat_roof(
-                    sc,
-                    rng,
-                    gx,
-                    gy,
-                    turn + math.pi / 2,
-                    5.8,
-                    3.2,
-                    2.7,
-                    ("gravel", "bitumen")[rng.integers(2)],
-                    False,
-                )
-        for b in (-side, side):
-            tx, ty = at(rng.uniform(-2, 2), b * (breadth / 2 + 1.9))
-            if sc.is_free(tx, ty, turn, 2.6, 1.7):
-                stone = ((0.40, 0.36, 0.31, 0.26), (0.36, 0.29, 0.21, 0.17), CONCRETE)[rng.integers(3)]
-                rect(sc, tx, ty, turn, 5.2, 3.4, stone, surface="slabs")
-                box(sc, tx + 0.6, ty, turn, 1.5, 0.9, 0.8, (0.5, 0.46, 0.4, 0.34), CLUTTER)
-                break
+            garage(sc, rng, *at(side * (length / 2 + 2.1), 0), turn, (x, y), front)
+        terrace(sc, rng, at, turn, side, breadth)
         for _ in range(7):
-            a, b = rng.uniform(-13, 13), rng.uniform(-12, 12)
-            px, py = at(a, b)
-            pick = rng.random()
-            if pick < 0.22 and sc.is_free(px, py, turn, 4.4, 2.8):
-                pool(sc, rng, px, py, turn, 6.4, 3.2)
-            elif pick < 0.5 and sc.is_free(px, py, turn, 2.2, 1.8):
-                pitched_roof(sc, rng, px, py, turn, 3.6, 2.8, 2.1, 22, 0, ROOFS["brown"], plain=True)
-            elif pick < 0.62 and sc.is_free(px, py, turn, 2.2, 2.2):
-                disc(sc, px, py, 1.75, 0.8, (0.10, 0.10, 0.16, 0.30), CLUTTER)
-                disc(sc, px, py, 1.4, 0.8, (0.06, 0.06, 0.06, 0.07), CLUTTER)
-            elif sc.is_free(px, py, turn, 2.0, 1.2):
-                win, u, v = sc.frame(px, py, turn, 2.0, 1.2)
-                rows = joints(v, 0.6, 0.35)[..., None]
-                green = tint((0.45, 0.10, 0.14, 0.06), 0.25 * sc.noise(0.12, win))
-                bed = np.where(rows, green, tint(SOIL, 0.15 * sc.noise(0.1, win)))
-                sc.paint(win, (np.abs(u) < 2.0) & (np.abs(v) < 1.2), bed, None, LOW_VEGETATION)
+            px, py = at(rng.uniform(-13, 13), rng.uniform(-12, 12))
+            garden_object(sc, rng, px, py, turn)
+    hedges(sc, rng, houses)
+
+
+def lawn(sc, rng, house) -> None:
+    """Grass around a house; every owner mows differently."""
+    x, y, turn, *_ = house
+    win, u, v = sc.frame(x, y, turn, 12, 12)
+    mask = (np.abs(u) < rng.uniform(8, 12)) & (np.abs(v) < rng.uniform(8, 12)) & (sc.cls[win] == LOW_VEGETATION)
+    dry, tone = rng.uniform(-0.25, 0.45), rng.uniform(0.8, 1.15)
+    swath = 0.05 * np.sin(v * rng.uniform(4, 7))[..., None]
+    meadow = sc.refl[win] * (1 - dry) + dry * np.float32((0.36, 0.20, 0.185, 0.11))
+    sc.paint(win, mask, meadow * (tone + swath))
+
+
+def garage(sc, rng, x, y, turn, house, front) -> None:
+    """A drive to the street, and a garage at its end where the place is free."""
+    along = math.atan2(front[1] - house[1], front[0] - house[0])
+    is_free = sc.is_free(x, y, turn, 1.6, 2.8)
+    drive(sc, rng, x, y, along, math.hypot(front[0] - house[0], front[1] - house[1]))
+    if is_free:
+        roof = ("gravel", "bitumen")[rng.integers(2)]
+        flat_roof(sc, rng, x, y, turn + math.pi / 2, 5.8, 3.2, 2.7, roof, False)
+
+
+def terrace(sc, rng, at, turn, side, breadth) -> None:
+    """Slabs with a table on one side of a house, on the other if the first is not free."""
+    for b in (-side, side):
+        x, y = at(rng.uniform(-2, 2), b * (breadth / 2 + 1.9))
+        if sc.is_free(x, y, turn, 2.6, 1.7):
+            stone = ((0.40, 0.36, 0.31, 0.26), (0.36, 0.29, 0.21, 0.17), CONCRETE)[rng.integers(3)]
+            rect(sc, x, y, turn, 5.2, 3.4, stone, surface="slabs")
+            box(sc, x + 0.6, y, turn, 1.5, 0.9, 0.8, (0.5, 0.46, 0.4, 0.34), CLUTTER)
+            return
+
+
+def garden_object(sc, rng, x, y, turn) -> None:
+    """A pool, a shed, a trampoline or a bed, where the place is free."""
+    pick = rng.random()
+    if pick < 0.22 and sc.is_free(x, y, turn, 4.4, 2.8):
+        pool(sc, rng, x, y, turn, 6.4, 3.2)
+    elif pick < 0.5 and sc.is_free(x, y, turn, 2.2, 1.8):
+        pitched_roof(sc, rng, x, y, turn, 3.6, 2.8, 2.1, 22, 0, ROOFS["brown"], plain=True)
+    elif pick < 0.62 and sc.is_free(x, y, turn, 2.2, 2.2):
+        disc(sc, x, y, 1.75, 0.8, (0.10, 0.10, 0.16, 0.30), CLUTTER)
+        disc(sc, x, y, 1.4, 0.8, (0.06, 0.06, 0.06, 0.07), CLUTTER)
+    elif sc.is_free(x, y, turn, 2.0, 1.2):
+        win, u, v = sc.frame(x, y, turn, 2.0, 1.2)
+        rows = joints(v, 0.6, 0.35)[..., None]
+        green = tint((0.45, 0.10, 0.14, 0.06), 0.25 * sc.noise(0.12, win))
+        bed = np.where(rows, green, tint(SOIL, 0.15 * sc.noise(0.1, win)))
+        sc.paint(win, (np.abs(u) < 2.0) & (np.abs(v) < 1.2), bed, None, LOW_VEGETATION)
+
+
+def hedges(sc, rng, houses) -> None:
+    """Hedges halfway between most neighbours."""
     for k, (x, y, *_) in enumerate(houses):
         for x2, y2, *_ in houses[k + 1 :]:
             gap = math.hypot(x2 - x, y2 - y)
