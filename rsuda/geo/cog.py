@@ -1,4 +1,4 @@
-"""Cloud Optimized GeoTIFFs of classes and of probabilities, written row by row."""
+"""Write Cloud Optimized GeoTIFFs of classes and of probabilities row by row."""
 
 from __future__ import annotations
 
@@ -28,37 +28,44 @@ _OPTIONS = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(_BLOCK), "BIGTIFF": "IF_SAFE
 Rows = Callable[[int, int], np.ndarray]  # (first row, rows) -> (rows, width) uint8
 
 
-def creation_options(given: Sequence[str]) -> dict[str, str]:
-    """'NAME=VALUE' of GDAL's COG driver, tried on a raster of one pixel. Raises InputError for what GDAL does not take."""
-    found = {}
-    for text in given:
+def creation_options(texts: Sequence[str]) -> dict[str, str]:
+    """Read 'NAME=VALUE' options of GDAL's COG driver. Raises InputError for options that GDAL does not accept."""
+    options = {}
+    for text in texts:
         name, sign, value = text.partition("=")
         if not sign or not name or not value:
-            raise InputError(f"--co takes NAME=VALUE of GDAL's COG driver, such as COMPRESS=ZSTD, not '{text}'")
-        found[name.strip().upper()] = value.strip()
-    if found:
-        complaints = _Complaints()
-        logger = logging.getLogger(
-            "rasterio._env"
-        )  # GDAL's warnings arrive here, and are all that tells a wrong option
-        before, logger.propagate = logger.propagate, False
-        logger.addHandler(complaints)
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                one = [("one pixel", lambda row, count: np.zeros((count, 1), np.uint8))]
-                write_cog(Path(folder, "one.tif"), one, Grid(1, 1), options=found)
-        except RasterioError as error:
-            complaints.texts.append(str(error.__cause__ or error))
-        finally:
-            logger.removeHandler(complaints)
-            logger.propagate = before
-        if complaints.texts:
-            told = complaints.texts[0].partition(" in ")[2] or complaints.texts[0]
-            raise InputError(f"GDAL's COG driver does not take --co {' --co '.join(given)}: {told.splitlines()[0]}")
-    return found
+            raise InputError(f"--co is '{text}'; it must be NAME=VALUE of GDAL's COG driver, such as COMPRESS=ZSTD")
+        options[name.strip().upper()] = value.strip()
+    complaints = gdal_complaints(options) if options else []
+    if complaints:
+        reason = complaints[0].partition(" in ")[2] or complaints[0]
+        raise InputError(f"GDAL's COG driver does not accept --co {' --co '.join(texts)}: {reason.splitlines()[0]}")
+    return options
 
 
-class _Complaints(logging.Handler):
+def gdal_complaints(options: dict[str, str]) -> list[str]:
+    """Write a raster of one pixel with creation options and collect GDAL's warnings and errors.
+
+    GDAL reports invalid options only as warnings, which rasterio sends to a logger.
+    """
+    handler, logger = _Collector(), logging.getLogger("rasterio._env")
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            band = ("one pixel", lambda row, count: np.zeros((count, 1), np.uint8))
+            write_cog(Path(folder, "one.tif"), [band], Grid(1, 1), options=options)
+    except RasterioError as error:
+        handler.texts.append(str(error.__cause__ or error))
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+    return handler.texts
+
+
+class _Collector(logging.Handler):
+    """Collects the texts of warnings."""
+
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.texts: list[str] = []
@@ -81,23 +88,35 @@ def write_cog(
 
     Args:
         bands: description and pixels of each band.
-        legend: for a class raster (one band): colour table, class names, overviews by mode. Otherwise overviews are means.
-        options: creation options of GDAL's COG driver, over the defaults.
+        legend: of a class raster (one band), which gets a colour table, class names and overviews by mode. Without a
+            legend, overviews are means.
+        options: creation options of GDAL's COG driver, which override the defaults.
         gcps: ground control points and their CRS, for a grid without a georeference.
 
-    Raises ExistsError when the file exists and ``overwrite`` is False, WriteError when there is no room.
+    Raises:
+        ExistsError: the file exists and ``overwrite`` is False.
+        WriteError: the disk is full, or the file cannot be read back.
     """
     profile: dict[str, Any] = {
-        "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(bands), "dtype": "uint8",
-        "crs": grid.crs, "nodata": IGNORE, "tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK,
-        "BIGTIFF": "IF_SAFER", "INTERLEAVE": "BAND",
-    }  # fmt: skip
+        "driver": "GTiff",
+        "height": grid.height,
+        "width": grid.width,
+        "count": len(bands),
+        "dtype": "uint8",
+        "crs": grid.crs,
+        "nodata": IGNORE,
+        "tiled": True,
+        "blockxsize": _BLOCK,
+        "blockysize": _BLOCK,
+        "BIGTIFF": "IF_SAFER",
+        "INTERLEAVE": "BAND",
+    }
     if grid.georeferenced:
         profile["transform"] = grid.transform
     resampling = "MODE" if legend else "AVERAGE"
     with atomic_write(path, overwrite) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        staging = temporary.with_name("staging.tif")  # the COG driver copies a whole file
+        staging = temporary.with_name("staging.tif")  # the COG driver copies a complete file
         written: dict[tuple[int, int], int] = {}  # checksums by band and first row
         with rasterio.open(staging, "w", **profile) as out:
             for number, (description, rows) in enumerate(bands, 1):
@@ -114,25 +133,27 @@ def write_cog(
             out.update_tags(**(tags or {}))
             if gcps and gcps[0]:
                 out.gcps = gcps
-        made = {**_OPTIONS, "OVERVIEW_RESAMPLING": resampling, **(options or {})}
-        copy(staging, temporary, driver="COG", **made)
+        creation = {**_OPTIONS, "OVERVIEW_RESAMPLING": resampling, **(options or {})}
+        copy(staging, temporary, driver="COG", **creation)
         staging.unlink()
-        _check(temporary, path, written if made["COMPRESS"].upper() in _LOSSLESS else {})
+        _check(temporary, path, written if creation["COMPRESS"].upper() in _LOSSLESS else {})
 
 
 def _check(file: Path, path: str | Path, written: dict[tuple[int, int], int]) -> None:
-    """Read a raster back: GDAL writes its last blocks while it closes a file, and then says nothing of a full disk.
+    """Read a raster back, since GDAL reports no full disk when it writes the last blocks while closing a file.
 
-    Raises WriteError when pixels cannot be read or, where ``written`` has them, are others than were written.
+    Raises WriteError if pixels are unreadable or differ from the checksums of ``written``.
     """
     try:
-        with rasterio.open(file) as found:
-            for level in range(len(found.overviews(1))):
+        with rasterio.open(file) as raster:
+            for level in range(len(raster.overviews(1))):
                 with rasterio.open(file, OVERVIEW_LEVEL=level) as overview:
                     overview.read()
             for (number, row), checksum in written.items():
-                window = Window(0, row, found.width, min(_BLOCK, found.height - row))
-                if zlib.crc32(found.read(number, window=window).tobytes()) != checksum:
-                    raise WriteError(f"cannot write {path}: what is on the disk is not what was written; is it full?")
+                window = Window(0, row, raster.width, min(_BLOCK, raster.height - row))
+                if zlib.crc32(raster.read(number, window=window).tobytes()) != checksum:
+                    raise WriteError(
+                        f"cannot write {path}: the data on the disk differs from the data written; the disk may be full"
+                    )
     except RasterioError as error:
-        raise WriteError(f"cannot write {path}: it cannot be read back; is the disk full?") from error
+        raise WriteError(f"cannot write {path}: it cannot be read back; the disk may be full") from error

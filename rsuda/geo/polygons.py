@@ -1,4 +1,4 @@
-"""A class raster as polygons that share their borders, and files of them."""
+"""Convert a class raster to polygons that share their borders, and write and read polygon files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from rsuda.geo.run_lengths import (
     Strip,
     encode,
     find_borders,
-    find_patches,
+    find_components,
     merge_small,
 )
 
-MOST = 2_000_000  # polygons: more than that, few programs draw
+MOST = 2_000_000  # polygons; few programs can draw more
 
 
 def polygonise(
@@ -42,83 +42,92 @@ def polygonise(
     simplify: float = 0.0,
     most: int = MOST,
 ) -> gpd.GeoDataFrame:
-    """One polygon per patch of a class, pixels joined over edges, as a valid coverage: no gaps, no overlaps, and
-    neighbours have the vertices of their common border in common.
+    """Convert each connected component of a class to a polygon.
+
+    Pixels are connected over edges. The polygons are a valid coverage: there are no gaps and no overlaps, and neighbours
+    share all vertices of their common border.
 
     Args:
-        classes: (H, W) uint8, 255 is left out; or strips (h, W) of it from top to bottom; or pairs of such strips and
-            (h, W) uint8 confidences, where 0 to 254 is 0 to 1, and 255 none. Strips are not kept.
+        classes: (H, W) uint8, 255 is left out; or its strips (h, W) from top to bottom; or pairs of these strips and (h, W)
+            uint8 confidences, 0 to 254 for 0..1 and 255 for unknown. Only one strip is in memory at a time.
         gsd: (down, across) metres per pixel.
-        min_area: square metres. Smaller patches become parts of the neighbours they have the longest borders with; those
-            amid no data have none and stay.
-        simplify: metres by which borders may be drawn straighter than their pixels: detail of less than about this
-            size squared goes. What two polygons share stays shared.
-        most: patches. Where there are more, the smallest are merged as by ``min_area``, and a note says so.
+        min_area: square metres. Smaller components merge into the neighbour with the longest common border; those
+            surrounded by nodata have no neighbour and stay.
+        simplify: metres by which borders may be straightened: detail smaller than about its square is removed. Common
+            borders stay common.
+        most: number of polygons. If there are more, the smallest components are merged as by ``min_area``, with a note.
 
     Returns:
-        columns class (index, int32), name, area_m2 of the drawn polygon, confidence (mean over the pixels, if there are
-        any; to 4 digits) and geometry, in the grid's CRS, in the order of the patches' first pixels. Without a
-        georeference x is the column and y minus the row, which is where GIS programs draw such a raster.
-        ``attrs["notes"]`` is a list of sentences for the user.
+        columns class (index, int32), name, area_m2 of the drawn polygon, confidence (mean over the pixels to 4 digits, if
+        confidences are passed) and geometry in the grid's CRS, in the order of the components' first pixels. Without a
+        georeference x is the column and y minus the row, as GIS programs draw such a raster. ``attrs["notes"]`` is a list
+        of sentences for the user.
 
     Raises:
-        InputError: a class that the legend lacks; a negative ``min_area`` or ``simplify``.
-        ValueError: strips that do not make up the grid.
+        InputError: a class outside of the legend, or a negative ``min_area`` or ``simplify``.
+        ValueError: the strips do not make up the grid.
     """
     if not (min_area >= 0 and simplify >= 0):
-        raise InputError(f"least area {min_area:g} m2 and simplification {simplify:g} m must not be negative")
+        raise InputError(
+            f"the least area is {min_area:g} m2 and the simplification {simplify:g} m; both must be at least 0"
+        )
     strips: Iterable[Strip] = [classes] if isinstance(classes, np.ndarray) else classes
     runs = encode(strips, grid.height, grid.width)
-    patches = find_patches(runs)
-    if len(patches) and patches.value.max() >= len(legend):
-        raise InputError(f"a pixel has class {patches.value.max()}, but the legend has {len(legend)} classes from 0 on")
+    components = find_components(runs)
+    if len(components) and components.value.max() >= len(legend):
+        raise InputError(
+            f"a pixel has class {components.value.max()}, but the classes of the legend are 0 to {len(legend) - 1}"
+        )
     pixel = gsd[0] * gsd[1]
     least = math.ceil(min(min_area / pixel, grid.height * grid.width) - 1e-9)
-    patches, notes = _generalise(runs, patches, least, most, pixel)
+    components, notes = _generalise(runs, components, least, most, pixel)
     north_up = grid.drawn.a * grid.drawn.e - grid.drawn.b * grid.drawn.d < 0
-    rings = find_rings(runs, patches.of_run, len(patches), clockwise=not north_up)
+    rings = find_rings(runs, components.of_run, len(components), clockwise=not north_up)
     lattice = np.stack([rings.col, rings.row], 1).astype(float)
-    area = patches.pixels * pixel
-    if simplify and len(patches):
-        # on the lattice, so that of corners that are equally worth keeping the same go wherever the grid lies
+    area = components.pixels * pixel
+    if simplify and len(components):
+        # on the lattice, so that the choice between equal corners does not depend on the position of the grid
         polygons = _polygons(lattice, rings)
         polygons = shapely.coverage_simplify(polygons, simplify / math.sqrt(pixel))
         area = shapely.area(polygons) * pixel
         polygons = shapely.orient_polygons(shapely.transform(polygons, lambda points: _world(points, grid)))
     else:
         polygons = _polygons(_world(lattice, grid), rings)
-    index = patches.value.astype(np.int32)
+    index = components.value.astype(np.int32)
     columns = {"class": index, "name": np.array(legend.names, object)[index], "area_m2": np.round(area, 4)}
-    if patches.confidence is not None and patches.told is not None:
-        told = np.where(patches.told > 0, patches.told, np.nan)
-        columns["confidence"] = np.round(patches.confidence / (CERTAIN * told), 4)
+    if components.confidence is not None and components.counted is not None:
+        counted = np.where(components.counted > 0, components.counted, np.nan)
+        columns["confidence"] = np.round(components.confidence / (CERTAIN * counted), 4)
     frame = gpd.GeoDataFrame(columns, geometry=polygons, crs=grid.crs)
     frame.attrs["notes"] = notes
     return frame
 
 
 def _generalise(
-    runs: RunLengths, patches: Components, least: int, most: int, pixel: float
+    runs: RunLengths, components: Components, least: int, most: int, pixel: float
 ) -> tuple[Components, list[str]]:
-    """Patches of at least ``least`` pixels; and of 2, 4, 8 ... pixels, until there are no more than ``most``.
+    """Merge components below ``least`` pixels, then below 2, 4, 8 ... pixels until there are at most ``most``.
 
     Args:
-        pixel: square metres of one.
+        pixel: square metres of a pixel.
+
+    Returns:
+        the components, and notes for the user.
     """
-    found, raised = len(patches), least
-    if not (found > most or (least > 1 and found and patches.pixels.min() < least)):
-        return patches, []
-    borders = find_borders(runs, patches)
-    patches, borders = merge_small(patches, borders, least)
-    while len(patches) > most and len(borders.one):
+    count, raised = len(components), least
+    if not (count > most or (least > 1 and count and components.pixels.min() < least)):
+        return components, []
+    borders = find_borders(runs, components)
+    components, borders = merge_small(components, borders, least)
+    while len(components) > most and len(borders.one):
         raised = 1 << max(1, raised.bit_length())  # the next power of two
-        patches, borders = merge_small(patches, borders, raised)
-    told = f"the mask has {_many(found)} patches, more than {_many(most)}"
-    left = f"{_many(len(patches))} amid no data have no neighbour and stay"
+        components, borders = merge_small(components, borders, raised)
+    total = f"the mask has {_many(count)} areas, more than {_many(most)}"
+    isolated = f"{_many(len(components))} surrounded by nodata have no neighbour and stay"
     if raised > least:
-        merged = f"{told}: patches under {raised} pixels ({raised * pixel:.3g} m2) were merged into their neighbours"
-        return patches, [f"{merged}{f', {left}' if len(patches) > most else ''}; --min-area chooses"]
-    return patches, [f"{told}: {left}"] if len(patches) > most else []
+        merged = f"{total}: areas below {raised} pixels ({raised * pixel:.3g} m2) are merged into their neighbours"
+        return components, [f"{merged}{f', {isolated}' if len(components) > most else ''}; --min-area sets the limit"]
+    return components, [f"{total}: {isolated}"] if len(components) > most else []
 
 
 def _many(count: int) -> str:
@@ -126,7 +135,7 @@ def _many(count: int) -> str:
 
 
 def _world(points: np.ndarray, grid: Grid) -> np.ndarray:
-    """World coordinates (n, 2) of lattice points (col, row); those of equal points are equal to the last bit."""
+    """Transform lattice points (col, row) to world coordinates (n, 2); equal points have bit-equal coordinates."""
     t, col, row = grid.drawn, points[:, 0], points[:, 1]
     world = np.empty(points.shape)
     world[:, 0] = t.a * col + t.b * row + t.c
@@ -135,25 +144,27 @@ def _world(points: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _polygons(points: np.ndarray, rings: Rings) -> np.ndarray:
-    polygons: np.ndarray = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (rings.ring, rings.patch))
+    polygons: np.ndarray = shapely.from_ragged_array(
+        shapely.GeometryType.POLYGON, points, (rings.ring, rings.component)
+    )
     return polygons
 
 
 def regularise(
     frame: gpd.GeoDataFrame, names: Iterable[str], grid: Grid, legend: Legend, gsd: tuple[float, float]
 ) -> gpd.GeoDataFrame:
-    """The footprints of the named classes with edges at right angles, or half ones where a border runs so.
+    """Square the footprints of the named classes: edges meet at 90 degrees, or at 45 where the border runs so.
 
-    They overlap and leave gaps, so they are a layer of their own. Footprints of a few pixels may vanish.
+    The results overlap and leave gaps, so they are a separate layer. Footprints of a few pixels may vanish.
 
     Args:
-        frame: of ``polygonise``, with the same ``grid``, ``legend`` and ``gsd``.
+        frame: result of ``polygonise`` with the same ``grid``, ``legend`` and ``gsd``.
 
     Returns:
-        the columns of ``frame``, area_m2 that of the new outline.
+        the columns of ``frame``, with area_m2 of the new outlines.
 
     Raises:
-        InputError: a name that the legend lacks; the package buildingregulariser is not installed.
+        InputError: a class outside of the legend, or the package buildingregulariser is not installed.
     """
     check_footprints(names := list(names), legend)
     from buildingregulariser import regularize_geodataframe
@@ -166,7 +177,7 @@ def regularise(
     with warnings.catch_warnings():
         for category in (FutureWarning, DeprecationWarning):  # of the package's own calls to GeoPandas
             warnings.simplefilter("ignore", category)
-        # Three pixels take the stairs off slanted walls. Without half angles walls slightly off grow steps.
+        # Three pixels remove the steps of slanted walls. Without half angles, slightly slanted walls get steps.
         squared = regularize_geodataframe(
             chosen, parallel_threshold=2 * pixel, simplify_tolerance=3 * pixel, allow_circles=False, num_cores=1
         )
@@ -175,23 +186,23 @@ def regularise(
 
 
 def check_footprints(names: Iterable[str], legend: Legend) -> None:
-    """Raises InputError when the footprints of these classes cannot be made regular here."""
+    """Raise InputError for a class outside of the legend, or without the package that squares footprints."""
     for name in names:
         if name not in legend.names:
             raise unknown("class", name, legend.names)
         if find_spec("buildingregulariser") is None:
             raise InputError(
-                "right-angled footprints need a package that is not installed: pip install 'rsuda[vector]'"
+                "squared footprints need the package buildingregulariser, which is not installed: pip install 'rsuda[vector]'"
             )
 
 
 def _layer(path: Path) -> str:
-    """A file's name as that of its layer: GeoPackage takes none that begins with a sign."""
+    """Name the layer of a file after it; a GeoPackage layer must not begin with a sign."""
     return re.sub(r"^\W", "_", path.stem)
 
 
-def write_polygons(frame: gpd.GeoDataFrame, path: Path, overwrite: bool = False) -> None:
-    """Write polygons in the format that the suffix of ``path`` names, whole or not at all."""
+def write_polygons(frame: gpd.GeoDataFrame, path: Path, *, overwrite: bool = False) -> None:
+    """Write polygons in the format of the suffix of ``path``; the file appears when it is complete."""
     vector_format = check_format(path.suffix.lstrip("."))
     with atomic_write(path, overwrite) as temporary:
         if vector_format.driver is None:
@@ -199,12 +210,12 @@ def write_polygons(frame: gpd.GeoDataFrame, path: Path, overwrite: bool = False)
         else:
             options = vector_format.located_options if frame.crs else {}
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "'crs' was not provided")  # the caller says so in its own words
+                warnings.filterwarnings("ignore", "'crs' was not provided")  # the caller has a note about it
                 frame.to_file(temporary, driver=vector_format.driver, layer=_layer(path), engine="pyogrio", **options)
 
 
 def read_polygons(path: Path) -> gpd.GeoDataFrame:
-    """Polygons that ``write_polygons`` wrote. Raises MissingError when the file is gone."""
+    """Read polygons that ``write_polygons`` wrote. Raises MissingError if the file is missing."""
     if not path.is_file():
         raise MissingError(f"there is no file {path}: predict the scene again")
     parquet = check_format(path.suffix.lstrip(".")).driver is None

@@ -1,15 +1,15 @@
-"""Patches as rings of corners on the pixel lattice, such that neighbours share their borders vertex for vertex.
+"""Trace components as rings of corners on the pixel lattice, so that neighbours share all vertices of their borders.
 
-A vertex stands wherever a border turns and at every node, where borders meet; between two vertices a border is straight
-and has the same patch on each side all along. Each patch walks its borders with itself on the right hand (rows run down):
-directions and quadrants around a vertex are numbered clockwise,
+A vertex is a point where a border turns or borders meet. Between two vertices a border is straight and has the same component on
+each side. The border of a component is walked with the component on the right (rows run down). Directions and quadrants around a
+vertex are numbered clockwise,
 
     NW = 2 | NE = 3      west = 2, north = 3,
     -------+-------      east = 0, south = 1
     SW = 1 | SE = 0
 
-so that the way out in direction k has quadrant k on its right and quadrant k - 1 on its left, and who comes in direction k
-comes along quadrant k + 1.
+so that the way out in direction k has quadrant k on its right and quadrant k - 1 on its left. A walk that arrives in direction k
+has quadrant k + 1 on its right.
 """
 
 from __future__ import annotations
@@ -25,24 +25,26 @@ from rsuda.geo.run_lengths import RunLengths, overlaps
 
 @dataclass(frozen=True)
 class Rings:
-    """Closed rings, of each patch its shell and then its holes.
+    """Closed rings: the shell of each component, then its holes.
 
-    ``col``, ``row`` (points,) int32 on the pixel lattice; the points of ring i begin at ``ring[i]`` and end before
-    ``ring[i + 1]``, its last point is its first; the rings of patch p are ``patch[p]`` to before ``patch[p + 1]``.
+    Attributes:
+        col, row: (points,) int32 on the pixel lattice.
+        ring: the points of ring i begin at ``ring[i]`` and end before ``ring[i + 1]``; the last point is the first one.
+        component: the rings of component p are ``component[p]`` to before ``component[p + 1]``.
     """
 
     col: np.ndarray
     row: np.ndarray
     ring: np.ndarray
-    patch: np.ndarray
+    component: np.ndarray
 
 
 def find_vertices(runs: RunLengths, of_run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where borders turn or meet.
+    """Find the points where borders turn or meet.
 
     Returns:
         positions (n,) on the line of pixels: of the pixel southeast of the vertex, in ascending order;
-        around (4, n) int32: the patches in the quadrants, -1 for no data.
+        around (4, n) int32: the components in the quadrants, -1 for nodata.
     """
     places, quadrants = [], []
     for at, upper, lower in overlaps(runs):
@@ -56,25 +58,26 @@ def find_vertices(runs: RunLengths, of_run: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _steps(column: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The straight pieces of all rings, each as seen by one patch: from which vertex it starts, whose it is, what follows.
+    """List the straight pieces of all rings, numbered by vertex and then by direction.
 
-    They are numbered by vertex, then by direction.
+    Returns:
+        start vertex, component and following piece of each.
     """
     n = column.size
-    down = np.argsort(column, kind="stable").astype(np.int32)  # vertices column by column; they came row by row
-    here = np.arange(n, dtype=np.int32)
+    down = np.argsort(column, kind="stable").astype(np.int32)  # vertices column by column; the input is row by row
+    numbers = np.arange(n, dtype=np.int32)
     north, south = np.empty(n, np.int32), np.empty(n, np.int32)
     north[down[1:]], south[down[:-1]] = down[:-1], down[1:]
     exists = np.stack([(around[k] != around[k - 1]) & (around[k] >= 0) for k in range(4)], 1)
     number = np.cumsum(exists, dtype=np.int32).reshape(n, 4) - 1
     follows = np.empty(number[-1, -1] + 1, np.int32)
-    for k, end in enumerate((here + 1, south, here - 1, north)):
+    for k, end in enumerate((numbers + 1, south, numbers - 1, north)):
         start = np.flatnonzero(exists[:, k])
         end = end[start]
-        own = around[(k + 1) % 4, end]
-        # A patch that meets itself across a corner turns left, which keeps a hole's ring apart from the shell's;
-        # before any other patch or no data it stays on its own side.
-        left, ahead = around[k - 1, end] == own, around[k, end] == own
+        owner_at_end = around[(k + 1) % 4, end]
+        # A component that meets itself across a corner turns left, which separates a hole's ring from the shell's;
+        # before another component or nodata it stays on its own side.
+        left, ahead = around[k - 1, end] == owner_at_end, around[k, end] == owner_at_end
         turn = np.where(left, (k - 1) % 4, np.where(ahead, k, (k + 1) % 4))
         follows[number[start, k]] = number[end, turn]
     start, direction = np.nonzero(exists)
@@ -82,14 +85,14 @@ def _steps(column: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _walk(follows: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The cycles of a permutation, sorted by owner and then by their first element.
+    """Sort the cycles of a permutation by owner and then by their first element.
 
-    The first corner of a patch in reading order is on its shell, so the shell is sorted before the holes.
+    The first corner of a component in reading order is on its shell, so the shell comes before the holes.
 
     Returns:
-        path: all elements, cycle by cycle in their order, each from its first element on;
-        cycle: where cycles begin in the path, and its end;
-        owners: of the cycles.
+        path: all elements cycle by cycle, each cycle from its first element on;
+        cycle: begins of the cycles in the path, and its end;
+        owners: owner of each cycle.
     """
     n = len(follows)
 
@@ -98,11 +101,11 @@ def _walk(follows: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
     count, label = connected_components(graph(follows), directed=False)
     first = np.empty(count, np.int32)
-    first[label[::-1]] = np.arange(n - 1, -1, -1, dtype=np.int32)  # of several writes the last one holds
+    first[label[::-1]] = np.arange(n - 1, -1, -1, dtype=np.int32)  # the last of several writes remains
     order = np.lexsort((first, owner[first]))
     length = np.bincount(label, minlength=count)[order]
     first = first[order]
-    # Each cycle cut before its first element and tied to the next cycle: one chain, which one search follows at once.
+    # Each cycle is cut before its first element and linked to the next cycle: one search follows the whole chain.
     following = np.empty(count, np.int32)
     following[order] = np.roll(first, -1)
     begins = np.zeros(n, bool)
@@ -114,14 +117,17 @@ def _walk(follows: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return path, np.concatenate([[0], np.cumsum(length)]), owner[first]
 
 
-def find_rings(runs: RunLengths, of_run: np.ndarray, patches: int, clockwise: bool = True) -> Rings:
-    """The rings of patches 0 to ``patches`` - 1, where ``of_run`` (runs,) int32 is each run's patch, -1 for no data.
+def find_rings(runs: RunLengths, of_run: np.ndarray, components: int, *, clockwise: bool = True) -> Rings:
+    """Trace the rings of components.
 
-    Patches must be connected over pixel edges. ``clockwise``: which way shells run with rows drawn downwards.
+    Args:
+        of_run: (runs,) int32, each run's component, -1 for nodata. Components must be connected over pixel edges.
+        components: number of components.
+        clockwise: direction of shells, with rows drawn downwards.
     """
-    if not patches:
-        none = np.zeros(0, np.int32)
-        return Rings(none, none, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    if not components:
+        nothing = np.zeros(0, np.int32)
+        return Rings(nothing, nothing, np.zeros(1, np.int64), np.zeros(1, np.int64))
     place, around = find_vertices(runs, of_run)
     row, col = (part.astype(np.int32) for part in np.divmod(place, runs.stride))
     start, owner, follows = _steps(col, around)
@@ -130,7 +136,7 @@ def find_rings(runs: RunLengths, of_run: np.ndarray, patches: int, clockwise: bo
         back[follows] = np.arange(len(follows), dtype=np.int32)
         follows = back
     path, cycle, owners = _walk(follows, owner)
-    # each ring's first point once more at its end
+    # the first point of each ring is repeated at its end
     length = np.diff(cycle)
     ring = cycle + np.arange(len(cycle))
     points = np.empty(ring[-1], np.int32)
@@ -139,4 +145,4 @@ def find_rings(runs: RunLengths, of_run: np.ndarray, patches: int, clockwise: bo
     points[~closing] = start[path]
     points[closing] = start[path[cycle[:-1]]]
     assert (length >= 4).all()
-    return Rings(col[points], row[points] - 1, ring, np.searchsorted(owners, np.arange(patches + 1)))
+    return Rings(col[points], row[points] - 1, ring, np.searchsorted(owners, np.arange(components + 1)))

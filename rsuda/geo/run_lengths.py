@@ -1,7 +1,8 @@
-"""Runs, patches and borders: a class raster as rows of equal pixels, so that no more than a strip of it is ever held.
+"""Encode a class raster as run lengths, find its connected components and their borders, and merge small components.
 
-The raster is seen as one line of pixels, row after row, with one pixel of no data behind each row and one row of no data
-before the first and behind the last. Left of position p lies p - 1, above it p - stride, at the raster's edges as well.
+Only one strip of the raster is in memory at a time. The raster is treated as one line of pixels, row after row, with one nodata
+pixel after each row, and one nodata row before the first and after the last. The left neighbour of position p is p - 1, the upper
+one p - stride, also at the raster's edges.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from rsuda.core.legend import IGNORE
 
 Strip = np.ndarray | tuple[np.ndarray, np.ndarray]
-BLOCK = 1 << 22  # pixels worked on at a time: what is held per pixel stays in the processor's cache
+BLOCK = 1 << 22  # pixels processed at a time, so that the arrays stay in the processor's cache
 
 UNKNOWN = 255  # a pixel without a confidence
 CERTAIN = 254  # a confidence of 1
@@ -24,10 +25,13 @@ CERTAIN = 254  # a confidence of 1
 
 @dataclass(frozen=True)
 class RunLengths:
-    """The runs of a raster, one behind the other: of one class in one row, or of no data (over the ends of rows too).
+    """The runs of a raster in order: pixels of one class in one row, or nodata (which may continue over the ends of rows).
 
-    ``start`` (n + 1,) are positions on the line, the last is the line's end; ``value`` (n,) uint8 the classes;
-    ``confidence`` (n,) the sums of the pixels' confidences and ``told`` (n,) the numbers of pixels that have one.
+    Attributes:
+        start: (n + 1,) positions on the line; the last one is the line's end.
+        value: (n,) uint8 classes.
+        confidence: (n,) sums of the pixels' confidences.
+        counted: (n,) numbers of pixels that have a confidence.
     """
 
     height: int
@@ -35,7 +39,7 @@ class RunLengths:
     start: np.ndarray
     value: np.ndarray
     confidence: np.ndarray | None = None
-    told: np.ndarray | None = None
+    counted: np.ndarray | None = None
 
     @property
     def stride(self) -> int:
@@ -49,15 +53,18 @@ class RunLengths:
 class Components:
     """Areas of one class, connected over pixel edges, numbered in the order of their first pixels.
 
-    ``of_run`` (runs,) int32 is each run's patch, -1 for no data. Per patch: ``value`` uint8 (the class), ``pixels`` int64,
-    ``confidence`` and ``told`` int64 as in Runs.
+    Attributes:
+        of_run: (runs,) int32, each run's component, -1 for nodata.
+        value: uint8 class of each component.
+        pixels: int64 size of each component.
+        confidence, counted: int64 sums as in RunLengths.
     """
 
     of_run: np.ndarray
     value: np.ndarray
     pixels: np.ndarray
     confidence: np.ndarray | None = None
-    told: np.ndarray | None = None
+    counted: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.value)
@@ -65,7 +72,7 @@ class Components:
 
 @dataclass(frozen=True)
 class Borders:
-    """Which patches touch over edges: ``one`` < ``other`` (int32, each pair once) share ``length`` pixel edges."""
+    """Components that touch over edges: ``one`` < ``other`` (int32, each pair once) share ``length`` pixel edges."""
 
     one: np.ndarray
     other: np.ndarray
@@ -73,7 +80,7 @@ class Borders:
 
 
 def _blocks(strips: Iterable[Strip], width: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """The strips in pieces of few pixels, with the confidence or None."""
+    """Cut strips into pieces of at most BLOCK pixels, each with its confidence or None."""
     rows = max(1, BLOCK // (width + 1))
     for strip in strips:
         classes, confidence = strip if isinstance(strip, tuple) else (strip, None)
@@ -88,14 +95,15 @@ def _blocks(strips: Iterable[Strip], width: int) -> Iterator[tuple[np.ndarray, n
 
 
 def encode(strips: Iterable[Strip], height: int, width: int) -> RunLengths:
-    """The runs of a (height, width) raster that comes in strips from top to bottom.
+    """Encode a (height, width) raster that comes in strips from top to bottom.
 
     Args:
-        strips: (h, width) uint8 classes, 255 for no data, or pairs of such and (h, width) uint8 confidences, 254 for
-            certain and 255 for none. Strips may have any heights.
+        strips: (h, width) uint8 classes, 255 for nodata, or pairs of these and (h, width) uint8 confidences, 254 for 1 and
+            255 for unknown. Strips may have any heights.
 
     Raises:
-        ValueError: strips of another width or dtype, more or fewer rows than ``height``, confidences in some strips only.
+        ValueError: a strip has the wrong width or dtype, the number of rows is not ``height``, or only some strips have
+            confidences.
     """
     stride, end = width + 1, (height + 2) * (width + 1)
     kind = np.int32 if end < 2**31 else np.int64
@@ -107,15 +115,15 @@ def encode(strips: Iterable[Strip], height: int, width: int) -> RunLengths:
         rows[:, :width] = classes
         line = rows.ravel()
         new = np.empty(len(line), bool)
-        new[:1] = line[:1] != IGNORE  # before each row stands no data
+        new[:1] = line[:1] != IGNORE  # each row follows a nodata pixel
         np.not_equal(line[1:], line[:-1], out=new[1:])
         at = np.flatnonzero(new)
         starts.append((at + (row + 1) * stride).astype(kind))
         values.append(line[at])
         with_confidence.add(confidence is not None)
         if confidence is not None and len(at):
-            rows[:, :width] = confidence  # values were copied, so the line can hold these
-            known = line != UNKNOWN  # behind rows stands 255 still
+            rows[:, :width] = confidence  # values are copied above, so the line is free for these
+            known = line != UNKNOWN  # the pixel after each row is still 255
             line *= known
             sums.append(np.add.reduceat(line, at, dtype=np.uint32))
             counts.append(np.add.reduceat(known, at, dtype=np.uint32))
@@ -131,12 +139,12 @@ def encode(strips: Iterable[Strip], height: int, width: int) -> RunLengths:
 
 
 def overlaps(runs: RunLengths) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Which run lies above which, block by block along the line of pixels.
+    """Pair each run with the runs above it, block by block along the line of pixels.
 
     Yields:
-        at (k + 2,): the block's begin, the k positions in it where a run begins or a run of the row above does, its end;
-        upper, lower (k + 1,): from at[i] to at[i + 1] the run ``upper[i]`` lies above the run ``lower[i]``. The first is
-            what lies before at[1], and is empty where at[1] == at[0].
+        at (k + 2,): the block's begin, the k positions in it where a run or a run of the row above begins, its end;
+        upper, lower (k + 1,): from at[i] to at[i + 1] the run ``upper[i]`` is above the run ``lower[i]``. The first pair
+            ends at at[1] and is empty if at[1] == at[0].
     """
     start, stride = runs.start, runs.stride
     for begin in range(stride, int(start[-1]), BLOCK):
@@ -148,44 +156,44 @@ def overlaps(runs: RunLengths) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndar
         up[start[j:j_end] - (begin - stride)] = True
         at = np.flatnonzero(low | up)
         lower, upper = np.empty(len(at) + 1, np.int32), np.empty(len(at) + 1, np.int32)
-        lower[0], upper[0] = i - 1, j - 1  # j - 1 is -1 at first: the last run, which is no data too
+        lower[0], upper[0] = i - 1, j - 1  # j - 1 is -1 at first: the last run, which is nodata too
         lower[1:] = i - 1 + np.cumsum(low[at], dtype=np.int32)
         upper[1:] = j - 1 + np.cumsum(up[at], dtype=np.int32)
         yield np.concatenate([[begin], at + begin, [end]]), upper, lower
 
 
 def _components(nodes: int, one: np.ndarray, other: np.ndarray) -> tuple[int, np.ndarray]:
-    """Connected components: their count, and each node's, numbered in the order of their first nodes."""
-    # of one type: SciPy up to 1.12 prints an error for a mixture, and gives no components
+    """Find connected components: their number, and the component of each node, numbered in the order of first nodes."""
+    # of one type: SciPy up to 1.12 prints an error for mixed types and returns no components
     ends = one.astype(np.int32), other.astype(np.int32)
     links = coo_array((np.ones(len(one), bool), ends), shape=(nodes, nodes))
     count, of_node = connected_components(links, directed=False)
     first = np.empty(count, np.int32)
-    first[of_node[::-1]] = np.arange(nodes - 1, -1, -1, dtype=np.int32)  # of several writes the last one holds
+    first[of_node[::-1]] = np.arange(nodes - 1, -1, -1, dtype=np.int32)  # the last of several writes remains
     rank = np.empty(count, np.int32)
     rank[np.argsort(first)] = np.arange(count, dtype=np.int32)
     return count, rank[of_node]
 
 
 def _totals(groups: np.ndarray, count: int, amounts: np.ndarray | None) -> np.ndarray | None:
-    """Sums per group, exact to 2**53."""
+    """Add up amounts by group, exact up to 2**53."""
     return None if amounts is None else np.bincount(groups, amounts, count).astype(np.int64)
 
 
-def find_patches(runs: RunLengths) -> Components:
-    """Runs of a class that touch over pixel edges, as patches."""
+def find_components(runs: RunLengths) -> Components:
+    """Join runs of one class that touch over pixel edges to components."""
     links: list[tuple[np.ndarray, np.ndarray]] = []
     for at, upper, lower in overlaps(runs):
         same = (runs.value[upper] == runs.value[lower]) & (runs.value[lower] != IGNORE)
-        same[0] &= at[1] > at[0]  # or it is none
+        same[0] &= at[1] > at[0]  # an empty pair has no overlap
         links.append((upper[same], lower[same]))
     one, other = (np.concatenate(ends) for ends in zip(*links, strict=True))
     count, label = _components(len(runs), one, other)
     covered = runs.value != IGNORE
-    kept = np.zeros(count, bool)
-    kept[label[covered]] = True
-    n = int(np.count_nonzero(kept))
-    inside = (np.cumsum(kept, dtype=np.int32) - 1)[label[covered]]
+    present = np.zeros(count, bool)
+    present[label[covered]] = True
+    n = int(np.count_nonzero(present))
+    inside = (np.cumsum(present, dtype=np.int32) - 1)[label[covered]]
     of_run = np.full(len(runs), -1, np.int32)
     of_run[covered] = inside
     value = np.empty(n, np.uint8)
@@ -195,28 +203,28 @@ def find_patches(runs: RunLengths) -> Components:
         value,
         np.bincount(inside, np.diff(runs.start)[covered], n).astype(np.int64),
         _totals(inside, n, None if runs.confidence is None else runs.confidence[covered]),
-        _totals(inside, n, None if runs.told is None else runs.told[covered]),
+        _totals(inside, n, None if runs.counted is None else runs.counted[covered]),
     )
 
 
 def _borders(pairs: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], n: int) -> Borders:
-    """Each pair of different patches once, with its lengths added up, from arrays of patch, patch and length."""
-    found = [np.zeros((3, 0), np.int32)]
+    """Add up border lengths by pair of different components, from arrays of component, component and length."""
+    pieces = [np.zeros((3, 0), np.int32)]
     for one, other, length in pairs:
         apart = (one != other) & (one >= 0) & (other >= 0)
         one, other = one[apart], other[apart]
-        found.append(np.stack([np.minimum(one, other), np.maximum(one, other), length[apart].astype(np.int32)]))
-    one, other, length = np.concatenate(found, 1)
-    del found
-    table = coo_array((length, (one, other)), shape=(n, n)).tocsr()  # adds up what stands in one place
+        pieces.append(np.stack([np.minimum(one, other), np.maximum(one, other), length[apart].astype(np.int32)]))
+    one, other, length = np.concatenate(pieces, 1)
+    del pieces
+    table = coo_array((length, (one, other)), shape=(n, n)).tocsr()  # adds up repeated entries
     return Borders(np.repeat(np.arange(n, dtype=np.int32), np.diff(table.indptr)), table.indices, table.data)
 
 
-def find_borders(runs: RunLengths, patches: Components) -> Borders:
-    """The borders between patches, from the runs side by side and the runs one above the other."""
+def find_borders(runs: RunLengths, components: Components) -> Borders:
+    """Find the borders between components, from runs side by side and runs one above the other."""
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        of_run = patches.of_run
+        of_run = components.of_run
         for i in range(0, len(runs) - 1, BLOCK):
             left, right = of_run[i : i + BLOCK], of_run[i + 1 : i + BLOCK + 1]
             yield left[: len(right)], right, np.ones(len(right), np.int32)
@@ -225,25 +233,25 @@ def find_borders(runs: RunLengths, patches: Components) -> Borders:
             real = length > 0
             yield of_run[upper[real]], of_run[lower[real]], length[real]
 
-    return _borders(pairs(), len(patches))
+    return _borders(pairs(), len(components))
 
 
-def merge_small(patches: Components, borders: Borders, least: int) -> tuple[Components, Borders]:
-    """Patches of fewer than ``least`` pixels become parts of neighbours, those of few pixels first; amid no data they stay.
+def merge_small(components: Components, borders: Borders, least: int) -> tuple[Components, Borders]:
+    """Merge components of fewer than ``least`` pixels into neighbours, small ones first; without a neighbour they stay.
 
-    Each goes to the neighbour it has the longest border with, of those larger than itself, and takes its class. Patches
-    of one class that come to touch by it are joined.
+    Each takes the class of the larger neighbour with the longest common border. Components of one class that touch
+    afterwards are joined.
     """
     limit = 2
     while limit < least:
-        patches, borders = _merge_below(patches, borders, limit)
+        components, borders = _merge_below(components, borders, limit)
         limit *= 2
-    return _merge_below(patches, borders, least)
+    return _merge_below(components, borders, least)
 
 
-def _merge_below(patches: Components, borders: Borders, limit: int) -> tuple[Components, Borders]:
-    n, value, pixels = len(patches), patches.value, patches.pixels
-    into = np.arange(n, dtype=np.int32)  # of the patches as they came
+def _merge_below(components: Components, borders: Borders, limit: int) -> tuple[Components, Borders]:
+    n, value, pixels = len(components), components.value, components.pixels
+    into = np.arange(n, dtype=np.int32)  # the component of each input component
     while True:
         small = pixels < limit
         goal = _goals(small, pixels, borders, n)
@@ -251,26 +259,26 @@ def _merge_below(patches: Components, borders: Borders, limit: int) -> tuple[Com
             break
         one, other = goal[borders.one], goal[borders.other]
         joins = (value[one] == value[other]) & (one != other)
-        # a patch that goes elsewhere is linked to its goal: so a group is numbered by its first pixel
+        # a component that moves is linked to its goal, so a group is numbered by its first pixel
         moved = np.flatnonzero(goal != np.arange(n))
         count, group = _components(n, np.concatenate([moved, one[joins]]), np.concatenate([goal[moved], other[joins]]))
-        kept = np.empty(count, np.uint8)
-        kept[group] = value[goal]
-        into, pixels, value = group[into], np.bincount(group, pixels, count).astype(np.int64), kept
+        present = np.empty(count, np.uint8)
+        present[group] = value[goal]
+        into, pixels, value = group[into], np.bincount(group, pixels, count).astype(np.int64), present
         borders, n = _borders([(group[borders.one], group[borders.other], borders.length)], count), count
-    if n == len(patches):
-        return patches, borders
-    of_run = np.append(into, np.int32(-1))[patches.of_run]  # the last for -1, no data
-    confidence, told = (_totals(into, n, amounts) for amounts in (patches.confidence, patches.told))
-    return Components(of_run, value, pixels, confidence, told), borders
+    if n == len(components):
+        return components, borders
+    of_run = np.append(into, np.int32(-1))[components.of_run]  # the last entry is for -1, nodata
+    confidence, counted = (_totals(into, n, amounts) for amounts in (components.confidence, components.counted))
+    return Components(of_run, value, pixels, confidence, counted), borders
 
 
 def _goals(small: np.ndarray, pixels: np.ndarray, borders: Borders, n: int) -> np.ndarray | None:
-    """The patch each patch ends in, itself if it stays; None when none goes.
+    """Find the component that each component merges into (itself if it stays); None if all stay.
 
-    Small patches follow one another from smaller to larger, by pixels and then by number: so none goes in circles.
+    Small components follow one another from smaller to larger, by pixels and then by number, so there are no cycles.
     """
-    size = pixels * n + np.arange(n)  # no two are equal
+    size = pixels * n + np.arange(n)  # all different
     grows = size[borders.other] > size[borders.one]
     less, more = np.where(grows, borders.one, borders.other), np.where(grows, borders.other, borders.one)
     goes = small[less]

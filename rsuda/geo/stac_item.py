@@ -1,4 +1,4 @@
-"""STAC items of predictions, and what all items have in common. Written with PySTAC, which the extra 'export' brings."""
+"""Build and write STAC items of maps; the parts common to all items. Needs PySTAC (extra 'export')."""
 
 from __future__ import annotations
 
@@ -39,33 +39,37 @@ MEDIA = {f".{name}": vector_format.media_type for name, vector_format in FORMATS
     ".jpg": "image/jpeg",
 }
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
-_EDGE = 16  # points of a footprint's edge, which is no straight line in longitude and latitude
+_EDGE = 16  # points along a footprint's edge, which is curved in longitude and latitude
 
 
 def identifier(text: str) -> str:
-    """Letters, digits, '-' and '_', as STAC wants names to be."""
+    """Reduce a text to the characters of STAC identifiers: letters, digits, '-' and '_'."""
     return re.sub(r"[^0-9A-Za-z_-]+", "-", text).strip("-") or "unnamed"
 
 
 def classes(legend: Legend, counts: Sequence[int] | None = None) -> list[Classification]:
-    """The legend as the classification extension has it; with ``counts``, how many pixels each class has."""
+    """Convert a legend to the classification extension, with the pixels of each class from ``counts``."""
     from pystac.extensions.classification import Classification
 
     total = sum(counts) if counts is not None else 0
     return [
         Classification.create(
-            k, name, identifier(name), name, color_hint="{:02X}{:02X}{:02X}".format(*legend.palette[k]),
+            k,
+            name,
+            identifier(name),
+            name,
+            color_hint="{:02X}{:02X}{:02X}".format(*legend.palette[k]),
             count=None if counts is None else int(counts[k]),
             percentage=round(100 * int(counts[k]) / total, 4) if counts is not None and total else None,
         )
         for k, name in enumerate(legend.names)
-    ]  # fmt: skip
+    ]
 
 
 def footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
-    """GeoJSON geometry and bbox of a grid in longitude and latitude; a footprint over the antimeridian is cut there.
+    """Compute GeoJSON geometry and bbox of a grid in longitude and latitude, cut at the antimeridian.
 
-    (None, None) for a grid without CRS, and for one whose CRS has no place on Earth.
+    (None, None) for a grid without CRS, or with a CRS that has no transformation to longitude and latitude.
     """
     if grid.crs is None or not grid.georeferenced:
         return None, None
@@ -93,7 +97,7 @@ def footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
 
 
 def taken(image: str | Path) -> datetime | None:
-    """When an image was taken, by its GDAL tags; times without a zone count as UTC. None where no tag tells."""
+    """Read the acquisition time of an image from its GDAL tags, UTC if there is no zone; None without a valid tag."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(image) as file:
@@ -101,16 +105,15 @@ def taken(image: str | Path) -> datetime | None:
     for key in ("ACQUISITIONDATETIME", "EXIF_DateTimeOriginal", "TIFFTAG_DATETIME"):
         text = re.sub(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", tags.get(key, "").strip())
         try:
-            found = datetime.fromisoformat(text)
+            time = datetime.fromisoformat(text)
         except ValueError:
             continue
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     return None
 
 
 def href(file: str | Path, folder: Path) -> str:
-    """How an item in ``folder`` points to a file: a relative path, or a URL without its query and user, which may be
-    secrets."""
+    """Link from an item in ``folder`` to a file: a relative path, or a URL without query and user, which may be secret."""
     if is_remote(file):
         return re.sub(r"[?#].*$", "", re.sub(r"(?<=://)[^/@]*@", "", str(file)))
     path = Path(os.path.relpath(file, folder)).as_posix()
@@ -209,7 +212,8 @@ def _add_raster(item: Item, key: str, raster: MapRaster, legend: Legend, counts:
         asset.extra_fields["bands"] = [{"name": identifier(n), "description": n} for n in legend.names]
 
 
-def write_item(item: Item, path: Path, overwrite: bool = False) -> None:
+def write_item(item: Item, path: Path, *, overwrite: bool = False) -> None:
+    """Write an item as JSON. Raises ExistsError if the file exists and ``overwrite`` is False."""
     with atomic_write(path, overwrite) as temporary:
         text = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")

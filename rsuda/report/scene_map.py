@@ -115,7 +115,7 @@ def _shapes(
             frame["class"], frame["area_m2"], frame["confidence"], frame.geometry, strict=True
         )
     ]
-    return shapes, [note.replace("; --min-area chooses", "") for note in frame.attrs["notes"]]
+    return shapes, [note.replace("; --min-area sets the limit", "") for note in frame.attrs["notes"]]
 
 
 def _path(polygon: Any, scale: tuple[float, float]) -> str:

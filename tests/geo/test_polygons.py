@@ -107,7 +107,7 @@ def spiral(size):
 
 AWKWARD = {
     "one pixel": (np.zeros((1, 1), np.uint8), 1),
-    "one pixel amid no data": (np.pad(np.zeros((1, 1), np.uint8), 2, constant_values=255), 1),
+    "one pixel surrounded by nodata": (np.pad(np.zeros((1, 1), np.uint8), 2, constant_values=255), 1),
     "checkerboard": (np.indices((9, 9)).sum(0).astype(np.uint8) % 2, 81),
     "checkerboard with no data": (np.indices((9, 9)).sum(0).astype(np.uint8) % 2 * 255, 41),
     "nested rings": (np.minimum.reduce([*np.indices((11, 11)), *(10 - np.indices((11, 11)))]).astype(np.uint8) % 2, 6),
@@ -196,8 +196,8 @@ def test_too_many_patches_are_merged_and_a_note_says_how():
     assert len(frame) <= 500 and frame["area_m2"].min() >= 0.25 * 4
     (note,) = frame.attrs["notes"]
     found = f"{len(polygons(classes)):,}"
-    assert note.startswith(f"the mask has {found} patches, more than 500: patches under 4 pixels (1 m2) were merged")
-    assert note.endswith("--min-area chooses")
+    assert note.startswith(f"the mask has {found} areas, more than 500: areas below 4 pixels (1 m2) are merged")
+    assert note.endswith("--min-area sets the limit")
     again = polygons(classes, min_area=1)
     assert again.geometry.to_wkb().tolist() == frame.geometry.to_wkb().tolist() and again.attrs["notes"] == []
 
@@ -208,19 +208,21 @@ def test_patches_without_neighbours_stay_however_many_there_are():
     frame = polygons(classes, most=3)
     assert len(frame) == 25
     assert frame.attrs["notes"] == [
-        "the mask has 25 patches, more than 3: 25 amid no data have no neighbour and stay"
+        "the mask has 25 areas, more than 3: 25 surrounded by nodata have no neighbour and stay"
     ]  # fmt: skip
     classes[1, 0] = 0
     frame = polygons(classes, most=3, min_area=0.25)
     assert len(frame) == 24
-    assert "under 2 pixels (0.5 m2) were merged into their neighbours, 24 amid no data" in frame.attrs["notes"][0]
+    assert (
+        "below 2 pixels (0.5 m2) are merged into their neighbours, 24 surrounded by nodata" in frame.attrs["notes"][0]
+    )
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(InputError, match="class 5, but the legend has 5 classes"):
+    with pytest.raises(InputError, match="class 5, but the classes of the legend are 0 to 4"):
         polygons(np.full((2, 2), 5, np.uint8))
     for options in ({"min_area": -1}, {"simplify": -1}, {"simplify": float("nan")}):
-        with pytest.raises(InputError, match="negative"):
+        with pytest.raises(InputError, match="must be at least 0"):
             polygons(np.zeros((2, 2), np.uint8), **options)
     with pytest.raises(ValueError, match="2 rows together"):
         polygonise(np.zeros((2, 2), np.uint8), Grid(3, 2), legend(), (1, 1))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from small_masks import blocks, drawn, masks, read
 
 from rsuda.geo.rings import find_rings
-from rsuda.geo.run_lengths import find_patches
+from rsuda.geo.run_lengths import find_components
 
 
 def rings(classes, clockwise=True, wide=False):
@@ -18,12 +18,12 @@ def rings(classes, clockwise=True, wide=False):
     runs = read(classes)
     if wide:
         runs = replace(runs, start=runs.start.astype(np.int64))
-    patches = find_patches(runs)
-    found = find_rings(runs, patches.of_run, len(patches), clockwise)
+    components = find_components(runs)
+    found = find_rings(runs, components.of_run, len(components), clockwise=clockwise)
     points = np.stack([found.col, found.row], 1)
     every = [points[a:b] for a, b in pairwise(found.ring)]
     assert sum(map(len, every)) == len(points)
-    return [every[a:b] for a, b in pairwise(found.patch)], drawn(runs, patches.of_run)
+    return [every[a:b] for a, b in pairwise(found.component)], drawn(runs, components.of_run)
 
 
 def area(ring):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 from small_masks import blocks, drawn, masks, read, strips
 
-from rsuda.geo.run_lengths import encode, find_borders, find_patches, merge_small
+from rsuda.geo.run_lengths import encode, find_borders, find_components, merge_small
 
 
 def labelled(classes):
@@ -48,16 +48,16 @@ def test_runs_hold_the_raster_however_it_is_cut_into_strips(classes, cuts, block
 def test_patches_are_the_connected_areas_in_the_order_of_their_first_pixels(classes, block):
     with patch("rsuda.geo.run_lengths.BLOCK", block):
         runs = read(classes)
-        patches = find_patches(runs)
-        borders = find_borders(runs, patches)
-    area, (expected, count) = drawn(runs, patches.of_run), labelled(classes)
-    assert len(patches) == count
+        components = find_components(runs)
+        borders = find_borders(runs, components)
+    area, (expected, count) = drawn(runs, components.of_run), labelled(classes)
+    assert len(components) == count
     assert len(set(zip(area.ravel(), expected.ravel(), strict=True))) == count + (classes == 255).any()
     assert [int(np.flatnonzero(area.ravel() == p)[0]) for p in range(count)] == sorted(
         int(np.flatnonzero(expected.ravel() == p)[0]) for p in range(count)
     )
-    assert (patches.value == [classes[area == p][0] for p in range(count)]).all()
-    assert (patches.pixels == [(area == p).sum() for p in range(count)]).all()
+    assert (components.value == [classes[area == p][0] for p in range(count)]).all()
+    assert (components.pixels == [(area == p).sum() for p in range(count)]).all()
     pairs = zip(borders.one.tolist(), borders.other.tolist(), strict=True)
     assert dict(zip(pairs, borders.length.tolist(), strict=True)) == neighbours(area)
 
@@ -66,7 +66,7 @@ def test_patches_are_the_connected_areas_in_the_order_of_their_first_pixels(clas
 @given(classes=masks, least=st.integers(0, 20))
 def test_no_patch_with_a_neighbour_stays_below_the_least_size(classes, least):
     runs = read(classes)
-    before = find_patches(runs)
+    before = find_components(runs)
     after, borders = merge_small(before, find_borders(runs, before), least)
     area = drawn(runs, after.of_run)
     assert ((area < 0) == (classes == 255)).all()
@@ -94,8 +94,8 @@ def test_no_patch_with_a_neighbour_stays_below_the_least_size(classes, least):
 def test_a_small_patch_goes_where_its_border_is_longest_and_then_where_the_patch_is_largest(rows):
     classes = np.array([list(map(int, row)) for row in rows], np.uint8)
     runs = read(classes)
-    patches = find_patches(runs)
-    merged, _ = merge_small(patches, find_borders(runs, patches), 3)
+    components = find_components(runs)
+    merged, _ = merge_small(components, find_borders(runs, components), 3)
     assert (np.append(merged.value, 255)[drawn(runs, merged.of_run)] == np.where(classes == 2, 0, classes)).all()
 
 
@@ -106,12 +106,12 @@ def test_confidences_add_up_over_the_pixels_that_have_one(classes, seed, least, 
     sure = generator.choice(np.array([0, 100, 254, 255], np.uint8), classes.shape)
     pairs = list(zip(strips(classes, cuts), strips(sure, cuts), strict=True))
     runs = encode(pairs, *classes.shape)
-    patches = find_patches(runs)
-    patches, _ = merge_small(patches, find_borders(runs, patches), least)
-    area = drawn(runs, patches.of_run)
-    for p in range(len(patches)):
+    components = find_components(runs)
+    components, _ = merge_small(components, find_borders(runs, components), least)
+    area = drawn(runs, components.of_run)
+    for p in range(len(components)):
         own = sure[(area == p) & (sure != 255)]
-        assert (patches.confidence[p], patches.told[p]) == (own.sum(dtype=int), len(own))
+        assert (components.confidence[p], components.counted[p]) == (own.sum(dtype=int), len(own))
 
 
 @pytest.mark.parametrize(
