@@ -6,7 +6,7 @@ from short_settings import settings
 from rsuda.data.find_domain import find_domains
 from rsuda.data.pair import pair
 from rsuda.data.patches import PatchDataset
-from rsuda.methods import METHODS
+from rsuda.methods import find_method
 from rsuda.training.build import build, check_run
 
 # options that switch every part of a method on from the first step
@@ -45,5 +45,5 @@ def built(data, method, **changes):
     """An untrained method, its patches and its settings."""
     checked, _ = check_run(run_settings(data, method, **changes))
     domains = pair(*find_domains(checked), checked)
-    patches = PatchDataset(domains, checked, with_target=METHODS[method].needs_target)
+    patches = PatchDataset(domains, checked, with_target=find_method(method).needs_target)
     return build(checked, domains).method, patches, checked
