@@ -80,10 +80,9 @@ def test_its_run_resumes_from_another_folder(method, two_cities, run, tmp_path, 
 
 
 def test_its_run_predicts_scores_and_is_described_without_its_file(run, two_cities, tmp_path, method, monkeypatch):
-    map_of_west = rsuda.predict(
-        two_cities / "west_1_image.tif", run, tmp_path / "map.tif", device="cpu", precision="fp32"
-    )
-    assert map_of_west and (tmp_path / "map.tif").is_file()
+    scene = two_cities / "west_1_image.tif"
+    (predicted,) = rsuda.predict(scene, run, tmp_path / "maps", device="cpu", precision="fp32")
+    assert predicted.files and all(file.is_file() for file in predicted.files.values())
     moved = tmp_path / "moved"
     moved.mkdir()
     for name in ("weights.safetensors", "spec.json"):
@@ -98,7 +97,7 @@ def test_its_run_predicts_scores_and_is_described_without_its_file(run, two_citi
 def test_its_run_is_reported(run, tmp_path):
     from rsuda.report.report import report
 
-    report([run], tmp_path / "report.html")
+    report([run], out=tmp_path / "report.html", device="cpu", precision="fp32")
     assert "LowEntropy" in (tmp_path / "report.html").read_text()
 
 
