@@ -12,13 +12,13 @@ import torch
 from external_method import write_example
 from method_runs import SMALL, built, run_settings
 from process_tasks import python
+from short_settings import settings
 from typer.testing import CliRunner
 
 import rsuda
 from rsuda.benchmark.plan import read_plan
 from rsuda.cli.app import app
 from rsuda.core.errors import InputError, MissingError
-from rsuda.core.settings import settings
 from rsuda.methods import METHODS, described, find_method, options_of, presets_of
 from rsuda.runs.weights import load_run, saved_settings
 from rsuda.training.train import adapt
@@ -73,7 +73,7 @@ def test_its_run_resumes_from_another_folder(method, two_cities, run, tmp_path, 
     relative = os.path.basename(method)
     adapt(run_settings(two_cities, relative, steps=2), tmp_path / "run", quiet=True)
     monkeypatch.chdir(tmp_path)
-    assert saved_settings(tmp_path / "run").method == method
+    assert saved_settings(tmp_path / "run").method.name == method
     adapt(settings(tmp_path / "run" / "config.yaml", steps=4), tmp_path / "run", resume=True, quiet=True)
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 4
     assert load_run(tmp_path / "run").method == method
@@ -109,8 +109,8 @@ def test_a_benchmark_takes_it(method, two_cities, tmp_path):
     }
     (tmp_path / "plan.yaml").write_text(json.dumps(plan))
     jobs = read_plan(tmp_path / "plan.yaml", tmp_path / "out").jobs
-    assert {job.settings.method for job in jobs} == {"source-only", method}
-    adapt(next(job.settings for job in jobs if job.settings.method == method), tmp_path / "run", quiet=True)
+    assert {job.settings.method.name for job in jobs} == {"source-only", method}
+    adapt(next(job.settings for job in jobs if job.settings.method.name == method), tmp_path / "run", quiet=True)
 
 
 @pytest.mark.slow
