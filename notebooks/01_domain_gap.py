@@ -11,16 +11,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rsuda.core.settings import make_settings
+import rsuda
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import predict_scene
-from rsuda.methods import presets_of
 from rsuda.runs.weights import load_run
-from rsuda.training.train import adapt
 
-data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
+data = next(path for path in (Path("sample_tiles"), Path("../sample_tiles")) if path.is_dir())
 potsdam, vaihingen = domain("potsdam", data), domain("vaihingen", data)
 for city in (potsdam, vaihingen):
     print(f"{city.name}: {len(city.scenes)} scenes, bands {', '.join(city.bands)}, {city.gsd:g} m a pixel")
@@ -69,8 +67,8 @@ plt.tight_layout()
 bands = ("ir", "red", "green")
 fig, axes = plt.subplots(1, 3, figsize=(9, 2.6), dpi=70, sharey=True)
 for city, colour in ((potsdam, "tab:blue"), (vaihingen, "tab:orange")):
-    pixels = [s.read(bands, None, (0, 0, s.grid.height, s.grid.width)) for s in city.split("train")]
-    values = np.concatenate([p.values[:, p.valid] for p in pixels], 1)[:, ::10]
+    pixels = [scene.read(bands, None, (0, 0, scene.grid.height, scene.grid.width)) for scene in city.split("train")]
+    values = np.concatenate([image.values[:, image.valid] for image in pixels], 1)[:, ::10]
     for ax, band, row in zip(axes, bands, values, strict=True):
         ax.hist(row, 48, (0, 255), density=True, histtype="step", color=colour, lw=1.8, label=city.name)
         ax.set_title(band)
@@ -95,7 +93,7 @@ for k, city in enumerate((potsdam, vaihingen)):
         np.arange(len(legend)) + 0.4 * k - 0.2, shares, 0.38, label=city.name, color=("tab:blue", "tab:orange")[k]
     )
     ax.bar_label(bars, fmt="%.0f", fontsize=8)
-ax.set_xticks(range(len(legend)), [n.replace(" ", "\n") for n in legend.names])
+ax.set_xticks(range(len(legend)), [name.replace(" ", "\n") for name in legend.names])
 ax.set_ylabel("% of labelled pixels")
 ax.margins(y=0.12)
 ax.legend(frameon=False)
@@ -110,26 +108,24 @@ plt.tight_layout()
 # A small model is trained from scratch on Potsdam alone and scored on unseen scenes of both cities.
 
 # %%
-s = make_settings(
-    {
-        "source.name": "potsdam",
-        "target.name": "vaihingen",
-        "data": str(data),
-        "method.name": "source-only",
-        "preset": "sample",
-        "training.steps": steps,
-        "patches.window": 128,
-        "patches.workers": 0,
-    },
-    presets_of=presets_of,
+run = rsuda.adapt(
+    "potsdam",
+    "vaihingen",
+    data=data,
+    method="source-only",
+    preset="sample",
+    steps=steps,
+    window=128,
+    workers=0,
+    out="runs/source-only",
+    overwrite=True,
 )
-adapt(s, Path("runs/source-only"), overwrite=True, quiet=True)
-engine = Predictor.of(load_run("runs/source-only"))
-found = {city.name: evaluate(engine, city, "val").scores for city in (potsdam, vaihingen)}
+predictor = Predictor.of(load_run(run.path))
+scores_of = {city.name: evaluate(predictor, city, "val").scores for city in (potsdam, vaihingen)}
 print(f"{'IoU, percent':20} {'potsdam':>9} {'vaihingen':>10}")
 for k, name in enumerate(legend.names):
-    print(f"{name:20} {100 * found['potsdam'].iou[k]:9.1f} {100 * found['vaihingen'].iou[k]:10.1f}")
-print(f"{'mean':20} {100 * found['potsdam'].miou:9.1f} {100 * found['vaihingen'].miou:10.1f}")
+    print(f"{name:20} {100 * scores_of['potsdam'].iou[k]:9.1f} {100 * scores_of['vaihingen'].iou[k]:10.1f}")
+print(f"{'mean':20} {100 * scores_of['potsdam'].miou:9.1f} {100 * scores_of['vaihingen'].miou:10.1f}")
 
 # %% [markdown]
 # The model is small and its training short, but the difference between the columns is the gap: the same model, the same
@@ -137,14 +133,15 @@ print(f"{'mean':20} {100 * found['potsdam'].miou:9.1f} {100 * found['vaihingen']
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), dpi=70, sharey=True)
-for ax, (name, scores) in zip(axes, found.items(), strict=True):
+for ax, (name, scores) in zip(axes, scores_of.items(), strict=True):
     rows = scores.matrix / scores.matrix.sum(1, keepdims=True).clip(1)
     ax.imshow(rows, vmin=0, vmax=1, cmap="Blues")
-    for (i, j), v in np.ndenumerate(rows):
-        if v >= 0.05:
-            ax.text(j, i, f"{100 * v:.0f}", ha="center", va="center", color="white" if v > 0.5 else "black", fontsize=8)
+    for (row, column), share in np.ndenumerate(rows):
+        if share >= 0.05:
+            colour = "white" if share > 0.5 else "black"
+            ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
     ax.set_title(f"{name}: percent of each label's pixels")
-    ax.set_xticks(range(len(legend)), [n.split()[0] for n in legend.names], rotation=40, ha="right")
+    ax.set_xticks(range(len(legend)), [name.split()[0] for name in legend.names], rotation=40, ha="right")
     ax.set_xlabel("mapped as")
 axes[0].set_yticks(range(len(legend)), legend.names)
 axes[0].set_ylabel("is")
@@ -163,9 +160,9 @@ for row, city in zip(axes, (potsdam, vaihingen), strict=True):
     whole = (0, 0, scene.grid.height, scene.grid.width)
     image = scene.read(("ir", "red", "green"), None, whole).values.transpose(1, 2, 0)
     label = scene.whole_label(city.legend)[0]
-    classes = predict_scene(engine, scene).classes
+    classes = predict_scene(predictor, scene).classes
     pictures = (image, palette[np.minimum(classes, 6)], palette[np.minimum(label, 6)])
-    for ax, picture, title in zip(row, pictures, (city.name, "what the network sees", "label"), strict=True):
+    for ax, picture, title in zip(row, pictures, (city.name, "map", "label"), strict=True):
         ax.imshow(picture[::2, ::2])
         ax.set_title(title)
         ax.axis("off")

@@ -18,7 +18,7 @@ from rsuda.core.settings import make_settings
 from rsuda.data.pair import pair
 from rsuda.methods import presets_of
 
-data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
+data = next(path for path in (Path("sample_tiles"), Path("../sample_tiles")) if path.is_dir())
 
 # %% tags=["parameters"]
 steps = 200  # of each of the three trainings
@@ -30,19 +30,19 @@ steps = 200  # of each of the three trainings
 
 # %%
 common = {"data": str(data), "preset": "sample", "training.steps": steps, "patches.workers": 0}
-nearer = {"align.target_statistics": True}
+aligned = {"align.target_statistics": True}
 runs = {
-    "plain": {"method": "source-only"},
-    "nearer": {"method": "source-only", **nearer},
-    "adapted": {"method": "st-dasegnet", **nearer},
+    "plain": {"method.name": "source-only"},
+    "aligned": {"method.name": "source-only", **aligned},
+    "adapted": {"method.name": "st-dasegnet", **aligned},
 }
-s = make_settings(
+settings = make_settings(
     {"source.name": "potsdam", "target.name": "vaihingen", **common, **runs["adapted"]}, presets_of=presets_of
 )
-print(s.method.name, s.network.encoder, s.network.decoder, s.method.options)
+print(settings.method.name, settings.network.encoder, settings.network.decoder, settings.method.options)
 
 # %% [markdown]
-# The notebook compares three runs. `plain` trains on the source only. `nearer` does the same and estimates the statistics
+# The notebook compares three runs. `plain` trains on the source only. `aligned` does the same and estimates the statistics
 # of batch norm on the target in the end: this is a setting of the pair, not a method. `adapted` is ST-DASegNet with the same
 # setting.
 #
@@ -53,10 +53,10 @@ print(s.method.name, s.network.encoder, s.network.decoder, s.method.options)
 
 # %%
 source, target = rsuda.domain("potsdam", data, bands="IRRG"), rsuda.domain("vaihingen", data)
-found = pair(source, target, s)
-print("bands fed:", found.source_spec.bands, "at", found.gsd, "m")
-print("target labels:", {scene.label for scene in found.target})
-for band, *values in zip(found.source_spec.bands, found.source_spec.mean, found.target_spec.mean, strict=True):
+cities = pair(source, target, settings)
+print("bands fed:", cities.source_spec.bands, "at", cities.gsd, "m")
+print("target labels:", {scene.label for scene in cities.target})
+for band, *values in zip(cities.source_spec.bands, cities.source_spec.mean, cities.target_spec.mean, strict=True):
     print(f"mean of {band:5}: source {values[0]:.3f}, target {values[1]:.3f}")
 
 # %% [markdown]
@@ -65,17 +65,17 @@ for band, *values in zip(found.source_spec.bands, found.source_spec.mean, found.
 
 # %%
 rng = np.random.default_rng(3)
-palette = np.array([*found.legend.palette, (60, 60, 60)], np.uint8)
+palette = np.array([*cities.legend.palette, (60, 60, 60)], np.uint8)
 fig, axes = plt.subplots(3, 4, figsize=(8, 6.2), dpi=64)
 for column in axes.T:
-    for scenes, first in ((found.source, 0), (found.target, 2)):
+    for scenes, first in ((cities.source, 0), (cities.target, 2)):
         scene = scenes[int(rng.integers(len(scenes)))]
-        grid = scene.grid_at(found.gsd)
+        grid = scene.grid_at(cities.gsd)
         window = (int(rng.integers(grid.height - 128)), int(rng.integers(grid.width - 128)), 128, 128)
-        values = scene.read(found.source_spec.bands, found.gsd, window).values
+        values = scene.read(cities.source_spec.bands, cities.gsd, window).values
         column[first].imshow(np.clip(values.transpose(1, 2, 0) / 255, 0, 1))
         if scene.label:
-            column[1].imshow(palette[np.minimum(scene.read_label(found.legend, found.gsd, window)[0], 6)])
+            column[1].imshow(palette[np.minimum(scene.read_label(cities.legend, cities.gsd, window)[0], 6)])
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 for ax, title in zip(axes[:, 0], ("source", "its label", "target"), strict=True):
@@ -88,11 +88,11 @@ plt.tight_layout()
 # `rsuda.adapt` does what the command does: it trains, writes a run folder, and scores the last checkpoint.
 
 # %%
-done = {
-    name: rsuda.adapt("potsdam", "vaihingen", out=Path("runs", name), overwrite=True, settings={**common, **own})
-    for name, own in runs.items()
+results = {
+    name: rsuda.adapt("potsdam", "vaihingen", out=Path("runs", name), overwrite=True, settings={**common, **options})
+    for name, options in runs.items()
 }
-print(sorted(p.name for p in done["adapted"].path.iterdir()))
+print(sorted(path.name for path in results["adapted"].path.iterdir()))
 
 # %% [markdown]
 # These are the losses of the adapted run. On the left are the cross entropy of both students on the source, and that of
@@ -107,7 +107,7 @@ with open("runs/adapted/metrics.csv") as file:
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.9), dpi=70)
 for ax, names in zip(axes, (("ce_s", "ce_t", "pseudo", "quality"), ("adversarial", "discriminator")), strict=True):
     for name in names:
-        points = [(int(r["step"]), float(r[name])) for r in rows if r.get(name)]
+        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
         ax.plot(*zip(*points, strict=True), label=name) if points else None
     ax.set_xlabel("step")
     ax.legend(frameon=False)
@@ -121,13 +121,15 @@ plt.tight_layout()
 # from the images alone.
 
 # %%
-scores = {name: run.scores.scores for name, run in done.items()}
-print(f"{'IoU, percent':20}" + "".join(f"{n:>9}" for n in runs))
-for k, name in enumerate(found.legend.names):
-    print(f"{name:20}" + "".join(f"{100 * s.iou[k]:9.1f}" for s in scores.values()))
-print(f"{'mean':20}" + "".join(f"{100 * s.miou:9.1f}" for s in scores.values()))
+scores = {name: run.scores.scores for name, run in results.items()}
+print(f"{'IoU, percent':20}" + "".join(f"{name:>9}" for name in runs))
+for k, name in enumerate(cities.legend.names):
+    print(f"{name:20}" + "".join(f"{100 * score.iou[k]:9.1f}" for score in scores.values()))
+print(f"{'mean':20}" + "".join(f"{100 * score.miou:9.1f}" for score in scores.values()))
 for name in ("information", "agreement"):
-    print(f"{name:20}" + "".join(f"{getattr(r.label_free, name):9.3f}" for r in done.values()) + "   (label-free)")
+    print(
+        f"{name:20}" + "".join(f"{getattr(run.label_free, name):9.3f}" for run in results.values()) + "   (label-free)"
+    )
 
 # %% [markdown]
 # Two results are typical. The setting of the pair brings most of the gain, and the method adds a little to it. And
@@ -140,10 +142,10 @@ for name in ("information", "agreement"):
 scene = target.split("val")[0]
 whole = (0, 0, scene.grid.height, scene.grid.width)
 pictures = {"scene": scene.read(target.bands, None, whole).values.transpose(1, 2, 0)}
-for name, run in done.items():
-    (written,) = rsuda.predict(scene.image, run, Path("maps", name), crs="EPSG:32632", polygons=None)
-    pictures[name] = palette[np.minimum(written.classes(), 6)]
-pictures["label"] = palette[np.minimum(scene.whole_label(found.legend)[0], 6)]
+for name, run in results.items():
+    (prediction,) = rsuda.predict(scene.image, run, Path("maps", name), crs="EPSG:32632", polygons=None)
+    pictures[name] = palette[np.minimum(prediction.classes(), 6)]
+pictures["label"] = palette[np.minimum(scene.whole_label(cities.legend)[0], 6)]
 fig, axes = plt.subplots(1, 5, figsize=(12, 3.1), dpi=70)
 for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
     ax.imshow(picture[::2, ::2])
@@ -159,4 +161,4 @@ plt.tight_layout()
 # %%
 about = json.loads(Path("runs/adapted/spec.json").read_text())
 print(about["method"], about["architecture"])
-print({k: v for k, v in about["spec"].items() if k in ("bands", "gsd", "mean")})
+print({key: value for key, value in about["spec"].items() if key in ("bands", "gsd", "mean")})

@@ -18,13 +18,13 @@ from rsuda.data.find_domain import domain
 from rsuda.methods import presets_of
 from rsuda.training.train import adapt
 
-data = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
+data = next(path for path in (Path("sample_tiles"), Path("../sample_tiles")) if path.is_dir())
 source, target = domain("potsdam", data, "IRRG"), domain("vaihingen", data)
 legend, size, gsd = target.legend, 384, target.gsd
 
 # %% tags=["parameters"]
 steps = 360  # of training
-looks = 12  # at the pseudo labels, over the training
+looks = 12  # at the pseudo labels
 
 # %% [markdown]
 # ## Pseudo labels over time
@@ -39,7 +39,7 @@ truth = np.stack([scene.read_label(legend, gsd, window)[0] for scene, window in 
 
 
 class Watch(Callback):
-    """Asks the teachers at a few steps."""
+    """Records the teachers' labels at a few steps."""
 
     def __init__(self):
         self.step, self.right, self.surer, self.confidence, self.maps = [], [], [], [], []
@@ -47,19 +47,19 @@ class Watch(Callback):
     def on_train_batch_end(self, trainer, module, *_):
         if trainer.global_step % max(1, steps // looks) and trainer.global_step != 1:
             return
-        standardised = np.stack([module.spec.standardise(i) for i in images])
-        found = module.method.pseudo_labels_of(torch.from_numpy(standardised))
-        label, confidence, known = found.label.numpy(), found.confidence.numpy(), truth < len(legend)
-        surer = known & (confidence >= np.median(confidence[known]))
+        standardised = np.stack([module.spec.standardise(image) for image in images])
+        labels = module.method.pseudo_labels_of(torch.from_numpy(standardised))
+        label, confidence, labelled = labels.label.numpy(), labels.confidence.numpy(), truth < len(legend)
+        surer = labelled & (confidence >= np.median(confidence[labelled]))
         self.step.append(trainer.global_step)
-        self.right.append((label == truth)[known].mean())
+        self.right.append((label == truth)[labelled].mean())
         self.surer.append((label == truth)[surer].mean())
-        self.confidence.append(confidence[known].mean())
+        self.confidence.append(confidence[labelled].mean())
         self.maps.append(label[0])
 
 
 watch = Watch()
-s = make_settings(
+settings = make_settings(
     {
         "source.name": "potsdam",
         "target.name": "vaihingen",
@@ -73,7 +73,7 @@ s = make_settings(
     },
     presets_of=presets_of,
 )
-method = adapt(s, Path("runs/st"), overwrite=True, quiet=True, callbacks=[watch])
+method = adapt(settings, Path("runs/st"), overwrite=True, quiet=True, callbacks=[watch])
 fig, ax = plt.subplots(figsize=(7, 3.2), dpi=70)
 ax.plot(watch.step, 100 * np.array(watch.right), "o-", label="right, of all pixels")
 ax.plot(watch.step, 100 * np.array(watch.surer), "s--", label="right, of the surer half")
@@ -117,13 +117,13 @@ spec, model = method.spec, method.model
 
 def standardised(values):
     unit = spec.unit(values)
-    mean, std = (np.array(v, np.float32)[:, None, None] for v in (spec.mean, spec.std))
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
     return torch.from_numpy((unit - mean) / std).float()[None]
 
 
 @torch.no_grad()
 def features(image):
-    """Of both students: a level of the pyramid as the disentangle module leaves it, and the universal features."""
+    """Return, for both students, a level of the pyramid after the disentangle module, and the universal features."""
     f_s, f_t = model.backbone_s(image), model.backbone_t(image)
     d_s, d_t = model.disentangle.distinct[3](f_s[3], f_t[3])
     u_s, u_t = model.disentangle.universal(f_s[-1], f_t[-1])
@@ -132,34 +132,34 @@ def features(image):
 
 
 def colours(*maps):
-    """Three principal components of feature maps (1, C, h, w), common to all of them, as RGB pictures."""
-    flat = torch.cat([m[0].flatten(1) for m in maps], 1).T.double()
+    """Turn feature maps (1, C, h, w) into RGB pictures by three principal components, common to all of them."""
+    flat = torch.cat([features[0].flatten(1) for features in maps], 1).T.double()
     flat = (flat - flat.mean(0)) / flat.std(0).clamp(min=1e-6)
     _, _, axes = torch.linalg.svd(flat, full_matrices=False)
     along = flat @ axes[:3].T
     low, high = along.quantile(0.02, dim=0), along.quantile(0.98, dim=0)
     rgb = ((along - low) / (high - low)).clamp(0, 1).numpy()
-    sizes = [m.shape[-2:] for m in maps]
-    parts = np.split(rgb, np.cumsum([h * w for h, w in sizes])[:-1])
-    return [p.reshape(h, w, 3) for p, (h, w) in zip(parts, sizes, strict=True)]
+    sizes = [features.shape[-2:] for features in maps]
+    parts = np.split(rgb, np.cumsum([height * width for height, width in sizes])[:-1])
+    return [part.reshape(*size, 3) for part, size in zip(parts, sizes, strict=True)]
 
 
 places = {
     "target": target.scenes["1"].read(target.bands, gsd, (100, 100, size, size)).values,
     "source": source.scenes["2_10"].read(target.bands, gsd, (50, 50, size, size)).values,
 }
-seen = {place: features(standardised(values)) for place, values in places.items()}
+pyramids = {place: features(standardised(values)) for place, values in places.items()}
 fig, axes = plt.subplots(2, 5, figsize=(12, 5.2), dpi=64)
 for row, (place, values) in zip(axes, places.items(), strict=True):
     row[0].imshow(np.clip(values.transpose(1, 2, 0) / 255, 0, 1))
     row[0].set_ylabel(place, fontsize=12)
 for kind in ("distinct", "universal"):
-    names = [n for n in seen["target"] if n.startswith(kind)]
-    pictures = colours(*(seen[place][n] for place in places for n in names))
+    names = [name for name in pyramids["target"] if name.startswith(kind)]
+    pictures = colours(*(pyramids[place][name] for place in places for name in names))
     for k in range(len(places)):
-        for j, name in enumerate(names):
-            ax = axes[k, 1 + j + 2 * (kind == "universal")]
-            ax.imshow(pictures[2 * k + j], interpolation="nearest")
+        for student, name in enumerate(names):
+            ax = axes[k, 1 + student + 2 * (kind == "universal")]
+            ax.imshow(pictures[2 * k + student], interpolation="nearest")
             ax.set_title(name if k == 0 else "", fontsize=10)
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
@@ -177,15 +177,15 @@ plt.tight_layout()
 
 # %%
 def alignment(one, other):
-    """Linear CKA of two feature maps (1, C, h, w) over their pixels."""
-    x, y = (m[0].flatten(1).T.double() for m in (one, other))
+    """Return the linear CKA of two feature maps (1, C, h, w) over their pixels."""
+    x, y = (features[0].flatten(1).T.double() for features in (one, other))
     x, y = x - x.mean(0), y - y.mean(0)
     return float((y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm()).clamp(min=1e-12))
 
 
-for place, maps in seen.items():
+for place, maps in pyramids.items():
     for kind in ("distinct", "universal"):
-        one, other = (m for n, m in maps.items() if n.startswith(kind))
+        one, other = (features for name, features in maps.items() if name.startswith(kind))
         print(f"{place:7} {kind:10} alignment of the two students {alignment(one, other):.2f}")
 
 # %% [markdown]
@@ -203,11 +203,11 @@ with torch.no_grad():
         image = standardised(values)
         f_s, f_t = model.backbone_s(image)[3], model.backbone_t(image)[3]
         d_s, _ = model.disentangle.distinct[3](f_s, f_t)
-        given = (d_s.abs().sum((-2, -1)) / f_s.abs().sum((-2, -1)).clamp(min=1e-9))[0].numpy()
-        plt.hist(given, 14, (0, 1), histtype="step", lw=1.8, label=f"{place} image")
+        shares = (d_s.abs().sum((-2, -1)) / f_s.abs().sum((-2, -1)).clamp(min=1e-9))[0].numpy()
+        plt.hist(shares, 14, (0, 1), histtype="step", lw=1.8, label=f"{place} image")
 plt.gcf().set_size_inches(6, 2.6)
 plt.gcf().set_dpi(70)
-plt.xlabel("share of a channel that the source's student keeps")
+plt.xlabel("share of a channel that belongs to the source's student")
 plt.ylabel("channels")
 plt.legend(frameon=False)
 plt.tight_layout()

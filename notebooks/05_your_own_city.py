@@ -15,13 +15,10 @@ import numpy as np
 import rasterio
 from rasterio.plot import plotting_extent
 
-from rsuda import predict
-from rsuda.core.settings import make_settings
+import rsuda
 from rsuda.data.find_domain import domain
-from rsuda.methods import presets_of
-from rsuda.training.train import adapt
 
-sample = next(p for p in (Path("sample_tiles"), Path("../sample_tiles")) if p.is_dir())
+sample = next(path for path in (Path("sample_tiles"), Path("../sample_tiles")) if path.is_dir())
 
 # %% tags=["parameters"]
 steps = 600  # of training
@@ -36,7 +33,7 @@ for name, area in {"north_1": "1", "north_2": "3", "south_1": "11", "south_2": "
     grid = scene.grid
     whole = (0, 0, grid.height, grid.width)
     image = scene.read(vaihingen.bands, None, whole).values.astype(np.uint16) * 12 + 300  # 12 of 16 bit
-    mask = (scene.whole_label(vaihingen.legend)[0] + 1)[None]  # 1 to 6, and 0 where nobody labelled
+    mask = (scene.whole_label(vaihingen.legend)[0] + 1)[None]  # 1 to 6; 0 is unlabelled
     for kind, values in (("ortho", image), ("mask", mask)):
         file = Path("survey/springfield", kind, f"{name}.tif")
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +42,7 @@ for name, area in {"north_1": "1", "north_2": "3", "south_1": "11", "south_2": "
         with rasterio.open(file, "w", compress="deflate", **profile) as out:
             out.write(values)
 shutil.copytree(sample / "potsdam", "survey/potsdam", dirs_exist_ok=True)
-print("\n".join(sorted(p.as_posix() for p in Path("survey/springfield").rglob("*.tif"))))
+print("\n".join(sorted(path.as_posix() for path in Path("survey/springfield").rglob("*.tif"))))
 
 # %% [markdown]
 # ## Inspect the pixels
@@ -106,23 +103,21 @@ print("has labels to score by:", city.has_labels("val"))
 # with different cameras to one scale.
 
 # %%
-s = make_settings(
-    {
-        "source.name": "potsdam",
-        "target.name": "springfield.yaml",
-        "data": "survey",
-        "method.name": "dacs",
-        "preset": "sample",
-        "training.steps": steps,
-        "patches.window": 128,
-        "patches.workers": 0,
-        "align.standardise": "domain",
-        "align.target_statistics": True,
-    },
-    presets_of=presets_of,
+run = rsuda.adapt(
+    "potsdam",
+    "springfield.yaml",
+    data="survey",
+    method="dacs",
+    preset="sample",
+    steps=steps,
+    window=128,
+    workers=0,
+    settings={"align.standardise": "domain", "align.target_statistics": True},
+    out="runs/springfield",
+    overwrite=True,
 )
-method = adapt(s, Path("runs/springfield"), overwrite=True, quiet=True)
-print("raw values that become 0:", np.round(method.spec.low), "and 1:", np.round(method.spec.high))
+spec = rsuda.load(run).spec
+print("raw values that become 0:", np.round(spec.low), "and 1:", np.round(spec.high))
 
 # %% [markdown]
 # ## The map
@@ -130,12 +125,12 @@ print("raw values that become 0:", np.round(method.spec.low), "and 1:", np.round
 # The pictures show the unseen tile, its map and its label.
 
 # %%
-(done,) = predict(
+(prediction,) = rsuda.predict(
     "survey/springfield/ortho/south_2.tif", "runs/springfield", "maps", confidence=True, min_area=1.0, overwrite=True
 )
 with rasterio.open("survey/springfield/ortho/south_2.tif") as file:
     values = file.read()
-with rasterio.open(done.raster) as file:
+with rasterio.open(prediction.raster) as file:
     table = np.array([file.colormap(1)[k] for k in range(256)], np.uint8)
     names, classes = file.tags(1)["CLASS_NAMES"].split(","), file.read(1)
 with rasterio.open("survey/springfield/mask/south_2.tif") as file:
@@ -160,9 +155,9 @@ plt.tight_layout(rect=(0, 0.06, 1, 1))
 # ## Numbers
 
 # %%
-known = label > 0
-right = (classes == label.astype(int) - 1)[known].mean()
-polygons = geopandas.read_file(done.polygons)
+labelled = label > 0
+right = (classes == label.astype(int) - 1)[labelled].mean()
+polygons = geopandas.read_file(prediction.polygons)
 print(f"{100 * right:.0f} % of the labelled pixels are right")
 print(polygons.groupby("name").area_m2.agg(["count", "sum"]).round(1))
 
@@ -172,18 +167,18 @@ print(polygons.groupby("name").area_m2.agg(["count", "sum"]).round(1))
 # it is as confident where it is wrong.
 
 # %%
-with rasterio.open(done.confidence) as file:
+with rasterio.open(prediction.confidence) as file:
     sure = file.read(1) / 254
-wrong = known & (classes != label.astype(int) - 1)
+wrong = labelled & (classes != label.astype(int) - 1)
 fig, axes = plt.subplots(1, 2, figsize=(7.4, 4), dpi=70)
 axes[0].imshow(np.where(wrong[..., None], (0.85, 0.1, 0.1), 0.55 * stretched + 0.45)[::2, ::2])
 axes[0].set_title("wrong")
-shown = axes[1].imshow(sure[::2, ::2], cmap="magma", vmin=0, vmax=1)
+image = axes[1].imshow(sure[::2, ::2], cmap="magma", vmin=0, vmax=1)
 axes[1].set_title("confidence")
 for ax in axes:
     ax.axis("off")
-fig.colorbar(shown, ax=axes, shrink=0.7)
-print(f"confidence where it is right {sure[known & ~wrong].mean():.2f}, where it is wrong {sure[wrong].mean():.2f}")
+fig.colorbar(image, ax=axes, shrink=0.7)
+print(f"confidence where it is right {sure[labelled & ~wrong].mean():.2f}, where it is wrong {sure[wrong].mean():.2f}")
 
 # %% [markdown]
 # With your own folder the steps are the same. Declare what the files do not contain, look at the data before and after, and
