@@ -159,7 +159,7 @@ def reported(tmp_path_factory):
     build(folder, ("a & b", HOSTILE, "c"), f"west {HOSTILE}")
     west = domain(str(folder / "west.yaml"), folder)
     for method in ("source-only", "dacs"):
-        own = {"start": 0.0} if method == "dacs" else {}
+        own = {"source_only_share": 0.0} if method == "dacs" else {}
         train_watched(options(folder, method=method, score_every=2, options=own), folder / method, quiet=True)
         found = label_free(Predictor.of(load_run(folder / method), "cpu", "fp32"), west, windows=2, size=64)
         write_label_free(found, folder / method)

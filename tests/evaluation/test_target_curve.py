@@ -23,7 +23,7 @@ def weights(folder):
     "method, more",
     [
         ("st-dasegnet", {"dropout": 0.3, "crop": 128, "output_stride": 16, "steps": 2}),
-        ("mic", {"options": {"start": 0.0, "resolutions": 1}, "target_statistics": True, "steps": 2}),
+        ("mic", {"options": {"source_only_share": 0.0, "resolutions": 1}, "target_statistics": True, "steps": 2}),
     ],
 )
 def test_weights_are_equal_to_the_last_bit_with_and_without_the_curve(tiny_city, tmp_path, method, more):

@@ -278,7 +278,7 @@ def _plan_seeds(folder: Path) -> list[bytes]:
     small = {
         "about": "x", "settings": {"preset": "sample", "steps": 3}, "seeds": [0, 1], "baseline": "source-only",
         "pairs": {"p": {"source": "potsdam", "target": "vaihingen", "matched": {"colours": "match"}}}, "oracle": "oracle",
-        "methods": {"source-only": {"as_is": True}, "dacs": {"only": ["p"], "options": {"start": 0.5}},
+        "methods": {"source-only": {"as_is": True}, "dacs": {"only": ["p"], "options": {"source_only_share": 0.5}},
                     "oracle": {"oracle": True}},
     }  # fmt: skip
     return [_yaml(small)]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 RUNS = {
     "source-only": {"method": "source-only", "target_statistics": True},
     "st-dasegnet": {"method": "st-dasegnet", "dropout": 0.1, "rare_temperature": 0.2, "crop": 192},
-    "bicl": {"method": "bicl", "options": {"start": 0.2}, "optimiser": "sgd", "score_every": 7},
+    "bicl": {"method": "bicl", "options": {"source_only_share": 0.2}, "optimiser": "sgd", "score_every": 7},
 }
 KILLS = 20
 # what is being written when a process is killed: each is a folder that whole_file makes

@@ -106,7 +106,7 @@ def test_the_command_line_trains_by_two_processes_and_number_0_writes(data, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [["--devices", "2"], ["--accumulate", "2"]])
 def test_a_killed_run_of_processes_or_parts_goes_on_as_the_unbroken_one(data, tmp_path, shared):
-    words = ["--steps", "12", "--batch-size", "2", "--method", "dacs", "--set", "start=0", *shared]
+    words = ["--steps", "12", "--batch-size", "2", "--method", "dacs", "--set", "source_only_share=0", *shared]
     python(*command(data, tmp_path / "whole", *words))
     cut = [sys.executable, *map(str, command(data, tmp_path / "cut", *words))]
     running = subprocess.Popen(cut, env=surroundings(), start_new_session=True)

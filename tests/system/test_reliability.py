@@ -255,7 +255,7 @@ def test_checkpoint_is_written_after_a_time_too(tiny_city, tmp_path):
 
 
 def test_configuration_of_a_run_repeats_it_to_the_last_bit(tiny_city, tmp_path):
-    adapt(options(tiny_city, method="dacs", steps=2, options={"start": 0.0}), tmp_path / "one", quiet=True)
+    adapt(options(tiny_city, method="dacs", steps=2, options={"source_only_share": 0.0}), tmp_path / "one", quiet=True)
     adapt(settings(tmp_path / "one" / "config.yaml"), tmp_path / "two", quiet=True)
     names = ("weights.safetensors", "metrics.csv", "config.yaml", "spec.json", "run.json")
     assert bytes_of(tmp_path / "one", *names) == bytes_of(tmp_path / "two", *names)

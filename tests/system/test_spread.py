@@ -73,7 +73,7 @@ def weights(plan):
 
 @pytest.mark.slow
 def test_the_runs_of_a_cluster_are_those_of_one_machine_and_so_are_its_refusals(data, tmp_path):
-    dacs = {"options": {"start": 0.0}, "workers": 1}  # with a process that reads patches
+    dacs = {"options": {"source_only_share": 0.0}, "workers": 1}  # with a process that reads patches
     rows = {"source-only": {}, "dacs": dacs, "nowhere": {"method": "source-only", "source_split": "holiday"}}
     here, there = (plan_of(data, tmp_path / folder, rows) for folder in ("here", "there"))
     alone = {j.method: f for j, f in run_plan(here, ["cpu"], threads=1)}
