@@ -28,7 +28,7 @@ def name(page):
 FIRST = ROOT / "docs" / "quickstart.md"  # a page that does not begin with 'adapt' begins in the folder that it leaves
 # pages that another test runs: its file and its function
 TESTED_ELSEWHERE = {
-    "docs/annotate.md": ("tests/documents/test_documents.py", "test_the_commands_of_annotate_md_run_in_their_order"),
+    "docs/annotate.md": ("tests/documents/test_documents.py", "test_commands_of_annotate_md_run_in_order"),
     "docs/export.md": ("tests/export/test_export.py", "test_the_pages_code_runs"),
 }
 RUN = [

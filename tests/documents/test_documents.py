@@ -1,4 +1,4 @@
-"""Every configuration is run, and the README's commands; pages and notebooks have tests of their own."""
+"""Run every configuration and the commands of the README; pages and notebooks have other tests."""
 
 import os
 import re
@@ -39,13 +39,13 @@ def rsuda(*arguments, cwd):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_configuration_resolves_and_its_crop_fits_its_method(path):
+def test_configuration_resolves_and_its_window_fits_its_method(path):
     s, _ = check_run(settings(path))
     assert s.source.name and s.target.name
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda p: p.stem)
-def test_benchmark_file_resolves_and_holds_both_ends_of_the_gap(path, tmp_path):
+def test_benchmark_file_resolves_and_has_a_baseline_and_an_oracle(path, tmp_path):
     plan = read_plan(path, tmp_path / "out")
     assert {plan.baseline, plan.oracle} <= set(plan.methods)
     methods = {job.settings.method.name for job in plan.jobs}
@@ -55,7 +55,7 @@ def test_benchmark_file_resolves_and_holds_both_ends_of_the_gap(path, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_configuration_trains(path, tmp_path):
-    """A step on the sample tiles, for those whose data the sample tiles stand for; with a smaller crop and batch."""
+    """Train one step on the sample tiles, with a smaller window and batch, where the tiles have the pair."""
     data = str(ROOT / "sample_tiles")
     s = settings(path, data=data, steps=1, batch_size=2, crop=192, weights="none", workers=0)
     if not {s.source.name, s.target.name} <= {"potsdam", "vaihingen"}:
@@ -66,14 +66,14 @@ def test_configuration_trains(path, tmp_path):
 
 
 @pytest.mark.parametrize("path", DOMAINS, ids=lambda p: p.stem)
-def test_domain_file_holds_a_legend_splits_and_the_way_to_its_data(path):
+def test_domain_file_has_a_legend_splits_and_a_source_of_its_data(path):
     fields = read_domain_file(path)
     assert len(fields.class_legend) >= 2 and {"train", "val"} <= set(fields.splits) and fields.get and fields.gsd
 
 
 @pytest.mark.slow
-def test_readme_commands_run_in_their_order(tmp_path):
-    """The commands of the README's shell blocks, without the installation, on the sample tiles with few steps."""
+def test_readme_commands_run_in_order(tmp_path):
+    """Run the README's shell blocks without the installation, on the sample tiles with few steps."""
     text = (ROOT / "README.md").read_text()
     commands = [
         c for block in re.findall(r"```bash\n(.*?)```", text, re.S) for c in re.findall(r"\.venv/bin/rsuda (.*)", block)
@@ -110,7 +110,7 @@ def test_readme_domain_example_is_a_domain(tmp_path):
     assert read_domain_file(tmp_path / "d.yaml").gsd == 0.2
 
 
-def test_sample_tiles_are_the_domains_they_stand_for():
+def test_sample_tiles_are_valid_domains():
     for name, counts in (("potsdam", {"train": 4, "val": 2}), ("vaihingen", {"train": 4, "val": 2})):
         found = domain(name, ROOT / "sample_tiles")
         assert {k: len(found.labelled(k)) for k in counts} == counts
@@ -122,7 +122,7 @@ def test_sample_tiles_are_the_domains_they_stand_for():
 
 
 @pytest.mark.slow
-def test_sample_tiles_are_what_their_script_draws():
+def test_sample_tiles_equal_those_that_their_script_draws():
     pytest.importorskip("scipy")
     render = runpy.run_path(str(ROOT / "sample_tiles" / "make.py"))["render"]
     found = domain("vaihingen", ROOT / "sample_tiles")
@@ -135,8 +135,8 @@ def test_sample_tiles_are_what_their_script_draws():
 
 
 @pytest.mark.slow
-def test_the_commands_of_annotate_md_run_in_their_order(tmp_path):
-    """From a run to suggested windows, their map as labels, and a run that starts from the first, with few steps."""
+def test_commands_of_annotate_md_run_in_order(tmp_path):
+    """Train, suggest windows, take their map as labels, and train again from the first run, with few steps."""
     text = (ROOT / "docs" / "annotate.md").read_text()
     commands = [c for block in re.findall(r"```bash\n(.*?)```", text, re.S) for c in re.findall(r"rsuda (.*)", block)]
     assert [c.split()[0] for c in commands] == ["suggest", "predict", "adapt"]

@@ -1,4 +1,4 @@
-"""Several processes, or several batches, make the step that one process makes with one larger batch."""
+"""Test that several processes, or several batches, train as one process does with a larger batch."""
 
 import csv
 import os
@@ -40,7 +40,7 @@ def apart(one, other):
 
 @pytest.fixture(scope="module")
 def by_two(data, tmp_path_factory):
-    """The states that two processes with batches of 2 leave, started by torchrun."""
+    """The final states of two processes with batches of 2, which torchrun started."""
     out = tmp_path_factory.mktemp("states")
     train_by_two(data, out)
     return out
@@ -48,7 +48,7 @@ def by_two(data, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_two_processes_train_what_one_trains_on_twice_the_batch(data, by_two, case):
+def test_two_processes_train_as_one_on_twice_the_batch(data, by_two, case):
     first, second = held(by_two, case)
     assert furthest(first, second)[0] < 1e-12
     far, where = furthest(first, trained(data, case, 4))
@@ -56,14 +56,14 @@ def test_two_processes_train_what_one_trains_on_twice_the_batch(data, by_two, ca
 
 
 @pytest.mark.slow
-def test_the_comparison_sees_what_is_not_shared(data, by_two):
-    """What two processes would leave that share nothing but gradients is as far away as this."""
+def test_comparison_sees_processes_that_share_only_gradients(data, by_two):
+    """It measures the distance of two such processes."""
     half = trained(data, "daformer", 2)
     assert furthest(held(by_two, "daformer")[0], half)[0] > 1e-3
 
 
 @pytest.mark.slow
-def test_accumulated_batches_make_the_step_of_a_larger_one(data):
+def test_accumulated_batches_train_as_a_larger_one(data):
     without_batch_norm = {"encoder": "mit_b0", "decoder": "deeplabv2"}
     whole = trained(data, "source-only", 4, **without_batch_norm)
     far, where = furthest(trained(data, "source-only", 2, accumulate=2, **without_batch_norm), whole)
@@ -82,7 +82,7 @@ def command(data, out, *more):
 
 
 @pytest.mark.slow
-def test_the_command_line_trains_by_two_processes_and_number_0_writes(data, tmp_path):
+def test_command_line_trains_by_two_processes_and_rank_0_writes(data, tmp_path):
     config = tmp_path / "sgd.yaml"
     # without thresholds, on whose other side rounding may put a pixel
     config.write_text("{method: source-only, optimiser: sgd, lr: 0.01, target_statistics: true}\n")
@@ -105,7 +105,7 @@ def test_the_command_line_trains_by_two_processes_and_number_0_writes(data, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [["--devices", "2"], ["--accumulate", "2"]])
-def test_a_killed_run_of_processes_or_parts_goes_on_as_the_unbroken_one(data, tmp_path, shared):
+def test_killed_run_of_several_processes_or_batches_resumes_exactly(data, tmp_path, shared):
     words = ["--steps", "12", "--batch-size", "2", "--method", "dacs", "--set", "source_only_share=0", *shared]
     python(*command(data, tmp_path / "whole", *words))
     cut = [sys.executable, *map(str, command(data, tmp_path / "cut", *words))]
@@ -125,7 +125,7 @@ def test_a_killed_run_of_processes_or_parts_goes_on_as_the_unbroken_one(data, tm
 
 
 @pytest.mark.parametrize("bands", [3, 4])
-def test_parts_of_a_batch_are_augmented_as_in_the_whole_one(bands):
+def test_parts_of_a_batch_are_augmented_as_the_whole_batch(bands):
     augment = Augmentation(((0.4,) * bands, (0.2,) * bands), ((0.5,) * bands, (0.3,) * bands))
     image, label = torch.rand(6, bands, 32, 32), torch.randint(0, 3, (6, 32, 32))
 
@@ -141,7 +141,7 @@ def test_parts_of_a_batch_are_augmented_as_in_the_whole_one(bands):
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout2d(0.5), nn.Dropout(0.3)])
-def test_parts_of_a_batch_drop_what_the_whole_one_drops(layer):
+def test_parts_of_a_batch_drop_the_units_of_the_whole_batch(layer):
     x = torch.rand(6, 8, 4, 4) + 1
     torch.manual_seed(3)
     whole = layer(x)
@@ -158,7 +158,7 @@ def test_parts_of_a_batch_drop_what_the_whole_one_drops(layer):
     assert type(layer) is kind
 
 
-def test_one_process_is_left_as_it_was():
+def test_one_process_needs_no_synchronised_layers():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), BatchNormAct2d(8), Conv2dReLU(8, 8, 3), nn.BatchNorm2d(8))
     x = torch.rand(2, 3, 8, 8)
     kinds = [type(m) for m in model.modules()]
@@ -171,7 +171,7 @@ def test_one_process_is_left_as_it_was():
     assert distributed.world_size() == 1 and distributed.all_gather(x) is x and distributed.all_sum(x) is x
 
 
-def test_what_cannot_be_is_said():
+def test_impossible_numbers_of_processes_are_refused():
     cpu = torch.device("cpu")
     assert processes("auto", 1, cpu).count == 1
     assert processes("3", 1, cpu).count == 3
@@ -184,17 +184,17 @@ def test_what_cannot_be_is_said():
             settings(**wrong)
     assert settings(devices=2).training.devices == "2"
     with pytest.raises(InputError, match="needs --out"):
-        resolve(None, {"source": "a.yaml", "target": "b.yaml", "devices": "2"}, None, False, print)
+        resolve(None, {"source": "a.yaml", "target": "b.yaml", "training.devices": "2"}, None, False, print)
 
 
-def test_a_launcher_that_started_another_number_is_refused(monkeypatch):
-    told = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "3", "RANK": "1", "LOCAL_RANK": "1", "GROUP_RANK": "0"}
-    for key, value in told.items():
+def test_launcher_with_another_number_of_processes_is_refused(monkeypatch):
+    launcher = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "3", "RANK": "1", "LOCAL_RANK": "1", "GROUP_RANK": "0"}
+    for key, value in launcher.items():
         monkeypatch.setenv(key, value)
     with pytest.raises(InputError, match="the launcher started 3 processes, but devices x nodes is 2 x 1"):
         processes("2", 1, torch.device("cpu"))
     assert processes("3", 1, torch.device("cpu")).rank == 1
 
 
-def test_every_case_is_a_method_with_an_option_that_relates_items():
+def test_every_case_is_a_method_whose_options_relate_items():
     assert len(CASES) == len(set(CASES)) and set(RELATING) <= set(CASES)

@@ -1,4 +1,4 @@
-"""Every awkward GeoTIFF at hand through info, predict and adapt: it works, or one sentence says why not.
+"""Give awkward real GeoTIFFs to info, predict and adapt: each works, or is refused in one sentence.
 
 ``RSUDA_REAL_DATA=… python tests/system/test_real_geotiffs.py`` prints what became of each file.
 """
@@ -20,7 +20,7 @@ NETWORK = {"method": "source-only", "preset": "sample", **SETTINGS, "patches.win
 
 
 def tried(work):
-    """'ok' or the sentence of a refusal; anything else is raised."""
+    """Return 'ok' or the sentence of a refusal; raise anything else."""
     try:
         work()
     except RsudaError as error:
@@ -29,7 +29,7 @@ def tried(work):
 
 
 def outcomes(files, folder):
-    """File name to what info, predict and adapt made of it."""
+    """Map each file to its outcomes in info, predict and adapt."""
     from rsuda.inference.predict import predict
     from rsuda.info.info import info
     from rsuda.training.train import adapt

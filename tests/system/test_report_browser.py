@@ -1,4 +1,4 @@
-"""The report in a real browser: what people do with mouse, finger and keyboard, in light and dark, on a desk and a phone."""
+"""Use the report in a real browser: by mouse, finger and keyboard, in light and dark, on a desktop and a phone."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, reported):
-    """Opens the page at a width in light or dark; afterwards nothing may have been requested or complained about."""
+    """Open the page at a width in light or dark; in the end the page has made no request and no complaint."""
 
     def open(width=1280, theme="light"):
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -109,7 +109,7 @@ def view_box(browser):
     return [float(v) for v in one(browser, ".map svg").get_dom_attribute("viewBox").split()]
 
 
-def test_the_border_between_two_pictures_moves_by_mouse_and_keyboard(opened):
+def test_border_between_two_pictures_moves_by_mouse_and_keyboard(opened):
     browser = opened()
     stage = to_middle(browser, one(browser, ".stage"))
     assert border(stage) == 50
@@ -122,7 +122,7 @@ def test_the_border_between_two_pictures_moves_by_mouse_and_keyboard(opened):
     assert border(stage) == 0
 
 
-def test_the_pictures_to_compare_are_chosen(opened):
+def test_pictures_to_compare_can_be_chosen(opened):
     browser = opened()
     figure = to_middle(browser, one(browser, ".compare"))
     left, right = (
@@ -134,7 +134,7 @@ def test_the_pictures_to_compare_are_chosen(opened):
     assert figure.find_element(By.CSS_SELECTOR, ".over .top").get_attribute("src") == label != left
 
 
-def test_the_map_zooms_and_moves_and_comes_back(opened):
+def test_map_zooms_moves_and_resets(opened):
     browser = opened()
     view = to_middle(browser, one(browser, ".map .view"))
     whole = view_box(browser)
@@ -158,7 +158,7 @@ def test_the_map_zooms_and_moves_and_comes_back(opened):
     assert view_box(browser) == pytest.approx(whole)
 
 
-def test_a_polygon_tells_class_area_and_confidence_by_click_and_by_key(opened):
+def test_polygon_shows_class_area_and_confidence_by_click_and_key(opened):
     browser = opened()
     view = to_middle(browser, one(browser, ".map .view"))
     said = one(browser, ".map .said")
@@ -176,7 +176,7 @@ def test_a_polygon_tells_class_area_and_confidence_by_click_and_by_key(opened):
     assert said.text == by_click
 
 
-def test_the_masks_opacity_and_the_domains_shown_can_be_changed(opened):
+def test_opacity_of_masks_and_visible_domains_can_be_changed(opened):
     browser = opened()
     to_middle(browser, one(browser, ".map .opacity")).send_keys(Keys.HOME)
     assert one(browser, ".map .mask").get_attribute("opacity") == "0"
@@ -186,7 +186,7 @@ def test_the_masks_opacity_and_the_domains_shown_can_be_changed(opened):
     assert one(browser, "[data-show=source]").get_attribute("aria-pressed") == "true"
 
 
-def test_on_a_phone_nothing_sticks_out_and_a_finger_moves_border_and_map(opened):
+def test_phone_shows_the_whole_width_and_a_finger_moves_border_and_map(opened):
     browser = opened(390)
     assert browser.execute_script("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]") == [
         390,
@@ -217,7 +217,7 @@ def test_on_a_phone_nothing_sticks_out_and_a_finger_moves_border_and_map(opened)
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_all_text_stands_out_from_what_lies_behind_it(opened, width, theme):
+def test_all_text_has_enough_contrast(opened, width, theme):
     browser = opened(width, theme)
     dark = browser.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches")
     assert dark == (theme == "dark")
@@ -225,7 +225,7 @@ def test_all_text_stands_out_from_what_lies_behind_it(opened, width, theme):
     assert seen > 200 and poor == []
 
 
-def test_focus_is_visible_on_everything_that_takes_it(opened):
+def test_focus_is_visible_on_every_element(opened):
     browser = opened()
     body, met = one(browser, "body"), set()
     for _ in range(40):
