@@ -150,16 +150,16 @@ def waiting(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     if device.type == "cpu":
         keep_freed_memory()
     precision = pick_precision("auto", device)
-    method = build(settings, cities).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(method.parameters())
+    module = build(settings, cities).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(module.parameters())
     batches, waits, steps = iter(loader(cities, settings, with_target=False)), [], []
     for _ in range(args.steps + 3):
         began = time.monotonic()
         batch = {name: tensor.to(device) for name, tensor in next(batches).items()}
         waits.append(time.monotonic() - began)
-        image, label = method.augmentation.source(batch["source_image"], batch["source_label"])
+        image, label = module.augmentation.source(batch["source_image"], batch["source_label"])
         with autocast(precision, device):
-            loss, _ = method.loss({"source_image": image, "source_label": label})
+            loss, _ = module.method.loss({"source_image": image, "source_label": label})
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
