@@ -18,7 +18,10 @@ def shown(value: Any) -> str:
 
 def printable(text: object) -> str:
     """Format text for a terminal: control characters and invisible characters become escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in str(text)
+    )
 
 
 def csv_cell(text: object) -> str:

@@ -84,7 +84,7 @@ def _check_values(content: Any, where: str) -> None:
             raise InputError(f"{where} holds more than {MOST_VALUES} values, or nests them deeper than {DEEPEST} times")
         if isinstance(value, int) and value.bit_length() > 63:
             raise InputError(f"{where} holds a whole number of {value.bit_length()} bits, more than 63")
-        if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
             raise InputError(f"{where} holds half a character (a lone surrogate) in {shown(value)}")
 
 
@@ -95,6 +95,6 @@ def _walk(tree: Any) -> Iterator[tuple[int, Any]]:
         depth, value = waiting.pop()
         yield depth, value
         if isinstance(value, dict):
-            waiting += [(depth + 1, v) for pair in value.items() for v in pair]
+            waiting += [(depth + 1, part) for pair in value.items() for part in pair]
         elif isinstance(value, (list, tuple, set)):
-            waiting += [(depth + 1, v) for v in value]
+            waiting += [(depth + 1, part) for part in value]

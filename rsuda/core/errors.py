@@ -26,7 +26,9 @@ class WriteError(RsudaError, OSError):
     """A failed write: the disk is full or the folder is read-only."""
 
 
-NO_ROOM = {getattr(errno, n) for n in ("ENOSPC", "EDQUOT", "EFBIG", "EIO") if hasattr(errno, n)}  # quotas are Unix's
+NO_ROOM = {
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO") if hasattr(errno, name)
+}  # quotas are Unix's
 _WRITE_ERRORS = {*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 
 
@@ -48,7 +50,7 @@ def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
 
 def check_extra(extra: str, *packages: str) -> None:
     """Raise InputError if a package of an optional extra is not installed."""
-    missing = [p for p in packages if find_spec(p) is None]
+    missing = [package for package in packages if find_spec(package) is None]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise InputError(

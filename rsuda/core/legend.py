@@ -27,7 +27,10 @@ def _colour(value: Any) -> Colour:
         if fullmatch("#?[0-9a-fA-F]{6}", value):
             digits = value.lstrip("#")
             return (int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16))
-    elif isinstance(value, (list, tuple)) and [isinstance(v, int) and 0 <= v <= 255 for v in value] == [True] * 3:
+    elif (
+        isinstance(value, (list, tuple))
+        and [isinstance(part, int) and 0 <= part <= 255 for part in value] == [True] * 3
+    ):
         return (value[0], value[1], value[2])
     raise InputError(f"colour {shown(value)} is invalid: write '#RRGGBB' or three numbers from 0 to 255")
 
@@ -58,6 +61,11 @@ class _ClassFields(FrozenModel):
         single = {"colour": "colours", "value": "values"}
         many = {plural: [fields[key]] for key, plural in single.items() if key in fields}
         return many | {key: value for key, value in fields.items() if key not in single}
+
+
+def _packed(colour: Sequence[int]) -> int:
+    """The first three numbers of a colour as one number, as which it is looked up."""
+    return (colour[0] << 16) | (colour[1] << 8) | colour[2]
 
 
 def _bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +99,7 @@ class Legend:
             raise InputError(f"the legend has {len(self.names)} classes; a legend has 1 to 250 classes")
         for name in self.names:
             # XML and GeoPackage cannot store control characters and half characters, and file programs cannot show them
-            if not name.strip() or len(name) > 100 or any(category(c) in ("Cc", "Cs", "Cn") for c in name):
+            if not name.strip() or len(name) > 100 or any(category(x) in ("Cc", "Cs", "Cn") for x in name):
                 raise InputError(
                     f"class name {name[:100]!r} of the legend is invalid: a name has 1 to 100 characters, without control "
                     "characters"
@@ -172,10 +180,10 @@ class Legend:
     def _colour_table(self) -> np.ndarray:
         table = np.full(1 << 24, _OFF, np.uint8)
         for k, colours in enumerate(self.colours):
-            for r, g, b in colours:
-                table[(r << 16) | (g << 8) | b] = k
-        for r, g, b in self.ignored_colours:
-            table[(r << 16) | (g << 8) | b] = IGNORE
+            for colour in colours:
+                table[_packed(colour)] = k
+        for colour in self.ignored_colours:
+            table[_packed(colour)] = IGNORE
         return table
 
     def encode(self, label: np.ndarray, colormap: dict[int, tuple[int, ...]] | None = None) -> tuple[np.ndarray, int]:
@@ -200,9 +208,9 @@ class Legend:
             index = np.where(fits.all(0), self._colour_table[(red << 16) | (green << 8) | blue], np.uint8(_OFF))
         elif colormap:
             table = np.full(256, _OFF, np.uint8)
-            for value, (r, g, b, *_) in colormap.items():
+            for value, colour in colormap.items():
                 if value < 256:  # the palette of a 16-bit file is longer
-                    table[value] = self._colour_table[(r << 16) | (g << 8) | b]
+                    table[value] = self._colour_table[_packed(colour)]
             band, fits = _bytes(label[0])
             index = np.where(fits, table[band], np.uint8(_OFF))
         else:

@@ -25,9 +25,9 @@ def band_names(text: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
         InputError: a code has other letters, or a band occurs twice.
     """
     if not isinstance(text, str):
-        names = [str(b).strip().lower() for b in text]
+        names = [str(band).strip().lower() for band in text]
     elif "," in text or text.lower() in BANDS:
-        names = [b.strip().lower() for b in text.split(",")]
+        names = [band.strip().lower() for band in text.split(",")]
     else:
         names = _split_code(text)
     names = ["ir" if name in _INFRARED else name for name in names]
@@ -50,7 +50,7 @@ def _split_code(text: str) -> list[str]:
 
 def band_code(bands: tuple[str, ...]) -> str:
     """Abbreviate a band order: ('ir', 'red', 'green') becomes 'IRRG'."""
-    return "".join(_CODES[b] for b in bands) if all(b in _CODES for b in bands) else ",".join(bands)
+    return "".join(_CODES[band] for band in bands) if all(band in _CODES for band in bands) else ",".join(bands)
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,24 @@ class Spec:
 
     def unit(self, values: np.ndarray) -> np.ndarray:
         """Scale raw pixels (bands, ...) to 0..1, float32."""
-        low, high = (np.array(v, np.float32).reshape(-1, *[1] * (values.ndim - 1)) for v in (self.low, self.high))
+        low, high = (
+            np.array(field, np.float32).reshape(-1, *[1] * (values.ndim - 1)) for field in (self.low, self.high)
+        )
         return (values.astype(np.float32) - low) / (high - low)
 
     def standardise_unit(self, image: np.ndarray) -> np.ndarray:
         """Standardise images (..., bands, H, W) on the 0..1 scale of ``unit``: ``(image - mean) / std``, float32."""
-        mean, std = (np.array(v, np.float32)[:, None, None] for v in (self.mean, self.std))
+        mean, std = (np.array(field, np.float32)[:, None, None] for field in (self.mean, self.std))
         return (image - mean) / std
 
     def standardise(self, values: np.ndarray) -> np.ndarray:
         """Standardise raw pixels (..., bands, H, W), float32: ``((v - low) / (high - low) - mean) / std``."""
-        low, high = (np.array(v, np.float32)[:, None, None] for v in (self.low, self.high))
+        low, high = (np.array(field, np.float32)[:, None, None] for field in (self.low, self.high))
         return self.standardise_unit((values.astype(np.float32) - low) / (high - low))
 
     def scale_shift(self) -> tuple[np.ndarray, np.ndarray]:
         """Express ``standardise`` as ``v * scale + shift``: two arrays (bands,), float64."""
-        low, high, mean, std = (np.array(v, np.float64) for v in (self.low, self.high, self.mean, self.std))
+        low, high, mean, std = (np.array(field, np.float64) for field in (self.low, self.high, self.mean, self.std))
         return 1 / ((high - low) * std), -(low / (high - low) + mean) / std
 
     def raw_statistics(self) -> tuple[list[float], list[float]]:

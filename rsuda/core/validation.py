@@ -31,7 +31,9 @@ class FrozenModel(BaseModel):
 
     def replaced(self, **values: Any) -> Self:
         """A validated copy with some fields changed. Raises pydantic.ValidationError."""
-        return type(self).model_validate({**{n: getattr(self, n) for n in type(self).model_fields}, **values})
+        return type(self).model_validate(
+            {**{field: getattr(self, field) for field in type(self).model_fields}, **values}
+        )
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -79,12 +81,12 @@ def sentence(error: ValidationError, model: type[BaseModel], what: str, prefix: 
     """One sentence for the first problem that pydantic reports: the field, its value, and what it must be."""
     problems = error.errors()
     # a misspelt field is unknown and its right name is missing: the first says more
-    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    place = [p for p in problem["loc"] if not (isinstance(p, str) and p.startswith("function-"))]
+    problem = next((part for part in problems if part["type"] == "extra_forbidden"), problems[0])
+    place = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
     name = prefix + ".".join(map(str, place))
     kind, value, limits = problem["type"], problem.get("input"), problem.get("ctx", {})
     if kind == "extra_forbidden":
-        return unknown(what, name, [prefix + n for n in _field_names(model, place[:-1])])
+        return unknown(what, name, [prefix + field for field in _field_names(model, place[:-1])])
     if not name and kind != "value_error":
         return InputError(f"the fields are {shown(value)}; they must be 'name: value' pairs")
     if kind == "missing":
@@ -125,7 +127,7 @@ def _field(model: type[BaseModel], place: Iterable[Any]) -> Any:
 
 def _number_kinds(annotation: Any) -> list[str]:
     """Name the number types that an annotation allows; none where it allows true and false."""
-    kinds = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type)]
+    kinds = [alternative for alternative in (annotation, *get_args(annotation)) if isinstance(alternative, type)]
     return [] if bool in kinds else [k.__name__ for k in kinds if k in (int, float)]
 
 
@@ -140,10 +142,11 @@ def _field_names(model: type[BaseModel], place: Iterable[Any]) -> list[str]:
     place = list(place)
     nested = _model_in(_field(model, place))
     names = nested.model_fields if nested else model.model_fields
-    return [".".join([*map(str, place), n]) for n in names]
+    return [".".join([*map(str, place), field]) for field in names]
 
 
 def _choices(model: type[BaseModel], place: Iterable[Any]) -> list[str]:
-    annotation = _field(model, [p for p in place if p in ("",) or isinstance(p, str)])
-    values = [v for a in (annotation, *get_args(annotation)) for v in get_args(a)] or list(get_args(annotation))
-    return sorted({str(v) for v in values if isinstance(v, str | int)})
+    annotation = _field(model, [part for part in place if isinstance(part, str)])
+    alternatives = (annotation, *get_args(annotation))
+    choices = [choice for alternative in alternatives for choice in get_args(alternative)] or get_args(annotation)
+    return sorted({str(choice) for choice in choices if isinstance(choice, str | int)})

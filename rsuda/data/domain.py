@@ -18,7 +18,7 @@ _OPENED = 100  # scenes whose headers are read for a repr
 
 def natural_order(name: str) -> list[Any]:
     """Sort key of scene names that orders numbers by value: 2_9 comes before 2_10."""
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", name) if p]
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,7 +51,7 @@ class Domain:
             raise unknown(f"split of domain {self.name}", name, self.splits)
         if not self.splits[name]:
             raise InputError(f"split '{name}' of domain {self.name} has no scene in the data folder")
-        return [self.scenes[n] for n in self.splits[name]]
+        return [self.scenes[name] for name in self.splits[name]]
 
     def labelled(self, split: str) -> list[Scene]:
         """List the scenes of a split that must have labels. Raises InputError if a scene has no label file."""
@@ -68,7 +68,7 @@ class Domain:
     def has_labels(self, split: str) -> bool:
         """Check whether a split exists and each of its scenes has a label file; no label is opened."""
         names = self.splits.get(split, [])
-        return self.legend is not None and bool(names) and all(self.scenes[n].label is not None for n in names)
+        return self.legend is not None and bool(names) and all(self.scenes[name].label is not None for name in names)
 
     @property
     def gsd(self) -> float:
@@ -77,7 +77,7 @@ class Domain:
         return round(sizes[(len(sizes) - 1) // 2], 6)
 
     def __repr__(self) -> str:
-        return f"Domain({', '.join([repr(self.name), *(f'{k}: {v}' for k, v in self._summary())])})"
+        return f"Domain({', '.join([repr(self.name), *(f'{k}: {value}' for k, value in self._summary())])})"
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""

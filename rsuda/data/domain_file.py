@@ -15,7 +15,7 @@ from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code, band_names
 from rsuda.core.validation import FrozenModel, validate
 
-KNOWN = {p.stem: p for p in sorted((Path(__file__).parent / "known").glob("*.yaml"))}
+KNOWN = {path.stem: path for path in sorted((Path(__file__).parent / "known").glob("*.yaml"))}
 _DEEPEST = 5  # files that extend one another
 _WILDCARDS, _FOLDERS = 3, 2  # wildcards between two slashes and '**/' in a pattern; matching more would take too long
 

@@ -145,7 +145,7 @@ def _domain_of_files(name: str, data: str | Path | None, bands: str | None, gsd:
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml"):
         return _from_fields(read_domain_file(path), data, bands)
-    if path.is_dir() or path.is_file() or any(c in name for c in "*?["):
+    if path.is_dir() or path.is_file() or any(sign in name for sign in "*?["):
         return _from_rasters(str(path), bands, gsd)
     if os.sep in name or path.suffix:
         raise MissingError(f"there is no folder, raster or domain file {name}")
@@ -188,16 +188,16 @@ def _list_files(fields: DomainFile, data: str | Path | None) -> list[str]:
     for folder, inner, names in os.walk(root, followlinks=True):
         real[folder] = os.path.realpath(folder)
         visits[real[folder]] += 1
-        parents = (real.get(str(p)) for p in Path(folder).parents)
+        parents = (real.get(str(parent)) for parent in Path(folder).parents)
         if (
             visits[real[folder]] > _LINKED or real[folder] in parents
         ):  # a link that leads back, or folders full of links
             inner.clear()
             continue
-        inner[:] = sorted(d for d in inner if not d.startswith("."))
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
         relative = Path(folder).relative_to(root).as_posix()
-        wanted = [n for n in names if n.lower().endswith((*SUFFIXES, *VECTORS))]
-        files += wanted if relative == "." else [f"{relative}/{n}" for n in wanted]
+        readable = [name for name in names if name.lower().endswith((*SUFFIXES, *VECTORS))]
+        files += readable if relative == "." else [f"{relative}/{name}" for name in readable]
     return sorted(files)
 
 
@@ -283,7 +283,7 @@ def _make_splits(
     for split, patterns in fields.splits.items():
         members = [name for name in scenes if _matches_any(name, patterns)]
         splits[split] = [name for name in members if name not in refused]
-        explicit = not any(c in text for text in patterns for c in "*?[")
+        explicit = not any(sign in text for text in patterns for sign in "*?[")
         if explicit and 0 < len(members) < len(patterns):
             notes.append(
                 f"{len(members)} of the {len(patterns)} scenes of {fields.name}'s split '{split}' are in {root}"
@@ -302,10 +302,12 @@ def _from_rasters(place: str, bands: str | None, gsd: float | None) -> Domain:
     if path.is_file():
         files = [place]
     elif path.is_dir():
-        visible = [f for f in path.rglob("*") if not any(p.startswith(".") for p in f.relative_to(path).parts)]
-        files = sorted(str(f) for f in visible if f.suffix.lower() in SUFFIXES)
+        visible = [
+            file for file in path.rglob("*") if not any(part.startswith(".") for part in file.relative_to(path).parts)
+        ]
+        files = sorted(str(file) for file in visible if file.suffix.lower() in SUFFIXES)
     else:
-        files = sorted(f for f in glob.glob(place, recursive=True) if f.lower().endswith(SUFFIXES))
+        files = sorted(file for file in glob.glob(place, recursive=True) if file.lower().endswith(SUFFIXES))
     if not files:
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {place}")
     scenes: dict[str, Scene] = {}

@@ -153,7 +153,7 @@ def match_bands(
     if set(source) <= set(target):
         return source, source
     if matching == "name":
-        both = tuple(b for b in target if b in source)
+        both = tuple(band for band in target if band in source)
         if not both:
             raise InputError(
                 f"bands {band_code(source)} and {band_code(target)} have no name in common: use band_matching: order"

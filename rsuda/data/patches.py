@@ -131,8 +131,10 @@ def _draw_window(rng: np.random.Generator, scene: Scene, gsd: float | None, size
     row, col = random_window(rng, grid.height, grid.width, size)
     if centre:
         row, col = (
-            int(np.clip(round(c / step - rng.uniform(0.25, 0.75) * size), 0, length - size)) if length > size else first
-            for c, step, length, first in zip(
+            int(np.clip(round(position / step - rng.uniform(0.25, 0.75) * size), 0, length - size))
+            if length > size
+            else first
+            for position, step, length, first in zip(
                 centre, scene.step(gsd), (grid.height, grid.width), (row, col), strict=True
             )
         )

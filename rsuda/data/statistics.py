@@ -43,7 +43,7 @@ def class_statistics(
     labelled = counts.sum()
     if not labelled:
         raise InputError(f"no pixel of the {len(scenes)} source labels has a class of the legend: check the legend")
-    return tuple(float(c) for c in counts / labelled), locations, (off_palette, off_palette / pixels)
+    return tuple(float(count) for count in counts / labelled), locations, (off_palette, off_palette / pixels)
 
 
 def make_spec(
@@ -73,7 +73,7 @@ def make_spec(
         return Spec(bands, gsd, low, high, mean, std, legend)
     pixels = sample_pixels(scenes, bands, sampled_at).astype(np.float64)
     if not is_byte:
-        low, high = (tuple(map(float, np.percentile(pixels, q, axis=1))) for q in (0.5, 99.5))
+        low, high = (tuple(map(float, np.percentile(pixels, percent, axis=1))) for percent in (0.5, 99.5))
         high = tuple(max(top, bottom + 1e-6) for bottom, top in zip(low, high, strict=True))
     if standardise == "domain":
         unit = (pixels - np.array(low)[:, None]) / (np.array(high) - np.array(low))[:, None]

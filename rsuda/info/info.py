@@ -68,7 +68,7 @@ def info(
         return _described_domain(name, data, bands)
     if path.is_file():
         return _raster(str(path), model, bands, gsd, crs)
-    if path.is_dir() or (any(c in name for c in "*?[") and glob.glob(name, recursive=True)):
+    if path.is_dir() or (any(sign in name for sign in "*?[") and glob.glob(name, recursive=True)):
         return domain_facts(find_domain.domain(name, data, bands=bands, gsd=gsd))
     if os.sep in name or path.suffix:
         raise MissingError(f"there is no file, run or folder {name}")
@@ -110,7 +110,7 @@ def _spec(run: Path) -> Spec:
 def _settings_facts(settings: Settings) -> dict[str, Any]:
     """The settings of a run: the main ones by short names, the others by their dotted names."""
     main = {"source.name", "target.name", "preset", "training.steps", "training.seed"}
-    others = {k: v for k, v in settings.by_name().items() if k not in main and not k.startswith("method.")}
+    others = {k: value for k, value in settings.by_name().items() if k not in main and not k.startswith("method.")}
     return {
         "source": settings.source.name, "target": settings.target.name, "method": settings.method.name,
         "preset": settings.preset, "steps": settings.training.steps, "seed": settings.training.seed,
@@ -180,7 +180,7 @@ def _described_domain(name: str, data: str | Path | None, bands: str | None) -> 
     except MissingError as error:
         return {"kind": "domain", **description, "files": str(error)}
     patterns = (text for texts in description["splits"].values() for text in texts)
-    listed = {text for text in patterns if not any(c in text for c in "*?[")}
+    listed = {text for text in patterns if not any(sign in text for sign in "*?[")}
     missing = sorted(listed - set(result.scenes), key=natural_order)
     return {
         **domain_facts(result),
@@ -204,7 +204,7 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
         "name": domain.name,
         "scenes": len(domain.scenes),
         "splits": {
-            split: {"scenes": len(names), "labelled": sum(domain.scenes[n].label is not None for n in names)}
+            split: {"scenes": len(names), "labelled": sum(domain.scenes[scene].label is not None for scene in names)}
             for split, names in domain.splits.items()
         },
         "bands": band_code(domain.bands) if domain.bands else None,

@@ -44,7 +44,7 @@ def suitability(
     except (InputError, MissingError) as error:
         return {"verdict": "refused", "reasons": [str(error)]}
     named = scene.file.named_bands
-    missing = [b for b in spec.bands if named is None or b not in named]
+    missing = [band for band in spec.bands if named is None or band not in named]
     ratio = sum(scene.gsd) / 2 / spec.gsd
     reasons = [*_band_reasons(named, missing, spec), *_gsd_reasons(scene, ratio, spec)]
     facts: dict[str, Any] = {
@@ -83,7 +83,7 @@ def _values(pixels: np.ndarray, spec: Spec) -> tuple[dict[str, Any], list[np.nda
     for name, row, low, high in zip(spec.bands, pixels, spec.low, spec.high, strict=True):
         unit = (row - low) / (high - low)
         outside = float(np.mean((unit < -0.01) | (unit > 1.01)))
-        bottom, top = (float(v) for v in np.percentile(row, (0.5, 99.5)))
+        bottom, top = (float(value) for value in np.percentile(row, (0.5, 99.5)))
         values[name] = {"scene": [bottom, top], "network": [low, high], "outside": round(outside, 4)}
         scaled.append(unit)
         if outside > 0.05:

@@ -1,4 +1,4 @@
-"""torchgeo's datasets as domains: their files become scenes, their bands are named, their masks are found."""
+"""torchgeo datasets become domains: files become scenes, bands get names, masks become labels."""
 
 import subprocess
 import sys
@@ -49,33 +49,33 @@ def east_masks(data):
 
 
 def test_images_and_masks_become_labelled_scenes(east, east_masks, data):
-    found = rsuda.domain(east, labels=east_masks, name="springfield")
-    assert (found.name, found.bands, found.gsd) == ("springfield", ("red", "green", "blue"), 0.5)
-    assert found.legend == rsuda.Legend.from_fields(LEGEND)
-    assert [(s.image, s.label) for s in found.labelled("train")] == [
+    domain = rsuda.domain(east, labels=east_masks, name="springfield")
+    assert (domain.name, domain.bands, domain.gsd) == ("springfield", ("red", "green", "blue"), 0.5)
+    assert domain.legend == rsuda.Legend.from_fields(LEGEND)
+    assert [(s.image, s.label) for s in domain.labelled("train")] == [
         (data / f"east_{n}_image.tif", data / f"east_{n}_mask.tif") for n in range(2)
     ]
-    label, off = found.scenes["east_1_image"].whole_label(found.legend)
+    label, off = domain.scenes["east_1_image"].whole_label(domain.legend)
     by_name = rsuda.domain(data / "east.yaml", data)
     assert off == 0 and (label == by_name.scenes["1"].whole_label(by_name.legend)[0]).all()
 
 
-def test_an_intersection_of_images_and_masks_is_the_same_domain(east, east_masks):
+def test_intersection_of_images_and_masks_is_the_same_domain(east, east_masks):
     apart = rsuda.domain(east, labels=east_masks)
     assert rsuda.domain(east & east_masks) == apart and rsuda.domain(east_masks & east) == apart
 
 
-def test_a_union_is_the_scenes_of_both(data, east):
+def test_union_has_the_scenes_of_both_datasets(data, east):
     other = images("west_*_image.tif", "R", "G", "B")(str(data))
-    found = rsuda.domain(east | other)
-    assert list(found.scenes) == ["east_0_image", "east_1_image", "west_0_image", "west_1_image"]
-    assert found.legend is None and not found.has_labels("train")
-    odd = images("west_*_image.tif", "NIR", "R", "G")(str(data))
-    with pytest.raises(rsuda.InputError, match="other bands each"):
-        rsuda.domain(east | odd)
+    domain = rsuda.domain(east | other)
+    assert list(domain.scenes) == ["east_0_image", "east_1_image", "west_0_image", "west_1_image"]
+    assert domain.legend is None and not domain.has_labels("train")
+    other_bands = images("west_*_image.tif", "NIR", "R", "G")(str(data))
+    with pytest.raises(rsuda.InputError, match="have different bands"):
+        rsuda.domain(east | other_bands)
 
 
-def test_training_on_datasets_gives_the_network_that_their_files_give(east, east_masks, data, tmp_path):
+def test_training_on_datasets_equals_training_on_their_files(east, east_masks, data, tmp_path):
     west = images("west_0_image.tif", "R", "G", "B")(str(data))
     splits = {"train": ["east_0*"], "val": ["east_1*"]}
     labelled = rsuda.domain(east, labels=east_masks, splits=splits)
@@ -98,7 +98,7 @@ def _loader(module):
     return module.train_dataloader()
 
 
-def test_a_dataset_may_be_scored_on(east, east_masks, data, tmp_path):
+def test_run_is_scored_on_a_dataset(east, east_masks, data, tmp_path):
     run = rsuda.adapt(data / "east.yaml", data / "west.yaml", data=data, out=tmp_path / "run", **SMALL)
     by_files = rsuda.evaluate(run, data / "east.yaml", "val", data=data, device="cpu", precision="fp32")
     both = rsuda.domain(east, labels=east_masks, splits={"val": ["east_1*"]})
@@ -119,11 +119,11 @@ def test_a_dataset_may_be_scored_on(east, east_masks, data, tmp_path):
         ({"all_bands": ()}, ()),
     ],
 )
-def test_bands_are_named_by_wavelength_by_name_or_by_what_is_drawn(fields, names):
+def test_bands_are_named_by_wavelength_or_name_or_rgb_bands(fields, names):
     assert names_of(object.__new__(type("Some", (datasets.RasterDataset,), fields))) == names
 
 
-def test_sensors_of_torchgeo_have_their_bands_named():
+def test_bands_of_torchgeo_sensors_have_names():
     for name, code in (
         ("NAIP", {"R": "red", "NIR": "ir"}),
         ("Sentinel2", {"B02": "blue", "B03": "green", "B04": "red", "B08": "ir", "B12": "b12"}),
@@ -135,22 +135,22 @@ def test_sensors_of_torchgeo_have_their_bands_named():
         assert {k: named[k] for k in code} == code, name
 
 
-def test_only_the_bands_that_a_dataset_gives_are_fed(data):
-    found = rsuda.domain(images("east_*_image.tif", "NIR", "R", "G")(str(data), bands=("G", "NIR")))
-    assert found.bands == ("green", "ir")
-    assert found.scenes["east_0_image"].bands == ("ir", "red", "green")
-    scene = found.scenes["east_0_image"]
-    assert scene.file.band_numbers(found.bands) == [3, 1]
+def test_network_is_fed_the_bands_that_a_dataset_returns(data):
+    domain = rsuda.domain(images("east_*_image.tif", "NIR", "R", "G")(str(data), bands=("G", "NIR")))
+    assert domain.bands == ("green", "ir")
+    assert domain.scenes["east_0_image"].bands == ("ir", "red", "green")
+    scene = domain.scenes["east_0_image"]
+    assert scene.file.band_numbers(domain.bands) == [3, 1]
     declared = rsuda.domain(images("east_*_image.tif", "NIR", "R", "G")(str(data)), bands="RGB", gsd=0.2)
     assert (declared.bands, declared.gsd) == (("red", "green", "blue"), 0.2)
 
 
-def test_legends_come_from_the_dataset_or_are_given(data, east):
+def test_legend_is_passed_or_comes_from_the_dataset(data, east):
     plain = masks("east_*_mask.tif")(str(data))
-    with pytest.raises(rsuda.InputError, match=r"Masks names no classes.*pass legend="):
+    with pytest.raises(rsuda.InputError, match=r"Masks has no class names and no colours: pass legend="):
         rsuda.domain(east, labels=plain)
-    given = rsuda.domain(east, labels=plain, legend=LEGEND[1:], ignore=[0]).legend
-    assert given.names == NAMES[1:] and given.values == ((1,), (2,)) and given.ignored_values == (0,)
+    passed = rsuda.domain(east, labels=plain, legend=LEGEND[1:], ignore=[0]).legend
+    assert passed.names == NAMES[1:] and passed.values == ((1,), (2,)) and passed.ignored_values == (0,)
     named = rsuda.domain(east, labels=masks("east_*_mask.tif", classes=NAMES)(str(data))).legend
     assert named.names == NAMES and named.values == ((0,), (1,), (2,)) and len(set(named.palette)) == 3
     coloured = rsuda.domain(east, labels=masks("east_*_mask.tif", cmap=CMAP)(str(data)), ignore=[2]).legend
@@ -160,59 +160,59 @@ def test_legends_come_from_the_dataset_or_are_given(data, east):
     assert rsuda.domain(east, labels=every).legend.names == ("class 0", "class 1", "class 2")
 
 
-def test_the_nodata_value_of_masks_is_ignored(tmp_path):
+def test_nodata_value_of_masks_is_ignored(tmp_path):
     write(tmp_path / "a_image.tif", np.ones((3, 40, 40), np.uint8))
     write(tmp_path / "a_mask.tif", np.full((1, 40, 40), 2, np.uint8), nodata=2)
-    found = rsuda.domain(
+    domain = rsuda.domain(
         images("*_image.tif", "R", "G", "B")(str(tmp_path)),
         labels=masks("*_mask.tif", cmap=CMAP, classes=NAMES)(str(tmp_path)),
     )
-    assert found.legend.names == NAMES[:2] and found.legend.ignored_values == (2,)
-    assert (found.scenes["a_image"].whole_label(found.legend)[0] == 255).all()
+    assert domain.legend.names == NAMES[:2] and domain.legend.ignored_values == (2,)
+    assert (domain.scenes["a_image"].whole_label(domain.legend)[0] == 255).all()
 
 
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_masks_are_found_by_where_their_pixels_lie(tmp_path, transform):
+def test_masks_are_matched_by_their_pixel_grid(tmp_path, transform):
     write(tmp_path / "a_image.tif", np.ones((3, 40, 50), np.uint8), transform)
     write(tmp_path / "z_mask.tif", np.ones((1, 40, 50), np.uint8), transform)
     moved = transform @ transform.translation(1, 0)
     write(tmp_path / "b_mask.tif", np.zeros((1, 40, 50), np.uint8), moved)
-    found = rsuda.domain(
+    domain = rsuda.domain(
         images("*_image.tif", "R", "G", "B")(str(tmp_path)), labels=masks("*_mask.tif", classes=NAMES)(str(tmp_path))
     )
-    assert found.scenes["a_image"].label == tmp_path / "z_mask.tif"
+    assert domain.scenes["a_image"].label == tmp_path / "z_mask.tif"
 
 
-def test_masks_on_other_pixels_are_refused_with_the_way_to_bring_them_there(tmp_path):
+def test_masks_with_another_grid_are_refused_with_a_command_to_resample_them(tmp_path):
     write(tmp_path / "a_image.tif", np.ones((3, 40, 50), np.uint8))
     write(tmp_path / "a_mask.tif", np.ones((1, 40, 50), np.uint8), from_origin(500_000.25, 6_000_000, 0.5, 0.5))
-    with pytest.raises(rsuda.InputError, match=r"no mask lies on the pixels of .*a_image.tif.*rio warp"):
+    with pytest.raises(rsuda.InputError, match=r"no mask has the pixel grid of .*a_image.tif.*rio warp"):
         rsuda.domain(
             images("*_image.tif", "R", "G", "B")(str(tmp_path)), labels=masks("*_mask.tif", cmap=CMAP)(str(tmp_path))
         )
 
 
-def test_what_cannot_be_a_domain_is_one_sentence(east, east_masks, data):
+def test_invalid_dataset_is_refused_in_one_sentence(east, east_masks, data):
     separate = images("east_0_image.tif", "R", separate_files=True)(str(data))
-    for ask, says in (
+    for ask, sentence in (
         (lambda: rsuda.domain(separate), r"each band in a file of its own.*gdalbuildvrt -separate"),
         (lambda: rsuda.domain(east_masks), r"holds masks .*pass it as labels="),
         (lambda: rsuda.domain(east, labels=east), r"passed as labels, but holds images"),
         (lambda: rsuda.domain(east & east_masks, labels=east_masks), "without labels beside it"),
-        (lambda: rsuda.domain(east, splits={"val": ["x*"]}), r"no scene of Images .*'val'.*x\*.*east_0_image"),
+        (lambda: rsuda.domain(east, splits={"val": ["x*"]}), r"split 'val' of Images has no scene.*x\*.*east_0_image"),
         (lambda: rsuda.domain(3), "object of type int"),
         (lambda: rsuda.adapt(3, east), "object of type int"),
     ):
-        with pytest.raises(rsuda.InputError, match=says):
+        with pytest.raises(rsuda.InputError, match=sentence):
             ask()
 
 
-def test_transforms_of_a_dataset_are_said_not_to_be_applied(data):
-    found = rsuda.domain(images("east_*_image.tif", "R", "G", "B")(str(data), transforms=lambda sample: sample))
-    assert found.notes == ("the transforms of Images are not applied: rsuda reads its files",)
+def test_transforms_of_a_dataset_give_a_note(data):
+    domain = rsuda.domain(images("east_*_image.tif", "R", "G", "B")(str(data), transforms=lambda sample: sample))
+    assert domain.notes == ("the transforms of Images are not applied: rsuda reads its files",)
 
 
-def test_without_torchgeo_the_extra_is_named():
+def test_missing_torchgeo_names_the_extra():
     code = (
         "import sys; sys.modules['torchgeo'] = None\n"
         "import rsuda\n"
@@ -220,11 +220,11 @@ def test_without_torchgeo_the_extra_is_named():
         "except rsuda.InputError as error: print(error)"
     )
     root = Path(__file__).parents[2]
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    assert "pip install 'rsuda[torchgeo]'" in said.stdout
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert "pip install 'rsuda[torchgeo]'" in result.stdout
 
 
-def test_real_naip_tiles_with_masks_are_a_domain(real_data, tmp_path):
+def test_real_naip_tiles_are_a_domain(real_data, tmp_path):
     """Four bands of which the last, near infrared, is tagged as alpha."""
     folder = real_data / "geotiffs" / "naip" / "train"
     files = sorted(f for f in folder.rglob("*.tif"))
@@ -233,7 +233,7 @@ def test_real_naip_tiles_with_masks_are_a_domain(real_data, tmp_path):
     dataset = type("Tiles", (datasets.NAIP,), {"filename_glob": "*.tif", "filename_regex": ".*"})(
         [str(f) for f in tiles]
     )
-    found = rsuda.domain(dataset)
-    assert found.bands == ("red", "green", "blue", "ir") and found.gsd == pytest.approx(0.6, rel=0.05)
-    scene = next(iter(found.scenes.values()))
-    assert scene.read(found.bands, None, (0, 0, 64, 64)).valid.all()
+    domain = rsuda.domain(dataset)
+    assert domain.bands == ("red", "green", "blue", "ir") and domain.gsd == pytest.approx(0.6, rel=0.05)
+    scene = next(iter(domain.scenes.values()))
+    assert scene.read(domain.bands, None, (0, 0, 64, 64)).valid.all()
