@@ -50,9 +50,13 @@ class PredictorOptions(FrozenModel):
     """Options of the model at work: windows, views, numerical precision and device."""
 
     window: int = option(
-        512, "Side of the windows in pixels of the model's GSD, a multiple of 32.",
-        changes="pixels", hidden_flag="--tile-size", ge=32, multiple_of=32,
-    )  # fmt: skip
+        512,
+        "Side of the windows in pixels of the model's GSD, a multiple of 32.",
+        changes="pixels",
+        hidden_flag="--tile-size",
+        ge=32,
+        multiple_of=32,
+    )
     overlap: int = option(128, "Pixels by which neighbouring windows overlap.", changes="pixels", ge=0)
     batch_size: int = option(4, "Windows in one forward pass.", changes="nothing", ge=1)
     tta: Literal["none", "flips", "all"] = option(

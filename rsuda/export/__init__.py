@@ -1,1 +1,1 @@
-"""Export models to ONNX, TorchScript and STAC."""
+"""Export models to ONNX, torch.export and STAC."""

@@ -85,7 +85,7 @@ class OnnxNetwork(nn.Module):
             input_names, output_names = [i.name for i in inputs], [i.name for i in outputs]
         except Exception as error:  # onnxruntime's own kinds, which it does not name
             raise InputError(f"{path} cannot be read as ONNX: {_first_line(error)}") from None
-        sides = [n for n in shape[1:] if type(n) is int and 0 < n <= 1 << 14]
+        sides = [side for side in shape[1:] if type(side) is int and 0 < side <= 1 << 14]
         square = len(shape) == 4 and len(sides) == 3 and sides[1] == sides[2]
         if input_names != [INPUT] or not square or not output_names:
             raise InputError(

@@ -1,4 +1,4 @@
-"""A network as a file that runs without rsuda: ONNX, or a program of torch.export."""
+"""Write networks as files that run without rsuda: ONNX, or a program of torch.export."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = "rsuda"  # of rsuda's own metadata, in both formats
 
 
 class Softmax(nn.Module):
-    """Probabilities (B, K, H, W) of a network's logits."""
+    """A network followed by a softmax: probabilities (B, K, H, W)."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -33,8 +33,9 @@ class Softmax(nn.Module):
 
 
 def traced(network: nn.Module, bands: int, window: int) -> ExportedProgram:
-    """The program of a network in evaluation mode on the CPU: (B, bands, window, window) float32 -> (B, K, window, window),
-    B at least 1. Without the lines of source code that torch keeps beside each step.
+    """Trace a network in evaluation mode on the CPU: (B, bands, window, window) float32 -> (B, K, window, window), B >= 1.
+
+    The program holds no lines of source code, which torch stores beside each step.
 
     Raises InputError for a network that torch.export cannot follow.
     """
@@ -52,7 +53,7 @@ def traced(network: nn.Module, bands: int, window: int) -> ExportedProgram:
 
 
 def to_onnx(program: ExportedProgram) -> Any:
-    """An onnx.ModelProto with the input ``image`` and the output ``logits``, for any batch.
+    """Convert a program to an onnx.ModelProto with the input ``image`` and the output ``logits``, for any batch.
 
     Raises InputError when ONNX lacks an operator of the network.
     """
@@ -60,17 +61,25 @@ def to_onnx(program: ExportedProgram) -> Any:
 
     with quiet():
         try:
-            made = torch.onnx.export(
-                program, dynamo=True, input_names=[INPUT], output_names=[LOGITS], verbose=False,
+            exported = torch.onnx.export(
+                program,
+                dynamo=True,
+                input_names=[INPUT],
+                output_names=[LOGITS],
+                verbose=False,
                 dynamic_shapes=({0: Dim("batch", min=1)},),
-            )  # fmt: skip
+            )
         except OnnxExporterError as error:
             raise InputError(
                 f"ONNX has no operator for {_operators(error)} of this network: --format torch-export writes it"
             ) from error
-    assert made is not None
-    model = made.model_proto
-    for part in [*model.graph.node, *model.graph.value_info, *(n for f in model.functions for n in f.node)]:
+    assert exported is not None
+    model = exported.model_proto
+    for part in [
+        *model.graph.node,
+        *model.graph.value_info,
+        *(node for function in model.functions for node in function.node),
+    ]:
         del part.metadata_props[:]  # lines of source code, with their paths
         part.doc_string = ""
     return model
@@ -85,6 +94,7 @@ def add_softmax(model: Any) -> None:
 
 
 def write_onnx(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
+    """Check and write an onnx.ModelProto with metadata."""
     import onnx
 
     onnx.helper.set_model_props(model, dict(metadata))
@@ -93,14 +103,16 @@ def write_onnx(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
 
 
 def _operators(error: BaseException) -> str:
-    told, cause = "", error
+    """Name the operators that an exporter's error complains about."""
+    text, cause = "", error
     while cause is not None:
-        told, cause = f"{told} {cause}", cause.__cause__  # type: ignore[assignment]
-    found = re.findall(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", told)
-    return " and ".join(dict.fromkeys(found)) or f"a step ({str(error).splitlines()[0]})"
+        text, cause = f"{text} {cause}", cause.__cause__  # type: ignore[assignment]
+    names = re.findall(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", text)
+    return " and ".join(dict.fromkeys(names)) or f"a step ({str(error).splitlines()[0]})"
 
 
 def write_pt2(program: ExportedProgram, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a program of torch.export with metadata."""
     with quiet():
         torch.export.save(program, path, extra_files=dict(metadata))
 
@@ -108,19 +120,25 @@ def write_pt2(program: ExportedProgram, path: Path, metadata: Mapping[str, str])
 def largest_difference(
     network: nn.Module, other: Callable[[Tensor], Tensor], bands: int, window: int, softmax: bool = False
 ) -> float:
-    """Between the logits (or probabilities, by ``softmax``) of a network and what ``other`` gives for the same standard
-    normal images, one alone and two at once."""
+    """Compare a network with ``other`` on standard normal images, one alone and two at once.
+
+    Args:
+        softmax: whether ``other`` returns probabilities instead of logits.
+
+    Returns:
+        the largest absolute difference.
+    """
     image = torch.randn(2, bands, window, window, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = network(image)
         if softmax:
             expected = expected.softmax(1)
-        return max(float((other(image[:n]) - expected[:n]).abs().max()) for n in (1, 2))
+        return max(float((other(image[:count]) - expected[:count]).abs().max()) for count in (1, 2))
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what exporters print and warn about their own insides."""
+    """Silence what exporters print and warn about their own internals."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

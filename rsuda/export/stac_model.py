@@ -90,7 +90,7 @@ def model_item(trained: TrainedNetwork, folder: Path, window: int = 512) -> Item
         [_model_output(trained.spec, window)],
         framework="pytorch",
         framework_version=torch.__version__,
-        total_parameters=sum(p.numel() for p in trained.model.parameters()),
+        total_parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
         hyperparameters=Hyperparameters.create(**_hyperparameters(run, about)),
     )
     del item.properties["mlm:pretrained_source"]  # PySTAC writes a null, which would say "from scratch"

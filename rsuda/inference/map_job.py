@@ -75,8 +75,8 @@ class MapJob:
     def tag(self) -> str:
         """The key with a digest of the options that change files and not pixels; the class raster carries it."""
         options = self.options
-        values = [options.polygons, options.min_area, options.simplify, options.regularise, options.confidence,
-                  options.probabilities, sorted(options.co), options.stac]  # fmt: skip
+        values = [getattr(options, name) for name in _TAG_OPTIONS]
+        values[_TAG_OPTIONS.index("co")] = sorted(options.co)
         changed = options.changed("files", without=_TAG_OPTIONS)
         text = json.dumps([*values, changed] if changed else values, sort_keys=True)
         return f"{self.key}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -55,7 +55,7 @@ def check_gsd(scene: Scene, gsd: float) -> None:
 
     Raises InputError for a scene without a GSD, or if the two differ more than MAX_GSD_RATIO-fold.
     """
-    ratio = max(max(s, 1 / s) for s in scene.step(gsd))
+    ratio = max(max(step, 1 / step) for step in scene.step(gsd))
     if ratio > MAX_GSD_RATIO:
         raise InputError(
             f"the pixels of {scene.image} are {max(scene.gsd):g} m long and those of the model {gsd:g} m, {ratio:.0f}-fold "

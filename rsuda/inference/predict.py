@@ -77,7 +77,7 @@ def predict(
         scenes: a raster, or several: files, or what GDAL can open ('https://…', 's3://…', '/vsi…').
         model: a run, its folder, or a loaded model; the newest run in runs/ by default.
         out: folder for the outputs; beside each scene by default, in the working folder for remote scenes.
-        polygons: format of the polygons: 'gpkg', 'fgb', 'geojson', 'parquet'; None for no polygons.
+        polygons: format of the polygons, such as 'gpkg', see core/vector_formats.py; None for no polygons.
         min_area: square metres; smaller patches of the polygons join a neighbour.
         simplify: metres by which borders of polygons are simplified; shared borders stay shared.
         regularise: classes whose footprints are squared, in a separate file.
@@ -151,12 +151,12 @@ def predict_scenes(
     with ExitStack() as opened:
         workers = opened.enter_context(cluster(options)) if options.scheduler else None
         if workers is not None:
-            for job in (job for job, done in zip(jobs, finished, strict=True) if not done):
+            for job in (job for job, skip in zip(jobs, finished, strict=True) if not skip):
                 opened.enter_context(job.open())
                 workers.add(job)
-        for job, done in zip(jobs, finished, strict=True):
+        for job, skip in zip(jobs, finished, strict=True):
             try:
-                yield _skip(job) if done else _finish(job, workers, progress)
+                yield _skip(job) if skip else _finish(job, workers, progress)
             except RsudaError as error:  # the other scenes are predicted all the same
                 errors.append(error)
     if errors:
@@ -182,15 +182,15 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
     if options.stac:
         check_extra("export", "pystac")
     area = read_area(options.aoi) if options.aoi else None
-    wanted = f"the {'area of --aoi' if options.aoi else 'rectangle of --bounds'}"
+    limits = "the area of --aoi" if options.aoi else "the rectangle of --bounds"
     opened = [open_scene(path, spec, bands=options.bands, gsd=options.gsd, crs=options.crs) for path in scenes]
     regions = [region_of(scene, area, options.bounds) for scene in opened]
     if scenes and not any(regions):
-        raise InputError(f"{wanted} touches none of the scenes")
+        raise InputError(f"{limits} touches none of the scenes")
     jobs = []
     for scene, region in zip(opened, regions, strict=True):
         if region is None:
-            logger.info("note: %s is left out: %s holds none of its pixels", scene.image, wanted)
+            logger.info("note: %s is left out: %s holds none of its pixels", scene.image, limits)
         else:
             jobs.append(MapJob(scene, region, predictor, options))
     _check_names(jobs)
@@ -227,11 +227,11 @@ def _finish(job: MapJob, workers: Cluster | None, progress: Progress | None) -> 
 
 def _predict(job: MapJob, workers: Cluster | None, progress: Progress | None) -> Prediction:
     began, store = time.monotonic(), job.store
-    done = store.height - sum(end - first for first, end in store.missing())
+    rows_finished = store.height - sum(end - first for first, end in store.missing())
     for rows in workers.fill(job) if workers else _predict_missing(job):
-        done += rows
+        rows_finished += rows
         if progress:
-            progress(job.scene.image, done * store.width, store.height * store.width)
+            progress(job.scene.image, rows_finished * store.width, store.height * store.width)
     if not job.has_data():
         job.discard()
         where = " in the area" if job.region.shapes else ": all of it is nodata or transparent"

@@ -133,7 +133,7 @@ def _to_view(x: Tensor, axes: list[int], turns: int) -> Tensor:
     return torch.rot90(x.flip(axes) if axes else x, turns, (-2, -1)).contiguous(memory_format=torch.channels_last)
 
 
-def _from_view(p: Tensor, axes: list[int], turns: int) -> Tensor:
+def _from_view(logits: Tensor, axes: list[int], turns: int) -> Tensor:
     """Undo ``_to_view``."""
-    p = torch.rot90(p, -turns, (-2, -1)) if turns else p
-    return p.flip(axes) if axes else p
+    logits = torch.rot90(logits, -turns, (-2, -1)) if turns else logits
+    return logits.flip(axes) if axes else logits

@@ -182,12 +182,12 @@ class Blend:
         """
         device, window = self.predictor.device, self.predictor.window
         weight = torch.from_numpy(self.down[i][: self.height, None]).to(device)
-        for number, j in enumerate(batch):
-            a = self.windows.cols[j] - self.windows.first_col
-            w = min(window, self.width - a)
-            share = weight * (torch.from_numpy(self.across[j][None, :w]).to(device) / len(views))
+        for number, k in enumerate(batch):
+            left = self.windows.cols[k] - self.windows.first_col
+            width = min(window, self.width - left)
+            share = weight * (torch.from_numpy(self.across[k][None, :width]).to(device) / len(views))
             for logits in views:
-                add_softmax(self.sums[:, :, a : a + w], logits[number, :, : self.height, :w], share)
+                add_softmax(self.sums[:, :, left : left + width], logits[number, :, : self.height, :width], share)
 
     def leave(self, first: int, end: int) -> Tensor:
         """Return the finished rows ``first`` to ``end`` of the columns that the grid was made for, as a view."""
@@ -229,7 +229,7 @@ def finished_rows(
             for batch in window_row.batches(predictor.batch_size):
                 views = predictor.view_logits(predictor.standardise(*window_row.pixels(batch)))
                 if on_batch is not None:
-                    on_batch(first, [windows.cols[j] for j in batch])
+                    on_batch(first, [windows.cols[k] for k in batch])
                 blend.add(i, batch, views)
             end = stop if following is None else min(stop, windows.rows[following])
             if end > max(start, first):
@@ -257,11 +257,11 @@ def predict_tile(predictor: Predictor, scene: Scene, row: int, col: int, size: i
     spec, step = predictor.trained.spec, scene.step(predictor.trained.spec.gsd)
     patch = scene.read(spec.bands, None, (row, col, size, size))
     image = spec.unit(patch.values) * patch.valid
-    counts = [max(1, round(size / s)) for s in step]
-    to_model = [axis_weights(size, 0.0, size / n, n)[2] for n in counts]
-    to_scene = [axis_weights(n, 0.0, n / size, size)[2] for n in counts]
+    counts = [max(1, round(size / length)) for length in step]
+    to_model = [axis_weights(size, 0.0, size / count, count)[2] for count in counts]
+    to_scene = [axis_weights(count, 0.0, count / size, size)[2] for count in counts]
     resized = weigh(image, *to_model)
-    missing = [(0, 0), *((0, -n % 32) for n in counts)]
+    missing = [(0, 0), *((0, -count % 32) for count in counts)]
     windows = predictor.probabilities(np.pad(resized, missing, mode="symmetric")[None])
     probabilities = weigh(windows[0, :, : counts[0], : counts[1]], *to_scene)
     return np.where(patch.valid, probabilities.argmax(0), IGNORE).astype(np.uint8)

@@ -37,7 +37,7 @@ class WindowRow:
 
     def pixels(self, batch: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Stack windows: (B, bands, window, window) values and (B, window, window) valid, mirrored past the scene's edge."""
-        starts = [self.columns[j] for j in batch]
+        starts = [self.columns[number] for number in batch]
         values = np.stack([self._square(self.values[:, :, col : col + self.window]) for col in starts])
         if self.valid is None:
             return values, None
@@ -45,10 +45,10 @@ class WindowRow:
         return values, None if valid.all() else valid
 
     def _square(self, pixels: np.ndarray) -> np.ndarray:
-        missing = [self.window - n for n in pixels.shape[-2:]]
+        missing = [self.window - length for length in pixels.shape[-2:]]
         if not any(missing):
             return pixels
-        return np.pad(pixels, [*[(0, 0)] * (pixels.ndim - 2), *((0, n) for n in missing)], mode="symmetric")
+        return np.pad(pixels, [*[(0, 0)] * (pixels.ndim - 2), *((0, count) for count in missing)], mode="symmetric")
 
 
 @dataclass
@@ -73,8 +73,8 @@ class WindowGrid:
     def __post_init__(self) -> None:
         window, stride = self.predictor.window, self.predictor.window - self.predictor.overlap
         self.grid = self.scene.grid_at(self.predictor.trained.spec.gsd)
-        self.rows, self.cols = (window_starts(n, window, stride) for n in (self.grid.height, self.grid.width))
-        self.needed = [j for j, col in enumerate(self.cols) if col < self.right and col + window > self.left]
+        self.rows, self.cols = (window_starts(length, window, stride) for length in (self.grid.height, self.grid.width))
+        self.needed = [k for k, col in enumerate(self.cols) if col < self.right and col + window > self.left]
 
     @property
     def first_col(self) -> int:
@@ -91,21 +91,21 @@ class WindowGrid:
         spec, window = self.predictor.trained.spec, self.predictor.window
         height = min(window, self.grid.height - self.rows[i])
         patch = self.scene.read(spec.bands, spec.gsd, (self.rows[i], self.first_col, height, self.width))
-        columns = {j: self.cols[j] - self.first_col for j in self.needed}
+        columns = {k: self.cols[k] - self.first_col for k in self.needed}
         if patch.valid.all():
             return WindowRow(patch.values, None, columns, window)
         with_data = {
-            j: col for j, col in columns.items() if patch.valid[:, col : col + window].any() or self._holds_data(i, j)
+            k: col for k, col in columns.items() if patch.valid[:, col : col + window].any() or self._holds_data(i, k)
         }
         return WindowRow(patch.values, patch.valid, with_data, window)
 
-    def _holds_data(self, i: int, j: int) -> bool:
+    def _holds_data(self, i: int, k: int) -> bool:
         """Check whether a window holds any valid pixel of the scene, though all its own are covered by less than half."""
         step, scene_grid = self.scene.step(self.predictor.trained.spec.gsd), self.scene.grid
         if step == (1, 1):
             return False
-        top, left = int(self.rows[i] * step[0]), int(self.cols[j] * step[1])
+        top, left = int(self.rows[i] * step[0]), int(self.cols[k] * step[1])
         height = min(scene_grid.height, int((self.rows[i] + self.predictor.window) * step[0]) + 1) - top
-        width = min(scene_grid.width, int((self.cols[j] + self.predictor.window) * step[1]) + 1) - left
+        width = min(scene_grid.width, int((self.cols[k] + self.predictor.window) * step[1]) + 1) - left
         valid = self.scene.valid(self.predictor.trained.spec.bands, (top, left, height, width))
         return valid is None or bool(valid.any())

@@ -59,13 +59,15 @@ def finished_map(job: MapJob, counts: list[int] | None = None) -> Prediction:
     """
     if counts is None:
         with rasterio.open(job.raster) as file:
-            blocks = (file.read(1, window=((a, a + n), (0, file.width))) for a, n in row_blocks(file.height))
+            blocks = (
+                file.read(1, window=((row, row + count), (0, file.width))) for row, count in row_blocks(file.height)
+            )
             counts = _count_values(blocks)
     names, pixel = job.predictor.trained.spec.legend.names, job.scene.gsd[0] * job.scene.gsd[1]
     return Prediction(
         scene=job.scene.image,
         files={name: path for name, path in job.files.items() if name != "attributes"},
-        area_m2={name: float(n * pixel) for name, n in zip(names, counts[: len(names)], strict=True)},
+        area_m2={name: float(count * pixel) for name, count in zip(names, counts[: len(names)], strict=True)},
         pixels=job.region.grid.height * job.region.grid.width,
     )
 
@@ -91,7 +93,7 @@ def _write_error(job: MapJob) -> Iterator[None]:
     except _WRITING_FAILED as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise WriteError(
-            f"cannot write the files of {job.raster} ({reason}); the disk may be full. Finished strips are kept: run the "
+            f"cannot write the files of {job.raster} ({reason}); the disk may be full. Finished strips stay: run the "
             "same command again to continue"
         ) from error
 
@@ -183,7 +185,10 @@ def _control_points(job: MapJob) -> tuple[list[Any], Any] | None:
     if job.region.grid.georeferenced or not points:
         return None
     row, col, *_ = job.region.window
-    return [rasterio.control.GroundControlPoint(p.row - row, p.col - col, p.x, p.y, p.z) for p in points], crs
+    return [
+        rasterio.control.GroundControlPoint(point.row - row, point.col - col, point.x, point.y, point.z)
+        for point in points
+    ], crs
 
 
 def _item(job: MapJob, counts: list[int]) -> Any:
@@ -193,7 +198,7 @@ def _item(job: MapJob, counts: list[int]) -> Any:
         product.name: MapRaster(
             job.files[product.name], product.title, categorical=product is CLASSES, per_class=product.per_class
         )
-        for product in (CLASSES, *(p for p in PRODUCTS if p is not CLASSES))
+        for product in (CLASSES, *(raster for raster in PRODUCTS if raster is not CLASSES))
         if product.name in job.files
     }
     return map_item(

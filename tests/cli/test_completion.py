@@ -41,7 +41,7 @@ def asked(line, cwd=ROOT):
         ("rsuda adapt --preset mit", {"mit-b0", "mit-b5"}),
         ("rsuda adapt --source ", set(KNOWN)),
         ("rsuda adapt --target lo", {"loveda-rural", "loveda-urban"}),
-        ("rsuda predict --format g", {"gpkg", "geojson"}),
+        ("rsuda predict --format g", {name for name in FORMATS if name.startswith("g")}),
         ("rsuda methods st", {"st-dasegnet"}),
         ("rsuda domains pots", {"potsdam"}),
         ("rsuda inf", {"info"}),
@@ -122,3 +122,18 @@ def test_rio_runs_the_commands(rio):
 def test_rio_gives_bad_input_one_sentence_and_exit_code_2(rio):
     said = rio("predict", "none.tif", "--model", "nowhere")
     assert said.exit_code == 2 and "Error: there is no run nowhere" in said.output + said.stderr
+
+
+def test_every_option_of_a_map_is_an_option_of_predict():
+    import typer.main
+
+    from rsuda.cli import app
+    from rsuda.core.map_options import MapOptions
+
+    command = typer.main.get_command(app).commands["predict"]
+    options = {parameter.name: parameter for parameter in command.params}
+    own = {"scenes", "model", "quiet", "as_json"}
+    assert set(options) == {*MapOptions.model_fields, *own, "tile_size"}
+    assert options["tile_size"].hidden and "--tile-size" in options["tile_size"].opts
+    for name, field in MapOptions.model_fields.items():
+        assert options[name].help == field.description and options[name].default in (field.default, None)

@@ -20,7 +20,7 @@ from small_masks import strips
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.core.vector_formats import FORMATS
 from rsuda.geo.grid import Grid
-from rsuda.geo.polygons import polygonise, regularise, write_polygons
+from rsuda.geo.polygons import polygonise, read_polygons, regularise, write_polygons
 
 UTM = CRS.from_epsg(32632)
 masks = arrays.arrays(
@@ -275,16 +275,18 @@ def test_a_hole_is_no_part_of_the_polygon_around_it():
     assert frame.loc["road", "area_m2"] == 2.0 and frame.loc["roof", "area_m2"] == 0.25
 
 
-@pytest.mark.parametrize("format", ["gpkg", "fgb", "geojson", "parquet"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_every_format_keeps_crs_classes_names_and_areas(tmp_path, format):
-    if format == "parquet" and not importlib.util.find_spec("pyarrow"):
-        pytest.skip("pyarrow is not installed")
+    package = FORMATS[format].package
+    if package and not importlib.util.find_spec(package):
+        pytest.skip(f"{package} is not installed")
+    assert len(FORMATS) >= 4
     classes = np.kron(np.array([[0, 1], [2, 0]], np.uint8), np.ones((4, 4), np.uint8))
     frame, file = polygons(classes), tmp_path / f"map.{format}"
     write_polygons(frame, file)
-    back = gpd.read_parquet(file) if format == "parquet" else gpd.read_file(file)
+    back = read_polygons(file)
     # GeoJSON is longitude and latitude by its standard; the others keep the scene's CRS
-    assert back.crs.to_epsg() == (4326 if format == "geojson" else 32632)
+    assert back.crs.to_epsg() == (4326 if FORMATS[format].located_options else 32632)
     key = ["class", "name", "area_m2"]
     told = sorted(map(tuple, frame[key].itertuples(index=False)))
     assert sorted(map(tuple, back[key].itertuples(index=False))) == told

@@ -97,9 +97,9 @@ def test_the_key_and_the_tag_are_those_of_the_version_before(tmp_path):
 class WithNewOptions(MapOptions):
     """The options of a later version."""
 
-    min_confidence: float = option(0.0, "…", changes="pixels")
-    sieve: int = option(0, "…", changes="files")
-    colour: str = option("red", "…", changes="nothing")
+    later_pixels: float = option(0.0, "…", changes="pixels")
+    later_files: int = option(0, "…", changes="files")
+    later_nothing: str = option("red", "…", changes="nothing")
 
 
 def test_a_new_option_enters_the_key_only_where_it_differs_from_its_default(tmp_path):
@@ -111,9 +111,9 @@ def test_a_new_option_enters_the_key_only_where_it_differs_from_its_default(tmp_
         return MapJob(scene, Region.of(scene), predictor, options)
 
     plain = job(MapOptions())
-    same = job(WithNewOptions(colour="blue"))
+    same = job(WithNewOptions(later_nothing="blue"))
     assert (same.key, same.tag) == (plain.key, plain.tag)
-    pixels, files = job(WithNewOptions(min_confidence=0.6)), job(WithNewOptions(sieve=3))
+    pixels, files = job(WithNewOptions(later_pixels=0.6)), job(WithNewOptions(later_files=3))
     assert pixels.key != plain.key and files.key == plain.key
     assert len({plain.tag, pixels.tag, files.tag}) == 3
 
