@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -22,12 +21,13 @@ from killed_processes import commanding, killed_when, started
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from oracle_models import write
 from safetensors.torch import load_file
+from short_settings import changed, settings
 from tiny_cities import options
 
 from rsuda.core.atomic import atomic_write, leftovers
 from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError
 from rsuda.core.locks import exclusive
-from rsuda.core.settings import dump, settings
+from rsuda.core.settings import dump
 from rsuda.data.find_domain import find_domains
 from rsuda.data.pair import pair
 from rsuda.data.patches import loader
@@ -185,7 +185,7 @@ def test_killed_worker_is_an_error_that_says_what_to_do(tiny_city, tmp_path):
         InputError, match=r"a process that reads patches was killed.*--workers 0; the checkpoint of step 5"
     ):
         adapt(s, tmp_path / "run", quiet=True, callbacks=[At(6, kill)])
-    adapt(replace(s, steps=7, workers=0), tmp_path / "run", resume=True, quiet=True)
+    adapt(changed(s, steps=7, workers=0), tmp_path / "run", resume=True, quiet=True)
     assert checkpoint_step(tmp_path / "run") == 7
 
 
@@ -281,7 +281,7 @@ def test_resume_notes_changed_data_but_not_a_copy(tiny_city, run, tmp_path, capl
     assert "the data are not" not in caplog.text
     with (own / "west_0_image.tif").open("ab") as file:
         file.write(b"\0")
-    adapt(replace(s, steps=4), run, resume=True, quiet=True)
+    adapt(changed(s, steps=4), run, resume=True, quiet=True)
     assert "note: the data have changed since the run began (west_0_image.tif)" in caplog.text
     resumed = json.loads((run / "run.json").read_text())["resumed"]
     assert [r["step"] for r in resumed] == [2, 3] and not resumed[0]["changes"] and resumed[1]["changes"]
