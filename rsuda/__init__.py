@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from rsuda.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rsuda.api import Run, adapt, evaluate
+    from rsuda.api import Run, adapt, domains, evaluate, methods, suggest
+    from rsuda.benchmark.benchmark import benchmark
     from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
     from rsuda.core.legend import Legend
     from rsuda.data.domain import Domain
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from rsuda.inference.prediction import Prediction
     from rsuda.inference.segmenter import Segmenter, load
     from rsuda.info.info import info
+    from rsuda.report.report import report
     from rsuda.training.datamodule import PairDataModule
 else:
     _HOMES = {
-        "rsuda.api": ("Run", "adapt", "evaluate"),
+        "rsuda.api": ("Run", "adapt", "domains", "evaluate", "methods", "suggest"),
+        "rsuda.benchmark.benchmark": ("benchmark",),
         "rsuda.export.export": ("export",),
         "rsuda.inference.predict": ("predict",),
         "rsuda.training.datamodule": ("PairDataModule",),
@@ -36,6 +39,7 @@ else:
         "rsuda.core.legend": ("Legend",),
         "rsuda.inference.segmenter": ("Segmenter", "load"),
         "rsuda.info.info": ("info",),
+        "rsuda.report.report": ("report",),
         "rsuda.inference.prediction": ("Prediction",),
     }
 
@@ -74,10 +78,15 @@ __all__ = [
     "Segmenter",
     "WriteError",
     "adapt",
+    "benchmark",
     "domain",
+    "domains",
     "evaluate",
     "export",
     "info",
     "load",
+    "methods",
     "predict",
+    "report",
+    "suggest",
 ]  # fmt: skip

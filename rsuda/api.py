@@ -1,4 +1,7 @@
-"""The verbs for Python programs and notebooks; ``import rsuda`` offers them, and loads them when they are used."""
+"""Functions for Python programs and notebooks; ``import rsuda`` offers them. The command line calls the same functions.
+
+Heavy libraries are imported inside the functions, so that importing this module takes no time.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +10,41 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rsuda.core.settings import Settings
-from rsuda.data.domain import Domain
-from rsuda.data.find_domain import Objects, find_domains, names_and_objects
-from rsuda.evaluation.evaluate import Evaluation, domain_of_run, score_run, score_without_labels
-from rsuda.evaluation.label_free import LabelFree
-from rsuda.evaluation.target_curve import watch_target
-from rsuda.export.export import export as export
-from rsuda.inference.predict import predict as predict
-from rsuda.inference.segmenter import load as load
-from rsuda.learning.device import pick_device
-from rsuda.methods import option_names, presets_of
 from rsuda.runs.folders import saved_settings
-from rsuda.runs.resolve import resolve
-from rsuda.training.build import check_run
-from rsuda.training.processes import processes
-from rsuda.training.train import adapt as train
 
-DomainLike = str | os.PathLike[str] | Domain | Any  # what rsuda.domain takes; Any for datasets of torchgeo
+if TYPE_CHECKING:
+    from rsuda.annotation.suggest import Suggestion
+    from rsuda.core.spec import Spec
+    from rsuda.data.domain import Domain
+    from rsuda.data.find_domain import Objects
+    from rsuda.evaluation.evaluate import Evaluation
+    from rsuda.evaluation.label_free import LabelFree
 
+    DomainLike = str | os.PathLike[str] | Domain | Any  # what rsuda.domain takes; Any for datasets of torchgeo
 
 logger = logging.getLogger("rsuda")
+
+_KEYWORDS = {  # keywords of adapt and their settings
+    "method": "method.name", "data": "data", "preset": "preset", "start": "network.start", "steps": "training.steps",
+    "batch_size": "training.batch_size", "accumulate": "training.accumulate", "window": "patches.window",
+    "gsd": "align.gsd", "source_bands": "source.bands", "target_bands": "target.bands", "weights": "network.weights",
+    "seed": "training.seed", "precision": "training.precision", "device": "training.device",
+    "devices": "training.devices", "nodes": "training.nodes", "strategy": "training.strategy",
+    "workers": "patches.workers", "score_every": "validation.every",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """A finished run. It may stand wherever a run folder is asked for.
+    """A finished run. Functions that take a run folder take it too.
 
     Attributes:
         path: the run folder.
-        label_free: how good the network is by the target's images alone.
-        scores: of the last checkpoint on the target's labelled split; None where there is none.
+        label_free: scores of the model by the target's images alone.
+        scores: of the last checkpoint on the target's labelled split; None without such a split.
     """
 
     path: Path
@@ -47,24 +52,42 @@ class Run:
     scores: Evaluation | None = None
 
     def __repr__(self) -> str:
-        s = self.scores
-        told = f"mIoU {100 * s.scores.miou:.1f} on {s.domain} {s.split}" if s else "not scored"
-        return f"Run({str(self.path)!r}, {told}, information {self.label_free.information:.3f})"
+        scores = self.scores
+        text = f"mIoU {100 * scores.scores.miou:.1f} on {scores.domain} {scores.split}" if scores else "not scored"
+        return f"Run({str(self.path)!r}, {text}, information {self.label_free.information:.3f})"
 
     def __fspath__(self) -> str:
         return str(self.path)
 
     @property
     def settings(self) -> Settings:
-        """Every option of the run, as its config.yaml has it."""
+        """Every setting of the run, as its config.yaml has it."""
         return saved_settings(self.path)
 
     def as_fields(self) -> dict[str, Any]:
+        """Return values that JSON can hold."""
         return {
             "run": str(self.path),
             "label_free": self.label_free.as_fields(),
             "scores": self.scores.as_fields() if self.scores else None,
         }
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """Windows of a domain that are most worth a label.
+
+    Attributes:
+        windows: the suggestions, the first the most valuable.
+        domain: the domain of their scenes.
+        spec: of the model that looked at them; rows and columns are pixels of its GSD.
+        file: the GeoPackage with the windows; None where none was asked for.
+    """
+
+    windows: tuple[Suggestion, ...]
+    domain: Domain
+    spec: Spec
+    file: Path | None
 
 
 def adapt(
@@ -147,55 +170,107 @@ def adapt(
         >>> sorted(p.name for p in run.path.glob("*.json"))
         ['label_free.json', 'run.json', 'scores_vaihingen_val.json', 'spec.json']
     """
-    names, given = names_and_objects(source, target)
-    common = {
-        **names, "method.name": method, "data": data, "preset": preset, "network.start": None if start is None else Path(start),
-        "training.steps": steps, "training.batch_size": batch_size, "training.accumulate": accumulate,
-        "patches.window": window, "align.gsd": gsd, "source.bands": source_bands, "target.bands": target_bands,
-        "network.weights": weights, "training.seed": seed, "training.precision": precision, "training.device": device,
-        "training.devices": devices, "training.nodes": nodes, "training.strategy": strategy, "patches.workers": workers,
-        "validation.every": score_every,
+    from rsuda.data.find_domain import names_and_objects
+    from rsuda.methods import option_names, presets_of
+    from rsuda.runs.resolve import resolve
+
+    names, objects = names_and_objects(source, target)
+    keywords = {
+        "method": method, "data": data, "preset": preset, "start": start, "steps": steps, "batch_size": batch_size,
+        "accumulate": accumulate, "window": window, "gsd": gsd, "source_bands": source_bands,
+        "target_bands": target_bands, "weights": weights, "seed": seed, "precision": precision, "device": device,
+        "devices": devices, "nodes": nodes, "strategy": strategy, "workers": workers, "score_every": score_every,
     }  # fmt: skip
-    changes = {name: value for name, value in common.items() if value is not None} | dict(settings or {})
     tell = tell or logger.info
-    s, folder = resolve(config, changes, out, resume, tell, presets_of=presets_of, option_names=option_names)
-    return adapt_and_score(s, folder, given, overwrite, resume, not progress, tell)
+    resolved, folder = resolve(
+        config, _changes(names, keywords, settings), out, resume, tell,
+        presets_of=presets_of, option_names=option_names,
+    )  # fmt: skip
+    return _train_and_score(
+        resolved, folder, objects, overwrite=overwrite, resume=resume, quiet=not progress, tell=tell
+    )
 
 
-def adapt_and_score(
-    s: Settings,
-    folder: Path,
-    given: Objects = (None, None),
-    overwrite: bool = False,
-    resume: bool = False,
-    quiet: bool = False,
-    tell: Callable[[str], None] = logger.info,
-) -> Run:
-    """Train a run, score it without labels, and with them where the target has a labelled split.
+def resolve_settings(
+    source: DomainLike | None = None,
+    target: DomainLike | None = None,
+    *,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **keywords: Any,
+) -> tuple[Settings, list[str]]:
+    """Resolve the settings of a run as ``rsuda.adapt`` with the same keywords would, the method's options among them.
 
-    Args:
-        given: source and target, where they are objects instead of the names in the settings.
-        tell: what is told to the user on the way.
+    Returns:
+        the settings, and notes on what the method changes.
 
     Raises:
-        InputError, MissingError, ExistsError: as the sentence says; nothing is written then.
+        InputError, MissingError: as ``rsuda.adapt`` before it reads any data.
     """
-    check_run(
-        s, processes(s.training.devices, s.training.nodes, pick_device(s.training.device)).count
-    )  # before a data folder is listed
-    domains = find_domains(s, given)
-    target = domains[1]
-    train(s, folder, overwrite, resume, quiet, watch_target(s, target, folder), domains)
-    label_free, _ = score_without_labels(
-        folder, target, s.target.split, device=s.training.device, precision=s.training.precision
+    from rsuda.data.find_domain import names_and_objects
+    from rsuda.methods import option_names, presets_of
+    from rsuda.runs.resolve import resolve
+    from rsuda.training.build import check_run
+
+    names, _ = names_and_objects(source, target)
+    changes = _changes(names, keywords, settings)
+    resolved, _ = resolve(
+        config, changes, "unused", False, logger.debug, presets_of=presets_of, option_names=option_names
     )
-    scores = None
-    if target.has_labels(s.validation.split):
-        scores, _ = score_run(
-            folder, target, s.validation.split, device=s.training.device, precision=s.training.precision, overwrite=True
-        )
+    return check_run(resolved)
+
+
+def settings_schema(method: str | None = None) -> dict[str, Any]:
+    """Return the JSON schema of the settings, with the options of a method in section ``method``.
+
+    Raises InputError for an unknown method.
+    """
+    from rsuda.methods import find_method
+
+    name = method or Settings().method.name
+    options = find_method(name).Options.model_json_schema()
+    schema = Settings.model_json_schema(mode="validation")
+    section = schema["$defs"]["MethodSettings"]
+    section["properties"] = {"name": section["properties"]["name"], **options.get("properties", {})}
+    schema["$defs"] |= options.get("$defs", {})
+    return schema
+
+
+def _changes(
+    names: Mapping[str, Any], keywords: Mapping[str, Any], settings: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Changes to the settings by dotted names, from the keywords that are not None and from ``settings``."""
+    values = {_KEYWORDS[keyword]: value for keyword, value in keywords.items()}
+    values["network.start"] = None if values.get("network.start") is None else os.fspath(values["network.start"])
+    common = {name: value for name, value in {**names, **values}.items() if value is not None}
+    return common | dict(settings or {})
+
+
+def _train_and_score(
+    settings: Settings, folder: Path, objects: Objects, *, overwrite: bool, resume: bool, quiet: bool,
+    tell: Callable[[str], None],
+) -> Run:  # fmt: skip
+    """Train a run, score it without labels, and with them where the target has a labelled split."""
+    from rsuda.data.find_domain import find_domains
+    from rsuda.evaluation.evaluate import score_run, score_without_labels
+    from rsuda.evaluation.target_curve import watch_target
+    from rsuda.learning.device import pick_device
+    from rsuda.training.build import check_run
+    from rsuda.training.processes import processes
+    from rsuda.training.train import adapt as train
+
+    how = settings.training
+    check_run(settings, processes(how.devices, how.nodes, pick_device(how.device)).count)  # before data are listed
+    domains = find_domains(settings, objects)
+    target = domains[1]
+    train(settings, folder, overwrite, resume, quiet, watch_target(settings, target, folder), domains)
+    machine = {"device": how.device, "precision": how.precision}
+    label_free, _ = score_without_labels(folder, target, settings.target.split, **machine)
+    scores, split = None, settings.validation.split
+    if target.has_labels(split):
+        scores, _ = score_run(folder, target, split, overwrite=True, **machine)
     else:
-        tell(f"{target.name} has no labelled split '{s.validation.split}', so nothing was scored.")
+        tell(f"{target.name} has no labelled split '{split}', so nothing was scored.")
     return Run(folder, label_free, scores)
 
 
@@ -207,7 +282,13 @@ def evaluate(
     *,
     data: str | Path | None = None,
     bands: str | None = None,
-    **engine: Any,
+    device: str = "auto",
+    precision: str | None = None,
+    window: int = 512,
+    overlap: int = 128,
+    batch_size: int = 4,
+    tta: str = "none",
+    overwrite: bool = False,
 ) -> Evaluation:
     """Score a run on a labelled split, and write the scores into its folder.
 
@@ -218,13 +299,20 @@ def evaluate(
         protocol: 'scenes' (each labelled pixel once) or 'st-dasegnet' (that paper's tiles).
         data: folder of the domain's files; the run's by default.
         bands: band order to use where the domain has several.
-        engine: device, precision, window, overlap, batch_size, tta.
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+        precision: 'auto', 'bf16' or 'fp32'; the run's own by default.
+        window: pixels per side of a window of prediction, a multiple of 32.
+        overlap: pixels by which windows overlap.
+        batch_size: windows at once.
+        tta: test-time augmentation: 'none', 'flips' or 'all'.
+        overwrite: replace scores of the same domain, split and protocol that differ.
 
     Returns:
         the scores: ``scores.miou``, ``scores.iou`` by class, ``scores.matrix``, …; ``without_clutter`` alike.
 
     Raises:
-        InputError, MissingError: no labels there, no class in common with the network, …
+        InputError, MissingError: no labels, no class in common with the model, …
+        ExistsError: the folder holds different scores, and ``overwrite`` is False.
 
     Example:
         >>> import rsuda
@@ -232,5 +320,82 @@ def evaluate(
         >>> found.scores.names[:2], bool(0 <= found.scores.miou <= 1)
         (('impervious surface', 'building'), True)
     """
+    from rsuda.evaluation.evaluate import domain_of_run, score_run
+
     folder = Path(run)
-    return score_run(folder, domain_of_run(folder, domain, data, bands), split, protocol, **engine)[0]
+    scored = domain_of_run(folder, domain, data, bands)
+    evaluation, _ = score_run(
+        folder, scored, split, protocol, overwrite=overwrite, device=device, precision=precision, window=window,
+        overlap=overlap, batch_size=batch_size, tta=tta,
+    )  # fmt: skip
+    return evaluation
+
+
+def suggest(
+    run: str | os.PathLike[str],
+    domain: DomainLike | None = None,
+    split: str = "all",
+    *,
+    k: int = 10,
+    size: int = 128,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    bands: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    overwrite: bool = False,
+) -> Suggestions:
+    """Suggest the windows of a domain that are most worth a label: uncertain, and unlike each other. No label is read.
+
+    Args:
+        run: a run, or its folder.
+        domain: what to annotate, as in ``rsuda.domain``; the run's own target by default.
+        split: split whose scenes may be annotated.
+        k: number of windows.
+        size: their side in pixels of the model's GSD.
+        out: GeoPackage to write the windows to.
+        data: folder of the domain's files; the run's by default.
+        bands: band order to use where the domain has several.
+        seed: of the clustering.
+        device, precision: see ``rsuda.evaluate``.
+        overwrite: replace an existing file.
+
+    Raises:
+        InputError, MissingError, ExistsError: before anything is computed.
+    """
+    from rsuda.annotation.suggest import check_output, write_suggestions
+    from rsuda.annotation.suggest import suggest as suggest_windows
+    from rsuda.evaluation.evaluate import domain_of_run
+    from rsuda.inference.predictor import Predictor
+    from rsuda.runs.weights import load_run
+
+    folder = Path(run)
+    scenes = domain_of_run(folder, domain, data, bands)
+    if out is not None:
+        check_output(scenes, split, out, overwrite=overwrite)
+    predictor = Predictor.of(load_run(folder), device, precision)
+    windows = suggest_windows(predictor, scenes, split, k, size, seed)
+    spec = predictor.trained.spec
+    file = None if out is None else write_suggestions(windows, scenes, spec, out, overwrite=overwrite)
+    return Suggestions(tuple(windows), scenes, spec, file)
+
+
+def methods(name: str | None = None) -> dict[str, dict[str, Any]]:
+    """Describe the methods, or one: paper, networks, cost, window, options with defaults.
+
+    Raises InputError for an unknown name.
+    """
+    from rsuda.methods import METHODS, described
+
+    return {method: described(method) for method in ([name] if name else METHODS)}
+
+
+def domains(name: str | os.PathLike[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Describe the known domains, or one of a domain file: what it is, its files, how to get the data.
+
+    Raises InputError, MissingError for an unknown name or an invalid domain file.
+    """
+    from rsuda.data.domain_file import KNOWN, describe
+
+    return {domain: describe(domain) for domain in ([os.fspath(name)] if name else KNOWN)}

@@ -1,8 +1,9 @@
-"""The command line: names -> verbs. Heavy imports stay inside the commands, so that --help answers at once."""
+"""The command line calls the Python functions. Heavy imports stay inside the commands, so that --help answers at once."""
 
-from rsuda.cli import adapt, benchmark, domains, evaluate, export, info, methods, predict, report, suggest
+from rsuda.cli import adapt, benchmark, config, domains, evaluate, export, info, methods, predict, report, suggest
 from rsuda.cli.app import app, main
 
 __all__ = [
-    "adapt", "app", "benchmark", "domains", "evaluate", "export", "info", "main", "methods", "predict", "report", "suggest",
+    "adapt", "app", "benchmark", "config", "domains", "evaluate", "export", "info", "main", "methods", "predict", "report",
+    "suggest",
 ]  # fmt: skip

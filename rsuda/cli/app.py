@@ -18,7 +18,7 @@ from rsuda.core.errors import RsudaError
 from rsuda.core.version import __version__
 
 ORDER = (
-    "adapt", "predict", "evaluate", "report", "suggest", "export", "info", "domains", "methods", "benchmark",
+    "adapt", "config", "predict", "evaluate", "report", "suggest", "export", "info", "domains", "methods", "benchmark",
 )  # fmt: skip
 AFTERWARDS = {
     "adapt": ": rsuda adapt --out RUN --resume goes on from the last checkpoint, if there was one",

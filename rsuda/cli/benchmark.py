@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rsuda.cli.app import app, log
 from rsuda.cli.options import Scheduler, Threads, Workers
 from rsuda.core.errors import InputError
+
+if TYPE_CHECKING:
+    from rsuda.benchmark.run import BenchmarkRun
 
 
 @app.command()
@@ -33,39 +36,45 @@ def benchmark(
     """Run methods x seeds x pairs, run by run; finished runs are kept. Writes table.md, table.csv and table.png."""
     import json
 
-    from rsuda.benchmark.plan import read_plan, run_plan
-    from rsuda.benchmark.table import write_table
+    from rsuda.benchmark.benchmark import benchmark as run_benchmark
 
     log()
     if as_json and not dry_run:
         raise InputError("--json lists the runs of a --dry-run; the table is written as table.csv")
-    folder = out or Path("runs") / file.stem
-    changes = {"data": data, "network.weights": weights, "training.steps": steps}
-    plan = read_plan(file, folder, {name: value for name, value in changes.items() if value is not None})
-    waiting = [j for j in plan.jobs if not j.done]
+    plan = run_benchmark(file, out, data=data, weights=weights, steps=steps, dry_run=True).plan
+    waiting = [job for job in plan.jobs if not job.done]
     if as_json:
-        print(json.dumps([
-            {"pair": j.pair, "row": j.method, "seed": j.seed, "method": j.settings.method.name,
-             "steps": j.settings.training.steps, "folder": str(j.folder), "done": j.done} for j in plan.jobs
-        ]))  # fmt: skip
+        print(json.dumps([_fields(job) for job in plan.jobs]))
         return
     print(f"{plan.name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(waiting)} of them done")
     if dry_run:
         for job in waiting:
-            print(
-                f"  {job.pair} / {job.method} / seed {job.seed}: {job.settings.method.name}, {job.settings.training.steps} steps"
-            )
+            how = job.settings
+            print(f"  {job.pair} / {job.method} / seed {job.seed}: {how.method.name}, {how.training.steps} steps")
         return
-    failed = 0
-    for ended, (job, found) in enumerate(run_plan(plan, device or ["auto"], scheduler, workers, threads), 1):
+    ended = 0
+
+    def show(job: BenchmarkRun, result: dict[str, Any] | str) -> None:
+        nonlocal ended
+        ended += 1
         what = f"[{ended} of {len(waiting)}] {job.pair} / {job.method} / seed {job.seed}"
-        if isinstance(found, str):
-            failed += 1
-            print(f"{what}: failed: {found}", flush=True)
+        if isinstance(result, str):
+            print(f"{what}: failed: {result}", flush=True)
         else:
-            print(f"{what}: mIoU {100 * found['miou']:.2f}, {found['seconds_per_step']} s a step", flush=True)
-        write_table(plan, folder)
-    table, *_ = write_table(plan, folder)
+            print(f"{what}: mIoU {100 * result['miou']:.2f}, {result['seconds_per_step']} s a step", flush=True)
+
+    outcome = run_benchmark(
+        file, out, data=data, weights=weights, steps=steps, devices=device or ["auto"], scheduler=scheduler,
+        workers=workers, threads=threads, on_run=show,
+    )  # fmt: skip
+    table, *_ = outcome.tables
     print(f"\n{table.read_text()}\nTable: {table}, also as .csv and .png")
-    if failed:
-        raise InputError(f"{failed} of {len(waiting)} runs failed; the sentences above say why")
+    if outcome.failed:
+        raise InputError(f"{len(outcome.failed)} of {len(waiting)} runs failed; the sentences above say why")
+
+
+def _fields(job: BenchmarkRun) -> dict[str, Any]:
+    return {
+        "pair": job.pair, "row": job.method, "seed": job.seed, "method": job.settings.method.name,
+        "steps": job.settings.training.steps, "folder": str(job.folder), "done": job.done,
+    }  # fmt: skip

@@ -21,14 +21,14 @@ def domains(
     """List the known domains: what they are, the files looked for, how to get the data."""
     import json
 
+    from rsuda import api
     from rsuda.cli.terminal import print_facts
-    from rsuda.data.domain_file import KNOWN, describe
 
-    found = {n: describe(n) for n in ([name] if name else KNOWN)}
+    described = api.domains(name)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(described, indent=2))
         return
-    for known, about in found.items():
-        shown = about if name else {k: about[k] for k in ("about", "gsd", "bands", "classes", "get")}
-        print(f"{known}:")
-        print_facts({k: v for k, v in shown.items() if k != "name"}, 2)
+    for domain, about in described.items():
+        facts = about if name else {k: about[k] for k in ("about", "gsd", "bands", "classes", "get")}
+        print(f"{domain}:")
+        print_facts({k: v for k, v in facts.items() if k != "name"}, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -30,26 +30,23 @@ def evaluate(
     window: Window = 512,
     tile_size: HiddenTileSize = None,
     overlap: Overlap = 128,
-    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32; the run's own by default.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace scores that differ.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON, for scripts.")] = False,
 ) -> None:
     """Score a run: per-class IoU, precision, recall, F1, their means, accuracy, kappa, confusion matrix."""
     import json
 
+    from rsuda import api
     from rsuda.cli.terminal import tell_scores
-    from rsuda.evaluation.evaluate import domain_of_run, score_run
 
     log()
-    place = domain_of_run(run, domain, data, bands)
-    engine: dict[str, Any] = {
-        "device": device,
-        "precision": precision,
-        "window": tile_size or window,
-        "overlap": overlap,
-    }
-    found, _ = score_run(run, place, split, protocol, **engine)
+    scores = api.evaluate(
+        run, domain, split, protocol, data=data, bands=bands, device=device, precision=precision,
+        window=tile_size or window, overlap=overlap, overwrite=overwrite,
+    )  # fmt: skip
     if as_json:
-        print(json.dumps(found.as_fields()))
+        print(json.dumps(scores.as_fields()))
     else:
-        tell_scores(found, run)
+        tell_scores(scores, run)

@@ -21,15 +21,15 @@ def methods(
     """List the methods: paper, what each needs, options with defaults."""
     import json
 
-    from rsuda.methods import METHODS, described
+    from rsuda import api
 
-    found = {n: described(n) for n in ([name] if name else METHODS)}
+    described = api.methods(name)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(described, indent=2))
         return
-    for known, about in found.items():
-        print(f"{known}: {about['paper']}")
+    for method, about in described.items():
+        print(f"{method}: {about['paper']}")
         print(f"  in memory: {about['networks']}; a step costs about {about['cost']:.1f} times one of source-only")
-        print(f"  crop: a multiple of {about['crop']} px; batch: 2 or more; {about['reads']}")
+        print(f"  window: a multiple of {about['crop']} px; batch: 2 or more; {about['reads']}")
         for option, (default, what) in about["options"].items():
-            print(f"  --set {option}={default}" + (f"\n      {what}" if name else ""))
+            print(f"  --set method.{option}={default}" + (f"\n      {what}" if name else ""))

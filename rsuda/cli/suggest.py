@@ -16,7 +16,7 @@ def suggest(
     domain: Annotated[str | None, typer.Option(help="Domain to annotate; the run's target by default.")] = None,
     split: Annotated[str, typer.Option(help="Split whose scenes may be annotated.")] = "all",
     k: Annotated[int, typer.Option("-k", help="Number of windows.")] = 10,
-    size: Annotated[int, typer.Option(help="Pixels per side of a window, of the network's GSD.")] = 128,
+    size: Annotated[int, typer.Option(help="Pixels per side of a window, of the model's GSD.")] = 128,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="GeoPackage of the windows; only the table by default.")
     ] = None,
@@ -24,36 +24,30 @@ def suggest(
         Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the run's by default.")
     ] = None,
     bands: Annotated[str | None, typer.Option(help="Band order to use where the domain has several.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the spreading.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the clustering.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Name the windows of a domain that are most worth a label: uncertain, and unlike each other. No label is read."""
+    """Suggest the windows of a domain that are most worth a label: uncertain, and unlike each other. No label is read."""
     import json
     from dataclasses import asdict
 
-    from rsuda.annotation.suggest import check_output, suggest, write_suggestions
+    from rsuda import api
     from rsuda.cli.terminal import suggestion_table
-    from rsuda.data.find_domain import domain as find
-    from rsuda.inference.predictor import Predictor
-    from rsuda.runs.weights import load_run, saved_settings
 
     log()
-    s = saved_settings(run)
-    order = bands or (s.target.bands if domain in (None, s.target.name) else None)
-    found = find(domain or s.target.name, data or s.data, bands=order)
-    if out is not None:
-        check_output(found, split, out, overwrite=overwrite)  # before the network has looked at everything
-    engine = Predictor.of(load_run(run), device, precision)
-    windows = suggest(engine, found, split, k, size, seed)
-    file = write_suggestions(windows, found, engine.trained.spec, out, overwrite=overwrite) if out is not None else None
+    suggestions = api.suggest(
+        run, domain, split, k=k, size=size, out=out, data=data, bands=bands, seed=seed, device=device,
+        precision=precision, overwrite=overwrite,
+    )  # fmt: skip
+    windows = list(suggestions.windows)
     if as_json:
-        print(json.dumps([asdict(w) for w in windows], indent=2))
+        print(json.dumps([asdict(window) for window in windows], indent=2))
         return
-    print(suggestion_table(windows, found, engine.trained.spec))
+    print(suggestion_table(windows, suggestions.domain, suggestions.spec))
     if len(windows) < k:
-        print(f"note: {k} windows were asked for, but {found.name} has {len(windows)} only")
-    if file is not None:
-        print(f"{len(windows)} of {windows[0].candidates} windows: {file}")
+        print(f"note: {k} windows were asked for, but {suggestions.domain.name} has {len(windows)} only")
+    if suggestions.file is not None:
+        print(f"{len(windows)} of {windows[0].candidates} windows: {suggestions.file}")
