@@ -158,7 +158,7 @@ BAD = {
     "unknown preset": (None, ADAPT, "--preset smal", "unknown preset 'smal': did you mean 'small'"),
     "unknown method option": (None, ADAPT, "--set trust=1", "did you mean 'method.trusted'.*adversarial_weight"),
     "method option of a wrong kind": (None, ADAPT, "--set method.strided=abc", "option strided .*'abc'"),
-    "method option of a wrong word": (None, ADAPT, "--set method.quality=good", "quality.*batch or none, not 'good'"),
+    "method option of a wrong word": (None, ADAPT, "--set method.quality=good", "quality: 'good'.*known are batch, none"),
     "option without value": (None, ADAPT, "--set method.trusted", "setting=value"),
     "option that is no YAML": (None, ADAPT, "--set method.trusted=[", "not valid YAML"),
     "unknown precision": (None, ADAPT, "--precision fp23", "did you mean 'fp32'"),
@@ -169,12 +169,12 @@ BAD = {
     "unknown option in a file": (text("c.yaml", "step: 1"), ADAPT, "--config c.yaml", "c.yaml.*did you mean 'training.steps'"),
     # adapt: sizes
     "crop not a multiple of 32": (None, ADAPT, "--crop 200", "patches.window is 200.*multiple of 32: try 192"),
-    "crop too small for the discriminator": (None, ADAPT, "--crop 64", "6 x 6.*larger --crop"),
+    "window too small for the discriminator": (None, ADAPT, "--crop 64", "6 x 6.*larger --crop"),
     "no step": (None, ADAPT, "--steps 0", "training.steps is 0; it must be at least 1"),
     "gsd that is no number": (None, ADAPT, "--gsd fine", "gsd.*fine"),
     # adapt: data
     "no data folder given": (None, NO_DATA, "", "pass --data or set RSUDA_DATA"),
-    "data folder missing": (None, ADAPT, "--data nowhere", "data folder nowhere is not there"),
+    "data folder missing": (None, ADAPT, "--data nowhere", "data folder nowhere is missing"),
     "data in another layout": (None, ADAPT, "--source potsdam", "looked for .*top_potsdam_{tile}_IRRG.tif"),
     "no raster in the target": (Path("t").mkdir, ADAPT, "--target t", "no raster .* in t"),
     "image without label": (gone(EAST_LABEL), ADAPT, "", "split 'train' of domain east needs labels"),
@@ -186,7 +186,7 @@ BAD = {
     "target image that is none": (text("data/west_0_image.tif"), ADAPT, "", "cannot read .*west_0_image"),
     "too few bands in the source": (edited(EAST_IMAGE, values=first(2)), ADAPT, "", "east_0_image.* 2 bands"),
     "too few bands in the target": (
-        edited("data/west_0_image.tif", values=first(1)), ADAPT, "", "west_0_image.*1 bands?, too few"
+        edited("data/west_0_image.tif", values=first(1)), ADAPT, "", "west_0_image.*1 bands?, but .* has 3"
     ),
     "too few bands in a later scene": (second_of_one_band, ADAPT, "--target t", "t/b.tif has 1 band, but 3 are needed"),
     "target of unknown band order": (folder_of("t", 5), ADAPT, "--target t", "t/a.tif has 5 bands.*--target-bands"),
@@ -206,7 +206,7 @@ BAD = {
         None, ADAPT, "--out good --overwrite --weights w.pth", "no weights file"
     ),
     "run is a file": (text("run"), ADAPT, "--overwrite", "run cannot be a folder"),
-    "resume without a run": (None, ADAPT, "--resume", "no configuration file run/config.yaml"),
+    "resume without a run": (None, ADAPT, "--resume", "run holds no config.yaml: it is not a run folder"),
     "resume without a checkpoint": (
         None, ["adapt", "--out", "good"], "--resume", "finished but holds no last.ckpt"
     ),
@@ -220,7 +220,7 @@ BAD = {
     "evaluate an unknown protocol": (None, SCORE, "--protocol scene", "did you mean 'scenes'"),
     "evaluate without tile list": (None, SCORE, "--protocol st-dasegnet", "no tile list"),
     "evaluate another legend": (another_legend, SCORE, "", "road, roof, tree.*rock, sand, ice.*no name in common"),
-    "evaluate too few bands": (edited(WEST_IMAGE, values=first(1)), SCORE, "", "west_1_image.*1 bands?, too few"),
+    "evaluate too few bands": (edited(WEST_IMAGE, values=first(1)), SCORE, "", "west_1_image.*1 bands?, but .* has 3"),
     "evaluate without label": (gone(WEST_LABEL), SCORE, "", "needs labels"),
     "evaluate off-palette label": (edited(WEST_LABEL, values=noise), SCORE, "", "outside the legend"),
     "evaluate label of another size": (edited(WEST_LABEL, values=lower_part), SCORE, "", "224 x 215"),
@@ -240,7 +240,7 @@ BAD = {
     "predict too few bands": (edited("scene.tif", values=first(1)), MAP, "", "scene.tif has 1 band, but 3"),
     "predict an unknown band order": (edited("scene.tif", values=five), MAP, "", "unknown order.*--bands"),
     "predict by other bands": (None, MAP, "--bands IRRG", "has the bands ir, red, green, but red, green, blue"),
-    "predict by impossible bands": (None, MAP, "--bands RGBIR", "3 bands, too few"),
+    "predict by impossible bands": (None, MAP, "--bands RGBIR", "3 bands, but .* has 4"),
     "predict by odd bands": (None, MAP, "--bands XYZ", "band order 'XYZ'"),
     "predict without georeference": (edited("scene.tif", transform=None, crs=None), MAP, "", "GSD of scene"),
     "predict degrees": (edited("scene.tif", **DEGREES), MAP, "", "geographic.*gdalwarp -t_srs EPSG:32632"),
