@@ -34,7 +34,7 @@ from rsuda.learning.two_resolution_network import TwoResolutionNetwork
 from rsuda.methods import METHODS, options_of, presets_of
 from rsuda.methods.base import NetworkBuilder
 from rsuda.runs.weights import architecture
-from rsuda.training.build import check_run, optimisation
+from rsuda.training.build import check_run
 from rsuda.training.method_module import MethodModule
 
 MIXED = {"dacs": 1, "daformer": 1, "hrda": 1, "cluda": 1, "mic": 2}  # strongly augmented batches a step
@@ -69,7 +69,7 @@ class Bench:
         augmentation = Augmentation((MEAN, STD), (MEAN, STD))
         builder = NetworkBuilder(architecture(settings, spec), spec, "none", 0, augmentation)
         self.method = METHODS[name](builder, options_of(name, settings.method.options))
-        self.module = MethodModule(self.method, optimisation(settings), augmentation)
+        self.module = MethodModule(self.method, settings.optimizer, settings.training.steps, augmentation)
         self.module.to(self.device, memory_format=torch.channels_last).train()
         self.module.log = lambda *_, **__: None  # type: ignore[method-assign]
         self.module._trainer = SimpleNamespace(global_step=500)

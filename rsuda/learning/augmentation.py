@@ -1,4 +1,4 @@
-"""Augmentation of a batch on its device: flips and right angles, photometric distortion (kornia), standardisation."""
+"""Augment a batch on its device: flips and right angles, photometric distortion (kornia), standardisation."""
 
 from __future__ import annotations
 
@@ -120,13 +120,13 @@ class Augmentation:
         size = len(image)
         whole = share.whole(size)
         drawn = self.photometric.forward_parameters(torch.Size((whole, *image.shape[1:])))
-        own = torch.zeros(whole, dtype=torch.bool)
-        own[share.rows(size)] = True
+        rows_of_shard = torch.zeros(whole, dtype=torch.bool)
+        rows_of_shard[share.rows(size)] = True
         for item in drawn:  # of each layer: a row for each image, or before kornia 0.9 for each that the layer changes
             values = cast("dict[str, Tensor]", item.data)
             changed = values["batch_prob"] > 0.5
             values |= {
-                name: rows[own if len(rows) == whole else own[changed]]
+                name: rows[rows_of_shard if len(rows) == whole else rows_of_shard[changed]]
                 for name, rows in values.items()
                 if name != "forward_input_shape"
             }

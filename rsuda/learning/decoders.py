@@ -1,4 +1,4 @@
-"""Decoders that segmentation-models-pytorch does not have, or has slower: SegFormer's, DAFormer's and DeepLab-V2's."""
+"""Define decoders that segmentation-models-pytorch lacks, or has slower: SegFormer's, DAFormer's and DeepLab-V2's."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def in_a_row(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
     if x.shape[-2] * x.shape[-1] <= first.in_channels:  # then the product of the weights costs more than it saves
         return cast(Tensor, second(first(x)))
     kind = x.device.type
-    # a product rounded to bfloat16 would be another weight; an exported program shall hold no such context
+    # a product rounded to bfloat16 would be another weight; an exported program must hold no such context
     with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
         outer = second.weight.flatten(1)
         weight, bias = outer @ first.weight.flatten(1), None if first.bias is None else outer @ first.bias

@@ -1,4 +1,4 @@
-"""Which device and which precision a command runs at."""
+"""Pick the device and the precision of a command."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """'bf16' where the device computes in it natively, else 'fp32', for 'auto'; otherwise the name itself."""
+    """'bf16' where the device computes in it natively, else 'fp32', for 'auto'; the name itself for any other name."""
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     if name != "auto":
@@ -50,7 +50,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 def keep_freed_memory() -> None:
     """Let glibc keep freed blocks for the next tensors, in one pool for all threads.
 
-    By default it returns every large block to the system, which then hands out each page anew: a forward pass of large
+    By default it returns every large block to the system, which then hands out each page again: a forward pass of large
     windows on a CPU spends more than half of its time on that (BENCHMARKS.md, Prediction). Does nothing where the C library
     has no such setting.
     """

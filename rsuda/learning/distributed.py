@@ -1,9 +1,9 @@
-"""What processes that train one network together must agree on: sums, means and batches over all of them.
+"""Sum, average and gather over the processes that train one network together.
 
 DDP averages gradients over the processes, and gradients flow back through the sums here. So a loss is right if its mean over
-the processes is the loss of the whole batch: a mean over equally many pixels is so as it stands, a mean over chosen pixels is a
+the processes is the loss of the whole batch: a mean over equally many pixels needs nothing, a mean over chosen pixels is a
 ``shared_mean``, and what relates all items to each other is computed alike by every process on the gathered batch. With one
-process everything comes back as it was given, to the last bit.
+process every function returns its input, to the last bit.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ def leave_group() -> None:
 
 
 class _Sum(torch.autograd.Function):
+    # torch.distributed.nn.functional gives the same gradients to the last bit, and is deprecated
+    # torch.distributed.nn.functional gives the same gradients to the last bit, and is deprecated
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         total = x.clone(memory_format=torch.contiguous_format)

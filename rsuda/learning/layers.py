@@ -1,4 +1,4 @@
-"""Layers of borrowed encoders that compute the same in less time: swapped in by class, so that weights keep their names."""
+"""Replace layers of borrowed encoders by faster ones, by class, so that weights keep their names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FusedAttention(Attention):
 
 
 def quicken(encoder: nn.Module) -> None:
-    """Swap the layers above in, in place."""
+    """Replace an encoder's layers by the ones above, in place."""
     for module in encoder.modules():
         if type(module) is nn.Conv2d and module.groups == module.in_channels > 1 and module.stride != (1, 1):
             module.__class__ = StridedDepthwise

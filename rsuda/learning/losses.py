@@ -1,4 +1,4 @@
-"""Losses on pixels."""
+"""Compute losses on pixels."""
 
 from __future__ import annotations
 

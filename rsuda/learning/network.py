@@ -128,20 +128,20 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         tensors = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors and pickle raise many kinds for a file that is not theirs
         raise InputError(f"weights file {path} cannot be read: {str(error).splitlines()[0]}") from error
-    held = cast("dict[str, Tensor]", tensors.get("state_dict", tensors))
-    return {k.removeprefix("encoder."): v.float() if v.is_floating_point() else v for k, v in held.items()}
+    state = cast("dict[str, Tensor]", tensors.get("state_dict", tensors))
+    return {k.removeprefix("encoder."): v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
 def _load_encoder(encoder: nn.Module, tensors: dict[str, Tensor], name: str, path: str) -> None:
-    own = encoder.state_dict()
-    wrong = [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]
+    state = encoder.state_dict()
+    wrong = [k for k in state if k not in tensors or tensors[k].shape != state[k].shape]
     if wrong:
         raise InputError(
-            f"weights file {path} does not fit the encoder {name}: {len(wrong)} of its {len(own)} tensors are missing "
-            f"or of another shape, the first is {wrong[0]}"
+            f"weights file {path} does not fit the encoder {name}: {len(wrong)} of its {len(state)} tensors are missing "
+            f"or have another shape, the first is {wrong[0]}"
         )
     for key in list(tensors):
-        if key not in own:  # a classifier head, say
+        if key not in state:  # a classifier head, say
             del tensors[key]
     encoder.load_state_dict(tensors)
 

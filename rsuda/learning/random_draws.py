@@ -1,4 +1,4 @@
-"""Random draws for one item of a batch, which do not depend on its place in the batch."""
+"""Draw random numbers for one item of a batch, whatever its place in the batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass
 class BatchShard:
-    """The part of a step's whole batch that is at hand, where processes or accumulated batches divide it into ``of`` equal parts.
+    """One of ``of`` equal parts into which processes or accumulated batches divide a step's whole batch.
 
     What is drawn by the order of a batch is drawn for the whole one, and each part takes its own rows: so the parts together
     draw what one batch of all items would have drawn.
@@ -24,7 +24,7 @@ class BatchShard:
         return items * self.of
 
     def rows(self, items: int) -> slice:
-        """Where the part's items lie in it."""
+        """Slice of the part's items in the whole batch."""
         return slice(self.index * items, (self.index + 1) * items)
 
 

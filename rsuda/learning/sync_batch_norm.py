@@ -1,6 +1,6 @@
 """Layers that look over a batch's edge, for training on a share of the batch: batch norm and dropout.
 
-Classes of modules are exchanged and given back; weights, buffers and their names stay.
+Classes of modules are exchanged and restored; weights, buffers and their names stay.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class _Normalised(torch.autograd.Function):
         over = [d for d in range(x.ndim) if d != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
         centred = (x.to(weight.dtype) - mean.view(shape)) * scale.view(shape)
-        own = torch.stack([g.sum(over), (g * centred).sum(over)])
-        plain, along = all_sum(own) / (world_size() * x.numel() / x.shape[1])
+        sums = torch.stack([g.sum(over), (g * centred).sum(over)])
+        plain, along = all_sum(sums) / (world_size() * x.numel() / x.shape[1])
         dx = (g - plain.view(shape) - centred * along.view(shape)) * (weight * scale).view(shape)
-        return dx.to(x.dtype), own[1], own[0], None
+        return dx.to(x.dtype), sums[1], sums[0], None
 
 
 def _scaled(x: Tensor, mean: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
@@ -98,8 +98,8 @@ class _Drop(nn.Module):
 
 
 @cache
-def _mixed(mixin: Hashable, own: Hashable) -> type:
-    return type(f"Shared{own.__name__}", (mixin, own), {"own": own})  # type: ignore[attr-defined, arg-type]
+def _mixed(mixin: Hashable, original: Hashable) -> type:
+    return type(f"Shared{original.__name__}", (mixin, original), {"original": original})  # type: ignore[attr-defined, arg-type]
 
 
 def synchronise(model: nn.Module, share: BatchShard) -> None:
@@ -116,4 +116,4 @@ def restore(model: nn.Module) -> None:
     """Undo ``synchronise``."""
     for module in model.modules():
         if isinstance(module, _Norm | _Drop):
-            module.__class__ = cast(Any, type(module)).own
+            module.__class__ = cast(Any, type(module)).original

@@ -1,4 +1,4 @@
-"""Which images the running statistics of batch norm follow."""
+"""Choose which images the running statistics of batch norm follow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def running_statistics_kept(*modules: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def estimate_statistics(model: nn.Module, batches: Iterable[Tensor]) -> int:
-    """Running statistics of batch norm anew, as the plain mean over batches of images; nothing else of ``model`` changes.
+    """Estimate batch norm's running statistics as the plain mean over batches of images; the rest of ``model`` stays.
 
     AdaBN (Li et al., "Revisiting batch normalization for practical domain adaptation", 2016), when the images are the
     target's. Returns the number of batch norms.

@@ -125,9 +125,9 @@ class TwoResolutionNetwork(SegmentationNetwork):
         logits = resize(logits, (size[0] // 4, size[1] // 4))
         # sizes are asked of shapes and parts unflattened, so that an exported network takes batches of any size
         for (r, c), part in zip(places, logits.unflatten(0, (len(places), -1)), strict=True):
-            here = (..., slice(r // 4, (r + size[0]) // 4), slice(c // 4, (c + size[1]) // 4))
-            total[here] += part
-            count[here] += 1
+            place = (..., slice(r // 4, (r + size[0]) // 4), slice(c // 4, (c + size[1]) // 4))
+            total[place] += part
+            count[place] += 1
         everywhere = torch.ones(image.shape[0], whole[0] // 8, whole[1] // 8, device=image.device)
         fused = self._fuse(pyramid, low, total / count, everywhere)
         return resize(fused, whole)[..., :height, :width]

@@ -208,7 +208,7 @@ class BiCL(Method):
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The labeller's labels of images, for looking at."""
+        """The labeller's labels of images, for pictures and curves."""
         return self.trust(self.labeller(image), update=False)
 
     def after_step(self) -> None:

@@ -157,7 +157,7 @@ class CLUDA(Method):
     def _contrast(self, fused: Tensor, label: Tensor, weight: Tensor, key: Tensor) -> Tensor:
         # pixels of all processes meet
         fused, label, weight, key = (all_gather(v) for v in (fused, label, weight, key))
-        # the paper resizes to 65 x 65 whatever the crop, an eighth of 512; here an eighth of the crop at hand
+        # the paper resizes to 65 x 65 whatever the window, an eighth of 512; this is an eighth of any window
         grid = (label.shape[-2] // GRID, label.shape[-1] // GRID)
         chosen = points(label, weight, grid, key, self.options.pixels)
         return pixel_contrast(unit_features(fused, grid, chosen.place), chosen, self.options.temperature)
@@ -178,7 +178,7 @@ class CLUDA(Method):
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The teacher's labels of images, for looking at."""
+        """The teacher's labels of images, for pictures and curves."""
         return self.trust(self.teacher(image), update=False)
 
     def after_step(self) -> None:

@@ -101,7 +101,7 @@ class HRDA(Method):
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The teacher's labels of images, for looking at."""
+        """The teacher's labels of images, for pictures and curves."""
         return self.trust(self.teacher(image), update=False)
 
     def after_step(self) -> None:

@@ -212,7 +212,7 @@ class STDASegNet(Method):
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The first student's pseudo labels of images as prediction sees them, for looking at."""
+        """The first student's pseudo labels of images as prediction sees them, for pictures and curves."""
         was = self.model.training
         self.model.eval()
         features = self.model.separate(self.model.backbone_s(image), self.model.backbone_t(image))

@@ -92,9 +92,9 @@ class Description(FrozenModel):
         return network
 
 
-def architecture(s: Settings, spec: Spec) -> Architecture:
-    """The architecture that settings ask for, with the classes and bands of a spec."""
-    net = s.network
+def architecture(settings: Settings, spec: Spec) -> Architecture:
+    """Describe the architecture that settings ask for, with the classes and bands of a spec."""
+    net = settings.network
     return Architecture(
         net.encoder, net.decoder, len(spec.legend), len(spec.bands), net.channels, net.dropout, net.output_stride
     )
@@ -107,7 +107,7 @@ def save_run(folder: Path, model: SegmentationNetwork, spec: Spec, method: str) 
         method: name of what trained the network, for information.
     """
     about = {"rsuda": __version__, **model.as_fields(), "spec": spec.as_fields(), "method": method}
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    tensors = {k: tensor.detach().cpu().contiguous() for k, tensor in model.state_dict().items()}
     with atomic_write(folder / WEIGHTS, overwrite=True) as temporary:
         temporary.write_bytes(save(tensors, {"rsuda": json.dumps(about)}))
     with atomic_write(folder / SPEC, overwrite=True) as temporary:
@@ -124,10 +124,10 @@ def load_run(path: str | Path) -> TrainedNetwork:
     path = Path(path).expanduser()
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
+        if not path.is_dir():
+            raise MissingError(f"the run {path} is missing")
         raise MissingError(
-            f"{path} holds no {WEIGHTS}: it is no run folder, or its training has not ended (rsuda adapt --out {path} --resume)"
-            if path.is_dir()
-            else f"there is no run {path}"
+            f"{path} holds no {WEIGHTS}: finish its training with rsuda adapt --out {path} --resume, or name a run folder"
         )
     about = description(file)
     spec = Spec.from_fields(about.spec)
@@ -208,7 +208,7 @@ def check_shapes(about: Description, spec: Spec, file: Path) -> None:
         shapes = {k: tuple(weights.get_slice(k).get_shape()) for k in weights.keys()}  # noqa: SIM118 (not a dict)
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"), _LinspaceOnCpu():
-            described = {k: tuple(v.shape) for k, v in about.build().state_dict().items()}
+            described = {k: tuple(tensor.shape) for k, tensor in about.build().state_dict().items()}
     except InputError:
         raise
     except Exception as error:  # of many kinds, out of networks that can be described and not built

@@ -29,9 +29,18 @@ logger = logging.getLogger("rsuda")
 
 
 def fit(
-    module: MethodModule, s: Settings, domain_pair: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
-    quiet: bool, callbacks: list[Callback], team: Processes,
-) -> None:  # fmt: skip
+    module: MethodModule,
+    settings: Settings,
+    domain_pair: Pair,
+    folder: Path,
+    device: torch.device,
+    precision: str,
+    *,
+    resume: bool,
+    quiet: bool,
+    callbacks: list[Callback],
+    team: Processes,
+) -> None:
     """Train to the last step, writing last.ckpt and metrics.csv; ``resume`` goes on from the checkpoint.
 
     All processes of the ``team`` take part in every checkpoint, and number 0 alone writes.
@@ -43,32 +52,32 @@ def fit(
     """
     needs_target = module.method.needs_target
     first = checkpoint_step(folder) if resume else 0
-    batches = loader(domain_pair, s, with_target=needs_target, first_step=first)
-    patches = team.count * s.training.accumulate * s.training.batch_size  # of each domain in a step
+    batches = loader(domain_pair, settings, with_target=needs_target, first_step=first)
+    patches = team.count * settings.training.accumulate * settings.training.batch_size  # of each domain in a step
 
     def windows_of(step: int) -> str:
         items = range(step * patches, (step + 1) * patches)
         return "; ".join(batches.dataset.where(i) for i in items)  # type: ignore[attr-defined]
 
-    checkpoint = CheckpointCallback(folder, max(1, s.training.steps // 10), windows_of, first)
+    checkpoint = CheckpointCallback(folder, max(1, settings.training.steps // 10), windows_of, first)
     images = patches * (2 if needs_target else 1)
-    bars = [] if quiet else [TrainingBar(images, s.training.accumulate)]
+    bars = [] if quiet else [TrainingBar(images, settings.training.accumulate)]
     with _quiet_lightning(), explained(folder, checkpoint):
         trainer = L.Trainer(
             **team.trainer(device, needs_target),
-            max_steps=s.training.steps,
-            accumulate_grad_batches=s.training.accumulate,
+            max_steps=settings.training.steps,
+            accumulate_grad_batches=settings.training.accumulate,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             logger=MetricsFile(folder, first) if team.first else False,
-            log_every_n_steps=min(10, s.training.steps),
+            log_every_n_steps=min(10, settings.training.steps),
             plugins=[AtomicCheckpointIO()],
             callbacks=[checkpoint, LogProgress(), *bars, *callbacks],
             enable_progress_bar=not quiet,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        if first >= s.training.steps:
-            logger.info("the checkpoint is already at step %d of %d", first, s.training.steps)
+        if first >= settings.training.steps:
+            logger.info("the checkpoint is already at step %d of %d", first, settings.training.steps)
         trainer.fit(module, batches, ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True)
         checkpoint.save(trainer, module)
         distributed.leave_group()

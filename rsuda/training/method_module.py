@@ -1,9 +1,9 @@
-"""Train a method with Lightning: optimiser, schedule, random seeds, augmentation, synchronisation and logging."""
+"""Train a method with Lightning: optimizer, schedule, random seeds, augmentation, synchronisation and logging."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from rsuda.core.errors import InputError, unknown
+from rsuda.core.errors import InputError
+from rsuda.core.setting_sections import OptimizerSettings
 from rsuda.core.spec import Spec
 from rsuda.learning import distributed
 from rsuda.learning.augmentation import Augmentation
@@ -22,66 +23,42 @@ from rsuda.learning.sync_batch_norm import restore, synchronise
 from rsuda.methods.base import Method
 
 
-@dataclass(frozen=True)
-class Optimisation:
-    """How a method is optimised; every field can be set in a config file.
-
-    Attributes:
-        optimiser: 'adamw' or 'sgd' (momentum 0.9) for the networks. Discriminators always take Adam, betas 0.9 / 0.99.
-        lr: learning rate of encoders.
-        head_factor: learning rate of everything else, as a multiple of ``lr``.
-        discriminator_lr: of discriminators.
-        weight_decay: of the networks' weights; norms and biases get none under AdamW.
-        warmup: steps of linear warm-up.
-        power: of the polynomial decay to 0 at the last step.
-        steps: optimiser steps in all.
-    """
-
-    optimiser: str = "adamw"
-    lr: float = 6e-5
-    head_factor: float = 1.0
-    discriminator_lr: float = 1e-5
-    weight_decay: float = 0.01
-    warmup: int = 800
-    power: float = 1.0
-    steps: int = 40_000
-
-    def factor(self, step: int) -> float:
-        """Learning rate at a step, as a share of its full value."""
-        rising = min(1.0, (step + 1) / (self.warmup + 1))
-        return rising * max(0.0, 1 - step / self.steps) ** self.power
+def lr_factor(settings: OptimizerSettings, step: int, steps: int) -> float:
+    """Learning rate at a step of ``steps``, as a share of its full value: linear warm-up, polynomial decay to 0."""
+    rising = min(1.0, (step + 1) / (settings.warmup_steps + 1))
+    return rising * max(0.0, 1 - step / steps) ** settings.poly_power
 
 
 class CombinedOptimizer(Optimizer):
-    """Several optimisers that step as one.
+    """Several optimizers that step as one.
 
-    One loss and one backward pass serve SGD networks and Adam discriminators alike, and Lightning sees one optimiser.
+    One loss and one backward pass serve SGD networks and Adam discriminators alike, and Lightning sees one optimizer.
     """
 
-    def __init__(self, optimisers: list[Optimizer]) -> None:
-        self.optimisers = optimisers
-        super().__init__([g for o in optimisers for g in o.param_groups], {})
+    def __init__(self, optimizers: list[Optimizer]) -> None:
+        self.optimizers = optimizers
+        super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
         # the schedule writes into these very groups
         groups = iter(self.param_groups)
-        for optimiser in optimisers:
-            optimiser.param_groups = [next(groups) for _ in optimiser.param_groups]
+        for optimizer in optimizers:
+            optimizer.param_groups = [next(groups) for _ in optimizer.param_groups]
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for optimiser in self.optimisers:
-            optimiser.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        return {"optimisers": [o.state_dict() for o in self.optimisers]}
+        return {"optimisers": [optimizer.state_dict() for optimizer in self.optimizers]}  # the key of version 0.1
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(values)
-        self.param_groups = [g for o in self.optimisers for g in o.param_groups]
+        for optimizer, values in zip(self.optimizers, state["optimisers"], strict=True):
+            optimizer.load_state_dict(values)
+        self.param_groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
 
 class MethodModule(L.LightningModule):
@@ -89,14 +66,15 @@ class MethodModule(L.LightningModule):
 
     Args:
         method: its networks and its loss.
-        optimisation: of its networks and discriminators.
+        optimizer: of its networks and discriminators.
+        steps: optimizer steps of the whole run.
         augmentation: of the batches, on their device.
     """
 
-    def __init__(self, method: Method, optimisation: Optimisation, augmentation: Augmentation) -> None:
+    def __init__(self, method: Method, optimizer: OptimizerSettings, steps: int, augmentation: Augmentation) -> None:
         super().__init__()
-        self.method, self.optimisation, self.augmentation = method, optimisation, augmentation
-        self.method.steps = optimisation.steps
+        self.method, self.optimizer_settings, self.augmentation = method, optimizer, augmentation
+        self.method.steps = steps
         self.share, self.batches = BatchShard(), 1  # of a step's batch, which processes and accumulation divide
 
     @property
@@ -156,33 +134,29 @@ class MethodModule(L.LightningModule):
         self.method.after_step()
 
     def configure_optimizers(self) -> Any:
-        optimisers = [self._optimiser_of_networks()]
-        parameters = [p for m in self.method.discriminators() for p in m.parameters()]
+        settings = self.optimizer_settings
+        optimizers = [self._optimizer_of_networks()]
+        parameters = [parameter for part in self.method.discriminators() for parameter in part.parameters()]
         if parameters:
-            lr = self.optimisation.discriminator_lr
-            optimisers.append(torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99)))
-        optimiser = optimisers[0] if len(optimisers) == 1 else CombinedOptimizer(optimisers)
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": LambdaLR(optimiser, self.optimisation.factor), "interval": "step"},
-        }
+            optimizers.append(torch.optim.Adam(parameters, lr=settings.discriminator_lr, betas=(0.9, 0.99)))
+        optimizer = optimizers[0] if len(optimizers) == 1 else CombinedOptimizer(optimizers)
+        schedule = LambdaLR(optimizer, partial(lr_factor, settings, steps=self.method.steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _optimiser_of_networks(self) -> Optimizer:
-        settings = self.optimisation
-        heads = {id(p) for m in self.method.heads() for p in m.parameters()}
-        discriminators = {id(p) for m in self.method.discriminators() for p in m.parameters()}
+    def _optimizer_of_networks(self) -> Optimizer:
+        settings = self.optimizer_settings
+        heads = {id(parameter) for part in self.method.heads() for parameter in part.parameters()}
+        discriminators = {id(parameter) for part in self.method.discriminators() for parameter in part.parameters()}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for parameter in self.parameters():
             if parameter.requires_grad and id(parameter) not in discriminators:
-                lr = settings.lr * (settings.head_factor if id(parameter) in heads else 1)
-                decayed = settings.optimiser == "sgd" or parameter.ndim > 1
+                lr = settings.lr * (settings.decoder_lr_factor if id(parameter) in heads else 1)
+                decayed = settings.name == "sgd" or parameter.ndim > 1
                 groups.setdefault((lr, settings.weight_decay if decayed else 0.0), []).append(parameter)
-        listed = [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
-        if settings.optimiser == "adamw":
+        listed = [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
+        if settings.name == "adamw":
             return AdamW(listed, betas=(0.9, 0.999), fused=True)
-        if settings.optimiser == "sgd":
-            return SGD(listed, momentum=0.9)
-        raise unknown("optimiser", settings.optimiser, ["adamw", "sgd"])
+        return SGD(listed, momentum=0.9)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Rename what version 0.1 saved by other names. Raises InputError for a checkpoint of another network."""

@@ -148,7 +148,7 @@ def _train_along(
     """What processes other than number 0 do: they train with it, write nothing, and end."""
     logger.setLevel(logging.ERROR)
     resume = resume and (folder / CHECKPOINT).is_file()
-    fit(module, s, found, folder, device, precision, resume, True, callbacks, team)
+    fit(module, s, found, folder, device, precision, resume=resume, quiet=True, callbacks=callbacks, team=team)
     raise SystemExit(0)
 
 
@@ -172,7 +172,7 @@ def _trained(
             "%d processes on %d nodes, %d batches a step: %d patches of each domain in a step",
             team.count, team.nodes, s.training.accumulate, team.count * s.training.accumulate * s.training.batch_size,
         )  # fmt: skip
-    fit(module, s, found, folder, device, precision, resume, quiet, callbacks, team)
+    fit(module, s, found, folder, device, precision, resume=resume, quiet=quiet, callbacks=callbacks, team=team)
     if s.align.target_statistics:
         with autocast(precision, device):
             # by number 0 alone, in batches as large as those that batch norm was trained on

@@ -121,7 +121,7 @@ def test_rio_runs_the_commands(rio):
 
 def test_rio_gives_bad_input_one_sentence_and_exit_code_2(rio):
     said = rio("predict", "none.tif", "--model", "nowhere")
-    assert said.exit_code == 2 and "Error: there is no run nowhere" in said.output + said.stderr
+    assert said.exit_code == 2 and "Error: the run nowhere is missing" in said.output + said.stderr
 
 
 def test_every_option_of_a_map_is_an_option_of_predict():

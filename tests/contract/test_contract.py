@@ -10,7 +10,6 @@ from short_settings import settings
 
 from rsuda.methods import METHODS
 from rsuda.runs.weights import load_run
-from rsuda.training.build import optimisation
 from rsuda.training.method_module import MethodModule
 from rsuda.training.train import adapt
 
@@ -190,7 +189,7 @@ def test_a_resumed_run_keeps_its_earlier_metrics(data, tmp_path):
 @pytest.mark.parametrize("name", METHODS)
 def test_teachers_share_no_storage_with_students_and_have_no_optimiser(data, name):
     method, _, run = built(data, name)
-    module = MethodModule(method, optimisation(run), method.build.augmentation)
+    module = MethodModule(method, run.optimizer, run.training.steps, method.build.augmentation)
     trained = {id(p) for g in module.configure_optimizers()["optimizer"].param_groups for p in g["params"]}
     assert trained == {id(p) for p in method.parameters() if p.requires_grad}
     storage = [p.data_ptr() for p in method.parameters()]

@@ -40,13 +40,13 @@ def points(label: Tensor, weight: Tensor, size: tuple[int, int], key: Tensor, mo
 def _balanced(label: Tensor, use: Tensor, order: Tensor, most: int) -> Tensor:
     """The pixels of lowest ``order`` of each class, at most ``most`` in all, the same number of each class if it has it."""
     counts = [(k, int(((label == k) & use).sum())) for k in label[use].unique().tolist()]
-    kept, room, left = torch.zeros_like(use), most, len(counts)
+    chosen, room, left = torch.zeros_like(use), most, len(counts)
     for k, count in sorted(counts, key=lambda c: c[1]):
         share = min(count, room // left)
-        here = torch.where((label == k) & use, order, 2.0).flatten()
-        kept.view(-1)[here.topk(share, largest=False).indices] = True
+        rank = torch.where((label == k) & use, order, 2.0).flatten()
+        chosen.view(-1)[rank.topk(share, largest=False).indices] = True
         room, left = room - share, left - 1
-    return kept
+    return chosen
 
 
 def unit_features(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def two_resolution_contrast(
 
     Args:
         low, high: unit features (N, C); ``high`` is only read inside the detail crop.
-        inside: (N,) bool, m, whether the point lies in the detail crop. High-resolution columns outside it are left
+        inside: (N,) bool, m, whether the point is in the detail window. High-resolution columns outside it are left
             out (the released code contrasts with zero vectors there, and takes class 0 for outside).
         weigh: (N,) in 0..1, the learned weight w.
 

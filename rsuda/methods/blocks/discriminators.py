@@ -1,4 +1,4 @@
-"""Domain discriminators on features, and their losses."""
+"""Define discriminators of domains, and their losses."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def cells_after(cells: int, strided: int) -> int:
     return cells - 1
 
 
-def strided_layers(cells: int, wanted: int) -> int:
-    """The most strided layers, up to ``wanted``, that a feature of ``cells`` per side can feed.
+def strided_layers(cells: int, most: int) -> int:
+    """The most strided layers, up to ``most``, that a feature of ``cells`` per side can feed.
 
     Raises InputError when not even one fits.
     """
-    for strided in range(wanted, 0, -1):
+    for strided in range(most, 0, -1):
         if cells_after(cells, strided) >= 2:
             return strided
     raise InputError(
@@ -81,5 +81,5 @@ def frozen_discriminator(discriminator: nn.Module, feature: Tensor) -> Tensor:
 def real_loss(answer: Tensor, real: bool, squared: bool) -> Tensor:
     """Mean square distance to 1 (real) or 0, or binary cross entropy."""
     answer = answer.to(torch.promote_types(answer.dtype, torch.float32))
-    wanted = torch.full_like(answer, float(real))
-    return F.mse_loss(answer, wanted) if squared else F.binary_cross_entropy_with_logits(answer, wanted)
+    label = torch.full_like(answer, float(real))
+    return F.mse_loss(answer, label) if squared else F.binary_cross_entropy_with_logits(answer, label)

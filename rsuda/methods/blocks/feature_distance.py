@@ -1,4 +1,4 @@
-"""Feature distance to a frozen ImageNet encoder (DAFormer, Hoyer et al., CVPR 2022)."""
+"""Measure the distance of features to a frozen ImageNet encoder's (DAFormer, Hoyer et al., CVPR 2022)."""
 
 from __future__ import annotations
 

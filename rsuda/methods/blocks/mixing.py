@@ -1,4 +1,4 @@
-"""ClassMix: pixels of some classes of one image pasted onto another (Olsson et al., WACV 2021; across domains in DACS)."""
+"""Paste pixels of some classes of one image onto another: ClassMix (Olsson et al., WACV 2021; across domains in DACS)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class prototypes: masked averages of features, contrast of pixels with them, and their calibration (BiCL)."""
+"""Average features into class prototypes, contrast pixels with them, and calibrate them (BiCL)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exponential moving average of a student."""
+"""Average a student's weights exponentially over its steps: a teacher."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Teacher(AveragedModel):
 
     Args:
         top: the final share of the old teacher.
-        statistics: of batch norm. 'student': its running statistics, copied. 'batch': of the batch at hand, as in the
+        statistics: of batch norm. 'student': its running statistics, copied. 'batch': of each batch, as in the
             released codes of DACS and DAFormer. 'target': running statistics of the target images that this teacher predicts;
             the student's are those of source and mixed images, and those of a batch of few crops are noise
             (BENCHMARKS.md). Dropout is off in any case.
