@@ -101,6 +101,7 @@ def source_patches(views: Sequence[RunView], before: int | None, after: int, num
         return []
     windows = draw_windows(domain.labelled(split), sources[after].gsd, 8, seed=1)
     results = [_predict(window, sources, domain.legend, after) for window in windows]
+    results = list({_position(result): result for result in reversed(results)}.values())[::-1]  # different ones
     results.sort(key=lambda result: -_class_count(result))
     runs = [view.run for view in views]
     return [
@@ -108,6 +109,10 @@ def source_patches(views: Sequence[RunView], before: int | None, after: int, num
         for result in results[:number]
         if result.valid.any()
     ]
+
+
+def _position(result: _Result) -> tuple[str, int, int]:
+    return result.window.scene.name, result.window.row, result.window.col
 
 
 def _class_count(result: _Result) -> int:
@@ -140,9 +145,9 @@ def _choose(results: list[_Result], before: int | None, after: int, *, labelled:
         reasons = [
             (order[0], "least confident"), (order[len(order) // 2], "median confidence"), (order[-1], "most confident"),
         ]  # fmt: skip
-    chosen: dict[int, tuple[_Result, list[str]]] = {}
-    for result, reason in reasons:
-        chosen.setdefault(id(result), (result, []))[1].append(reason)
+    chosen: dict[tuple[str, int, int], tuple[_Result, list[str]]] = {}
+    for result, reason in reasons:  # a scene that is smaller than a window gives equal ones
+        chosen.setdefault(_position(result), (result, []))[1].append(reason)
     return [(result, f"{' and '.join(words)}, of {len(results)} random windows") for result, words in chosen.values()]
 
 

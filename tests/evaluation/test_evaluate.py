@@ -1,4 +1,4 @@
-"""What is counted when a run is scored, proven with networks that answer from pixel values."""
+"""Test the counting of scores with models that predict from pixel values."""
 
 import csv
 import json
@@ -28,8 +28,8 @@ def truth(n):
     return label
 
 
-def seen(n):
-    """Images of scene n hold the class a perfect eye would see, wrong in a tenth of the pixels."""
+def image_values(n):
+    """Images of scene n: pixels are the label's class, wrong in a tenth of them."""
     rng = np.random.default_rng(10 + int(n))
     label = truth(n)
     return np.where((label == 255) | (rng.random(label.shape) < 0.1), rng.integers(0, 5, label.shape), label).astype(
@@ -37,22 +37,22 @@ def seen(n):
     )
 
 
-def city(folder, names=NAMES, values=range(5), **more):
+def city(folder, names=NAMES, values=range(5), **extra):
     """A labelled domain of two scenes whose label values are the indices of NAMES."""
     for n in SIZES:
-        write(folder / f"image_{n}.tif", np.stack([seen(n)] * 2))
+        write(folder / f"image_{n}.tif", np.stack([image_values(n)] * 2))
         write(folder / f"label_{n}.tif", truth(n)[None])
     fields = {
         "name": "city", "gsd": 0.5, "images": {"two": {"files": "image_{n}.tif", "bands": "red,green"}},
         "labels": ["label_{n}.tif"], "ignore": [255], "splits": {"val": ["*"], "first": ["1"]},
-        "legend": [{"name": m, "value": v, "colour": [v, 0, 9]} for m, v in zip(names, values, strict=True)], **more,
+        "legend": [{"name": m, "value": v, "colour": [v, 0, 9]} for m, v in zip(names, values, strict=True)], **extra,
     }  # fmt: skip
     (folder / "city.yaml").write_text(yaml.safe_dump(fields))
     return domain(str(folder / "city.yaml"), folder)
 
 
 def counted(names=SIZES):
-    return sum(confusion(truth(n), seen(n), 5) for n in names)
+    return sum(confusion(truth(n), image_values(n), 5) for n in names)
 
 
 def labelled(n):
@@ -61,61 +61,61 @@ def labelled(n):
 
 @pytest.mark.parametrize("window, overlap", [(64, 16), (32, 0), (512, 128)])
 def test_whole_scenes_count_each_labelled_pixel_once(tmp_path, window, overlap):
-    found = evaluate(engine(trained(by_value), window, overlap), city(tmp_path))
-    assert (found.scores.matrix == counted()).all()
-    assert found.scores.matrix.sum() == labelled("1") + labelled("2")
-    assert (found.scenes, found.tiles, found.off_palette) == (2, 0, 0)
+    evaluation = evaluate(engine(trained(by_value), window, overlap), city(tmp_path))
+    assert (evaluation.scores.matrix == counted()).all()
+    assert evaluation.scores.matrix.sum() == labelled("1") + labelled("2")
+    assert (evaluation.scenes, evaluation.tiles, evaluation.off_palette) == (2, 0, 0)
 
 
 def test_only_the_scenes_of_the_split_are_scored(tmp_path):
-    found = evaluate(engine(trained(by_value)), city(tmp_path), "first")
-    assert (found.scores.matrix == counted("1")).all() and found.scenes == 1
+    evaluation = evaluate(engine(trained(by_value)), city(tmp_path), "first")
+    assert (evaluation.scores.matrix == counted("1")).all() and evaluation.scenes == 1
 
 
-def test_labels_are_compared_on_the_scenes_own_pixels_whatever_the_networks_gsd(tmp_path):
-    found = evaluate(engine(trained(by_value, gsd=0.25)), city(tmp_path))
-    assert found.scores.matrix.sum() == counted().sum()
+def test_scores_count_the_scenes_pixels_at_any_gsd_of_the_model(tmp_path):
+    evaluation = evaluate(engine(trained(by_value, gsd=0.25)), city(tmp_path))
+    assert evaluation.scores.matrix.sum() == counted().sum()
 
 
 def test_pixels_without_image_data_are_not_scored(tmp_path):
     place = city(tmp_path)
-    write(tmp_path / "image_1.tif", np.stack([seen("1")] * 2), nodata=3)
-    found = evaluate(engine(trained(by_value)), place, "first")
-    assert found.scores.matrix.sum() == ((truth("1") != 255) & (seen("1") != 3)).sum()
+    write(tmp_path / "image_1.tif", np.stack([image_values("1")] * 2), nodata=3)
+    evaluation = evaluate(engine(trained(by_value)), place, "first")
+    assert evaluation.scores.matrix.sum() == ((truth("1") != 255) & (image_values("1") != 3)).sum()
 
 
-def test_classes_are_matched_by_name_when_the_legends_differ_in_order_and_extent(tmp_path):
-    # the network knows the same classes in another order, one of them not, and one more
+def test_classes_of_different_legends_are_matched_by_name(tmp_path):
+    # the model has the same classes in a different order, lacks one of them, and has one more
     names = ("soil", "water", "tree", "moor", "road")
-    place, own = city(tmp_path), {n: k for k, n in enumerate(names)}
-    theirs = torch.tensor([own.get(n, own["moor"]) for n in NAMES])
-    network = trained(lambda x: sure(theirs[x[:, 0].long().clamp(0, 4)]), names=names)
-    found = evaluate(engine(network), place)
+    place, indices = city(tmp_path), {n: k for k, n in enumerate(names)}
+    mapping = torch.tensor([indices.get(n, indices["moor"]) for n in NAMES])
+    network = trained(lambda x: sure(mapping[x[:, 0].long().clamp(0, 4)]), names=names)
+    evaluation = evaluate(engine(network), place)
     table = np.full(256, 255, np.uint8)
-    table[:5] = [own.get(n, 255) for n in NAMES]
-    wanted = sum(confusion(table[truth(n)], theirs.numpy()[seen(n)], 5) for n in SIZES)
-    assert (found.scores.matrix == wanted).all() and found.scores.names == names
-    assert wanted.sum() < counted().sum()  # the domain's "roof" is no class of the network, so it is not scored
-    assert np.isnan(found.scores.recall[own["moor"]])
+    table[:5] = [indices.get(n, 255) for n in NAMES]
+    expected = sum(confusion(table[truth(n)], mapping.numpy()[image_values(n)], 5) for n in SIZES)
+    assert (evaluation.scores.matrix == expected).all() and evaluation.scores.names == names
+    assert expected.sum() < counted().sum()  # the domain's "roof" is unknown to the model, so it is not scored
+    assert np.isnan(evaluation.scores.recall[indices["moor"]])
 
 
 def test_off_palette_label_pixels_are_ignored_and_counted(tmp_path):
     place = city(tmp_path, NAMES[:4], range(4))
     network = trained(lambda x: sure(x[:, 0].clamp(0, 3).long(), 4), names=NAMES[:4])
-    found = evaluate(engine(network), place)
-    assert found.off_palette == sum((truth(n) == 4).sum() for n in SIZES)
-    assert found.scores.matrix.sum() == sum((truth(n) < 4).sum() for n in SIZES)
+    evaluation = evaluate(engine(network), place)
+    assert evaluation.off_palette == sum((truth(n) == 4).sum() for n in SIZES)
+    assert evaluation.scores.matrix.sum() == sum((truth(n) < 4).sum() for n in SIZES)
 
 
 @pytest.mark.parametrize("clutter", [None, "soil"])
 def test_a_clutter_class_is_scored_both_in_and_out_of_the_means(tmp_path, clutter):
-    found = evaluate(engine(trained(by_value)), city(tmp_path, **({"clutter": clutter} if clutter else {})))
+    evaluation = evaluate(engine(trained(by_value)), city(tmp_path, **({"clutter": clutter} if clutter else {})))
     if clutter is None:
-        assert found.without_clutter is None and found.as_fields()["without_clutter"] is None
+        assert evaluation.without_clutter is None and evaluation.as_fields()["without_clutter"] is None
         return
-    assert found.without_clutter.miou == pytest.approx(np.mean(found.scores.iou[:4]))
-    assert found.scores.miou == pytest.approx(np.mean(found.scores.iou))
-    assert (found.without_clutter.matrix == found.scores.matrix).all()
+    assert evaluation.without_clutter.miou == pytest.approx(np.mean(evaluation.scores.iou[:4]))
+    assert evaluation.scores.miou == pytest.approx(np.mean(evaluation.scores.iou))
+    assert (evaluation.without_clutter.matrix == evaluation.scores.matrix).all()
 
 
 # -- the tile lists of ST-DASegNet -------------------------------------------------------------------------------------
@@ -124,33 +124,33 @@ def test_a_clutter_class_is_scored_both_in_and_out_of_the_means(tmp_path, clutte
 @pytest.mark.parametrize("stride, tiles", [(32, {"1": (3, 2), "2": (1, 1)}), (64, {"1": (2, 1), "2": (1, 1)})])
 def test_the_tile_protocol_scores_whole_tiles_and_drops_remainders(tmp_path, stride, tiles):
     place = city(tmp_path, protocol={"window": 64, "stride": stride})
-    found = evaluate(engine(trained(by_value)), place, protocol="st-dasegnet")
-    wanted, times = np.zeros((5, 5), int), {n: np.zeros(SIZES[n], int) for n in SIZES}
+    evaluation = evaluate(engine(trained(by_value)), place, protocol="st-dasegnet")
+    expected, times = np.zeros((5, 5), int), {n: np.zeros(SIZES[n], int) for n in SIZES}
     for n, (down, across) in tiles.items():
         for i in range(down):
             for j in range(across):
-                here = np.s_[i * stride : i * stride + 64, j * stride : j * stride + 64]
-                wanted += confusion(truth(n)[here], seen(n)[here], 5)
-                times[n][here] += 1
-    assert (found.scores.matrix == wanted).all()
-    assert found.tiles == sum(a * b for a, b in tiles.values())
+                crop_labels = np.s_[i * stride : i * stride + 64, j * stride : j * stride + 64]
+                expected += confusion(truth(n)[crop_labels], image_values(n)[crop_labels], 5)
+                times[n][crop_labels] += 1
+    assert (evaluation.scores.matrix == expected).all()
+    assert evaluation.tiles == sum(a * b for a, b in tiles.values())
     assert times["1"].max() == (4 if stride == 32 else 1) and times["1"][-1, -1] == 0
 
 
 @pytest.mark.parametrize("gsd", [0.5, 1.0])
-def test_each_tile_is_predicted_as_if_its_crop_were_all_there_is(tmp_path, gsd):
-    """The network looks at its whole input, so that it would notice pixels from outside the tile."""
+def test_a_tile_is_predicted_like_a_scene_of_its_pixels(tmp_path, gsd):
+    """This model uses its whole input, so pixels from outside the tile would change its prediction."""
     values = np.random.default_rng(5).uniform(0, 1, (1, 130, 170)).astype(np.float32)
     network = trained(lambda x: 9 * torch.cat([x - x.mean((2, 3), True), 0 * x], 1), ("grey",), gsd, names=NAMES[:2])
     tiler = engine(network)
     whole = Scene("whole", write(tmp_path / "whole.tif", values))
     for row, col in ((0, 0), (32, 64), (66, 106)):
         crop = write(tmp_path / f"{row}_{col}.tif", values[:, row : row + 64, col : col + 64])
-        alone = predict_scene(engine(network, window=int(32 / gsd)), Scene("crop", crop)).classes
-        assert (predict_tile(tiler, whole, row, col, 64) == alone).all()
+        by_itself = predict_scene(engine(network, window=int(32 / gsd)), Scene("crop", crop)).classes
+        assert (predict_tile(tiler, whole, row, col, 64) == by_itself).all()
 
 
-# -- what cannot be scored ---------------------------------------------------------------------------------------------
+# -- invalid input ---------------------------------------------------------------------------------------------
 
 
 def test_a_domain_without_a_common_class_is_refused(tmp_path):
@@ -169,7 +169,7 @@ def test_unknown_protocols_splits_and_missing_tile_lists_are_refused(tmp_path):
         evaluate(network, place, "firsst")
 
 
-def test_scenes_too_small_for_any_tile_are_refused_rather_than_scored_as_nothing(tmp_path):
+def test_scenes_smaller_than_a_tile_are_refused(tmp_path):
     place = city(tmp_path, protocol={"window": 512, "stride": 256})
     with pytest.raises(InputError, match="512"):
         evaluate(engine(trained(by_value)), place, protocol="st-dasegnet")
@@ -186,7 +186,7 @@ def test_a_label_mostly_outside_the_legend_is_refused_by_name(tmp_path):
         evaluate(engine(trained(by_value)), city(tmp_path, NAMES, range(20, 25)))
 
 
-def test_labels_without_any_class_are_refused_rather_than_scored_as_nothing(tmp_path):
+def test_labels_without_any_class_are_refused(tmp_path):
     place = city(tmp_path)
     write(tmp_path / "label_1.tif", np.full((1, *SIZES["1"]), 255, np.uint8))
     with pytest.raises(InputError, match="no pixel of split 'first'"):
@@ -196,21 +196,21 @@ def test_labels_without_any_class_are_refused_rather_than_scored_as_nothing(tmp_
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def test_json_and_csv_hold_the_scores_and_the_confusion_matrix(tmp_path):
+def test_json_and_csv_contain_the_scores_and_the_confusion_matrix(tmp_path):
     (tmp_path / "data").mkdir()
-    found = evaluate(engine(trained(by_value)), city(tmp_path / "data", clutter="soil"))
-    json_file, csv_file = write_scores(found, tmp_path)
+    evaluation = evaluate(engine(trained(by_value)), city(tmp_path / "data", clutter="soil"))
+    json_file, csv_file = write_scores(evaluation, tmp_path)
     assert (json_file.name, csv_file.name) == ("scores_city_val.json", "scores_city_val.csv")
-    told = json.loads(json_file.read_text())
-    assert told["confusion"] == counted().tolist() and told["scenes"] == 2 and told["split"] == "val"
-    assert told["miou"] == pytest.approx(found.scores.miou, abs=1e-6)
-    assert told["without_clutter"]["miou"] == pytest.approx(found.without_clutter.miou, abs=1e-6)
-    assert told["classes"]["tree"]["pixels"] == counted()[2].sum()
+    fields = json.loads(json_file.read_text())
+    assert fields["confusion"] == counted().tolist() and fields["scenes"] == 2 and fields["split"] == "val"
+    assert fields["miou"] == pytest.approx(evaluation.scores.miou, abs=1e-6)
+    assert fields["without_clutter"]["miou"] == pytest.approx(evaluation.without_clutter.miou, abs=1e-6)
+    assert fields["classes"]["tree"]["pixels"] == counted()[2].sum()
     rows = list(csv.reader(csv_file.open()))
     assert rows[0] == ["class", "iou", "precision", "recall", "f1", "pixels", *NAMES]
     assert [r[0] for r in rows[1:]] == list(NAMES)
     assert [[int(v) for v in r[6:]] for r in rows[1:]] == counted().tolist()
-    assert [float(r[1]) for r in rows[1:]] == pytest.approx(found.scores.iou.tolist(), abs=1e-6)
+    assert [float(r[1]) for r in rows[1:]] == pytest.approx(evaluation.scores.iou.tolist(), abs=1e-6)
 
 
 def test_scores_of_another_protocol_or_split_do_not_replace_each_other(tmp_path):

@@ -1,4 +1,4 @@
-"""The label-free scores, on networks of which it is known how good they are."""
+"""Test the label-free scores on models of known quality."""
 
 import json
 import math
@@ -35,39 +35,39 @@ def by_brightness(image):
     return sure(image[:, 0] > 0.5, 2)
 
 
-def test_a_constant_answer_is_sure_and_gets_one_class_of_all(place):
-    found = scores(lambda x: sure(torch.zeros_like(x[:, 0]), 4), place, ("a", "b", "c", "d"))
-    assert found.certainty == pytest.approx(1, abs=1e-3)
-    assert found.agreement == found.overlap == pytest.approx(1 / 4)
-    assert found.information == pytest.approx(0, abs=1e-3) and found.density == pytest.approx(1, abs=1e-6)
+def test_a_constant_prediction_is_certain_and_agrees_on_one_class(place):
+    result = scores(lambda x: sure(torch.zeros_like(x[:, 0]), 4), place, ("a", "b", "c", "d"))
+    assert result.certainty == pytest.approx(1, abs=1e-3)
+    assert result.agreement == result.overlap == pytest.approx(1 / 4)
+    assert result.information == pytest.approx(0, abs=1e-3) and result.density == pytest.approx(1, abs=1e-6)
 
 
-def test_an_answer_by_content_agrees_with_itself_however_it_is_looked_at(place):
-    found = scores(by_brightness, place)
-    assert found.agreement == found.overlap == 1
-    assert found.certainty > 0.99 and 0.9 < found.information <= 1
+def test_a_prediction_by_content_agrees_between_views(place):
+    result = scores(by_brightness, place)
+    assert result.agreement == result.overlap == 1
+    assert result.certainty > 0.99 and 0.9 < result.information <= 1
 
 
-def test_an_answer_by_place_in_the_window_disagrees_with_itself(place):
+def test_a_prediction_by_position_disagrees_between_views(place):
     def by_column(image):
         right = torch.arange(image.shape[-1]) >= image.shape[-1] // 2
         return sure(right.expand(len(image), *image.shape[-2:]), 2)
 
-    found = scores(by_column, place)
-    assert found.overlap == 0  # the right half of one window is the left half of the other
-    assert found.agreement < 0.7 and found.information > 0.9  # which information alone does not notice
+    result = scores(by_column, place)
+    assert result.overlap == 0  # the right half of one window is the left half of the other
+    assert result.agreement < 0.7 and result.information > 0.9  # information alone misses it
 
 
-def test_an_answer_that_knows_nothing_scores_nothing(place):
-    found = scores(lambda x: torch.zeros(len(x), 2, *x.shape[-2:]), place)
-    assert found.certainty == pytest.approx(0) and found.information == pytest.approx(0)
+def test_a_uniform_prediction_scores_0(place):
+    result = scores(lambda x: torch.zeros(len(x), 2, *x.shape[-2:]), place)
+    assert result.certainty == pytest.approx(0) and result.information == pytest.approx(0)
 
 
-def test_the_windows_are_the_same_each_time(place):
+def test_the_windows_are_the_same_in_each_call(place):
     assert astuple(scores(by_brightness, place)) == astuple(scores(by_brightness, place))
 
 
-def test_nothing_can_be_said_of_a_place_without_pixels(tmp_path):
+def test_a_domain_without_valid_pixels_is_refused(tmp_path):
     write(tmp_path / "empty.tif", np.zeros((2, 70, 70), np.uint8), nodata=0)
     with pytest.raises(InputError, match="no valid pixel in 4 windows"):
         scores(by_brightness, domain(str(tmp_path), bands="red,green"))

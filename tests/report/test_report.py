@@ -1,4 +1,4 @@
-"""The report: what the page says is what the runs do, names cannot break it, and it loads nothing."""
+"""Test the report: its numbers are those of the runs, names cannot break it, and it loads nothing."""
 
 import re
 import shutil
@@ -35,7 +35,7 @@ CPU = {"device": "cpu", "precision": "fp32", "k": 2, "size": 32}
 
 
 class Page(HTMLParser):
-    """Elements in order, the texts outside of scripts and styles, what is inside of scripts, and all addresses."""
+    """Elements in order, texts outside of scripts and styles, the content of scripts, and all addresses."""
 
     def __init__(self, html):
         super().__init__()
@@ -77,7 +77,7 @@ def page(html):
 
 @pytest.fixture
 def copies(reported, tmp_path):
-    """The runs, to be spoilt."""
+    """Copies of the runs, for tests that damage them."""
     for name in ("source-only", "dacs"):
         shutil.copytree(reported / name, tmp_path / name)
     return tmp_path
@@ -88,13 +88,13 @@ def miou(reported, run):
     return evaluate(Predictor.of(load_run(reported / run), "cpu", "fp32"), place).scores
 
 
-def test_the_headline_says_what_evaluate_counts(reported, page):
+def test_the_headline_has_the_scores_of_evaluate(reported, page):
     before, after = (miou(reported, r) for r in ("source-only", "dacs"))
     old, new = (f"{100 * s.miou:.1f}" for s in (before, after))
     verb = "lifts" if after.miou > before.miou else "lowers"
     worst = int(np.nanargmin(after.iou))
-    told = f"DACS {verb} mIoU on west {HOSTILE} from {old} to {new}; still worst: {after.names[worst]}"
-    assert told in page.text and f"{told} {100 * after.iou[worst]:.0f}" in page.text
+    sentence = f"DACS {verb} mIoU on west {HOSTILE} from {old} to {new}; still worst: {after.names[worst]}"
+    assert sentence in page.text and f"{sentence} {100 * after.iou[worst]:.0f}" in page.text
     for scores in (before, after):
         for value in scores.iou:
             assert f"{100 * value:.1f}" in page.text
@@ -110,14 +110,14 @@ def test_the_page_is_light_and_loads_nothing(html, page):
     assert "default-src 'none'" in html
 
 
-def test_names_are_escaped_wherever_they_stand(html, page):
+def test_names_are_escaped_everywhere(html, page):
     assert HOSTILE not in html
     assert page.text.count(HOSTILE) > 10 and "a & b" in page.text
     assert page.elements.count("script") == 3  # one that says scripts run, the map's names, the page's own
     assert all("alert(1)</script" not in s for s in page.scripts)
 
 
-def test_headings_are_in_order_and_the_document_says_what_it_is(html, page):
+def test_headings_are_in_order_and_the_document_has_a_title(html, page):
     levels = [int(t[1]) for t in page.elements if re.fullmatch(r"h[1-6]", t)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(b - a <= 1 for a, b in pairwise(levels))
@@ -126,40 +126,40 @@ def test_headings_are_in_order_and_the_document_says_what_it_is(html, page):
     assert page.elements.count("img") == len(re.findall(r"<img[^>]*\balt=", html))
 
 
-def test_identifiers_are_unique_and_links_within_the_page_lead_somewhere(page):
+def test_identifiers_are_unique_and_links_have_targets(page):
     assert len(page.ids) == len(set(page.ids))
     assert {a[1:] for a in page.addresses if a.startswith("#") and len(a) > 1} <= set(page.ids)
 
 
-def test_windows_to_label_lie_beside_the_page_where_a_gis_finds_them(reported, page):
-    found = gpd.read_file(reported / "report_windows.gpkg")
-    assert len(found) == 3 and found.crs.to_epsg() == 32632 and found.area.tolist() == pytest.approx([256.0] * 3)
+def test_windows_to_label_are_in_a_geopackage_beside_the_page(reported, page):
+    layer = gpd.read_file(reported / "report_windows.gpkg")
+    assert len(layer) == 3 and layer.crs.to_epsg() == 32632 and layer.area.tolist() == pytest.approx([256.0] * 3)
     assert "report_windows.gpkg" in page.text
-    for row in found.itertuples():
+    for row in layer.itertuples():
         assert f"{row.uncertainty:.2f}" in page.text
 
 
-def test_the_curves_of_both_runs_are_there(page):
+def test_the_page_has_the_curves_of_both_runs(page):
     assert "target mIoU, percent" in page.text and "share of pseudo labels trusted" in page.text
     assert "no model was selected by them" in page.text
 
 
-def test_the_scores_of_a_run_are_counted_as_evaluate_counts_them(reported):
+def test_the_scores_of_a_run_equal_those_of_evaluate(reported):
     (run,) = read_runs([reported / "dacs"])
     view = open_view(run, None, "cpu", "fp32")
-    found = measure(view, view.target_domain.labelled("val"), 1, labelled=True)
-    assert (found.scores.matrix == miou(reported, "dacs").matrix).all()
-    assert found.area.sum() == found.true_area.sum() == 128 * 128 * 0.25
+    quality = measure(view, view.target_domain.labelled("val"), 1, labelled=True)
+    assert (quality.scores.matrix == miou(reported, "dacs").matrix).all()
+    assert quality.area.sum() == quality.true_area.sum() == 128 * 128 * 0.25
 
 
-def test_a_window_is_seen_as_its_scene_is_predicted(reported):
-    """The look at one window and the network's own answer agree, at the network's GSD and where the scene has another."""
+def test_a_window_is_predicted_like_its_scene(reported):
+    """A window's prediction equals the model's own, at the model's GSD and for a scene of another GSD."""
     (run,) = read_runs([reported / "dacs"])
     view = open_view(run, None, "cpu", "fp32")
     (scene,) = view.target_domain.labelled("val")
     (window,) = draw_windows([scene], 0.5, 1, 0, side=64)
     whole = scene.read(view.target.spec.bands, 0.5, (0, 0, 128, 128)).values
-    row, col = window.row % 32, window.col % 32  # what is left out above and before, to keep the encoder's grid
+    row, col = window.row % 32, window.col % 32  # pixels left out above and to the left, for the encoder's grid
     surroundings = np.pad(whole[:, row:, col:], [(0, 0), (0, row), (0, col)], mode="symmetric")
     expected = view.predictor.probabilities(view.target.spec.unit(surroundings)[None])[0]
     expected = expected[:, window.row - row :, window.col - col :][:, :64, :64]
@@ -172,21 +172,21 @@ def test_a_window_is_seen_as_its_scene_is_predicted(reported):
     assert window.side == 64 and view.target.pixels(window)[0].shape == (3, 32, 32)
 
 
-def test_the_overlap_of_a_distribution_with_itself_is_whole_and_with_a_distant_one_nothing():
+def test_overlap_is_1_for_equal_distributions_and_0_for_distant_ones():
     values = np.random.default_rng(0).normal(size=10_000)
     assert _overlap(values, values) == pytest.approx(1) and _overlap(values, values + 100) < 0.01
     assert 0.3 < _overlap(values, values + 1.5) < 0.7
 
 
-# -- less than everything ----------------------------------------------------------------------------------------------
+# -- incomplete input ----------------------------------------------------------------------------------------------
 
 
-def test_a_target_without_labels_is_reported_without_what_needs_them(reported, tmp_path):
+def test_a_target_without_labels_is_reported_without_scores(reported, tmp_path):
     village = str(reported / "village.yaml")
     for method in ("source-only", "dacs"):
         shutil.copytree(reported / method, tmp_path / method)
-        held = yaml.safe_load((tmp_path / method / "config.yaml").read_text())
-        (tmp_path / method / "config.yaml").write_text(yaml.safe_dump({**held, "target": village}))
+        fields = yaml.safe_load((tmp_path / method / "config.yaml").read_text())
+        (tmp_path / method / "config.yaml").write_text(yaml.safe_dump({**fields, "target": village}))
         (tmp_path / method / "target_curve.csv").unlink()
     html = report([tmp_path / "source-only", tmp_path / "dacs"], out=tmp_path / "r.html", **CPU).read_text()
     page = Page(html)
@@ -196,7 +196,7 @@ def test_a_target_without_labels_is_reported_without_what_needs_them(reported, t
     assert "which this target lacks" in page.text
 
 
-def test_a_run_alone_says_how_to_get_the_before_and_one_without_metrics_what_it_lacks(copies):
+def test_a_single_run_and_missing_metrics_are_explained(copies):
     (copies / "dacs" / "metrics.csv").unlink()
     page = Page(report([copies / "dacs"], out=copies / "r.html", **CPU).read_text())
     assert "DACS reaches mIoU" in page.text and "Train the 'before' with --method source-only" in page.text
@@ -204,7 +204,7 @@ def test_a_run_alone_says_how_to_get_the_before_and_one_without_metrics_what_it_
     assert not (copies / "r.html").with_name("r_windows.html").exists()
 
 
-def test_without_the_sources_data_the_target_is_reported_alone(reported, tmp_path):
+def test_missing_source_data_leave_the_target_alone(reported, tmp_path):
     for file in reported.glob("w*"):
         if file.is_file():
             shutil.copy(file, tmp_path)
@@ -212,14 +212,14 @@ def test_without_the_sources_data_the_target_is_reported_alone(reported, tmp_pat
     assert "DACS reaches mIoU" in page.text and "no image of domain east" in page.text
 
 
-def test_runs_that_differ_in_more_than_the_method_are_not_compared_in_silence(copies):
+def test_other_differences_of_the_runs_are_noted(copies):
     file = copies / "dacs" / "config.yaml"
     file.write_text(file.read_text().replace("band_mixing: 0.0", "band_mixing: 1.0"))
     page = Page(report([copies / "source-only", copies / "dacs"], out=copies / "r.html", **CPU).read_text())
     assert "differ in more than the method: band mixing" in page.text
 
 
-def test_a_scene_far_from_the_target_says_so(copies, tmp_path):
+def test_a_scene_far_from_the_target_is_noted(copies, tmp_path):
     far = from_origin(500_000, 6_300_000, 0.5, 0.5)
     scene = write(tmp_path / "far.tif", np.full((3, 70, 70), 90, np.uint8), far)
     page = Page(report([copies / "dacs"], scene, tmp_path / "r.html", **CPU).read_text())
@@ -255,11 +255,11 @@ def unfinished(folder):
 
 
 def spoilt(name, text):
-    def make(folder):
+    def prepare(folder):
         (folder / "dacs" / name).write_text(text)
         return [folder / "dacs"]
 
-    return make
+    return prepare
 
 
 def plain(folder):
@@ -293,17 +293,17 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_sentence_and_leaves_nothing_behind(copies, case):
-    make, more, kind, says = BAD[case]
-    runs, more = make(copies), more(copies) if callable(more) else more
+def test_bad_input_is_one_sentence_and_leaves_no_file(copies, case):
+    prepare, more, kind, message = BAD[case]
+    runs, more = prepare(copies), more(copies) if callable(more) else more
     before = sorted(copies.rglob("*"))
-    with pytest.raises(kind, match=says) as error:
+    with pytest.raises(kind, match=message) as error:
         report(runs, out=copies / "r.html", **{**CPU, **more})
     assert "\n" not in str(error.value) and sorted(copies.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", ["r.html", "r_windows.gpkg"])
-def test_nothing_that_exists_is_overwritten_unasked(copies, name):
+def test_existing_files_are_overwritten_only_on_demand(copies, name):
     (copies / name).write_text("kept")
     with pytest.raises(ExistsError, match="--overwrite"):
         report([copies / "dacs"], out=copies / "r.html", **CPU)
@@ -312,13 +312,13 @@ def test_nothing_that_exists_is_overwritten_unasked(copies, name):
         report([copies / "dacs"], out=copies, **CPU)
 
 
-def test_the_command_writes_the_page_and_overwrites_it_when_asked(copies, monkeypatch, capsys):
+def test_the_command_overwrites_the_page_only_on_demand(copies, monkeypatch, capsys):
     words = ["rsuda", "report", copies / "dacs", "-o", copies / "r.html", "-k", 2, "--size", 32, "--device", "cpu"]
     (copies / "r.html").write_text("old")
-    for more, code, says in (([], 2, "Error: "), (["--overwrite"], 0, "Wrote ")):
+    for more, code, message in (([], 2, "Error: "), (["--overwrite"], 0, "Wrote ")):
         monkeypatch.setattr(sys, "argv", [*map(str, words), *more])
         with pytest.raises(SystemExit) as end:
             main()
-        told = capsys.readouterr()
-        assert (end.value.code or 0) == code and says in told.out + told.err
+        sentence = capsys.readouterr()
+        assert (end.value.code or 0) == code and message in sentence.out + sentence.err
     assert "<h1>" in (copies / "r.html").read_text()

@@ -1,4 +1,4 @@
-"""A benchmark's runs on the workers of a Dask cluster: the runs of one machine, whatever happens to a worker."""
+"""Test benchmark runs on the workers of a Dask cluster: they equal those of one machine, whatever happens to a worker."""
 
 import json
 import os
@@ -36,7 +36,7 @@ SMALL = {
 
 @pytest.fixture(autouse=True)
 def _threads():
-    """Convolutions round otherwise on another number of threads, so all processes here have one."""
+    """Convolutions round differently on different numbers of threads, so all processes of this file have one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -57,36 +57,36 @@ def cluster():
 
 
 def plan_of(data, out, methods, **settings):
-    held = {
+    fields_of_plan = {
         "settings": {**SMALL, "data": str(data), **settings}, "seeds": [0], "methods": methods,
         "pairs": {"east → west": {"source": str(data / "east.yaml"), "target": str(data / "west.yaml")}},
     }  # fmt: skip
     out.mkdir(exist_ok=True)
     file = out / "plan.yaml"
-    file.write_text(yaml.safe_dump(held, sort_keys=False))
+    file.write_text(yaml.safe_dump(fields_of_plan, sort_keys=False))
     return read_plan(file, out)
 
 
 def weights(plan):
-    return {j.folder.parts[-3:]: load_file(j.folder / "weights.safetensors") for j in plan.jobs if j.done}
+    return {job.folder.parts[-3:]: load_file(job.folder / "weights.safetensors") for job in plan.jobs if job.done}
 
 
 @pytest.mark.slow
-def test_the_runs_of_a_cluster_are_those_of_one_machine_and_so_are_its_refusals(data, tmp_path):
-    dacs = {"options": {"source_only_share": 0.0}, "workers": 1}  # with a process that reads patches
+def test_runs_and_errors_of_a_cluster_equal_those_of_one_machine(data, tmp_path):
+    dacs = {"options": {"source_only_share": 0.0}, "workers": 1}  # with a data-loading worker
     rows = {"source-only": {}, "dacs": dacs, "nowhere": {"method": "source-only", "source_split": "holiday"}}
-    here, there = (plan_of(data, tmp_path / folder, rows) for folder in ("here", "there"))
-    alone = {j.method: f for j, f in run_plan(here, ["cpu"], threads=1)}
-    found = {j.method: f for j, f in run_plan(there, ["cpu"], "local", 2, 1)}
-    assert found.keys() == alone.keys() == rows.keys()
-    assert "holiday" in found["nowhere"] and found.pop("nowhere") == alone.pop("nowhere")
-    assert same(weights(there), weights(here)) and len(weights(there)) == 2
-    for row, fields in found.items():
-        assert fields["threads"] == 1 and fields["miou"] == alone[row]["miou"]
-        assert fields["label_free"] == alone[row]["label_free"]
+    local_plan, cluster_plan = (plan_of(data, tmp_path / folder, rows) for folder in ("here", "there"))
+    local_results = {job.method: result for job, result in run_plan(local_plan, ["cpu"], threads=1)}
+    results = {job.method: result for job, result in run_plan(cluster_plan, ["cpu"], "local", 2, 1)}
+    assert results.keys() == local_results.keys() == rows.keys()
+    assert "holiday" in results["nowhere"] and results.pop("nowhere") == local_results.pop("nowhere")
+    assert same(weights(cluster_plan), weights(local_plan)) and len(weights(cluster_plan)) == 2
+    for row, fields in results.items():
+        assert fields["threads"] == 1 and fields["miou"] == local_results[row]["miou"]
+        assert fields["label_free"] == local_results[row]["label_free"]
     assert not list((tmp_path / "there").glob(".cluster*"))
-    ended = [j.method for j, _ in run_plan(there, ["cpu"], "local", 2, 1)]
-    assert ended == ["nowhere"]  # what is finished is not run again
+    ended = [job.method for job, _ in run_plan(cluster_plan, ["cpu"], "local", 2, 1)]
+    assert ended == ["nowhere"]  # finished runs are not repeated
 
 
 def processes_of(client):
@@ -98,37 +98,37 @@ def alive(pid):
 
 
 @pytest.mark.slow
-def test_the_run_of_a_worker_that_dies_is_finished_by_another(data, tmp_path, cluster):
+def test_another_worker_finishes_the_run_of_a_killed_one(data, tmp_path, cluster):
     plan = plan_of(data, tmp_path, {"source-only": {"steps": 120}})
-    folder, found = plan.jobs[0].folder, []
+    folder, results = plan.jobs[0].folder, []
     adapt(changed(plan.jobs[0].settings, device="cpu"), tmp_path / "whole", quiet=True)
-    asking = Thread(target=lambda: found.extend(run_plan(plan, ["cpu"], cluster.scheduler.address, threads=1)))
-    asking.start()
-    until = time.monotonic() + 240
-    while not (folder / "last.ckpt").is_file() and time.monotonic() < until:
+    thread = Thread(target=lambda: results.extend(run_plan(plan, ["cpu"], cluster.scheduler.address, threads=1)))
+    thread.start()
+    deadline = time.monotonic() + 240
+    while not (folder / "last.ckpt").is_file() and time.monotonic() < deadline:
         time.sleep(0.02)
-    (busy,) = [worker for worker, tasks in cluster.processing().items() if tasks]
-    begun = processes_of(cluster)
-    assert len(begun) == 1
-    os.kill(cluster.run(os.getpid)[busy], signal.SIGKILL)
+    (worker_address,) = [worker for worker, tasks in cluster.processing().items() if tasks]
+    pids = processes_of(cluster)
+    assert len(pids) == 1
+    os.kill(cluster.run(os.getpid)[worker_address], signal.SIGKILL)
     before = checkpoint_step(folder)
-    asking.join()
-    assert busy not in cluster.ncores() and not [p for p in begun if alive(p)]
-    ((_, result),) = found
+    thread.join()
+    assert worker_address not in cluster.ncores() and not [p for p in pids if alive(p)]
+    ((_, result),) = results
     assert result["miou"] >= 0 and before < 120
     assert "going on from the checkpoint of step" in (folder / "log.txt").read_text()
     assert same(load_file(folder / "weights.safetensors"), load_file(tmp_path / "whole" / "weights.safetensors"))
 
 
 @pytest.mark.slow
-def test_who_stops_asking_stops_the_runs(data, tmp_path, cluster):
+def test_runs_stop_when_the_caller_stops_iterating(data, tmp_path, cluster):
     plan = plan_of(data, tmp_path, {"source-only": {"steps": 10**6}, "oracle": {"oracle": True}})
     for job, _ in run_plan(plan, ["cpu"], cluster.scheduler.address, threads=1):
         assert job.method == "oracle"
         assert processes_of(cluster) and (plan.jobs[0].folder / LOCK).is_file()
         break  # as Ctrl-C does
-    until = time.monotonic() + 60
-    while processes_of(cluster) and time.monotonic() < until:
+    deadline = time.monotonic() + 60
+    while processes_of(cluster) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not processes_of(cluster)
     with exclusive(plan.jobs[0].folder / LOCK, "the run"):
@@ -137,18 +137,18 @@ def test_who_stops_asking_stops_the_runs(data, tmp_path, cluster):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs paths that only one process sees")
-def test_workers_that_do_not_see_what_this_machine_sees_are_refused(data, tmp_path, cluster):
+def test_workers_without_the_shared_folder_or_data_are_refused(data, tmp_path, cluster):
     opened = os.open(data, os.O_RDONLY)
-    seen_here = Path(f"/proc/self/fd/{opened}")
+    private = Path(f"/proc/self/fd/{opened}")
     with pytest.raises(InputError, match=r"the worker on .* cannot read the data.* same path .*east\.yaml"):
-        list(run_plan(plan_of(seen_here, tmp_path, {"source-only": {}}), ["cpu"], cluster.scheduler.address))
+        list(run_plan(plan_of(private, tmp_path, {"source-only": {}}), ["cpu"], cluster.scheduler.address))
     with pytest.raises(InputError, match=r"the worker on .* does not see the folder .* same path"):
-        list(run_plan(plan_of(data, seen_here / "out", {"source-only": {}}), ["cpu"], cluster.scheduler.address))
+        list(run_plan(plan_of(data, private / "out", {"source-only": {}}), ["cpu"], cluster.scheduler.address))
     os.close(opened)
     assert not list(tmp_path.rglob("config.yaml")) and not list((data / "out").glob(".cluster*"))
 
 
-def test_what_cannot_be_spread_is_refused(data, tmp_path):
+def test_impossible_benchmarks_on_a_cluster_are_refused(data, tmp_path):
     plan = plan_of(data, tmp_path, {"source-only": {}})
     with pytest.raises(InputError, match="one --device for all workers, not cpu, cuda:0"):
         list(run_plan(plan, ["cpu", "cuda:0"], "local"))
@@ -181,13 +181,13 @@ def test_a_lost_scheduler_is_one_sentence_and_its_commands_end(tmp_path):
     def commands():
         return [p for p in psutil.Process().children() if "child_command" in " ".join(p.cmdline())]
 
-    until = time.monotonic() + 30
-    while commands() and time.monotonic() < until:
+    deadline = time.monotonic() + 30
+    while commands() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not commands()
 
 
-def test_a_machines_cores_are_shared_by_what_runs_on_it_at_once():
+def test_tasks_share_the_cores_of_a_machine():
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
@@ -197,6 +197,6 @@ def test_a_machines_cores_are_shared_by_what_runs_on_it_at_once():
     ):
         share = threads_of(client, None)
         assert list(share.at_once.values()) == [1]
-        here = [client.submit(s.of_task, pure=False).result() for s in (share, replace(share, fixed=3))]
+        numbers = [client.submit(threads.of_task, pure=False).result() for threads in (share, replace(share, fixed=3))]
         twice = {machine: 2 * CPU_COUNT for machine in share.at_once}
-        assert [*here, client.submit(replace(share, at_once=twice).of_task).result()] == [CPU_COUNT, 3, 1]
+        assert [*numbers, client.submit(replace(share, at_once=twice).of_task).result()] == [CPU_COUNT, 3, 1]
