@@ -24,7 +24,8 @@ from rsuda.geo.windows import random_window
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast, pick_device, pick_precision
 from rsuda.methods import find_method
-from rsuda.runs.weights import CHECKPOINT, load_run
+from rsuda.runs.folders import CHECKPOINT
+from rsuda.runs.weights import load_run
 from rsuda.training.train import adapt
 
 RESULT = "result.json"

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rsuda.core.errors import MissingError
+from rsuda.core.settings import CONFIG
 from rsuda.core.spec import Spec
 from rsuda.core.version import __version__
 from rsuda.export.onnx_network import about_exported
 from rsuda.geo.stac_item import PROCESSING, classes, href, identifier
-from rsuda.runs.weights import CONFIG, SPEC, WEIGHTS, Description, TrainedNetwork, description, saved_settings
+from rsuda.runs.folders import SPEC, WEIGHTS
+from rsuda.runs.weights import Description, TrainedNetwork, description, saved_settings
 
 if TYPE_CHECKING:
     from pystac import Item

@@ -12,8 +12,9 @@ from typing import Any
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
 from rsuda.evaluation.label_free import read_label_free
-from rsuda.evaluation.target_curve import CURVE, read_curve
+from rsuda.evaluation.target_curve import read_curve
 from rsuda.methods import find_method
+from rsuda.runs.folders import CURVE
 from rsuda.runs.weights import TrainedNetwork, load_run, saved_settings
 
 _NAMES = {"source-only": "source-only", "st-dasegnet": "ST-DASegNet"}  # as the papers spell them; others by their class
