@@ -35,7 +35,7 @@ def test_weights_are_equal_to_the_last_bit_with_and_without_the_curve(tiny_city,
     assert not (tmp_path / "without" / "target_curve.csv").exists()
 
 
-def test_the_last_row_is_the_score_of_the_network_that_is_saved(tiny_city, tmp_path):
+def test_the_last_row_has_the_scores_of_the_saved_model(tiny_city, tmp_path):
     adapt(options(tiny_city, method="source-only", score_every=3), tmp_path / "run", quiet=True)
     rows = read_curve(tmp_path / "run" / "target_curve.csv")
     scores = evaluate(
@@ -49,15 +49,15 @@ def test_the_last_row_is_the_score_of_the_network_that_is_saved(tiny_city, tmp_p
 
 
 def test_a_resumed_run_keeps_the_earlier_rows(tiny_city, tmp_path):
-    s = options(tiny_city, method="source-only", score_every=1)
-    adapt(changed(s, steps=2), tmp_path / "cut", quiet=True)
+    settings = options(tiny_city, method="source-only", score_every=1)
+    adapt(changed(settings, steps=2), tmp_path / "cut", quiet=True)
     before = read_curve(tmp_path / "cut" / "target_curve.csv")
-    adapt(changed(s, steps=4), tmp_path / "cut", resume=True, quiet=True)
+    adapt(changed(settings, steps=4), tmp_path / "cut", resume=True, quiet=True)
     rows = read_curve(tmp_path / "cut" / "target_curve.csv")
     assert [r["step"] for r in rows] == [1, 2, 3, 4] and rows[:2] == before
 
 
-def test_a_target_without_labels_has_no_curve_and_a_note_says_so(tiny_city, tmp_path, caplog):
+def test_a_target_without_labels_gives_a_note_and_no_curve(tiny_city, tmp_path, caplog):
     adapt(
         options(tiny_city, method="source-only", target=str(tiny_city / "village.yaml"), score_every=1),
         tmp_path,
