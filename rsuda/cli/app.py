@@ -22,7 +22,7 @@ ORDER = (
 )  # fmt: skip
 AFTERWARDS = {
     "adapt": ": rsuda adapt --out RUN --resume goes on from the last checkpoint, if there was one",
-    "predict": ": the same command goes on from the last finished band",
+    "predict": ": run the same command again to continue after the last finished strip",
     "benchmark": ": the same command goes on",
 }
 

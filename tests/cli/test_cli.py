@@ -247,7 +247,7 @@ BAD = {
     "predict all nodata": (edited("scene.tif", values=lambda v: 0 * v, nodata=0), MAP, "", "scene.tif has no valid"),
     "predict an unknown format": (None, MAP, "--format shp", "unknown polygon format 'shp'"),
     "predict over an output": (text("scene_classes.tif"), MAP, "", "scene_classes.tif exists: pass --overwrite"),
-    "predict by an odd option": (None, MAP, "--co COMPRESS=NONSENSE", "COG driver does not take --co COMPRESS=NONSENSE"),
+    "predict by an odd option": (None, MAP, "--co COMPRESS=NONSENSE", "COG driver does not accept --co COMPRESS=NONSENSE"),
     "predict in odd views": (None, MAP, "--tta rotations", "unknown value of --tta: 'rotations'"),
     "predict in an area that is not there": (None, MAP, "--aoi none.gpkg", "no file none.gpkg"),
     "predict elsewhere": (None, MAP, "--bounds 0 0 1 1", "touches none of the scenes"),

@@ -392,7 +392,7 @@ def test_sigterm_ends_a_prediction_in_one_line_and_its_strips_stay(run, tmp_path
     words = ["predict", str(tmp_path / "long.tif"), "--model", str(run), "--out", str(out), "--tile-size", "64"]
     process = started(commanding, [*words, "--overlap", "16", "--device", "cpu", "--quiet"], said)
     assert killed_when(process, lambda: any(out.glob(".long*/bands.json")), by=signal.SIGTERM)
-    assert said.read_text() == "Terminated: the same command goes on from the last finished band.\n"
+    assert said.read_text() == "Terminated: run the same command again to continue after the last finished strip.\n"
     (left,) = out.iterdir()  # neither a lock nor a map
     assert json.loads((left / "bands.json").read_text())["done"]
 
