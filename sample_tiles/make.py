@@ -1,4 +1,4 @@
-"""Writes small synthetic aerial tiles in the layout and file format of the two ISPRS benchmarks.
+"""Write small synthetic aerial tiles in the layout and file format of the two ISPRS benchmarks.
 
 python sample_tiles/make.py [--out DIR]
 """

@@ -1,1 +1,1 @@
-"""Files that know where they lie: rasters, scenes, domains, vectors. Never torch."""
+"""Read and write georeferenced rasters and vectors. Nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""Label pixels become classes by exact lookup; what the legend does not know is counted and never becomes a class."""
+"""Label pixels become classes by exact lookup; unknown pixels are counted and never become a class."""
 
 import numpy as np
 import pytest
@@ -30,14 +30,14 @@ def pixels(colours, dtype=np.uint8):
 
 @given(st.lists(st.one_of(st.sampled_from([*COLOURS, (0, 0, 0)]), st.tuples(*[st.integers(0, 255)] * 3)), min_size=1))
 @settings(max_examples=50, deadline=None)
-def test_a_colour_is_its_class_or_ignored_and_only_unknown_ones_are_counted(colours):
+def test_only_unknown_colours_are_counted(colours):
     index, off = ISPRS.encode(pixels(colours))
     assert index[0].tolist() == [COLOURS.get(c, IGNORE) for c in colours]
     assert off == sum(c not in COLOURS and c != (0, 0, 0) for c in colours)
 
 
 @pytest.mark.parametrize("near", [(254, 255, 255), (0, 1, 255), (1, 0, 0), (255, 0, 0)])
-def test_a_colour_one_step_off_is_no_class(near):
+def test_similar_colour_is_off_palette(near):
     index, off = ISPRS.encode(pixels([near]))
     assert (index.item(), off) == (IGNORE, 1)
 
@@ -52,47 +52,47 @@ def test_a_colour_one_step_off_is_no_class(near):
     ],
     ids=["too large", "negative", "broken", "not a number"],
 )
-def test_pixels_of_other_types_are_not_wrapped_or_rounded_into_a_class(dtype, colour):
+def test_pixels_of_other_types_are_not_wrapped_or_rounded(dtype, colour):
     index, off = ISPRS.encode(pixels([colour, (0, 0, 255)], dtype))
     assert (index[0].tolist(), off) == ([IGNORE, 1], 1)
 
 
-def test_an_alpha_band_does_not_change_a_colour():
+def test_alpha_band_does_not_change_a_colour():
     assert ISPRS.encode(pixels([(0, 0, 255, 255)]))[0].item() == 1
 
 
-def test_a_palette_file_is_read_by_its_colours():
+def test_palette_file_is_read_by_its_colours():
     palette = {0: (0, 255, 0, 255), 4: (0, 0, 255, 255), 5: (0, 0, 0, 255), 9: (1, 2, 3, 255)}
     index, off = ISPRS.encode(np.array([[[0, 4, 5, 9, 77]]], np.uint8), palette)
     assert (index[0].tolist(), off) == ([2, 1, IGNORE, IGNORE, IGNORE], 2)
 
 
-def test_the_long_palette_of_a_16_bit_file_is_read_where_it_fits():
+def test_long_palette_of_a_16_bit_file_is_read_up_to_255():
     palette = {v: (0, 0, 255, 255) for v in range(65536)}
     index, off = ISPRS.encode(np.array([[[3, 256 + 3]]], np.uint16), palette)
     assert (index[0].tolist(), off) == ([1, IGNORE], 1)
 
 
-def test_one_band_without_palette_cannot_be_read_by_colour():
+def test_one_band_without_palette_is_refused_by_a_legend_of_colours():
     with pytest.raises(InputError, match="no palette"):
         ISPRS.encode(np.zeros((1, 2, 2), np.uint8))
 
 
 @given(st.lists(st.integers(-300, 600), min_size=1))
 @settings(max_examples=50, deadline=None)
-def test_a_value_is_its_class_or_ignored_and_only_unknown_ones_are_counted(values):
+def test_only_unknown_values_are_counted(values):
     known = {1: 0, 7: 0, 3: 1}
     index, off = LOVEDA.encode(np.array([[values]], np.int16))
     assert index[0].tolist() == [known.get(v, IGNORE) for v in values]
     assert off == sum(v not in known and v != 0 for v in values)
 
 
-def test_values_between_whole_numbers_are_no_class():
+def test_values_between_whole_numbers_are_off_palette():
     index, off = LOVEDA.encode(np.array([[[1.0, 1.5, np.nan]]], np.float32))
     assert (index[0].tolist(), off) == ([0, IGNORE, IGNORE], 2)
 
 
-def test_values_repeated_in_three_bands_are_read_and_colours_are_not_mistaken_for_values():
+def test_values_repeated_in_three_bands_are_read():
     index, off = LOVEDA.encode(pixels([(3, 3, 3), (3, 0, 0), (7, 7, 8)]))
     assert (index[0].tolist(), off) == ([1, IGNORE, IGNORE], 2)
 
@@ -121,7 +121,7 @@ def test_classes_are_matched_across_legends_by_name():
         ([], [], "1 to 250 classes"),
     ],
 )
-def test_an_ambiguous_or_broken_legend_by_colour_is_refused(classes, ignore, message):
+def test_invalid_legend_by_colour_is_refused(classes, ignore, message):
     with pytest.raises(InputError, match=message):
         Legend.from_fields([{"name": n, "colour": c} for n, c in classes], ignore)
 
@@ -138,7 +138,7 @@ def test_an_ambiguous_or_broken_legend_by_colour_is_refused(classes, ignore, mes
         ((1, None), [], "but not b"),
     ],
 )
-def test_an_ambiguous_or_broken_legend_by_value_is_refused(values, ignore, message):
+def test_invalid_legend_by_value_is_refused(values, ignore, message):
     a, b = ({"value": v} if v is not None else {} for v in values)
     with pytest.raises(InputError, match=message):
         Legend.from_fields([{"name": "a", "colour": "#000001"} | a, {"name": "b", "colour": "#000002"} | b], ignore)
@@ -159,6 +159,6 @@ def test_incomplete_class_is_refused_with_the_missing_field(entry, message):
         Legend.from_fields([entry])
 
 
-def test_names_and_drawn_colours_survive_being_saved():
+def test_names_and_drawing_colours_are_read_back():
     saved = Legend.from_fields(ISPRS.as_fields())
     assert (saved.names, saved.palette) == (ISPRS.names, ISPRS.palette)

@@ -1,4 +1,4 @@
-"""Band orders in all their spellings, and what a saved network says of its input."""
+"""Band orders in all spellings, and the spec of a saved network."""
 
 import json
 
@@ -25,18 +25,18 @@ from rsuda.core.spec import BANDS, Spec, band_code, band_names
         (["Red", "Near Infrared", "swir1"], ("red", "ir", "swir1")),
     ],
 )
-def test_band_orders_are_understood_in_each_spelling(text, names):
+def test_band_orders_are_read_in_each_spelling(text, names):
     assert band_names(text) == names
 
 
 @given(st.permutations(BANDS), st.integers(1, 4))
 @settings(max_examples=30, deadline=None)
-def test_the_short_spelling_of_a_band_order_is_read_back(bands, count):
+def test_band_code_is_read_back(bands, count):
     bands = tuple(bands[:count])
     assert band_names(band_code(bands)) == bands
 
 
-def test_bands_without_a_letter_are_spelt_out_and_read_back():
+def test_band_code_of_other_bands_is_read_back():
     bands = ("red", "swir1", "ir")
     assert band_names(band_code(bands)) == bands
 
@@ -44,7 +44,7 @@ def test_bands_without_a_letter_are_spelt_out_and_read_back():
 @pytest.mark.parametrize(
     ("text", "message"), [("RGX", "not made of"), ("RGR", "red, green, red"), ("ir,nir", "occurs twice")]
 )
-def test_impossible_band_orders_are_refused(text, message):
+def test_invalid_band_orders_are_refused(text, message):
     with pytest.raises(InputError, match=message):
         band_names(text)
 
@@ -60,12 +60,12 @@ SPEC = Spec(
 )
 
 
-def test_a_spec_survives_being_saved_as_json():
+def test_spec_is_read_back_from_json():
     assert Spec.from_fields(json.loads(json.dumps(SPEC.as_fields()))) == SPEC
 
 
 @pytest.mark.parametrize("lost", ["bands", "gsd", "low", "high", "mean", "std", "legend"])
-def test_a_saved_spec_that_lacks_a_field_says_which(lost):
+def test_saved_spec_without_a_field_is_refused(lost):
     fields = SPEC.as_fields()
     del fields[lost]
     with pytest.raises(InputError, match=f"field {lost} is missing"):

@@ -1,4 +1,4 @@
-"""Domains: the right files of a data folder become scenes, and what is missing or wrong is said by name and place."""
+"""Domains: the right files of a data folder become scenes; missing and invalid files are named."""
 
 from pathlib import Path
 
@@ -109,23 +109,23 @@ def vaihingen(root, areas=(*VAIHINGEN_TRAIN, *VAIHINGEN_VAL), eroded=True, compl
 # The ISPRS deliveries
 
 
-def test_the_potsdam_delivery_gives_the_published_split(tmp_path):
-    found = domain("potsdam", potsdam(tmp_path))
-    assert found.splits == {"train": POTSDAM_TRAIN, "val": POTSDAM_VAL, "all": list(found.scenes)}
-    assert (len(found.labelled("train")), len(found.labelled("val"))) == (24, 14)
-    assert len(found.scenes) == 38
-    assert found.notes == ()
+def test_potsdam_delivery_has_the_published_split(tmp_path):
+    result = domain("potsdam", potsdam(tmp_path))
+    assert result.splits == {"train": POTSDAM_TRAIN, "val": POTSDAM_VAL, "all": list(result.scenes)}
+    assert (len(result.labelled("train")), len(result.labelled("val"))) == (24, 14)
+    assert len(result.scenes) == 38
+    assert result.notes == ()
 
 
-def test_the_vaihingen_delivery_gives_the_published_split(tmp_path):
-    found = domain("vaihingen", vaihingen(tmp_path))
-    assert (found.splits["train"], found.splits["val"]) == (VAIHINGEN_TRAIN, VAIHINGEN_VAL)
-    assert (len(found.labelled("train")), len(found.labelled("val"))) == (25, 8)
-    assert len(found.scenes) == 33
+def test_vaihingen_delivery_has_the_published_split(tmp_path):
+    result = domain("vaihingen", vaihingen(tmp_path))
+    assert (result.splits["train"], result.splits["val"]) == (VAIHINGEN_TRAIN, VAIHINGEN_VAL)
+    assert (len(result.labelled("train")), len(result.labelled("val"))) == (25, 8)
+    assert len(result.scenes) == 33
 
 
 @pytest.mark.parametrize(("name", "deliver"), [("potsdam", potsdam), ("vaihingen", vaihingen)])
-def test_deliveries_unpacked_side_by_side_are_kept_apart(tmp_path, name, deliver):
+def test_deliveries_in_one_folder_are_separated(tmp_path, name, deliver):
     potsdam(tmp_path / "Potsdam", ["2_10", "2_13"])
     vaihingen(tmp_path / "Vaihingen", ["1", "2"])
     scenes = domain(name, tmp_path).scenes.values()
@@ -133,7 +133,7 @@ def test_deliveries_unpacked_side_by_side_are_kept_apart(tmp_path, name, deliver
     assert all(f.is_relative_to(tmp_path / name.title()) for s in scenes for f in (s.image, s.label))
 
 
-def test_a_vaihingen_image_is_never_taken_for_its_label(tmp_path):
+def test_vaihingen_image_is_never_its_own_label(tmp_path):
     bare = domain("vaihingen", vaihingen(tmp_path, ["5"], eroded=False))
     assert bare.scenes["5"].label is None
     full = domain("vaihingen", vaihingen(tmp_path, ["5"], eroded=False, complete=True))
@@ -149,28 +149,28 @@ def test_a_vaihingen_image_is_never_taken_for_its_label(tmp_path):
         ({"eroded": False, "complete": False}, "gts_for_participants"),
     ],
 )
-def test_labels_with_eroded_borders_come_first_and_the_participants_last(tmp_path, delivered, used):
+def test_labels_with_eroded_borders_are_preferred(tmp_path, delivered, used):
     assert domain("vaihingen", vaihingen(tmp_path, ["1"], **delivered)).scenes["1"].label.parent.name.endswith(used)
 
 
-def test_a_world_file_and_the_domains_crs_place_a_tile(tmp_path):
+def test_world_file_and_crs_of_the_domain_locate_a_tile(tmp_path):
     scene = domain("potsdam", potsdam(tmp_path, ["2_10"])).scenes["2_10"]
     assert scene.grid.crs.to_epsg() == 32633
     assert np.allclose(scene.grid.world(0.5, 0.5), (366676.825 + 3000, 5808316.575 - 600))
     assert scene.gsd == (0.05, 0.05)
 
 
-def test_the_image_variant_is_chosen_by_band_order_and_irrg_comes_first(tmp_path):
+def test_image_variant_is_chosen_by_band_order(tmp_path):
     root = potsdam(tmp_path, ["2_10"], IN_POTSDAM)
     for asked, code in ((None, "IRRG"), ("IRRG", "IRRG"), ("RGB", "RGB"), ("red,green,blue,nir", "RGBIR")):
-        found = domain("potsdam", root, bands=asked)
-        assert found.scenes["2_10"].image.name == f"top_potsdam_2_10_{code}.tif"
-        assert found.scenes["2_10"].file.named_bands == found.bands
-    assert found.bands == ("red", "green", "blue", "ir")
+        result = domain("potsdam", root, bands=asked)
+        assert result.scenes["2_10"].image.name == f"top_potsdam_2_10_{code}.tif"
+        assert result.scenes["2_10"].file.named_bands == result.bands
+    assert result.bands == ("red", "green", "blue", "ir")
     assert domain("potsdam", potsdam(tmp_path / "only", ["2_10"], ["RGB"])).bands == ("red", "green", "blue")
 
 
-def test_a_variant_that_is_not_there_or_does_not_exist_is_said_so(tmp_path):
+def test_missing_or_unknown_variant_is_refused(tmp_path):
     root = potsdam(tmp_path, ["2_10"])
     with pytest.raises(
         MissingError, match=r"looked for \*\*/top_potsdam_\{tile\}_RGB\.tif; to get the data: ask ISPRS"
@@ -180,50 +180,50 @@ def test_a_variant_that_is_not_there_or_does_not_exist_is_said_so(tmp_path):
         domain("potsdam", root, bands="RGIR")
 
 
-def test_the_bad_label_of_potsdam_is_refused_and_its_tile_leaves_the_split(tmp_path):
-    found = domain("potsdam", potsdam(tmp_path, labels=["5_Labels_all"]))
-    assert found.scenes["4_12"].label is None
-    assert found.splits["train"] == [t for t in POTSDAM_TRAIN if t != "4_12"]
-    assert len(found.labelled("train")) == 23
-    (note,) = [n for n in found.notes if "4_12" in n]
+def test_bad_label_of_potsdam_removes_its_tile_from_the_split(tmp_path):
+    result = domain("potsdam", potsdam(tmp_path, labels=["5_Labels_all"]))
+    assert result.scenes["4_12"].label is None
+    assert result.splits["train"] == [t for t in POTSDAM_TRAIN if t != "4_12"]
+    assert len(result.labelled("train")) == 23
+    (note,) = [n for n in result.notes if "4_12" in n]
     assert "top_potsdam_4_12_label.tif is refused" in note
 
 
-def test_a_good_label_makes_up_for_the_bad_one(tmp_path):
-    found = domain("potsdam", potsdam(tmp_path, labels=["5_Labels_all", "5_Labels_all_noBoundary"]))
-    assert found.splits["train"] == POTSDAM_TRAIN
-    assert found.notes == ()
-    assert all(s.label.name.endswith("_label_noBoundary.tif") for s in found.labelled("train"))
+def test_good_label_replaces_a_bad_one(tmp_path):
+    result = domain("potsdam", potsdam(tmp_path, labels=["5_Labels_all", "5_Labels_all_noBoundary"]))
+    assert result.splits["train"] == POTSDAM_TRAIN
+    assert result.notes == ()
+    assert all(s.label.name.endswith("_label_noBoundary.tif") for s in result.labelled("train"))
 
 
-def test_a_split_of_which_scenes_are_missing_says_how_many(tmp_path):
-    found = domain("potsdam", potsdam(tmp_path, ["2_10", "2_11"]))
-    assert found.splits["train"] == ["2_10", "2_11"]
-    assert found.notes == (f"2 of the 24 scenes of potsdam's split 'train' are in {tmp_path}",)
+def test_incomplete_split_has_a_note_with_the_number(tmp_path):
+    result = domain("potsdam", potsdam(tmp_path, ["2_10", "2_11"]))
+    assert result.splits["train"] == ["2_10", "2_11"]
+    assert result.notes == (f"2 of the 24 scenes of potsdam's split 'train' are in {tmp_path}",)
     with pytest.raises(InputError, match="split 'val' of domain potsdam has no scene"):
-        found.split("val")
+        result.split("val")
     with pytest.raises(InputError, match="unknown split of domain potsdam 'vall': did you mean 'val'"):
-        found.split("vall")
+        result.split("vall")
 
 
-def test_a_labelled_split_without_a_label_names_the_scene(tmp_path):
+def test_missing_label_names_the_scene(tmp_path):
     root = potsdam(tmp_path, ["2_10", "2_11", "2_12"])
     (root / "5_Labels_all_noBoundary" / "top_potsdam_2_11_label_noBoundary.tif").unlink()
-    found = domain("potsdam", root)
-    assert len(found.split("train")) == 3
-    assert not found.has_labels("train")
+    result = domain("potsdam", root)
+    assert len(result.split("train")) == 3
+    assert not result.has_labels("train")
     with pytest.raises(InputError, match=r"needs labels, but 1 of 3 scenes have none \(2_11\)"):
-        found.labelled("train")
+        result.labelled("train")
 
 
-def test_a_label_of_another_size_is_found_when_it_is_opened(tmp_path):
+def test_label_of_another_size_is_refused_when_opened(tmp_path):
     root = potsdam(tmp_path, ["2_10"])
     raster(root / "5_Labels_all_noBoundary" / "top_potsdam_2_10_label_noBoundary.tif", size=(4, 5))
     with pytest.raises(InputError, match=r"2_10_label_noBoundary\.tif is 5 x 4 px, its image"):
         _ = domain("potsdam", root).labelled("train")[0].label_file
 
 
-def test_a_scene_found_twice_is_refused_with_both_places(tmp_path):
+def test_scene_that_occurs_twice_is_refused_with_both_files(tmp_path):
     potsdam(tmp_path / "a", ["2_10"])
     potsdam(tmp_path / "b", ["2_10"])
     with pytest.raises(
@@ -235,7 +235,7 @@ def test_a_scene_found_twice_is_refused_with_both_places(tmp_path):
 # LoveDA
 
 
-def test_loveda_keeps_cities_apart_and_parts_as_splits(tmp_path):
+def test_loveda_separates_cities_and_has_parts_as_splits(tmp_path):
     for part, tiles in (("Train", (2, 10)), ("Val", (2522,)), ("Test", (4191,))):
         for place in ("Rural", "Urban"):
             for tile in tiles:
@@ -258,7 +258,7 @@ def test_loveda_keeps_cities_apart_and_parts_as_splits(tmp_path):
 
 
 @pytest.fixture
-def described(tmp_path):
+def domain_file(tmp_path):
     """A writer of a domain file, beside two scenes that it describes."""
     for name in ("a_1", "b_2"):
         raster(tmp_path / "data" / "images" / f"{name}.tif")
@@ -278,19 +278,19 @@ def described(tmp_path):
     return write
 
 
-def test_a_domain_file_describes_a_domain(described, tmp_path):
-    found = domain(described(crs="EPSG:32640", splits={"train": ["a_*"], "val": ["b_*"]}), tmp_path / "data")
-    assert (found.name, found.bands, found.legend.names) == ("mine", ("red", "green", "blue"), ("roof", "soil"))
-    assert found.splits == {"train": ["a_1"], "val": ["b_2"], "all": ["a_1", "b_2"]}
-    assert found.gsd == 0.5
-    assert [s.crs for s in found.labelled("all")] == ["EPSG:32640"] * 2
+def test_domain_file_describes_a_domain(domain_file, tmp_path):
+    result = domain(domain_file(crs="EPSG:32640", splits={"train": ["a_*"], "val": ["b_*"]}), tmp_path / "data")
+    assert (result.name, result.bands, result.legend.names) == ("mine", ("red", "green", "blue"), ("roof", "soil"))
+    assert result.splits == {"train": ["a_1"], "val": ["b_2"], "all": ["a_1", "b_2"]}
+    assert result.gsd == 0.5
+    assert [s.crs for s in result.labelled("all")] == ["EPSG:32640"] * 2
 
 
-def test_a_domain_file_extends_another_and_overrides_it(described, tmp_path):
-    described("base.yaml", gsd=0.3, clutter="soil")
-    file = described("mine.yaml", extends="base.yaml", name="mine", scenes=["b_*"], gsd_of={"b_*": 0.25})
-    found = domain(file, tmp_path / "data")
-    assert (found.name, list(found.scenes), found.clutter, found.gsd) == ("mine", ["b_2"], "soil", 0.25)
+def test_domain_file_extends_and_overrides_another(domain_file, tmp_path):
+    domain_file("base.yaml", gsd=0.3, clutter="soil")
+    file = domain_file("mine.yaml", extends="base.yaml", name="mine", scenes=["b_*"], gsd_of={"b_*": 0.25})
+    result = domain(file, tmp_path / "data")
+    assert (result.name, list(result.scenes), result.clutter, result.gsd) == ("mine", ["b_2"], "soil", 0.25)
 
 
 @pytest.mark.parametrize(
@@ -311,23 +311,23 @@ def test_a_domain_file_extends_another_and_overrides_it(described, tmp_path):
         ({"scenes": ["c_*"]}, r"none of the 2 scenes .* named c_\*; one of the names in the folder is a_1"),
     ],
 )
-def test_a_mistake_in_a_domain_file_is_named_with_its_place(described, tmp_path, fields, message):
+def test_mistake_in_a_domain_file_is_named_with_its_field(domain_file, tmp_path, fields, message):
     with pytest.raises((InputError, MissingError), match=message):
-        domain(described(**fields), tmp_path / "data")
+        domain(domain_file(**fields), tmp_path / "data")
 
 
 @pytest.mark.parametrize(
     ("text", "message"), [("a: [", "is not valid YAML"), ("- 1", "has no fields"), ("", "has no fields")]
 )
-def test_a_file_that_is_no_domain_is_refused(tmp_path, text, message):
+def test_invalid_domain_file_is_refused(tmp_path, text, message):
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(InputError, match=message):
         domain(str(tmp_path / "x.yaml"), tmp_path)
 
 
-def test_hidden_folders_hold_no_scenes(described, tmp_path):
+def test_hidden_folders_are_skipped(domain_file, tmp_path):
     raster(tmp_path / "data" / ".out-x1" / "images" / "a_1.tif")
-    assert list(domain(described(), tmp_path / "data").scenes) == ["a_1", "b_2"]
+    assert list(domain(domain_file(), tmp_path / "data").scenes) == ["a_1", "b_2"]
 
 
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
@@ -335,7 +335,7 @@ assert len(SHIPPED) >= 4
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda p: p.stem)
-def test_the_shipped_domain_files_are_valid_and_say_how_to_get_the_data(file, tmp_path):
+def test_shipped_domain_files_say_how_to_get_the_data(file, tmp_path):
     with pytest.raises(
         MissingError, match=f"no image of domain {file.stem} in .* looked for .*; to get the data: (download|run) "
     ):
@@ -343,7 +343,7 @@ def test_the_shipped_domain_files_are_valid_and_say_how_to_get_the_data(file, tm
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_a_known_domain_without_data_says_what_was_looked_for_where_and_how_to_get_it(name, tmp_path):
+def test_known_domain_without_data_says_how_to_get_them(name, tmp_path):
     raster(tmp_path / "wrong" / "layout.tif")
     with pytest.raises(
         MissingError, match=rf"no image of domain {name} in {tmp_path}: looked for \*\*/.*; to get the data: \w+"
@@ -364,7 +364,7 @@ def test_a_known_domain_without_data_says_what_was_looked_for_where_and_how_to_g
         ("gone.tif", MissingError, r"no folder, raster or domain file gone\.tif"),
     ],
 )
-def test_an_unknown_name_is_answered_by_what_it_looks_like(name, error, message):
+def test_unknown_name_is_refused_by_its_form(name, error, message):
     with pytest.raises(error, match=message):
         domain(name, None)
 
@@ -372,21 +372,21 @@ def test_an_unknown_name_is_answered_by_what_it_looks_like(name, error, message)
 # Folders and globs of rasters
 
 
-def test_a_folder_is_a_domain_of_all_rasters_below_it(tmp_path):
+def test_folder_is_a_domain_of_all_rasters_below_it(tmp_path):
     raster(tmp_path / "b.tif")
     raster(tmp_path / "deep" / "a.png")
     raster(tmp_path / ".b-x1" / "b.tif")  # what an interrupted run may leave
     (tmp_path / "notes.txt").write_text("no raster")
-    found = domain(str(tmp_path), bands="IRRG", gsd=0.3)
-    assert {n: s.image for n, s in found.scenes.items()} == {"b": tmp_path / "b.tif", "a": tmp_path / "deep" / "a.png"}
-    assert (found.name, found.bands, found.gsd, found.legend) == (tmp_path.name, ("ir", "red", "green"), 0.3, None)
-    assert set(found.splits["train"]) == set(found.splits["all"]) == {"a", "b"}
-    assert not found.has_labels("train")
+    result = domain(str(tmp_path), bands="IRRG", gsd=0.3)
+    assert {n: s.image for n, s in result.scenes.items()} == {"b": tmp_path / "b.tif", "a": tmp_path / "deep" / "a.png"}
+    assert (result.name, result.bands, result.gsd, result.legend) == (tmp_path.name, ("ir", "red", "green"), 0.3, None)
+    assert set(result.splits["train"]) == set(result.splits["all"]) == {"a", "b"}
+    assert not result.has_labels("train")
     with pytest.raises(InputError, match="needs labels"):
-        found.labelled("train")
+        result.labelled("train")
 
 
-def test_a_glob_and_a_single_file_are_domains_too(tmp_path):
+def test_glob_and_single_file_are_domains(tmp_path):
     for name in ("a1.tif", "a2.tif", "b1.tif", "odd[1].tif"):
         raster(tmp_path / name)
     assert list(domain(f"{tmp_path}/a*.tif", None).scenes) == ["a1", "a2"]
@@ -394,26 +394,49 @@ def test_a_glob_and_a_single_file_are_domains_too(tmp_path):
     assert list(domain(f"{tmp_path}/odd[1].tif", None).scenes) == ["odd[1]"]
 
 
-def test_rasters_of_one_name_stay_several_scenes(tmp_path):
+def test_rasters_of_equal_names_are_separate_scenes(tmp_path):
     for name in ("x/a.tif", "y/a.tif", "y/a.png", "y/a.jpg"):
         raster(tmp_path / name)
     scenes = domain(str(tmp_path), None).scenes
     assert len({s.image for s in scenes.values()}) == len(scenes) == 4
 
 
-def test_an_empty_folder_is_refused(tmp_path):
+def test_empty_folder_is_refused(tmp_path):
     for place in (tmp_path, tmp_path / "*.tif"):
         with pytest.raises(MissingError, match=r"no raster \(\.tif, .*\) in "):
             domain(str(place), None)
 
 
-def test_the_gsd_of_a_folder_is_the_median_of_its_rasters(tmp_path):
+def test_gsd_of_a_folder_is_the_median_of_its_rasters(tmp_path):
     for k, gsd in enumerate((0.5, 9.0, 0.6)):
         path = tmp_path / f"{k}.tif"
         placed = {"crs": "EPSG:32633", "transform": from_origin(0, 0, gsd, gsd)}
         with rasterio.open(path, "w", driver="GTiff", height=2, width=2, count=3, dtype="uint8", **placed) as file:
             file.write(np.zeros((3, 2, 2), np.uint8))
     assert domain(str(tmp_path), None).gsd == 0.6
+
+
+# Display
+
+
+def test_repr_of_a_domain_and_a_scene_is_one_short_line(tmp_path):
+    result = domain("potsdam", potsdam(tmp_path))
+    assert repr(result) == ("Domain('potsdam', scenes: 38, bands: IRRG, GSD: 0.05 m, splits: train 24, val 14, all 38)")
+    scene = result.scenes["2_10"]
+    assert repr(scene).startswith("Scene('2_10', image: ") and repr(scene).endswith("bands: IRRG, GSD: 0.05 m)")
+    assert "\n" not in repr(scene) and "label: " in repr(scene)
+
+
+def test_html_of_a_domain_is_a_small_escaped_table(domain_file, tmp_path):
+    legend = [{"name": "<b>roof</b>", "colour": "#FF0000"}]
+    html = domain(domain_file(legend=legend), tmp_path / "data")._repr_html_()
+    assert html.startswith("<table>") and "&lt;b&gt;roof&lt;/b&gt;" in html and "<b>" not in html
+    assert "rgb(255, 0, 0)" in html and len(html) < 2000
+
+
+def test_repr_of_a_domain_without_gsd_says_unknown(tmp_path):
+    raster(tmp_path / "a.tif")
+    assert "GSD: unknown" in repr(domain(str(tmp_path)))
 
 
 # Real cities
@@ -429,7 +452,7 @@ def totals(scenes, legend):
     return counts[: len(legend)] / 1e6, off
 
 
-def test_real_dubai_is_found_with_its_two_gsds(real_data):
+def test_real_dubai_has_two_gsds(real_data):
     dubai = domain(str(CONFIGS / "dubai.yaml"), real_data)
     assert (len(dubai.labelled("train")), len(dubai.labelled("val"))) == (48, 24)
     assert {n[0]: s.gsd[0] for n, s in dubai.scenes.items()} == {**dict.fromkeys("123456", 1.0), "7": 0.5, "8": 0.5}
@@ -438,7 +461,7 @@ def test_real_dubai_is_found_with_its_two_gsds(real_data):
     assert [(len(p.scenes), p.gsd) for p in parts] == [(54, 1.0), (18, 0.5)]
 
 
-def test_real_dubai_labels_hold_the_documented_colours_and_nothing_else(real_data):
+def test_real_dubai_labels_have_the_documented_colours_only(real_data):
     """Tiles 2 and 4 are palette files, and tile 8 has an undocumented black."""
     dubai = domain(str(CONFIGS / "dubai.yaml"), real_data)
     assert all((s.label_file.palette is not None) == (n[0] in "24") for n, s in dubai.scenes.items())
@@ -447,7 +470,7 @@ def test_real_dubai_labels_hold_the_documented_colours_and_nothing_else(real_dat
     assert np.allclose(counts, (8.8, 32.6, 6.4, 7.8, 9.4), atol=0.06)
 
 
-def test_real_mumbai_is_found_with_its_published_class_totals(real_data):
+def test_real_mumbai_has_its_published_class_totals(real_data):
     mumbai = domain(str(CONFIGS / "mumbai.yaml"), real_data)
     assert (len(mumbai.labelled("train")), len(mumbai.labelled("val"))) == (77, 16)
     assert mumbai.gsd == 0.5
@@ -456,6 +479,6 @@ def test_real_mumbai_is_found_with_its_published_class_totals(real_data):
     assert np.allclose(counts, (1.0, 0.6, 0.4, 1.2, 2.5), atol=0.06)
 
 
-def test_the_real_pair_shares_its_classes(real_data):
+def test_real_pair_shares_its_classes(real_data):
     dubai, mumbai = (domain(str(CONFIGS / f"{name}.yaml"), real_data) for name in ("dubai", "mumbai"))
     assert dubai.legend.names == mumbai.legend.names == ("building", "land", "road", "vegetation", "water")

@@ -1,14 +1,18 @@
-"""What may be done to a pair of domains: colours matched, bands mixed or fed by name, rare classes drawn more often."""
+"""Alignment of a pair of domains: matched colours, mixed bands, bands by name, rare classes drawn more often."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle_models import write
 
 from rsuda.core.errors import InputError
+from rsuda.core.legend import Legend
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colours import ColourMatching, mix_bands
 from rsuda.data.pair import match_bands
+from rsuda.data.statistics import IMAGENET_MEAN, make_spec
+from rsuda.geo.scene import Scene
 
 # ---- colours --------------------------------------------------------------------------------------------------------
 
@@ -22,50 +26,50 @@ def pixels(seed, bands=3, number=20000):
 @given(st.integers(0, 5), st.integers(0, 5))
 @settings(max_examples=15, deadline=None)
 def test_matching_is_monotone_and_stays_in_the_targets_range(source, target):
-    own, new = pixels(source), pixels(target)
+    before, after = pixels(source), pixels(target)
     ramp = np.broadcast_to(np.linspace(-0.2, 1.2, 500), (3, 1, 500))
-    found = ColourMatching(own, new)(ramp)
-    assert found.shape == (3, 1, 500) and found.dtype == np.float32
-    assert (np.diff(found, axis=-1) >= 0).all()
-    assert (found.min((1, 2)) >= new.min(1) - 1e-6).all() and (found.max((1, 2)) <= new.max(1) + 1e-6).all()
-    assert (np.diff(found, axis=-1) > 0).sum() > 300
+    result = ColourMatching(before, after)(ramp)
+    assert result.shape == (3, 1, 500) and result.dtype == np.float32
+    assert (np.diff(result, axis=-1) >= 0).all()
+    assert (result.min((1, 2)) >= after.min(1) - 1e-6).all() and (result.max((1, 2)) <= after.max(1) + 1e-6).all()
+    assert (np.diff(result, axis=-1) > 0).sum() > 300
 
 
-def test_matching_gives_the_source_the_quantiles_of_the_target():
-    own, new = pixels(0), pixels(3)
+def test_matched_source_has_the_quantiles_of_the_target():
+    before, after = pixels(0), pixels(3)
     levels = np.linspace(0.06, 0.94, 23)
-    wanted = np.quantile(new, levels, axis=1)
-    assert abs(np.quantile(own, levels, axis=1) - wanted).max() > 0.1
-    found = ColourMatching(own, new)(own[:, :, None])[:, :, 0]
-    assert abs(np.quantile(found, levels, axis=1) - wanted).max() < 2e-3
+    expected = np.quantile(after, levels, axis=1)
+    assert abs(np.quantile(before, levels, axis=1) - expected).max() > 0.1
+    result = ColourMatching(before, after)(before[:, :, None])[:, :, 0]
+    assert abs(np.quantile(result, levels, axis=1) - expected).max() < 2e-3
 
 
 def test_matching_maps_each_quantile_to_its_own():
-    own, new = pixels(1), pixels(4)
+    before, after = pixels(1), pixels(4)
     levels = np.arange(1, 8) / 8
-    found = ColourMatching(own, new)(np.quantile(own, levels, axis=1).T[:, :, None])[:, :, 0]
-    assert np.allclose(found, np.quantile(new, levels, axis=1).T, atol=2e-3)
+    result = ColourMatching(before, after)(np.quantile(before, levels, axis=1).T[:, :, None])[:, :, 0]
+    assert np.allclose(result, np.quantile(after, levels, axis=1).T, atol=2e-3)
 
 
-def test_a_domain_matched_to_itself_stays_as_it_is():
-    own = pixels(2)
-    assert np.allclose(ColourMatching(own, own)(own[:, :, None])[:, :, 0], own, atol=1e-3)
+def test_domain_matched_to_itself_is_unchanged():
+    before = pixels(2)
+    assert np.allclose(ColourMatching(before, before)(before[:, :, None])[:, :, 0], before, atol=1e-3)
 
 
 @pytest.mark.parametrize("constant", ["source", "target", "both"])
-def test_constant_bands_are_no_obstacle(constant):
-    own, new = pixels(0), pixels(1)
+def test_constant_bands_are_matched(constant):
+    before, after = pixels(0), pixels(1)
     if constant != "target":
-        own[1] = 0.25
+        before[1] = 0.25
     if constant != "source":
-        new[1] = 0.75
-    found = ColourMatching(own, new)(own[:, :, None])[:, :, 0]
-    assert np.isfinite(found).all()
-    assert found[1].min() >= new[1].min() - 1e-6 and found[1].max() <= new[1].max() + 1e-6
-    others = ColourMatching(pixels(0)[[0, 2]], pixels(1)[[0, 2]])(own[[0, 2]][:, :, None])[:, :, 0]
-    assert np.array_equal(found[[0, 2]], others)
+        after[1] = 0.75
+    result = ColourMatching(before, after)(before[:, :, None])[:, :, 0]
+    assert np.isfinite(result).all()
+    assert result[1].min() >= after[1].min() - 1e-6 and result[1].max() <= after[1].max() + 1e-6
+    others = ColourMatching(pixels(0)[[0, 2]], pixels(1)[[0, 2]])(before[[0, 2]][:, :, None])[:, :, 0]
+    assert np.array_equal(result[[0, 2]], others)
     if constant != "source":
-        assert np.allclose(found[1], 0.75)
+        assert np.allclose(result[1], 0.75)
 
 
 # ---- mixed bands ----------------------------------------------------------------------------------------------------
@@ -77,18 +81,18 @@ def patch(seed=0, bands=3):
 
 @given(st.integers(0, 10**6), st.integers(1, 6))
 @settings(max_examples=25, deadline=None)
-def test_mixing_of_strength_zero_leaves_the_patch(seed, bands):
+def test_mixing_of_strength_zero_changes_nothing(seed, bands):
     image = patch(seed, bands)
     assert np.allclose(mix_bands(image, np.random.default_rng(seed), 0.0), image, atol=1e-6)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6), st.floats(0, 1))
 @settings(max_examples=40, deadline=None)
-def test_mixed_bands_lie_between_the_bands_of_their_pixel(seed, bands, strength):
+def test_mixed_bands_are_between_the_bands_of_their_pixel(seed, bands, strength):
     image = patch(seed, bands)
-    found = mix_bands(image, np.random.default_rng(seed), strength)
-    assert found.shape == image.shape and found.dtype == np.float32
-    assert (found >= image.min(0) - 1e-5).all() and (found <= image.max(0) + 1e-5).all()
+    result = mix_bands(image, np.random.default_rng(seed), strength)
+    assert result.shape == image.shape and result.dtype == np.float32
+    assert (result >= image.min(0) - 1e-5).all() and (result <= image.max(0) + 1e-5).all()
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1))
@@ -98,16 +102,16 @@ def test_grey_patches_stay_grey(seed, strength):
     assert np.allclose(mix_bands(grey, np.random.default_rng(seed), strength), grey, atol=1e-6)
 
 
-def test_mixing_keeps_the_share_that_is_not_given_up_and_differs_each_time():
+def test_mixing_matrix_keeps_the_complement_of_the_strength():
     """Bands that are 1 in one place each show the matrix itself: rows sum to 1, the diagonal holds at least 1 - strength."""
     image = np.eye(4, dtype=np.float32)[:, None]
     rng = np.random.default_rng(0)
     matrices = np.stack([mix_bands(image, rng, 0.6)[:, 0] for _ in range(500)])
     assert np.allclose(matrices.sum(2), 1, atol=1e-5) and (matrices >= 0).all()
-    own = matrices[:, range(4), range(4)]
-    assert own.min() >= 0.4 - 1e-5 and own.min() < 0.5
+    before = matrices[:, range(4), range(4)]
+    assert before.min() >= 0.4 - 1e-5 and before.min() < 0.5
     # on average a share of 0.3 is given up, a quarter of which comes back to the band itself
-    assert own.mean() == pytest.approx(0.7 + 0.3 / 4, abs=0.02)
+    assert before.mean() == pytest.approx(0.7 + 0.3 / 4, abs=0.02)
 
 
 # ---- rare classes ---------------------------------------------------------------------------------------------------
@@ -129,10 +133,10 @@ PLACES, CLASSES = single_class_places()
 
 def drawn_shares(temperature, number=6000):
     rng = np.random.default_rng(1)
-    found = [PLACES.draw(rng, temperature) for _ in range(number)]
-    assert all(scene == 0 for scene, _, _ in found)
-    held = [CLASSES[row // 64, col // 64] for _, row, col in found]  # blocks hold the class drawn
-    return np.bincount(held, minlength=6) / number
+    result = [PLACES.draw(rng, temperature) for _ in range(number)]
+    assert all(scene == 0 for scene, _, _ in result)
+    classes_drawn = [CLASSES[row // 64, col // 64] for _, row, col in result]  # blocks hold the class drawn
+    return np.bincount(classes_drawn, minlength=6) / number
 
 
 @pytest.mark.parametrize(("temperature", "car", "clutter"), [(0.01, 96, 4), (0.1, 44, 32), (0.2, 31, 26)])
@@ -143,11 +147,11 @@ def test_rare_classes_are_drawn_as_often_as_published(temperature, car, clutter)
     assert np.abs(drawn_shares(temperature) - chance).max() < 0.02
 
 
-def test_a_high_temperature_draws_all_classes_alike():
+def test_high_temperature_draws_all_classes_equally():
     assert np.abs(drawn_shares(1e6) - 1 / 6).max() < 0.02
 
 
-def test_each_pixel_of_the_class_drawn_is_as_likely_as_any_other():
+def test_pixels_of_the_drawn_class_are_equally_likely():
     """Three blocks hold 4096, 1024 and no pixel of the rare class; a class that is nowhere is never drawn."""
     label = np.zeros((64, 192), np.uint8)
     label[:, :64] = 1
@@ -159,13 +163,13 @@ def test_each_pixel_of_the_class_drawn_is_as_likely_as_any_other():
     rng = np.random.default_rng(0)
     # class 1 has 5120 pixels and class 0 the other 3072, so that the low temperature draws class 0 alone
     assert {places.draw(rng, 1e-3) for _ in range(50)} == {(7, 32, 96)}
-    found = [places.draw(rng, 1e6) for _ in range(4000)]
-    assert set(found) == {(7, 32, 32), (7, 32, 96)}
+    result = [places.draw(rng, 1e6) for _ in range(4000)]
+    assert set(result) == {(7, 32, 32), (7, 32, 96)}
     # half of the draws are of class 0, all in the middle block; four fifths of the others are in the first block
-    assert found.count((7, 32, 32)) / 4000 == pytest.approx(0.4, abs=0.025)
+    assert result.count((7, 32, 32)) / 4000 == pytest.approx(0.4, abs=0.025)
 
 
-def test_blocks_at_the_border_are_what_is_left_and_give_their_own_centre():
+def test_blocks_at_the_border_are_smaller_and_have_their_own_centre():
     places = ClassLocations(2)
     places.add(3, np.zeros((100, 70), np.uint8))
     assert places.blocks == [(3, 32, 32), (3, 32, 67), (3, 82, 32), (3, 82, 67)]
@@ -180,7 +184,7 @@ def test_blocks_at_the_border_are_what_is_left_and_give_their_own_centre():
 RGB, IRRG = ("red", "green", "blue"), ("ir", "red", "green")
 
 
-def test_bands_of_the_same_name_are_fed_when_asked_for_and_the_first_ones_otherwise():
+def test_bands_are_fed_by_name_or_by_order():
     assert match_bands(RGB, IRRG, "name") == (("red", "green"), ("red", "green"))
     assert match_bands(IRRG, RGB, "name") == (("red", "green"), ("red", "green"))
     assert match_bands(("green", "red", "blue"), IRRG, "name") == (
@@ -192,13 +196,26 @@ def test_bands_of_the_same_name_are_fed_when_asked_for_and_the_first_ones_otherw
 
 
 @pytest.mark.parametrize("matching", ["name", "order"])
-def test_a_domain_that_has_all_bands_of_the_other_feeds_them_by_name(matching):
+def test_domain_with_all_bands_of_the_other_feeds_them_by_name(matching):
     assert match_bands(("red", "green", "blue", "ir"), IRRG, matching) == (IRRG, IRRG)
     assert match_bands(IRRG, ("red", "green", "blue", "ir"), matching) == (IRRG, IRRG)
     assert match_bands(RGB, ("blue", "green", "red"), matching) == (("blue", "green", "red"),) * 2
 
 
-def test_bands_without_a_common_name_are_refused_by_name_and_said():
+def test_bands_without_a_common_name_are_refused():
     with pytest.raises(InputError, match=r"RGB.*IR.*band_matching: order"):
         match_bands(RGB, ("ir",), "name")
     assert match_bands(RGB, ("ir",), "order") == (("red",), ("ir",))
+
+
+# ---- statistics -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7])
+def test_imagenet_statistics_repeat_for_any_number_of_bands(tmp_path, count):
+    names = tuple(f"band{k}" for k in range(count))
+    scene = Scene("a", write(tmp_path / "a.tif", np.zeros((count, 8, 8), np.uint8)), bands=names)
+    legend = Legend.from_fields([{"name": "roof", "colour": "#FF0000"}])
+    spec = make_spec([scene], names, 0.5, legend, sampled_at=None, standardise="imagenet")
+    assert spec.mean == tuple(IMAGENET_MEAN[k % 3] for k in range(count))
+    assert len(spec.std) == len(spec.low) == count

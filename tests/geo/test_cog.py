@@ -1,4 +1,4 @@
-"""Written rasters: place, names, colours, layout, and options that GDAL takes or does not."""
+"""Written rasters: grid, names, colours, layout and creation options."""
 
 import warnings
 
@@ -21,12 +21,12 @@ def rows(pixels):
     return lambda row, count: pixels[row : row + count]
 
 
-def write_classes(path, classes, grid, **given):
-    write_cog(path, [("class", rows(classes))], grid, COLOURS, **given)
+def write_classes(path, classes, grid, **options):
+    write_cog(path, [("class", rows(classes))], grid, COLOURS, **options)
 
 
 @pytest.mark.parametrize("geometry", [{}, {"rotation": 30}, {"south_up": True}])
-def test_a_class_raster_keeps_the_place_and_names_of_its_classes(tmp_path, located_raster, geometry):
+def test_class_raster_has_the_grid_and_names_of_its_classes(tmp_path, located_raster, geometry):
     grid = RasterFile(located_raster(**geometry)).grid
     classes = np.random.default_rng(0).choice(np.array([0, 1, IGNORE], np.uint8), (grid.height, grid.width))
     write_classes(tmp_path / "out.tif", classes, grid, tags={"METHOD": "none"})
@@ -41,7 +41,7 @@ def test_a_class_raster_keeps_the_place_and_names_of_its_classes(tmp_path, locat
     assert [p.name for p in tmp_path.iterdir()] == ["out.tif"]
 
 
-def test_a_class_raster_hides_no_class_and_is_a_label_by_value(tmp_path):
+def test_class_raster_is_a_label_by_value(tmp_path):
     """The nodata value is 255 and never one that a class has."""
     classes = np.array([[0, 1], [IGNORE, 1]], np.uint8)
     write_classes(tmp_path / "out.tif", classes, Grid(2, 2))
@@ -53,14 +53,14 @@ def test_a_class_raster_hides_no_class_and_is_a_label_by_value(tmp_path):
     assert np.array_equal(file.labels_at(by_value, (1.0, 1.0), (0, 0, 2, 2))[0], classes)
 
 
-def test_a_raster_of_an_unplaced_image_is_unplaced_too(tmp_path):
+def test_raster_without_georeference_stays_without(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write_classes(tmp_path / "out.tif", np.zeros((2, 2), np.uint8), Grid(2, 2))
         assert not RasterFile(tmp_path / "out.tif").grid.georeferenced
 
 
-def test_a_large_raster_is_a_cog_whose_overviews_hold_no_class_that_is_not_there(tmp_path):
+def test_overviews_of_a_large_raster_have_its_classes_only(tmp_path):
     classes = np.where(np.arange(1500) % 2, np.uint8(0), np.uint8(1))[None].repeat(1200, 0)
     classes[:, :100] = IGNORE
     write_classes(tmp_path / "out.tif", classes, Grid(1200, 1500))
@@ -88,13 +88,13 @@ def test_options_of_the_driver_are_used(tmp_path):
         assert file.compression.value == "LZW" and file.block_shapes == [(256, 256)]
 
 
-@pytest.mark.parametrize("given", ["COMPRESS", "COMPRESS=", "=LZW", "COMPRESS=NONSENSE", "COLOUR=RED"])
-def test_options_that_gdal_does_not_take_are_refused(given):
+@pytest.mark.parametrize("option", ["COMPRESS", "COMPRESS=", "=LZW", "COMPRESS=NONSENSE", "COLOUR=RED"])
+def test_options_that_gdal_does_not_accept_are_refused(option):
     with pytest.raises(InputError, match="COG driver"):
-        creation_options([given])
+        creation_options([option])
 
 
-def test_an_existing_raster_is_kept_unless_overwriting_is_asked_for(tmp_path):
+def test_existing_raster_is_replaced_with_overwrite_only(tmp_path):
     (tmp_path / "out.tif").write_bytes(b"mine")
     with pytest.raises(ExistsError, match=r"out\.tif exists"):
         write_classes(tmp_path / "out.tif", np.zeros((2, 2), np.uint8), Grid(2, 2))

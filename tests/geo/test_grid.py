@@ -33,13 +33,13 @@ def same(a, b):
 
 @given(grids(), positions, positions)
 @settings(max_examples=50, deadline=None)
-def test_a_pixel_position_survives_the_way_to_the_world_and_back(grid, row, col):
+def test_pixel_position_is_transformed_to_the_world_and_back(grid, row, col):
     assert same(grid.pixel(*grid.world(row, col)), (row, col))
 
 
 @given(grids(), st.integers(-50, 400), st.integers(-50, 400), sizes, sizes)
 @settings(max_examples=50, deadline=None)
-def test_a_window_lies_where_it_was_cut(grid, row, col, height, width):
+def test_window_has_the_world_position_of_its_pixels(grid, row, col, height, width):
     window = grid.window(row, col, height, width)
     assert (window.height, window.width, window.crs) == (height, width, UTM)
     assert same(window.world(0, 0), grid.world(row, col))
@@ -48,7 +48,7 @@ def test_a_window_lies_where_it_was_cut(grid, row, col, height, width):
 
 @given(grids(), st.integers(0, 40))
 @settings(max_examples=30, deadline=None)
-def test_padding_adds_ground_on_all_four_sides_and_moves_none(grid, pixels):
+def test_padding_extends_all_four_sides(grid, pixels):
     padded = grid.pad(pixels)
     assert (padded.height, padded.width) == (grid.height + 2 * pixels, grid.width + 2 * pixels)
     assert same(padded.world(pixels, pixels), grid.world(0, 0))
@@ -57,7 +57,7 @@ def test_padding_adds_ground_on_all_four_sides_and_moves_none(grid, pixels):
 
 @given(grids(), st.floats(0.1, 9), st.floats(0.1, 9))
 @settings(max_examples=50, deadline=None)
-def test_another_pixel_size_keeps_the_first_corner_and_all_the_ground(grid, down, across):
+def test_another_pixel_size_covers_the_same_ground(grid, down, across):
     other = grid.at(down, across)
     assert same(other.world(0, 0), grid.world(0, 0))
     assert np.allclose(other.pixel_size, np.multiply(grid.pixel_size, (down, across)))
@@ -98,21 +98,21 @@ def test_degrees_are_refused_with_the_utm_zone_to_use(lon, lat, zone):
         grid.metres()
 
 
-def test_a_crs_that_is_no_projection_asks_for_the_gsd():
+def test_crs_without_projection_asks_for_the_gsd():
     grid = Grid(5, 5, Affine(0.3, 0, 0, 0, -0.3, 9), CRS.from_string('LOCAL_CS["site",UNIT["metre",1]]'))
     with pytest.raises(InputError, match="declare the GSD"):
         grid.metres()
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_a_file_without_georeference_has_no_metres(write):
+def test_file_without_georeference_has_no_metres(write):
     grid = RasterFile(write("plain.png", np.zeros((3, 4, 5), np.uint8))).grid
     assert not grid.georeferenced
     assert grid.metres() is None
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_a_world_file_places_pixels_by_their_centres_in_metres(write):
+def test_world_file_locates_pixel_centres_in_metres(write):
     path = write("plain.png", np.zeros((3, 4, 5), np.uint8))
     path.with_suffix(".pgw").write_text("0.09\n0\n0\n-0.09\n1000.045\n2000\n")
     grid = RasterFile(path).grid
@@ -122,7 +122,7 @@ def test_a_world_file_places_pixels_by_their_centres_in_metres(write):
 
 
 @pytest.mark.parametrize("geometry", [{}, {"rotation": 30}, {"south_up": True}, {"rotation": -100, "south_up": True}])
-def test_the_grid_of_a_file_agrees_with_what_its_pixels_say(located_raster, geometry):
+def test_grid_of_a_file_agrees_with_its_pixels(located_raster, geometry):
     path = located_raster(**geometry)
     grid = RasterFile(path).grid
     with rasterio.open(path) as file:
@@ -131,7 +131,7 @@ def test_the_grid_of_a_file_agrees_with_what_its_pixels_say(located_raster, geom
         assert np.allclose(grid.world(row + 0.5, col + 0.5), values[:, row, col], atol=1e-4)
 
 
-def test_web_mercator_units_are_shrunk_to_the_ground():
+def test_web_mercator_units_are_converted_to_the_ground():
     """At 60 degrees north a Web Mercator metre is half a metre on the ground."""
     northing = 6378137 * np.log(np.tan(np.pi / 4 + np.radians(60) / 2))
     grid = Grid(2, 2, Affine.translation(0, northing + 1) @ Affine.scale(1, -1), CRS.from_epsg(3857))

@@ -18,8 +18,8 @@ from rsuda.geo.scene import Scene
 def patches(height, width, size=9, seed=0):
     """Blocks of classes, with some of no data."""
     blocks = np.random.default_rng(seed).integers(0, len(NAMES) + 1, (-(-height // size), -(-width // size)))
-    found = np.kron(blocks, np.ones((size, size), int))[:height, :width].astype(np.uint8)
-    return np.where(found == len(NAMES), np.uint8(IGNORE), found)
+    result = np.kron(blocks, np.ones((size, size), int))[:height, :width].astype(np.uint8)
+    return np.where(result == len(NAMES), np.uint8(IGNORE), result)
 
 
 def by_value():
@@ -35,7 +35,7 @@ def drawn_scene(folder, frame, transform, name="labels.gpkg", crs="EPSG:32632"):
 
 @pytest.mark.parametrize("transform", [*GEOMETRIES.values(), Affine.identity()], ids=[*GEOMETRIES, "none"])
 @pytest.mark.parametrize("gsd", [None, 0.7, 1.5])
-def test_polygons_of_a_map_read_as_the_map(tmp_path, transform, gsd):
+def test_polygons_of_a_map_are_read_as_the_map(tmp_path, transform, gsd):
     located = transform != Affine.identity()
     crs, classes = "EPSG:32632" if located else None, patches(60, 80)
     grid = Grid(60, 80, transform, crs)
@@ -45,12 +45,12 @@ def test_polygons_of_a_map_read_as_the_map(tmp_path, transform, gsd):
     drawn, raster = (Scene("a", image, f, declared_gsd=0.5) for f in (tmp_path / "polygons.gpkg", label))
     for window in ((0, 0, 60, 80), (7, 11, 20, 30), (-5, 30, 20, 60)):
         wanted, off = raster.read_label(by_value(), gsd, window)
-        found, none = drawn.read_label(legend(), gsd, window)
-        assert (found == wanted).all() and off == none == 0
+        result, none = drawn.read_label(legend(), gsd, window)
+        assert (result == wanted).all() and off == none == 0
     assert (drawn.whole_label(legend())[0] == classes).all() and len(np.unique(classes)) == len(NAMES) + 1
 
 
-def test_the_later_of_two_polygons_wins_and_one_without_a_class_is_not_labelled(tmp_path):
+def test_last_polygon_counts_and_one_without_class_is_unlabelled(tmp_path):
     squares = [box(0, -10, 10, 0), box(5, -10, 15, 0), box(20, -10, 30, 0)]
     frame = gpd.GeoDataFrame({"name": ["road", "tree", None]}, geometry=squares, crs="EPSG:32632")
     label, _ = drawn_scene(tmp_path, frame, Affine(1, 0, 0, 0, -1, 0)).read_label(legend(), None, (0, 0, 60, 80))
@@ -59,7 +59,7 @@ def test_the_later_of_two_polygons_wins_and_one_without_a_class_is_not_labelled(
     assert (label == wanted).all()
 
 
-def test_polygons_of_another_system_come_into_the_scenes(tmp_path):
+def test_polygons_are_projected_to_the_scene(tmp_path):
     frame = gpd.GeoDataFrame({"class": [3]}, geometry=[box(500_005, 5_999_990, 500_020, 5_999_995)], crs="EPSG:32632")
     there = drawn_scene(tmp_path, frame.to_crs("EPSG:3857"), GEOMETRIES["north-up"])
     label, _ = there.read_label(legend(), None, (0, 0, 60, 80))
@@ -69,20 +69,20 @@ def test_polygons_of_another_system_come_into_the_scenes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("columns", "says"),
+    ("columns", "message"),
     [
         ({"name": ["rooad"]}, "labels.gpkg: unknown class of a polygon 'rooad': did you mean 'road'"),
         ({"class": [7]}, "unknown class of a polygon '7'"),
         ({"kind": ["road"]}, "have no class: add the attribute 'name' or 'class'"),
     ],
 )
-def test_a_class_that_the_legend_lacks_is_refused(tmp_path, columns, says):
+def test_class_outside_of_the_legend_is_refused(tmp_path, columns, message):
     frame = gpd.GeoDataFrame(columns, geometry=[box(0, -10, 10, 0)], crs="EPSG:32632")
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         drawn_scene(tmp_path, frame, Affine(1, 0, 0, 0, -1, 0)).whole_label(legend())
 
 
-def test_a_file_that_holds_no_polygons_is_refused(tmp_path):
+def test_file_without_polygons_is_refused(tmp_path):
     frame = gpd.GeoDataFrame({"name": ["road"]}, geometry=[box(0, -10, 10, 0)], crs="EPSG:32632")
     scene = drawn_scene(tmp_path, frame, Affine(1, 0, 0, 0, -1, 0))
     scene.label.write_text("this is no GeoPackage")
@@ -93,12 +93,12 @@ def test_a_file_that_holds_no_polygons_is_refused(tmp_path):
         Scene("a", scene.image, scene.label).whole_label(legend())
 
 
-def test_a_domain_finds_polygons_as_labels_and_never_as_images(tmp_path):
+def test_domain_uses_polygons_as_labels_and_never_as_images(tmp_path):
     frame = gpd.GeoDataFrame({"name": ["road"]}, geometry=[box(0, -10, 10, 0)], crs="EPSG:32632")
     drawn_scene(tmp_path, frame, GEOMETRIES["north-up"], "image_polygons.gpkg")
     (tmp_path / "d.yaml").write_text(
         "images: {RGB: {files: '{tile}*', bands: RGB}}\nlabels: ['{tile}_polygons.gpkg']\n"
         "legend: [{name: road, colour: '#ffffff'}, {name: roof, colour: '#ff0000'}]\n".replace("{tile}*", "{tile}.*")
     )
-    found = domain(str(tmp_path / "d.yaml"), tmp_path)
-    assert {n: s.label.name for n, s in found.scenes.items()} == {"image": "image_polygons.gpkg"}
+    result = domain(str(tmp_path / "d.yaml"), tmp_path)
+    assert {n: s.label.name for n, s in result.scenes.items()} == {"image": "image_polygons.gpkg"}

@@ -54,7 +54,7 @@ def tiles_the_plane(frame):
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
 @settings(max_examples=30, deadline=None)
 @given(classes=masks)
-def test_rasterising_the_polygons_gives_the_mask_back(transform, classes):
+def test_rasterised_polygons_equal_the_mask(transform, classes):
     frame = polygons(classes, transform)
     shapes = list(zip(frame.geometry, frame["class"], strict=True))
     back = rasterize(shapes, classes.shape, fill=255, transform=transform, dtype="uint8") if shapes else classes
@@ -69,7 +69,7 @@ def test_rasterising_the_polygons_gives_the_mask_back(transform, classes):
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
 @settings(max_examples=30, deadline=None)
 @given(classes=masks)
-def test_polygons_tile_the_valid_area_one_per_patch(transform, classes):
+def test_polygons_tile_the_valid_area_one_per_component(transform, classes):
     frame = polygons(classes, transform)
     tiles_the_plane(frame)
     assert shapely.is_ccw(shapely.get_exterior_ring(frame.geometry.to_numpy())).all()
@@ -117,7 +117,7 @@ AWKWARD = {
 
 
 @pytest.mark.parametrize(("classes", "count"), AWKWARD.values(), ids=AWKWARD)
-def test_awkward_masks(classes, count):
+def test_unusual_masks(classes, count):
     for transform in GEOMETRIES.values():
         frame = polygons(classes, transform)
         tiles_the_plane(frame)
@@ -131,7 +131,7 @@ def test_awkward_masks(classes, count):
         assert len(polygons(classes, min_area=float("inf"))) == 1
 
 
-def test_nothing_but_no_data_is_an_empty_frame_with_columns_and_crs():
+def test_nodata_mask_is_an_empty_frame_with_columns_and_crs():
     classes = np.full((3, 4), 255, np.uint8)
     for frame in (polygons(classes), polygons(classes, min_area=9, simplify=9)):
         assert len(frame) == 0 and frame.crs == UTM and list(frame) == ["class", "name", "area_m2", "geometry"]
@@ -141,7 +141,7 @@ def test_nothing_but_no_data_is_an_empty_frame_with_columns_and_crs():
 
 @settings(max_examples=40, deadline=None)
 @given(classes=masks, least=st.integers(0, 12))
-def test_patches_below_the_least_area_go_to_their_neighbours(classes, least):
+def test_components_below_the_least_area_merge_into_neighbours(classes, least):
     before, after = polygons(classes), polygons(classes, min_area=0.25 * least)
     tiles_the_plane(after)
     assert after["area_m2"].sum() == pytest.approx(before["area_m2"].sum())
@@ -167,7 +167,7 @@ def test_simplified_polygons_have_fewer_corners_and_still_tile_the_plane(simplif
     assert len(shapely.get_parts(new)) == len(shapely.get_parts(old))
 
 
-def test_simplification_is_in_metres_whatever_the_unit_of_the_crs():
+def test_simplification_is_in_metres_in_any_crs():
     classes = blobs(60, 60)
     metres = polygons(classes, simplify=2)
     feet = polygons(classes, from_origin(0, 0, 0.5 * 3937 / 1200, 0.5 * 3937 / 1200), CRS.from_epsg(2263), simplify=2)
@@ -190,19 +190,19 @@ def test_confidence_is_the_mean_over_the_pixels_that_have_one():
     assert merged["confidence"].tolist() == [round((254 + 127 + 63) / 6 / 254, 4)]
 
 
-def test_too_many_patches_are_merged_and_a_note_says_how():
+def test_too_many_components_are_merged_with_a_note():
     classes = np.random.default_rng(0).integers(0, 5, (60, 60)).astype(np.uint8)
     frame = polygons(classes, most=500)
     assert len(frame) <= 500 and frame["area_m2"].min() >= 0.25 * 4
     (note,) = frame.attrs["notes"]
-    found = f"{len(polygons(classes)):,}"
-    assert note.startswith(f"the mask has {found} areas, more than 500: areas below 4 pixels (1 m2) are merged")
+    result = f"{len(polygons(classes)):,}"
+    assert note.startswith(f"the mask has {result} areas, more than 500: areas below 4 pixels (1 m2) are merged")
     assert note.endswith("--min-area sets the limit")
     again = polygons(classes, min_area=1)
     assert again.geometry.to_wkb().tolist() == frame.geometry.to_wkb().tolist() and again.attrs["notes"] == []
 
 
-def test_patches_without_neighbours_stay_however_many_there_are():
+def test_components_without_neighbours_stay():
     classes = np.full((9, 9), 255, np.uint8)
     classes[::2, ::2] = 1
     frame = polygons(classes, most=3)
@@ -218,7 +218,7 @@ def test_patches_without_neighbours_stay_however_many_there_are():
     )
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_arguments_are_refused():
     with pytest.raises(InputError, match="class 5, but the classes of the legend are 0 to 4"):
         polygons(np.full((2, 2), 5, np.uint8))
     for options in ({"min_area": -1}, {"simplify": -1}, {"simplify": float("nan")}):
@@ -239,22 +239,22 @@ def slanted(transform):
 
 
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_regularised_footprints_have_right_angles_and_lie_where_they_lay(transform):
+def test_regularised_footprints_have_right_angles_in_their_place(transform):
     pytest.importorskip("buildingregulariser")
     classes, house = slanted(transform)
     grid = Grid(*classes.shape, transform, UTM)
     frame = polygons(classes, transform)
-    found = regularise(frame, ["roof"], grid, legend(), (0.5, 0.5))
-    assert found["name"].tolist() == ["roof"] and found.crs == UTM and list(found) == list(frame)
-    (footprint,) = found.geometry
+    result = regularise(frame, ["roof"], grid, legend(), (0.5, 0.5))
+    assert result["name"].tolist() == ["roof"] and result.crs == UTM and list(result) == list(frame)
+    (footprint,) = result.geometry
     assert shapely.get_num_coordinates(footprint) == 5
     assert footprint.intersection(house).area / footprint.union(house).area > 0.9
-    assert found["area_m2"].tolist() == pytest.approx([footprint.area], abs=1e-3)
+    assert result["area_m2"].tolist() == pytest.approx([footprint.area], abs=1e-3)
     assert footprint.area == pytest.approx(footprint.minimum_rotated_rectangle.area, rel=1e-3)
     assert len(regularise(frame, ["tree"], grid, legend(), (0.5, 0.5))) == 0
 
 
-def test_regularising_says_what_it_lacks(monkeypatch):
+def test_regularising_names_the_missing_package(monkeypatch):
     classes = np.zeros((2, 2), np.uint8)
     frame, grid = polygons(classes), Grid(2, 2, NORTH_UP, UTM)
     with pytest.raises(InputError, match="unknown class 'rof': did you mean 'roof'"):
@@ -268,7 +268,7 @@ def test_pixels_that_touch_at_a_corner_only_are_two_polygons():
     assert len(polygons(np.array([[0, 255], [255, 0]], np.uint8))) == 2
 
 
-def test_a_hole_is_no_part_of_the_polygon_around_it():
+def test_hole_is_outside_of_the_polygon_around_it():
     ring = np.zeros((3, 3), np.uint8)
     ring[1, 1] = 1
     frame = polygons(ring).set_index("name")
@@ -297,13 +297,13 @@ def test_every_format_keeps_crs_classes_names_and_areas(tmp_path, format):
 
 
 @pytest.mark.parametrize("format", ["gpkg", "fgb", "geojson"])
-def test_a_mask_without_any_class_gives_a_readable_file_without_polygons(tmp_path, format):
+def test_mask_without_classes_makes_a_readable_empty_file(tmp_path, format):
     file = tmp_path / f"empty.{format}"
     write_polygons(polygons(np.full((3, 4), 255, np.uint8)), file)
     assert len(gpd.read_file(file)) == 0
 
 
-def test_without_a_crs_no_crs_is_invented(tmp_path):
+def test_file_without_crs_stays_without(tmp_path):
     frame = polygons(np.zeros((2, 2), np.uint8), crs=None)
     for format in ("gpkg", "fgb", "geojson"):
         write_polygons(frame, tmp_path / f"map.{format}")
@@ -326,7 +326,7 @@ def test_areas_are_square_metres_in_a_crs_of_us_feet():
     assert frame.area.tolist() == [600.0]
 
 
-def test_an_existing_file_is_kept_unless_overwriting_is_asked_for(tmp_path):
+def test_existing_file_is_replaced_with_overwrite_only(tmp_path):
     file = tmp_path / "map.gpkg"
     file.write_bytes(b"mine")
     frame = polygons(np.zeros((2, 2), np.uint8))
@@ -337,7 +337,7 @@ def test_an_existing_file_is_kept_unless_overwriting_is_asked_for(tmp_path):
     assert len(gpd.read_file(file)) == 1
 
 
-def test_an_unknown_format_is_refused_and_the_known_ones_are_named(tmp_path):
+def test_unknown_format_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(InputError, match="gpkg") as caught:
         write_polygons(polygons(np.zeros((2, 2), np.uint8)), tmp_path / "map.shp")
     assert all(name in str(caught.value) for name in FORMATS)

@@ -104,7 +104,7 @@ def in_qgis(outputs):
     return of_debian(IN_QGIS, *files, module="qgis.core")
 
 
-def test_qgis_takes_every_layer_and_its_style(in_qgis):
+def test_qgis_loads_every_layer_and_its_style(in_qgis):
     assert len(in_qgis) == 4
     for told in in_qgis.values():
         assert told["valid"] and told["loaded"] and not told["message"].strip() and told["crs"] == "EPSG:32632"
@@ -177,7 +177,7 @@ def test_gdal_reads_the_attribute_table(outputs):
     assert len(told["rows"]) == 3
 
 
-def test_the_attribute_table_is_what_gdal_documents():
+def test_attribute_table_has_the_documented_form():
     """The same without GDAL's Python: a PAMDataset of one band, fields with type and usage, a row of texts for each class."""
     root = ElementTree.fromstring(attribute_table(legend(NAMES), [5_000_000_000, 0, 7], 0.25))
     assert root.tag == "PAMDataset" and root[0].attrib == {"band": "1"}
@@ -190,7 +190,7 @@ def test_the_attribute_table_is_what_gdal_documents():
     assert [c.text for c in root[0].find("CategoryNames")] == list(NAMES)
 
 
-def test_the_table_changes_nothing_that_the_raster_says_itself(outputs, tmp_path):
+def test_attribute_table_leaves_the_raster_unchanged(outputs, tmp_path):
     def told(path):
         with rasterio.open(path) as file:
             tags = file.tags(), file.tags(1), file.tags(ns="IMAGE_STRUCTURE")

@@ -1,4 +1,4 @@
-"""Pixels of any window at any GSD, checked against geometry; files that are awkward, damaged, or being written."""
+"""Pixels of any window at any GSD, checked against geometry; unusual and damaged files; atomic writes."""
 
 import shutil
 import warnings
@@ -32,9 +32,9 @@ steps = st.sampled_from([1.0, 0.25, 1 / 3, 0.37, 0.9, 1.2, 1.5, 1.8, 2.0, 2.5, 3
 
 def dense(first, last, weights):
     """Axis weights as a matrix (count, last - first)."""
-    found = np.zeros((len(weights.pixel), max(1, last - first)))
-    np.add.at(found, (np.arange(len(found))[:, None], weights.pixel), weights.weight)
-    return found[:, : last - first]
+    result = np.zeros((len(weights.pixel), max(1, last - first)))
+    np.add.at(result, (np.arange(len(result))[:, None], weights.pixel), weights.weight)
+    return result[:, : last - first]
 
 
 def noise(*shape, seed=0, dtype=np.uint8):
@@ -61,12 +61,12 @@ def test_coarse_pixels_are_the_exact_mean_of_the_ground_they_cover(length, step,
     values = noise(length, dtype=np.float64)
     first, last, weights = axis_weights(length, index * step, step, count)
     weights = dense(first, last, weights)
-    found = weights @ values[first:last]
+    result = weights @ values[first:last]
     edges = np.clip((index + np.arange(count + 1)) * step, 0, length)
     total = np.interp(edges, np.arange(length + 1), np.concatenate([[0], np.cumsum(values)]))
     covered = np.diff(edges)
     some = covered > 1e-6
-    assert np.allclose(found[some], np.diff(total)[some] / covered[some], atol=1e-3)
+    assert np.allclose(result[some], np.diff(total)[some] / covered[some], atol=1e-3)
 
 
 @pytest.mark.parametrize("step, taps", [(0.3, 2), (1.0, 2), (2.5, 4)])
@@ -90,9 +90,9 @@ def test_refining_a_ramp_gives_the_ramp(length, step, index, count):
     ramp = np.arange(length) + 0.5
     centres = (index + np.arange(count) + 0.5) * step
     inside = weights.sum(1) > 0
-    found = weights @ ramp[first:last]
+    result = weights @ ramp[first:last]
     assert np.allclose(
-        found[inside], np.clip(centres, 0.5, length - 0.5)[inside], atol=1e-4
+        result[inside], np.clip(centres, 0.5, length - 0.5)[inside], atol=1e-4
     )  # flat past the last centres
 
 
@@ -113,21 +113,21 @@ def test_weighing_is_the_matrix_product(seed, height, width, step_down, step_acr
 
 @pytest.mark.parametrize("geometry", [{}, {"rotation": 30}, {"south_up": True}, {"dtype": "uint16"}])
 @pytest.mark.parametrize("step", [(1.0, 1.0), (1.8, 1.8), (3.0, 3.0), (0.4, 0.4), (2.0, 0.5), (1.0, 1.7)])
-def test_pixels_know_where_they_are_at_any_gsd(located_raster, geometry, step):
+def test_pixels_are_at_their_place_at_any_gsd(located_raster, geometry, step):
     """Each new pixel holds its own centre's coordinates, by the grid that is returned with it.
 
     Where a new pixel cuts old ones, each of one value all over, the mean may be off by 1 / (8 step) old pixels.
     """
     file = RasterFile(located_raster(**geometry))
-    found = file.read_at(None, step, (3, 4, 7, 9))
+    result = file.read_at(None, step, (3, 4, 7, 9))
     allowed = [0.005 + (1 / (8 * s) if s > 1 and s % 1 else 0) for s in step]
     for row, col in np.ndindex(7, 9):
         told, true = (
-            file.grid.pixel(*found.values[:, row, col]),
-            file.grid.pixel(*found.grid.world(row + 0.5, col + 0.5)),
+            file.grid.pixel(*result.values[:, row, col]),
+            file.grid.pixel(*result.grid.world(row + 0.5, col + 0.5)),
         )
         assert (np.abs(np.subtract(told, true)) < allowed).all()
-    assert found.valid.all()
+    assert result.valid.all()
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ windows = st.tuples(st.integers(-9, 45), st.integers(-9, 45), st.integers(2, 40)
 
 @given(steps, steps, windows, st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=50, deadline=None)
-def test_a_pixel_does_not_depend_on_the_window_it_was_read_through(holed, down, across, window, cut_down, cut_across):
+def test_pixel_does_not_depend_on_the_window(holed, down, across, window, cut_down, cut_across):
     row, col, height, width = window
     step = down, across
     whole = holed.read_at(None, step, window)
@@ -171,25 +171,25 @@ def test_a_pixel_does_not_depend_on_the_window_it_was_read_through(holed, down, 
 
 @given(windows)
 @settings(max_examples=30, deadline=None)
-def test_a_window_at_the_files_own_gsd_is_a_slice_padded_with_nothing(holed, window):
+def test_window_at_the_file_gsd_is_a_padded_slice(holed, window):
     row, col, height, width = window
     everything = holed.read()
     padded = np.pad(everything.values, ((0, 0), (90, 90), (90, 90)))
     known = np.pad(everything.valid, 90)
-    found = holed.read_at(None, (1.0, 1.0), window)
+    result = holed.read_at(None, (1.0, 1.0), window)
     here = np.s_[..., row + 90 : row + 90 + height, col + 90 : col + 90 + width]
-    assert np.array_equal(found.values, padded[here])
-    assert np.array_equal(found.valid, known[here])
-    assert found.values.dtype == np.float32
+    assert np.array_equal(result.values, padded[here])
+    assert np.array_equal(result.valid, known[here])
+    assert result.values.dtype == np.float32
 
 
 @pytest.mark.parametrize("step", [1.0, 2.5, 0.4])
-def test_a_window_wholly_outside_is_empty(holed, step):
+def test_window_outside_of_the_file_is_invalid(holed, step):
     for place in ((-40, 0), (0, -40), (500, 0), (0, 500)):
-        found = holed.read_at([2], (step, step), (*place, 5, 6))
-        assert found.values.shape == (1, 5, 6)
-        assert not found.valid.any()
-        assert not found.values.any()
+        result = holed.read_at([2], (step, step), (*place, 5, 6))
+        assert result.values.shape == (1, 5, 6)
+        assert not result.valid.any()
+        assert not result.values.any()
 
 
 @pytest.mark.parametrize("step", [0.4, 1.2, 2.0, 3.3])
@@ -197,12 +197,12 @@ def test_nodata_does_not_bleed_into_its_neighbours(write, step):
     holes = noise(30, 30) < 80
     path = write("holes.tif", np.where(holes, 0, 100).astype(np.uint8)[None], nodata=0, **PLACED)
     size = int(30 / step)
-    found = RasterFile(path).read_at(None, (step, step), (0, 0, size, size))
-    assert not found.valid.all()
-    assert np.allclose(found.values[:, found.valid], 100, atol=1e-3)
+    result = RasterFile(path).read_at(None, (step, step), (0, 0, size, size))
+    assert not result.valid.all()
+    assert np.allclose(result.values[:, result.valid], 100, atol=1e-3)
 
 
-def test_a_coarse_pixel_is_valid_when_half_of_it_is(write):
+def test_coarse_pixel_is_valid_if_half_of_it_is_valid(write):
     values = np.ones((1, 2, 8), np.uint8)
     values[0, 0, :2] = values[0, :, 2:4] = values[0, 0, 4] = 0
     path = write("half.tif", values, nodata=0, **PLACED)
@@ -224,20 +224,20 @@ def majority(index, up, down):
 
 
 @pytest.mark.parametrize("step", ["1", "2", "3", "3/2", "5/2", "6/5", "9/5"])
-def test_labels_are_taken_by_majority(write, step):
+def test_labels_are_resampled_by_majority(write, step):
     ratio = Fraction(step)
     classes = np.repeat(np.repeat(np.random.default_rng(3).integers(0, 5, (9, 8)), 2, 0), 3, 1).astype(np.uint8)
     file = RasterFile(write("label.tif", classes[None], **PLACED))
     index = np.array([IGNORE, 0, 1, 2, IGNORE])[classes]
     expected = majority(index, ratio.denominator, ratio.numerator)
-    found, off = file.labels_at(VALUES, (float(ratio), float(ratio)), (0, 0, *expected.shape))
-    assert np.array_equal(found, expected)
+    result, off = file.labels_at(VALUES, (float(ratio), float(ratio)), (0, 0, *expected.shape))
+    assert np.array_equal(result, expected)
     assert off == (classes == 4).sum()
 
 
 @given(steps, windows, st.integers(1, 39))
 @settings(max_examples=40, deadline=None)
-def test_a_label_does_not_depend_on_the_window_it_was_read_through(labelled, step, window, cut):
+def test_label_does_not_depend_on_the_window(labelled, step, window, cut):
     row, col, height, width = window
     cut = min(cut, height - 1)
     whole, _ = labelled.labels_at(VALUES, (step, step), window)
@@ -256,8 +256,8 @@ def labelled(tmp_path_factory):
 
 @pytest.mark.parametrize("step", [1.0, 2.0, 0.5])
 def test_labels_outside_the_file_are_ignored(labelled, step):
-    found, off = labelled.labels_at(VALUES, (step, step), (-30, -30, 20, 20))
-    assert (found == IGNORE).all()
+    result, off = labelled.labels_at(VALUES, (step, step), (-30, -30, 20, 20))
+    assert (result == IGNORE).all()
     assert off == 0
 
 
@@ -266,8 +266,8 @@ def test_palette_labels_are_read_by_colour(write, ending):
     values = np.random.default_rng(0).integers(0, 4, (1, 8, 9)).astype(np.uint8)
     palette = {0: (0, 255, 0, 255), 1: (0, 0, 0, 255), 2: (255, 0, 0, 255), 3: (255, 0, 1, 255)}
     file = RasterFile(write(f"label.{ending}", values, palette))
-    found, off = file.labels_at(COLOURS, (1.0, 1.0), (0, 0, 8, 9))
-    assert np.array_equal(found, np.array([1, IGNORE, 0, IGNORE])[values[0]])
+    result, off = file.labels_at(COLOURS, (1.0, 1.0), (0, 0, 8, 9))
+    assert np.array_equal(result, np.array([1, IGNORE, 0, IGNORE])[values[0]])
     assert off == (values == 3).sum() > 0
 
 
@@ -275,15 +275,15 @@ def test_palette_labels_are_read_by_colour(write, ending):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_nan_and_infinity_are_no_data_even_if_the_file_does_not_say_so(write, dtype):
+def test_nan_and_infinity_are_nodata(write, dtype):
     values = np.ones((2, 4, 4), dtype)
     values[0, 1, 1], values[1, 2, 2], values[0, 3, 3] = np.nan, np.inf, -np.inf
-    found = RasterFile(write("a.tif", values, **PLACED)).read()
-    assert np.array_equal(found.valid, np.isfinite(values).all(0))
-    assert np.isfinite(found.values).all()
+    result = RasterFile(write("a.tif", values, **PLACED)).read()
+    assert np.array_equal(result.valid, np.isfinite(values).all(0))
+    assert np.isfinite(result.values).all()
 
 
-def test_an_internal_mask_is_respected(write):
+def test_internal_mask_is_applied(write):
     mask = noise(20, 20) > 100
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         path = write("a.tif", noise(3, 20, 20), mask=mask, **PLACED)
@@ -315,7 +315,7 @@ def test_near_infrared_tagged_as_alpha_is_imagery(write, numbers):
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png"])
-def test_a_band_that_the_caller_names_is_imagery_whatever_its_tag(write, name):
+def test_band_that_the_caller_names_is_imagery(write, name):
     values = noise(4, 20, 20)
     values[3] = (values[3] > 100) * 255
     path = write(name, values, interpretation=RGBA)
@@ -340,14 +340,14 @@ def test_bands_are_named_by_their_descriptions(write):
     assert RasterFile(path).band_numbers(("green", "ir")) == [3, 1]
 
 
-def test_bands_of_unknown_order_are_asked_for_rather_than_guessed(write):
+def test_unknown_band_order_is_refused(write):
     file = RasterFile(write("a.tif", noise(5, 4, 4), **PLACED))
     with pytest.raises(InputError, match="5 bands of unknown order"):
         file.band_numbers(("red", "green", "blue"))
     assert RasterFile(file.path, ("blue", "green", "red", "ir")).band_numbers(("red", "ir")) == [3, 4]
 
 
-def test_bands_that_are_not_there_are_refused(write):
+def test_missing_bands_are_refused(write):
     path = write("a.tif", noise(3, 4, 4), photometric="rgb", **PLACED)
     with pytest.raises(InputError, match="has the bands red, green, blue, but ir, red are needed"):
         RasterFile(path).band_numbers(("ir", "red"))
@@ -372,38 +372,38 @@ def test_files_without_blocks_are_read_as_rasterio_reads_them(write, name):
     with rasterio.open(path) as reference:
         for row, col, height, width in ((0, 0, 33, 47), (5, 7, 11, 13)):
             window = rasterio.windows.Window(col, row, width, height)
-            found = file.read([3, 1], (row, col, height, width))
-            assert np.array_equal(found.values, reference.read([3, 1], window=window))
-            assert found.valid.all()
+            result = file.read([3, 1], (row, col, height, width))
+            assert np.array_equal(result.values, reference.read([3, 1], window=window))
+            assert result.valid.all()
 
 
-def test_what_a_caller_does_to_its_pixels_does_not_change_the_next_read(write):
+def test_changed_pixels_do_not_change_the_next_read(write):
     path = write("a.png", noise(3, 8, 8))
     for _ in range(2):
-        found = RasterFile(path).read()
-        assert found.valid.all()
-        assert np.array_equal(found.values, noise(3, 8, 8))
-        found.values[:], found.valid[:] = 0, False
+        result = RasterFile(path).read()
+        assert result.valid.all()
+        assert np.array_equal(result.values, noise(3, 8, 8))
+        result.values[:], result.valid[:] = 0, False
 
 
-def test_a_file_that_was_written_anew_is_read_anew(write):
+def test_replaced_file_is_read_again(write):
     for values in (noise(3, 8, 8, seed=1), noise(3, 8, 8, seed=2)):
         assert np.array_equal(RasterFile(write("a.png", values)).read().values, values)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(MissingError, match=r"there is no file .*gone\.tif"):
         RasterFile(tmp_path / "gone.tif")
 
 
-def test_something_else_than_a_raster_is_named(tmp_path):
+def test_invalid_raster_is_named(tmp_path):
     path = tmp_path / "notes.tif"
     path.write_text("not a raster")
     with pytest.raises(MissingError, match=r"cannot read .*notes\.tif: "):
         RasterFile(path)
 
 
-def test_a_file_cut_off_after_its_header_fails_when_its_pixels_are_read(write):
+def test_truncated_file_fails_when_its_pixels_are_read(write):
     path = write("cut.tif", noise(3, 64, 64), compress="deflate", tiled=True, blockxsize=16, blockysize=16, **PLACED)
     path.write_bytes(path.read_bytes()[:-6000])
     file = RasterFile(path)  # the header is whole
@@ -419,7 +419,7 @@ def test_a_file_cut_off_after_its_header_fails_when_its_pixels_are_read(write):
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg"])
-def test_damage_anywhere_gives_pixels_or_an_error_of_ours(write, name):
+def test_damaged_file_gives_pixels_or_an_rsuda_error(write, name):
     path = write(name, noise(3, 40, 50), **({"compress": "lzw", **PLACED} if name == "a.tif" else {}))
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     refused = 0
@@ -438,7 +438,7 @@ def test_damage_anywhere_gives_pixels_or_an_error_of_ours(write, name):
     assert refused > 5
 
 
-def test_every_awkward_real_file_is_read_or_refused(real_data):
+def test_real_unusual_files_are_read_or_refused(real_data):
     refused = set()
     paths = [p for p in sorted((real_data / "geotiffs" / "rasterio").iterdir()) if p.suffix in (".tif", ".vrt")]
     assert len(paths) > 30
@@ -447,8 +447,8 @@ def test_every_awkward_real_file_is_read_or_refused(real_data):
             file = RasterFile(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("error", RuntimeWarning)  # numpy's, of values that do not fit
-                found = [file.read(), *(file.read_at(None, (s, s), (-3, -3, 120, 120)) for s in (2.5, 0.7))]
-            assert all(np.isfinite(f.values).all() for f in found)
+                result = [file.read(), *(file.read_at(None, (s, s), (-3, -3, 120, 120)) for s in (2.5, 0.7))]
+            assert all(np.isfinite(f.values).all() for f in result)
         except RsudaError:
             refused.add(path.name)
     assert "corrupt.tif" in refused
@@ -472,7 +472,7 @@ def test_real_alpha_in_real_files_is_transparency(real_data, name, hidden):
 # Writing
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path):
+def test_file_appears_when_it_is_complete(tmp_path):
     out = tmp_path / "deep" / "out.tif"
     with pytest.raises(KeyboardInterrupt), atomic_write(out) as temporary:
         temporary.write_text("half")
@@ -485,7 +485,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert out.read_text() == "whole"
 
 
-def test_what_comes_while_clearing_up_leaves_nothing_and_comes_through(tmp_path, monkeypatch):
+def test_interrupt_while_cleaning_up_leaves_no_file(tmp_path, monkeypatch):
     real, calls = shutil.rmtree, []
 
     def broken_off_once(folder, **options):
@@ -501,7 +501,7 @@ def test_what_comes_while_clearing_up_leaves_nothing_and_comes_through(tmp_path,
     assert [p.name for p in tmp_path.iterdir()] == ["out.tif"]
 
 
-def test_an_existing_file_is_kept_unless_told_otherwise_and_until_the_new_one_is_whole(tmp_path):
+def test_existing_file_stays_until_the_new_one_is_complete(tmp_path):
     out = tmp_path / "out.tif"
     out.write_text("old")
     with pytest.raises(ExistsError, match=r"out\.tif exists.*--overwrite"), atomic_write(out):
@@ -514,7 +514,7 @@ def test_an_existing_file_is_kept_unless_told_otherwise_and_until_the_new_one_is
     assert out.read_text() == "new"
 
 
-def test_a_file_where_a_folder_is_needed_is_refused(tmp_path):
+def test_file_in_place_of_a_folder_is_refused(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(ExistsError, match="cannot be a folder"), atomic_write(tmp_path / "out" / "a.tif"):
         pytest.fail("the block must not run")

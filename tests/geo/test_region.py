@@ -1,4 +1,4 @@
-"""Areas of interest: which pixels they hold, on any grid, in any CRS."""
+"""Areas of interest select pixels on any grid and in any CRS."""
 
 import geopandas as gpd
 import numpy as np
@@ -28,12 +28,12 @@ def mask(region):
     return region.inside(0, region.window[2])
 
 
-def test_without_a_wish_all_of_the_scene_is_wanted(scene):
+def test_region_without_area_is_the_whole_scene(scene):
     region = region_of(scene)
     assert region == Region.of(scene) and region.window == (0, 0, 40, 60) and mask(region) is None
 
 
-def test_a_polygon_of_whole_pixels_holds_just_those(scene):
+def test_polygon_of_whole_pixels_selects_these_pixels(scene):
     area = gpd.GeoSeries([on(scene, (5, 10), (5, 30), (20, 30), (20, 10))], crs=32632)
     region = region_of(scene, area)
     assert region.window == (5, 10, 15, 20) and mask(region).all()
@@ -48,18 +48,18 @@ def test_pixels_belong_to_a_polygon_by_their_centres(scene):
     assert (mask(region) == (row + col < 20))[apart].all()
 
 
-def test_polygons_in_another_crs_are_brought_to_the_scenes(scene):
+def test_polygons_are_projected_to_the_scene(scene):
     area = gpd.GeoSeries([on(scene, (5, 10), (5, 30), (20, 30), (20, 10)).buffer(0.1)], crs=32632).to_crs(4326)
     region = region_of(scene, area)
     assert region.window == (4, 9, 17, 22) and mask(region).sum() == 15 * 20
 
 
-def test_an_area_elsewhere_touches_nothing(scene):
+def test_area_outside_of_the_scene_has_no_region(scene):
     assert region_of(scene, gpd.GeoSeries([box(0, 0, 1, 1)], crs=32632)) is None
     assert region_of(scene, bounds=(0, 0, 1, 1)) is None
 
 
-def test_an_area_whose_rectangle_alone_touches_a_scene_holds_none_of_it(scene):
+def test_area_without_pixel_centres_has_no_region(scene):
     bent = [(-30, -30), (-30, 90), (-20, 90), (-20, -20), (70, -20), (70, -30)]  # an L around two sides of it
     assert region_of(scene, gpd.GeoSeries([on(scene, *bent)], crs=32632)) is None
     between = [(0, 5.6), (0, 6.4), (40, 6.4), (40, 5.6)]  # past all centres of pixels
@@ -69,27 +69,27 @@ def test_an_area_whose_rectangle_alone_touches_a_scene_holds_none_of_it(scene):
     )
 
 
-def test_scenes_beside_an_area_are_left_out_with_a_note_and_the_others_are_predicted(tmp_path, caplog):
+def test_scenes_outside_of_an_area_are_left_out_with_a_note(tmp_path, caplog):
     west, east = (
         write(tmp_path / f"{n}.tif", positions(40, 60), Affine(1, 0, x, 0, -1, 40)) for n, x in (("w", 0), ("e", 60))
     )
     bent = Polygon([(5, -20), (5, 30), (15, 30), (15, -10), (90, -10), (90, -20)])
     gpd.GeoSeries([bent], crs=32632).to_file(tmp_path / "area.gpkg")
     caplog.set_level("INFO", "rsuda")
-    found = list(predict([west, east], trained(by_value), tmp_path / "out", polygons=None, aoi=tmp_path / "area.gpkg",
+    result = list(predict([west, east], trained(by_value), tmp_path / "out", polygons=None, aoi=tmp_path / "area.gpkg",
                          device="cpu", window=64, overlap=16))  # fmt: skip
-    assert [w.scene for w in found] == [west]
+    assert [w.scene for w in result] == [west]
     assert [r.getMessage() for r in caplog.records if "left out" in r.getMessage()] == [
         f"note: {east} is left out: the area of --aoi holds none of its pixels"
     ]
 
 
-def test_an_area_that_reaches_past_the_scene_is_cut_at_its_edge(scene):
+def test_area_is_clipped_at_the_edge_of_the_scene(scene):
     area = gpd.GeoSeries([on(scene, (-9, -9), (-9, 10), (10, 10), (10, -9))], crs=32632)
     assert region_of(scene, area).window == (0, 0, 10, 10)
 
 
-def test_bounds_take_whole_pixels(tmp_path):
+def test_bounds_select_whole_pixels(tmp_path):
     scene = Scene("scene", write(tmp_path / "scene.tif", positions(40, 60)))
     left, bottom, right, top = scene.grid.bounds
     assert region_of(scene, bounds=(left + 1, top - 3, left + 2, top - 1)).window == (2, 2, 4, 2)
@@ -98,13 +98,13 @@ def test_bounds_take_whole_pixels(tmp_path):
         region_of(scene, bounds=(right, bottom, left, top))
 
 
-def test_an_area_with_a_crs_over_a_scene_without_one_is_refused(tmp_path):
+def test_area_with_crs_over_a_scene_without_crs_is_refused(tmp_path):
     scene = Scene("scene", write(tmp_path / "scene.tif", positions(4, 6), crs=None))
     with pytest.raises(InputError, match="--crs"):
         region_of(scene, gpd.GeoSeries([box(0, 0, 1, 1)], crs=CRS.from_epsg(32632)))
 
 
-def test_files_that_hold_no_polygon_are_refused(tmp_path):
+def test_files_without_polygons_are_refused(tmp_path):
     with pytest.raises(MissingError, match="there is no file"):
         read_area(tmp_path / "none.gpkg")
     (tmp_path / "text.gpkg").write_text("no polygons")

@@ -1,4 +1,4 @@
-"""Rings walk each border once from each side, and no ring meets itself."""
+"""Rings follow each border once from each side, and no ring meets itself."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -14,20 +14,20 @@ from rsuda.geo.run_lengths import find_components
 
 
 def rings(classes, clockwise=True, wide=False):
-    """Per patch its rings as arrays (points, 2) of column and row; the patches as an array of pixels."""
+    """Rings of each component as arrays (points, 2) of column and row; the components as an array of pixels."""
     runs = read(classes)
     if wide:
         runs = replace(runs, start=runs.start.astype(np.int64))
     components = find_components(runs)
-    found = find_rings(runs, components.of_run, len(components), clockwise=clockwise)
-    points = np.stack([found.col, found.row], 1)
-    every = [points[a:b] for a, b in pairwise(found.ring)]
+    result = find_rings(runs, components.of_run, len(components), clockwise=clockwise)
+    points = np.stack([result.col, result.row], 1)
+    every = [points[a:b] for a, b in pairwise(result.ring)]
     assert sum(map(len, every)) == len(points)
-    return [every[a:b] for a, b in pairwise(found.component)], drawn(runs, components.of_run)
+    return [every[a:b] for a, b in pairwise(result.component)], drawn(runs, components.of_run)
 
 
 def area(ring):
-    """Positive where the ring runs clockwise with rows drawn downwards."""
+    """Signed area: positive for a clockwise ring with rows drawn downwards."""
     x, y = ring.astype(int).T
     return (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2
 
@@ -43,13 +43,13 @@ def steps(ring):
 
 @settings(max_examples=80, deadline=None)
 @given(classes=masks, block=blocks)
-def test_every_patch_walks_its_whole_border_with_itself_on_the_right(classes, block):
+def test_rings_follow_the_whole_border_with_the_component_on_the_right(classes, block):
     with patch("rsuda.geo.run_lengths.BLOCK", block):
-        found, pixels = rings(classes)
+        result, pixels = rings(classes)
     padded = np.pad(pixels, 1, constant_values=-1)
     walked = set()
-    for p, own in enumerate(found):
-        for x, y, across, down in (step for ring in own for step in steps(ring)):
+    for p, group in enumerate(result):
+        for x, y, across, down in (step for ring in group for step in steps(ring)):
             # the pixels on the right and on the left of the step
             row = {1: (y, y - 1), -1: (y - 1, y)}.get(across, (y, y) if down > 0 else (y - 1, y - 1))
             col = {1: (x - 1, x), -1: (x, x - 1)}.get(down, (x, x) if across > 0 else (x - 1, x - 1))
@@ -57,21 +57,21 @@ def test_every_patch_walks_its_whole_border_with_itself_on_the_right(classes, bl
             walked.add((x, y, across, down))
     sides = sum(((a != b) * ((a >= 0).astype(int) + (b >= 0))).sum() for a, b in
                 ((padded[1:], padded[:-1]), (padded[:, 1:], padded[:, :-1])))  # fmt: skip
-    assert len(walked) == sides == sum(1 for own in found for ring in own for _ in steps(ring))
+    assert len(walked) == sides == sum(1 for group in result for ring in group for _ in steps(ring))
 
 
 @settings(max_examples=60, deadline=None)
 @given(classes=masks)
 def test_shells_come_first_holes_run_the_other_way_and_no_ring_meets_itself(classes):
-    found, pixels = rings(classes)
-    for p, own in enumerate(found):
-        assert area(own[0]) > 0 and all(area(hole) < 0 for hole in own[1:])
-        assert sum(map(area, own)) == (pixels == p).sum()
-        for ring in own:
+    result, pixels = rings(classes)
+    for p, group in enumerate(result):
+        assert area(group[0]) > 0 and all(area(hole) < 0 for hole in group[1:])
+        assert sum(map(area, group)) == (pixels == p).sum()
+        for ring in group:
             assert (ring[0] == ring[-1]).all()
             assert len({(x, y) for x, y, _, _ in steps(ring)}) == len(list(steps(ring)))
     backwards, _ = rings(classes, clockwise=False)
-    for one, other in zip(found, backwards, strict=True):
+    for one, other in zip(result, backwards, strict=True):
         assert [r[::-1].tolist() for r in one] == [r.tolist() for r in other]
 
 
@@ -79,27 +79,27 @@ def test_shells_come_first_holes_run_the_other_way_and_no_ring_meets_itself(clas
 @given(classes=masks)
 def test_positions_beyond_32_bits_give_the_same_rings(classes):
     narrow, wide = (rings(classes, wide=wide)[0] for wide in (False, True))
-    assert [[r.tolist() for r in own] for own in narrow] == [[r.tolist() for r in own] for own in wide]
+    assert [[r.tolist() for r in group] for group in narrow] == [[r.tolist() for r in group] for group in wide]
 
 
-def test_a_hole_that_touches_the_outside_at_a_corner_is_a_ring_of_its_own():
+def test_hole_that_touches_the_outside_at_a_corner_is_a_separate_ring():
     classes = np.zeros((3, 3), np.uint8)
     classes[0, 0] = classes[1, 1] = 255
-    (own,), _ = rings(classes)
-    assert [area(ring) for ring in own] == [8, -1]
-    assert (own[0] == [1, 1]).all(1).any() and (own[1] == [1, 1]).all(1).any()
+    (group,), _ = rings(classes)
+    assert [area(ring) for ring in group] == [8, -1]
+    assert (group[0] == [1, 1]).all(1).any() and (group[1] == [1, 1]).all(1).any()
 
 
-def test_where_three_borders_meet_all_three_have_a_vertex():
-    found, _ = rings(np.array([[0, 0], [1, 2]], np.uint8))
-    assert all((own[0] == [1, 1]).all(1).any() for own in found)
+def test_all_three_components_have_the_vertex_where_they_meet():
+    result, _ = rings(np.array([[0, 0], [1, 2]], np.uint8))
+    assert all((group[0] == [1, 1]).all(1).any() for group in result)
 
 
 @pytest.mark.parametrize("width", [1, 2, 30])
-def test_a_rectangle_has_four_corners(width):
-    (own,), _ = rings(np.zeros((7, width), np.uint8))
-    assert own[0].tolist() == [[0, 0], [width, 0], [width, 7], [0, 7], [0, 0]]
+def test_rectangle_has_four_corners(width):
+    (group,), _ = rings(np.zeros((7, width), np.uint8))
+    assert group[0].tolist() == [[0, 0], [width, 0], [width, 7], [0, 7], [0, 0]]
 
 
-def test_nothing_but_no_data_has_no_rings():
+def test_nodata_has_no_rings():
     assert rings(np.full((3, 4), 255, np.uint8))[0] == []

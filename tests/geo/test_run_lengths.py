@@ -1,4 +1,4 @@
-"""Runs hold the raster, patches are its connected areas, and merging leaves no small patch that has a neighbour."""
+"""Runs encode the raster, components are its connected areas, and merging leaves no small component with a neighbour."""
 
 from unittest.mock import patch
 
@@ -13,17 +13,17 @@ from rsuda.geo.run_lengths import encode, find_borders, find_components, merge_s
 
 
 def labelled(classes):
-    """Patches by SciPy, in an array like ``patch`` that has no order."""
-    found, n = np.full(classes.shape, -1), 0
+    """Components by SciPy, numbered in no order."""
+    result, n = np.full(classes.shape, -1), 0
     for k in np.unique(classes[classes != 255]):
         area, count = label(classes == k)
-        found[area > 0] = area[area > 0] - 1 + n
+        result[area > 0] = area[area > 0] - 1 + n
         n += count
-    return found, n
+    return result, n
 
 
 def neighbours(area):
-    """Border lengths by pair, from an array of patches with -1 for none."""
+    """Border lengths by pair, from an array of components with -1 for nodata."""
     lengths = {}
     for a, b in ((area[:, :-1], area[:, 1:]), (area[:-1], area[1:])):
         for one, other in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True):
@@ -35,7 +35,7 @@ def neighbours(area):
 
 @settings(max_examples=60, deadline=None)
 @given(classes=masks, cuts=st.lists(st.integers(0, 99), max_size=4), block=blocks)
-def test_runs_hold_the_raster_however_it_is_cut_into_strips(classes, cuts, block):
+def test_runs_do_not_depend_on_the_strips(classes, cuts, block):
     with patch("rsuda.geo.run_lengths.BLOCK", block):
         runs = encode(iter(strips(classes, cuts)), *classes.shape)
     assert (drawn(runs, runs.value) == classes).all()
@@ -45,7 +45,7 @@ def test_runs_hold_the_raster_however_it_is_cut_into_strips(classes, cuts, block
 
 @settings(max_examples=60, deadline=None)
 @given(classes=masks, block=blocks)
-def test_patches_are_the_connected_areas_in_the_order_of_their_first_pixels(classes, block):
+def test_components_are_in_the_order_of_their_first_pixels(classes, block):
     with patch("rsuda.geo.run_lengths.BLOCK", block):
         runs = read(classes)
         components = find_components(runs)
@@ -64,7 +64,7 @@ def test_patches_are_the_connected_areas_in_the_order_of_their_first_pixels(clas
 
 @settings(max_examples=80, deadline=None)
 @given(classes=masks, least=st.integers(0, 20))
-def test_no_patch_with_a_neighbour_stays_below_the_least_size(classes, least):
+def test_components_with_a_neighbour_reach_the_least_size(classes, least):
     runs = read(classes)
     before = find_components(runs)
     after, borders = merge_small(before, find_borders(runs, before), least)
@@ -80,8 +80,8 @@ def test_no_patch_with_a_neighbour_stays_below_the_least_size(classes, least):
     firsts = [int(np.flatnonzero(area.ravel() == p)[0]) for p in range(len(after))]
     assert firsts == sorted(firsts)
     large = before.pixels >= least  # what is large enough keeps its class
-    kept = np.append(large, False)[drawn(runs, before.of_run)]
-    assert (values[kept] == classes[kept]).all()
+    unchanged = np.append(large, False)[drawn(runs, before.of_run)]
+    assert (values[unchanged] == classes[unchanged]).all()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_no_patch_with_a_neighbour_stays_below_the_least_size(classes, least):
         ["000000", "022100", "111100"],  # as many edges to both: class 0 has more pixels
     ],
 )
-def test_a_small_patch_goes_where_its_border_is_longest_and_then_where_the_patch_is_largest(rows):
+def test_small_component_merges_over_its_longest_border(rows):
     classes = np.array([list(map(int, row)) for row in rows], np.uint8)
     runs = read(classes)
     components = find_components(runs)
@@ -110,12 +110,12 @@ def test_confidences_add_up_over_the_pixels_that_have_one(classes, seed, least, 
     components, _ = merge_small(components, find_borders(runs, components), least)
     area = drawn(runs, components.of_run)
     for p in range(len(components)):
-        own = sure[(area == p) & (sure != 255)]
-        assert (components.confidence[p], components.counted[p]) == (own.sum(dtype=int), len(own))
+        confidences = sure[(area == p) & (sure != 255)]
+        assert (components.confidence[p], components.counted[p]) == (confidences.sum(dtype=int), len(confidences))
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("strips", "message"),
     [
         ([np.zeros((2, 3), np.uint8)], r"\(2, 3\) uint8, not \(rows, 4\)"),
         ([np.zeros((2, 4), np.int64)], "int64"),
@@ -125,6 +125,6 @@ def test_confidences_add_up_over_the_pixels_that_have_one(classes, seed, least, 
         ([(np.zeros((2, 4), np.uint8), np.zeros((2, 4), np.uint8)), np.zeros((1, 4), np.uint8)], "others have none"),
     ],
 )
-def test_strips_that_do_not_make_up_the_raster_are_refused(given, said):
-    with pytest.raises(ValueError, match=said):
-        encode(given, 3, 4)
+def test_invalid_strips_are_refused(strips, message):
+    with pytest.raises(ValueError, match=message):
+        encode(strips, 3, 4)

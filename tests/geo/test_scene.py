@@ -1,4 +1,4 @@
-"""One scene: what its files tell, what its domain adds, and what is refused."""
+"""A scene: GSD, CRS, bands and labels from its files and its domain, and invalid files."""
 
 import numpy as np
 import pytest
@@ -18,20 +18,20 @@ def colours(index):
     return np.array([(255, 0, 0), (0, 255, 0), (0, 0, 0), (9, 9, 9)], np.uint8)[np.asarray(index)].transpose(2, 0, 1)
 
 
-def test_the_declared_gsd_wins_over_the_files(located_raster):
+def test_declared_gsd_overrides_the_file(located_raster):
     path = located_raster(gsd=2.0)
     assert Scene("a", path).gsd == pytest.approx((2, 2))
     assert Scene("a", path, declared_gsd=0.5).gsd == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("gsd", [0, -1, float("nan"), float("inf")])
-def test_a_declared_gsd_that_is_no_length_is_refused(located_raster, gsd):
+def test_invalid_declared_gsd_is_refused(located_raster, gsd):
     with pytest.raises(InputError):
         _ = Scene("a", located_raster(), declared_gsd=gsd).gsd
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_an_unknown_gsd_is_asked_for_and_the_reason_told(write):
+def test_unknown_gsd_is_refused_with_the_reason(write):
     plain = write("plain.tif", np.zeros((3, 8, 8), np.uint8))
     with pytest.raises(InputError, match=r"GSD of .*plain\.tif is unknown, since the file has no georeference"):
         _ = Scene("a", plain).gsd
@@ -41,14 +41,14 @@ def test_an_unknown_gsd_is_asked_for_and_the_reason_told(write):
         _ = Scene("a", pinned).gsd
 
 
-def test_differences_of_gsd_below_a_thousandth_are_none(located_raster):
+def test_gsd_differences_below_a_thousandth_are_ignored(located_raster):
     scene = Scene("a", located_raster(gsd=2.0))
     assert scene.step(None) == scene.step(2.0) == scene.step(2.0015) == (1.0, 1.0)
     assert scene.step(3.0) == pytest.approx((1.5, 1.5))
     assert scene.step(1.0) == pytest.approx((0.5, 0.5))
 
 
-def test_the_domains_crs_is_used_only_where_the_file_has_none(write, located_raster):
+def test_crs_of_the_domain_is_used_for_files_without_crs(write, located_raster):
     path = write("isprs.tif", np.zeros((3, 8, 8), np.uint8), **ISPRS)
     assert Scene("a", path).grid.crs is None
     scene = Scene("a", path, crs="EPSG:32632")
@@ -57,13 +57,13 @@ def test_the_domains_crs_is_used_only_where_the_file_has_none(write, located_ras
     assert Scene("a", located_raster(), crs="EPSG:32632").grid.crs.to_epsg() == 32633
 
 
-def test_a_crs_that_does_not_exist_is_refused_by_name(write):
+def test_unknown_crs_is_refused_by_name(write):
     path = write("isprs.tif", np.zeros((3, 8, 8), np.uint8), **ISPRS)
     with pytest.raises(InputError, match="CRS 'utm 33' of scene 'a' is unknown"):
         _ = Scene("a", path, crs="utm 33").grid
 
 
-def test_bands_are_read_by_name_whatever_their_place_in_the_file(located_raster):
+def test_bands_are_read_by_name(located_raster):
     path = located_raster()
     straight, swapped = (Scene("a", path, bands=bands) for bands in (("red", "ir"), ("ir", "red")))
     window = (3, 4, 5, 6)
@@ -89,26 +89,26 @@ def test_label_and_image_windows_show_the_same_ground(write):
             assert (label == k).any()
 
 
-def test_a_label_of_another_size_is_refused_with_both_sizes(write):
+def test_label_of_another_size_is_refused_with_both_sizes(write):
     image = write("image.tif", np.zeros((3, 10, 12), np.uint8), **ISPRS)
     scene = Scene("a", image, write("label.tif", np.zeros((3, 10, 11), np.uint8), **ISPRS))
     with pytest.raises(InputError, match=r"label.*label\.tif is 11 x 10 px, its image.*image\.tif is 12 x 10 px"):
         _ = scene.label_file
 
 
-def test_a_scene_without_label_says_so_when_one_is_asked_for(located_raster):
+def test_label_of_a_scene_without_one_is_refused(located_raster):
     with pytest.raises(InputError, match=r"^scene 'a' \(.*\) has no label$"):
         Scene("a", located_raster()).read_label(LEGEND, None, (0, 0, 1, 1))
 
 
-def test_a_label_that_cannot_be_read_by_the_legend_is_named(write):
+def test_label_that_the_legend_cannot_read_is_named(write):
     image = write("image.tif", np.zeros((3, 4, 4), np.uint8), **ISPRS)
     scene = Scene("a", image, write("index.tif", np.zeros((1, 4, 4), np.uint8), **ISPRS))
     with pytest.raises(InputError, match=r"index\.tif: .*no palette"):
         scene.read_label(LEGEND, None, (0, 0, 4, 4))
 
 
-def test_off_palette_pixels_are_ignored_and_counted_and_refused_when_they_are_the_most(write):
+def test_off_palette_pixels_are_counted_and_refused_as_the_majority(write):
     index = np.array([[0, 1, 2, 3], [3, 3, 0, 1]])
     image = write("image.tif", np.zeros((3, 2, 4), np.uint8), **ISPRS)
     label, off = Scene("a", image, write("label.tif", colours(index), **ISPRS)).whole_label(LEGEND)
@@ -118,7 +118,7 @@ def test_off_palette_pixels_are_ignored_and_counted_and_refused_when_they_are_th
         Scene("a", image, write("bad.tif", colours([[3, 3, 3, 3], [3, 3, 0, 1]]), **ISPRS)).whole_label(LEGEND)
 
 
-def test_missing_files_are_named_when_they_are_needed_and_not_before(tmp_path, located_raster):
+def test_missing_label_is_named_when_it_is_read(tmp_path, located_raster):
     scene = Scene("a", located_raster(), tmp_path / "gone.tif")
     scene.read(("red", "ir"), None, (0, 0, 2, 2))
     with pytest.raises(MissingError, match=r"there is no file .*gone\.tif"):
