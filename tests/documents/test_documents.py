@@ -84,7 +84,7 @@ def test_readme_commands_run_in_order(tmp_path):
         words = shlex.split(command)
         out = rsuda(*words, *(["--steps", 4, "--workers", 0] if words[0] == "adapt" else []), cwd=tmp_path)
         if words[0] == "adapt":
-            assert out.splitlines()[0].startswith("No data folder is given: using the synthetic sample_tiles/")
+            assert out.splitlines()[0].startswith("No data folder was passed: using the synthetic sample_tiles/")
     run = tmp_path / "runs" / "potsdam_vaihingen_st-dasegnet"
     for name in (
         "config.yaml",
