@@ -13,22 +13,25 @@ from typing import TYPE_CHECKING
 from rsuda.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rsuda.api import Run, adapt, domains, evaluate, methods, suggest
+    from rsuda.api import adapt, evaluate, suggest
     from rsuda.benchmark.benchmark import benchmark
     from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
     from rsuda.core.legend import Legend
     from rsuda.data.domain import Domain
     from rsuda.data.find_domain import domain
+    from rsuda.evaluation.finished_run import Run
     from rsuda.export.export import export
     from rsuda.inference.predict import predict
     from rsuda.inference.prediction import Prediction
     from rsuda.inference.segmenter import Segmenter, load
+    from rsuda.info.catalogue import domains, methods
     from rsuda.info.info import info
     from rsuda.report.report import report
     from rsuda.training.datamodule import PairDataModule
 else:
     _HOMES = {
-        "rsuda.api": ("Run", "adapt", "domains", "evaluate", "methods", "suggest"),
+        "rsuda.api": ("adapt", "evaluate", "suggest"),
+        "rsuda.evaluation.finished_run": ("Run",),
         "rsuda.benchmark.benchmark": ("benchmark",),
         "rsuda.export.export": ("export",),
         "rsuda.inference.predict": ("predict",),
@@ -38,6 +41,7 @@ else:
         "rsuda.data.find_domain": ("domain",),
         "rsuda.core.legend": ("Legend",),
         "rsuda.inference.segmenter": ("Segmenter", "load"),
+        "rsuda.info.catalogue": ("domains", "methods"),
         "rsuda.info.info": ("info",),
         "rsuda.report.report": ("report",),
         "rsuda.inference.prediction": ("Prediction",),

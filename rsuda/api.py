@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsuda.core.settings import Settings
-from rsuda.runs.folders import saved_settings
+from rsuda.evaluation.finished_run import Run
 
 if TYPE_CHECKING:
     from rsuda.annotation.suggest import Suggestion
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rsuda.data.domain import Domain
     from rsuda.data.find_domain import Objects
     from rsuda.evaluation.evaluate import Evaluation
-    from rsuda.evaluation.label_free import LabelFree
 
     DomainLike = str | os.PathLike[str] | Domain | Any  # what rsuda.domain takes; Any for datasets of torchgeo
 
@@ -35,42 +34,6 @@ _KEYWORDS = {  # keywords of adapt and their settings
     "devices": "training.devices", "nodes": "training.nodes", "strategy": "training.strategy",
     "workers": "patches.workers", "score_every": "validation.every",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, repr=False)
-class Run:
-    """A finished run. Functions that take a run folder take it too.
-
-    Attributes:
-        path: the run folder.
-        label_free: scores of the model by the target's images alone.
-        scores: of the last checkpoint on the target's labelled split; None without such a split.
-    """
-
-    path: Path
-    label_free: LabelFree
-    scores: Evaluation | None = None
-
-    def __repr__(self) -> str:
-        scores = self.scores
-        text = f"mIoU {100 * scores.scores.miou:.1f} on {scores.domain} {scores.split}" if scores else "not scored"
-        return f"Run({str(self.path)!r}, {text}, information {self.label_free.information:.3f})"
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    @property
-    def settings(self) -> Settings:
-        """Every setting of the run, as its config.yaml has it."""
-        return saved_settings(self.path)
-
-    def as_fields(self) -> dict[str, Any]:
-        """Return values that JSON can hold."""
-        return {
-            "run": str(self.path),
-            "label_free": self.label_free.as_fields(),
-            "scores": self.scores.as_fields() if self.scores else None,
-        }
 
 
 @dataclass(frozen=True)
@@ -135,7 +98,7 @@ def adapt(
         preset: 'small', 'paper', 'mit-b0', 'mit-b5', 'resnet50', 'sample'.
         config: YAML file of options, which the arguments override.
         overwrite: replace an existing run.
-        resume: go on with the run in ``out``. Domains that were objects must be given again.
+        resume: continue the run in ``out``. Pass domains that were objects again.
         progress: show a bar on stderr.
         start: run whose model training starts from; its settings are the defaults.
         steps: optimizer steps.
@@ -155,7 +118,7 @@ def adapt(
         tell: called with sentences on the way; they are logged by default.
 
     Returns:
-        the run: its folder, scores with and without labels. It may be given to ``rsuda.predict``, ``evaluate``, ``load``.
+        the run: its folder, scores with and without labels. ``rsuda.predict``, ``evaluate`` and ``load`` take it.
 
     Raises:
         InputError, MissingError, ExistsError: as the sentence says; nothing is written then.
@@ -218,22 +181,6 @@ def resolve_settings(
         config, changes, "unused", False, logger.debug, presets_of=presets_of, option_names=option_names
     )
     return check_run(resolved)
-
-
-def settings_schema(method: str | None = None) -> dict[str, Any]:
-    """Return the JSON schema of the settings, with the options of a method in section ``method``.
-
-    Raises InputError for an unknown method.
-    """
-    from rsuda.methods import find_method
-
-    name = method or Settings().method.name
-    options = find_method(name).Options.model_json_schema()
-    schema = Settings.model_json_schema(mode="validation")
-    section = schema["$defs"]["MethodSettings"]
-    section["properties"] = {"name": section["properties"]["name"], **options.get("properties", {})}
-    schema["$defs"] |= options.get("$defs", {})
-    return schema
 
 
 def _changes(
@@ -316,8 +263,8 @@ def evaluate(
 
     Example:
         >>> import rsuda
-        >>> found = rsuda.evaluate("runs/two", "potsdam", "val")
-        >>> found.scores.names[:2], bool(0 <= found.scores.miou <= 1)
+        >>> evaluation = rsuda.evaluate("runs/two", "potsdam", "val")
+        >>> evaluation.scores.names[:2], bool(0 <= evaluation.scores.miou <= 1)
         (('impervious surface', 'building'), True)
     """
     from rsuda.evaluation.evaluate import domain_of_run, score_run
@@ -379,23 +326,3 @@ def suggest(
     spec = predictor.trained.spec
     file = None if out is None else write_suggestions(windows, scenes, spec, out, overwrite=overwrite)
     return Suggestions(tuple(windows), scenes, spec, file)
-
-
-def methods(name: str | None = None) -> dict[str, dict[str, Any]]:
-    """Describe the methods, or one: paper, networks, cost, window, options with defaults.
-
-    Raises InputError for an unknown name.
-    """
-    from rsuda.methods import METHODS, described
-
-    return {method: described(method) for method in ([name] if name else METHODS)}
-
-
-def domains(name: str | os.PathLike[str] | None = None) -> dict[str, dict[str, Any]]:
-    """Describe the known domains, or one of a domain file: what it is, its files, how to get the data.
-
-    Raises InputError, MissingError for an unknown name or an invalid domain file.
-    """
-    from rsuda.data.domain_file import KNOWN, describe
-
-    return {domain: describe(domain) for domain in ([os.fspath(name)] if name else KNOWN)}

@@ -47,6 +47,7 @@ def config(
 
     from rsuda import api
     from rsuda.core.settings import dump, parse_option
+    from rsuda.training.schema import settings_schema
 
     log()
     chosen: dict[str, Any] = {
@@ -57,7 +58,7 @@ def config(
         "workers": workers, "score_every": score_every,
     }  # fmt: skip
     if schema:
-        print(json.dumps(api.settings_schema(method), indent=2))
+        print(json.dumps(settings_schema(method), indent=2))
         return
     changes = dict(parse_option(text) for text in option or [])
     settings, notes = api.resolve_settings(source, target, config=config, settings=changes, **chosen)

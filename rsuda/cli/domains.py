@@ -21,10 +21,10 @@ def domains(
     """List the known domains: what they are, the files looked for, how to get the data."""
     import json
 
-    from rsuda import api
     from rsuda.cli.terminal import print_facts
+    from rsuda.info.catalogue import domains as describe_domains
 
-    described = api.domains(name)
+    described = describe_domains(name)
     if as_json:
         print(json.dumps(described, indent=2))
         return

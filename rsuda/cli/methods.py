@@ -21,9 +21,9 @@ def methods(
     """List the methods: paper, what each needs, options with defaults."""
     import json
 
-    from rsuda import api
+    from rsuda.info.catalogue import methods as describe_methods
 
-    described = api.methods(name)
+    described = describe_methods(name)
     if as_json:
         print(json.dumps(described, indent=2))
         return

@@ -41,7 +41,7 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
     if resume:
         if not (folder / CHECKPOINT).is_file() and (folder / WEIGHTS).is_file():
             raise MissingError(
-                f"{folder} is finished but holds no {CHECKPOINT}, so there is nothing to resume: --overwrite trains it anew"
+                f"{folder} is finished but holds no {CHECKPOINT}, so there is nothing to resume: --overwrite trains it from the start"
             )
         return
     if next((p for p in (folder, *folder.parents) if p.is_file()), None):
@@ -70,16 +70,16 @@ def adapt(
     """Train; write config.yaml, weights.safetensors, spec.json, run.json, last.ckpt, metrics.csv and log.txt into
     ``folder``.
 
-    Whenever the process ends, all of these are whole or not there, and ``resume`` goes on from the last checkpoint, or from
-    the start where none had been written, to the weights of the uninterrupted run. Of several processes that train together,
-    number 0 writes and returns.
+    Whenever the process ends, each of these files is complete or absent. ``resume`` continues from the last checkpoint, or
+    from step 0 without one, to the weights of an uninterrupted run. If several processes train together, number 0 writes
+    and returns.
 
     Args:
-        given: source and target where they are objects; the settings name the others.
+        given: source and target as objects; the settings name the others.
 
     Raises:
-        InputError, MissingError: what cannot be trained on, see ``rsuda.training.loop.fit``.
-        SystemExit: in the processes that are not number 0, when training is over.
+        InputError, MissingError: data or settings that cannot be trained on; see ``rsuda.training.loop.fit``.
+        SystemExit: in the processes other than number 0, at the end of training.
         ExistsError: the folder holds another run, or another process is writing it.
         WriteError: the folder cannot be written to.
     """
