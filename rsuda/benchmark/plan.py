@@ -61,20 +61,20 @@ def read_plan(file: str | Path, out: str | Path, changes: Mapping[str, Any] | No
         InputError: it is no benchmark file, or names an unknown method or option.
     """
     path = Path(file)
-    held = _read(path)
-    pairs, methods = held.get("pairs"), held.get("methods")
+    fields = _read(path)
+    pairs, methods = fields.get("pairs"), fields.get("methods")
     if not isinstance(pairs, dict) or not isinstance(methods, dict) or not pairs or not methods:
         raise InputError(f"benchmark file {path} needs 'pairs' and 'methods', each as 'name: settings'")
-    baseline, oracle = held.get("baseline", "source-only"), held.get("oracle", "oracle")
+    baseline, oracle = fields.get("baseline", "source-only"), fields.get("oracle", "oracle")
     jobs = []
-    for where, entry in [*pairs.items(), *methods.items(), ("settings", held.get("settings"))]:
+    for where, entry in [*pairs.items(), *methods.items(), ("settings", fields.get("settings"))]:
         if not isinstance(entry, dict | None) or len(str(where)) > 80:
             raise InputError(f"{shown(where)} in {path} is no name with 'setting: value' below it: {shown(entry)}")
-    for method, own in methods.items():
-        own = dict(own or {})
-        seeds = own.pop("seeds", held.get("seeds", [0]))
-        only = own.pop("only", list(pairs))
-        if not isinstance(seeds, list) or not all(type(s) is int for s in seeds):
+    for method, row in methods.items():
+        row = dict(row or {})
+        seeds = row.pop("seeds", fields.get("seeds", [0]))
+        only = row.pop("only", list(pairs))
+        if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
             raise InputError(f"the seeds of {method} in {path} are no list of whole numbers: {shown(seeds)}")
         if not isinstance(only, list) or not all(isinstance(name, str | int) for name in only):
             raise InputError(f"'only' of {method} in {path} is no list of pairs: {shown(only)}")
@@ -82,55 +82,57 @@ def read_plan(file: str | Path, out: str | Path, changes: Mapping[str, Any] | No
             if name not in pairs:
                 raise unknown(f"pair of {method} in {path}", str(name), pairs)
             jobs += [
-                _job(str(method), own, str(name), pairs[name] or {}, held, seed, Path(out), changes or {})
+                _job(str(method), row, str(name), pairs[name] or {}, fields, seed, Path(out), changes or {})
                 for seed in seeds
             ]
-    folders = [j.folder for j in jobs]
-    twice = next((j for j in jobs if folders.count(j.folder) > 1 or not j.folder.relative_to(out).parts[2:]), None)
+    folders = [job.folder for job in jobs]
+    twice = next(
+        (job for job in jobs if folders.count(job.folder) > 1 or not job.folder.relative_to(out).parts[2:]), None
+    )
     if twice:
         raise InputError(
             f"'{twice.pair}' and '{twice.method}' in {path} need names of letters and digits, unlike the others'"
         )
-    return Plan(path.stem, str(held.get("about", "")), tuple(jobs), tuple(pairs), tuple(methods), baseline, oracle)
+    return Plan(path.stem, str(fields.get("about", "")), tuple(jobs), tuple(pairs), tuple(methods), baseline, oracle)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    held = read_yaml(path, "benchmark file") or {}
-    if not isinstance(held, dict):
+    fields = read_yaml(path, "benchmark file") or {}
+    if not isinstance(fields, dict):
         raise InputError(f"benchmark file {path} holds no 'name: value' pairs")
-    for key in held:
+    for key in fields:
         if key not in _KEYS:
             raise unknown(f"entry of {path}", str(key), _KEYS)
-    return held
+    return fields
 
 
 def _job(
-    method: str, own: dict[str, Any], pair: str, of_pair: dict[str, Any], held: dict[str, Any], seed: int, out: Path,
+    method: str, row: dict[str, Any], pair: str, of_pair: dict[str, Any], fields: dict[str, Any], seed: int, out: Path,
     changes: Mapping[str, Any],
 ) -> BenchmarkRun:  # fmt: skip
-    own, of_pair = dict(own), dict(of_pair)
-    as_oracle, as_is, matched = own.pop("oracle", False), own.pop("as_is", False), of_pair.pop("matched", None) or {}
+    row, of_pair = dict(row), dict(of_pair)
+    as_oracle, as_is, matched = row.pop("oracle", False), row.pop("as_is", False), of_pair.pop("matched", None) or {}
     if not isinstance(matched, dict):
         raise InputError(f"'matched' of pair '{pair}' are no 'setting: value' pairs: {shown(matched)}")
     what = f"setting of {method} on {pair}"
-    layers = (held.get("settings") or {}, of_pair, {} if as_is else matched, own)
+    layers = (fields.get("settings") or {}, of_pair, {} if as_is else matched, row)
     values = merged(*(by_section(layer, what, old_names=True) for layer in layers))
     name = values.setdefault("method", {}).setdefault("name", "source-only" if as_oracle else method)
     if name not in METHODS and ".py:" not in str(name):  # a file is looked for below
         raise unknown(f"method of row '{method}'", str(name), METHODS)
     check_names(values, option_names(name), what)
-    s = make_settings(merged(values, by_section({"training.seed": seed, **changes})), presets_of=presets_of)
-    options_of(s.method.name, s.method.options)
-    if s.training.devices != "1" or s.training.nodes > 1:
+    settings = make_settings(merged(values, by_section({"training.seed": seed, **changes})), presets_of=presets_of)
+    options_of(settings.method.name, settings.method.options)
+    if settings.training.devices != "1" or settings.training.nodes > 1:
         raise InputError(
-            f"row '{method}' asks for devices {s.training.devices} and nodes {s.training.nodes}, but a benchmark trains "
-            "each run on one device and "
+            f"row '{method}' asks for devices {settings.training.devices} and nodes {settings.training.nodes}, but "
+            "a benchmark trains each run on one device and "
             "several runs at a time: name the devices by --device"
         )
     if as_oracle:
-        s = s.changed({"source": s.target.model_dump()})
-    check_run(s)
-    return BenchmarkRun(pair, method, seed, s, folder_of(out, pair, method, seed))
+        settings = settings.changed({"source": settings.target.model_dump()})
+    check_run(settings)
+    return BenchmarkRun(pair, method, seed, settings, folder_of(out, pair, method, seed))
 
 
 def folder_of(out: Path, pair: str, method: str, seed: int) -> Path:
@@ -143,11 +145,11 @@ def _kept(job: BenchmarkRun) -> None:
     """Raises InputError for a finished run whose settings are not those that the plan has now."""
     before, now = (
         # the same weights may have moved to another folder
-        s.changed({"network.weights": Path(s.network.weights).name}).by_name()
-        for s in (saved_settings(job.folder), check_run(job.settings)[0])
+        settings.changed({"network.weights": Path(settings.network.weights).name}).by_name()
+        for settings in (saved_settings(job.folder), check_run(job.settings)[0])
     )
     free = ("data", "training.device", "training.precision", "patches.workers", "validation.every")
-    changed = [n for n in {**before, **now} if n not in free and before.get(n) != now.get(n)]
+    changed = [name for name in {**before, **now} if name not in free and before.get(name) != now.get(name)]
     if changed:
         name = changed[0]
         raise InputError(
@@ -182,9 +184,9 @@ def run_plan(
         if job.done:
             _kept(job)
     # the first seed of everything first, so that an early table shows every row
-    waiting = sorted((j for j in plan.jobs if not j.done), key=lambda j: j.seed)
-    for s in one_a_pair(waiting):  # a wrong path shows now, not after hours
-        find_domains(s)
+    waiting = sorted((job for job in plan.jobs if not job.done), key=lambda job: job.seed)
+    for settings in one_a_pair(waiting):  # a wrong path shows now, not after hours
+        find_domains(settings)
     if scheduler and waiting:
         yield from spread_jobs(waiting, devices[0], scheduler, workers, threads)
     else:

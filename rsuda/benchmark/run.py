@@ -52,23 +52,24 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
     Raises InputError, MissingError, ExistsError as ``adapt``.
     """
     torch.set_num_threads(threads)
-    s = job.settings.changed({"training.device": on})
-    domains = find_domains(s)
+    settings = job.settings.changed({"training.device": on})
+    domains = find_domains(settings)
     target = domains[1]
-    clock, curve = StepClock(), PseudoLabelCurve(s, target)
+    clock, curve = StepClock(), PseudoLabelCurve(settings, target)
     resume = (job.folder / CHECKPOINT).is_file()
-    callbacks = [*watch_target(s, target, job.folder), clock, curve]
-    adapt(s, job.folder, overwrite=not resume, resume=resume, quiet=True, callbacks=callbacks, given=domains)
-    engine = Predictor.of(load_run(job.folder), s.training.device, s.training.precision)
-    found = evaluate(engine, target, s.validation.split)
-    device = pick_device(s.training.device)
+    callbacks = [*watch_target(settings, target, job.folder), clock, curve]
+    adapt(settings, job.folder, overwrite=not resume, resume=resume, quiet=True, callbacks=callbacks, objects=domains)
+    engine = Predictor.of(load_run(job.folder), settings.training.device, settings.training.precision)
+    results = evaluate(engine, target, settings.validation.split)
+    device = pick_device(settings.training.device)
     gpu = device.type == "cuda"
     fields = {
-        "pair": job.pair, "row": job.method, "method": s.method.name, "seed": job.seed,
-        "steps": s.training.steps, "options": s.method.options,
+        "pair": job.pair, "row": job.method, "method": settings.method.name, "seed": job.seed,
+        "steps": settings.training.steps, "options": settings.method.options,
         "seconds_per_step": clock.median, "peak_memory_mb": _peak(device), "threads": threads,
-        "device": torch.cuda.get_device_name(device) if gpu else "cpu", "precision": pick_precision(s.training.precision, device),
-        "label_free": label_free(engine, target, s.target.split).as_fields(), "pseudo_labels": curve.curve, **found.as_fields(),
+        "device": torch.cuda.get_device_name(device) if gpu else "cpu", "precision": engine.precision,
+        "label_free": label_free(engine, target, settings.target.split).as_fields(), "pseudo_labels": curve.curve,
+        **results.as_fields(),
     }  # fmt: skip
     with atomic_write(job.folder / RESULT, overwrite=True) as temporary:
         temporary.write_text(json.dumps(fields, indent=1) + "\n")
@@ -106,19 +107,21 @@ class PseudoLabelCurve(Callback):
     Reads target labels, for this curve alone; training never sees them. Nothing for methods without pseudo labels.
     """
 
-    def __init__(self, s: Settings, target: Any, windows: int = 16) -> None:
+    def __init__(self, settings: Settings, target: Any, windows: int = 16) -> None:
         self.images: list[np.ndarray] = []
         self.labels: list[np.ndarray] = []
         self.curve: list[dict[str, Any]] = []
         self.step = 0
-        self.every = max(1, s.training.steps // 5)
-        self.precision = s.training.precision
-        if not hasattr(find_method(s.method.name), "pseudo_labels_of") or not target.has_labels(s.target.split):
+        self.every = max(1, settings.training.steps // 5)
+        self.precision = settings.training.precision
+        if not hasattr(find_method(settings.method.name), "pseudo_labels_of") or not target.has_labels(
+            settings.target.split
+        ):
             return
         self.scenes, self.windows, self.crop, self.legend = (
-            target.labelled(s.target.split),
+            target.labelled(settings.target.split),
             windows,
-            s.patches.window,
+            settings.patches.window,
             target.legend,
         )
 
@@ -145,8 +148,10 @@ class PseudoLabelCurve(Callback):
         y = torch.from_numpy(np.stack(self.labels))
         with autocast(pick_precision(self.precision, device), device):
             # in batches of the size of training's, by whose statistics a teacher normalises
-            found = [module.method.pseudo_labels_of(part.to(device)) for part in x.split(4)]
-        label, confidence = (torch.cat([getattr(f, k) for f in found]).cpu() for k in ("label", "confidence"))
+            results = [module.method.pseudo_labels_of(part.to(device)) for part in x.split(4)]
+        label, confidence = (
+            torch.cat([getattr(result, k) for result in results]).cpu() for k in ("label", "confidence")
+        )
         known = y != IGNORE
         sure = known & (confidence >= 0.8)
         self.curve.append({

@@ -60,8 +60,8 @@ def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
         print(f"Error: {printable(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     except Terminated:
-        told = next((w for w in (sys.argv[1:] if words is None else words) if w in ORDER), "")
-        print(f"Terminated{AFTERWARDS.get(told, '')}.", file=sys.stderr)
+        command = next((word for word in (sys.argv[1:] if words is None else words) if word in ORDER), "")
+        print(f"Terminated{AFTERWARDS.get(command, '')}.", file=sys.stderr)
         raise SystemExit(128 + signal.SIGTERM) from None
 
 
@@ -90,8 +90,8 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(show: bool) -> None:
+    if show:
         print(f"rsuda {__version__}")
         raise typer.Exit
 

@@ -31,4 +31,4 @@ def domains(
     for domain, about in described.items():
         facts = about if name else {k: about[k] for k in ("about", "gsd", "bands", "classes", "get")}
         print(f"{domain}:")
-        print_facts({k: v for k, v in facts.items() if k != "name"}, 2)
+        print_facts({k: value for k, value in facts.items() if k != "name"}, 2)

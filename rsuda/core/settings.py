@@ -73,7 +73,7 @@ class Settings(FrozenModel):
         """Return every value by its dotted name, the method's options among them."""
         values: dict[str, Any] = {}
         for name, value in self.model_dump().items():
-            values |= {f"{name}.{k}": v for k, v in value.items()} if name in self.sections else {name: value}
+            values |= {f"{name}.{k}": part for k, part in value.items()} if name in self.sections else {name: value}
         return values
 
 
@@ -155,7 +155,7 @@ def _entry(key: str, value: Any, what: str) -> dict[str, Any]:
     if key in ("source", "target", "method") and isinstance(value, str | Path):
         return {key: {"name": str(value)}}
     if key in Settings.sections:
-        return {key: {str(k): _number(v) for k, v in _pairs(value, f"{what} {key}").items()}}
+        return {key: {str(k): _number(part) for k, part in _pairs(value, f"{what} {key}").items()}}
     return {key: value}
 
 
@@ -198,7 +198,7 @@ def unknown_setting(what: str, name: str, known: Iterable[str]) -> InputError:
         *([OLD_NAMES[field]] if OLD_NAMES.get(field) in known else []),
         *([by_field[field]] if field in by_field else []),
         *get_close_matches(name, known, n=1, cutoff=0.8),
-        *(by_field[n] for n in get_close_matches(field, by_field, n=1, cutoff=0.6)),
+        *(by_field[suggestion] for suggestion in get_close_matches(field, by_field, n=1, cutoff=0.6)),
         *get_close_matches(name, known, n=1, cutoff=0.6),
     ]
     hint = f"did you mean '{near[0]}'? " if near else ""

@@ -26,7 +26,7 @@ def sample_tiles() -> Path:
 
 def free_folder(source: str, target: str, method: str) -> Path:
     """Name runs/<source>_<target>_<method>, with a number if that exists."""
-    names = [Path(n.removeprefix(OBJECT)).stem or "target" for n in (source, target)]
+    names = [Path(name.removeprefix(OBJECT)).stem or "target" for name in (source, target)]
     stem = Path("runs") / f"{names[0]}_{names[1]}_{Path(method.replace(':', '-')).name}"
     folder, number = stem, 2
     while folder.exists():
@@ -39,7 +39,7 @@ def newest_checkpoint() -> Path:
 
     Raises MissingError without such a run.
     """
-    begun = [f for f in Path("runs").glob(f"*/{CONFIG}") if not (f.parent / WEIGHTS).is_file()]
+    begun = [file for file in Path("runs").glob(f"*/{CONFIG}") if not (file.parent / WEIGHTS).is_file()]
     files = sorted([*Path("runs").glob(f"*/{CHECKPOINT}"), *begun], key=os.path.getmtime)
     if not files:
         raise MissingError("runs/ holds no run to resume: pass --out RUN")
@@ -48,7 +48,7 @@ def newest_checkpoint() -> Path:
 
 def newest_run(folder: str | Path = "runs") -> Path:
     """Find the run folder with the newest weights. Raises MissingError without a finished run."""
-    files = sorted(Path(folder).glob(f"*/{WEIGHTS}"), key=lambda p: p.stat().st_mtime)
+    files = sorted(Path(folder).glob(f"*/{WEIGHTS}"), key=lambda file: file.stat().st_mtime)
     if not files:
         raise MissingError(f"{Path(folder).resolve()} holds no finished run: adapt first, or pass --model RUN")
     return files[-1].parent

@@ -86,7 +86,7 @@ def _resumed(
     saved = saved_settings(folder)
     settings = make_settings(changes, folder / CONFIG, option_names=option_names)
     before, after = saved.by_name(), settings.by_name()
-    changed = [n for n in after if n not in FREE_TO_CHANGE and after[n] != before.get(n)]
+    changed = [name for name in after if name not in FREE_TO_CHANGE and after[name] != before.get(name)]
     if changed or config:
         raise InputError(
             f"--resume goes on with the settings of {folder} and cannot change {', '.join(changed) or 'them by --config'} "

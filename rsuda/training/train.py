@@ -41,10 +41,10 @@ def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
     if resume:
         if not (folder / CHECKPOINT).is_file() and (folder / WEIGHTS).is_file():
             raise MissingError(
-                f"{folder} is finished but holds no {CHECKPOINT}, so there is nothing to resume: --overwrite trains it from the start"
+                f"{folder} is finished but holds no {CHECKPOINT}, so it cannot be resumed: --overwrite trains it again"
             )
         return
-    if next((p for p in (folder, *folder.parents) if p.is_file()), None):
+    if next((path for path in (folder, *folder.parents) if path.is_file()), None):
         raise ExistsError(f"{folder} cannot be a folder, since it or a parent is a file: choose another --out")
     if folder.is_dir() and not overwrite and {*folder.iterdir()} - {folder / LOCK, *leftovers(folder)}:
         raise ExistsError(
@@ -64,8 +64,8 @@ def prepare(folder: Path) -> None:
 
 
 def adapt(
-    s: Settings, folder: Path, overwrite: bool = False, resume: bool = False, quiet: bool = False,
-    callbacks: list[Callback] | None = None, given: Objects = (None, None),
+    settings: Settings, folder: Path, overwrite: bool = False, resume: bool = False, quiet: bool = False,
+    callbacks: list[Callback] | None = None, objects: Objects = (None, None),
 ) -> Method:  # fmt: skip
     """Train; write config.yaml, weights.safetensors, spec.json, run.json, last.ckpt, metrics.csv and log.txt into
     ``folder``.
@@ -75,7 +75,7 @@ def adapt(
     and returns.
 
     Args:
-        given: source and target as objects; the settings name the others.
+        objects: source and target as objects; the settings name the others.
 
     Raises:
         InputError, MissingError: data or settings that cannot be trained on; see ``rsuda.training.loop.fit``.
@@ -83,32 +83,32 @@ def adapt(
         ExistsError: the folder holds another run, or another process is writing it.
         WriteError: the folder cannot be written to.
     """
-    device = pick_device(s.training.device)
-    team = processes(s.training.devices, s.training.nodes, device)
-    s, notes = check_run(s, team.count)
-    s = s.changed({"training.devices": team.devices})
+    device = pick_device(settings.training.device)
+    team = processes(settings.training.devices, settings.training.nodes, device)
+    settings, notes = check_run(settings, team.count)
+    settings = settings.changed({"training.devices": team.devices})
     if team.first:
         may_write(folder, overwrite, resume)
-    with ExitStack() as held:
+    with ExitStack() as locks:
         if team.first and folder.is_dir():  # before minutes are spent on reading labels
-            held.enter_context(exclusive(folder / LOCK, f"the run {folder}"))
+            locks.enter_context(exclusive(folder / LOCK, f"the run {folder}"))
         if device.type == "cpu":
             keep_freed_memory()
-        precision = pick_precision(s.training.precision, device)
-        domains = find_domains(s, given)
-        found, start = common_ground(s, domains)
-        told, s = s, with_class_weights(s, found)
-        module = build(s, found, start)
+        precision = pick_precision(settings.training.precision, device)
+        domains = find_domains(settings, objects)
+        pair, start = common_ground(settings, domains)
+        configured, settings = settings, with_class_weights(settings, pair)
+        module = build(settings, pair, start)
         module.to(memory_format=torch.channels_last)
         if not team.first:
-            _train_along(module, s, found, folder, device, precision, resume, callbacks or [], team)
+            _train_along(module, settings, pair, folder, device, precision, resume, callbacks or [], team)
         # only now, when nothing of the input can be wrong any more
         if not folder.is_dir():
             make_folder(folder)
-            held.enter_context(exclusive(folder / LOCK, f"the run {folder}"))
+            locks.enter_context(exclusive(folder / LOCK, f"the run {folder}"))
             may_write(folder, overwrite, resume)  # somebody else may have been faster
-        for left in leftovers(folder):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in leftovers(folder):
+            shutil.rmtree(leftover, ignore_errors=True)
         if resume and not (folder / CHECKPOINT).is_file():
             resume = False
             notes.append(f"{folder} was stopped before its first checkpoint, so it starts from step 0")
@@ -116,8 +116,8 @@ def adapt(
             if not resume:
                 prepare(folder)
             with atomic_write(folder / CONFIG, overwrite=True) as temporary:
-                temporary.write_text(dump(told))
-            about = about_run(found, device, precision)
+                temporary.write_text(dump(configured))
+            about = about_run(pair, device, precision)
             if resume:
                 notes += changes_on_resume(folder, about, checkpoint_step(folder))
             else:
@@ -129,9 +129,9 @@ def adapt(
         if logger.level == logging.NOTSET:  # called from Python: the file gets what the command line's gets
             logger.setLevel(logging.DEBUG)
         try:
-            for note in [*notes, *found.notes]:
+            for note in [*notes, *pair.notes]:
                 logger.warning("note: %s", note)
-            _trained(module, s, found, folder, device, precision, resume, quiet, callbacks or [], team)
+            _trained(module, settings, pair, folder, device, precision, resume, quiet, callbacks or [], team)
         except RsudaError as error:
             logger.debug("broken off: %s", error)
             raise
@@ -142,46 +142,48 @@ def adapt(
 
 
 def _train_along(
-    module: MethodModule, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
+    module: MethodModule, settings: Settings, pair: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
     callbacks: list[Callback], team: Processes,
 ) -> NoReturn:  # fmt: skip
     """What processes other than number 0 do: they train with it, write nothing, and end."""
     logger.setLevel(logging.ERROR)
     resume = resume and (folder / CHECKPOINT).is_file()
-    fit(module, s, found, folder, device, precision, resume=resume, quiet=True, callbacks=callbacks, team=team)
+    fit(module, settings, pair, folder, device, precision, resume=resume, quiet=True, callbacks=callbacks, team=team)
     raise SystemExit(0)
 
 
 def _trained(
-    module: MethodModule, s: Settings, found: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
+    module: MethodModule, settings: Settings, pair: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
     quiet: bool, callbacks: list[Callback], team: Processes,
 ) -> None:  # fmt: skip
-    spec, began = found.target_spec, time.monotonic()
+    spec, began = pair.target_spec, time.monotonic()
     logger.info(
         "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
-        s.source.name, s.target.name, s.method.name, len(found.source), len(found.target), ", ".join(spec.bands),
-        f"{found.gsd:g} m" if found.gsd else "native", f"{s.network.encoder} {s.network.decoder}", precision, device,
+        settings.source.name, settings.target.name, settings.method.name, len(pair.source), len(pair.target),
+        ", ".join(spec.bands), f"{pair.gsd:g} m" if pair.gsd else "native",
+        f"{settings.network.encoder} {settings.network.decoder}", precision, device,
     )  # fmt: skip
     logger.info("class shares of the source: %s", ", ".join(
-        f"{n} {v:.1%}" for n, v in zip(spec.legend.names, found.class_shares, strict=True)
+        f"{name} {share:.1%}" for name, share in zip(spec.legend.names, pair.class_shares, strict=True)
     ))  # fmt: skip
     if resume:
         logger.info("going on from the checkpoint of step %d", checkpoint_step(folder))
-    if team.count > 1 or s.training.accumulate > 1:
+    how = settings.training
+    if team.count > 1 or how.accumulate > 1:
         logger.info(
             "%d processes on %d nodes, %d batches a step: %d patches of each domain in a step",
-            team.count, team.nodes, s.training.accumulate, team.count * s.training.accumulate * s.training.batch_size,
+            team.count, team.nodes, how.accumulate, team.count * how.accumulate * how.batch_size,
         )  # fmt: skip
-    fit(module, s, found, folder, device, precision, resume=resume, quiet=quiet, callbacks=callbacks, team=team)
-    if s.align.target_statistics:
+    fit(module, settings, pair, folder, device, precision, resume=resume, quiet=quiet, callbacks=callbacks, team=team)
+    if settings.align.target_statistics:
         with autocast(precision, device):
             # by number 0 alone, in batches as large as those that batch norm was trained on
-            whole = s.changed({"training.batch_size": s.training.batch_size * team.count})
-            images = (x.to(device) for x in target_batches(found, whole, STATISTICS_BATCHES))
+            whole = settings.changed({"training.batch_size": settings.training.batch_size * team.count})
+            images = (x.to(device) for x in target_batches(pair, whole, STATISTICS_BATCHES))
             norms = estimate_statistics(module.method.model.to(device), images)
         logger.info("the running statistics of %d batch norms were estimated on the target", norms)
-    save_run(folder, module.method.model, spec, s.method.name)
-    logger.info("trained %d steps in %.0f s; wrote %s", s.training.steps, time.monotonic() - began, folder)
+    save_run(folder, module.method.model, spec, settings.method.name)
+    logger.info("trained %d steps in %.0f s; wrote %s", settings.training.steps, time.monotonic() - began, folder)
 
 
 class _Log(logging.FileHandler):

@@ -47,4 +47,4 @@ def train_watched(settings, folder, **how):
     from rsuda.training.train import adapt
 
     domains = find_domains(settings)
-    return adapt(settings, folder, callbacks=watch_target(settings, domains[1], folder), given=domains, **how)
+    return adapt(settings, folder, callbacks=watch_target(settings, domains[1], folder), objects=domains, **how)
