@@ -152,7 +152,7 @@ class Bench:
         marks = [self._now()]
         image, label = self.module.augmentation.source(self.batch["source_image"], self.batch["source_label"])
         marks.append(self._now())
-        self.method.strong(image, self.batch["key"], 0.2)
+        self.method.build.strong(image, self.batch["key"], 0.2)
         marks.append(self._now())
         with autocast(self.precision, self.device):
             loss: Tensor = cross_entropy(network(image), label)
