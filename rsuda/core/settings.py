@@ -202,8 +202,9 @@ def unknown_setting(what: str, name: str, known: Iterable[str]) -> InputError:
         *get_close_matches(name, known, n=1, cutoff=0.6),
     ]
     hint = f"did you mean '{near[0]}'? " if near else ""
+    sections = ", ".join(dict.fromkeys(path.partition(".")[0] for path in known))
     name = name if len(name) <= 100 else f"{name[:100]}…"
-    return InputError(f"unknown {what} '{name}': {hint}known are {', '.join(known)}")
+    return InputError(f"unknown {what} '{name}': {hint}rsuda config prints all settings of {sections}")
 
 
 def read_settings(file: str | Path) -> dict[str, Any]:
