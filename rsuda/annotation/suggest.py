@@ -187,7 +187,7 @@ def write_suggestions(
         layer = row if layer is None else _append(layer, row)
     if layer is None:
         raise InputError("no window to write: suggest at least one")
-    with atomic_write(path, overwrite) as temporary:
+    with atomic_write(path, overwrite=overwrite) as temporary:
         layer.to_file(temporary, driver="GPKG", layer=path.stem, engine="pyogrio")
     return path
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rsuda.core.errors import ExistsError, MissingError, unwritten
+from rsuda.core.errors import ExistsError, MissingError, write_error
 
 _STEM = 40  # characters of a file's name in the name of its temporary folder
 
 
 @contextmanager
-def atomic_write(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``. It is renamed to ``path`` when the block succeeds, and removed when it fails.
 
     The data is flushed before the rename, so a crash or power cut never leaves a partial file.
@@ -43,7 +43,7 @@ def atomic_write(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         is_output = error.filename is None or str(error.filename).startswith(
             str(path.parent)
         )  # not a file that was read
-        if is_output and (failure := unwritten(path, error)):
+        if is_output and (failure := write_error(path, error)):
             raise failure from error
         raise
 

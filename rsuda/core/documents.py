@@ -37,7 +37,7 @@ def read_json(path: Path, what: str) -> Any:
     return _read(path, what, "JSON", json.loads)
 
 
-def checked_json(text: str, what: str) -> Any:
+def parse_json(text: str, what: str) -> Any:
     """Parse a JSON text, such as the metadata of a weights file, with the limits of ``read_json``."""
     return _parse(text, what, "JSON", json.loads)
 

@@ -32,7 +32,7 @@ NO_ROOM = {
 _WRITE_ERRORS = {*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 
 
-def unwritten(what: object, error: OSError) -> WriteError | None:
+def write_error(what: object, error: OSError) -> WriteError | None:
     """Convert an operating-system error that means "``what`` cannot be written" to WriteError; None for other errors."""
     if isinstance(error, RsudaError) or error.errno not in _WRITE_ERRORS:
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from rsuda.core.errors import ExistsError, unwritten
+from rsuda.core.errors import ExistsError, write_error
 
 LOCK = ".lock"
 _UNSUPPORTED = {getattr(errno, name) for name in ("ENOLCK", "EOPNOTSUPP", "ENOSYS") if hasattr(errno, name)}
@@ -55,7 +55,7 @@ def _acquire(file: Path, what: str) -> FileLock | None:
         except OSError as error:
             if error.errno in _UNSUPPORTED:
                 return None
-            raise unwritten(file, error) or error from None
+            raise write_error(file, error) or error from None
         else:
             with suppress(OSError):  # a full disk: the lock holds without a name in it
                 _write_holder(file)

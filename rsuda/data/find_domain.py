@@ -317,4 +317,4 @@ def _from_rasters(place: str, bands: str | None, gsd: float | None) -> Domain:
     first = next(iter(scenes.values()))
     label = path.name if path.is_dir() else (path.parent.name if path.suffix else path.stem) or "rasters"
     names = list(scenes)
-    return Domain(label, scenes, first.file.named_bands, None, {"all": names, "train": names})
+    return Domain(label, scenes, first.file.band_order, None, {"all": names, "train": names})

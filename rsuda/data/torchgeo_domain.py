@@ -192,7 +192,7 @@ def _band_order(
         raise InputError(f"the datasets of a union have different bands: {'; '.join(map(str, sorted(orders)))}")
     names = names_of(datasets[0])
     if not names:
-        return RasterFile(_files(datasets[0])[0]).named_bands, None
+        return RasterFile(_files(datasets[0])[0]).band_order, None
     by_band = dict(zip(datasets[0].all_bands, names, strict=True))
     return names, tuple(by_band[band] for band in datasets[0].bands or datasets[0].all_bands)
 

@@ -138,9 +138,9 @@ def export(
     trained = run if isinstance(run, TrainedNetwork) else load_run(Path(run))
     folder = trained.path if trained.path.is_dir() else trained.path.parent
     file = Path(out) if out else folder / chosen.file
-    _check_file(file, overwrite)  # before the minutes that an export takes
+    _check_file(file, overwrite=overwrite)  # before the minutes that an export takes
     request = Request(trained, window, overlap, (output or chosen.output) if chosen.output else None)
-    with atomic_write(file, overwrite) as temporary:
+    with atomic_write(file, overwrite=overwrite) as temporary:
         path = temporary.with_suffix(Path(chosen.file).suffix)  # torch reads the suffix
         difference = chosen.write(request, path, file.parent)
         if path != temporary:
@@ -160,7 +160,7 @@ def _check(format: str, window: int, overlap: int, output: str | None) -> None:
         raise unknown("output", output, OUTPUTS)
 
 
-def _check_file(file: Path, overwrite: bool) -> None:
+def _check_file(file: Path, *, overwrite: bool) -> None:
     if file.is_dir():
         raise InputError(f"{file} is a folder: pass the path of a file to --out")
     if file.exists() and not overwrite:

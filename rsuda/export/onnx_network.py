@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rsuda.core.documents import checked_json
+from rsuda.core.documents import parse_json
 from rsuda.core.errors import InputError, MissingError, check_extra
 from rsuda.core.spec import Spec
 from rsuda.export.programs import INPUT, KEY, PROBABILITIES
@@ -37,7 +37,7 @@ def load_exported(path: str | Path) -> TrainedNetwork:
         raise MissingError(f"the exported model {path} is missing")
     network = OnnxNetwork(path)
     try:
-        about = checked_json(network.metadata[KEY], f"the description in {path}")
+        about = parse_json(network.metadata[KEY], f"the description in {path}")
         spec, method = Spec.from_fields(about["spec"]), str(about["method"])
     except (KeyError, TypeError):
         raise InputError(f"{path} has no description of its model: it was not written by rsuda export") from None

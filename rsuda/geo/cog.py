@@ -79,6 +79,7 @@ def write_cog(
     bands: list[tuple[str, Rows]],
     grid: Grid,
     legend: Legend | None = None,
+    *,
     tags: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
     gcps: tuple[list[Any], Any] | None = None,
@@ -114,7 +115,7 @@ def write_cog(
     if grid.georeferenced:
         profile["transform"] = grid.transform
     resampling = "MODE" if legend else "AVERAGE"
-    with atomic_write(path, overwrite) as temporary, warnings.catch_warnings():
+    with atomic_write(path, overwrite=overwrite) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         staging = temporary.with_name("staging.tif")  # the COG driver copies a complete file
         written: dict[tuple[int, int], int] = {}  # checksums by band and first row

@@ -31,7 +31,7 @@ class Grid:
         return self.transform != Affine.identity() and self.transform != Affine.scale(1, -1)
 
     @property
-    def drawn(self) -> Affine:
+    def display_transform(self) -> Affine:
         """The transform in which GIS programs draw the raster: without a georeference, rows run down from y = 0."""
         return self.transform if self.georeferenced else Affine.scale(1, -1)
 

@@ -35,7 +35,7 @@ class DrawnLabels:
     def __init__(self, path: Path, grid: Grid) -> None:
         self.path = path
         # polygons over an image without a georeference use the coordinates in which GIS programs draw it
-        self.grid = Grid(grid.height, grid.width, grid.drawn, grid.crs)
+        self.grid = Grid(grid.height, grid.width, grid.display_transform, grid.crs)
 
     @cached_property
     def polygons(self) -> gpd.GeoDataFrame:

@@ -81,7 +81,9 @@ def polygonise(
     pixel = gsd[0] * gsd[1]
     least = math.ceil(min(min_area / pixel, grid.height * grid.width) - 1e-9)
     components, notes = _generalise(runs, components, least, most, pixel)
-    north_up = grid.drawn.a * grid.drawn.e - grid.drawn.b * grid.drawn.d < 0
+    north_up = (
+        grid.display_transform.a * grid.display_transform.e - grid.display_transform.b * grid.display_transform.d < 0
+    )
     rings = find_rings(runs, components.of_run, len(components), clockwise=not north_up)
     lattice = np.stack([rings.col, rings.row], 1).astype(float)
     area = components.pixels * pixel
@@ -136,7 +138,7 @@ def _many(count: int) -> str:
 
 def _world(points: np.ndarray, grid: Grid) -> np.ndarray:
     """Transform lattice points (col, row) to world coordinates (n, 2); equal points have bit-equal coordinates."""
-    t, col, row = grid.drawn, points[:, 0], points[:, 1]
+    t, col, row = grid.display_transform, points[:, 0], points[:, 1]
     world = np.empty(points.shape)
     world[:, 0] = t.a * col + t.b * row + t.c
     world[:, 1] = t.d * col + t.e * row + t.f
@@ -204,7 +206,7 @@ def _layer(path: Path) -> str:
 def write_polygons(frame: gpd.GeoDataFrame, path: Path, *, overwrite: bool = False) -> None:
     """Write polygons in the format of the suffix of ``path``; the file appears when it is complete."""
     vector_format = check_format(path.suffix.lstrip("."))
-    with atomic_write(path, overwrite) as temporary:
+    with atomic_write(path, overwrite=overwrite) as temporary:
         if vector_format.driver is None:
             frame.to_parquet(temporary)
         else:

@@ -133,7 +133,7 @@ class RasterFile:
             raise MissingError(f"cannot read {self.path}: {reason.splitlines()[0]}") from error
 
     @cached_property
-    def named_bands(self) -> tuple[str, ...] | None:
+    def band_order(self) -> tuple[str, ...] | None:
         """Band names in file order: the caller's, else the file's descriptions, else its colour tags; None if unknown.
 
         Three bands tagged red, green and blue may be false colour (ISPRS tags IRRG tiles so); callers that know it pass
@@ -180,7 +180,7 @@ class RasterFile:
                 f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but {len(bands)} are needed ({', '.join(bands)})"
                 f"{palette}"
             )
-        names = self.named_bands
+        names = self.band_order
         if names is not None and set(bands) <= set(names):
             return [names.index(b) + 1 for b in bands]
         if self.count == len(bands) and self._bands is None:

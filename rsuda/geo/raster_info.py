@@ -36,7 +36,7 @@ def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None) -> dict
         raise MissingError(f"cannot read the header of {path}: {str(error).splitlines()[0]}") from error
     try:
         file = RasterFile(path, bands)
-        for fact, name in zip(band_facts, file.named_bands or (), strict=False):
+        for fact, name in zip(band_facts, file.band_order or (), strict=False):
             fact["name"] = name
         _warn_of_bands(file, interpretation, warnings)
         facts |= _pixels(file, band_facts, warnings)
@@ -135,7 +135,7 @@ def _warn_of_bands(file: RasterFile, interpretation: Any, warnings: list[str]) -
         warnings.append(
             "its values are numbers of a palette: it is a class raster, or gdal_translate -expand rgb makes colours"
         )
-    if file.named_bands is None:
+    if file.band_order is None:
         warnings.append(
             f"its {file.count} band{'s have' if file.count > 1 else ' has'} no names: declare them (--bands RGBIR)"
         )

@@ -96,7 +96,7 @@ def footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
     return geometry, [west, south, east, north]
 
 
-def taken(image: str | Path) -> datetime | None:
+def acquisition_time(image: str | Path) -> datetime | None:
     """Read the acquisition time of an image from its GDAL tags, UTC if there is no zone; None without a valid tag."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -214,6 +214,6 @@ def _add_raster(item: Item, key: str, raster: MapRaster, legend: Legend, counts:
 
 def write_item(item: Item, path: Path, *, overwrite: bool = False) -> None:
     """Write an item as JSON. Raises ExistsError if the file exists and ``overwrite`` is False."""
-    with atomic_write(path, overwrite) as temporary:
+    with atomic_write(path, overwrite=overwrite) as temporary:
         text = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")

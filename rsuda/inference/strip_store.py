@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from rsuda.core.atomic import atomic_write, make_folder
-from rsuda.core.errors import unwritten
+from rsuda.core.errors import write_error
 
 # Names of version 0.1.0, whose interrupted maps continue: "bands" of rows are strips.
 _PIXELS, _STATE, _STRIP_ROWS = "planes.raw", "bands.json", "band_rows"
@@ -59,7 +59,7 @@ class StripStore:
             with (self.folder / _PIXELS).open(mode) as file:
                 yield cast(BinaryIO, file)
         except OSError as error:
-            raise unwritten(self.folder / _PIXELS, error) or error from error
+            raise write_error(self.folder / _PIXELS, error) or error from error
 
     def rows(self, strip: int) -> tuple[int, int]:
         """Return the first row of a strip and the row after its last."""

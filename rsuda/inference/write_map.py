@@ -23,7 +23,7 @@ from rsuda.geo.attribute_table import attribute_table, write_attributes
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.polygons import polygonise, regularise, write_polygons
 from rsuda.geo.qgis_styles import polygon_style, raster_style, share_style, write_style
-from rsuda.geo.stac_item import MapRaster, href, map_item, taken, write_item
+from rsuda.geo.stac_item import MapRaster, acquisition_time, href, map_item, write_item
 from rsuda.inference.map_job import MapJob, row_blocks
 from rsuda.inference.prediction import Prediction
 from rsuda.inference.products import CLASSES, PRODUCTS, Product
@@ -78,7 +78,7 @@ def scene_notes(job: MapJob) -> list[str]:
     if scene.grid.crs is None:
         located = " but control points, which its rasters keep" if _control_points(job) else ""
         notes.append(f"{scene.image} has no CRS{located}, so neither have its outputs (--crs declares one)")
-    named = scene.file.named_bands
+    named = scene.file.band_order
     if named is None or not set(expected) <= set(named):
         names = f"tagged {', '.join(named)}" if named else "not named"
         notes.append(f"the bands of {scene.image} are {names} and taken as {', '.join(expected)}")
@@ -210,7 +210,7 @@ def _item(job: MapJob, counts: list[int]) -> Any:
         rasters=rasters,
         vectors={name: job.files[name] for name in ("polygons", "footprints") if name in job.files},
         source=href(job.scene.image, job.folder),
-        when=taken(job.scene.image),
+        when=acquisition_time(job.scene.image),
         properties={
             "rsuda:run": trained.path.name,
             "rsuda:method": trained.method,

@@ -43,7 +43,7 @@ def suitability(
             raise InputError(f"{path} has no valid pixel: all pixels are nodata or transparent")
     except (InputError, MissingError) as error:
         return {"verdict": "refused", "reasons": [str(error)]}
-    named = scene.file.named_bands
+    named = scene.file.band_order
     missing = [band for band in spec.bands if named is None or band not in named]
     ratio = sum(scene.gsd) / 2 / spec.gsd
     reasons = [*_band_reasons(named, missing, spec), *_gsd_reasons(scene, ratio, spec)]

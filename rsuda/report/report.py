@@ -133,7 +133,7 @@ def report(
     if in_gis:
         after = views[measures.after]
         write_suggestions(measures.suggestions, after.target_domain, after.run.trained.spec, windows)
-    with atomic_write(out, overwrite) as temporary:
+    with atomic_write(out, overwrite=overwrite) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return out
 

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.display import shown
-from rsuda.core.documents import checked_json
+from rsuda.core.documents import parse_json
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.settings import CONFIG as CONFIG
 from rsuda.core.settings import Settings
@@ -151,7 +151,7 @@ def description(file: Path) -> Description:
             text = (weights.metadata() or {}).get("rsuda", "null")
     except (SafetensorError, OSError) as error:
         raise InputError(f"{file} cannot be read as weights: {str(error).splitlines()[0]}") from None
-    fields = checked_json(text, f"the description in {file}")
+    fields = parse_json(text, f"the description in {file}")
     if not fields:
         raise InputError(f"{file} does not say what network it holds: it was not written by rsuda")
     if not isinstance(fields, dict):

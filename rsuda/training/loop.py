@@ -12,7 +12,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from rsuda.core.errors import InputError, RsudaError, unwritten
+from rsuda.core.errors import InputError, RsudaError, write_error
 from rsuda.core.settings import Settings
 from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
@@ -114,7 +114,7 @@ def explained(folder: Path, checkpoint: CheckpointCallback) -> Iterator[None]:
     except (ConnectionError, EOFError) as error:  # what is left of a worker's pipe
         raise _worker_killed(folder, checkpoint) from error
     except OSError as error:
-        if message := unwritten(folder, error):
+        if message := write_error(folder, error):
             raise type(message)(f"{message}; {left_behind(folder, checkpoint)}") from error
         raise
     except RuntimeError as error:

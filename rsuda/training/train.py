@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write, leftovers, make_folder
-from rsuda.core.errors import ExistsError, MissingError, RsudaError, unwritten
+from rsuda.core.errors import ExistsError, MissingError, RsudaError, write_error
 from rsuda.core.locks import LOCK, exclusive
 from rsuda.core.settings import CONFIG, Settings, dump
 from rsuda.data.find_domain import Objects, find_domains
@@ -124,7 +124,7 @@ def adapt(
                 write_about(folder, about)
             log = _Log(folder / "log.txt")
         except OSError as error:
-            raise unwritten(folder, error) or error from error
+            raise write_error(folder, error) or error from error
         logger.addHandler(log)
         if logger.level == logging.NOTSET:  # called from Python: the file gets what the command line's gets
             logger.setLevel(logging.DEBUG)

@@ -165,7 +165,7 @@ def test_image_variant_is_chosen_by_band_order(tmp_path):
     for asked, code in ((None, "IRRG"), ("IRRG", "IRRG"), ("RGB", "RGB"), ("red,green,blue,nir", "RGBIR")):
         result = domain("potsdam", root, bands=asked)
         assert result.scenes["2_10"].image.name == f"top_potsdam_2_10_{code}.tif"
-        assert result.scenes["2_10"].file.named_bands == result.bands
+        assert result.scenes["2_10"].file.band_order == result.bands
     assert result.bands == ("red", "green", "blue", "ir")
     assert domain("potsdam", potsdam(tmp_path / "only", ["2_10"], ["RGB"])).bands == ("red", "green", "blue")
 

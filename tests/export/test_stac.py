@@ -27,7 +27,7 @@ from rsuda.core.settings import dump
 from rsuda.core.spec import Spec
 from rsuda.export.export import export
 from rsuda.geo.grid import Grid
-from rsuda.geo.stac_item import footprint, href, identifier, taken
+from rsuda.geo.stac_item import acquisition_time, footprint, href, identifier
 from rsuda.inference.predict import predict
 from rsuda.learning.network import Architecture
 from rsuda.learning.networks import build_network
@@ -110,10 +110,10 @@ def test_the_time_is_the_scenes_if_it_tells_and_the_predictions_otherwise(tmp_pa
     scene = write(tmp_path / "told.tif", np.zeros((2, 20, 30), np.uint8))
     with rasterio.open(scene, "r+") as file:
         file.update_tags(TIFFTAG_DATETIME="2017:03:15 05:40:00")
-    assert mapped(scene)[1].datetime == datetime(2017, 3, 15, 5, 40, tzinfo=UTC) == taken(scene)
+    assert mapped(scene)[1].datetime == datetime(2017, 3, 15, 5, 40, tzinfo=UTC) == acquisition_time(scene)
     with rasterio.open(scene, "r+") as file:
         file.update_tags(TIFFTAG_DATETIME="last summer")
-    assert taken(scene) is None
+    assert acquisition_time(scene) is None
     before = datetime.now(UTC).replace(microsecond=0)
     item = mapped(write(tmp_path / "silent.tif", np.zeros((2, 20, 30), np.uint8)))[1]
     assert before <= item.datetime <= datetime.now(UTC)

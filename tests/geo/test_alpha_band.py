@@ -18,4 +18,4 @@ def test_alpha_is_real_above_95_percent_of_pixels_with_two_values(write, between
     values = np.concatenate([np.full((3, 20, 20), 70, np.uint8), alpha.reshape(1, 20, 20)])
     file = RasterFile(write("scene.tif", values, interpretation=RGBA))
     assert file.alpha_is_real == is_real
-    assert file.named_bands == (("red", "green", "blue") if is_real else ("red", "green", "blue", "ir"))
+    assert file.band_order == (("red", "green", "blue") if is_real else ("red", "green", "blue", "ir"))

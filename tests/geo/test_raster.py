@@ -299,7 +299,7 @@ def test_real_alpha_is_transparency(write, name, dtype, top, numbers):
     seen = noise(20, 20) > 100
     values = np.concatenate([noise(3, 20, 20, seed=1), seen[None] * top]).astype(dtype)
     file = RasterFile(write(name, values, interpretation=RGBA))
-    assert file.named_bands == ("red", "green", "blue")
+    assert file.band_order == ("red", "green", "blue")
     assert np.array_equal(file.read(numbers).valid, seen)
 
 
@@ -309,7 +309,7 @@ def test_near_infrared_tagged_as_alpha_is_imagery(write, numbers):
     values = noise(4, 40, 40)
     values[3, :15] = 0
     file = RasterFile(write("naip.tif", values, interpretation=RGBA, **PLACED))
-    assert file.named_bands == ("red", "green", "blue", "ir")
+    assert file.band_order == ("red", "green", "blue", "ir")
     assert file.read(numbers).valid.all()
     assert np.array_equal(file.read(file.band_numbers(("ir", "red"))).values, values[[3, 0]])
 
@@ -328,7 +328,7 @@ def test_every_real_naip_pixel_is_valid(real_data):
     assert len(paths) == 8
     for path in paths:
         file = RasterFile(path)
-        assert file.named_bands == ("red", "green", "blue", "ir")
+        assert file.band_order == ("red", "green", "blue", "ir")
         assert file.read(file.band_numbers(("ir", "red", "green"))).valid.all()
         assert file.grid.metres() == pytest.approx((0.6, 0.6), rel=1e-3)
 

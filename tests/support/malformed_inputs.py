@@ -521,7 +521,7 @@ def _take_raster(path: Path) -> None:
     with contextlib.suppress(RsudaError):
         json.dumps(raster_facts(path), allow_nan=False)
     scene = Scene("x", path, None, None, None, None)
-    bands = scene.file.named_bands or tuple("abcdefgh")[: scene.file.count]
+    bands = scene.file.band_order or tuple("abcdefgh")[: scene.file.count]
     numbers = scene.file.band_numbers(bands)
     grid = scene.grid
     scene.valid(bands, (0, 0, min(64, grid.height), min(64, grid.width)))
