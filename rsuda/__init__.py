@@ -93,4 +93,4 @@ __all__ = [
     "predict",
     "report",
     "suggest",
-]  # fmt: skip
+]

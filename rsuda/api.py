@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rsuda")
 
-_KEYWORDS = {  # keywords of adapt and their settings
-    "method": "method.name", "data": "data", "preset": "preset", "start": "network.start", "steps": "training.steps",
-    "batch_size": "training.batch_size", "accumulate": "training.accumulate", "window": "patches.window",
-    "gsd": "align.gsd", "source_bands": "source.bands", "target_bands": "target.bands", "weights": "network.weights",
-    "seed": "training.seed", "precision": "training.precision", "device": "training.device",
-    "devices": "training.devices", "nodes": "training.nodes", "strategy": "training.strategy",
-    "workers": "patches.workers", "score_every": "validation.every",
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Suggestions:
@@ -135,20 +126,41 @@ def adapt(
     """
     from rsuda.data.find_domain import names_and_objects
     from rsuda.methods import option_names, presets_of
-    from rsuda.runs.resolve import resolve
+    from rsuda.runs.resolve import changes_of, resolve
 
     names, objects = names_and_objects(source, target)
     keywords = {
-        "method": method, "data": data, "preset": preset, "start": start, "steps": steps, "batch_size": batch_size,
-        "accumulate": accumulate, "window": window, "gsd": gsd, "source_bands": source_bands,
-        "target_bands": target_bands, "weights": weights, "seed": seed, "precision": precision, "device": device,
-        "devices": devices, "nodes": nodes, "strategy": strategy, "workers": workers, "score_every": score_every,
-    }  # fmt: skip
+        "method": method,
+        "data": data,
+        "preset": preset,
+        "start": start,
+        "steps": steps,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "window": window,
+        "gsd": gsd,
+        "source_bands": source_bands,
+        "target_bands": target_bands,
+        "weights": weights,
+        "seed": seed,
+        "precision": precision,
+        "device": device,
+        "devices": devices,
+        "nodes": nodes,
+        "strategy": strategy,
+        "workers": workers,
+        "score_every": score_every,
+    }
     tell = tell or logger.info
     resolved, folder = resolve(
-        config, _changes(names, keywords, settings), out, resume, tell,
-        presets_of=presets_of, option_names=option_names,
-    )  # fmt: skip
+        config,
+        changes_of(names, keywords, settings),
+        out,
+        resume,
+        tell,
+        presets_of=presets_of,
+        option_names=option_names,
+    )
     return _train_and_score(
         resolved, folder, objects, overwrite=overwrite, resume=resume, quiet=not progress, tell=tell
     )
@@ -172,31 +184,27 @@ def resolve_settings(
     """
     from rsuda.data.find_domain import names_and_objects
     from rsuda.methods import option_names, presets_of
-    from rsuda.runs.resolve import resolve
+    from rsuda.runs.resolve import changes_of, resolve
     from rsuda.training.build import check_run
 
     names, _ = names_and_objects(source, target)
-    changes = _changes(names, keywords, settings)
+    changes = changes_of(names, keywords, settings)
     resolved, _ = resolve(
         config, changes, "unused", False, logger.debug, presets_of=presets_of, option_names=option_names
     )
     return check_run(resolved)
 
 
-def _changes(
-    names: Mapping[str, Any], keywords: Mapping[str, Any], settings: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Changes to the settings by dotted names, from the keywords that are not None and from ``settings``."""
-    values = {_KEYWORDS[keyword]: value for keyword, value in keywords.items()}
-    values["network.start"] = None if values.get("network.start") is None else os.fspath(values["network.start"])
-    common = {name: value for name, value in {**names, **values}.items() if value is not None}
-    return common | dict(settings or {})
-
-
 def _train_and_score(
-    settings: Settings, folder: Path, objects: Objects, *, overwrite: bool, resume: bool, quiet: bool,
+    settings: Settings,
+    folder: Path,
+    objects: Objects,
+    *,
+    overwrite: bool,
+    resume: bool,
+    quiet: bool,
     tell: Callable[[str], None],
-) -> Run:  # fmt: skip
+) -> Run:
     """Train a run, score it without labels, and with them where the target has a labelled split."""
     from rsuda.data.find_domain import find_domains
     from rsuda.evaluation.evaluate import score_run, score_without_labels
@@ -272,9 +280,18 @@ def evaluate(
     folder = Path(run)
     scored = domain_of_run(folder, domain, data, bands)
     evaluation, _ = score_run(
-        folder, scored, split, protocol, overwrite=overwrite, device=device, precision=precision, window=window,
-        overlap=overlap, batch_size=batch_size, tta=tta,
-    )  # fmt: skip
+        folder,
+        scored,
+        split,
+        protocol,
+        overwrite=overwrite,
+        device=device,
+        precision=precision,
+        window=window,
+        overlap=overlap,
+        batch_size=batch_size,
+        tta=tta,
+    )
     return evaluation
 
 

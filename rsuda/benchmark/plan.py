@@ -107,9 +107,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _job(
-    method: str, row: dict[str, Any], pair: str, of_pair: dict[str, Any], fields: dict[str, Any], seed: int, out: Path,
+    method: str,
+    row: dict[str, Any],
+    pair: str,
+    of_pair: dict[str, Any],
+    fields: dict[str, Any],
+    seed: int,
+    out: Path,
     changes: Mapping[str, Any],
-) -> BenchmarkRun:  # fmt: skip
+) -> BenchmarkRun:
     row, of_pair = dict(row), dict(of_pair)
     as_oracle, as_is, matched = row.pop("oracle", False), row.pop("as_is", False), of_pair.pop("matched", None) or {}
     if not isinstance(matched, dict):

@@ -64,13 +64,21 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
     device = pick_device(settings.training.device)
     gpu = device.type == "cuda"
     fields = {
-        "pair": job.pair, "row": job.method, "method": settings.method.name, "seed": job.seed,
-        "steps": settings.training.steps, "options": settings.method.options,
-        "seconds_per_step": clock.median, "peak_memory_mb": _peak(device), "threads": threads,
-        "device": torch.cuda.get_device_name(device) if gpu else "cpu", "precision": engine.precision,
-        "label_free": label_free(engine, target, settings.target.split).as_fields(), "pseudo_labels": curve.curve,
+        "pair": job.pair,
+        "row": job.method,
+        "method": settings.method.name,
+        "seed": job.seed,
+        "steps": settings.training.steps,
+        "options": settings.method.options,
+        "seconds_per_step": clock.median,
+        "peak_memory_mb": _peak(device),
+        "threads": threads,
+        "device": torch.cuda.get_device_name(device) if gpu else "cpu",
+        "precision": engine.precision,
+        "label_free": label_free(engine, target, settings.target.split).as_fields(),
+        "pseudo_labels": curve.curve,
         **results.as_fields(),
-    }  # fmt: skip
+    }
     with atomic_write(job.folder / RESULT, overwrite=True) as temporary:
         temporary.write_text(json.dumps(fields, indent=1) + "\n")
     return fields
@@ -154,14 +162,16 @@ class PseudoLabelCurve(Callback):
         )
         known = y != IGNORE
         sure = known & (confidence >= 0.8)
-        self.curve.append({
-            "step": step,
-            "accuracy": float((label == y)[known].float().mean()),
-            "sure_share": float(sure.sum() / known.sum()),
-            "sure_accuracy": float((label == y)[sure].float().mean()) if sure.any() else None,
-            "predicted_share": [float(((label == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
-            "true_share": [float(((y == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
-        })  # fmt: skip
+        self.curve.append(
+            {
+                "step": step,
+                "accuracy": float((label == y)[known].float().mean()),
+                "sure_share": float(sure.sum() / known.sum()),
+                "sure_accuracy": float((label == y)[sure].float().mean()) if sure.any() else None,
+                "predicted_share": [float(((label == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
+                "true_share": [float(((y == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
+            }
+        )
 
 
 if __name__ == "__main__":

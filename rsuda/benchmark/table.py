@@ -141,18 +141,28 @@ def markdown(plan: Plan, rows: Sequence[Row], chosen: str = "information") -> st
         for row in here:
             share = closed(row, rows, plan)
             cells = [
-                row.method, str(len(row.runs)), str(row.runs[0]["steps"]), spread(row.miou),
-                "-" if share is None else f"{share:.0f} %", *(spread(row.iou[n]) for n in names),
-                f"{row.mean('seconds_per_step'):.2f}", f"{row.mean('peak_memory_mb'):.0f}",
+                row.method,
+                str(len(row.runs)),
+                str(row.runs[0]["steps"]),
+                spread(row.miou),
+                "-" if share is None else f"{share:.0f} %",
+                *(spread(row.iou[n]) for n in names),
+                f"{row.mean('seconds_per_step'):.2f}",
+                f"{row.mean('peak_memory_mb'):.0f}",
                 *(_rank(by_method.get(row.method)) for by_method in (true, free)),
-            ]  # fmt: skip
+            ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     found = followed(rows, plan)
     if found:
         pairs = [p for p in plan.pairs if p in next(iter(found.values()))]
-        lines += ["### Label-free scores", "", "Rank correlation with the true mIoU over all runs but the oracles'; mIoU lost",
-                  "by choosing the run with the best score.", ""]  # fmt: skip
+        lines += [
+            "### Label-free scores",
+            "",
+            "Rank correlation with the true mIoU over all runs but the oracles'; mIoU lost",
+            "by choosing the run with the best score.",
+            "",
+        ]
         lines += [f"| score | {' | '.join(pairs)} | mean | mIoU lost |", "|---" * (len(pairs) + 3) + "|"]
         for score, values in found.items():
             cells = [f"{values[k]:.2f}" for k in (*pairs, "mean")] + [f"{values['lost']:.1f}"]
@@ -172,8 +182,22 @@ def write_table(plan: Plan, out: Path) -> list[Path]:
     with atomic_write(files[0], overwrite=True) as temporary:
         temporary.write_text(markdown(plan, rows))
     with atomic_write(files[1], overwrite=True) as temporary, temporary.open("w", newline="") as file:
-        keys = ("pair", "row", "method", "seed", "steps", "miou", "mf1", "accuracy", "kappa", "seconds_per_step",
-                "peak_memory_mb", "device", "precision", "threads")  # fmt: skip
+        keys = (
+            "pair",
+            "row",
+            "method",
+            "seed",
+            "steps",
+            "miou",
+            "mf1",
+            "accuracy",
+            "kappa",
+            "seconds_per_step",
+            "peak_memory_mb",
+            "device",
+            "precision",
+            "threads",
+        )
         writer = csv.writer(file)
         names = list(dict.fromkeys(n for r in rows for n in r.iou))
         writer.writerow([*keys, *(f"iou_{n}" for n in names), *SCORES])

@@ -4,6 +4,17 @@ from rsuda.cli import adapt, benchmark, config, domains, evaluate, export, info,
 from rsuda.cli.app import app, main
 
 __all__ = [
-    "adapt", "app", "benchmark", "config", "domains", "evaluate", "export", "info", "main", "methods", "predict", "report",
+    "adapt",
+    "app",
+    "benchmark",
+    "config",
+    "domains",
+    "evaluate",
+    "export",
+    "info",
+    "main",
+    "methods",
+    "predict",
+    "report",
     "suggest",
-]  # fmt: skip
+]

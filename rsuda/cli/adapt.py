@@ -60,13 +60,36 @@ def adapt(
         print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
 
     finished = api.adapt(
-        source, target, method=method, data=data, out=out, preset=preset, config=config, start=start, steps=steps,
-        batch_size=batch_size, accumulate=accumulate, window=crop if window is None else window, gsd=gsd,
-        source_bands=source_bands, target_bands=target_bands, weights=weights, seed=seed, precision=precision,
-        device=device, devices=devices, nodes=nodes, strategy=strategy, workers=workers, score_every=score_every,
-        settings=dict(parse_option(text) for text in option or []), overwrite=overwrite, resume=resume,
-        progress=not quiet and sys.stderr.isatty(), tell=tell,
-    )  # fmt: skip
+        source,
+        target,
+        method=method,
+        data=data,
+        out=out,
+        preset=preset,
+        config=config,
+        start=start,
+        steps=steps,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        window=crop if window is None else window,
+        gsd=gsd,
+        source_bands=source_bands,
+        target_bands=target_bands,
+        weights=weights,
+        seed=seed,
+        precision=precision,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        strategy=strategy,
+        workers=workers,
+        score_every=score_every,
+        settings=dict(parse_option(text) for text in option or []),
+        overwrite=overwrite,
+        resume=resume,
+        progress=not quiet and sys.stderr.isatty(),
+        tell=tell,
+    )
     if as_json:
         print(json.dumps(finished.as_fields()))
         return

@@ -18,8 +18,18 @@ from rsuda.core.errors import RsudaError
 from rsuda.core.version import __version__
 
 ORDER = (
-    "adapt", "config", "predict", "evaluate", "report", "suggest", "export", "info", "domains", "methods", "benchmark",
-)  # fmt: skip
+    "adapt",
+    "config",
+    "predict",
+    "evaluate",
+    "report",
+    "suggest",
+    "export",
+    "info",
+    "domains",
+    "methods",
+    "benchmark",
+)
 AFTERWARDS = {
     "adapt": ": rsuda adapt --out RUN --resume goes on from the last checkpoint, if there was one",
     "predict": ": run the same command again to continue after the last finished strip",
@@ -40,9 +50,12 @@ class InOrder(TyperGroup):
 
 app = typer.Typer(
     cls=InOrder,
-    no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Segmentation of aerial and satellite imagery with unsupervised domain adaptation.",
-)  # fmt: skip
+)
 
 
 def main(words: Sequence[str] | None = None, name: str | None = None) -> None:

@@ -64,9 +64,17 @@ def benchmark(
             print(f"{what}: mIoU {100 * result['miou']:.2f}, {result['seconds_per_step']} s a step", flush=True)
 
     outcome = run_benchmark(
-        file, out, data=data, weights=weights, steps=steps, devices=device or ["auto"], scheduler=scheduler,
-        workers=workers, threads=threads, on_run=show,
-    )  # fmt: skip
+        file,
+        out,
+        data=data,
+        weights=weights,
+        steps=steps,
+        devices=device or ["auto"],
+        scheduler=scheduler,
+        workers=workers,
+        threads=threads,
+        on_run=show,
+    )
     table, *_ = outcome.tables
     print(f"\n{table.read_text()}\nTable: {table}, also as .csv and .png")
     if outcome.failed:
@@ -75,6 +83,11 @@ def benchmark(
 
 def _fields(job: BenchmarkRun) -> dict[str, Any]:
     return {
-        "pair": job.pair, "row": job.method, "seed": job.seed, "method": job.settings.method.name,
-        "steps": job.settings.training.steps, "folder": str(job.folder), "done": job.done,
-    }  # fmt: skip
+        "pair": job.pair,
+        "row": job.method,
+        "seed": job.seed,
+        "method": job.settings.method.name,
+        "steps": job.settings.training.steps,
+        "folder": str(job.folder),
+        "done": job.done,
+    }

@@ -51,12 +51,27 @@ def config(
 
     log()
     chosen: dict[str, Any] = {
-        "method": method, "data": data, "preset": preset, "start": start, "steps": steps,
-        "batch_size": batch_size, "accumulate": accumulate, "window": crop if window is None else window, "gsd": gsd,
-        "source_bands": source_bands, "target_bands": target_bands, "weights": weights, "seed": seed,
-        "precision": precision, "device": device, "devices": devices, "nodes": nodes, "strategy": strategy,
-        "workers": workers, "score_every": score_every,
-    }  # fmt: skip
+        "method": method,
+        "data": data,
+        "preset": preset,
+        "start": start,
+        "steps": steps,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "window": crop if window is None else window,
+        "gsd": gsd,
+        "source_bands": source_bands,
+        "target_bands": target_bands,
+        "weights": weights,
+        "seed": seed,
+        "precision": precision,
+        "device": device,
+        "devices": devices,
+        "nodes": nodes,
+        "strategy": strategy,
+        "workers": workers,
+        "score_every": score_every,
+    }
     if schema:
         print(json.dumps(settings_schema(method), indent=2))
         return

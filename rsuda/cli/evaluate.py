@@ -43,9 +43,18 @@ def evaluate(
 
     log()
     scores = api.evaluate(
-        run, domain, split, protocol, data=data, bands=bands, device=device, precision=precision,
-        window=tile_size or window, overlap=overlap, overwrite=overwrite,
-    )  # fmt: skip
+        run,
+        domain,
+        split,
+        protocol,
+        data=data,
+        bands=bands,
+        device=device,
+        precision=precision,
+        window=tile_size or window,
+        overlap=overlap,
+        overwrite=overwrite,
+    )
     if as_json:
         print(json.dumps(scores.as_fields()))
     else:

@@ -45,9 +45,20 @@ def report(
             print(f"{sentence} …", file=sys.stderr)
 
     page = write(
-        runs, scene, out=out, data=data, k=k, size=size, bands=bands, gsd=gsd, crs=crs, device=device, precision=precision,
-        overwrite=overwrite, tell=tell,
-    )  # fmt: skip
+        runs,
+        scene,
+        out=out,
+        data=data,
+        k=k,
+        size=size,
+        bands=bands,
+        gsd=gsd,
+        crs=crs,
+        device=device,
+        precision=precision,
+        overwrite=overwrite,
+        tell=tell,
+    )
     if not quiet:
         print(f"Wrote {page} ({page.stat().st_size / 1e6:.1f} MB)")
         windows = page.with_name(f"{page.stem}_windows.gpkg")

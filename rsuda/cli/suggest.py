@@ -39,9 +39,19 @@ def suggest(
 
     log()
     suggestions = api.suggest(
-        run, domain, split, k=k, size=size, out=out, data=data, bands=bands, seed=seed, device=device,
-        precision=precision, overwrite=overwrite,
-    )  # fmt: skip
+        run,
+        domain,
+        split,
+        k=k,
+        size=size,
+        out=out,
+        data=data,
+        bands=bands,
+        seed=seed,
+        device=device,
+        precision=precision,
+        overwrite=overwrite,
+    )
     windows = list(suggestions.windows)
     if as_json:
         print(json.dumps([asdict(window) for window in windows], indent=2))

@@ -45,8 +45,16 @@ class Settings(FrozenModel):
     """All settings of ``rsuda adapt`` in sections. A run folder has them in ``config.yaml``, which ``--config`` reads."""
 
     sections: ClassVar[tuple[str, ...]] = (
-        "source", "target", "align", "patches", "method", "network", "optimizer", "training", "validation",
-    )  # fmt: skip
+        "source",
+        "target",
+        "align",
+        "patches",
+        "method",
+        "network",
+        "optimizer",
+        "training",
+        "validation",
+    )
 
     preset: Text = Field("small", description="Preset: small, sample, paper, mit-b0, mit-b5 or resnet50.")
     data: Text | None = Field(None, description="Folder of the data of both domains.")

@@ -112,11 +112,15 @@ def _settings_facts(settings: Settings) -> dict[str, Any]:
     main = {"source.name", "target.name", "preset", "training.steps", "training.seed"}
     others = {k: value for k, value in settings.by_name().items() if k not in main and not k.startswith("method.")}
     return {
-        "source": settings.source.name, "target": settings.target.name, "method": settings.method.name,
-        "preset": settings.preset, "steps": settings.training.steps, "seed": settings.training.seed,
+        "source": settings.source.name,
+        "target": settings.target.name,
+        "method": settings.method.name,
+        "preset": settings.preset,
+        "steps": settings.training.steps,
+        "seed": settings.training.seed,
         "method_options": settings.method.options,
         "settings": {name: value for name, value in others.items() if value is not None},
-    }  # fmt: skip
+    }
 
 
 def run_facts(run: Path) -> dict[str, Any]:

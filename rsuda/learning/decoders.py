@@ -18,9 +18,12 @@ class Separable(nn.Sequential):
     def __init__(self, before: int, after: int, dilation: int) -> None:
         super().__init__(
             nn.Conv2d(before, before, 3, padding=dilation, dilation=dilation, groups=before, bias=False),
-            nn.BatchNorm2d(before), nn.ReLU(),
-            nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(),
-        )  # fmt: skip
+            nn.BatchNorm2d(before),
+            nn.ReLU(),
+            nn.Conv2d(before, after, 1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+        )
 
 
 def four_deepest(channels: Sequence[int]) -> list[int]:

@@ -97,9 +97,12 @@ class BiCL(Method):
         ] = 0.1
 
     off: ClassVar[dict[str, Any]] = {
-        "forward_weight": 0.0, "backward_weight": 0.0, "target_weight": 0.0, "entropy_weight": 0.0,
+        "forward_weight": 0.0,
+        "backward_weight": 0.0,
+        "target_weight": 0.0,
+        "entropy_weight": 0.0,
         "source_only_share": 0.0,
-    }  # fmt: skip
+    }
     paper: ClassVar[str] = "Lee et al., BiCL, ECCV 2022, arXiv 2207.10892"
     networks: ClassVar[str] = "network, teacher"
     passes: ClassVar[tuple[float, float]] = (2, 2)
@@ -152,9 +155,12 @@ class BiCL(Method):
             target.logits, valid
         )
         loss = (
-            terms["ce"] + self.options.target_weight * terms["ce_target"] + self.options.entropy_weight * terms["entropy"]
-            + self.options.forward_weight * forward + self.options.backward_weight * backward
-        )  # fmt: skip
+            terms["ce"]
+            + self.options.target_weight * terms["ce_target"]
+            + self.options.entropy_weight * terms["entropy"]
+            + self.options.forward_weight * forward
+            + self.options.backward_weight * backward
+        )
         return loss, terms
 
     @torch.no_grad()

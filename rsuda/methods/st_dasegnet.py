@@ -107,8 +107,11 @@ class STDASegNet(Method):
         teacher_decay: TeacherDecay = 0.999
 
     off: ClassVar[dict[str, Any]] = {
-        "adversarial_weight": 0.0, "pseudo_weight": 0.0, "class_weights": "none", "disentangle": False,
-    }  # fmt: skip
+        "adversarial_weight": 0.0,
+        "pseudo_weight": 0.0,
+        "class_weights": "none",
+        "disentangle": False,
+    }
     paper: ClassVar[str] = "Zhao, Lyu et al., ST-DASegNet, JAG 2024, arXiv 2301.05526"
     networks: ClassVar[str] = "two networks, two teachers of decoders, two discriminators"
     passes: ClassVar[tuple[float, float]] = (4, 1)

@@ -143,8 +143,10 @@ def _choose(results: list[_Result], before: int | None, after: int, *, labelled:
     else:
         order = sorted(results, key=lambda result: result.mean_confidence(after))
         reasons = [
-            (order[0], "least confident"), (order[len(order) // 2], "median confidence"), (order[-1], "most confident"),
-        ]  # fmt: skip
+            (order[0], "least confident"),
+            (order[len(order) // 2], "median confidence"),
+            (order[-1], "most confident"),
+        ]
     chosen: dict[tuple[str, int, int], tuple[_Result, list[str]]] = {}
     for result, reason in reasons:  # a scene that is smaller than a window gives equal ones
         chosen.setdefault(_position(result), (result, []))[1].append(reason)

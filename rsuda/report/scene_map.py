@@ -91,9 +91,15 @@ def scene_map(predictor: Predictor, scene: Scene, others: Sequence[Scene]) -> Sc
         notes.insert(0, f"polygons come from every {every}th pixel of the scene")
     metres = grid.width * scene.gsd[1] / width
     return SceneMap(
-        scene.name, photo(unit, valid, quality=72), width, height, metres, tuple(shapes), tuple(map(float, areas)),
+        scene.name,
+        photo(unit, valid, quality=72),
+        width,
+        height,
+        metres,
+        tuple(shapes),
+        tuple(map(float, areas)),
         tuple([*_elsewhere(scene, others), *notes]),
-    )  # fmt: skip
+    )
 
 
 def _shapes(

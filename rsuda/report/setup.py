@@ -17,8 +17,14 @@ from rsuda.report.views import RunView
 
 # settings that two compared runs may differ in
 _FREE = {
-    "training.seed", "data", "training.device", "patches.workers", "training.precision", "validation.every", "preset",
-}  # fmt: skip
+    "training.seed",
+    "data",
+    "training.device",
+    "patches.workers",
+    "training.precision",
+    "validation.every",
+    "preset",
+}
 # settings that a method chooses: batch-norm statistics and patches
 _CHOSEN_BY_METHOD = {"align.rare_temperature", "align.target_statistics"}
 
@@ -55,7 +61,7 @@ def facts(views: Sequence[RunView]) -> list[Fact]:
         ("rare-class sampling", [_or_method(view.run.settings.align.rare_temperature) for view in views]),
         ("batch norm on target", [_or_method(view.run.settings.align.target_statistics) for view in views]),
         ("SHA-256 of the weights", [view.run.trained.digest[:12] for view in views]),
-    ]  # fmt: skip
+    ]
     return [Fact(name, tuple(values)) for name, values in rows]
 
 

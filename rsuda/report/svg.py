@@ -20,17 +20,41 @@ from matplotlib.ticker import MaxNLocator
 
 # placeholder -> variable of style.css
 VARIABLES = {
-    "#010203": "--ink", "#010204": "--muted", "#010205": "--line", "#010206": "--before", "#010207": "--after",
-    "#010208": "--source", "#010209": "--target", "#01020a": "--card",
-}  # fmt: skip
+    "#010203": "--ink",
+    "#010204": "--muted",
+    "#010205": "--line",
+    "#010206": "--before",
+    "#010207": "--after",
+    "#010208": "--source",
+    "#010209": "--target",
+    "#01020a": "--card",
+}
 INK, MUTED, LINE, BEFORE, AFTER, SOURCE, TARGET, CARD = VARIABLES
 _STYLE: Any = {
-    "svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9,
-    "axes.edgecolor": LINE, "axes.labelcolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED, "text.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.grid.axis": "y", "grid.color": LINE,
-    "grid.linewidth": 0.7, "axes.linewidth": 0.8, "xtick.major.size": 3, "ytick.major.size": 0, "axes.axisbelow": True,
-    "path.simplify": True, "lines.linewidth": 1.6, "lines.solid_capstyle": "round", "lines.solid_joinstyle": "round",
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "text.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "axes.linewidth": 0.8,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "axes.axisbelow": True,
+    "path.simplify": True,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "round",
+    "lines.solid_joinstyle": "round",
+}
 
 Series = tuple[Sequence[float], Sequence[float], str, str]  # x, y, colour, line style
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,36 @@ from rsuda.core.settings import CONFIG, MethodPresets, OptionNames, Settings, ma
 from rsuda.runs.folders import SAMPLE_DOMAINS, free_folder, newest_checkpoint, sample_tiles, saved_settings
 
 FREE_TO_CHANGE = (
-    "training.steps", "data", "training.device", "training.precision", "patches.workers", "validation.every",
-)  # fmt: skip
+    "training.steps",
+    "data",
+    "training.device",
+    "training.precision",
+    "patches.workers",
+    "validation.every",
+)
+
+KEYWORDS = {  # keywords of rsuda.adapt and their settings
+    "method": "method.name",
+    "data": "data",
+    "preset": "preset",
+    "start": "network.start",
+    "steps": "training.steps",
+    "batch_size": "training.batch_size",
+    "accumulate": "training.accumulate",
+    "window": "patches.window",
+    "gsd": "align.gsd",
+    "source_bands": "source.bands",
+    "target_bands": "target.bands",
+    "weights": "network.weights",
+    "seed": "training.seed",
+    "precision": "training.precision",
+    "device": "training.device",
+    "devices": "training.devices",
+    "nodes": "training.nodes",
+    "strategy": "training.strategy",
+    "workers": "patches.workers",
+    "score_every": "validation.every",
+}
 
 
 def resolve(
@@ -77,6 +106,16 @@ def _new(
             f"({settings.training.steps} steps, a few minutes on 2 cores). For real imagery pass --data DIR."
         )
     return settings
+
+
+def changes_of(
+    names: Mapping[str, Any], keywords: Mapping[str, Any], settings: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Collect changes to the settings by dotted names, from keywords of ``rsuda.adapt`` (None: no change) and ``settings``."""
+    values = {KEYWORDS[keyword]: value for keyword, value in keywords.items()}
+    values["network.start"] = None if values.get("network.start") is None else os.fspath(values["network.start"])
+    common = {name: value for name, value in {**names, **values}.items() if value is not None}
+    return common | dict(settings or {})
 
 
 def _resumed(

@@ -95,9 +95,16 @@ class PairDataModule(L.LightningDataModule):
         super().__init__()
         names, self.given = names_and_objects(source, target)
         common = {
-            **names, "method.name": method, "data": data, "preset": preset, "training.steps": steps,
-            "training.batch_size": batch_size, "patches.window": window, "training.seed": seed, "patches.workers": workers,
-        }  # fmt: skip
+            **names,
+            "method.name": method,
+            "data": data,
+            "preset": preset,
+            "training.steps": steps,
+            "training.batch_size": batch_size,
+            "patches.window": window,
+            "training.seed": seed,
+            "patches.workers": workers,
+        }
         changes = {name: value for name, value in common.items() if value is not None} | dict(settings or {})
         resolved, _ = resolve(
             config, changes, "unused", False, lambda text: None, presets_of=presets_of, option_names=option_names

@@ -49,9 +49,12 @@ class Processes:
         # batch norm is synchronised, so buffers are equal already
         strategy = DDPStrategy(find_unused_parameters=idle, broadcast_buffers=False)
         return {
-            "accelerator": "gpu" if gpu else "cpu", "devices": self.devices, "num_nodes": self.nodes,
-            "strategy": strategy, "use_distributed_sampler": False,
-        }  # fmt: skip
+            "accelerator": "gpu" if gpu else "cpu",
+            "devices": self.devices,
+            "num_nodes": self.nodes,
+            "strategy": strategy,
+            "use_distributed_sampler": False,
+        }
 
 
 def processes(devices: str, nodes: int, device: torch.device) -> Processes:

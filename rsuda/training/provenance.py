@@ -30,16 +30,21 @@ def about_run(pair: Pair, device: torch.device, precision: str) -> dict[str, Any
     files += [("target", scene.image) for scene in pair.target]
     return {
         "versions": {
-            "rsuda": __version__, "python": platform.python_version(), **{package: _version(package) for package in _PACKAGES},
+            "rsuda": __version__,
+            "python": platform.python_version(),
+            **{package: _version(package) for package in _PACKAGES},
             "gdal": rasterio.__gdal_version__,
         },
         "machine": {
-            "system": platform.platform(), "processor": _processor(), "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(), "precision": precision,
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "precision": precision,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         },
         "data": [{"domain": domain, **fingerprint(file)} for domain, file in files],
-    }  # fmt: skip
+    }
 
 
 def fingerprint(file: Path | str) -> dict[str, Any]:

@@ -64,9 +64,14 @@ def prepare(folder: Path) -> None:
 
 
 def adapt(
-    settings: Settings, folder: Path, overwrite: bool = False, resume: bool = False, quiet: bool = False,
-    callbacks: list[Callback] | None = None, objects: Objects = (None, None),
-) -> Method:  # fmt: skip
+    settings: Settings,
+    folder: Path,
+    overwrite: bool = False,
+    resume: bool = False,
+    quiet: bool = False,
+    callbacks: list[Callback] | None = None,
+    objects: Objects = (None, None),
+) -> Method:
     """Train; write config.yaml, weights.safetensors, spec.json, run.json, last.ckpt, metrics.csv and log.txt into
     ``folder``.
 
@@ -142,9 +147,16 @@ def adapt(
 
 
 def _train_along(
-    module: MethodModule, settings: Settings, pair: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
-    callbacks: list[Callback], team: Processes,
-) -> NoReturn:  # fmt: skip
+    module: MethodModule,
+    settings: Settings,
+    pair: Pair,
+    folder: Path,
+    device: torch.device,
+    precision: str,
+    resume: bool,
+    callbacks: list[Callback],
+    team: Processes,
+) -> NoReturn:
     """What processes other than number 0 do: they train with it, write nothing, and end."""
     logger.setLevel(logging.ERROR)
     resume = resume and (folder / CHECKPOINT).is_file()
@@ -153,27 +165,46 @@ def _train_along(
 
 
 def _trained(
-    module: MethodModule, settings: Settings, pair: Pair, folder: Path, device: torch.device, precision: str, resume: bool,
-    quiet: bool, callbacks: list[Callback], team: Processes,
-) -> None:  # fmt: skip
+    module: MethodModule,
+    settings: Settings,
+    pair: Pair,
+    folder: Path,
+    device: torch.device,
+    precision: str,
+    resume: bool,
+    quiet: bool,
+    callbacks: list[Callback],
+    team: Processes,
+) -> None:
     spec, began = pair.target_spec, time.monotonic()
     logger.info(
         "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
-        settings.source.name, settings.target.name, settings.method.name, len(pair.source), len(pair.target),
-        ", ".join(spec.bands), f"{pair.gsd:g} m" if pair.gsd else "native",
-        f"{settings.network.encoder} {settings.network.decoder}", precision, device,
-    )  # fmt: skip
-    logger.info("class shares of the source: %s", ", ".join(
-        f"{name} {share:.1%}" for name, share in zip(spec.legend.names, pair.class_shares, strict=True)
-    ))  # fmt: skip
+        settings.source.name,
+        settings.target.name,
+        settings.method.name,
+        len(pair.source),
+        len(pair.target),
+        ", ".join(spec.bands),
+        f"{pair.gsd:g} m" if pair.gsd else "native",
+        f"{settings.network.encoder} {settings.network.decoder}",
+        precision,
+        device,
+    )
+    logger.info(
+        "class shares of the source: %s",
+        ", ".join(f"{name} {share:.1%}" for name, share in zip(spec.legend.names, pair.class_shares, strict=True)),
+    )
     if resume:
         logger.info("going on from the checkpoint of step %d", checkpoint_step(folder))
     how = settings.training
     if team.count > 1 or how.accumulate > 1:
         logger.info(
             "%d processes on %d nodes, %d batches a step: %d patches of each domain in a step",
-            team.count, team.nodes, how.accumulate, team.count * how.accumulate * how.batch_size,
-        )  # fmt: skip
+            team.count,
+            team.nodes,
+            how.accumulate,
+            team.count * how.accumulate * how.batch_size,
+        )
     fit(module, settings, pair, folder, device, precision, resume=resume, quiet=quiet, callbacks=callbacks, team=team)
     if settings.align.target_statistics:
         with autocast(precision, device):

@@ -8,10 +8,10 @@ import typer.main
 import yaml
 from short_settings import settings
 
-from rsuda.api import _KEYWORDS
 from rsuda.cli import app, main
 from rsuda.core.settings import description
 from rsuda.methods import METHODS, find_method
+from rsuda.runs.resolve import KEYWORDS
 from rsuda.training.build import check_run
 
 
@@ -69,7 +69,7 @@ def test_the_schema_has_the_options_of_the_method(capsys, method):
 
 def test_flags_have_the_descriptions_of_their_settings():
     commands = typer.main.get_command(app).commands
-    names = {"source": "source.name", "target": "target.name", **_KEYWORDS}
+    names = {"source": "source.name", "target": "target.name", **KEYWORDS}
     for command in ("adapt", "config"):
         helps = {option.name: option.help for option in commands[command].params if option.name in names}
         assert helps == {name: description(path) for name, path in names.items()}
