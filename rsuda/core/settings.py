@@ -16,7 +16,7 @@ from pydantic import Field
 from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, unknown
-from rsuda.core.old_settings import OLD_NAMES, note_old_names, renamed_options
+from rsuda.core.old_settings import OLD_NAMES, OLD_OPTIONS, note_old_names, renamed_options
 from rsuda.core.setting_sections import (
     AlignSettings,
     MethodSettings,
@@ -203,6 +203,7 @@ def unknown_setting(what: str, name: str, known: Iterable[str]) -> InputError:
         by_field.setdefault(path.rpartition(".")[2], path)
         by_field.setdefault(path.partition(".")[0], path)
     near = [
+        *([f"method.{OLD_OPTIONS[field]}"] if name == f"method.{field}" and field in OLD_OPTIONS else []),
         *([OLD_NAMES[field]] if OLD_NAMES.get(field) in known else []),
         *([by_field[field]] if field in by_field else []),
         *get_close_matches(name, known, n=1, cutoff=0.8),
@@ -210,9 +211,11 @@ def unknown_setting(what: str, name: str, known: Iterable[str]) -> InputError:
         *get_close_matches(name, known, n=1, cutoff=0.6),
     ]
     hint = f"did you mean '{near[0]}'? " if near else ""
-    sections = ", ".join(dict.fromkeys(path.partition(".")[0] for path in known))
+    section = name.partition(".")[0]
+    names = [path for path in known if path.partition(".")[0] == section] if "." in name else []
+    listed = names or list(dict.fromkeys(path.partition(".")[0] for path in known))
     name = name if len(name) <= 100 else f"{name[:100]}…"
-    return InputError(f"unknown {what} '{name}': {hint}rsuda config prints all settings of {sections}")
+    return InputError(f"unknown {what} '{name}': {hint}known are {', '.join(listed)}; rsuda config prints all settings")
 
 
 def read_settings(file: str | Path) -> dict[str, Any]:

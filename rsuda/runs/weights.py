@@ -125,7 +125,7 @@ def load_run(path: str | Path) -> TrainedNetwork:
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         if not path.is_dir():
-            raise MissingError(f"the run {path} is missing")
+            raise MissingError(f"the run {path} is missing: name a run folder or a weights file")
         raise MissingError(
             f"{path} holds no {WEIGHTS}: finish its training with rsuda adapt --out {path} --resume, or name a run folder"
         )

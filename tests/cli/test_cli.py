@@ -156,7 +156,7 @@ BAD = {
     "unknown target": (None, ADAPT, "--target vaihing", "did you mean 'vaihingen'"),
     "unknown method": (None, ADAPT, "--method st-daseg", "unknown method 'st-daseg': did you mean 'st-dasegnet'"),
     "unknown preset": (None, ADAPT, "--preset smal", "unknown preset 'smal': did you mean 'small'"),
-    "unknown method option": (None, ADAPT, "--set trust=1", "did you mean 'method.trusted'.*adversarial_weight"),
+    "unknown method option": (None, ADAPT, "--set trust=1", "did you mean 'method.trusted'.*rsuda config prints all"),
     "method option of a wrong kind": (None, ADAPT, "--set method.strided=abc", "option strided .*'abc'"),
     "method option of a wrong word": (None, ADAPT, "--set method.quality=good", "quality: 'good'.*known are batch, none"),
     "option without value": (None, ADAPT, "--set method.trusted", "setting=value"),
@@ -228,7 +228,7 @@ BAD = {
     "evaluate an odd tile size": (None, SCORE, "--tile-size 100", "multiple of 32"),
     # predict
     "predict without any run": (None, MAP[:2], "", "no finished run: adapt first"),
-    "predict with no such run": (None, MAP[:2], "--model nowhere", "no run nowhere"),
+    "predict with no such run": (None, MAP[:2], "--model nowhere", "the run nowhere is missing: name a run folder"),
     "predict with a run without weights": (gone("good/weights.safetensors"), MAP, "", "good holds no weights"),
     "predict with foreign weights": (tensors("good/weights.safetensors"), MAP, "", "not written by rsuda"),
     "predict with a broken file": (text("good/weights.safetensors"), MAP, "", "cannot be read as weights"),

@@ -278,7 +278,7 @@ BAD = {
     "no run": (lambda f: [], {}, InputError, "needs a run folder"),
     "no such run": (lambda f: [f / "x"], {}, MissingError, "it is not a run folder"),
     "a run twice": (lambda f: [f / "dacs", f / "." / "dacs"], {}, InputError, "given twice"),
-    "unfinished": (unfinished, {}, MissingError, "training has not ended"),
+    "unfinished": (unfinished, {}, MissingError, "holds no weights.safetensors: finish its training"),
     "another target": (other_target, {}, InputError, "runs of one pair, but the target of"),
     "another legend": (other_legend, {}, InputError, "runs of one pair, but the legend of"),
     "damaged metrics": (spoilt("metrics.csv", "loss,step\nx,y\n"), {}, InputError, "not a table of losses"),

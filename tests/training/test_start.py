@@ -100,7 +100,7 @@ def test_windows_of_the_target_enter_as_the_target_does_and_another_source_by_it
 def test_another_methods_options_are_not_taken_over(data, run, tmp_path):
     adapt(run_settings(data, "bicl", steps=1), tmp_path / "bicl", quiet=True)
     s = settings(start=str(tmp_path / "bicl"), method="source-only")
-    assert check_run(s)[0].options == {"class_weights": "none"}
+    assert check_run(s)[0].method.options == {"class_weights": "none"}
     assert settings(start=str(tmp_path / "bicl")).method.options["source_only_share"] == 0.0
     adapt(settings(start=str(tmp_path / "bicl"), method="dacs", steps=1), tmp_path / "dacs", quiet=True)
     assert load_run(tmp_path / "dacs").method == "dacs"
