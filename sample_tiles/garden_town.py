@@ -1,4 +1,4 @@
-"""Vaihingen-like: a garden town in summer, high sun from the south-west, a warm, hazy, soft camera."""
+"""Draw a town like Vaihingen: gardens in summer, a high sun from the south-west, a warm, hazy, soft camera."""
 
 import math
 
@@ -17,7 +17,7 @@ SENSOR = Sensor(
 SUMMER_LEAF = [(0.56, 0.060, 0.100, 0.045), (0.62, 0.080, 0.125, 0.050), (0.50, 0.050, 0.080, 0.045),
                (0.46, 0.110, 0.085, 0.060)]  # fmt: skip
 
-# Way points of the streets in shares of the tile, and what fills the clutter class there.
+# Way points of the streets in shares of the tile, and the theme of the clutter class.
 AREAS = {
     "1": (
         ((-0.1, 0.62), (0.3, 0.52), (0.62, 0.60), (1.1, 0.42)),
@@ -53,7 +53,7 @@ AREAS = {
 
 
 def street_line(points, width, height) -> np.ndarray:
-    """Smooth centre line through the way points, one sample every ~0.15 m."""
+    """Interpolate a smooth centre line through the way points, one sample every ~0.15 m."""
     pts = np.float64(points) * (width, height)
     spans = np.vstack([2 * pts[0] - pts[1], pts, 2 * pts[-1] - pts[-2]])
     t = np.linspace(0, 1, 300, endpoint=False)[:, None]
@@ -64,7 +64,7 @@ def street_line(points, width, height) -> np.ndarray:
 
 
 def street_coordinates(sc, line):
-    """Distance along and signed distance across the street for every pixel."""
+    """Compute the distance along and the signed distance across the street for every pixel."""
     # The nearest sample of the line comes from a distance transform, the remainder from its tangent.
     step = np.diff(line, axis=0, append=2 * line[-1:] - line[-2:-1])
     along = np.r_[0, np.cumsum(np.hypot(*step.T))[:-1]]
@@ -110,7 +110,7 @@ def draw(sc: Scene, area: str, width: float, height: float) -> None:
 
 def clutter_theme(sc, rng, theme, lines, width, height) -> None:
     if theme in ("rail", "brook"):
-        # Both run along the eastern or northern rim, clear of the streets' middle.
+        # Both follow the eastern or northern rim, away from the middle of the streets.
         if theme == "rail":
             line = street_line(((0.80, -0.2), (0.86, 0.3), (0.88, 0.7), (0.84, 1.2)), width, height)
             if lines[0][-1][0] > width:
@@ -146,13 +146,13 @@ def clutter_theme(sc, rng, theme, lines, width, height) -> None:
         rect(sc, (x + door[0]) / 2, (y + door[1]) / 2, math.atan2(door[1] - y, door[0] - x),
              math.dist((x, y), door) - 3, 4, ASPHALT, surface="asphalt", z=0.02)  # fmt: skip
         rect(sc, x, y, turn, 21, 11.4, ASPHALT, surface="asphalt", z=0.02)
-        off = 2.9
-        car_row(sc, rng, x - off * math.sin(turn), y + off * math.cos(turn), turn, 8, ground="setts")
+        shift = 2.9
+        car_row(sc, rng, x - shift * math.sin(turn), y + shift * math.cos(turn), turn, 8, ground="setts")
         bins(sc, rng, x + 4.9 * math.sin(turn), y - 4.9 * math.cos(turn), turn, 6)
 
 
 def find_place(sc, rng, length, breadth, width, height, lines=()):
-    """A free rectangle; given street lines, the one closest to a street of those tried."""
+    """Find a free rectangle; with street lines, the candidate closest to a street."""
     best = None
     for _ in range(600):
         x, y = rng.uniform(0.12, 0.88) * width, rng.uniform(0.12, 0.88) * height
@@ -166,15 +166,15 @@ def find_place(sc, rng, length, breadth, width, height, lines=()):
 
 
 def settle(sc, rng, lines, halves, width, height) -> list:
-    """Detached houses: first along the streets, facing them, then in the second row."""
+    """Build detached houses: first along the streets, facing them, then in the second row."""
     sites = []
     for line, half in zip(lines, halves, strict=True):
         step = np.gradient(line, axis=0)
         for k in range(0, len(line), 12):
             for side in (-1, 1):
                 turn = math.atan2(step[k, 1], step[k, 0])
-                off = side * (half + 1.5 + rng.uniform(7.5, 9.5))
-                sites.append((line[k, 0] - off * math.sin(turn), line[k, 1] + off * math.cos(turn), turn, line[k]))
+                shift = side * (half + 1.5 + rng.uniform(7.5, 9.5))
+                sites.append((line[k, 0] - shift * math.sin(turn), line[k, 1] + shift * math.cos(turn), turn, line[k]))
     order = rng.permutation(len(sites))
     sites = [sites[k] for k in order]
     for _ in range(500):
@@ -204,7 +204,7 @@ def settle(sc, rng, lines, halves, width, height) -> list:
 
 
 def gardens(sc, rng, houses) -> None:
-    """Drives, garages, terraces, beds, pools and sheds around each house, hedges between the plots."""
+    """Draw drives, garages, terraces, beds, pools and sheds around each house, and hedges between the plots."""
     for house in houses:
         lawn(sc, rng, house)
     for x, y, turn, length, breadth, front in houses:
@@ -224,7 +224,7 @@ def gardens(sc, rng, houses) -> None:
 
 
 def lawn(sc, rng, house) -> None:
-    """Grass around a house; every owner mows differently."""
+    """Draw grass around a house; every owner mows differently."""
     x, y, turn, *_ = house
     win, u, v = sc.frame(x, y, turn, 12, 12)
     mask = (np.abs(u) < rng.uniform(8, 12)) & (np.abs(v) < rng.uniform(8, 12)) & (sc.cls[win] == LOW_VEGETATION)
@@ -235,7 +235,7 @@ def lawn(sc, rng, house) -> None:
 
 
 def garage(sc, rng, x, y, turn, house, front) -> None:
-    """A drive to the street, and a garage at its end where the place is free."""
+    """Draw a drive to the street, and a garage at its end if the place is free."""
     along = math.atan2(front[1] - house[1], front[0] - house[0])
     is_free = sc.is_free(x, y, turn, 1.6, 2.8)
     drive(sc, rng, x, y, along, math.hypot(front[0] - house[0], front[1] - house[1]))
@@ -245,7 +245,7 @@ def garage(sc, rng, x, y, turn, house, front) -> None:
 
 
 def terrace(sc, rng, at, turn, side, breadth) -> None:
-    """Slabs with a table on one side of a house, on the other if the first is not free."""
+    """Draw slabs with a table on one side of a house, on the other side if the first is occupied."""
     for b in (-side, side):
         x, y = at(rng.uniform(-2, 2), b * (breadth / 2 + 1.9))
         if sc.is_free(x, y, turn, 2.6, 1.7):
@@ -256,7 +256,7 @@ def terrace(sc, rng, at, turn, side, breadth) -> None:
 
 
 def garden_object(sc, rng, x, y, turn) -> None:
-    """A pool, a shed, a trampoline or a bed, where the place is free."""
+    """Draw a pool, a shed, a trampoline or a bed if the place is free."""
     pick = rng.random()
     if pick < 0.22 and sc.is_free(x, y, turn, 4.4, 2.8):
         pool(sc, rng, x, y, turn, 6.4, 3.2)
@@ -274,7 +274,7 @@ def garden_object(sc, rng, x, y, turn) -> None:
 
 
 def hedges(sc, rng, houses) -> None:
-    """Hedges halfway between most neighbours."""
+    """Draw hedges halfway between most neighbours."""
     for k, (x, y, *_) in enumerate(houses):
         for x2, y2, *_ in houses[k + 1 :]:
             gap = math.hypot(x2 - x, y2 - y)
@@ -287,7 +287,7 @@ def hedges(sc, rng, houses) -> None:
 
 
 def drive(sc, rng, x, y, along, reach) -> None:
-    """Paved strip from the garage to the street, only over lawn, often with a car on it."""
+    """Draw a paved strip over the lawn from the garage to the street, often with a car on it."""
     win, u, v = sc.frame(x, y, along, reach, 1.6)
     mask = (u > -3) & (u < reach) & (np.abs(v) < 1.5) & (sc.cls[win] == LOW_VEGETATION)
     stone = ((0.30, 0.26, 0.235, 0.21), (0.33, 0.24, 0.19, 0.16), CONCRETE)[rng.integers(3)]
@@ -309,8 +309,8 @@ def park_along(sc, rng, line, half, lines) -> None:
         turn = math.atan2(step[k, 1], step[k, 0])
         for side in (-1, 1):
             if clear and rng.random() < (0.52 if side > 0 else 0.14):
-                off = side * (half - 1.0)
-                x, y = line[k, 0] - off * math.sin(turn), line[k, 1] + off * math.cos(turn)
+                shift = side * (half - 1.0)
+                x, y = line[k, 0] - shift * math.sin(turn), line[k, 1] + shift * math.cos(turn)
                 if sc.is_free(x, y, turn, 2.8, 0.9, (IMPERVIOUS,)):
                     car(sc, rng, x, y, turn)
         if rng.random() < 0.25:
@@ -323,6 +323,6 @@ def greenery(sc, rng, width, height) -> None:
             x, y = rng.uniform(-0.02, 1.2) * width - 2, rng.uniform(-0.02, 1.2) * height - 2
             r = rng.uniform(2.0, 4.3) if big else rng.uniform(0.9, 2.0)
             leaf, conifer = SUMMER_LEAF[rng.integers(4)], rng.random() < 0.12
-            own = np.random.default_rng(rng.integers(2**32))
+            tree_rng = np.random.default_rng(rng.integers(2**32))
             if sc.is_free(x, y, 0.0, r * 0.55, r * 0.55, (LOW_VEGETATION, TREE)):
-                leafy_tree(sc, own, x, y, r, r * rng.uniform(1.3, 2.0) + 1.0, leaf, conifer)
+                leafy_tree(sc, tree_rng, x, y, r, r * rng.uniform(1.3, 2.0) + 1.0, leaf, conifer)

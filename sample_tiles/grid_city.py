@@ -1,4 +1,4 @@
-"""Potsdam-like: regular blocks in winter, low sun from the south-south-east, a cool and crisp camera."""
+"""Draw a city like Potsdam: regular blocks in winter, a low sun from the south-south-east, a cool and crisp camera."""
 
 import math
 
@@ -42,7 +42,7 @@ def from_grid(p, q):
 
 
 def draw(sc: Scene) -> None:
-    """One world-wide plan, drawn through the window of a tile, so that neighbouring tiles adjoin."""
+    """Draw a tile of one plan of the whole city, so that neighbouring tiles fit."""
     c, s = math.cos(TILT), math.sin(TILT)
     x, y = sc.x[None], sc.y[:, None]
     p, q = (x * c + y * s).astype(np.float32), (y * c - x * s).astype(np.float32)
@@ -60,7 +60,7 @@ def draw(sc: Scene) -> None:
         verge = (np.abs(across) > half + 0.16) & (np.abs(across) < half + 1.4) & (np.abs(other) > 11)
         sc.paint(WHOLE, verge, lawn * 0.92, 0.12, LOW_VEGETATION)
     carriageway(sc, q, tp, HALF_NS, parking=2.2)
-    # The stone-paved side streets join between the asphalt main streets.
+    # The side streets are paved with stone and end at the main streets of asphalt.
     carriageway(sc, p, np.where(np.abs(tp) < HALF_NS, 99, tq), HALF_EW, stone=True)
     sc.paint(WHOLE, (np.abs(tp) < HALF_NS) & (np.abs(tq) < HALF_EW), asphalt(sc, WHOLE), 0.0)
     zebra = [OFFSET_Q + k * PITCH_Q + 8.5 for k in range(-3, 6)]
@@ -79,7 +79,7 @@ def draw(sc: Scene) -> None:
 
 
 def street_life(sc, rng, i, j) -> None:
-    """Parked cars, traffic, manholes and street trees around one junction's two arms."""
+    """Draw parked cars, traffic, manholes and street trees along two arms of a junction."""
     p0, q0 = OFFSET_P + i * PITCH_P, OFFSET_Q + j * PITCH_Q
     for side in (-1, 1):
         for k in range(7):
@@ -158,7 +158,7 @@ def block(sc, rng, i, j) -> None:
 
 
 def planting(sc, rng, at, half_a, half_b) -> None:
-    """Trees wherever the block has left lawn; mostly leafless, some conifers."""
+    """Plant trees on the lawn of a block; most are leafless, some are conifers."""
     for side in (-1, 1):
         leaf = WINTER_LEAF[rng.integers(2)]
         hedge(sc, rng, *at(-half_a, side * (half_b - 0.6)), *at(half_a, side * (half_b - 0.6)), 0.9, 1.2, leaf)
@@ -168,18 +168,18 @@ def planting(sc, rng, at, half_a, half_b) -> None:
         a, b, r = rng.uniform(-half_a, half_a), rng.uniform(-half_b, half_b), rng.uniform(2.0, 5.0)
         x, y = at(a, b)
         evergreen, leaf, height = rng.random() < 0.25, WINTER_LEAF[rng.integers(2)], rng.uniform(1.2, 1.9)
-        own = np.random.default_rng(rng.integers(2**32))
+        tree_rng = np.random.default_rng(rng.integers(2**32))
         if any(math.hypot(x - u, y - v) < 0.62 * (r + w) for u, v, w in spots):
             continue
         if not blocked(sc, x, y, r * 0.33):
             spots.append((x, y, r))
             if evergreen:
-                leafy_tree(sc, own, x, y, r * 0.75, 1 + r * height, leaf, conifer=own.random() < 0.6)
+                leafy_tree(sc, tree_rng, x, y, r * 0.75, 1 + r * height, leaf, conifer=tree_rng.random() < 0.6)
             else:
-                bare_tree(sc, own, x, y, r)
+                bare_tree(sc, tree_rng, x, y, r)
 
 
 def blocked(sc, x, y, r) -> bool:
-    """Whether something other than greenery lies there (off the canvas nothing does)."""
+    """Return whether the square has pixels other than greenery; outside of the canvas it has none."""
     win = sc.frame(x, y, 0.0, r, r)[0]
     return bool((~np.isin(sc.cls[win], (LOW_VEGETATION, TREE))).any())

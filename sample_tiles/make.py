@@ -37,7 +37,7 @@ SEEDS = {"potsdam": 33, "vaihingen": 32}
 
 
 def render(city: str, tile: str) -> tuple[np.ndarray, np.ndarray]:
-    """Image (H, W, 4: IR, R, G, B; uint8) and class index (H, W; uint8, 255 on class boundaries)."""
+    """Render a tile: image (H, W, 4: IR, R, G, B; uint8) and class index (H, W; uint8, 255 on class boundaries)."""
     sensor = {"potsdam": grid_city.SENSOR, "vaihingen": garden_town.SENSOR}[city]
     if city == "potsdam":
         row, col = map(int, tile.split("_"))
@@ -47,7 +47,7 @@ def render(city: str, tile: str) -> tuple[np.ndarray, np.ndarray]:
     else:
         rows, cols, *_ = VAIHINGEN_AREAS[tile]
         gsd, seed, x0, y0 = VAIHINGEN_GSD, SEEDS[city] * 100 + int(tile), 0.0, 0.0
-    # Things outside the tile throw shadows into it, so the canvas reaches further towards the sun.
+    # Objects outside the tile cast shadows into it, so the canvas extends towards the sun.
     reach = math.ceil(13 / math.tan(math.radians(sensor.elevation)) / gsd)
     dx, dy = sensor.towards_sun()
     rim = 12
@@ -65,20 +65,20 @@ def render(city: str, tile: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def colours(labels: np.ndarray) -> np.ndarray:
-    """Class index to the ISPRS colours, boundaries black."""
+    """Convert class indices to the ISPRS colours; boundaries are black."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(COLOURS)] = COLOURS
     return table[labels]
 
 
 def shares(labels: np.ndarray) -> list[float]:
-    """Percentage of each class among the pixels that are not boundary."""
+    """Compute the percentage of each class among the pixels outside of boundaries."""
     count = np.bincount(labels[labels != BOUNDARY], minlength=len(CLASSES))
     return [round(100 * float(n / count.sum()), 1) for n in count]
 
 
 def write(path: Path, image: np.ndarray, east: float, north: float, gsd: float, lossy: bool) -> None:
-    """Tiled TIFF without internal georeferencing, and the world file that carries it instead."""
+    """Write a tiled TIFF without internal georeference, and a world file with it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     how = {"compress": "jpeg", "photometric": "ycbcr", "jpeg_quality": 88} if lossy else {
         "compress": "deflate", "predictor": 2, "zlevel": 9, "photometric": "rgb"}  # fmt: skip

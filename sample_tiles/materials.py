@@ -1,4 +1,4 @@
-"""Reflectance of the materials, their textures, and the simplest shapes made of them."""
+"""Define the reflectance and texture of materials, and draw simple shapes of them."""
 
 import numpy as np
 from scene import IMPERVIOUS, Scene
@@ -27,7 +27,7 @@ def tint(colour, texture) -> np.ndarray:
 
 
 def cell_hash(a, b) -> np.ndarray:
-    """Repeatable pseudo-random value in -0.5..0.5 for each integer cell (single tiles, setts, slabs)."""
+    """Compute a repeatable pseudo-random value in -0.5..0.5 for each integer cell (roof tile, sett, slab)."""
     h = np.sin(np.floor(a) * 12.9898 + np.floor(b) * 78.233) * 43758.5453
     return h - np.floor(h) - 0.5
 
@@ -37,7 +37,7 @@ def joints(a, size, width):
 
 
 def grass(sc: Scene, win, green, dry, dryness=0.0) -> np.ndarray:
-    """Lawn as a patchy mixture of green and dry grass, thinning to bare soil where it is worn."""
+    """Compute the colour of a lawn: a patchy mixture of green and dry grass, with bare soil where it is worn."""
     n = sc.noise
     mix = 0.6 * n(6.0, win) + 0.4 * n(1.6, win) + 0.2 * n(0.4, win) + dryness
     mix = (1 / (1 + np.exp(-1.6 * mix)))[..., None].astype(np.float32)
@@ -63,7 +63,7 @@ def slabs(sc: Scene, win, u, v, size=0.5, colour=CONCRETE) -> np.ndarray:
 
 
 def setts(sc: Scene, win, u, v) -> np.ndarray:
-    """Granite setts in offset rows."""
+    """Compute the colour of granite setts in offset rows."""
     u = u + 0.08 * np.mod(np.floor(v / 0.16), 2)
     lines = joints(u, 0.18, 0.05) | joints(v, 0.16, 0.05)
     tex = 0.45 * cell_hash(u / 0.18, v / 0.16) - 0.25 * lines
@@ -72,7 +72,7 @@ def setts(sc: Scene, win, u, v) -> np.ndarray:
 
 
 def rect(sc: Scene, cx, cy, angle, length, width, colour, cls=IMPERVIOUS, z=0.1, surface="plain") -> None:
-    """A rectangle of ground: drive, terrace, path, court."""
+    """Draw a rectangle of ground: a drive, terrace, path or court."""
     win, u, v = sc.frame(cx, cy, angle, length / 2, width / 2)
     mask = (np.abs(u) < length / 2) & (np.abs(v) < width / 2)
     if surface == "slabs":

@@ -1,4 +1,4 @@
-"""What stands on the ground: roofs, trees, cars and clutter.
+"""Draw objects above the ground: roofs, trees, cars and clutter.
 
 Random numbers are drawn per object, never per pixel: per-pixel texture comes from `Scene.noise`, so an
 object cut by a tile edge looks the same in both tiles.
@@ -29,9 +29,9 @@ from scene import BUILDING, CAR, CLUTTER, IMPERVIOUS, LOW_VEGETATION, TREE, Scen
 
 
 def pitched_roof(sc, rng, cx, cy, angle, length, width, eave, pitch, hip, roof, dormers=0, solar=False, plain=False):
-    """Gable (`hip` 0) or hipped roof with tile courses, ridges, gutters, chimneys, dormers and windows.
+    """Draw a gable (`hip` 0) or hipped roof with tile courses, ridges, gutters, chimneys, dormers and windows.
 
-    Painted only where it is higher than what is there, so crossing wings meet in proper valleys.
+    It is painted only where it is the highest object, so crossing wings meet in valleys.
     """
     slope = math.tan(math.radians(pitch))
     win, u, v = sc.frame(cx, cy, angle, length / 2, width / 2)
@@ -136,7 +136,7 @@ def flat_roof(sc, rng, cx, cy, angle, length, width, top, kind="gravel", fitting
 
 
 def leafy_tree(sc, rng, x, y, r, height, leaf, conifer=False) -> None:
-    """A crown of overlapping lobes; bumps in its height give the texture once the sun is on it."""
+    """Draw a crown of overlapping lobes; the light on its bumps gives the texture."""
     win, u, v = sc.frame(x, y, 0.0, r * 1.25, r * 1.25)
     n = sc.noise
     wobble = 0.10 * r * n(0.7, win, 9) + 0.12 * n(0.25, win)
@@ -171,7 +171,7 @@ def stroke(sc: Scene, layer, x0, y0, x1, y1, width, strength=1.0) -> None:
 
 
 def bare_tree(sc, rng, x, y, r) -> None:
-    """A leafless crown: three orders of branches and a haze of twigs, with the ground shining through."""
+    """Draw a leafless crown: three orders of branches and a haze of twigs that shows the ground."""
 
     def grow(x, y, turn, length, order):
         x1, y1 = x + length * math.cos(turn), y + length * math.sin(turn)
@@ -219,7 +219,7 @@ def hedge(sc, rng, x0, y0, x1, y1, width, top, leaf) -> None:
 
 # ------------------------------------------------------------------------------------- cars and clutter
 
-# Car paints and how common they are.
+# Paints of cars and their weights.
 PAINTS = [
     ((0.62, 0.62, 0.62, 0.61), 4), ((0.37, 0.38, 0.39, 0.40), 4), ((0.16, 0.16, 0.17, 0.18), 4),
     ((0.055, 0.05, 0.052, 0.058), 4), ((0.10, 0.045, 0.06, 0.11), 2), ((0.30, 0.24, 0.05, 0.045), 1.5),
@@ -229,7 +229,7 @@ PAINTS = [
 
 
 def car(sc, rng, x, y, angle) -> None:
-    """Seen from above: body, bonnet, roof, and between them the ring of glass with its pillars."""
+    """Draw a car from above: body, bonnet, roof, and between them the ring of glass with its pillars."""
     van = rng.random() < 0.12
     length, width = (5.2, 2.0) if van else (rng.uniform(4.0, 4.75), rng.uniform(1.74, 1.86))
     angle += math.pi * rng.integers(2) + rng.normal(0, 0.02)

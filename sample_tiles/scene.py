@@ -1,7 +1,7 @@
-"""The canvas of one tile: four-band reflectance, height and class per pixel, its light and its sensor.
+"""Draw on the canvas of a tile: reflectance in four bands, height and class per pixel, light and sensor.
 
-Everything is drawn as reflectance plus height. Shading and cast shadows then follow from the height
-field and the sun, so the shadow of a chimney, a car or a crown needs no drawing of its own.
+Objects are drawn as reflectance and height. Shading and cast shadows then follow from the height
+field and the sun, so no shadow of a chimney, a car or a crown is drawn explicitly.
 World coordinates are metres, x to the east and y to the SOUTH, as the rows of an image run.
 """
 
@@ -44,12 +44,12 @@ class Scene:
         self.refl = np.zeros((rows, cols, 4), np.float32)
         self.z = np.zeros(self.shape, np.float32)
         self.cls = np.full(self.shape, LOW_VEGETATION, np.uint8)
-        # Leafless crowns let the ground through: their twigs are a separate half-transparent layer.
+        # Leafless crowns show the ground: their twigs are a separate, half-transparent layer.
         self.twig = np.zeros(self.shape, np.float32)
         self._noise: dict = {}
 
     def noise(self, scale: float, win=WHOLE, salt: int = 0) -> np.ndarray:
-        """Smooth unit-variance noise with features of `scale` metres.
+        """Compute smooth unit-variance noise with features of `scale` metres.
 
         It is a periodic pattern looked up by world position, so neighbouring tiles continue each other.
         """
@@ -68,7 +68,7 @@ class Scene:
         return self._noise[scale, salt][win]
 
     def frame(self, cx: float, cy: float, angle: float, half_u: float, half_v: float):
-        """Window around a rotated rectangle and the local coordinates (u along, v across) inside it."""
+        """Compute the window around a rotated rectangle and its local coordinates (u along, v across)."""
         c, s = math.cos(angle), math.sin(angle)
         ex, ey = half_u * abs(c) + half_v * abs(s), half_u * abs(s) + half_v * abs(c)
         rows = slice(*np.clip(self._index(cy - ey, cy + ey, self.y0), 0, self.shape[0]))
@@ -86,15 +86,15 @@ class Scene:
                 layer[win][mask] = value[mask] if value.ndim >= 2 else value
 
     def is_free(self, cx, cy, angle, half_u, half_v, classes=(LOW_VEGETATION,)) -> bool:
-        """Whether the rectangle lies on the canvas and shows only the given classes."""
+        """Return whether the rectangle is on the canvas and has pixels of `classes` only."""
         win, u, v = self.frame(cx, cy, angle, half_u, half_v)
         inside = (np.abs(u) < half_u) & (np.abs(v) < half_v)
         return inside.any() and bool(np.isin(self.cls[win][inside], classes).all())
 
     def cast(self, sensor: Sensor) -> np.ndarray:
-        """Height below which a pixel lies in shadow.
+        """Compute the height below which a pixel is in shadow.
 
-        Sheared so that the sun shines along one axis, the sweep is one running maximum.
+        The height field is sheared so that the sun shines along one axis; the shadow is then a running maximum.
         """
         dx, dy = sensor.towards_sun()
         z = self.z
@@ -116,7 +116,7 @@ class Scene:
         return (top.T if sideways else top).astype(np.float32)
 
     def radiance(self, sensor: Sensor, crown_height: float, twig_colour) -> np.ndarray:
-        """Sunlight on the slopes of the height field, plus sky light that fills the shadows."""
+        """Compute sunlight on the slopes of the height field, plus sky light that fills the shadows."""
         dx, dy = sensor.towards_sun()
         e = math.radians(sensor.elevation)
         gy, gx = np.gradient(self.z, self.gsd)
@@ -130,7 +130,7 @@ class Scene:
         far = crown_height / math.tan(e) / self.gsd
         veil = ndimage.shift(self.twig, (-dy * far, -dx * far), order=1, mode="reflect")
         veil = 0.8 * np.where(self.z < 2.5, ndimage.gaussian_filter(veil, 1.2), 0)
-        # Near walls part of the sky is hidden.
+        # Walls hide part of the sky.
         coarse = ndimage.zoom(ndimage.gaussian_filter(self.z[::4, ::4], 1.2 / self.gsd / 4), 4, order=1)
         pad = [(0, max(0, n - m)) for n, m in zip(self.shape, coarse.shape, strict=True)]
         coarse = np.pad(coarse, pad, "edge")[: self.shape[0], : self.shape[1]]
@@ -138,14 +138,14 @@ class Scene:
         fill = open_sky[..., None] * np.float32(sensor.sky)
         direct = (np.clip(cosine, 0, None) / math.sin(e) * lit * (1 - veil))[..., None] * np.float32(sensor.sun)
         ground = self.refl * (direct + fill)
-        # Twigs stand above the veil of shadow they throw.
+        # Twigs are above their own shadow.
         twigs = np.float32(twig_colour) * (1 + 0.15 * self.noise(0.3))[..., None]
         twigs = twigs * (lit[..., None] * np.float32(sensor.sun) + fill)
         return ground + self.twig[..., None] * (twigs - ground)
 
 
 def expose(radiance: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
-    """Radiance to grey values: haze, gain, gamma, lens blur, vignetting, noise."""
+    """Convert radiance to grey values: haze, gain, gamma, lens blur, vignetting, noise."""
     rows, cols = radiance.shape[:2]
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : cols * 1j]
     falloff = 1 - sensor.vignette * (x**2 + y**2) / 2
@@ -154,15 +154,15 @@ def expose(radiance: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np
     for band in range(4):
         level = ndimage.gaussian_filter(radiance[..., band], sensor.blur) * sensor.gain[band] * falloff
         level = np.clip(level + sensor.haze[band], 0, None)
-        # A shoulder instead of a hard clip: bright roofs and cars keep their texture.
+        # A soft shoulder preserves the texture of bright roofs and cars.
         level = np.where(level > 0.7, 0.7 + 0.3 * (1 - np.exp(-(level - 0.7) / 0.3)), level)
         grey = 255 * level ** (1 / sensor.gamma)
-        own = ndimage.gaussian_filter(rng.standard_normal((rows, cols)), 0.5)
-        out[..., band] = np.clip(grey + sensor.noise * (grain + own), 0, 255).round()
+        band_grain = ndimage.gaussian_filter(rng.standard_normal((rows, cols)), 0.5)
+        out[..., band] = np.clip(grey + sensor.noise * (grain + band_grain), 0, 255).round()
     return out
 
 
 def erode_boundaries(cls: np.ndarray) -> np.ndarray:
-    """Class indices with the 3 px wide seams between classes set to BOUNDARY."""
+    """Set the 3 px wide seams between classes to BOUNDARY."""
     seam = ndimage.maximum_filter(cls, 4) != ndimage.minimum_filter(cls, 4)
     return np.where(seam, np.uint8(BOUNDARY), cls)

@@ -1,7 +1,7 @@
-"""Streets: pavements, carriageways, their markings, and parking places.
+"""Draw streets: pavements, carriageways, markings and parking places.
 
-A street is given by the distance along (`s`) and across (`t`) for every pixel of the canvas, so the
-same code paves the straight grid and the curved lanes.
+A street is defined by the distance along (`s`) and across (`t`) for every pixel of the canvas, so the
+same code draws straight and curved streets.
 """
 
 import math
@@ -39,7 +39,7 @@ def carriageway(sc, s, t, half, stone=False, parking=0.0) -> None:
 
 
 def markings(sc, s, t, half, free, parking=0.0, dash=(3.0, 7.5), crossings=()) -> None:
-    """Centre dashes, parking bays and zebra crossings in worn paint, kept out of junctions by `free`."""
+    """Draw centre dashes, parking bays and zebra crossings in worn paint; `free` excludes junctions."""
     a = np.abs(t)
     line = (a < 0.07) & joints(s, dash[1], dash[0])
     if parking:
@@ -62,7 +62,7 @@ def manholes(sc, rng, places) -> None:
 
 
 def car_row(sc, rng, cx, cy, angle, count, pitch=2.6, full=0.8, ground="asphalt") -> None:
-    """A row of bays side by side along `angle`, cars standing across it."""
+    """Draw a row of parking bays along `angle`, with cars across it."""
     colour = ASPHALT if ground == "asphalt" else (0.26, 0.23, 0.215, 0.195)
     rect(sc, cx, cy, angle, count * pitch + 0.4, 5.4, colour, surface=ground, z=0.02)
     win, u, v = sc.frame(cx, cy, angle, count * pitch / 2 + 0.1, 2.6)

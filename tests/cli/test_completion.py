@@ -1,4 +1,4 @@
-"""The shell's completion, asked as bash asks, and the plugin of rasterio's command line."""
+"""Test the completion in bash, and the plugin of rasterio's command line."""
 
 import importlib
 import os
@@ -12,7 +12,7 @@ import rasterio.rio.main
 from click.testing import CliRunner
 from processor_time import children_seconds
 
-from rsuda.cli import completion
+from rsuda.cli import completion, main
 from rsuda.core.settings import preset_names
 from rsuda.core.vector_formats import FORMATS
 from rsuda.data.domain_file import KNOWN
@@ -21,16 +21,34 @@ from rsuda.methods import METHODS
 ROOT = Path(__file__).parents[2]
 
 
-def asked(line, cwd=ROOT):
-    """What bash is offered for the last word of a command line."""
+def environment(line):
+    """Return the variables that bash sets to complete the last word of a command line."""
     words = line.split(" ")
-    env = {
-        **os.environ, "PYTHONPATH": str(ROOT), "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1),
-        "_RSUDA_COMPLETE": "complete_bash",
-    }  # fmt: skip
+    return {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1), "_RSUDA_COMPLETE": "complete_bash"}
+
+
+def complete_in_bash(line):
+    """Run the completion in a process, as bash does."""
     code = "from rsuda.cli import main; main(name='rsuda')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=cwd, timeout=60)
-    return done.stdout.split()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment(line)}
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=ROOT, timeout=60
+    )
+    return process.stdout.split()
+
+
+@pytest.fixture
+def complete(monkeypatch, capsys):
+    """Return a function that runs the completion in this process."""
+
+    def call(line):
+        for name, value in environment(line).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit):
+            main([], name="rsuda")
+        return capsys.readouterr().out.split()
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -48,22 +66,23 @@ def asked(line, cwd=ROOT):
         ("rsuda adapt --pre", {"--preset", "--precision"}),
     ],
 )
-def test_values_are_offered(line, offered):
-    assert set(asked(line)) == offered
+def test_values_are_offered(complete, line, offered):
+    assert set(complete(line)) == offered
 
 
-def test_runs_are_offered(tmp_path):
+def test_runs_are_offered(complete, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for name in ("runs/east_west", "runs/other", "runs/table/pair/row/0"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.yaml").touch()
     (tmp_path / "runs" / "empty").mkdir()
     offered = {"runs/east_west", "runs/other", "runs/table/pair/row/0"}
-    assert set(asked("rsuda predict x.tif --model ", tmp_path)) == offered
-    assert asked("rsuda info x.tif --model runs/o", tmp_path) == ["runs/other"]
-    assert set(asked("rsuda evaluate ", tmp_path)) == offered
+    assert set(complete("rsuda predict x.tif --model ")) == offered
+    assert complete("rsuda info x.tif --model runs/o") == ["runs/other"]
+    assert set(complete("rsuda evaluate ")) == offered
 
 
-def test_what_is_offered_is_what_there_is():
+def test_completions_are_the_known_names():
     assert set(completion.methods("")) == set(METHODS) and set(completion.presets("")) == set(preset_names())
     assert set(completion.domains("")) == set(KNOWN) and set(completion.formats("")) == {*FORMATS, "none"}
 
@@ -77,8 +96,9 @@ def test_completion_loads_nothing_heavy_and_is_quick():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "set()"
     before = children_seconds()
-    asked("rsuda adapt --method d")
+    offered = complete_in_bash("rsuda adapt --method d")
     after = children_seconds()
+    assert set(offered) == {"dacs", "daformer"}
     assert after - before < 0.5
 
 

@@ -162,8 +162,8 @@ def test_world_file_and_crs_of_the_domain_locate_a_tile(tmp_path):
 
 def test_image_variant_is_chosen_by_band_order(tmp_path):
     root = potsdam(tmp_path, ["2_10"], IN_POTSDAM)
-    for asked, code in ((None, "IRRG"), ("IRRG", "IRRG"), ("RGB", "RGB"), ("red,green,blue,nir", "RGBIR")):
-        result = domain("potsdam", root, bands=asked)
+    for bands, code in ((None, "IRRG"), ("IRRG", "IRRG"), ("RGB", "RGB"), ("red,green,blue,nir", "RGBIR")):
+        result = domain("potsdam", root, bands=bands)
         assert result.scenes["2_10"].image.name == f"top_potsdam_2_10_{code}.tif"
         assert result.scenes["2_10"].file.band_order == result.bands
     assert result.bands == ("red", "green", "blue", "ir")
@@ -249,9 +249,9 @@ def test_loveda_separates_cities_and_has_parts_as_splits(tmp_path):
     assert all("Urban" in s.image.parts for s in urban.scenes.values())
     assert rural.has_labels("val")
     assert not rural.has_labels("test")
-    label, off = rural.scenes["Train_2"].whole_label(rural.legend)
+    label, off_palette = rural.scenes["Train_2"].whole_label(rural.legend)
     assert rural.legend.names[label[0, 0]] == "building"
-    assert off == 0
+    assert off_palette == 0
 
 
 # Domain files
@@ -443,13 +443,13 @@ def test_repr_of_a_domain_without_gsd_says_unknown(tmp_path):
 
 
 def totals(scenes, legend):
-    counts, off = np.zeros(256, int), 0
+    counts, off_palette = np.zeros(256, int), 0
     for scene in scenes:
         label, outside = scene.whole_label(legend)
         counts += np.bincount(label.ravel(), minlength=256)
-        off += outside
+        off_palette += outside
     assert counts[len(legend) : IGNORE].sum() == 0
-    return counts[: len(legend)] / 1e6, off
+    return counts[: len(legend)] / 1e6, off_palette
 
 
 def test_real_dubai_has_two_gsds(real_data):
@@ -465,8 +465,8 @@ def test_real_dubai_labels_have_the_documented_colours_only(real_data):
     """Tiles 2 and 4 are palette files, and tile 8 has an undocumented black."""
     dubai = domain(str(CONFIGS / "dubai.yaml"), real_data)
     assert all((s.label_file.palette is not None) == (n[0] in "24") for n, s in dubai.scenes.items())
-    counts, off = totals(dubai.split("train"), dubai.legend)
-    assert off == 0
+    counts, off_palette = totals(dubai.split("train"), dubai.legend)
+    assert off_palette == 0
     assert np.allclose(counts, (8.8, 32.6, 6.4, 7.8, 9.4), atol=0.06)
 
 
@@ -474,8 +474,8 @@ def test_real_mumbai_has_its_published_class_totals(real_data):
     mumbai = domain(str(CONFIGS / "mumbai.yaml"), real_data)
     assert (len(mumbai.labelled("train")), len(mumbai.labelled("val"))) == (77, 16)
     assert mumbai.gsd == 0.5
-    counts, off = totals(mumbai.split("val"), mumbai.legend)
-    assert off == 0
+    counts, off_palette = totals(mumbai.split("val"), mumbai.legend)
+    assert off_palette == 0
     assert np.allclose(counts, (1.0, 0.6, 0.4, 1.2, 2.5), atol=0.06)
 
 

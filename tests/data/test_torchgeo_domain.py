@@ -55,9 +55,9 @@ def test_images_and_masks_become_labelled_scenes(east, east_masks, data):
     assert [(s.image, s.label) for s in domain.labelled("train")] == [
         (data / f"east_{n}_image.tif", data / f"east_{n}_mask.tif") for n in range(2)
     ]
-    label, off = domain.scenes["east_1_image"].whole_label(domain.legend)
+    label, off_palette = domain.scenes["east_1_image"].whole_label(domain.legend)
     by_name = rsuda.domain(data / "east.yaml", data)
-    assert off == 0 and (label == by_name.scenes["1"].whole_label(by_name.legend)[0]).all()
+    assert off_palette == 0 and (label == by_name.scenes["1"].whole_label(by_name.legend)[0]).all()
 
 
 def test_intersection_of_images_and_masks_is_the_same_domain(east, east_masks):

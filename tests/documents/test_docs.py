@@ -29,7 +29,7 @@ FIRST = ROOT / "docs" / "quickstart.md"  # a page that does not begin with 'adap
 # pages that another test runs: its file and its function
 TESTED_ELSEWHERE = {
     "docs/annotate.md": ("tests/documents/test_documents.py", "test_commands_of_annotate_md_run_in_order"),
-    "docs/export.md": ("tests/export/test_export.py", "test_the_pages_code_runs"),
+    "docs/export.md": ("tests/export/test_export.py", "test_code_of_the_page_runs"),
 }
 RUN = [
     page

@@ -21,8 +21,8 @@ pair_of_maps = st.integers(0, 40).flatmap(
 )
 
 
-def equal(found, wanted):
-    return np.allclose(np.asarray(found, float), np.asarray(wanted, float), rtol=1e-12, equal_nan=True)
+def equal(result, expected):
+    return np.allclose(np.asarray(result, float), np.asarray(expected, float), rtol=1e-12, equal_nan=True)
 
 
 def share(part, whole):
@@ -30,8 +30,8 @@ def share(part, whole):
 
 
 def mean(numbers):
-    there = [n for n in numbers if not math.isnan(n)]
-    return share(sum(there), len(there))
+    finite = [n for n in numbers if not math.isnan(n)]
+    return share(sum(finite), len(finite))
 
 
 def test_scores_of_a_matrix_computed_by_hand():
@@ -46,8 +46,8 @@ def test_scores_of_a_matrix_computed_by_hand():
 
 
 def test_rows_of_the_confusion_matrix_are_labels_and_columns_predictions():
-    found = confusion(np.array([0, 0, 0, 1]), np.array([1, 1, 0, 1]), 2)
-    assert found.tolist() == [[1, 2], [0, 1]]
+    matrix = confusion(np.array([0, 0, 0, 1]), np.array([1, 1, 0, 1]), 2)
+    assert matrix.tolist() == [[1, 2], [0, 1]]
 
 
 def test_ignored_labels_and_pixels_without_prediction_are_left_out():
@@ -61,28 +61,28 @@ def test_per_class_scores_equal_their_definitions_pixel_by_pixel(maps):
     seen = (label != 255) & (predicted != 255)
     scores = Scores(confusion(label, predicted, K), NAMES)
     for k in range(K):
-        truth, found = seen & (label == k), seen & (predicted == k)
-        both = (truth & found).sum()
-        assert equal(scores.iou[k], share(both, (truth | found).sum()))
-        assert equal(scores.precision[k], share(both, found.sum()))
+        truth, prediction = seen & (label == k), seen & (predicted == k)
+        both = (truth & prediction).sum()
+        assert equal(scores.iou[k], share(both, (truth | prediction).sum()))
+        assert equal(scores.precision[k], share(both, prediction.sum()))
         assert equal(scores.recall[k], share(both, truth.sum()))
-        assert equal(scores.f1[k], share(2 * both, truth.sum() + found.sum()))
+        assert equal(scores.f1[k], share(2 * both, truth.sum() + prediction.sum()))
 
 
 @given(pair_of_maps, st.sampled_from([(), ("clutter",), ("a", "clutter")]))
 def test_means_accuracy_and_kappa_leave_classes_out_as_labels_only(maps, left_out):
     label, predicted = maps
     scores = Scores(confusion(label, predicted, K), NAMES, left_out)
-    kept = [k for k, n in enumerate(NAMES) if n not in left_out]
-    assert equal(scores.miou, mean([scores.iou[k] for k in kept]))
-    assert equal(scores.mf1, mean([scores.f1[k] for k in kept]))
-    seen = (label != 255) & (predicted != 255) & np.isin(label, kept)
+    classes = [k for k, n in enumerate(NAMES) if n not in left_out]
+    assert equal(scores.miou, mean([scores.iou[k] for k in classes]))
+    assert equal(scores.mf1, mean([scores.f1[k] for k in classes]))
+    seen = (label != 255) & (predicted != 255) & np.isin(label, classes)
     label, predicted = label[seen], predicted[seen]
     observed = share((label == predicted).sum(), len(label))
     assert equal(scores.accuracy, observed)
     chance = sum((label == k).mean() * (predicted == k).mean() for k in range(K)) if len(label) else math.nan
-    wanted = math.nan if not chance < 1 - 1e-12 else (observed - chance) / (1 - chance)
-    assert equal(scores.kappa, wanted)
+    kappa = math.nan if not chance < 1 - 1e-12 else (observed - chance) / (1 - chance)
+    assert equal(scores.kappa, kappa)
 
 
 def test_a_class_absent_from_label_and_prediction_is_nan_and_leaves_the_mean():
@@ -98,14 +98,14 @@ def test_a_class_absent_from_label_and_prediction_is_nan_and_leaves_the_mean():
     }
 
 
-def test_a_class_only_predicted_or_only_labelled_scores_zero_rather_than_nan():
+def test_class_that_is_only_predicted_or_only_labelled_scores_zero():
     scores = Scores(np.array([[3, 2], [0, 0]]), ("a", "only predicted"))
     assert scores.iou[1] == 0 and scores.precision[1] == 0 and np.isnan(scores.recall[1])
     assert equal(scores.miou, 3 / 5 / 2)
     assert Scores(np.array([[3, 0], [2, 0]]), ("a", "only labelled")).iou[1] == 0
 
 
-def test_pixels_wrongly_given_to_a_class_left_out_still_count_as_missed():
+def test_pixels_predicted_as_an_excluded_class_count_as_missed():
     matrix = np.array([[6, 4], [2, 8]])
     scores = Scores(matrix, ("a", "clutter"), ("clutter",))
     assert equal(scores.miou, 6 / 12) and equal(scores.accuracy, 6 / 10)
@@ -119,14 +119,14 @@ def test_means_do_not_depend_on_the_order_of_classes(names):
     assert turned.kappa == pytest.approx(TWO.kappa)
 
 
-def test_scores_of_no_pixel_are_nan_and_plain_fields_have_none():
+def test_scores_without_pixels_are_nan_and_null_in_json():
     scores = Scores(np.zeros((2, 2), np.int64), ("a", "b"))
     assert all(math.isnan(v) for v in (scores.miou, scores.mf1, scores.accuracy, scores.kappa))
     fields = scores.as_fields()
     assert [fields[k] for k in ("miou", "mf1", "accuracy", "kappa")] == [None] * 4
 
 
-def test_a_map_of_one_class_has_no_kappa_since_chance_alone_explains_it():
+def test_map_of_one_class_has_no_kappa():
     assert math.isnan(Scores(np.array([[5, 0], [0, 0]]), ("a", "b")).kappa)
 
 

@@ -26,12 +26,14 @@ def weights(folder):
         ("mic", {"options": {"source_only_share": 0.0, "resolutions": 1}, "target_statistics": True, "steps": 2}),
     ],
 )
-def test_weights_are_equal_to_the_last_bit_with_and_without_the_curve(tiny_city, tmp_path, method, more):
+def test_weights_are_equal_to_the_last_bit_with_and_without_the_curve(tiny_city, tmp_path, method, changes):
     for name, every in (("without", 0), ("with", 1)):
-        adapt(options(tiny_city, method=method, score_every=every, **more), tmp_path / name, quiet=True)
+        adapt(options(tiny_city, method=method, score_every=every, **changes), tmp_path / name, quiet=True)
     one, other = weights(tmp_path / "without"), weights(tmp_path / "with")
     assert one.keys() == other.keys() and all(torch.equal(v, other[k]) for k, v in one.items())
-    assert [r["step"] for r in read_curve(tmp_path / "with" / "target_curve.csv")] == list(range(1, more["steps"] + 1))
+    assert [r["step"] for r in read_curve(tmp_path / "with" / "target_curve.csv")] == list(
+        range(1, changes["steps"] + 1)
+    )
     assert not (tmp_path / "without" / "target_curve.csv").exists()
 
 

@@ -1,4 +1,4 @@
-"""Exported networks answer as the original, over whole scenes too, and say what they are."""
+"""Test that exported models predict as the original, also for whole scenes, and describe themselves."""
 
 import json
 import os
@@ -37,7 +37,7 @@ ON_CPU = {"device": "cpu", "precision": "fp32", **WINDOW}
 
 
 def saved(folder, encoder="resnet18", decoder="segformer", method="source-only", stride=32, channels=16):
-    """A run folder of a network with random weights and, as after training, no trivial batch norm."""
+    """Create a run folder with random weights and batch-norm statistics as after training."""
     arch = Architecture(encoder, decoder, len(NAMES), len(BANDS), channels, 0.1, stride)
     kinds = {"hrda": "two-resolution", "st-dasegnet": "two-branch"}
     model = build_network(kinds.get(method, "plain"), arch)
@@ -70,33 +70,33 @@ def textured(path, height=150, width=210):
     return write(path, np.clip(127 + 300 * values, 0, 255).astype(np.uint8), descriptions=BANDS)
 
 
-def mask(scene, network, out, **given):
-    (done,) = predict([scene], network, out, polygons=None, **{**ON_CPU, **given})
-    with rasterio.open(done.raster) as file:
+def mask(scene, network, out, **options):
+    (prediction,) = predict([scene], network, out, polygons=None, **{**ON_CPU, **options})
+    with rasterio.open(prediction.raster) as file:
         return file.read(1)
 
 
 # -- what is written -----------------------------------------------------------------------------------------------
 
 
-def test_the_onnx_file_gives_the_networks_probabilities_for_any_batch(run, as_onnx):
+def test_onnx_file_gives_the_probabilities_of_the_model_for_any_batch(run, as_onnx):
     assert as_onnx.file == run / "model.onnx" and as_onnx.difference <= TOLERANCE
     session = onnxruntime.InferenceSession(as_onnx.file)
-    (given,), (taken,) = session.get_inputs(), session.get_outputs()
-    assert (given.name, given.shape) == ("image", ["batch", 3, 64, 64])
-    assert (taken.name, taken.shape) == ("probabilities", ["batch", 3, 64, 64])
+    (image_input,), (output,) = session.get_inputs(), session.get_outputs()
+    assert (image_input.name, image_input.shape) == ("image", ["batch", 3, 64, 64])
+    assert (output.name, output.shape) == ("probabilities", ["batch", 3, 64, 64])
     image = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         logits = load_run(run).model(image)
-    assert float(logits.std()) > 0.01  # there is something to compare
+    assert float(logits.std()) > 0.01  # logits differ, so that a comparison is meaningful
     for batch in (1, 3):
-        found = session.run(None, {"image": image[:batch].numpy()})[0]
-        assert np.abs(found - logits[:batch].softmax(1).numpy()).max() < 1e-5
+        probabilities = session.run(None, {"image": image[:batch].numpy()})[0]
+        assert np.abs(probabilities - logits[:batch].softmax(1).numpy()).max() < 1e-5
 
 
-def test_its_metadata_are_those_that_deepness_reads_and_rsudas_own(run, as_onnx):
-    told = onnxruntime.InferenceSession(as_onnx.file).get_modelmeta().custom_metadata_map
-    read = {k: json.loads(v) for k, v in told.items()}
+def test_onnx_metadata_are_those_of_deepness_and_rsuda(run, as_onnx):
+    metadata = onnxruntime.InferenceSession(as_onnx.file).get_modelmeta().custom_metadata_map
+    read = {k: json.loads(v) for k, v in metadata.items()}
     assert read["model_type"] == "Segmentor" and read["resolution"] == 50
     assert read["class_names"] == {"0": "road", "1": "roof <&> tower", "2": "tree"}
     assert read["tile_size"] == read["tiles_size"] == 64 and read["tiles_overlap"] == 25
@@ -108,17 +108,17 @@ def test_its_metadata_are_those_that_deepness_reads_and_rsudas_own(run, as_onnx)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 255.0), (0.0, 10_000.0), (-300.0, 2_000.0)])
-def test_deepness_standardises_pixels_of_any_range_as_the_spec_says(low, high):
+def test_deepness_standardises_pixels_as_the_spec(low, high):
     spec = replace(SPEC, low=(low,) * 3, high=(high, high, high + 7))
     pixels = np.random.default_rng(0).integers(int(low), int(high), (2, 3, 5, 6)).astype(np.int16)
-    told = {k: json.loads(v) for k, v in deepness_metadata(spec, 512, 128).items()}
-    mean, std = (np.array(told[f"standardization_{k}"])[:, None, None] for k in ("mean", "std"))
+    metadata = {k: json.loads(v) for k, v in deepness_metadata(spec, 512, 128).items()}
+    mean, std = (np.array(metadata[f"standardization_{k}"])[:, None, None] for k in ("mean", "std"))
     engine = Predictor.of(replace(trained(lambda x: x, BANDS), spec=spec), "cpu", "fp32")
     assert np.allclose((pixels / 255 - mean) / std, engine.standardise(pixels, None).numpy(), atol=1e-5)
 
 
-def test_exported_files_name_no_source_file_of_the_machine_that_wrote_them(as_onnx, as_program):
-    """Random weights are left out: a few million bytes hold any three letters."""
+def test_exported_files_contain_no_source_paths(as_onnx, as_program):
+    """Weights are excluded, since any three letters occur in a few million random bytes."""
     model = onnx.load(as_onnx.file)
     for tensor in model.graph.initializer:
         tensor.ClearField("raw_data")
@@ -130,41 +130,43 @@ def test_exported_files_name_no_source_file_of_the_machine_that_wrote_them(as_on
         assert b".py" not in content and str(ROOT).encode() not in content and b"site-packages" not in content
 
 
-def test_logits_are_written_where_they_are_asked_for(tmp_path):
+def test_onnx_file_gives_logits_on_request(tmp_path):
     network = trained(lambda x: torch.cat([x, -x], 1), BANDS[:2], names=("a", "b", "c", "d"))
-    done = export(network, "onnx", tmp_path / "plain.onnx", output="logits", **WINDOW)
-    session = onnxruntime.InferenceSession(done.file)
+    exported = export(network, "onnx", tmp_path / "plain.onnx", output="logits", **WINDOW)
+    session = onnxruntime.InferenceSession(exported.file)
     image = np.random.default_rng(0).normal(size=(1, 2, 64, 64)).astype(np.float32)
     assert np.array_equal(session.run(["logits"], {"image": image})[0], np.concatenate([image, -image], 1))
-    assert set(session.get_modelmeta().custom_metadata_map) == {"rsuda"}  # Deepness would misread logits
+    assert set(session.get_modelmeta().custom_metadata_map) == {
+        "rsuda"
+    }  # Deepness would interpret logits as probabilities
 
 
-def test_the_program_gives_the_networks_logits_and_keeps_no_pictures(run, as_program):
-    told = {"rsuda": ""}
-    program = torch.export.load(as_program.file, extra_files=told).module()
+def test_program_gives_the_logits_of_the_model_and_stores_no_images(run, as_program):
+    metadata = {"rsuda": ""}
+    program = torch.export.load(as_program.file, extra_files=metadata).module()
     image = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert torch.allclose(program(image), load_run(run).model(image), atol=1e-5)
-    assert json.loads(told["rsuda"])["output"] == "logits" and about_exported(as_program.file) == json.loads(
-        told["rsuda"]
+    assert json.loads(metadata["rsuda"])["output"] == "logits" and about_exported(as_program.file) == json.loads(
+        metadata["rsuda"]
     )
     assert as_program.file.stat().st_size < 1.1 * (run / "weights.safetensors").stat().st_size + 1e6
 
 
-def test_a_program_gives_probabilities_where_they_are_asked_for(tmp_path):
+def test_program_gives_probabilities_on_request(tmp_path):
     network = trained(lambda x: torch.cat([x, -x], 1), BANDS[:2], names=("a", "b", "c", "d"))
-    done = export(network, "torch-export", tmp_path / "p", output="probabilities", **WINDOW)
+    exported = export(network, "torch-export", tmp_path / "p", output="probabilities", **WINDOW)
     image = torch.randn(2, 2, 64, 64)
-    assert done.file.name == "p" and sorted(f.name for f in tmp_path.iterdir()) == ["p"]
-    (tmp_path / "p").rename(tmp_path / "p.pt2")  # torch's reader goes by the suffix
-    found = torch.export.load(tmp_path / "p.pt2").module()(image)
-    assert torch.allclose(found, torch.cat([image, -image], 1).softmax(1), atol=1e-6)
+    assert exported.file.name == "p" and sorted(f.name for f in tmp_path.iterdir()) == ["p"]
+    (tmp_path / "p").rename(tmp_path / "p.pt2")  # torch reads by suffix
+    probabilities = torch.export.load(tmp_path / "p.pt2").module()(image)
+    assert torch.allclose(probabilities, torch.cat([image, -image], 1).softmax(1), atol=1e-6)
 
 
 # -- whole scenes --------------------------------------------------------------------------------------------------
 
 
-def test_a_scene_mapped_by_the_exported_files_is_the_scene_mapped_by_the_run(run, as_onnx, as_program, tmp_path):
+def test_exported_files_predict_the_map_of_the_run(run, as_onnx, as_program, tmp_path):
     scene = textured(tmp_path / "scene.tif")
     expected = mask(scene, run, tmp_path / "run")
     assert len(np.unique(expected)) > 1
@@ -175,16 +177,16 @@ def test_a_scene_mapped_by_the_exported_files_is_the_scene_mapped_by_the_run(run
 
 
 @pytest.mark.slow
-def test_a_real_scene_mapped_by_the_onnx_file_is_the_scene_mapped_by_the_run(real_data, tmp_path):
+def test_onnx_file_predicts_the_map_of_the_run_for_a_real_scene(real_data, tmp_path):
     run = saved(tmp_path / "run", "mobilenet_v2", channels=64)
-    done = export(run, "onnx", window=256, overlap=64)
+    exported = export(run, "onnx", window=256, overlap=64)
     for scene in sorted((real_data / "mumbai" / "val" / "images").iterdir())[:3]:
-        given = {"gsd": 0.5, "window": 256, "overlap": 64}
-        expected = mask(scene, run, tmp_path / "a", **given)
-        assert (mask(scene, load_exported(done.file), tmp_path / "b", **given) == expected).mean() >= 0.999
+        options = {"gsd": 0.5, "window": 256, "overlap": 64}
+        expected = mask(scene, run, tmp_path / "a", **options)
+        assert (mask(scene, load_exported(exported.file), tmp_path / "b", **options) == expected).mean() >= 0.999
 
 
-def test_another_window_than_the_files_is_refused(as_onnx, tmp_path):
+def test_window_that_differs_from_the_file_is_refused(as_onnx, tmp_path):
     with pytest.raises(InputError, match=r"has windows of 64 x 64 px, not 96 x 96: predict with --window 64"):
         mask(textured(tmp_path / "scene.tif"), load_exported(as_onnx.file), tmp_path / "out", window=96)
 
@@ -209,16 +211,16 @@ def test_another_window_than_the_files_is_refused(as_onnx, tmp_path):
 )
 def test_every_architecture_can_be_exported(encoder, decoder, method, stride, tmp_path):
     run = saved(tmp_path / "run", encoder, decoder, method, stride)
-    # torch.export's program is what ONNX files are made from
+    # ONNX files are converted from the program of torch.export
     for format in ["onnx"] if stride == 32 and method == "source-only" else ["onnx", "torch-export"]:
-        done = export(run, format, window=128, overlap=32)
-        assert done.file.is_file() and done.difference <= TOLERANCE
+        exported = export(run, format, window=128, overlap=32)
+        assert exported.file.is_file() and exported.difference <= TOLERANCE
 
 
 # -- what cannot be written or read -----------------------------------------------------------------------------------
 
 
-def test_an_operator_that_onnx_lacks_is_named_and_nothing_is_written(tmp_path):
+def test_operator_unknown_to_onnx_is_named_and_nothing_is_written(tmp_path):
     network = trained(lambda x: torch.special.bessel_j0(x) + x, BANDS)
     with pytest.raises(InputError, match=r"ONNX has no operator for \w+\.\w*bessel_j0 .*--format torch-export"):
         export(network, "onnx", tmp_path / "bessel.onnx", **WINDOW)
@@ -226,21 +228,21 @@ def test_an_operator_that_onnx_lacks_is_named_and_nothing_is_written(tmp_path):
     assert export(network, "torch-export", tmp_path / "bessel.pt2", **WINDOW).difference == 0
 
 
-def test_a_network_that_torch_cannot_follow_is_refused(tmp_path):
+def test_network_that_torch_cannot_export_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"torch\.export cannot follow this network: "):
         export(trained(lambda x: x if x.sum() > 0 else -x, BANDS), "onnx", tmp_path / "a.onnx", **WINDOW)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("format", ["onnx", "torch-export"])
-def test_a_file_that_answers_otherwise_than_its_network_gets_no_name(format, tmp_path):
+def test_exported_file_that_differs_from_its_model_is_removed(format, tmp_path):
     with pytest.raises(InputError, match=r"differs from the original by up to [\d.]+ \(at most 0\.001"):
         export(trained(lambda x: x + torch.rand_like(x), BANDS), format, tmp_path / "model", **WINDOW)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("options", "says"),
     [
         ({"format": "onxn"}, "unknown export format 'onxn': did you mean 'onnx'"),
         ({"output": "classes"}, "unknown output 'classes'"),
@@ -250,12 +252,12 @@ def test_a_file_that_answers_otherwise_than_its_network_gets_no_name(format, tmp
         ({"out": "."}, "is a folder"),
     ],
 )
-def test_what_cannot_be_asked_for_is_refused(given, says, run):
+def test_invalid_export_options_are_refused(options, says, run):
     with pytest.raises(InputError, match=re.escape(says)):
-        export(run, **given)
+        export(run, **options)
 
 
-def test_an_existing_file_is_kept_unless_overwriting_is_asked_for(tmp_path):
+def test_existing_export_is_replaced_with_overwrite_only(tmp_path):
     network, file = trained(lambda x: 2 * x, BANDS, names=BANDS), tmp_path / "model.onnx"
     file.write_bytes(b"mine")
     with pytest.raises(ExistsError, match=r"model\.onnx exists: pass --overwrite"):
@@ -266,13 +268,13 @@ def test_an_existing_file_is_kept_unless_overwriting_is_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize(("format", "package"), [("onnx", "onnx and onnxscript and onnxruntime"), ("stac", "pystac")])
-def test_a_missing_extra_is_named(format, package, run, monkeypatch):
+def test_missing_extra_is_named(format, package, run, monkeypatch):
     monkeypatch.setattr("rsuda.core.errors.find_spec", lambda name: None)
     with pytest.raises(InputError, match=rf"needs {package}, which .* not installed: pip install 'rsuda\[export\]'"):
         export(run, format)
 
 
-def test_files_that_are_none_of_rsudas_are_refused(tmp_path):
+def test_exported_files_of_other_programs_are_refused(tmp_path):
     with pytest.raises(MissingError, match=r"the exported model .* is missing"):
         load_exported(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("no network")
@@ -298,16 +300,18 @@ def command(monkeypatch, *words):
     return stopped.value.code
 
 
-def test_the_command_writes_and_tells_in_words_or_json(run, tmp_path, monkeypatch, capsys):
+def test_command_prints_text_or_json(run, tmp_path, monkeypatch, capsys):
     words = ["export", run, "--window", 64, "--overlap", 16]
     assert command(monkeypatch, *words, "--format", "torch-export", "-o", tmp_path / "a.pt2") == 0
     assert re.search(r"wrote .*a\.pt2: logits of windows of 64 px; .* differ .* by at most", capsys.readouterr().out)
     assert command(monkeypatch, *words, "--format", "stac", "-o", tmp_path / "b.json", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["file"] == str(tmp_path / "b.json") and told["difference"] is None and (tmp_path / "b.json").is_file()
+    fields = json.loads(capsys.readouterr().out)
+    assert (
+        fields["file"] == str(tmp_path / "b.json") and fields["difference"] is None and (tmp_path / "b.json").is_file()
+    )
 
 
-def test_a_run_that_is_not_finished_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys):
+def test_unfinished_run_is_refused_in_one_sentence(tmp_path, monkeypatch, capsys):
     (tmp_path / "config.yaml").write_text("method: dacs\n")
     assert command(monkeypatch, "export", tmp_path) == 2
     assert "holds no weights.safetensors" in capsys.readouterr().err
@@ -315,19 +319,19 @@ def test_a_run_that_is_not_finished_is_refused_in_a_sentence(tmp_path, monkeypat
     assert "the run" in capsys.readouterr().err
 
 
-def test_the_pages_code_runs(run, as_onnx, as_program, tmp_path, monkeypatch):
+def test_code_of_the_page_runs(run, as_onnx, as_program, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.S)
     assert len(blocks) == 3
     monkeypatch.chdir(tmp_path)
     os.symlink(run, "RUN")
     textured(Path("scene.tif"))
-    found = [{}, {}, {}]
-    for block, names in zip(blocks, found, strict=True):
+    results = [{}, {}, {}]
+    for block, names in zip(blocks, results, strict=True):
         exec(compile(block, "docs/export.md", "exec"), names)
-    assert found[0]["classes"].shape == (64, 64) and found[2]["logits"].shape == (1, 3, 64, 64)
+    assert results[0]["classes"].shape == (64, 64) and results[2]["logits"].shape == (1, 3, 64, 64)
     assert Path("maps/scene_classes.tif").is_file()
     engine = Predictor.of(load_run(run), **ON_CPU)
     with rasterio.open("scene.tif") as scene:
         pixels = scene.read(window=((0, 64), (0, 64)))
     expected = engine.probabilities_of(engine.standardise(pixels[None], None)).numpy()
-    assert np.abs(found[0]["probabilities"] - expected).max() < 1e-4
+    assert np.abs(results[0]["probabilities"] - expected).max() < 1e-4

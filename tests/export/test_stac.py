@@ -1,4 +1,4 @@
-"""STAC items of maps and of runs: valid, and true to what they describe."""
+"""Test that STAC items of maps and runs are valid and match their files."""
 
 import json
 import os
@@ -35,40 +35,40 @@ from rsuda.runs.weights import load_run, save_run
 
 
 def checked(path):
-    """The item of a file, valid by the schemas of STAC's core and of GeoJSON, which PySTAC carries; no network is asked."""
+    """Read an item and validate it by the schemas of STAC's core and GeoJSON, which PySTAC includes; works offline."""
     fields = json.loads(path.read_text())
     assert fields["stac_version"] == "1.1.0" and len(set(fields["stac_extensions"])) == len(fields["stac_extensions"])
     JsonSchemaSTACValidator().validate_core(fields, pystac.STACObjectType.ITEM, "1.1.0")
     return pystac.Item.from_dict(fields)
 
 
-def mapped(scene, network=None, **given):
-    (done,) = predict([scene], network or trained(by_value), **{**RUN, "stac": True, **given})
-    return done, checked(done.stac)
+def mapped(scene, network=None, **options):
+    (prediction,) = predict([scene], network or trained(by_value), **{**RUN, "stac": True, **options})
+    return prediction, checked(prediction.stac)
 
 
 # -- maps --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_the_item_of_a_map_says_where_it_lies(tmp_path, transform):
-    done, item = mapped(write(tmp_path / "scene.tif", np.zeros((2, 40, 60), np.uint8), transform))
-    assert done.stac == tmp_path / "scene_stac.json" and item.id == "scene"
-    with rasterio.open(done.raster) as file:
+def test_item_of_a_map_has_its_grid_and_footprint(tmp_path, transform):
+    prediction, item = mapped(write(tmp_path / "scene.tif", np.zeros((2, 40, 60), np.uint8), transform))
+    assert prediction.stac == tmp_path / "scene_stac.json" and item.id == "scene"
+    with rasterio.open(prediction.raster) as file:
         corners = [file.transform @ c for c in ((0, 0), (60, 0), (60, 40), (0, 40))]
         expected = transform_bounds("EPSG:32632", "EPSG:4326", *file.bounds) if transform == NORTH_UP else None
         proj = ProjectionExtension.ext(item)
         assert proj.code == "EPSG:32632" and proj.shape == [40, 60] and proj.transform == list(file.transform)[:6]
-    found = shape(item.geometry)
-    assert found.is_valid and found.exterior.is_ccw and np.allclose(found.bounds, item.bbox)
+    geometry = shape(item.geometry)
+    assert geometry.is_valid and geometry.exterior.is_ccw and np.allclose(geometry.bounds, item.bbox)
     xs, ys = rasterio.warp.transform("EPSG:32632", "EPSG:4326", *zip(*corners, strict=True))
     for corner in zip(xs, ys, strict=True):
-        assert found.exterior.distance(shape({"type": "Point", "coordinates": corner})) < 1e-7
+        assert geometry.exterior.distance(shape({"type": "Point", "coordinates": corner})) < 1e-7
     if expected:
         assert np.allclose(item.bbox, expected, atol=1e-7)
 
 
-def test_the_item_of_a_map_says_what_its_files_are(tmp_path):
+def test_item_of_a_map_describes_its_files(tmp_path):
     values = np.zeros((2, 20, 30), np.uint8)
     values[0, :, :12] = 3
     values[:, :2] = 255
@@ -80,8 +80,8 @@ def test_the_item_of_a_map_says_what_its_files_are(tmp_path):
     for key, bands in (("classes", 1), ("confidence", 1), ("probabilities", 5)):
         asset = item.assets[key]
         assert asset.media_type == pystac.MediaType.COG
-        found = RasterExtension.ext(asset).bands
-        assert [(b.nodata, b.data_type, b.spatial_resolution) for b in found] == [(255, "uint8", 0.5)] * bands
+        raster_bands = RasterExtension.ext(asset).bands
+        assert [(b.nodata, b.data_type, b.spatial_resolution) for b in raster_bands] == [(255, "uint8", 0.5)] * bands
         with rasterio.open(tmp_path / asset.href) as file:
             assert file.count == bands and file.nodata == 255
     assert RasterExtension.ext(item.assets["confidence"]).bands[0].scale == pytest.approx(1 / 254)
@@ -97,7 +97,7 @@ def test_the_item_of_a_map_says_what_its_files_are(tmp_path):
     assert item.properties["rsuda:network"] == "oracle" and item.properties["gsd"] == 0.5
 
 
-def test_a_scene_without_a_crs_gives_an_item_without_geometry(tmp_path):
+def test_scene_without_crs_has_an_item_without_geometry(tmp_path):
     _, item = mapped(write(tmp_path / "plain.tif", np.zeros((2, 20, 30), np.uint8), None, None), gsd=0.5)
     assert item.geometry is None and item.bbox is None
     assert item.properties["proj:code"] is None and item.properties["proj:shape"] == [20, 30]
@@ -106,7 +106,7 @@ def test_a_scene_without_a_crs_gives_an_item_without_geometry(tmp_path):
     assert item.geometry is None and item.properties["proj:transform"] == list(NORTH_UP)[:6]
 
 
-def test_the_time_is_the_scenes_if_it_tells_and_the_predictions_otherwise(tmp_path):
+def test_item_has_the_time_of_the_scene_or_else_of_the_prediction(tmp_path):
     scene = write(tmp_path / "told.tif", np.zeros((2, 20, 30), np.uint8))
     with rasterio.open(scene, "r+") as file:
         file.update_tags(TIFFTAG_DATETIME="2017:03:15 05:40:00")
@@ -119,47 +119,47 @@ def test_the_time_is_the_scenes_if_it_tells_and_the_predictions_otherwise(tmp_pa
     assert before <= item.datetime <= datetime.now(UTC)
 
 
-def test_a_finished_map_is_one_whose_item_and_attributes_are_there(tmp_path):
+def test_map_without_its_item_or_attributes_is_not_finished(tmp_path):
     scene = write(tmp_path / "scene.tif", np.zeros((2, 20, 30), np.uint8))
-    done, _ = mapped(scene)
-    assert mapped(scene)[0].skipped and mapped(scene)[0].as_fields()["stac"] == str(done.stac)
+    prediction, _ = mapped(scene)
+    assert mapped(scene)[0].skipped and mapped(scene)[0].as_fields()["stac"] == str(prediction.stac)
     with pytest.raises(ExistsError, match="overwrite"):
-        mapped(scene, stac=False)  # made by other options
-    done.stac.unlink()
+        mapped(scene, stac=False)  # written with other options
+    prediction.stac.unlink()
     with pytest.raises(ExistsError, match="overwrite"):
         mapped(scene)
     mapped(scene, overwrite=True)
-    Path(f"{done.raster}.aux.xml").unlink()
+    Path(f"{prediction.raster}.aux.xml").unlink()
     with pytest.raises(ExistsError, match="overwrite"):
         mapped(scene)
 
 
-def test_an_item_needs_pystac(tmp_path, monkeypatch):
+def test_item_needs_pystac(tmp_path, monkeypatch):
     monkeypatch.setattr("rsuda.core.errors.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs pystac, which is not installed: pip install 'rsuda\[export\]'"):
         mapped(write(tmp_path / "scene.tif", np.zeros((2, 20, 30), np.uint8)))
 
 
-def test_a_footprint_over_the_antimeridian_is_cut_there():
+def test_footprint_is_cut_at_the_antimeridian():
     geometry, bbox = footprint(Grid(100, 100, Affine(0.1, 0, 175, 0, -0.1, 5), CRS.from_epsg(4326)))
-    found = shape(geometry)
-    assert geometry["type"] == "MultiPolygon" and found.is_valid and found.area == pytest.approx(100)
-    assert found.bounds == (-180, -5, 180, 5) and bbox == pytest.approx([175, -5, -175, 5])
+    polygons = shape(geometry)
+    assert geometry["type"] == "MultiPolygon" and polygons.is_valid and polygons.area == pytest.approx(100)
+    assert polygons.bounds == (-180, -5, 180, 5) and bbox == pytest.approx([175, -5, -175, 5])
 
 
-def test_a_grid_that_has_no_place_on_earth_has_no_footprint():
+def test_grid_without_longitude_and_latitude_has_no_footprint():
     local = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
     assert footprint(Grid(10, 10, NORTH_UP, local)) == (None, None)
 
 
-def test_links_hold_no_secrets_and_no_absolute_paths(tmp_path):
+def test_links_have_no_secrets_and_no_absolute_paths(tmp_path):
     url = "https://me:secret@example.org/a/scene.tif?signature=abc#x"
     assert href(url, tmp_path) == "https://example.org/a/scene.tif"
     assert href(f"/vsicurl/{url}", tmp_path) == "/vsicurl/https://example.org/a/scene.tif"
     assert href(tmp_path / "in" / "scene.tif", tmp_path / "maps") == "../in/scene.tif"
 
 
-def test_names_are_what_stac_takes_for_names():
+def test_identifiers_have_the_characters_of_stac():
     assert identifier("roof <&> tower/3") == "roof-tower-3" and identifier("åäö") == "unnamed"
 
 
@@ -180,20 +180,22 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_the_item_of_a_run_says_what_the_network_expects_and_gives(run):
+def test_item_of_a_run_describes_input_and_output_of_the_model(run):
     export(run, "torch-export", window=64, overlap=0)
     (run / "model.onnx").write_text("of somebody else")
-    done = export(run, "stac", window=64, overlap=0)
-    assert done.file == run / "stac.json" and done.difference is None
-    item, network = checked(done.file), load_run(run)
+    exported = export(run, "stac", window=64, overlap=0)
+    assert exported.file == run / "stac.json" and exported.difference is None
+    item, network = checked(exported.file), load_run(run)
     assert item.geometry is None and item.datetime == datetime.fromtimestamp(1_700_000_000, UTC)
     mlm = MLMExtension.ext(item)
     assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_.-]+[a-zA-Z0-9]", mlm.mlm_name)
     assert mlm.architecture == "resnet18 segformer" and mlm.framework == "pytorch"
     assert mlm.total_parameters == sum(p.numel() for p in network.model.parameters())
-    (fed,), (given,) = mlm.input, mlm.output
+    (image,), (result,) = mlm.input, mlm.output
     assert (
-        fed.bands == ["ir", "red", "green"] and fed.input.shape == [-1, 3, 64, 64] and fed.input.data_type == "float32"
+        image.bands == ["ir", "red", "green"]
+        and image.input.shape == [-1, 3, 64, 64]
+        and image.input.data_type == "float32"
     )
     scaling = item.properties["mlm:input"][0]["value_scaling"]
     pixels = np.array([[[200.0]], [[100.0]], [[600.0]]])
@@ -202,35 +204,37 @@ def test_the_item_of_a_run_says_what_the_network_expects_and_gives(run):
     assert [(v - s["mean"]) / s["stddev"] for v, s in zip(pixels.ravel(), scaling, strict=True)] == pytest.approx(
         expected.ravel(), abs=1e-5
     )
-    assert given.result.shape == [-1, 5, 64, 64] and [c.name for c in given.classes] == list(NAMES)
-    assert given.tasks == mlm.tasks == ["semantic-segmentation"]
-    told = item.properties["mlm:hyperparameters"]
+    assert result.result.shape == [-1, 5, 64, 64] and [c.name for c in result.classes] == list(NAMES)
+    assert result.tasks == mlm.tasks == ["semantic-segmentation"]
+    parameters = item.properties["mlm:hyperparameters"]
     assert (
-        told["training.steps"] == 7 and told["encoder"] == "resnet18" and all(re.fullmatch(r"[\w.-]+", k) for k in told)
+        parameters["training.steps"] == 7
+        and parameters["encoder"] == "resnet18"
+        and all(re.fullmatch(r"[\w.-]+", k) for k in parameters)
     )
     assert item.properties["mlm:pretrained"] is False and item.properties["mlm:pretrained_source"] is None
     assert item.properties["rsuda:network"] == network.digest
-    assert set(item.assets) == {"weights", "pt2", "spec", "config"}  # not the other's ONNX file
+    assert set(item.assets) == {"weights", "pt2", "spec", "config"}  # without the ONNX file of the other export
     assert item.assets["weights"].roles == ["mlm:model", "mlm:weights"]
     assert item.assets["pt2"].extra_fields["mlm:artifact_type"] == "torch.export.save"
     assert item.assets["weights"].extra_fields["file:size"] == (run / "weights.safetensors").stat().st_size
     assert all((run / a.href).is_file() for a in item.assets.values())
-    assert "/home/me" not in done.file.read_text()
+    assert "/home/me" not in exported.file.read_text()
     elsewhere = checked(export(run, "stac", run.parent / "items" / "one.json").file)
     assert all((run.parent / "items" / a.href).is_file() for a in elsewhere.assets.values())
     with pytest.raises(ExistsError, match=r"stac\.json exists: pass --overwrite"):
         export(run, "stac")
 
 
-def test_encoders_that_began_with_weights_from_elsewhere_are_said_to(run):
-    for weights, told in (("imagenet", "ImageNet"), ("mine.safetensors", "")):
+def test_item_names_the_source_of_pretrained_encoders(run):
+    for weights, names in (("imagenet", "ImageNet"), ("mine.safetensors", "")):
         (run / "config.yaml").write_text(dump(settings(method="dacs", weights=weights)))
         item = checked(export(run, "stac", overwrite=True).file)
         assert item.properties["mlm:pretrained"] is True
-        assert item.properties.get("mlm:pretrained_source", "") == told
+        assert item.properties.get("mlm:pretrained_source", "") == names
 
 
-def test_a_network_without_weights_of_its_own_has_no_item(tmp_path):
+def test_network_without_a_weights_file_has_no_item(tmp_path):
     with pytest.raises(MissingError, match="holds no weights"):
         export(trained(by_value), "stac", tmp_path / "item.json")
     assert not list(tmp_path.iterdir())

@@ -44,9 +44,9 @@ def test_polygons_of_a_map_are_read_as_the_map(tmp_path, transform, gsd):
     label = write(tmp_path / "label.tif", classes[None], transform if located else None, crs)
     drawn, raster = (Scene("a", image, f, declared_gsd=0.5) for f in (tmp_path / "polygons.gpkg", label))
     for window in ((0, 0, 60, 80), (7, 11, 20, 30), (-5, 30, 20, 60)):
-        wanted, off = raster.read_label(by_value(), gsd, window)
+        expected, off_palette = raster.read_label(by_value(), gsd, window)
         result, none = drawn.read_label(legend(), gsd, window)
-        assert (result == wanted).all() and off == none == 0
+        assert (result == expected).all() and off_palette == none == 0
     assert (drawn.whole_label(legend())[0] == classes).all() and len(np.unique(classes)) == len(NAMES) + 1
 
 
@@ -54,18 +54,18 @@ def test_last_polygon_counts_and_one_without_class_is_unlabelled(tmp_path):
     squares = [box(0, -10, 10, 0), box(5, -10, 15, 0), box(20, -10, 30, 0)]
     frame = gpd.GeoDataFrame({"name": ["road", "tree", None]}, geometry=squares, crs="EPSG:32632")
     label, _ = drawn_scene(tmp_path, frame, Affine(1, 0, 0, 0, -1, 0)).read_label(legend(), None, (0, 0, 60, 80))
-    wanted = np.full((60, 80), IGNORE)
-    wanted[:10, :5], wanted[:10, 5:15] = 0, 2
-    assert (label == wanted).all()
+    expected = np.full((60, 80), IGNORE)
+    expected[:10, :5], expected[:10, 5:15] = 0, 2
+    assert (label == expected).all()
 
 
 def test_polygons_are_projected_to_the_scene(tmp_path):
     frame = gpd.GeoDataFrame({"class": [3]}, geometry=[box(500_005, 5_999_990, 500_020, 5_999_995)], crs="EPSG:32632")
-    there = drawn_scene(tmp_path, frame.to_crs("EPSG:3857"), GEOMETRIES["north-up"])
-    label, _ = there.read_label(legend(), None, (0, 0, 60, 80))
-    wanted = np.full((60, 80), IGNORE)
-    wanted[10:20, 10:40] = 3
-    assert (label == wanted).all()
+    projected = drawn_scene(tmp_path, frame.to_crs("EPSG:3857"), GEOMETRIES["north-up"])
+    label, _ = projected.read_label(legend(), None, (0, 0, 60, 80))
+    expected = np.full((60, 80), IGNORE)
+    expected[10:20, 10:40] = 3
+    assert (label == expected).all()
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,10 @@ def test_rasterised_polygons_equal_the_mask(transform, classes):
     back = rasterize(shapes, classes.shape, fill=255, transform=transform, dtype="uint8") if shapes else classes
     assert (back == classes).all()
     for k in np.unique(classes[classes != 255]):
-        own = frame[frame["class"] == k]
-        assert shapely.union_all(own.geometry).area == pytest.approx(0.25 * (classes == k).sum(), abs=1e-6)
-        assert own["area_m2"].sum() == pytest.approx(0.25 * (classes == k).sum(), abs=1e-3)
-        assert set(own["name"]) == {NAMES[k]}
+        of_class = frame[frame["class"] == k]
+        assert shapely.union_all(of_class.geometry).area == pytest.approx(0.25 * (classes == k).sum(), abs=1e-6)
+        assert of_class["area_m2"].sum() == pytest.approx(0.25 * (classes == k).sum(), abs=1e-3)
+        assert set(of_class["name"]) == {NAMES[k]}
 
 
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
@@ -288,8 +288,8 @@ def test_every_format_keeps_crs_classes_names_and_areas(tmp_path, format):
     # GeoJSON is longitude and latitude by its standard; the others keep the scene's CRS
     assert back.crs.to_epsg() == (4326 if FORMATS[format].located_options else 32632)
     key = ["class", "name", "area_m2"]
-    told = sorted(map(tuple, frame[key].itertuples(index=False)))
-    assert sorted(map(tuple, back[key].itertuples(index=False))) == told
+    rows = sorted(map(tuple, frame[key].itertuples(index=False)))
+    assert sorted(map(tuple, back[key].itertuples(index=False))) == rows
     metric = back.to_crs(32632)
     assert metric.total_bounds == pytest.approx(frame.total_bounds, abs=0.02)
     for _, row in metric.iterrows():

@@ -34,8 +34,8 @@ def outputs(tmp_path_factory):
     values[:, -6:, :6] = 255
     scene = write(folder / "scene.tif", values, NORTH_UP, nodata=255)
     network = trained(by_third, names=NAMES)
-    (done,) = predict([scene], network, **{**RUN, "polygons": "gpkg"}, confidence=True, probabilities=True)
-    return done
+    (prediction,) = predict([scene], network, **{**RUN, "polygons": "gpkg"}, confidence=True, probabilities=True)
+    return prediction
 
 
 def of_debian(code, *arguments, module):
@@ -47,9 +47,9 @@ def of_debian(code, *arguments, module):
     ):
         pytest.skip(f"{PYTHON} has no {module}")
     command = [PYTHON, "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 IN_QGIS = """
@@ -106,38 +106,38 @@ def in_qgis(outputs):
 
 def test_qgis_loads_every_layer_and_its_style(in_qgis):
     assert len(in_qgis) == 4
-    for told in in_qgis.values():
-        assert told["valid"] and told["loaded"] and not told["message"].strip() and told["crs"] == "EPSG:32632"
-        assert told["by_itself"] == told["renderer"]  # the style beside the file is the one that it opens with
+    for layer in in_qgis.values():
+        assert layer["valid"] and layer["loaded"] and not layer["message"].strip() and layer["crs"] == "EPSG:32632"
+        assert layer["by_itself"] == layer["renderer"]  # the style beside the file is the one that it opens with
 
 
 def test_qgis_shows_the_legend_of_the_class_raster(in_qgis):
-    told = in_qgis["scene_classes.tif"]
-    assert told["renderer"] == "QgsPalettedRasterRenderer"
-    assert told["classes"] == [[k, n, c] for k, (n, c) in enumerate(zip(NAMES, COLOURS, strict=True))]
-    assert told["pixels"] == [*COLOURS, COLOURS[0], "#ff00ff"]  # the first class of equals; nodata shows what is below
+    layer = in_qgis["scene_classes.tif"]
+    assert layer["renderer"] == "QgsPalettedRasterRenderer"
+    assert layer["classes"] == [[k, n, c] for k, (n, c) in enumerate(zip(NAMES, COLOURS, strict=True))]
+    assert layer["pixels"] == [*COLOURS, COLOURS[0], "#ff00ff"]  # the first class of equals; nodata shows what is below
 
 
 def test_qgis_shows_the_legend_of_the_polygons(in_qgis):
-    told = in_qgis["scene_polygons.gpkg"]
-    assert told["renderer"] == "QgsCategorizedSymbolRenderer" and told["attribute"] == "name"
-    assert told["classes"] == [[n, n, c] for n, c in zip(NAMES, COLOURS, strict=True)]
+    layer = in_qgis["scene_polygons.gpkg"]
+    assert layer["renderer"] == "QgsCategorizedSymbolRenderer" and layer["attribute"] == "name"
+    assert layer["classes"] == [[n, n, c] for n, c in zip(NAMES, COLOURS, strict=True)]
     mixed = [[(a + b) // 2 for a, b in zip(c, (255, 0, 255), strict=True)] for c in legend(NAMES).palette]
     half = ["#{:02x}{:02x}{:02x}".format(*c) for c in mixed]
-    for seen, expected in zip(told["pixels"], [*half, half[0], "#ff00ff"], strict=True):
+    for seen, expected in zip(layer["pixels"], [*half, half[0], "#ff00ff"], strict=True):
         apart = [abs(int(seen[k : k + 2], 16) - int(expected[k : k + 2], 16)) for k in (1, 3, 5)]
         assert max(apart) <= 2, (seen, expected)
 
 
 @pytest.mark.parametrize("name", ["scene_confidence.tif", "scene_probabilities.tif"])
 def test_qgis_shows_shares_in_a_ramp_from_pale_to_dark(in_qgis, name):
-    told = in_qgis[name]
-    assert told["renderer"] == "QgsSingleBandPseudoColorRenderer"
-    assert [c[:2] for c in told["classes"]] == [[0, "0%"], [63.5, "25%"], [127, "50%"], [190.5, "75%"], [254, "100%"]]
-    light = [sum(int(c[2][k : k + 2], 16) for k in (1, 3, 5)) for c in told["classes"]]
+    layer = in_qgis[name]
+    assert layer["renderer"] == "QgsSingleBandPseudoColorRenderer"
+    assert [c[:2] for c in layer["classes"]] == [[0, "0%"], [63.5, "25%"], [127, "50%"], [190.5, "75%"], [254, "100%"]]
+    light = [sum(int(c[2][k : k + 2], 16) for k in (1, 3, 5)) for c in layer["classes"]]
     assert light == sorted(light, reverse=True)
-    sure_of_it, *_, undecided, nothing = told["pixels"]
-    assert sure_of_it == told["classes"][-1][2] and nothing == "#ff00ff"
+    sure_of_it, *_, undecided, nothing = layer["pixels"]
+    assert sure_of_it == layer["classes"][-1][2] and nothing == "#ff00ff"
     assert light[0] > sum(int(undecided[k : k + 2], 16) for k in (1, 3, 5)) > light[-1]  # a third
 
 
@@ -161,20 +161,20 @@ print(json.dumps({
 
 def test_gdal_reads_the_attribute_table(outputs):
 
-    told = of_debian(IN_GDAL, outputs.raster, module="osgeo")
+    layer = of_debian(IN_GDAL, outputs.raster, module="osgeo")
     assert (
-        told["names"] == COLUMNS
-        and told["uses"] == [5, 1, 2, 6, 7, 8, 9, 0]
-        and told["kind"] == 0
-        and told["types"] == [0, 1, 2, 0, 0, 0, 0, 1]
+        layer["names"] == COLUMNS
+        and layer["uses"] == [5, 1, 2, 6, 7, 8, 9, 0]
+        and layer["kind"] == 0
+        and layer["types"] == [0, 1, 2, 0, 0, 0, 0, 1]
     )
-    assert told["categories"] == list(NAMES) and told["row_of_2"] == 2 and told["description"] == "class"
+    assert layer["categories"] == list(NAMES) and layer["row_of_2"] == 2 and layer["description"] == "class"
     with rasterio.open(outputs.raster) as file:
         counts = np.bincount(file.read(1).ravel(), minlength=256)
-    for k, row in enumerate(told["rows"]):
+    for k, row in enumerate(layer["rows"]):
         assert row[0] == str(k) and row[2] == NAMES[k] and row[3:7] == [*map(str, legend(NAMES).palette[k]), "255"]
         assert float(row[1]) == counts[k] and float(row[7]) == counts[k] / 4
-    assert len(told["rows"]) == 3
+    assert len(layer["rows"]) == 3
 
 
 def test_attribute_table_has_the_documented_form():
@@ -191,12 +191,12 @@ def test_attribute_table_has_the_documented_form():
 
 
 def test_attribute_table_leaves_the_raster_unchanged(outputs, tmp_path):
-    def told(path):
+    def layer(path):
         with rasterio.open(path) as file:
             tags = file.tags(), file.tags(1), file.tags(ns="IMAGE_STRUCTURE")
             return file.profile, file.colormap(1), file.overviews(1), *tags
 
     alone = tmp_path / outputs.raster.name
     alone.write_bytes(outputs.raster.read_bytes())
-    assert told(outputs.raster) == told(alone)
-    assert not any(k.startswith("STATISTICS") for k in told(outputs.raster)[4])
+    assert layer(outputs.raster) == layer(alone)
+    assert not any(k.startswith("STATISTICS") for k in layer(outputs.raster)[4])

@@ -122,11 +122,11 @@ def test_pixels_are_at_their_place_at_any_gsd(located_raster, geometry, step):
     result = file.read_at(None, step, (3, 4, 7, 9))
     allowed = [0.005 + (1 / (8 * s) if s > 1 and s % 1 else 0) for s in step]
     for row, col in np.ndindex(7, 9):
-        told, true = (
+        values, true = (
             file.grid.pixel(*result.values[:, row, col]),
             file.grid.pixel(*result.grid.world(row + 0.5, col + 0.5)),
         )
-        assert (np.abs(np.subtract(told, true)) < allowed).all()
+        assert (np.abs(np.subtract(values, true)) < allowed).all()
     assert result.valid.all()
 
 
@@ -163,9 +163,9 @@ def test_pixel_does_not_depend_on_the_window(holed, down, across, window, cut_do
     for r, h in ((0, at[0]), (at[0], height - at[0])):
         for c, w in ((0, at[1]), (at[1], width - at[1])):
             piece = holed.read_at(None, step, (row + r, col + c, h, w))
-            here = np.s_[..., r : r + h, c : c + w]
-            assert np.array_equal(piece.valid, whole.valid[here])
-            assert np.allclose(piece.values, whole.values[here], rtol=1e-5, atol=1e-4)
+            part = np.s_[..., r : r + h, c : c + w]
+            assert np.array_equal(piece.valid, whole.valid[part])
+            assert np.allclose(piece.values, whole.values[part], rtol=1e-5, atol=1e-4)
             assert np.allclose(piece.grid.world(0, 0), whole.grid.world(r, c), atol=1e-6)
 
 
@@ -177,9 +177,9 @@ def test_window_at_the_file_gsd_is_a_padded_slice(holed, window):
     padded = np.pad(everything.values, ((0, 0), (90, 90), (90, 90)))
     known = np.pad(everything.valid, 90)
     result = holed.read_at(None, (1.0, 1.0), window)
-    here = np.s_[..., row + 90 : row + 90 + height, col + 90 : col + 90 + width]
-    assert np.array_equal(result.values, padded[here])
-    assert np.array_equal(result.valid, known[here])
+    part = np.s_[..., row + 90 : row + 90 + height, col + 90 : col + 90 + width]
+    assert np.array_equal(result.values, padded[part])
+    assert np.array_equal(result.valid, known[part])
     assert result.values.dtype == np.float32
 
 
@@ -230,9 +230,9 @@ def test_labels_are_resampled_by_majority(write, step):
     file = RasterFile(write("label.tif", classes[None], **PLACED))
     index = np.array([IGNORE, 0, 1, 2, IGNORE])[classes]
     expected = majority(index, ratio.denominator, ratio.numerator)
-    result, off = file.labels_at(VALUES, (float(ratio), float(ratio)), (0, 0, *expected.shape))
+    result, off_palette = file.labels_at(VALUES, (float(ratio), float(ratio)), (0, 0, *expected.shape))
     assert np.array_equal(result, expected)
-    assert off == (classes == 4).sum()
+    assert off_palette == (classes == 4).sum()
 
 
 @given(steps, windows, st.integers(1, 39))
@@ -256,9 +256,9 @@ def labelled(tmp_path_factory):
 
 @pytest.mark.parametrize("step", [1.0, 2.0, 0.5])
 def test_labels_outside_the_file_are_ignored(labelled, step):
-    result, off = labelled.labels_at(VALUES, (step, step), (-30, -30, 20, 20))
+    result, off_palette = labelled.labels_at(VALUES, (step, step), (-30, -30, 20, 20))
     assert (result == IGNORE).all()
-    assert off == 0
+    assert off_palette == 0
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
@@ -266,9 +266,9 @@ def test_palette_labels_are_read_by_colour(write, ending):
     values = np.random.default_rng(0).integers(0, 4, (1, 8, 9)).astype(np.uint8)
     palette = {0: (0, 255, 0, 255), 1: (0, 0, 0, 255), 2: (255, 0, 0, 255), 3: (255, 0, 1, 255)}
     file = RasterFile(write(f"label.{ending}", values, palette))
-    result, off = file.labels_at(COLOURS, (1.0, 1.0), (0, 0, 8, 9))
+    result, off_palette = file.labels_at(COLOURS, (1.0, 1.0), (0, 0, 8, 9))
     assert np.array_equal(result, np.array([1, IGNORE, 0, IGNORE])[values[0]])
-    assert off == (values == 3).sum() > 0
+    assert off_palette == (values == 3).sum() > 0
 
 
 # Which pixels and bands are real

@@ -27,7 +27,7 @@ def rings(classes, clockwise=True, wide=False):
 
 
 def area(ring):
-    """Signed area: positive for a clockwise ring with rows drawn downwards."""
+    """Compute the signed area: positive for a clockwise ring with rows drawn downwards."""
     x, y = ring.astype(int).T
     return (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2
 

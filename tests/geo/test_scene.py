@@ -82,8 +82,8 @@ def test_label_and_image_windows_show_the_same_ground(write):
     for gsd in (None, 0.18):
         window = (2, 3, 7, 5)
         pixels = scene.read(("red", "green", "blue"), gsd, window).values
-        label, off = scene.read_label(LEGEND, gsd, window)
-        assert off == 0
+        label, off_palette = scene.read_label(LEGEND, gsd, window)
+        assert off_palette == 0
         for k in (0, 1):  # where a class has the majority, its colour has the greater share
             assert (pixels[k][label == k] >= 255 / 3).all()
             assert (label == k).any()
@@ -111,9 +111,9 @@ def test_label_that_the_legend_cannot_read_is_named(write):
 def test_off_palette_pixels_are_counted_and_refused_as_the_majority(write):
     index = np.array([[0, 1, 2, 3], [3, 3, 0, 1]])
     image = write("image.tif", np.zeros((3, 2, 4), np.uint8), **ISPRS)
-    label, off = Scene("a", image, write("label.tif", colours(index), **ISPRS)).whole_label(LEGEND)
+    label, off_palette = Scene("a", image, write("label.tif", colours(index), **ISPRS)).whole_label(LEGEND)
     assert label.tolist() == [[0, 1, IGNORE, IGNORE], [IGNORE, IGNORE, 0, 1]]
-    assert off == 3
+    assert off_palette == 3
     with pytest.raises(InputError, match="75% of the pixels of label"):
         Scene("a", image, write("bad.tif", colours([[3, 3, 3, 3], [3, 3, 0, 1]]), **ISPRS)).whole_label(LEGEND)
 

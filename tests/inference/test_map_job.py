@@ -1,4 +1,4 @@
-"""Maps that rsuda 0.1.0 wrote are skipped or continued; their key holds every option that changes them."""
+"""Test that maps of rsuda 0.1.0 are skipped or continued, and that every option that changes a map is in its key."""
 
 import hashlib
 import inspect
@@ -27,7 +27,7 @@ RUN = {"device": "cpu", "precision": "fp32", "window": 64, "overlap": 16, "gsd":
 
 @pytest.fixture
 def stored(tmp_path):
-    """A writable copy of the stored maps, whose scenes have the date that the keys hold."""
+    """Copy the stored maps, and set the dates of their scenes to those in the keys."""
     for file in STORED.iterdir():
         if file.is_file():
             shutil.copy(file, tmp_path)
@@ -43,7 +43,7 @@ OF_SCENE = {
 
 
 @pytest.mark.parametrize(("name", "options"), [("scene", OF_SCENE), ("plain", {"polygons": None, "tta": "flips"})])
-def test_a_map_finished_by_the_version_before_is_skipped(stored, name, options):
+def test_finished_map_of_version_0_1_is_skipped(stored, name, options):
     before = {file: file.read_bytes() for file in stored.iterdir() if file.is_file()}
     (prediction,) = predict(stored / f"{name}.tif", trained(geometer(7)), **RUN, **options)
     assert prediction.skipped and sum(prediction.area_m2.values()) > 0
@@ -51,31 +51,34 @@ def test_a_map_finished_by_the_version_before_is_skipped(stored, name, options):
 
 
 @pytest.mark.parametrize("other", [{"min_area": 3}, {"co": []}, {"overlap": 8}, {"simplify": 0.0}, {"window": 96}])
-def test_a_map_of_the_version_before_with_other_options_is_not_taken_for_finished(stored, other):
+def test_map_of_version_0_1_with_other_options_is_not_finished(stored, other):
     with pytest.raises(ExistsError, match="overwrite"):
         predict(stored / "scene.tif", trained(geometer(7)), **{**RUN, **OF_SCENE, **other})
 
 
-def test_a_map_interrupted_in_the_version_before_continues_after_its_last_strip(stored, tmp_path_factory):
+def test_interrupted_map_of_version_0_1_continues_after_its_last_strip(stored, tmp_path_factory):
     rows = []
 
     def network(image):
         rows.extend(image[:, 0].round().long().flatten().tolist())
         return geometer(7)(image)
 
-    done = []
+    rows_done = []
     options = {**RUN, "polygons": None}
     (prediction,) = predict(
-        stored / "broken.tif", trained(network), progress=lambda _, finished, total: done.append(finished), **options
+        stored / "broken.tif",
+        trained(network),
+        progress=lambda _, finished, total: rows_done.append(finished),
+        **options,
     )
-    assert min(done) > 2 * 256 * 40, "the two finished strips are not predicted again"
+    assert min(rows_done) > 2 * 256 * 40, "the two finished strips are not predicted again"
     assert not list(stored.glob(".broken*"))
     (whole,) = predict(stored / "broken.tif", trained(geometer(7)), tmp_path_factory.mktemp("whole"), **options)
     assert prediction.raster.read_bytes() == whole.raster.read_bytes()
 
 
-def test_the_key_and_the_tag_are_those_of_the_version_before(tmp_path):
-    """The formulas of 0.1.0, written out, for a scene with a CRS and an area."""
+def test_key_and_tag_equal_those_of_version_0_1(tmp_path):
+    """Repeat the formulas of 0.1.0 for a scene with a CRS and an area."""
     path = write(tmp_path / "scene.tif", positions(40, 60))
     predictor = engine(trained(geometer(7)))
     scene = open_scene(path, predictor.trained.spec)
@@ -102,7 +105,7 @@ class WithNewOptions(MapOptions):
     later_nothing: str = option("red", "…", changes="nothing")
 
 
-def test_a_new_option_enters_the_key_only_where_it_differs_from_its_default(tmp_path):
+def test_new_option_enters_the_key_if_it_differs_from_its_default(tmp_path):
     path = write(tmp_path / "scene.tif", positions(40, 60))
     predictor = engine(trained(geometer(7)))
     scene = open_scene(path, predictor.trained.spec)
@@ -147,11 +150,11 @@ def test_every_option_that_changes_a_map_changes_its_tag(tmp_path):
     assert len({tag(), *tags.values()}) == 1 + len(tags)
 
 
-def test_the_keywords_of_python_are_the_fields():
+def test_keywords_of_python_are_the_fields():
     parameters = inspect.signature(predict).parameters
-    own = {"scenes", "model", "progress", "on_scene"}
+    further = {"scenes", "model", "progress", "on_scene"}
     fields = MapOptions.model_fields
-    assert set(parameters) - own == set(fields) and own <= set(parameters)
+    assert set(parameters) - further == set(fields) and further <= set(parameters)
     assert {name: parameters[name].default for name in fields} == {n: field.default for n, field in fields.items()}
     assert all(parameters[name].annotation is not inspect.Parameter.empty for name in fields)
 
@@ -172,13 +175,13 @@ def test_the_keywords_of_python_are_the_fields():
         ({"min_aera": 3}, "unknown option 'min_aera': did you mean 'min_area'?"),
     ],
 )
-def test_an_invalid_option_is_one_sentence(options, sentence):
+def test_invalid_option_is_one_sentence(options, sentence):
     with pytest.raises(InputError) as caught:
         MapOptions.of(**options)
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_map_has_one_writer_and_its_store_stays_only_with_a_finished_strip(tmp_path):
+def test_map_has_one_writer_and_an_empty_store_is_removed(tmp_path):
     path = write(tmp_path / "scene.tif", positions(40, 60))
     predictor = engine(trained(geometer(7)))
     scene = open_scene(path, predictor.trained.spec)

@@ -1,4 +1,4 @@
-"""Prediction from files to files, proven with networks that answer from pixel values."""
+"""Test prediction from files to files with networks that compute classes from pixel values."""
 
 import os
 from dataclasses import replace
@@ -43,11 +43,11 @@ real = pytest.mark.skipif(not REAL, reason="RSUDA_REAL_DATA does not name the fo
 few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def one(path, network, **given):
-    """Predict one scene; what was written, and the class raster's mask."""
-    (done,) = predict([path], network, **{**RUN, **given})
-    with rasterio.open(done.raster) as file:
-        return done, file.read(1)
+def predict_one(path, network, **options):
+    """Predict one scene. Returns its prediction and the pixels of its class raster."""
+    (prediction,) = predict([path], network, **{**RUN, **options})
+    with rasterio.open(prediction.raster) as file:
+        return prediction, file.read(1)
 
 
 def centres(height, width):
@@ -56,17 +56,17 @@ def centres(height, width):
 
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
 @pytest.mark.parametrize("size", [(70, 101), (64, 64), (1, 130)])
-def test_a_scene_that_knows_where_it_is_gets_every_pixel_right_on_its_own_grid(tmp_path, transform, size):
+def test_every_pixel_of_a_georeferenced_scene_is_right_on_its_grid(tmp_path, transform, size):
     scene = write(tmp_path / "scene.tif", positions(*size), transform)
-    done, mask = one(scene, trained(geometer(7)), polygons="gpkg")
-    wanted = blocks(*centres(*size), 7)
-    assert (mask == wanted).all()
-    with rasterio.open(scene) as before, rasterio.open(done.raster) as after:
+    prediction, mask = predict_one(scene, trained(geometer(7)), polygons="gpkg")
+    expected = blocks(*centres(*size), 7)
+    assert (mask == expected).all()
+    with rasterio.open(scene) as before, rasterio.open(prediction.raster) as after:
         assert (after.crs, after.transform, after.shape) == (before.crs, before.transform, before.shape)
         assert after.nodata == 255 and after.dtypes == ("uint8",)
         ground = before.bounds if transform.is_rectilinear else None
-    frame = gpd.read_file(done.polygons)
-    assert len(frame) == done.polygon_count and frame.crs.to_epsg() == 32632
+    frame = gpd.read_file(prediction.polygons)
+    assert len(frame) == prediction.polygon_count and frame.crs.to_epsg() == 32632
     back = rasterize(
         zip(frame.geometry, frame["class"], strict=True), size, fill=255, transform=transform, dtype="uint8"
     )
@@ -77,26 +77,26 @@ def test_a_scene_that_knows_where_it_is_gets_every_pixel_right_on_its_own_grid(t
     assert frame.total_bounds == pytest.approx([*corners.min(0), *corners.max(0)], abs=1e-6)
     if ground and transform.e < 0:
         assert frame.total_bounds == pytest.approx(tuple(ground), abs=1e-6)
-    shares = {n: float(0.25 * (wanted == k).sum()) for k, n in enumerate(NAMES)}
-    assert done.area_m2 == pytest.approx(shares)
+    shares = {n: float(0.25 * (expected == k).sum()) for k, n in enumerate(NAMES)}
+    assert prediction.area_m2 == pytest.approx(shares)
     assert frame.groupby("name")["area_m2"].sum().to_dict() == pytest.approx({n: a for n, a in shares.items() if a})
 
 
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
 @pytest.mark.parametrize("factor", [0.5, 2, 3, 4])
-def test_another_gsd_of_the_network_moves_no_border_that_its_pixels_can_draw(tmp_path, transform, factor):
+def test_borders_on_whole_model_pixels_stay_in_place_at_any_gsd(tmp_path, transform, factor):
     scene = write(tmp_path / "scene.tif", positions(70, 101), transform)
-    done, mask = one(scene, trained(geometer(12), gsd=0.5 * factor))
+    prediction, mask = predict_one(scene, trained(geometer(12), gsd=0.5 * factor))
     assert (mask == blocks(*centres(70, 101), 12)).all()
-    with rasterio.open(done.raster) as file:
+    with rasterio.open(prediction.raster) as file:
         assert file.transform == transform
 
 
 @pytest.mark.parametrize("factor", [0.37, 0.7, 1.3, 2.5, 3.7])
-def test_an_odd_gsd_of_the_network_errs_only_within_one_of_its_pixels_from_a_border(tmp_path, factor):
+def test_errors_at_a_fractional_gsd_are_within_one_model_pixel_of_a_border(tmp_path, factor):
     height, width, size = 70, 101, 12
     scene = write(tmp_path / "scene.tif", positions(height, width))
-    _, mask = one(scene, trained(geometer(size), gsd=0.5 * factor))
+    _, mask = predict_one(scene, trained(geometer(size), gsd=0.5 * factor))
     where = centres(height, width)
     border = np.minimum(where % size, size - where % size).min(0)
     wrong = mask != blocks(*where, size)
@@ -106,18 +106,18 @@ def test_an_odd_gsd_of_the_network_errs_only_within_one_of_its_pixels_from_a_bor
 
 @pytest.mark.parametrize("factor", [0.3, 0.5, 1, 2, 3, 8])
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (65, 67)])
-def test_the_scenes_last_pixels_are_judged_by_their_own_values_at_any_gsd(tmp_path, size, factor):
-    """A coarse pixel that reaches past the edge holds the ground that is there, not a share of nothing."""
+def test_last_pixels_of_a_scene_are_predicted_from_their_values_at_any_gsd(tmp_path, size, factor):
+    """A coarse pixel that crosses the edge has the mean of its valid part."""
     scene = write(tmp_path / "scene.tif", np.full((2, *size), 3, np.uint8))
-    _, mask = one(scene, trained(by_value, gsd=0.5 * factor))
+    _, mask = predict_one(scene, trained(by_value, gsd=0.5 * factor))
     assert (mask == 3).all()
 
 
-def test_oblong_pixels_are_resampled_along_each_axis_on_its_own(tmp_path):
+def test_oblong_pixels_are_resampled_by_axis(tmp_path):
     scene = write(tmp_path / "scene.tif", positions(40, 90), Affine(0.5, 0, 0, 0, -1.0, 99))
-    done, mask = one(scene, trained(geometer(12), gsd=1.0))
+    prediction, mask = predict_one(scene, trained(geometer(12), gsd=1.0))
     assert (mask == blocks(*centres(40, 90), 12)).all()
-    assert sum(done.area_m2.values()) == 40 * 90 * 0.5
+    assert sum(prediction.area_m2.values()) == 40 * 90 * 0.5
 
 
 @few
@@ -127,12 +127,12 @@ def test_oblong_pixels_are_resampled_along_each_axis_on_its_own(tmp_path):
     factor=st.sampled_from([0.6, 1, 2.2]),
     overlap=st.integers(0, 63),
 )
-def test_a_constant_network_gives_a_constant_mask_for_any_size(tmp_path, height, width, factor, overlap):
+def test_constant_network_gives_a_constant_mask_for_any_size(tmp_path, height, width, factor, overlap):
     scene = write(tmp_path / "scene.tif", np.zeros((2, height, width), np.uint8))
     network = trained(lambda x: sure(torch.full_like(x[:, 0], 4)), gsd=0.5 * factor)
-    found = predict_scene(engine(network, overlap=overlap), Scene("scene", scene))
-    assert found.classes.shape == (height, width)
-    assert (found.classes == 4).all() and (found.confidence == 254).all()
+    result = predict_scene(engine(network, overlap=overlap), Scene("scene", scene))
+    assert result.classes.shape == (height, width)
+    assert (result.classes == 4).all() and (result.confidence == 254).all()
 
 
 @pytest.fixture(scope="module")
@@ -158,21 +158,21 @@ FIVE = ("b1", "b2", "b3", "b4", "b5")
 
 @few
 @given(factor=st.sampled_from([0.8, 1, 1.5]), **windowing)
-def test_a_pixelwise_network_answers_the_same_for_any_window_overlap_and_batch(
+def test_pixelwise_network_predicts_the_same_for_any_window_overlap_and_batch(
     noise, factor, window, overlap, batch_size
 ):
     network = trained(lambda x: 3 * x, FIVE, gsd=0.5 * factor)
     whole = predict_scene(engine(network, 512, 0), noise)
-    found = predict_scene(engine(network, window, overlap, batch_size), noise)
-    difference = np.abs(found.confidence.astype(int) - whole.confidence)
+    result = predict_scene(engine(network, window, overlap, batch_size), noise)
+    difference = np.abs(result.confidence.astype(int) - whole.confidence)
     assert difference.max() <= 1
-    # classes may differ only where two are as likely as each other to the last bits
-    assert (found.classes != whole.classes).mean() < 1e-3
+    # classes may differ only where two probabilities are equal up to rounding
+    assert (result.classes != whole.classes).mean() < 1e-3
 
 
 @few
 @given(**windowing)
-def test_a_shift_invariant_network_answers_the_same_for_any_window_overlap_and_batch(
+def test_shift_invariant_network_predicts_the_same_for_any_window_overlap_and_batch(
     smooth, window, overlap, batch_size
 ):
     def smoothing(x):
@@ -180,50 +180,50 @@ def test_a_shift_invariant_network_answers_the_same_for_any_window_overlap_and_b
 
     network = trained(smoothing, FIVE)
     whole = predict_scene(engine(network, 512, 0), smooth)
-    found = predict_scene(engine(network, window, overlap, batch_size), smooth)
-    assert np.abs(found.confidence.astype(int) - whole.confidence).max() <= 1
-    assert (found.classes != whole.classes).mean() < 0.01
+    result = predict_scene(engine(network, window, overlap, batch_size), smooth)
+    assert np.abs(result.confidence.astype(int) - whole.confidence).max() <= 1
+    assert (result.classes != whole.classes).mean() < 0.01
     assert len(np.unique(whole.classes)) >= 3
 
 
 @pytest.mark.parametrize("nodata", [None, 0, 2, 255])
-def test_nodata_of_the_input_becomes_255_and_hides_no_class(tmp_path, nodata):
+def test_nodata_becomes_255_and_hides_no_class(tmp_path, nodata):
     values = np.random.default_rng(1).choice(np.array([0, 1, 2, 3, 255], np.uint8), (50, 70))
     scene = write(tmp_path / "scene.tif", np.stack([values, values]), nodata=nodata)
     network = trained(lambda x: sure((x[:, 0].round().clamp(0, 4) + 1) % 5))
-    done, mask = one(scene, network, polygons="gpkg")
-    wanted = (np.minimum(values, 4) + 1) % 5
+    prediction, mask = predict_one(scene, network, polygons="gpkg")
+    expected = (np.minimum(values, 4) + 1) % 5
     if nodata is not None:
-        wanted[values == nodata] = 255
-    assert (mask == wanted).all()
+        expected[values == nodata] = 255
+    assert (mask == expected).all()
     if nodata == 2:
         assert (mask == 2).any()
-    with rasterio.open(done.raster) as file:
-        assert file.nodata == 255 and ((file.read_masks(1) > 0) == (wanted != 255)).all()
-    assert gpd.read_file(done.polygons)["area_m2"].sum() == pytest.approx(0.25 * (wanted != 255).sum())
+    with rasterio.open(prediction.raster) as file:
+        assert file.nodata == 255 and ((file.read_masks(1) > 0) == (expected != 255)).all()
+    assert gpd.read_file(prediction.polygons)["area_m2"].sum() == pytest.approx(0.25 * (expected != 255).sum())
 
 
-def test_probabilities_are_rasters_from_0_to_254_and_255_without_data(tmp_path):
+def test_probability_rasters_have_values_to_254_and_nodata_255(tmp_path):
     values = np.linspace(0, 4, 60 * 60, dtype=np.float32).reshape(1, 60, 60)
     values[0, :5] = np.nan
     scene = write(tmp_path / "scene.tif", values)
     network = trained(lambda x: torch.cat([x, 0 * x], 1), ("g",), names=("a", "b"))
-    done, mask = one(scene, network, confidence=True, probabilities=True)
-    with rasterio.open(done.confidence) as one_band, rasterio.open(done.probabilities) as two:
+    prediction, mask = predict_one(scene, network, confidence=True, probabilities=True)
+    with rasterio.open(prediction.confidence) as one_band, rasterio.open(prediction.probabilities) as two:
         confidence, each = one_band.read(1), two.read()
         assert [d.split(",")[0] for d in two.descriptions] == ["probability of a", "probability of b"]
         with rasterio.open(scene) as image:
             assert (one_band.transform, one_band.crs) == (two.transform, two.crs) == (image.transform, image.crs)
     assert (mask[:5] == 255).all() and (confidence[:5] == 255).all() and (each[:, :5] == 255).all()
-    wanted = 254 / (1 + np.exp(-values[0, 5:].astype(float)))
-    assert np.abs(confidence[5:] - wanted).max() < 0.51 and np.abs(each[0, 5:] - wanted).max() < 0.51
+    expected = 254 / (1 + np.exp(-values[0, 5:].astype(float)))
+    assert np.abs(confidence[5:] - expected).max() < 0.51 and np.abs(each[0, 5:] - expected).max() < 0.51
     assert np.abs(each[:, 5:].astype(int).sum(0) - 254).max() <= 1
     assert (mask[5:] == 0).all()
 
 
 @few
 @given(factor=st.sampled_from([0.8, 1, 1.5]), **windowing)
-def test_blended_probabilities_sum_to_one_everywhere(noise, factor, window, overlap, batch_size):
+def test_blended_probabilities_sum_to_one(noise, factor, window, overlap, batch_size):
     running = engine(trained(lambda x: 3 * x, FIVE, gsd=0.5 * factor), window, overlap, batch_size)
     grid = noise.grid_at(0.5 * factor)
     rows = [(row, p.clone()) for row, p in finished_rows(running, noise, rows=(0, grid.height), cols=(0, grid.width))]
@@ -238,65 +238,65 @@ def test_blended_probabilities_sum_to_one_everywhere(noise, factor, window, over
     factor=st.sampled_from([0.8, 1, 1.5, 3]), window=st.sampled_from([32, 64]), overlap=st.integers(0, 16),
     corner=st.tuples(st.integers(0, 100), st.integers(0, 160)), size=st.tuples(st.integers(1, 107), st.integers(1, 171)),
 )  # fmt: skip
-def test_a_part_of_a_scene_gets_what_it_gets_in_the_whole(smooth, factor, window, overlap, corner, size):
+def test_part_of_a_scene_is_predicted_as_in_the_whole(smooth, factor, window, overlap, corner, size):
     running = engine(trained(lambda x: 3 * x, FIVE, gsd=0.5 * factor), window, overlap)
     whole = predict_scene(running, smooth)
     row, col = corner
     height, width = min(size[0], 107 - row), min(size[1], 171 - col)
     part = Region(smooth.grid.window(row, col, height, width), (row, col, height, width))
-    found = list(strips(running, smooth, part))
-    confidence = np.concatenate([s.confidence for s in found])
-    here = np.s_[row : row + height, col : col + width]
-    assert np.abs(confidence.astype(int) - whole.confidence[here]).max() <= 1
-    assert (np.concatenate([s.classes for s in found]) != whole.classes[here]).mean() < 0.02
+    result = list(strips(running, smooth, part))
+    confidence = np.concatenate([s.confidence for s in result])
+    place = np.s_[row : row + height, col : col + width]
+    assert np.abs(confidence.astype(int) - whole.confidence[place]).max() <= 1
+    assert (np.concatenate([s.classes for s in result]) != whole.classes[place]).mean() < 0.02
 
 
-def test_a_lone_valid_pixel_is_predicted_however_coarse_the_network_looks(tmp_path):
+def test_single_valid_pixel_is_predicted_at_any_gsd(tmp_path):
     values = np.zeros((2, 40, 40), np.uint8)
     values[:, 20, 21] = 3
     for factor in (1, 2, 8):
         scene = write(tmp_path / f"{factor}.tif", values, nodata=0)
-        _, mask = one(scene, trained(lambda x: sure(0 * x[:, 0] + 2), gsd=0.5 * factor))
+        _, mask = predict_one(scene, trained(lambda x: sure(0 * x[:, 0] + 2), gsd=0.5 * factor))
         assert mask[20, 21] == 2 and (mask == 255).sum() == mask.size - 1
 
 
 @pytest.mark.parametrize("dtype, low, high", [("uint16", 1000, 11000), ("int16", -500, 4500), ("float32", -0.25, 0.75)])
-def test_pixels_of_any_type_are_stretched_by_the_networks_own_range(tmp_path, dtype, low, high):
+def test_pixels_of_any_type_are_scaled_by_the_range_of_the_model(tmp_path, dtype, low, high):
     unit = (np.random.default_rng(2).integers(0, 5, (40, 75)) + 0.5) / 5
     values = (low + unit * (high - low)).astype(dtype)
     scene = write(tmp_path / "scene.tif", values[None])
-    _, mask = one(scene, trained(lambda x: sure((5 * x[:, 0]).floor()), ("grey",), low=low, high=high))
+    _, mask = predict_one(scene, trained(lambda x: sure((5 * x[:, 0]).floor()), ("grey",), low=low, high=high))
     assert (mask == np.floor(5 * unit)).all()
 
 
-def test_brightness_is_never_scaled_by_tile(tmp_path):
-    """Half a scene alone gets the same classes as within the whole, whatever the other half holds."""
+def test_brightness_is_not_scaled_by_tile(tmp_path):
+    """Half a scene has the same classes as within the whole scene."""
     values = np.zeros((1, 64, 128), np.uint16)
     values[:, :, :64] = np.random.default_rng(3).integers(0, 5, (64, 64))
     values[:, :, 64:] = 60_000
     network = trained(by_value, ("grey",))
-    _, whole = one(write(tmp_path / "whole.tif", values), network)
-    _, half = one(write(tmp_path / "half.tif", values[:, :, :64]), network)
+    _, whole = predict_one(write(tmp_path / "whole.tif", values), network)
+    _, half = predict_one(write(tmp_path / "half.tif", values[:, :, :64]), network)
     assert (whole[:, :64] == half).all() and (half == values[0, :, :64]).all()
 
 
-def test_bands_are_found_by_name_whatever_their_order_in_the_file(tmp_path):
+def test_bands_are_selected_by_name_in_any_file_order(tmp_path):
     values = positions(30, 40)
     turned = write(tmp_path / "named.tif", values[::-1], descriptions=["green", "red"])
-    _, mask = one(turned, trained(geometer(7)))
+    _, mask = predict_one(turned, trained(geometer(7)))
     assert (mask == blocks(*centres(30, 40), 7)).all()
     unnamed = write(tmp_path / "unnamed.tif", values[::-1])
-    _, mask = one(unnamed, trained(geometer(7)), bands="green,red")
+    _, mask = predict_one(unnamed, trained(geometer(7)), bands="green,red")
     assert (mask == blocks(*centres(30, 40), 7)).all()
 
 
-@pytest.mark.parametrize("descriptions, told", [(None, "not named"), (["ir", "red"], "tagged ir, red")])
-def test_bands_taken_on_trust_are_named_in_a_note(tmp_path, descriptions, told):
+@pytest.mark.parametrize("descriptions, names", [(None, "not named"), (["ir", "red"], "tagged ir, red")])
+def test_bands_used_in_file_order_have_a_note(tmp_path, descriptions, names):
     scene = write(tmp_path / "scene.tif", positions(20, 30), descriptions=descriptions)
-    done, _ = one(scene, trained(geometer(7)))
-    assert any(f"are {told} and taken as red, green" in n for n in done.notes)
-    done, _ = one(scene, trained(geometer(7)), bands="red,green", overwrite=True)
-    assert not done.notes
+    prediction, _ = predict_one(scene, trained(geometer(7)))
+    assert any(f"are {names} and taken as red, green" in n for n in prediction.notes)
+    prediction, _ = predict_one(scene, trained(geometer(7)), bands="red,green", overwrite=True)
+    assert not prediction.notes
 
 
 # -- what cannot be predicted ------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def all_nodata(path):
 
 
 def truncated(path):
-    # noise in a strip that is cut off: the header reads, the pixels do not
+    # a truncated file of noise: its header is valid, its pixels are not
     write(path, np.random.default_rng(0).integers(0, 255, (2, 300, 300), np.uint8))
     path.write_bytes(path.read_bytes()[:60_000])
     return path
@@ -352,66 +352,68 @@ def too_coarse(path):
         (too_coarse, InputError, "3000 m"),
     ],
 )
-def test_a_scene_that_cannot_be_predicted_is_refused_by_name_and_nothing_is_written(tmp_path, make, kind, says):
+def test_invalid_scene_is_named_and_writes_nothing(tmp_path, make, kind, says):
     scene = make(tmp_path / "scene.tif")
     out = tmp_path / "out"
     with pytest.raises(kind, match=says) as caught:
-        one(scene, trained(by_value), out=out, polygons="gpkg")
+        predict_one(scene, trained(by_value), out=out, polygons="gpkg")
     assert "scene.tif" in str(caught.value)
     assert not out.exists() or not list(out.iterdir())
 
 
-def test_a_scene_whose_pixels_cannot_be_read_takes_none_of_the_others_with_it(tmp_path):
+def test_unreadable_scene_does_not_stop_the_others(tmp_path):
     bad, empty = truncated(tmp_path / "bad.tif"), all_nodata(tmp_path / "empty.tif")
     good = write(tmp_path / "good.tif", np.zeros((2, 20, 20), np.uint8))
-    found = predict_scenes([bad, empty, good], trained(by_value), MapOptions(**RUN))
-    assert next(found).scene == good
+    predictions = predict_scenes([bad, empty, good], trained(by_value), MapOptions(**RUN))
+    assert next(predictions).scene == good
     with pytest.raises(RsudaError, match=r"2 of 3 scenes could not be predicted: .*bad\.tif.*empty\.tif"):
-        next(found)
+        next(predictions)
     written = ["good_classes.qml", "good_classes.tif", "good_classes.tif.aux.xml"]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["bad.tif", "empty.tif", "good.tif", *written])
 
 
-def test_no_scene_is_predicted_when_a_later_one_cannot_be(tmp_path):
+def test_invalid_scene_is_refused_before_the_first_prediction(tmp_path):
     good = write(tmp_path / "good.tif", np.zeros((2, 20, 20), np.uint8))
     with pytest.raises(InputError):
         list(predict([good, one_band(tmp_path / "bad.tif")], trained(by_value), **RUN))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.tif", "good.tif"]
 
 
-def test_without_a_crs_a_declared_gsd_suffices_and_a_note_says_that_none_is_written(tmp_path):
+def test_scene_without_crs_needs_a_gsd_and_gets_a_note(tmp_path):
     values = positions(30, 40)
-    done, mask = one(write(tmp_path / "scene.tif", values, None, None), trained(geometer(7)), gsd=0.5, polygons="gpkg")
+    prediction, mask = predict_one(
+        write(tmp_path / "scene.tif", values, None, None), trained(geometer(7)), gsd=0.5, polygons="gpkg"
+    )
     assert (mask == blocks(*centres(30, 40), 7)).all()
-    assert any("has no CRS" in n for n in done.notes)
-    with rasterio.open(done.raster) as file:
+    assert any("has no CRS" in n for n in prediction.notes)
+    with rasterio.open(prediction.raster) as file:
         assert file.crs is None and file.transform == Affine.identity()
-    assert sum(done.area_m2.values()) == 30 * 40 * 0.25
-    assert tuple(gpd.read_file(done.polygons).total_bounds) == (0, -30, 40, 0)
+    assert sum(prediction.area_m2.values()) == 30 * 40 * 0.25
+    assert tuple(gpd.read_file(prediction.polygons).total_bounds) == (0, -30, 40, 0)
 
 
-def test_a_declared_gsd_makes_a_geographic_scene_predictable_in_its_own_crs(tmp_path):
-    done, mask = one(degrees(tmp_path / "scene.tif"), trained(by_value), gsd=0.5)
-    with rasterio.open(done.raster) as file:
+def test_geographic_scene_with_a_declared_gsd_is_predicted_in_its_crs(tmp_path):
+    prediction, mask = predict_one(degrees(tmp_path / "scene.tif"), trained(by_value), gsd=0.5)
+    with rasterio.open(prediction.raster) as file:
         assert file.crs.to_epsg() == 4326 and (mask == 0).all()
 
 
 @pytest.mark.parametrize("existing", ["scene_classes.tif", "scene_polygons.gpkg", "scene_classes.tif.aux.xml"])
-def test_existing_outputs_are_kept_unless_overwriting_is_asked_for(tmp_path, existing):
+def test_existing_outputs_are_replaced_with_overwrite_only(tmp_path, existing):
     scene = write(tmp_path / "scene.tif", np.full((2, 20, 20), 3, np.uint8))
     (tmp_path / existing).write_bytes(b"mine")
     with pytest.raises(ExistsError, match="overwrite"):
-        one(scene, trained(by_value), polygons="gpkg")
+        predict_one(scene, trained(by_value), polygons="gpkg")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["scene.tif", existing])
     assert (tmp_path / existing).read_bytes() == b"mine"
-    done, mask = one(scene, trained(by_value), polygons="gpkg", overwrite=True)
-    assert (mask == 3).all() and len(gpd.read_file(done.polygons)) == 1
+    prediction, mask = predict_one(scene, trained(by_value), polygons="gpkg", overwrite=True)
+    assert (mask == 3).all() and len(gpd.read_file(prediction.polygons)) == 1
     rasters = ["scene_classes.qml", "scene_classes.tif", "scene_classes.tif.aux.xml"]
     written = [*rasters, "scene_polygons.gpkg", "scene_polygons.qml"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["scene.tif", *written]
 
 
-def test_two_scenes_that_would_write_one_file_are_refused(tmp_path):
+def test_scenes_with_equal_outputs_are_refused(tmp_path):
     for folder in "ab":
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "scene.tif", np.zeros((2, 20, 20), np.uint8))
@@ -423,7 +425,7 @@ def test_two_scenes_that_would_write_one_file_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("first", "other"), [("scene.tif", "SCENE.tif"), ("scen\xe9.tif", "scene\u0301.tif")])
-def test_scenes_whose_outputs_differ_in_nothing_but_case_or_accents_are_refused(tmp_path, first, other):
+def test_outputs_that_differ_in_case_or_accents_only_are_refused(tmp_path, first, other):
     for folder, name in (("a", first), ("b", other)):
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / name, np.zeros((2, 20, 20), np.uint8))
@@ -433,27 +435,31 @@ def test_scenes_whose_outputs_differ_in_nothing_but_case_or_accents_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
+def test_file_as_output_folder_is_refused(tmp_path):
     (tmp_path / "out").write_bytes(b"mine")
     with pytest.raises(RsudaError, match="out"):
-        one(write(tmp_path / "scene.tif", np.zeros((2, 20, 20), np.uint8)), trained(by_value), out=tmp_path / "out")
+        predict_one(
+            write(tmp_path / "scene.tif", np.zeros((2, 20, 20), np.uint8)), trained(by_value), out=tmp_path / "out"
+        )
 
 
-@pytest.mark.parametrize("given", [{"window": 50}, {"window": 0}, {"overlap": 64}, {"overlap": -1}, {"batch_size": 0}])
-def test_a_windowing_that_cannot_work_is_refused(tmp_path, given):
+@pytest.mark.parametrize(
+    "options", [{"window": 50}, {"window": 0}, {"overlap": 64}, {"overlap": -1}, {"batch_size": 0}]
+)
+def test_invalid_window_options_are_refused(tmp_path, options):
     with pytest.raises(InputError):
-        one(write(tmp_path / "scene.tif", np.zeros((2, 20, 20), np.uint8)), trained(by_value), **given)
+        predict_one(write(tmp_path / "scene.tif", np.zeros((2, 20, 20), np.uint8)), trained(by_value), **options)
 
 
 @pytest.mark.parametrize("gsd", [0.0, -1.0, float("nan")])
-def test_a_declared_gsd_that_is_no_length_is_refused(tmp_path, gsd):
+def test_invalid_declared_gsd_is_refused_before_prediction(tmp_path, gsd):
     with pytest.raises(InputError, match="gsd is"):
-        one(nowhere(tmp_path / "scene.tif"), trained(by_value), gsd=gsd)
+        predict_one(nowhere(tmp_path / "scene.tif"), trained(by_value), gsd=gsd)
 
 
-def test_the_class_raster_carries_names_colours_and_where_it_came_from(tmp_path):
-    done, _ = one(write(tmp_path / "scene.tif", np.zeros((2, 20, 20), np.uint8)), trained(by_value))
-    with rasterio.open(done.raster) as file:
+def test_class_raster_has_names_colours_and_source(tmp_path):
+    prediction, _ = predict_one(write(tmp_path / "scene.tif", np.zeros((2, 20, 20), np.uint8)), trained(by_value))
+    with rasterio.open(prediction.raster) as file:
         assert file.tags(1)["CLASS_NAMES"] == ",".join(NAMES)
         assert file.tags()["RSUDA_METHOD"] == "oracle" and file.tags()["RSUDA_BANDS"] == "red,green"
         colours = file.colormap(1)
@@ -467,11 +473,11 @@ def break_off(*_):
     raise KeyboardInterrupt
 
 
-def test_a_finished_scene_is_skipped_and_its_files_stay_as_they_are(tmp_path):
+def test_finished_scene_is_skipped_and_its_files_are_unchanged(tmp_path):
     scene = write(tmp_path / "scene.tif", positions(40, 60))
-    first, _ = one(scene, trained(geometer(7)), polygons="gpkg")
+    first, _ = predict_one(scene, trained(geometer(7)), polygons="gpkg")
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.iterdir()}
-    again, _ = one(scene, trained(geometer(7)), polygons="gpkg")
+    again, _ = predict_one(scene, trained(geometer(7)), polygons="gpkg")
     assert again.skipped and not first.skipped and again.area_m2 == first.area_m2
     assert before == {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.iterdir()}
 
@@ -479,33 +485,33 @@ def test_a_finished_scene_is_skipped_and_its_files_stay_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     "other", [{"overlap": 8}, {"tta": "flips"}, {"polygons": "gpkg"}, {"confidence": True}, {"gsd": 0.5}]
 )
-def test_what_other_options_made_is_not_taken_for_finished(tmp_path, other):
+def test_map_of_other_options_is_not_finished(tmp_path, other):
     scene = write(tmp_path / "scene.tif", positions(40, 60))
-    one(scene, trained(geometer(7)))
-    if "gsd" in other:  # the same GSD by another way is the same job
-        assert one(scene, trained(geometer(7)), **other)[0].skipped
+    predict_one(scene, trained(geometer(7)))
+    if "gsd" in other:  # the same GSD, set explicitly, is the same job
+        assert predict_one(scene, trained(geometer(7)), **other)[0].skipped
         return
     with pytest.raises(ExistsError, match="overwrite"):
-        one(scene, trained(geometer(7)), **other)
+        predict_one(scene, trained(geometer(7)), **other)
 
 
-def test_what_another_network_made_is_not_taken_for_finished(tmp_path):
+def test_map_of_another_model_is_not_finished(tmp_path):
     scene = write(tmp_path / "scene.tif", positions(40, 60))
-    one(scene, trained(geometer(7)))
+    predict_one(scene, trained(geometer(7)))
     with pytest.raises(ExistsError, match="overwrite"):
-        one(scene, trained(geometer(7), digest="another"))
+        predict_one(scene, trained(geometer(7), digest="another"))
 
 
-def test_a_scene_that_changed_is_not_taken_for_finished(tmp_path):
+def test_map_of_a_changed_scene_is_not_finished(tmp_path):
     scene = write(tmp_path / "scene.tif", positions(40, 60))
-    one(scene, trained(geometer(7)))
+    predict_one(scene, trained(geometer(7)))
     write(scene, positions(40, 60) + 1)
     os.utime(scene, (1, 1))
     with pytest.raises(ExistsError, match="overwrite"):
-        one(scene, trained(geometer(7)))
+        predict_one(scene, trained(geometer(7)))
 
 
-def test_a_scene_that_was_broken_off_goes_on_from_its_last_finished_band(tmp_path):
+def test_interrupted_scene_continues_after_its_last_finished_strip(tmp_path):
     scene = write(tmp_path / "scene.tif", positions(900, 40))
     out, seen, looks = tmp_path / "out", [], []
 
@@ -513,29 +519,31 @@ def test_a_scene_that_was_broken_off_goes_on_from_its_last_finished_band(tmp_pat
         looks.append(len(x))
         return geometer(30)(x)
 
-    def after_two_bands(_, done, total):
-        seen.append(done)
+    def after_two_bands(_, rows, total):
+        seen.append(rows)
         assert total == 900 * 40
-        if done >= 2 * 256 * 40:
+        if rows >= 2 * 256 * 40:
             raise KeyboardInterrupt
 
-    whole, mask = one(scene, trained(network), out=tmp_path / "whole", polygons="gpkg")
+    whole, mask = predict_one(scene, trained(network), out=tmp_path / "whole", polygons="gpkg")
     in_all = sum(looks)
     with pytest.raises(KeyboardInterrupt):
-        one(scene, trained(network), out=out, polygons="gpkg", progress=after_two_bands)
-    assert [p.name[0] for p in out.iterdir()] == ["."]  # nothing but the hidden folder of what is done
+        predict_one(scene, trained(network), out=out, polygons="gpkg", progress=after_two_bands)
+    assert [p.name[0] for p in out.iterdir()] == ["."]  # the only entry is the hidden folder of finished strips
     looks.clear()
     seen.clear()
-    done, again = one(scene, trained(network), out=out, polygons="gpkg", progress=lambda _, d, t: seen.append(d))
+    done, again = predict_one(
+        scene, trained(network), out=out, polygons="gpkg", progress=lambda _, d, t: seen.append(d)
+    )
     assert min(seen) > 2 * 256 * 40 and sum(looks) < in_all / 2
     assert (again == mask).all() and done.raster.read_bytes() == whole.raster.read_bytes()
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in whole.raster.parent.iterdir())
 
 
-def test_nothing_is_left_behind_when_no_band_was_finished(tmp_path):
+def test_interruption_before_the_first_strip_leaves_no_files(tmp_path):
     scene = write(tmp_path / "scene.tif", positions(900, 40))
     with pytest.raises(KeyboardInterrupt):
-        one(scene, trained(geometer(7)), progress=break_off)
+        predict_one(scene, trained(geometer(7)), progress=break_off)
     assert [p.name for p in tmp_path.iterdir()] == ["scene.tif"]
 
 
@@ -543,20 +551,20 @@ def test_nothing_is_left_behind_when_no_band_was_finished(tmp_path):
 
 
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_an_area_of_interest_cuts_the_outputs_and_hides_what_is_outside(tmp_path, transform):
+def test_area_of_interest_crops_and_masks_the_outputs(tmp_path, transform):
     scene = write(tmp_path / "scene.tif", positions(70, 101), transform)
     corners = [transform @ (col, row) for row, col in ((10, 20), (10, 80), (60, 20))]
     gpd.GeoSeries([Polygon(corners)], crs=32632).to_file(tmp_path / "area.gpkg")
-    done, mask = one(scene, trained(geometer(7)), aoi=tmp_path / "area.gpkg", polygons="gpkg")
+    prediction, mask = predict_one(scene, trained(geometer(7)), aoi=tmp_path / "area.gpkg", polygons="gpkg")
     row, col = np.mgrid[10:60, 20:80] + 0.5
     inside = (row - 10) / 50 + (col - 20) / 60 < 1
     assert (mask == np.where(inside, blocks(row, col, 7), 255)).all()
-    with rasterio.open(done.raster) as file:
+    with rasterio.open(prediction.raster) as file:
         assert file.transform == transform @ Affine.translation(20, 10)
-    assert gpd.read_file(done.polygons)["area_m2"].sum() == pytest.approx(0.25 * inside.sum())
+    assert gpd.read_file(prediction.polygons)["area_m2"].sum() == pytest.approx(0.25 * inside.sum())
 
 
-def test_scenes_that_the_area_does_not_touch_are_left_out(tmp_path):
+def test_scenes_outside_of_the_area_are_left_out(tmp_path):
     near = write(tmp_path / "near.tif", positions(20, 30))
     far = write(tmp_path / "far.tif", positions(20, 30), from_origin(0, 0, 0.5, 0.5))
     bounds = (500_000, 5_999_995, 500_005, 6_000_000)
@@ -567,18 +575,18 @@ def test_scenes_that_the_area_does_not_touch_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("tta, views", [("none", 1), ("flips", 4), ("all", 8)])
-def test_views_are_turned_back_before_their_mean(tmp_path, tta, views):
-    """A network that knows each position answers alike from every view; one that looks left and up is made even."""
+def test_views_are_turned_back_before_they_are_averaged(tmp_path, tta, views):
+    """A network of positions predicts the same from every view; a network that depends on direction is averaged."""
     scene = write(tmp_path / "scene.tif", positions(70, 101))
-    shown = []
+    views_seen = []
 
     def network(x):
-        shown.append(x[0, :, 0, 0].tolist())
+        views_seen.append(x[0, :, 0, 0].tolist())
         return geometer(7)(x)
 
-    _, mask = one(scene, trained(network), tta=tta, batch_size=1)
+    _, mask = predict_one(scene, trained(network), tta=tta, batch_size=1)
     assert (mask == blocks(*centres(70, 101), 7)).all()
-    assert len({tuple(s) for s in shown[:views]}) == min(views, 4)  # corners: eight views share four
+    assert len({tuple(s) for s in views_seen[:views]}) == min(views, 4)  # corners: eight views have four different ones
     lopsided = engine(trained(lambda x: torch.linspace(0, 9, x.shape[3]).expand_as(x), ("g", "h"), names=("a", "b")))
     lopsided = replace(lopsided, tta=tta)
     p = lopsided.probabilities_of(torch.rand(1, 2, 32, 32) * torch.tensor([1.0, 0.0])[:, None, None])
@@ -589,14 +597,14 @@ def test_views_are_turned_back_before_their_mean(tmp_path, tta, views):
         assert (p - p.rot90(1, (-2, -1))).abs().max() < 1e-6
 
 
-def test_an_unknown_view_is_refused_and_the_known_ones_are_named(tmp_path):
+def test_unknown_view_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(InputError, match="flips"):
-        one(write(tmp_path / "scene.tif", positions(20, 30)), trained(by_value), tta="rotations")
+        predict_one(write(tmp_path / "scene.tif", positions(20, 30)), trained(by_value), tta="rotations")
 
 
 @pytest.fixture
 def served(tmp_path):
-    """A folder and its address on a local web server that answers requests for parts of files."""
+    """Serve a folder on a local web server that answers range requests. Returns the folder and its address."""
     import threading
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -613,20 +621,20 @@ def served(tmp_path):
 
 
 @pytest.mark.parametrize("prefix, query", [("/vsicurl/", ""), ("", ""), ("/vsicurl/", "?token=1")])
-def test_a_scene_on_a_web_server_is_predicted_into_the_working_folder(served, tmp_path, monkeypatch, prefix, query):
+def test_scene_on_a_web_server_is_predicted_into_the_working_folder(served, tmp_path, monkeypatch, prefix, query):
     folder, address = served
     write(folder / "scene.tif", positions(40, 60))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR")
     with pytest.raises(MissingError, match="cannot read"):
-        one(f"{prefix}{address}/none.tif{query}", trained(geometer(7)))
-    done, mask = one(f"{prefix}{address}/scene.tif{query}", trained(geometer(7)))
+        predict_one(f"{prefix}{address}/none.tif{query}", trained(geometer(7)))
+    prediction, mask = predict_one(f"{prefix}{address}/scene.tif{query}", trained(geometer(7)))
     assert (mask == blocks(*centres(40, 60), 7)).all()
-    assert done.raster == Path("scene_classes.tif") and done.raster.is_file()
+    assert prediction.raster == Path("scene_classes.tif") and prediction.raster.is_file()
 
 
-def test_a_scene_placed_by_control_points_says_how_to_warp_it_or_keeps_them(tmp_path):
+def test_control_points_are_written_to_the_map_or_refused_with_a_warp_command(tmp_path):
     from rasterio.control import GroundControlPoint
 
     scene = write(tmp_path / "scene.tif", positions(40, 60), None, None)
@@ -635,23 +643,23 @@ def test_a_scene_placed_by_control_points_says_how_to_warp_it_or_keeps_them(tmp_
     with rasterio.open(scene, "r+") as file:
         file.gcps = points, rasterio.crs.CRS.from_epsg(32632)
     with pytest.raises(InputError, match=r"ground control points.*gdalwarp -tps"):
-        one(scene, trained(geometer(7)))
-    done, mask = one(scene, trained(geometer(7)), gsd=0.5)
+        predict_one(scene, trained(geometer(7)))
+    prediction, mask = predict_one(scene, trained(geometer(7)), gsd=0.5)
     assert (mask == blocks(*centres(40, 60), 7)).all()
-    with rasterio.open(done.raster) as file:
-        kept, crs = file.gcps
-        assert crs.to_epsg() == 32632 and [(p.row, p.col, p.x, p.y) for p in kept] == [
+    with rasterio.open(prediction.raster) as file:
+        gcps, crs = file.gcps
+        assert crs.to_epsg() == 32632 and [(p.row, p.col, p.x, p.y) for p in gcps] == [
             (p.row, p.col, p.x, p.y) for p in points
         ]
 
 
-def test_styles_for_qgis_lie_beside_the_outputs(tmp_path):
-    done, _ = one(write(tmp_path / "scene.tif", positions(40, 60)), trained(geometer(7)), polygons="fgb")
-    raster = ElementTree.parse(done.raster.with_suffix(".qml")).getroot()
+def test_qgis_styles_are_written_beside_the_outputs(tmp_path):
+    prediction, _ = predict_one(write(tmp_path / "scene.tif", positions(40, 60)), trained(geometer(7)), polygons="fgb")
+    raster = ElementTree.parse(prediction.raster.with_suffix(".qml")).getroot()
     entries = raster.findall("./pipe/rasterrenderer/colorPalette/paletteEntry")
     assert [(e.get("value"), e.get("label")) for e in entries] == [(str(k), n) for k, n in enumerate(NAMES)]
     assert [e.get("color") for e in entries] == ["#{:02x}{:02x}{:02x}".format(*c) for c in legend().palette]
-    vector = ElementTree.parse(done.polygons.with_suffix(".qml")).getroot().find("renderer-v2")
+    vector = ElementTree.parse(prediction.polygons.with_suffix(".qml")).getroot().find("renderer-v2")
     categories = vector.findall("./categories/category")
     assert vector.get("attr") == "name" and [c.get("value") for c in categories] == list(NAMES)
     assert {c.get("symbol") for c in categories} == {s.get("name") for s in vector.findall("./symbols/symbol")}
@@ -662,29 +670,29 @@ def test_styles_for_qgis_lie_beside_the_outputs(tmp_path):
 
 @real
 @pytest.mark.parametrize("bands", [("red", "green", "blue"), ("red", "green", "blue", "ir")])
-def test_naip_tiles_whose_infrared_is_tagged_alpha_are_predicted_without_holes(tmp_path, bands):
+def test_naip_tiles_with_infrared_tagged_as_alpha_have_no_holes(tmp_path, bands):
     tiles = sorted(Path(REAL, "geotiffs", "naip").glob("*/img/*.tif"))
     assert len(tiles) == 8
     network = trained(lambda x: sure((x[:, -1] * 5).clamp(0, 4.9).floor()), bands, 0.6, high=255.0)
-    for done, tile in zip(predict(tiles, network, tmp_path, **RUN), tiles, strict=True):
-        with rasterio.open(done.raster) as file, rasterio.open(tile) as image:
+    for prediction, tile in zip(predict(tiles, network, tmp_path, **RUN), tiles, strict=True):
+        with rasterio.open(prediction.raster) as file, rasterio.open(tile) as image:
             mask, last = file.read(1), image.read(len(bands))
         assert (mask == np.floor(last / np.float32(255) * 5).clip(0, 4)).all()
 
 
 @real
 @pytest.mark.parametrize("gsd", [None, 1.0])
-def test_awkward_geotiffs_are_predicted_or_refused_in_words(tmp_path, gsd):
+def test_real_unusual_geotiffs_are_predicted_or_refused(tmp_path, gsd):
     files = [f for f in Path(REAL, "geotiffs", "rasterio").iterdir() if f.suffix in (".tif", ".vrt")]
     outcomes = {}
     for bands in (("red", "green", "blue"), ("grey",)):
         for file in files:
             out = tmp_path / f"{len(bands)}"
             try:
-                with rasterio.open(file) as held:
-                    size, spec = held.shape, 1.0 if gsd else max(0.1, round(held.transform.a, 3))
+                with rasterio.open(file) as dataset:
+                    size, spec = dataset.shape, 1.0 if gsd else max(0.1, round(dataset.transform.a, 3))
                 network = trained(lambda x: sure((x[:, 0] * 5).clamp(0, 4.9)), bands, spec, high=255.0)
-                _, mask = one(file, network, out=out, gsd=gsd, window=512)
+                _, mask = predict_one(file, network, out=out, gsd=gsd, window=512)
                 assert mask.shape == size and (mask != 255).any()
                 outcomes[file.name, len(bands)] = "predicted"
             except RsudaError as error:

@@ -1,4 +1,4 @@
-"""A model is predicted with the pixels that it was trained on: loader and predictor feed the same tensor."""
+"""Test that training and prediction feed the model the same tensor of a scene."""
 
 import numpy as np
 import pytest
@@ -52,5 +52,5 @@ def test_training_and_prediction_feed_the_same_tensor_of_a_16_bit_scene(patches,
     # the module takes NaN for nodata
     raw = torch.from_numpy(np.where(patch.valid, patch.values.astype(np.float32), np.nan))
     assert (Segmenter(network)(raw[None]) - predicted_on).abs().max() < 1e-6
-    # all of them are the one formula
+    # all equal one formula
     assert np.abs(spec.standardise(patch.values) - predicted_on[0].numpy())[:, patch.valid].max() < 1e-5

@@ -1,4 +1,4 @@
-"""Bands on disk: what was done survives, what was another job's does not."""
+"""Test the store of finished strips: strips survive an interruption, and those of another job are not used."""
 
 import numpy as np
 import pytest
@@ -14,28 +14,28 @@ def store(folder, key="k", planes=2, height=10, width=3, strip_rows=4):
 
 
 @settings(max_examples=40, deadline=None)
-@given(height=st.integers(1, 40), rows=st.integers(1, 12), done=st.sets(st.integers(0, 40)))
-def test_what_is_missing_and_what_is_done_make_up_the_whole(tmp_path_factory, height, rows, done):
-    held = store(tmp_path_factory.mktemp("store") / "s", height=height, strip_rows=rows)
-    done = {b for b in done if b < held.strips}
-    for band in done:
-        first, last = held.rows(band)
-        held.write(first, [np.full((last - first, 3), band, np.uint8)] * 2)
-    again = store(held.folder, height=height, strip_rows=rows)
+@given(height=st.integers(1, 40), rows=st.integers(1, 12), finished=st.sets(st.integers(0, 40)))
+def test_missing_and_finished_strips_cover_each_row_once(tmp_path_factory, height, rows, finished):
+    first_store = store(tmp_path_factory.mktemp("store") / "s", height=height, strip_rows=rows)
+    finished = {b for b in finished if b < first_store.strips}
+    for band in finished:
+        first, last = first_store.rows(band)
+        first_store.write(first, [np.full((last - first, 3), band, np.uint8)] * 2)
+    again = store(first_store.folder, height=height, strip_rows=rows)
     covered = np.zeros(height, int)
     for first, last in again.missing():
         covered[first:last] += 1
     for band in again.done:
         covered[slice(*again.rows(band))] += 1
-    assert again.done == done and (covered == 1).all()
+    assert again.done == finished and (covered == 1).all()
     assert all(b[1] < a[0] for b, a in zip(again.missing(), again.missing()[1:], strict=False))
 
 
-def test_pixels_come_back_by_plane_and_row(tmp_path):
+def test_pixels_are_read_back_by_plane_and_row(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 10, 3)).astype(np.uint8)
-    held = store(tmp_path / "s")
-    for row in (4, 8, 0, 2, 6):  # strips are smaller than bands, and come in any order of bands
-        held.write(row, [p[row : row + 2] for p in pixels])
+    first_store = store(tmp_path / "s")
+    for row in (4, 8, 0, 2, 6):  # blocks of rows are smaller than strips, and strips arrive in any order
+        first_store.write(row, [p[row : row + 2] for p in pixels])
     again = store(tmp_path / "s")
     assert not again.missing()
     for plane in range(2):
@@ -44,32 +44,32 @@ def test_pixels_come_back_by_plane_and_row(tmp_path):
 
 
 @pytest.mark.parametrize("other", [{"key": "other"}, {"planes": 3}, {"height": 11}, {"width": 4}, {"strip_rows": 5}])
-def test_bands_of_another_job_are_not_taken_over(tmp_path, other):
-    held = store(tmp_path / "s")
-    held.write(0, [np.ones((4, 3), np.uint8)] * 2)
-    assert held.done == {0}
+def test_strips_of_another_job_are_not_used(tmp_path, other):
+    first_store = store(tmp_path / "s")
+    first_store.write(0, [np.ones((4, 3), np.uint8)] * 2)
+    assert first_store.done == {0}
     assert store(tmp_path / "s", **other).done == set()
 
 
-def test_a_folder_without_any_finished_band_is_removed(tmp_path):
-    held = store(tmp_path / "s")
-    held.write(0, [np.ones((2, 3), np.uint8)] * 2)  # half a band
-    held.remove_if_empty()
-    assert not held.folder.exists()
-    held = store(tmp_path / "s")
-    held.write(0, [np.ones((4, 3), np.uint8)] * 2)
-    held.remove_if_empty()
-    assert held.folder.exists()
+def test_folder_without_a_finished_strip_is_removed(tmp_path):
+    first_store = store(tmp_path / "s")
+    first_store.write(0, [np.ones((2, 3), np.uint8)] * 2)  # half a strip
+    first_store.remove_if_empty()
+    assert not first_store.folder.exists()
+    first_store = store(tmp_path / "s")
+    first_store.write(0, [np.ones((4, 3), np.uint8)] * 2)
+    first_store.remove_if_empty()
+    assert first_store.folder.exists()
 
 
-def test_a_damaged_state_starts_anew(tmp_path):
-    held = store(tmp_path / "s")
-    held.write(0, [np.ones((4, 3), np.uint8)] * 2)
-    (held.folder / "bands.json").write_text("{")
+def test_damaged_state_starts_over(tmp_path):
+    first_store = store(tmp_path / "s")
+    first_store.write(0, [np.ones((4, 3), np.uint8)] * 2)
+    (first_store.folder / "bands.json").write_text("{")
     assert store(tmp_path / "s").done == set()
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+def test_file_in_place_of_the_store_is_refused(tmp_path):
     (tmp_path / "out").write_text("mine")
     with pytest.raises(ExistsError, match="cannot be a folder"):
         store(tmp_path / "out" / "s")

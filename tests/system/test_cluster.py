@@ -1,4 +1,4 @@
-"""Scenes spread over worker processes give the bytes that one process gives, whatever happens to a worker."""
+"""Test that a Dask cluster writes the same bytes as one process, even if a worker dies."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ OPTIONS = {
 
 @pytest.fixture(autouse=True)
 def _threads():
-    """Convolutions round otherwise on another number of threads, so all processes here have one."""
+    """Restore the number of threads. All processes use one, since the rounding of convolutions depends on it."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -38,7 +38,7 @@ def _threads():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run folder of a network that nobody trained."""
+    """Create a run folder with random weights."""
     folder = tmp_path_factory.mktemp("run")
     s = settings(preset="sample", method="source-only")
     spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, (0.5,) * 3, (0.25,) * 3, legend())
@@ -58,28 +58,28 @@ def scenes(tmp_path_factory):
     return [write(folder / f"{name}.tif", noise(*size)) for name, size in sizes.items()]
 
 
-def made(folder):
+def contents(folder):
     return {f.name: f.read_bytes() for f in sorted(folder.iterdir())}
 
 
-def done(scenes, run, out, **given):
-    return list(predict(scenes, run, out, **{**OPTIONS, "confidence": True, "probabilities": True, **given}))
+def predict_all(scenes, run, out, **options):
+    return list(predict(scenes, run, out, **{**OPTIONS, "confidence": True, "probabilities": True, **options}))
 
 
 @pytest.mark.slow
 def test_two_workers_give_the_bytes_of_one_process(tmp_path, run, scenes):
-    done(scenes, run, tmp_path / "alone")
-    written = done(scenes, run, tmp_path / "spread", scheduler="local", workers=2)
+    predict_all(scenes, run, tmp_path / "alone")
+    written = predict_all(scenes, run, tmp_path / "spread", scheduler="local", workers=2)
     assert [w.skipped for w in written] == [False] * 3
-    assert made(tmp_path / "spread") == made(tmp_path / "alone")
-    assert len(made(tmp_path / "alone")) == 7 * 3  # three rasters, their styles, the classes' table
+    assert contents(tmp_path / "spread") == contents(tmp_path / "alone")
+    assert len(contents(tmp_path / "alone")) == 7 * 3  # three rasters, their styles and the class table
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_costs_only_its_part(tmp_path, run, scenes):
+def test_map_is_the_same_after_a_worker_dies(tmp_path, run, scenes):
     from distributed import Client, LocalCluster
 
-    done(scenes, run, tmp_path / "alone")
+    predict_all(scenes, run, tmp_path / "alone")
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local, Client(local) as client:
         killed = []
 
@@ -88,38 +88,38 @@ def test_a_worker_that_dies_costs_only_its_part(tmp_path, run, scenes):
                 killed.append(next(iter(client.run(os.getpid).values())))
                 os.kill(killed[0], signal.SIGKILL)
 
-        done(scenes, run, tmp_path / "spread", scheduler=local.scheduler_address, progress=kill)
+        predict_all(scenes, run, tmp_path / "spread", scheduler=local.scheduler_address, progress=kill)
         assert killed and killed[0] not in client.run(os.getpid).values()
-    assert made(tmp_path / "spread") == made(tmp_path / "alone")
+    assert contents(tmp_path / "spread") == contents(tmp_path / "alone")
 
 
 @pytest.mark.slow
-def test_a_scene_that_no_worker_can_read_takes_none_of_the_others_with_it(tmp_path, run, scenes):
+def test_scene_unreadable_on_workers_does_not_stop_the_others(tmp_path, run, scenes):
     bad = write(tmp_path / "bad.tif", np.random.default_rng(0).integers(0, 255, (3, 300, 300)).astype(np.uint8))
     bad.write_bytes(bad.read_bytes()[:100_000])
     options = MapOptions(out=tmp_path / "out", scheduler="local", workers=2, **OPTIONS)
-    found = predict_scenes([scenes[1], bad, scenes[2]], run, options)
-    assert [next(found).scene, next(found).scene] == [scenes[1], scenes[2]]
+    predictions = predict_scenes([scenes[1], bad, scenes[2]], run, options)
+    assert [next(predictions).scene, next(predictions).scene] == [scenes[1], scenes[2]]
     with pytest.raises(RsudaError, match=r"1 of 3 scenes could not be predicted: cannot read .*bad\.tif"):
-        next(found)
+        next(predictions)
     assert not [f for f in (tmp_path / "out").iterdir() if "bad" in f.name]
 
 
 @pytest.mark.slow
-def test_workers_whose_run_is_another_one_are_refused(tmp_path, run, scenes):
+def test_workers_with_another_run_are_refused(tmp_path, run, scenes):
     from dataclasses import replace
 
     from rsuda.runs.weights import load_run
 
     other = replace(load_run(run), digest="another")
     with pytest.raises(InputError, match="copy it there"):
-        done(scenes[1:2], other, tmp_path / "out", scheduler="local", workers=1)
+        predict_all(scenes[1:2], other, tmp_path / "out", scheduler="local", workers=1)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
-def test_an_address_where_nothing_answers_is_refused(tmp_path, run, scenes):
+def test_address_without_scheduler_is_refused(tmp_path, run, scenes):
     with pytest.raises(MissingError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        done(scenes, run, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+        predict_all(scenes, run, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
     with pytest.raises(InputError, match="workers"):
-        done(scenes, run, tmp_path / "out", scheduler="local", workers=0)
+        predict_all(scenes, run, tmp_path / "out", scheduler="local", workers=0)
     assert not (tmp_path / "out").exists()
