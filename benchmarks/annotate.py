@@ -32,7 +32,7 @@ from rsuda.evaluation.evaluate import evaluate
 from rsuda.inference.predictor import Predictor
 from rsuda.methods import presets_of
 from rsuda.runs.weights import load_run, saved_settings
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 WINDOW = 608  # window of prediction: one for each scene of 598 px
 
@@ -95,7 +95,7 @@ def measure(run: Path, args: argparse.Namespace, rows: list[dict]) -> None:
                 if chosen is not None:
                     shares = annotate([windows[i] for i in chosen], city, args, Path(folder))
                     changes |= {"source.name": f"{folder}/annotated.yaml", "target.name": args.domain, "data": folder}
-                adapt(
+                train(
                     make_settings({"network.start": str(run), **changes}, presets_of=presets_of),
                     Path(folder) / "run",
                     quiet=True,

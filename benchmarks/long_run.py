@@ -26,7 +26,7 @@ from rasterio.transform import from_origin
 
 from rsuda.core.settings import make_settings
 from rsuda.methods import presets_of
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 COLOURS = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0]], np.uint8)
 
@@ -95,7 +95,7 @@ def main() -> None:
             },
             presets_of=presets_of,
         )
-        adapt(settings, data / "run", quiet=True, callbacks=[memory])
+        train(settings, data / "run", quiet=True, callbacks=[memory])
     late = [row for row in memory.rows if row["step"] > min(1000, args.steps // 2)]
     slope = (
         float(np.polyfit([row["step"] / 1000 for row in late], [row["mb"] for row in late], 1)[0])

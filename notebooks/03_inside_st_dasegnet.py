@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from rsuda.core.settings import make_settings
 from rsuda.data.find_domain import domain
 from rsuda.methods import presets_of
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 data = next(path for path in (Path("sample_tiles"), Path("../sample_tiles")) if path.is_dir())
 source, target = domain("potsdam", data, "IRRG"), domain("vaihingen", data)
@@ -73,7 +73,7 @@ settings = make_settings(
     },
     presets_of=presets_of,
 )
-method = adapt(settings, Path("runs/st"), overwrite=True, quiet=True, callbacks=[watch])
+method = train(settings, Path("runs/st"), overwrite=True, quiet=True, callbacks=[watch])
 fig, ax = plt.subplots(figsize=(7, 3.2), dpi=70)
 ax.plot(watch.step, 100 * np.array(watch.right), "o-", label="right, of all pixels")
 ax.plot(watch.step, 100 * np.array(watch.surer), "s--", label="right, of the surer half")

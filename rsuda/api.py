@@ -212,13 +212,21 @@ def _train_and_score(
     from rsuda.learning.device import pick_device
     from rsuda.training.build import check_run
     from rsuda.training.processes import processes
-    from rsuda.training.train import adapt as train
+    from rsuda.training.train import train
 
     how = settings.training
     check_run(settings, processes(how.devices, how.nodes, pick_device(how.device)).count)  # before data are listed
     domains = find_domains(settings, objects)
     target = domains[1]
-    train(settings, folder, overwrite, resume, quiet, watch_target(settings, target, folder), domains)
+    train(
+        settings,
+        folder,
+        overwrite=overwrite,
+        resume=resume,
+        quiet=quiet,
+        callbacks=watch_target(settings, target, folder),
+        objects=domains,
+    )
     machine = {"device": how.device, "precision": how.precision}
     label_free, _ = score_without_labels(folder, target, settings.target.split, **machine)
     scores, split = None, settings.validation.split
@@ -307,7 +315,7 @@ def suggest(
     bands: str | None = None,
     seed: int = 0,
     device: str = "auto",
-    precision: str = "auto",
+    precision: str | None = None,
     overwrite: bool = False,
 ) -> Suggestions:
     """Suggest the windows of a domain that are most worth a label: uncertain, and unlike each other. No label is read.
@@ -330,15 +338,13 @@ def suggest(
     """
     from rsuda.annotation.suggest import check_output, write_suggestions
     from rsuda.annotation.suggest import suggest as suggest_windows
-    from rsuda.evaluation.evaluate import domain_of_run
-    from rsuda.inference.predictor import Predictor
-    from rsuda.runs.weights import load_run
+    from rsuda.evaluation.evaluate import domain_of_run, predictor_of_run
 
     folder = Path(run)
     scenes = domain_of_run(folder, domain, data, bands)
     if out is not None:
         check_output(scenes, split, out, overwrite=overwrite)
-    predictor = Predictor.of(load_run(folder), device, precision)
+    predictor = predictor_of_run(folder, device=device, precision=precision)
     windows = suggest_windows(predictor, scenes, split, k, size, seed)
     spec = predictor.trained.spec
     file = None if out is None else write_suggestions(windows, scenes, spec, out, overwrite=overwrite)

@@ -23,7 +23,7 @@ from rsuda.cli import main
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.segmenter import Segmenter
 from rsuda.runs.weights import load_run
-from rsuda.training.train import adapt as train
+from rsuda.training.train import train
 
 ROOT = Path(__file__).parents[1]
 

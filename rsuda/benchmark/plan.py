@@ -218,13 +218,13 @@ def _here(
                     yield job, str(error)
                 except BrokenProcessPool:
                     yield job, "its process was killed (out of memory?); run again, finished runs are kept"
-                except BaseException:  # a bug, or Ctrl-C: what waits shall not run first
+                except BaseException:  # a bug, or Ctrl-C: runs that wait must not start
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
 
 
 def _run(job: BenchmarkRun, free: Any, threads: int) -> dict[str, Any]:
-    """On whichever device is free."""
+    """Do a run on a device that is free."""
     device = free.get()
     try:
         return run_job(job, device, threads)

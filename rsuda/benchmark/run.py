@@ -26,7 +26,7 @@ from rsuda.learning.device import autocast, pick_device, pick_precision
 from rsuda.methods import find_method
 from rsuda.runs.folders import CHECKPOINT
 from rsuda.runs.weights import load_run
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 RESULT = "result.json"
 
@@ -49,7 +49,7 @@ class BenchmarkRun:
 def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
     """Train, or go on from a checkpoint; score with and without labels; write and return the fields of ``result.json``.
 
-    Raises InputError, MissingError, ExistsError as ``adapt``.
+    Raises InputError, MissingError, ExistsError as ``rsuda.training.train.train``.
     """
     torch.set_num_threads(threads)
     settings = job.settings.changed({"training.device": on})
@@ -58,7 +58,7 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
     clock, curve = StepClock(), PseudoLabelCurve(settings, target)
     resume = (job.folder / CHECKPOINT).is_file()
     callbacks = [*watch_target(settings, target, job.folder), clock, curve]
-    adapt(settings, job.folder, overwrite=not resume, resume=resume, quiet=True, callbacks=callbacks, objects=domains)
+    train(settings, job.folder, overwrite=not resume, resume=resume, quiet=True, callbacks=callbacks, objects=domains)
     engine = Predictor.of(load_run(job.folder), settings.training.device, settings.training.precision)
     results = evaluate(engine, target, settings.validation.split)
     device = pick_device(settings.training.device)

@@ -1,4 +1,4 @@
-"""The table of a benchmark: Markdown, CSV, and a plot; and how well the label-free scores follow the true ones."""
+"""Write the table of a benchmark as Markdown, CSV and a plot, and correlate the label-free scores with mIoU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rsuda.evaluation.label_free import SCORES
 
 @dataclass(frozen=True)
 class Row:
-    """The runs of one method on one pair. Values are one a seed; percent, seconds, megabytes."""
+    """Runs of one method on one pair, one for each seed. Units are percent, seconds and megabytes."""
 
     pair: str
     method: str
@@ -29,18 +29,18 @@ class Row:
 
     @property
     def miou(self) -> np.ndarray:
-        return np.array([100 * r["miou"] for r in self.runs])
+        return np.array([100 * run["miou"] for run in self.runs])
 
     @property
     def iou(self) -> dict[str, np.ndarray]:
         classes = self.runs[0]["classes"]
-        return {n: np.array([100 * (r["classes"][n]["iou"] or 0.0) for r in self.runs]) for n in classes}
+        return {name: np.array([100 * (run["classes"][name]["iou"] or 0.0) for run in self.runs]) for name in classes}
 
     def mean(self, key: str) -> float:
-        return float(np.mean([r[key] for r in self.runs if r[key] is not None] or [np.nan]))
+        return float(np.mean([run[key] for run in self.runs if run[key] is not None] or [np.nan]))
 
     def label_free(self, score: str) -> float:
-        return float(np.mean([_number(r["label_free"][score]) for r in self.runs]))
+        return float(np.mean([_number(run["label_free"][score]) for run in self.runs]))
 
 
 def _number(value: float | None) -> float:
@@ -48,20 +48,21 @@ def _number(value: float | None) -> float:
 
 
 def rows_of(plan: Plan) -> list[Row]:
-    """The rows that have at least one finished run, pair by pair in the file's order."""
+    """Return the rows that have a finished run, pair by pair in the file's order."""
     rows = []
     for pair in plan.pairs:
         for method in plan.methods:
-            done = [j for j in plan.jobs if (j.pair, j.method) == (pair, method) and j.done]
-            runs = tuple(json.loads((j.folder / RESULT).read_text()) for j in sorted(done, key=lambda j: j.seed))
+            jobs = [job for job in plan.jobs if (job.pair, job.method) == (pair, method) and job.done]
+            jobs.sort(key=lambda job: job.seed)
+            runs = tuple(json.loads((job.folder / RESULT).read_text()) for job in jobs)
             if runs:
                 rows.append(Row(pair, method, runs))
     return rows
 
 
-def closed(row: Row, rows: Sequence[Row], plan: Plan) -> float | None:
-    """Share of the gap between baseline and oracle that a row closes, in percent; None where either is missing."""
-    ends = {r.method: r.miou.mean() for r in rows if r.pair == row.pair}
+def closed_gap(row: Row, rows: Sequence[Row], plan: Plan) -> float | None:
+    """Return the share of the gap between baseline and oracle that a row closes, in percent; None if either is missing."""
+    ends = {other.method: other.miou.mean() for other in rows if other.pair == row.pair}
     if row.method in (plan.baseline, plan.oracle) or not {plan.baseline, plan.oracle} <= set(ends):
         return None
     gap = ends[plan.oracle] - ends[plan.baseline]
@@ -69,7 +70,7 @@ def closed(row: Row, rows: Sequence[Row], plan: Plan) -> float | None:
 
 
 def spread(values: np.ndarray) -> str:
-    """'mean ± standard deviation', the latter from two values on."""
+    """Format values as 'mean ± standard deviation', the latter from two values on."""
     return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
 
 
@@ -88,39 +89,43 @@ def correlation(one: Sequence[float], other: Sequence[float]) -> float:
     return float(spearmanr(*pairs).statistic)
 
 
-def followed(rows: Sequence[Row], plan: Plan) -> dict[str, dict[str, float]]:
-    """Rank correlation of each label-free score with mIoU over the runs of each pair, the oracle's left out; 'mean' over
-    pairs, and 'chosen - best', how many points of mIoU are lost by taking the run that scores best."""
-    out: dict[str, dict[str, float]] = {}
+def score_correlations(rows: Sequence[Row], plan: Plan) -> dict[str, dict[str, float]]:
+    """Correlate each label-free score with mIoU over the runs of each pair, without the oracle.
+
+    Returns:
+        for each score: Spearman's correlation by pair, their 'mean', and 'lost': the points of mIoU that the choice of the
+        run with the best score loses, mean over the pairs.
+    """
+    correlations: dict[str, dict[str, float]] = {}
     for score in SCORES:
         by_pair, lost = {}, []
         for pair in plan.pairs:
-            runs = [r for row in rows if row.pair == pair and row.method != plan.oracle for r in row.runs]
+            runs = [run for row in rows if row.pair == pair and row.method != plan.oracle for run in row.runs]
             if not runs:
                 continue
-            free = [_number(r["label_free"][score]) for r in runs]
-            true = [100 * r["miou"] for r in runs]
+            free = [_number(run["label_free"][score]) for run in runs]
+            true = [100 * run["miou"] for run in runs]
             by_pair[pair] = correlation(free, true)
             if np.isfinite(free).any():
                 lost.append(max(true) - true[int(np.nanargmax(free))])
         if by_pair:
-            known = [v for v in by_pair.values() if not np.isnan(v)]
-            out[score] = {
+            known = [value for value in by_pair.values() if not np.isnan(value)]
+            correlations[score] = {
                 **by_pair,
                 "mean": float(np.mean(known)) if known else float("nan"),
                 "lost": float(np.mean(lost)) if lost else float("nan"),
             }
-    return out
+    return correlations
 
 
 def markdown(plan: Plan, rows: Sequence[Row], chosen: str = "information") -> str:
-    """One table a pair, rows ranked as the file has them, and the label-free scores' correlations."""
+    """Format one table for each pair, in the file's order, and the correlations of the label-free scores."""
     lines = [plan.about.strip(), ""] if plan.about else []
     for pair in plan.pairs:
-        here = [r for r in rows if r.pair == pair]
-        if not here:
+        of_pair = [row for row in rows if row.pair == pair]
+        if not of_pair:
             continue
-        names = list(here[0].iou)
+        names = list(of_pair[0].iou)
         lines += [f"### {pair}", ""]
         heads = [
             "method",
@@ -135,27 +140,28 @@ def markdown(plan: Plan, rows: Sequence[Row], chosen: str = "information") -> st
             f"rank by {chosen}",
         ]
         lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-        ranked = [r for r in here if r.method != plan.oracle]
-        true = dict(zip((r.method for r in ranked), ranks([r.miou.mean() for r in ranked]), strict=True))
-        free = dict(zip((r.method for r in ranked), ranks([r.label_free(chosen) for r in ranked]), strict=True))
-        for row in here:
-            share = closed(row, rows, plan)
+        ranked = [row for row in of_pair if row.method != plan.oracle]
+        true = dict(zip((row.method for row in ranked), ranks([row.miou.mean() for row in ranked]), strict=True))
+        label_free = ranks([row.label_free(chosen) for row in ranked])
+        free = dict(zip((row.method for row in ranked), label_free, strict=True))
+        for row in of_pair:
+            share = closed_gap(row, rows, plan)
             cells = [
                 row.method,
                 str(len(row.runs)),
                 str(row.runs[0]["steps"]),
                 spread(row.miou),
                 "-" if share is None else f"{share:.0f} %",
-                *(spread(row.iou[n]) for n in names),
+                *(spread(row.iou[name]) for name in names),
                 f"{row.mean('seconds_per_step'):.2f}",
                 f"{row.mean('peak_memory_mb'):.0f}",
                 *(_rank(by_method.get(row.method)) for by_method in (true, free)),
             ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    found = followed(rows, plan)
-    if found:
-        pairs = [p for p in plan.pairs if p in next(iter(found.values()))]
+    correlations = score_correlations(rows, plan)
+    if correlations:
+        pairs = [pair for pair in plan.pairs if pair in next(iter(correlations.values()))]
         lines += [
             "### Label-free scores",
             "",
@@ -164,7 +170,7 @@ def markdown(plan: Plan, rows: Sequence[Row], chosen: str = "information") -> st
             "",
         ]
         lines += [f"| score | {' | '.join(pairs)} | mean | mIoU lost |", "|---" * (len(pairs) + 3) + "|"]
-        for score, values in found.items():
+        for score, values in correlations.items():
             cells = [f"{values[k]:.2f}" for k in (*pairs, "mean")] + [f"{values['lost']:.1f}"]
             lines.append(f"| {score} | {' | '.join(cells)} |")
         lines.append("")
@@ -176,7 +182,7 @@ def _rank(rank: float | None) -> str:
 
 
 def write_table(plan: Plan, out: Path) -> list[Path]:
-    """table.md, table.csv (one line a run) and table.png in ``out``; they show what is done so far."""
+    """Write table.md, table.csv (one line for each run) and table.png of the finished runs into ``out``."""
     rows = rows_of(plan)
     files = [out / f"table.{kind}" for kind in ("md", "csv", "png")]
     with atomic_write(files[0], overwrite=True) as temporary:
@@ -199,15 +205,15 @@ def write_table(plan: Plan, out: Path) -> list[Path]:
             "threads",
         )
         writer = csv.writer(file)
-        names = list(dict.fromkeys(n for r in rows for n in r.iou))
-        writer.writerow([*keys, *(f"iou_{n}" for n in names), *SCORES])
-        for run in (r for row in rows for r in row.runs):
-            iou = [run["classes"].get(n, {}).get("iou") for n in names]
+        names = list(dict.fromkeys(name for row in rows for name in row.iou))
+        writer.writerow([*keys, *(f"iou_{name}" for name in names), *SCORES])
+        for run in (run for row in rows for run in row.runs):
+            iou = [run["classes"].get(name, {}).get("iou") for name in names]
             writer.writerow(
                 [
-                    *(csv_cell(run[k]) if isinstance(run[k], str) else run[k] for k in keys),
+                    *(csv_cell(run[key]) if isinstance(run[key], str) else run[key] for key in keys),
                     *iou,
-                    *(run["label_free"][s] for s in SCORES),
+                    *(run["label_free"][score] for score in SCORES),
                 ]
             )
     with atomic_write(files[2], overwrite=True) as temporary:
@@ -216,15 +222,15 @@ def write_table(plan: Plan, out: Path) -> list[Path]:
 
 
 def _plot(plan: Plan, rows: Sequence[Row], path: Path) -> None:
-    """mIoU of each run as a point, a panel a pair, baseline and oracle as lines."""
+    """Plot the mIoU of each run as a point, one panel for each pair, with baseline and oracle as lines."""
     from matplotlib.figure import Figure
 
-    pairs = [p for p in plan.pairs if any(r.pair == p for r in rows)]
-    methods = [m for m in plan.methods if any(r.method == m for r in rows)]
+    pairs = [pair for pair in plan.pairs if any(row.pair == pair for row in rows)]
+    methods = [method for method in plan.methods if any(row.method == method for row in rows)]
     figure = Figure(figsize=(2.2 + 2.6 * max(1, len(pairs)), 1.2 + 0.3 * len(methods)), layout="constrained")
     axes = figure.subplots(1, max(1, len(pairs)), sharey=True, squeeze=False)[0]
     for axis, pair in zip(axes, pairs, strict=False):
-        for row in (r for r in rows if r.pair == pair):
+        for row in (row for row in rows if row.pair == pair):
             place = methods.index(row.method)
             if row.method in (plan.baseline, plan.oracle):
                 axis.axvline(row.miou.mean(), color="0.6", linestyle="--", linewidth=1, zorder=0)

@@ -51,7 +51,7 @@ def adapt(
     import json
 
     from rsuda import api
-    from rsuda.cli.terminal import tell_label_free, tell_scores
+    from rsuda.cli.terminal import print_label_free, print_scores
     from rsuda.core.settings import parse_option
 
     log()
@@ -93,7 +93,7 @@ def adapt(
     if as_json:
         print(json.dumps(finished.as_fields()))
         return
-    tell_label_free(finished.label_free, finished.path)
+    print_label_free(finished.label_free, finished.path)
     if finished.scores:
-        tell_scores(finished.scores, finished.path)
+        print_scores(finished.scores, finished.path)
     print(f"Next: rsuda predict SCENE.tif --model {finished.path}")

@@ -38,11 +38,11 @@ AFTERWARDS = {
 
 
 class Terminated(BaseException):
-    """SIGTERM came. Not an Exception, so that nobody takes it for an error of a scene or a run."""
+    """Interrupt a command on SIGTERM. It is a BaseException, so that no handler takes it for an error of a scene or a run."""
 
 
 class InOrder(TyperGroup):
-    """Commands in the order in which they are used, whatever module joined first."""
+    """List commands in the order of their use."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
@@ -59,8 +59,9 @@ app = typer.Typer(
 
 
 def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
-    """Entry point. What a user can fix is one sentence on stderr and exit code 2; a bug keeps its traceback. SIGTERM is
-    one line and exit code 143.
+    """Run a command. An error that a user can fix is one sentence on stderr and exit code 2; a bug has its traceback.
+
+    SIGTERM is one line and exit code 143.
 
     Args:
         words: of the command line; those of the process by default.
@@ -80,23 +81,25 @@ def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends the block as an exception would: half-written files are removed, locks let go. A second one, or one that a
-    forked process gets, ends it at once. Whoever handles or ignores the signal already keeps it.
+    """Raise Terminated in the block on SIGTERM, so that half-written files are removed and locks are released.
+
+    A second SIGTERM ends the process at once, and so does one in a forked process. A handler that a program has installed
+    stays in place.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
-    process, came = os.getpid(), False
+    process, terminated = os.getpid(), False
 
-    def ended(*_: object) -> None:
-        nonlocal came
-        if came or os.getpid() != process:
+    def terminate(*_: object) -> None:
+        nonlocal terminated
+        if terminated or os.getpid() != process:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
-        came = True
+        terminated = True
         raise Terminated
 
-    signal.signal(signal.SIGTERM, ended)
+    signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     finally:
@@ -119,17 +122,17 @@ def _root(
 
 
 def log(quiet: bool = False) -> None:
-    """Notes of the package to stderr, unless ``quiet``; details to a run's log file."""
+    """Print the package's notes to stderr, unless ``quiet``. A run's log file gets the details."""
     import logging
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("rsuda").setLevel(logging.ERROR if quiet else logging.DEBUG)
     for handler in logging.getLogger().handlers:  # the run's log file takes the details too
         handler.setLevel(logging.INFO if sys.stderr.isatty() else logging.DEBUG)
-        handler.addFilter(_worth_telling)
+        handler.addFilter(_worth_printing)
 
 
-def _worth_telling(record: Any) -> bool:
-    """Not what rasterio 1.4.0 raises too, nor that pyogrio 0.9 has written as many records as it should."""
+def _worth_printing(record: Any) -> bool:
+    """Leave out errors that rasterio 1.4.0 raises too, and the number of records that pyogrio 0.9 has written."""
     raised = record.name.startswith("rasterio") and "GDAL signalled an error" in record.getMessage()
     return not raised and not (record.name.startswith("pyogrio") and record.levelname == "INFO")

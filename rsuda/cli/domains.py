@@ -18,7 +18,7 @@ def domains(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
-    """List the known domains: what they are, the files looked for, how to get the data."""
+    """List the known domains: a description, the files that are searched, and how to get the data."""
     import json
 
     from rsuda.cli.terminal import print_facts
@@ -29,6 +29,6 @@ def domains(
         print(json.dumps(described, indent=2))
         return
     for domain, about in described.items():
-        facts = about if name else {k: about[k] for k in ("about", "gsd", "bands", "classes", "get")}
+        facts = about if name else {key: about[key] for key in ("about", "gsd", "bands", "classes", "get")}
         print(f"{domain}:")
-        print_facts({k: value for k, value in facts.items() if k != "name"}, 2)
+        print_facts({key: value for key, value in facts.items() if key != "name"}, 2)

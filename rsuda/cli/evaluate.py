@@ -39,7 +39,7 @@ def evaluate(
     import json
 
     from rsuda import api
-    from rsuda.cli.terminal import tell_scores
+    from rsuda.cli.terminal import print_scores
 
     log()
     scores = api.evaluate(
@@ -58,4 +58,4 @@ def evaluate(
     if as_json:
         print(json.dumps(scores.as_fields()))
     else:
-        tell_scores(scores, run)
+        print_scores(scores, run)

@@ -21,7 +21,7 @@ def info(
         ),
     ] = None,
     data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data of a domain.")] = None,
-    bands: Annotated[str | None, typer.Option(help="Band order of a raster that does not tell, e.g. RGBIR.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Band order of a raster whose file lacks it, e.g. RGBIR.")] = None,
     gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a raster without a georeference.")] = None,
     crs: Annotated[str | None, typer.Option(help="CRS of a raster that has a transform but none.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,

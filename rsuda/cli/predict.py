@@ -36,7 +36,7 @@ def predict(
     """
     import json
 
-    from rsuda.cli.terminal import PixelBar, tell
+    from rsuda.cli.terminal import PixelBar, print_map
     from rsuda.inference.predict import predict as predict_scenes
     from rsuda.runs.folders import newest_run
 
@@ -53,7 +53,7 @@ def predict(
         if as_json:
             print(json.dumps(prediction.as_fields()), flush=True)
         elif talkative:
-            tell(prediction)
+            print_map(prediction)
 
     try:
         predict_scenes(scenes, model, progress=bar, on_scene=show, **options)

@@ -22,16 +22,16 @@ def report(
         Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the runs' by default.")
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Windows to suggest for labelling.")] = 10,
-    size: Annotated[int, typer.Option(help="Their side in pixels of the network's GSD.")] = 128,
-    bands: Annotated[str | None, typer.Option(help="Band order of the scene, where its file does not tell.")] = None,
+    size: Annotated[int, typer.Option(help="Their side in pixels of the model's GSD.")] = 128,
+    bands: Annotated[str | None, typer.Option(help="Band order of the scene, where its file lacks it.")] = None,
     gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a scene without a georeference.")] = None,
-    crs: Annotated[str | None, typer.Option(help="CRS of a scene that has a transform but none.")] = None,
-    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    crs: Annotated[str | None, typer.Option(help="CRS of a scene that has a transform but no CRS.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32; the runs' own by default.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
-    """One HTML page: did adapting help, where is it still wrong, which windows to label next.
+    """Write an HTML page: did adapting help, where is the model still wrong, which windows to label next.
 
     The page needs no network and no other file. With the labels of the target's score split it shows scores and errors;
     without them, what images alone can tell.

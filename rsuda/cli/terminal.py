@@ -1,4 +1,4 @@
-"""What commands show in the terminal: progress, tables, sentences."""
+"""Print the progress, tables and sentences of the commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rsuda.core.display import printable
 
 
 class PixelBar:
-    """A progress bar in pixels a second, made anew for each scene."""
+    """Progress bar in pixels a second, a new one for each scene."""
 
     def __init__(self, visible: bool) -> None:
         self.visible, self.bar, self.last = visible, None, 0
@@ -32,22 +32,23 @@ class PixelBar:
         self.bar = None
 
 
-def tell(done: Any) -> None:
-    for note in done.notes:
+def print_map(result: Any) -> None:
+    """Print a finished map: notes, files, speed and class shares."""
+    for note in result.notes:
         print(f"note: {printable(note)}")
-    name = printable(str(done.scene).rpartition("/")[2])
-    if done.skipped:
-        print(f"{name}: finished before, {printable(done.raster)} is kept (--overwrite makes it anew)")
+    name = printable(str(result.scene).rpartition("/")[2])
+    if result.skipped:
+        print(f"{name}: finished before, {printable(result.raster)} is kept (--overwrite predicts it again)")
         return
-    total = sum(done.area_m2.values())
-    shares = ", ".join(f"{name} {area / total:.0%}" for name, area in done.area_m2.items() if area)
-    polygons = f" and {printable(done.polygons.name)} ({done.polygon_count} polygons)" if done.polygons else ""
-    speed = f"{done.pixels / 1e6 / max(done.seconds, 1e-9):.2f} Mpx/s"
-    print(f"{name}: wrote {printable(done.raster)}{polygons} in {done.seconds:.1f} s ({speed}): {shares}")
+    total = sum(result.area_m2.values())
+    shares = ", ".join(f"{name} {area / total:.0%}" for name, area in result.area_m2.items() if area)
+    polygons = f" and {printable(result.polygons.name)} ({result.polygon_count} polygons)" if result.polygons else ""
+    speed = f"{result.pixels / 1e6 / max(result.seconds, 1e-9):.2f} Mpx/s"
+    print(f"{name}: wrote {printable(result.raster)}{polygons} in {result.seconds:.1f} s ({speed}): {shares}")
 
 
-def tell_scores(result: Any, run: Any) -> None:
-    """An Evaluation, and where in the run folder it lies."""
+def print_scores(result: Any, run: Any) -> None:
+    """Print an Evaluation, and the name of its file in the run folder."""
     what = f"{result.tiles} tiles" if result.tiles else f"{result.scenes} whole scenes"
     print(f"\n{result.domain}, split {result.split}, {what}, percent:")
     print(score_table(result.scores.as_fields()))
@@ -59,8 +60,8 @@ def tell_scores(result: Any, run: Any) -> None:
     print(f"Scores with the confusion matrix: {run}/{result.stem}.json and {result.stem}.csv")
 
 
-def tell_label_free(result: Any, run: Any) -> None:
-    """Scores without labels, and where in the run folder they lie."""
+def print_label_free(result: Any, run: Any) -> None:
+    """Print the scores without labels, and the name of their file in the run folder."""
     print(
         f"Without labels: information {result.information:.3f} (the higher of two runs on the same pair is likely the better "
         f"one), certainty {result.certainty:.3f}, agreement {result.agreement:.3f}: {run}/label_free.json"
@@ -68,6 +69,7 @@ def tell_label_free(result: Any, run: Any) -> None:
 
 
 def score_table(fields: dict[str, Any]) -> str:
+    """Format the scores of the classes in percent."""
     width = max(len(name) for name in fields["classes"])
     lines = [f"{'class':{width}}  {'IoU':>6} {'prec.':>6} {'recall':>6} {'F1':>6} {'pixels':>11}"]
     for name, value in fields["classes"].items():
@@ -79,12 +81,13 @@ def score_table(fields: dict[str, Any]) -> str:
 
 
 def means_line(what: str, scores: Any) -> str:
+    """Format the means over the classes in percent."""
     means = (("mIoU", scores.miou), ("mF", scores.mf1), ("OA", scores.accuracy), ("kappa", scores.kappa))
     return f"{what}: " + "  ".join(f"{name} {100 * mean:.2f}" for name, mean in means)
 
 
 def print_facts(facts: dict[str, Any], indent: int = 0) -> None:
-    """Nested facts, a line each; what is None or empty is left out."""
+    """Print nested facts, a line each; a value that is None or empty has no line."""
     for key, value in facts.items():
         if value is None or (isinstance(value, (list, dict)) and not value):
             continue
@@ -106,8 +109,8 @@ def _plain(value: Any) -> bool:
 
 def _line(value: Any) -> str:
     if isinstance(value, dict):
-        pairs = ((k, entry) for k, entry in value.items() if entry is not None)
-        return ", ".join(f"{printable(k)} {_line(entry)}" for k, entry in pairs)
+        pairs = ((key, entry) for key, entry in value.items() if entry is not None)
+        return ", ".join(f"{printable(key)} {_line(entry)}" for key, entry in pairs)
     if isinstance(value, (list, tuple)):
         return ", ".join(_line(entry) for entry in value)
     if isinstance(value, float):
@@ -116,7 +119,7 @@ def _line(value: Any) -> str:
 
 
 def suggestion_table(result: list[Any], domain: Any, spec: Any) -> str:
-    """Rank, scene, place, uncertainty and main predicted classes of suggested windows; the place is the centre's."""
+    """Format suggested windows: rank, scene, row and column, centre, uncertainty, and the main predicted classes."""
     width = max(len("scene"), *(len(item.scene) for item in result))
     lines = [f"{'rank':>4}  {'scene':{width}}  {'row':>6} {'col':>6}  {'centre':24} {'uncertainty':>11}  predicted"]
     for item in result:

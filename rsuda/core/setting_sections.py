@@ -31,7 +31,7 @@ def _gsd(value: Any) -> float | str | None:
 
 def _scale(value: Any) -> tuple[float, float]:
     try:
-        low, high = (float("nan") if isinstance(v, bool) else float(v) for v in value)
+        low, high = (float("nan") if isinstance(factor, bool) else float(factor) for factor in value)
     except (TypeError, ValueError, OverflowError):
         low = high = float("nan")
     if not 0 < low <= high < float("inf"):
@@ -129,8 +129,8 @@ class MethodSettings(FrozenModel):
     def _gather_options(cls, fields: Any) -> Any:
         if not isinstance(fields, dict):
             return fields
-        options = {k: v for k, v in fields.items() if k != "name"}
-        return {k: v for k, v in fields.items() if k == "name"} | {"options": options}
+        options = {name: value for name, value in fields.items() if name != "name"}
+        return {name: value for name, value in fields.items() if name == "name"} | {"options": options}
 
     @model_serializer
     def _spread_options(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         return item
 
     def where(self, index: int) -> str:
-        """Locate item i for a message: its scenes and windows in pixels of the network's GSD.
+        """Locate item i for a message: its scenes and windows in pixels of the model's GSD.
 
         Example: 'source a.tif rows 12 to 76, columns 3 to 67'.
         """

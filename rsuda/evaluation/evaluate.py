@@ -188,7 +188,7 @@ def score_run(
         ExistsError: the folder holds different scores of the same domain, split and protocol, and ``overwrite`` is False.
         InputError: see ``evaluate``.
     """
-    evaluation = evaluate(_predictor(run, options), domain, split, protocol)
+    evaluation = evaluate(predictor_of_run(run, **options), domain, split, protocol)
     return evaluation, write_scores(evaluation, Path(run), overwrite)
 
 
@@ -198,11 +198,16 @@ def score_without_labels(run: str | Path, domain: Domain, split: str, **options:
     Args:
         options: see ``Predictor.of``; ``precision`` is the run's own by default.
     """
-    scores = label_free(_predictor(run, options), domain, split)
+    scores = label_free(predictor_of_run(run, **options), domain, split)
     return scores, write_label_free(scores, Path(run))
 
 
-def _predictor(run: str | Path, options: dict[str, Any]) -> Predictor:
+def predictor_of_run(run: str | Path, **options: Any) -> Predictor:
+    """Load a run folder's model for prediction.
+
+    Args:
+        options: see ``Predictor.of``; ``precision`` is the run's own by default.
+    """
     if options.get("precision") is None:
         has_settings = (Path(run) / CONFIG).is_file()
         options = {**options, "precision": saved_settings(Path(run)).training.precision if has_settings else "auto"}

@@ -99,7 +99,8 @@ class RasterFile:
             self._described = file.descriptions
         if bands is not None and len(bands) > self.count:
             raise InputError(
-                f"{self.path} has {self.count} bands, but the band order has {len(bands)}: {', '.join(bands)}"
+                f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but the band order has {len(bands)}: "
+                f"{', '.join(bands)}"
             )
         self._bands = bands
 

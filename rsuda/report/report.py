@@ -81,7 +81,7 @@ def report(
     gsd: float | None = None,
     crs: str | None = None,
     device: str = "auto",
-    precision: str = "auto",
+    precision: str | None = None,
     overwrite: bool = False,
     tell: Tell | None = None,
 ) -> Path:
@@ -97,7 +97,7 @@ def report(
         data: folder of the data; the runs' own by default.
         k, size: number of windows to suggest for labelling, and their side in pixels of the model's GSD.
         bands, gsd, crs: of the scene, where its file lacks them; see ``rsuda.predict``.
-        device, precision: see ``Predictor.of``.
+        device, precision: see ``Predictor.of``; the precision is the runs' own by default.
         tell: called with a sentence before each long stage.
 
     Returns:

@@ -75,7 +75,7 @@ def options(run: ReportRun) -> dict[str, str]:
 def differences(one: ReportRun, other: ReportRun) -> list[str]:
     """Return the names of settings, beside the method and its options, in which two runs differ."""
     values, others = one.settings.by_name(), other.settings.by_name()
-    names = [n for n in values if n not in _FREE | _CHOSEN_BY_METHOD and not n.startswith("method.")]
+    names = [name for name in values if name not in _FREE | _CHOSEN_BY_METHOD and not name.startswith("method.")]
     return [_words(name) for name in names if values[name] != others[name]]
 
 

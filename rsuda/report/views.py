@@ -149,16 +149,17 @@ class RunView:
     source_missing: str = ""
 
 
-def open_view(run: ReportRun, data: str | None, device: str, precision: str) -> RunView:
+def open_view(run: ReportRun, data: str | None, device: str, precision: str | None) -> RunView:
     """Open a run's model and both domains.
 
     Args:
         data: folder of the data; the run's own for None.
+        precision: 'auto', 'bf16' or 'fp32'; the run's own for None.
 
     Raises InputError or MissingError when the target's images are missing from that folder.
     """
     settings = run.settings.changed({"data": data or run.settings.data})
-    predictor = Predictor.of(run.trained, device, precision)
+    predictor = Predictor.of(run.trained, device, precision or run.settings.training.precision)
     target_view = DomainView(predictor, run.trained.spec, run.trained.spec.gsd)
     try:
         source, target = find_domains(settings)

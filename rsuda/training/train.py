@@ -1,20 +1,17 @@
-"""Train a method on a domain pair and leave a run folder."""
+"""Train a method on a pair of domains, and write a run folder."""
 
 from __future__ import annotations
 
 import logging
-import shutil
 import time
-from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from rsuda.core.atomic import atomic_write, leftovers, make_folder
-from rsuda.core.errors import ExistsError, MissingError, RsudaError, write_error
-from rsuda.core.locks import LOCK, exclusive
+from rsuda.core.atomic import atomic_write
 from rsuda.core.settings import CONFIG, Settings, dump
 from rsuda.data.find_domain import Objects, find_domains
 from rsuda.data.pair import Pair
@@ -22,65 +19,45 @@ from rsuda.data.patches import target_batches
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.learning.target_statistics import estimate_statistics
 from rsuda.methods.base import Method
-from rsuda.runs.folders import CHECKPOINT, CURVE, SPEC, WEIGHTS
+from rsuda.runs.folders import CHECKPOINT
 from rsuda.runs.weights import checkpoint_step, save_run
 from rsuda.training.build import build, check_run, common_ground, with_class_weights
 from rsuda.training.loop import fit
 from rsuda.training.method_module import MethodModule
-from rsuda.training.metrics_csv import METRICS
 from rsuda.training.processes import Processes, processes
-from rsuda.training.provenance import ABOUT, about_run, changes_on_resume, write_about
+from rsuda.training.provenance import about_run, changes_on_resume, write_about
+from rsuda.training.run_folder import RunFolder, explained_writes, run_log
 
 STATISTICS_BATCHES = 25
 
 logger = logging.getLogger("rsuda")
 
 
-def may_write(folder: Path, overwrite: bool, resume: bool) -> None:
-    """Refuse a run folder that exists, or one that cannot be resumed."""
-    if resume:
-        if not (folder / CHECKPOINT).is_file() and (folder / WEIGHTS).is_file():
-            raise MissingError(
-                f"{folder} is finished but holds no {CHECKPOINT}, so it cannot be resumed: --overwrite trains it again"
-            )
-        return
-    if next((path for path in (folder, *folder.parents) if path.is_file()), None):
-        raise ExistsError(f"{folder} cannot be a folder, since it or a parent is a file: choose another --out")
-    if folder.is_dir() and not overwrite and {*folder.iterdir()} - {folder / LOCK, *leftovers(folder)}:
-        raise ExistsError(
-            f"{folder} exists: pass --resume to go on with it, --overwrite to replace it, or another --out"
-        )
-
-
-def prepare(folder: Path) -> None:
-    """Make the run folder, without the results of a run that it replaces."""
-    make_folder(folder)
-    # the configuration first: without it nobody goes on with half of what was removed
-    old = (CONFIG, WEIGHTS, SPEC, CHECKPOINT, CURVE, METRICS, ABOUT, "hparams.yaml", "log.txt", "label_free.json")
-    for name in old:
-        (folder / name).unlink(missing_ok=True)
-    for scores in folder.glob("scores_*"):
-        scores.unlink()
-
-
-def adapt(
+def train(
     settings: Settings,
     folder: Path,
+    *,
     overwrite: bool = False,
     resume: bool = False,
     quiet: bool = False,
     callbacks: list[Callback] | None = None,
     objects: Objects = (None, None),
 ) -> Method:
-    """Train; write config.yaml, weights.safetensors, spec.json, run.json, last.ckpt, metrics.csv and log.txt into
-    ``folder``.
+    """Train, and write config.yaml, weights.safetensors, spec.json, run.json, last.ckpt, metrics.csv and log.txt.
 
-    Whenever the process ends, each of these files is complete or absent. ``resume`` continues from the last checkpoint, or
-    from step 0 without one, to the weights of an uninterrupted run. If several processes train together, number 0 writes
-    and returns.
+    Whenever the process ends, each of these files is complete or absent. A resumed run ends with the weights of an
+    uninterrupted one. If several processes train together, number 0 writes and returns.
 
     Args:
+        folder: the run folder.
+        overwrite: replace a run in the folder.
+        resume: continue from the last checkpoint, or from step 0 without one.
+        quiet: show no bar of progress.
+        callbacks: Lightning callbacks to add to the package's own.
         objects: source and target as objects; the settings name the others.
+
+    Returns:
+        the trained method; ``method.model`` is the network.
 
     Raises:
         InputError, MissingError: data or settings that cannot be trained on; see ``rsuda.training.loop.fit``.
@@ -92,91 +69,93 @@ def adapt(
     team = processes(settings.training.devices, settings.training.nodes, device)
     settings, notes = check_run(settings, team.count)
     settings = settings.changed({"training.devices": team.devices})
-    if team.first:
-        may_write(folder, overwrite, resume)
-    with ExitStack() as locks:
-        if team.first and folder.is_dir():  # before minutes are spent on reading labels
-            locks.enter_context(exclusive(folder / LOCK, f"the run {folder}"))
-        if device.type == "cpu":
-            keep_freed_memory()
-        precision = pick_precision(settings.training.precision, device)
-        domains = find_domains(settings, objects)
-        pair, start = common_ground(settings, domains)
-        configured, settings = settings, with_class_weights(settings, pair)
-        module = build(settings, pair, start)
-        module.to(memory_format=torch.channels_last)
-        if not team.first:
-            _train_along(module, settings, pair, folder, device, precision, resume, callbacks or [], team)
-        # only now, when nothing of the input can be wrong any more
-        if not folder.is_dir():
-            make_folder(folder)
-            locks.enter_context(exclusive(folder / LOCK, f"the run {folder}"))
-            may_write(folder, overwrite, resume)  # somebody else may have been faster
-        for leftover in leftovers(folder):
-            shutil.rmtree(leftover, ignore_errors=True)
-        if resume and not (folder / CHECKPOINT).is_file():
-            resume = False
-            notes.append(f"{folder} was stopped before its first checkpoint, so it starts from step 0")
-        try:
-            if not resume:
-                prepare(folder)
-            with atomic_write(folder / CONFIG, overwrite=True) as temporary:
-                temporary.write_text(dump(configured))
-            about = about_run(pair, device, precision)
-            if resume:
-                notes += changes_on_resume(folder, about, checkpoint_step(folder))
-            else:
-                write_about(folder, about)
-            log = _Log(folder / "log.txt")
-        except OSError as error:
-            raise write_error(folder, error) or error from error
-        logger.addHandler(log)
-        if logger.level == logging.NOTSET:  # called from Python: the file gets what the command line's gets
-            logger.setLevel(logging.DEBUG)
-        try:
-            for note in [*notes, *pair.notes]:
+    if not team.first:
+        _train_along(_prepare(settings, objects, device, team), folder, callbacks or [], resume=resume)
+    with RunFolder(folder, overwrite=overwrite, resume=resume) as run_folder:
+        job = _prepare(settings, objects, device, team)
+        notes += run_folder.open()
+        notes += _describe(job, settings, run_folder)
+        with run_log(folder):
+            for note in [*notes, *job.pair.notes]:
                 logger.warning("note: %s", note)
-            _trained(module, settings, pair, folder, device, precision, resume, quiet, callbacks or [], team)
-        except RsudaError as error:
-            logger.debug("broken off: %s", error)
-            raise
-        finally:
-            logger.removeHandler(log)
-            log.close()
-    return module.method
+            _train_first(job, folder, callbacks or [], resume=run_folder.resume, quiet=quiet)
+    return job.module.method
 
 
-def _train_along(
-    module: MethodModule,
-    settings: Settings,
-    pair: Pair,
-    folder: Path,
-    device: torch.device,
-    precision: str,
-    resume: bool,
-    callbacks: list[Callback],
-    team: Processes,
-) -> NoReturn:
-    """What processes other than number 0 do: they train with it, write nothing, and end."""
+@dataclass(frozen=True)
+class _Job:
+    """Training that can begin: a method, its data, and where it runs. The settings include the class weights."""
+
+    module: MethodModule
+    settings: Settings
+    pair: Pair
+    device: torch.device
+    precision: str
+    team: Processes
+
+    def fit(self, folder: Path, callbacks: list[Callback], *, resume: bool, quiet: bool) -> None:
+        fit(
+            self.module,
+            self.settings,
+            self.pair,
+            folder,
+            self.device,
+            self.precision,
+            resume=resume,
+            quiet=quiet,
+            callbacks=callbacks,
+            team=self.team,
+        )
+
+
+def _prepare(settings: Settings, objects: Objects, device: torch.device, team: Processes) -> _Job:
+    """Read the domains and build the method. Everything that can be wrong with the input is found before it returns."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    precision = pick_precision(settings.training.precision, device)
+    pair, start = common_ground(settings, find_domains(settings, objects))
+    settings = with_class_weights(settings, pair)
+    module = build(settings, pair, start)
+    module.to(memory_format=torch.channels_last)
+    return _Job(module, settings, pair, device, precision, team)
+
+
+def _describe(job: _Job, settings: Settings, run_folder: RunFolder) -> list[str]:
+    """Write config.yaml and run.json. Return notes on what differs from the start of a run that is resumed."""
+    folder = run_folder.path
+    with explained_writes(folder):
+        with atomic_write(folder / CONFIG, overwrite=True) as temporary:
+            temporary.write_text(dump(settings))
+        about = about_run(job.pair, job.device, job.precision)
+        if run_folder.resume:
+            return changes_on_resume(folder, about, checkpoint_step(folder))
+        write_about(folder, about)
+    return []
+
+
+def _train_along(job: _Job, folder: Path, callbacks: list[Callback], *, resume: bool) -> NoReturn:
+    """Train in a process other than number 0: write nothing, and end the process."""
     logger.setLevel(logging.ERROR)
-    resume = resume and (folder / CHECKPOINT).is_file()
-    fit(module, settings, pair, folder, device, precision, resume=resume, quiet=True, callbacks=callbacks, team=team)
+    job.fit(folder, callbacks, resume=resume and (folder / CHECKPOINT).is_file(), quiet=True)
     raise SystemExit(0)
 
 
-def _trained(
-    module: MethodModule,
-    settings: Settings,
-    pair: Pair,
-    folder: Path,
-    device: torch.device,
-    precision: str,
-    resume: bool,
-    quiet: bool,
-    callbacks: list[Callback],
-    team: Processes,
-) -> None:
-    spec, began = pair.target_spec, time.monotonic()
+def _train_first(job: _Job, folder: Path, callbacks: list[Callback], *, resume: bool, quiet: bool) -> None:
+    """Train in process number 0, and save the model."""
+    begin = time.monotonic()
+    _log_job(job)
+    if resume:
+        logger.info("going on from the checkpoint of step %d", checkpoint_step(folder))
+    _log_batches(job)
+    job.fit(folder, callbacks, resume=resume, quiet=quiet)
+    if job.settings.align.target_statistics:
+        _use_target_statistics(job)
+    save_run(folder, job.module.method.model, job.pair.target_spec, job.settings.method.name)
+    logger.info("trained %d steps in %.0f s; wrote %s", job.settings.training.steps, time.monotonic() - begin, folder)
+
+
+def _log_job(job: _Job) -> None:
+    settings, pair, spec = job.settings, job.pair, job.pair.target_spec
     logger.info(
         "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
         settings.source.name,
@@ -187,50 +166,32 @@ def _trained(
         ", ".join(spec.bands),
         f"{pair.gsd:g} m" if pair.gsd else "native",
         f"{settings.network.encoder} {settings.network.decoder}",
-        precision,
-        device,
+        job.precision,
+        job.device,
     )
+    shares = zip(spec.legend.names, pair.class_shares, strict=True)
+    logger.info("class shares of the source: %s", ", ".join(f"{name} {share:.1%}" for name, share in shares))
+
+
+def _log_batches(job: _Job) -> None:
+    """Log the size of a step that is more than one batch of one process."""
+    team, training = job.team, job.settings.training
+    if team.count == training.accumulate == 1:
+        return
     logger.info(
-        "class shares of the source: %s",
-        ", ".join(f"{name} {share:.1%}" for name, share in zip(spec.legend.names, pair.class_shares, strict=True)),
+        "%d processes on %d nodes, %d batches a step: %d patches of each domain in a step",
+        team.count,
+        team.nodes,
+        training.accumulate,
+        team.count * training.accumulate * training.batch_size,
     )
-    if resume:
-        logger.info("going on from the checkpoint of step %d", checkpoint_step(folder))
-    how = settings.training
-    if team.count > 1 or how.accumulate > 1:
-        logger.info(
-            "%d processes on %d nodes, %d batches a step: %d patches of each domain in a step",
-            team.count,
-            team.nodes,
-            how.accumulate,
-            team.count * how.accumulate * how.batch_size,
-        )
-    fit(module, settings, pair, folder, device, precision, resume=resume, quiet=quiet, callbacks=callbacks, team=team)
-    if settings.align.target_statistics:
-        with autocast(precision, device):
-            # by number 0 alone, in batches as large as those that batch norm was trained on
-            whole = settings.changed({"training.batch_size": settings.training.batch_size * team.count})
-            images = (x.to(device) for x in target_batches(pair, whole, STATISTICS_BATCHES))
-            norms = estimate_statistics(module.method.model.to(device), images)
-        logger.info("the running statistics of %d batch norms were estimated on the target", norms)
-    save_run(folder, module.method.model, spec, settings.method.name)
-    logger.info("trained %d steps in %.0f s; wrote %s", settings.training.steps, time.monotonic() - began, folder)
 
 
-class _Log(logging.FileHandler):
-    """A run's log.txt. A disk that is full is told once, by what ends the run, and not by every line."""
-
-    def __init__(self, file: Path) -> None:
-        if file.is_file() and file.read_bytes()[-1:] not in (b"", b"\n"):  # torn by a power cut
-            with file.open("a") as opened:
-                opened.write("\n")
-        super().__init__(file)
-        self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        self.setLevel(logging.DEBUG)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        pass
-
-    def close(self) -> None:
-        with suppress(OSError):
-            super().close()
+def _use_target_statistics(job: _Job) -> None:
+    """Estimate batch norm's running statistics on the target: process 0 alone, in batches of all processes' size."""
+    batch_size = job.settings.training.batch_size * job.team.count
+    settings = job.settings.changed({"training.batch_size": batch_size})
+    with autocast(job.precision, job.device):
+        images = (x.to(job.device) for x in target_batches(job.pair, settings, STATISTICS_BATCHES))
+        norms = estimate_statistics(job.module.method.model.to(job.device), images)
+    logger.info("the running statistics of %d batch norms were estimated on the target", norms)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from rsuda.benchmark.plan import Plan, folder_of, read_plan, run_plan
 from rsuda.benchmark.run import RESULT, BenchmarkRun
-from rsuda.benchmark.table import closed, correlation, followed, markdown, ranks, rows_of, write_table
+from rsuda.benchmark.table import closed_gap, correlation, markdown, ranks, rows_of, score_correlations, write_table
 from rsuda.cli import app, main
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.settings import Settings, dump
@@ -174,8 +174,8 @@ def test_the_table_holds_mean_deviation_gap_and_ranks(tmp_path):
         tmp_path, {"a": {"source-only": [20, 30], "dacs": [40, 42, 44], "mic": [15], "oracle": [65]}}, {"mic": 0.9}
     )
     rows = rows_of(plan)
-    assert closed(rows[1], rows, plan) == pytest.approx(100 * (42 - 25) / (65 - 25))
-    assert closed(rows[0], rows, plan) is None and closed(rows[3], rows, plan) is None
+    assert closed_gap(rows[1], rows, plan) == pytest.approx(100 * (42 - 25) / (65 - 25))
+    assert closed_gap(rows[0], rows, plan) is None and closed_gap(rows[3], rows, plan) is None
     table = markdown(plan, rows)
     line = next(row for row in table.splitlines() if row.startswith("| dacs"))
     assert [c.strip() for c in line.strip("|").split("|")] == [
@@ -190,8 +190,8 @@ def test_label_free_scores_are_judged_by_rank_and_by_what_choosing_by_them_costs
         {"a": {"source-only": [20], "dacs": [30], "mic": [40], "oracle": [90]}},
         {"source-only": 0.3, "dacs": 0.2, "mic": 0.1, "oracle": 0.0},
     )
-    found = followed(rows_of(plan), plan)["agreement"]
-    assert found["a"] == found["mean"] == pytest.approx(-1) and found["lost"] == pytest.approx(20)
+    agreement = score_correlations(rows_of(plan), plan)["agreement"]
+    assert agreement["a"] == agreement["mean"] == pytest.approx(-1) and agreement["lost"] == pytest.approx(20)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12))

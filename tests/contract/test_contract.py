@@ -11,7 +11,7 @@ from short_settings import settings
 from rsuda.methods import METHODS
 from rsuda.runs.weights import load_run
 from rsuda.training.method_module import MethodModule
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 # where source-only's network is found in a method's: prefixes of tensors
 PLAIN = {"network.": "network."}
@@ -98,14 +98,14 @@ def test_order_within_a_batch_does_not_matter(data, name):
 def source_only_weights(two_cities, tmp_path_factory):
     """The weights of source-only after a few steps, with the settings of the test below."""
     folder = tmp_path_factory.mktemp("source-only")
-    adapt(run_settings(two_cities, "source-only", **PLAIN_SETTINGS), folder, overwrite=True, quiet=True)
+    train(run_settings(two_cities, "source-only", **PLAIN_SETTINGS), folder, overwrite=True, quiet=True)
     return weights(folder)
 
 
 @pytest.mark.parametrize("name", [n for n in METHODS if n != "source-only"])
 def test_own_weights_at_zero_give_source_only_to_the_last_bit(data, source_only_weights, name, tmp_path):
     settings_off = run_settings(data, name, options=METHODS[name].off, **PLAIN_SETTINGS)
-    adapt(settings_off, tmp_path / "off", quiet=True)
+    train(settings_off, tmp_path / "off", quiet=True)
     off = weights(tmp_path / "off")
     two_branches = any(k.startswith("backbone_s.") for k in off)
     for prefix, of_source_only in (TWO_BRANCHES if two_branches else PLAIN).items():
@@ -152,15 +152,15 @@ def data_without_target_labels(two_cities, tmp_path_factory):
 def test_a_run_without_target_labels_interrupted_and_resumed_equals_the_uninterrupted_one(
     data, data_without_target_labels, name, tmp_path
 ):
-    method = adapt(run_settings(data, name, steps=4), tmp_path / "whole", quiet=True)
+    method = train(run_settings(data, name, steps=4), tmp_path / "whole", quiet=True)
     assert_predicts_alike(load_run(tmp_path / "whole"), method)
 
     unlabelled, cut = run_settings(data_without_target_labels, name, steps=4), tmp_path / "cut"
     with pytest.raises(InterruptionError):
-        adapt(unlabelled, cut, quiet=True, callbacks=[Interrupt()])
+        train(unlabelled, cut, quiet=True, callbacks=[Interrupt()])
     assert not (cut / "weights.safetensors").exists()
     assert torch.load(cut / "last.ckpt", weights_only=True)["global_step"] == 2
-    adapt(unlabelled, cut, resume=True, quiet=True)
+    train(unlabelled, cut, resume=True, quiet=True)
     assert torch.load(cut / "last.ckpt", weights_only=True)["global_step"] == 4
     one, other = weights(tmp_path / "whole"), weights(cut)
     assert all(torch.equal(one[k], other[k]) for k in one)
@@ -179,9 +179,9 @@ def assert_predicts_alike(trained, method):
 
 def test_a_resumed_run_keeps_its_earlier_metrics(data, tmp_path):
     s = run_settings(data, "source-only", steps=2)
-    adapt(s, tmp_path / "run", quiet=True)
+    train(s, tmp_path / "run", quiet=True)
     earlier = (tmp_path / "run" / "metrics.csv").read_text()
-    adapt(run_settings(data, "source-only", steps=4), tmp_path / "run", resume=True, quiet=True)
+    train(run_settings(data, "source-only", steps=4), tmp_path / "run", resume=True, quiet=True)
     later = (tmp_path / "run" / "metrics.csv").read_text()
     assert later.startswith(earlier) and len(later.splitlines()) > len(earlier.splitlines())
 
@@ -206,5 +206,5 @@ def test_the_paper_preset_trains_on_a_smaller_encoder_of_its_family(data, name, 
         encoder=smaller, channels=32, crop=192, batch_size=2, steps=1, weights="none", workers=0, precision="fp32",
         options={"source_only_share": 0.0} if name == "bicl" else {},
     )  # fmt: skip
-    method = adapt(s, tmp_path / "run", quiet=True)
+    method = train(s, tmp_path / "run", quiet=True)
     assert method.build.arch.decoder == paper.decoder and all(p.isfinite().all() for p in method.parameters())

@@ -21,7 +21,7 @@ from rsuda.data.domain_file import read_domain_file
 from rsuda.data.find_domain import domain
 from rsuda.methods import METHODS
 from rsuda.training.build import check_run
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.parent.name not in ("domains", "benchmarks"))
@@ -60,7 +60,7 @@ def test_configuration_trains(path, tmp_path):
     s = settings(path, data=data, steps=1, batch_size=2, crop=192, weights="none", workers=0)
     if not {s.source.name, s.target.name} <= {"potsdam", "vaihingen"}:
         pytest.skip("the sample tiles do not hold this pair")
-    adapt(s, tmp_path / "run", quiet=True)
+    train(s, tmp_path / "run", quiet=True)
     assert (tmp_path / "run" / "weights.safetensors").is_file()
     shutil.rmtree(tmp_path / "run")  # two gigabytes of checkpoint
 

@@ -25,8 +25,6 @@ WORDS = re.compile(r"\b(" + "|".join(PHRASES).replace(" ", r"[\s#]+") + r")\b", 
 PARTICIPLES = {"found", "told", "held", "kept", "given", "made", "here", "there", "own", "shown", "asked", "wanted"}
 LETTERS = {"i", "k", "x", "y", "_"}  # indices and coordinates
 FORMULAS = {"geo", "learning", "methods"}  # folders whose code states formulas in their symbols
-# offences that are still to be mended, by file; a file that is missing here may have none
-PENDING = Path(__file__).with_name("pending_words.json")
 
 
 def name(path):
@@ -93,10 +91,6 @@ CHECKS = {
 }
 
 
-def pending():
-    return json.loads(PENDING.read_text()) if PENDING.is_file() else {}
-
-
 def test_rules_see_what_they_forbid():
     assert len(PACKAGE) > 100 and len(PAGES) > 30
     source = 'def f(found, *, n=0):\n    """It is none."""\n    s = [k for k in f"told {n}"]  # nobody\'s\n'
@@ -109,19 +103,6 @@ def test_rules_see_what_they_forbid():
 @pytest.mark.parametrize("check", CHECKS)
 def test_english_keeps_its_rules(check):
     paths, offences = CHECKS[check]
-    left = pending().get(check, {})
-    assert set(left) <= {name(path) for path in paths}, f"{PENDING.name} names files that do not exist"
     problems = {name(path): offences(path) for path in sorted(paths)}
-    more = {file: found for file, found in problems.items() if len(found) > left.get(file, 0)}
-    assert not more, json.dumps(more, indent=1)
-    fewer = {file: len(problems[file]) for file, count in left.items() if len(problems[file]) < count}
-    assert not fewer, f"lower the counts in {PENDING.name}: {fewer}"
-
-
-if __name__ == "__main__":
-    counts = {}
-    for check, (paths, offences) in CHECKS.items():
-        numbers = {name(path): len(offences(path)) for path in sorted(paths)}
-        counts[check] = {file: number for file, number in numbers.items() if number}
-    PENDING.write_text(json.dumps(counts, indent=1) + "\n")
-    print({check: sum(files.values()) for check, files in counts.items()})
+    problems = {file: lines for file, lines in problems.items() if lines}
+    assert not problems, json.dumps(problems, indent=1)

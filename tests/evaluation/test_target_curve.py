@@ -6,7 +6,7 @@ import pytest
 import torch
 from short_settings import changed
 from tiny_cities import options
-from tiny_cities import train_watched as adapt
+from tiny_cities import train_watched as train
 
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
@@ -28,7 +28,7 @@ def weights(folder):
 )
 def test_weights_are_equal_to_the_last_bit_with_and_without_the_curve(tiny_city, tmp_path, method, changes):
     for name, every in (("without", 0), ("with", 1)):
-        adapt(options(tiny_city, method=method, score_every=every, **changes), tmp_path / name, quiet=True)
+        train(options(tiny_city, method=method, score_every=every, **changes), tmp_path / name, quiet=True)
     one, other = weights(tmp_path / "without"), weights(tmp_path / "with")
     assert one.keys() == other.keys() and all(torch.equal(v, other[k]) for k, v in one.items())
     assert [r["step"] for r in read_curve(tmp_path / "with" / "target_curve.csv")] == list(
@@ -38,7 +38,7 @@ def test_weights_are_equal_to_the_last_bit_with_and_without_the_curve(tiny_city,
 
 
 def test_the_last_row_has_the_scores_of_the_saved_model(tiny_city, tmp_path):
-    adapt(options(tiny_city, method="source-only", score_every=3), tmp_path / "run", quiet=True)
+    train(options(tiny_city, method="source-only", score_every=3), tmp_path / "run", quiet=True)
     rows = read_curve(tmp_path / "run" / "target_curve.csv")
     scores = evaluate(
         Predictor.of(load_run(tmp_path / "run"), "cpu", "fp32"), domain(str(tiny_city / "west.yaml"), tiny_city)
@@ -52,15 +52,15 @@ def test_the_last_row_has_the_scores_of_the_saved_model(tiny_city, tmp_path):
 
 def test_a_resumed_run_keeps_the_earlier_rows(tiny_city, tmp_path):
     settings = options(tiny_city, method="source-only", score_every=1)
-    adapt(changed(settings, steps=2), tmp_path / "cut", quiet=True)
+    train(changed(settings, steps=2), tmp_path / "cut", quiet=True)
     before = read_curve(tmp_path / "cut" / "target_curve.csv")
-    adapt(changed(settings, steps=4), tmp_path / "cut", resume=True, quiet=True)
+    train(changed(settings, steps=4), tmp_path / "cut", resume=True, quiet=True)
     rows = read_curve(tmp_path / "cut" / "target_curve.csv")
     assert [r["step"] for r in rows] == [1, 2, 3, 4] and rows[:2] == before
 
 
 def test_a_target_without_labels_gives_a_note_and_no_curve(tiny_city, tmp_path, caplog):
-    adapt(
+    train(
         options(tiny_city, method="source-only", target=str(tiny_city / "village.yaml"), score_every=1),
         tmp_path,
         overwrite=True,

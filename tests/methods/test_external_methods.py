@@ -21,7 +21,7 @@ from rsuda.cli.app import app
 from rsuda.core.errors import InputError, MissingError
 from rsuda.methods import METHODS, described, find_method, options_of, presets_of
 from rsuda.runs.weights import load_run, saved_settings
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +35,7 @@ def method(tmp_path_factory):
 def run(method, two_cities, tmp_path_factory):
     """A finished run of the method in a file."""
     folder = tmp_path_factory.mktemp("external") / "run"
-    adapt(run_settings(two_cities, method, steps=4), folder, quiet=True)
+    train(run_settings(two_cities, method, steps=4), folder, quiet=True)
     return folder
 
 
@@ -62,8 +62,8 @@ def test_its_weight_at_zero_is_source_only_to_the_last_bit(method, two_cities, t
     network, _, _ = built(two_cities, method)
     assert network.model.kind == "plain" and network.options.entropy_weight == 0.001
     common = {"rare_temperature": 0.0, "target_statistics": False}
-    adapt(run_settings(two_cities, method, options=find_method(method).off, **common), tmp_path / "off", quiet=True)
-    adapt(run_settings(two_cities, "source-only", **common), tmp_path / "plain", quiet=True)
+    train(run_settings(two_cities, method, options=find_method(method).off, **common), tmp_path / "off", quiet=True)
+    train(run_settings(two_cities, "source-only", **common), tmp_path / "plain", quiet=True)
     off, plain = (load_run(tmp_path / name).model.state_dict() for name in ("off", "plain"))
     assert all(torch.equal(off[k], plain[k]) for k in plain)
 
@@ -71,10 +71,10 @@ def test_its_weight_at_zero_is_source_only_to_the_last_bit(method, two_cities, t
 def test_its_run_resumes_from_another_folder(method, two_cities, run, tmp_path, monkeypatch):
     monkeypatch.chdir(Path(method).parent)
     relative = os.path.basename(method)
-    adapt(run_settings(two_cities, relative, steps=2), tmp_path / "run", quiet=True)
+    train(run_settings(two_cities, relative, steps=2), tmp_path / "run", quiet=True)
     monkeypatch.chdir(tmp_path)
     assert saved_settings(tmp_path / "run").method.name == method
-    adapt(settings(tmp_path / "run" / "config.yaml", steps=4), tmp_path / "run", resume=True, quiet=True)
+    train(settings(tmp_path / "run" / "config.yaml", steps=4), tmp_path / "run", resume=True, quiet=True)
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 4
     assert load_run(tmp_path / "run").method == method
 
@@ -110,7 +110,7 @@ def test_a_benchmark_takes_it(method, two_cities, tmp_path):
     (tmp_path / "plan.yaml").write_text(json.dumps(plan))
     jobs = read_plan(tmp_path / "plan.yaml", tmp_path / "out").jobs
     assert {job.settings.method.name for job in jobs} == {"source-only", method}
-    adapt(next(job.settings for job in jobs if job.settings.method.name == method), tmp_path / "run", quiet=True)
+    train(next(job.settings for job in jobs if job.settings.method.name == method), tmp_path / "run", quiet=True)
 
 
 @pytest.mark.slow

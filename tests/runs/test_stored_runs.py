@@ -13,7 +13,7 @@ from short_settings import settings
 
 from rsuda.learning.networks import NETWORKS
 from rsuda.runs.weights import description, load_run, save_run, saved_settings
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 STORED = Path(__file__).parents[1] / "stored_runs"
 KINDS = {"source-only": "plain", "hrda": "two-resolution", "st-dasegnet": "two-branch"}
@@ -66,7 +66,7 @@ def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path, monkeypatch):
     city("data", "east")
     city("data", "west", gain=0.7, seed=1)
     shutil.copytree(STORED / "source-only", "run")
-    adapt(settings("run/config.yaml", steps=4), Path("run"), resume=True, quiet=True)
+    train(settings("run/config.yaml", steps=4), Path("run"), resume=True, quiet=True)
     resumed = logits("run")
     assert_close(resumed, np.load(STORED / "source-only" / "logits_resumed.npy"))
     assert np.abs(resumed - np.load(STORED / "source-only" / "logits.npy")).max() > 1e-3

@@ -17,9 +17,9 @@ CONTEXT.set_forkserver_preload(["rsuda.training.train", "rsuda.inference.predict
 
 def adapting(settings, folder, resume, said):
     """What a child process does: adapt on one thread; what it says ends in a file, its exit code is the command line's."""
-    from tiny_cities import train_watched as adapt
+    from tiny_cities import train_watched as train
 
-    _ended(lambda: adapt(settings, folder, resume=resume, quiet=True), said)
+    _ended(lambda: train(settings, folder, resume=resume, quiet=True), said)
 
 
 def predicting(scenes, model, out, options, said):

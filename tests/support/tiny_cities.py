@@ -44,7 +44,7 @@ def train_watched(settings, folder, **how):
     """Train as the command does: with the curve of the target's scores, where the settings ask for one."""
     from rsuda.data.find_domain import find_domains
     from rsuda.evaluation.target_curve import watch_target
-    from rsuda.training.train import adapt
+    from rsuda.training.train import train
 
     domains = find_domains(settings)
-    return adapt(settings, folder, callbacks=watch_target(settings, domains[1], folder), objects=domains, **how)
+    return train(settings, folder, callbacks=watch_target(settings, domains[1], folder), objects=domains, **how)

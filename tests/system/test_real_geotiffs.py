@@ -32,17 +32,17 @@ def outcomes(files, folder):
     """Map each file to its outcomes in info, predict and adapt."""
     from rsuda.inference.predict import predict
     from rsuda.info.info import info
-    from rsuda.training.train import adapt
+    from rsuda.training.train import train
 
     source = city(folder, "east", size=128)
     start = {"source": str(source), "data": str(folder), **NETWORK}
-    adapt(settings(target=str(source), **start), folder / "run", quiet=True)
+    train(settings(target=str(source), **start), folder / "run", quiet=True)
     found = {}
     for number, file in enumerate(files):
 
         def to_file(file=file, number=number):
             s = settings(target=str(file), **start)
-            adapt(s, folder / f"to{number}", quiet=True)
+            train(s, folder / f"to{number}", quiet=True)
 
         def through(file=file, number=number):
             list(predict([file], folder / "run", folder / f"out{number}", device="cpu", window=64, overlap=16))

@@ -38,14 +38,14 @@ from rsuda.training.build import check_run
 from rsuda.training.checkpoint import AtomicCheckpointIO, CheckpointCallback
 from rsuda.training.metrics_csv import rows_before
 from rsuda.training.provenance import fingerprint
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 
 @pytest.fixture(scope="module")
 def trained(tiny_city, tmp_path_factory):
     """A source-only run of two steps, to be copied."""
     folder = tmp_path_factory.mktemp("trained") / "run"
-    adapt(options(tiny_city, method="source-only", steps=2), folder, quiet=True)
+    train(options(tiny_city, method="source-only", steps=2), folder, quiet=True)
     return folder
 
 
@@ -100,41 +100,41 @@ def test_full_disk_is_one_sentence_and_the_last_checkpoint_stays(tiny_city, run)
     before = bytes_of(run, "last.ckpt", "weights.safetensors", "metrics.csv")
     s = options(tiny_city, method="source-only", steps=4)
     with files_up_to(100_000), pytest.raises(WriteError) as raised:
-        adapt(s, run, resume=True, quiet=True)
+        train(s, run, resume=True, quiet=True)
     assert "last.ckpt: File too large; the checkpoint of step 2 is kept: rsuda adapt --out" in str(raised.value)
     assert bytes_of(run, "last.ckpt", "weights.safetensors") == {
         k: before[k] for k in ("last.ckpt", "weights.safetensors")
     }
     assert (run / "metrics.csv").read_bytes().startswith(before["metrics.csv"].splitlines(keepends=True)[0])
     assert not leftovers(run) and not (run / ".lock").exists()
-    adapt(s, run, resume=True, quiet=True)
+    train(s, run, resume=True, quiet=True)
     assert checkpoint_step(run) == 4
 
 
 def test_disk_that_fills_up_is_named(tiny_city, tmp_path):
     with mounted(tmp_path / "disk", "-o", "size=2m") as disk:
         with pytest.raises(WriteError, match=r"cannot write .*last\.ckpt: No space left on device; no checkpoint had"):
-            adapt(options(tiny_city, method="source-only"), disk / "run", quiet=True)
+            train(options(tiny_city, method="source-only"), disk / "run", quiet=True)
         assert not (disk / "run" / "last.ckpt").exists() and not leftovers(disk / "run")
 
 
 def test_read_only_folder_is_refused(tiny_city, tmp_path):
     said = r"cannot be made \(Read-only file system\): choose another --out"
     with mounted(tmp_path / "disk", "-o", "ro") as disk, pytest.raises(MissingError, match=said):
-        adapt(options(tiny_city, method="source-only"), disk / "run", quiet=True)
+        train(options(tiny_city, method="source-only"), disk / "run", quiet=True)
 
 
 def test_folder_in_place_of_a_file_is_named(tiny_city, run):
     (run / "metrics.csv").unlink()
     (run / "metrics.csv").mkdir()
     with pytest.raises(WriteError, match=r"cannot write .*: Is a directory"):
-        adapt(options(tiny_city, method="source-only"), run, overwrite=True, quiet=True)
+        train(options(tiny_city, method="source-only"), run, overwrite=True, quiet=True)
 
 
 def test_infinite_loss_names_step_scenes_and_windows_and_the_checkpoint_stays(tiny_city, tmp_path):
     s = options(tiny_city, method="source-only", steps=4, lr=1e30, warmup=0)
     with pytest.raises(InputError) as raised:
-        adapt(s, tmp_path / "run", quiet=True)
+        train(s, tmp_path / "run", quiet=True)
     said = str(raised.value)
     assert "in step 2 of 4 (source east_0_image.tif rows " in said and "; source east_0_image.tif rows " in said
     assert "train again with a smaller learning rate; the checkpoint of step 1 is kept" in said
@@ -167,11 +167,11 @@ def test_vanished_file_is_named_and_the_run_resumes_when_it_is_back(tiny_city, t
     image, away = own / "east_0_image.tif", own / "away"
     s = options(own, method="source-only", steps=8, workers=workers)
     with pytest.raises(MissingError) as raised:
-        adapt(s, tmp_path / "run", quiet=True, callbacks=[At(2, lambda: image.rename(away))])
+        train(s, tmp_path / "run", quiet=True, callbacks=[At(2, lambda: image.rename(away))])
     said = str(raised.value)
     assert f"no file {image}; the checkpoint of step" in said and "\n" not in said
     away.rename(image)
-    adapt(s, tmp_path / "run", resume=True, quiet=True)
+    train(s, tmp_path / "run", resume=True, quiet=True)
     assert checkpoint_step(tmp_path / "run") == 8
 
 
@@ -184,15 +184,15 @@ def test_killed_worker_is_an_error_that_says_what_to_do(tiny_city, tmp_path):
     with pytest.raises(
         InputError, match=r"a process that reads patches was killed.*--workers 0; the checkpoint of step 5"
     ):
-        adapt(s, tmp_path / "run", quiet=True, callbacks=[At(6, kill)])
-    adapt(changed(s, steps=7, workers=0), tmp_path / "run", resume=True, quiet=True)
+        train(s, tmp_path / "run", quiet=True, callbacks=[At(6, kill)])
+    train(changed(s, steps=7, workers=0), tmp_path / "run", resume=True, quiet=True)
     assert checkpoint_step(tmp_path / "run") == 7
 
 
 def test_run_stopped_before_its_first_checkpoint_starts_from_step_0(tiny_city, trained, run, caplog):
     for name in ("last.ckpt", "weights.safetensors", "spec.json", "run.json"):
         (run / name).unlink()
-    adapt(options(tiny_city, method="source-only", steps=2), run, resume=True, quiet=True)
+    train(options(tiny_city, method="source-only", steps=2), run, resume=True, quiet=True)
     assert "was stopped before its first checkpoint, so it starts from step 0" in caplog.text
     assert bytes_of(run, "weights.safetensors", "metrics.csv") == bytes_of(
         trained, "weights.safetensors", "metrics.csv"
@@ -203,14 +203,14 @@ def test_finished_run_without_its_checkpoint_is_not_trained_again(tiny_city, run
     (run / "last.ckpt").unlink()
     before = bytes_of(run, "weights.safetensors")
     with pytest.raises(MissingError, match=r"finished but holds no last\.ckpt"):
-        adapt(options(tiny_city, method="source-only", steps=2), run, resume=True, quiet=True)
+        train(options(tiny_city, method="source-only", steps=2), run, resume=True, quiet=True)
     assert bytes_of(run, "weights.safetensors") == before
 
 
 def test_run_stopped_after_its_last_step_is_finished_by_resume(tiny_city, trained, run):
     (run / "weights.safetensors").unlink()
     (run / "spec.json").unlink()
-    adapt(options(tiny_city, method="source-only", steps=2), run, resume=True, quiet=True)
+    train(options(tiny_city, method="source-only", steps=2), run, resume=True, quiet=True)
     names = ("weights.safetensors", "spec.json", "metrics.csv", "last.ckpt")
     assert bytes_of(run, *names) == bytes_of(trained, *names)
 
@@ -227,11 +227,11 @@ def test_metrics_keep_the_row_of_the_step_of_a_checkpoint(tiny_city, tmp_path):
                 raise BreakError
 
     s = options(tiny_city, method="source-only", steps=20)
-    adapt(s, tmp_path / "whole", quiet=True)
+    train(s, tmp_path / "whole", quiet=True)
     with pytest.raises(BreakError):
-        adapt(s, tmp_path / "cut", quiet=True, callbacks=[Break()])
+        train(s, tmp_path / "cut", quiet=True, callbacks=[Break()])
     assert checkpoint_step(tmp_path / "cut") == 10
-    adapt(s, tmp_path / "cut", resume=True, quiet=True)
+    train(s, tmp_path / "cut", resume=True, quiet=True)
     assert [r["step"] for r in rows_before(tmp_path / "cut" / "metrics.csv", 20)] == ["9", "19"]
     assert bytes_of(tmp_path / "cut", "metrics.csv") == bytes_of(tmp_path / "whole", "metrics.csv")
 
@@ -255,11 +255,11 @@ def test_checkpoint_is_written_after_a_time_too(tiny_city, tmp_path):
 
 
 def test_configuration_of_a_run_repeats_it_to_the_last_bit(tiny_city, tmp_path):
-    adapt(options(tiny_city, method="dacs", steps=2, options={"source_only_share": 0.0}), tmp_path / "one", quiet=True)
-    adapt(settings(tmp_path / "one" / "config.yaml"), tmp_path / "two", quiet=True)
+    train(options(tiny_city, method="dacs", steps=2, options={"source_only_share": 0.0}), tmp_path / "one", quiet=True)
+    train(settings(tmp_path / "one" / "config.yaml"), tmp_path / "two", quiet=True)
     names = ("weights.safetensors", "metrics.csv", "config.yaml", "spec.json", "run.json")
     assert bytes_of(tmp_path / "one", *names) == bytes_of(tmp_path / "two", *names)
-    adapt(settings(tmp_path / "one" / "config.yaml", seed=1), tmp_path / "three", quiet=True)
+    train(settings(tmp_path / "one" / "config.yaml", seed=1), tmp_path / "three", quiet=True)
     one, three = (load_file(tmp_path / n / "weights.safetensors") for n in ("one", "three"))
     assert any(not torch.equal(v, three[k]) for k, v in one.items())
 
@@ -277,11 +277,11 @@ def test_run_json_holds_versions_machine_and_data_without_target_labels(tiny_cit
 def test_resume_notes_changed_data_but_not_a_copy(tiny_city, run, tmp_path, caplog):
     own = Path(shutil.copytree(tiny_city, tmp_path / "own", copy_function=shutil.copyfile))  # other dates
     s = options(own, method="source-only", steps=3)
-    adapt(s, run, resume=True, quiet=True)
+    train(s, run, resume=True, quiet=True)
     assert "the data are not" not in caplog.text
     with (own / "west_0_image.tif").open("ab") as file:
         file.write(b"\0")
-    adapt(changed(s, steps=4), run, resume=True, quiet=True)
+    train(changed(s, steps=4), run, resume=True, quiet=True)
     assert "note: the data have changed since the run began (west_0_image.tif)" in caplog.text
     resumed = json.loads((run / "run.json").read_text())["resumed"]
     assert [r["step"] for r in resumed] == [2, 3] and not resumed[0]["changes"] and resumed[1]["changes"]
@@ -315,10 +315,10 @@ def test_second_process_on_a_run_is_refused_and_a_killed_one_releases_it(tiny_ci
     s, before = options(tiny_city, method="source-only", steps=3), bytes_of(run, "last.ckpt", "log.txt", "config.yaml")
     with holder(run / ".lock") as process:
         with pytest.raises(ExistsError, match=f"run is being written by process {process.pid} on .*: wait"):
-            adapt(s, run, quiet=True, **{how: True})
+            train(s, run, quiet=True, **{how: True})
         assert bytes_of(run, "last.ckpt", "log.txt", "config.yaml") == before
     assert (run / ".lock").is_file()
-    adapt(s, run, quiet=True, **{how: True})
+    train(s, run, quiet=True, **{how: True})
     assert checkpoint_step(run) == 3 and not (run / ".lock").exists()
 
 
@@ -336,8 +336,8 @@ from pathlib import Path
 from rsuda.core.locks import exclusive
 with exclusive(Path(sys.argv[1]), "it"):
     child = os.fork()
-    if child:
-        print(child, flush=True)
+    if not child:  # by now it has let the lock go
+        print(os.getpid(), flush=True)
     time.sleep(60)
 """
 
@@ -381,7 +381,7 @@ def test_sigterm_ends_a_run_in_one_line_and_the_run_resumes(tiny_city, tmp_path,
     assert said.read_text().count("Terminated") == 1 and "Traceback" not in said.read_text()
     step = checkpoint_step(run)
     assert step >= 30 and not (run / ".lock").exists() and not [p for p in run.iterdir() if p.is_dir()]
-    adapt(
+    train(
         options(tiny_city, method="source-only", steps=step, workers=0), run, resume=True, quiet=True
     )  # nobody holds it
 

@@ -25,7 +25,7 @@ from rsuda.cluster.tasks import run_tasks
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.locks import LOCK, exclusive
 from rsuda.runs.weights import checkpoint_step
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 pytest.importorskip("distributed")
 SMALL = {
@@ -101,7 +101,7 @@ def alive(pid):
 def test_another_worker_finishes_the_run_of_a_killed_one(data, tmp_path, cluster):
     plan = plan_of(data, tmp_path, {"source-only": {"steps": 120}})
     folder, results = plan.jobs[0].folder, []
-    adapt(changed(plan.jobs[0].settings, device="cpu"), tmp_path / "whole", quiet=True)
+    train(changed(plan.jobs[0].settings, device="cpu"), tmp_path / "whole", quiet=True)
     thread = Thread(target=lambda: results.extend(run_plan(plan, ["cpu"], cluster.scheduler.address, threads=1)))
     thread.start()
     deadline = time.monotonic() + 240

@@ -20,7 +20,7 @@ from rsuda.methods import METHODS
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.runs.weights import load_run, saved_settings
 from rsuda.training.build import check_run
-from rsuda.training.train import adapt
+from rsuda.training.train import train
 
 WINDOWS = {"0": (96, 32, 64)}  # scene of west: row, column, size
 
@@ -35,7 +35,7 @@ def data(two_cities, tmp_path_factory):
 def run(data, tmp_path_factory):
     """A finished run from east to west, each standardised by itself, so that its spec is no default."""
     folder = tmp_path_factory.mktemp("runs") / "first"
-    adapt(run_settings(data, "source-only", standardise="domain"), folder, quiet=True)
+    train(run_settings(data, "source-only", standardise="domain"), folder, quiet=True)
     return folder
 
 
@@ -80,7 +80,7 @@ def test_a_run_that_learns_nothing_ends_as_it_started_and_keeps_the_spec(data, r
         SMALL["channels"],
         "domain",
     )
-    adapt(s, tmp_path / "second", quiet=True)
+    train(s, tmp_path / "second", quiet=True)
     before, after = load_run(run), load_run(tmp_path / "second")
     learnt = dict(before.model.named_parameters())
     assert learnt and all(torch.equal(v, learnt[k]) for k, v in after.model.named_parameters())
@@ -98,11 +98,11 @@ def test_windows_of_the_target_enter_as_the_target_does_and_another_source_by_it
 
 
 def test_another_methods_options_are_not_taken_over(data, run, tmp_path):
-    adapt(run_settings(data, "bicl", steps=1), tmp_path / "bicl", quiet=True)
+    train(run_settings(data, "bicl", steps=1), tmp_path / "bicl", quiet=True)
     s = settings(start=str(tmp_path / "bicl"), method="source-only")
     assert check_run(s)[0].method.options == {"class_weights": "none"}
     assert settings(start=str(tmp_path / "bicl")).method.options["source_only_share"] == 0.0
-    adapt(settings(start=str(tmp_path / "bicl"), method="dacs", steps=1), tmp_path / "dacs", quiet=True)
+    train(settings(start=str(tmp_path / "bicl"), method="dacs", steps=1), tmp_path / "dacs", quiet=True)
     assert load_run(tmp_path / "dacs").method == "dacs"
 
 
@@ -158,7 +158,7 @@ def test_a_start_that_does_not_fit_is_refused(data, run, tmp_path, given, says, 
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(fields))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=says):
-        adapt(settings(start=str(run), **given), tmp_path / "out", quiet=True)
+        train(settings(start=str(run), **given), tmp_path / "out", quiet=True)
     assert not (tmp_path / "out").exists()
 
 
@@ -167,4 +167,4 @@ def test_a_start_that_is_no_run_is_refused(run, tmp_path):
         settings(start=str(tmp_path / "nowhere"))
     shutil.copytree(run, tmp_path / "unfinished", ignore=shutil.ignore_patterns("weights.safetensors"))
     with pytest.raises(MissingError, match=r"holds no weights"):
-        adapt(settings(start=str(tmp_path / "unfinished")), tmp_path / "out", quiet=True)
+        train(settings(start=str(tmp_path / "unfinished")), tmp_path / "out", quiet=True)

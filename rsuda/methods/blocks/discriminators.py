@@ -49,8 +49,8 @@ def strided_layers(cells: int, most: int) -> int:
         if cells_after(cells, strided) >= 2:
             return strided
     raise InputError(
-        f"the discriminator needs at least 6 x 6 feature cells, but this crop gives {cells} x {cells}: use a larger "
-        "--crop (192 px at stride 32)"
+        f"the discriminator needs at least 6 x 6 feature cells, but this window has {cells} x {cells}: use a larger "
+        "--window (192 px at stride 32)"
     )
 
 
