@@ -8,16 +8,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsuda.annotation.suggestions import Suggestions
 from rsuda.core.settings import Settings
 from rsuda.evaluation.finished_run import Run
 
 if TYPE_CHECKING:
-    from rsuda.annotation.suggest import Suggestion
-    from rsuda.core.spec import Spec
     from rsuda.data.domain import Domain
     from rsuda.data.find_domain import Objects
     from rsuda.evaluation.evaluate import Evaluation
@@ -25,23 +23,6 @@ if TYPE_CHECKING:
     DomainLike = str | os.PathLike[str] | Domain | Any  # what rsuda.domain takes; Any for datasets of torchgeo
 
 logger = logging.getLogger("rsuda")
-
-
-@dataclass(frozen=True)
-class Suggestions:
-    """Windows of a domain that are most worth a label.
-
-    Attributes:
-        windows: the suggestions, the first the most valuable.
-        domain: the domain of their scenes.
-        spec: of the model that looked at them; rows and columns are pixels of its GSD.
-        file: the GeoPackage with the windows; None where none was asked for.
-    """
-
-    windows: tuple[Suggestion, ...]
-    domain: Domain
-    spec: Spec
-    file: Path | None
 
 
 def adapt(
