@@ -18,7 +18,7 @@ import torch
 
 from rsuda.benchmark.command import parser, write_job
 from rsuda.benchmark.run import RESULT, BenchmarkRun
-from rsuda.cluster.client import connected
+from rsuda.cluster.client import connect
 from rsuda.cluster.command import exit_code
 from rsuda.cluster.tasks import run_on_each, run_tasks
 from rsuda.core.atomic import make_folder
@@ -42,7 +42,7 @@ def spread_jobs(
     """
     if scheduler == "local":
         threads = threads or max(1, torch.get_num_threads() // max(1, workers))
-    with connected(scheduler, workers) as client, _shared(jobs) as folder:
+    with connect(scheduler, workers) as client, _shared(jobs) as folder:
         if scheduler != "local":  # a worker that joins later is checked by its runs
             for error in run_on_each(client, ["rsuda.benchmark.on_cluster", str(folder)]):
                 if error is not None:

@@ -168,7 +168,7 @@ def run_plan(
     plan: Plan, devices: list[str], scheduler: str | None = None, workers: int = 2, threads: int | None = None
 ) -> Iterator[tuple[BenchmarkRun, dict[str, Any] | str]]:
     """Run what is not done, one process a run and one run a device at a time; yields each job with its result, or with the
-    sentence that says why it has none. A run that was broken off goes on from its checkpoint.
+    sentence that says why it has none. An interrupted run continues from its checkpoint.
 
     Args:
         scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine. Its workers run

@@ -56,7 +56,7 @@ def slots(client: Any) -> int:
 
 
 @contextmanager
-def connected(scheduler: str, workers: int, timeout: float | None = None) -> Iterator[Any]:
+def connect(scheduler: str, workers: int, timeout: float | None = None) -> Iterator[Any]:
     """Connect a client to the scheduler at an address, or to a 'local' one with worker processes on this machine.
 
     Args:

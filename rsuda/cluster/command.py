@@ -1,8 +1,7 @@
 """Run a module of rsuda as a command in its own process, which ends with the process that started it.
 
-The arguments and files are the question; the exit code, the last line of standard error and files are the answer. So anybody
-can run the same line by hand. multiprocessing is no alternative: a Dask worker is one of its daemons, which cannot have
-children.
+Arguments and files are the input; the exit code, the last line of standard error and files are the output. So the same line
+can be run by hand. multiprocessing does not work here: a Dask worker is a daemon process, which cannot have children.
 """
 
 from __future__ import annotations
@@ -31,23 +30,23 @@ class UnwantedError(Exception):
     """The caller no longer needs the command, so its process was killed."""
 
 
-def run_command(words: Sequence[str], folder: str, threads: int, needed: Callable[[], bool]) -> None:
+def run_command(words: Sequence[str], folder: str, threads: int, is_needed: Callable[[], bool]) -> None:
     """Run ``python -m`` with these words, ``--threads`` and ``--attached``, and wait for its end.
 
     Args:
         words: a module's name and its arguments.
-        folder: working folder of the process, so that relative paths keep their meaning. Where it does not exist, the
-            process works in this one's.
-        threads: CPU threads of numpy and torch from their start on.
-        needed: called twice a second; once it returns False, the process is killed.
+        folder: working folder of the process, so that relative paths are valid in it. If it does not exist, the
+            process works in the folder of this one.
+        threads: CPU threads of numpy and torch.
+        is_needed: called twice a second; once it returns False, the process is killed.
 
     Raises:
         InputError: the command's own sentence (exit code 2), or the system killed the process.
         RuntimeError: any other exit code, with the end of standard error.
-        UnwantedError: see ``needed``.
+        UnwantedError: see ``is_needed``.
     """
     numbers = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    # modules come from where this process finds them; -P leaves out the folder that the new one works in
+    # the new process imports from the paths of this one; -P excludes its working folder
     paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -60,18 +59,18 @@ def run_command(words: Sequence[str], folder: str, threads: int, needed: Callabl
             start_new_session=True,
         )
         try:
-            _wait(process, needed)
+            _wait(process, is_needed)
         finally:
             _kill(process)
         _check(process.returncode, errors)
 
 
-def _wait(process: subprocess.Popen[bytes], needed: Callable[[], bool]) -> None:
+def _wait(process: subprocess.Popen[bytes], is_needed: Callable[[], bool]) -> None:
     while True:
         try:
             process.wait(_POLL)
         except subprocess.TimeoutExpired:
-            if not needed():
+            if not is_needed():
                 raise UnwantedError from None
         else:
             return
@@ -102,7 +101,7 @@ def _check(code: int, errors: IO[bytes]) -> None:
 
 
 def exit_code(work: Callable[[], object], attached: bool) -> int:
-    """Do a command's work in its process: 0, or 2 after one sentence on standard error. A bug keeps its traceback.
+    """Run a command's work and return its exit code: 0, or 2 after one sentence on standard error. A bug raises.
 
     Args:
         attached: whether the process ends as soon as its standard input closes.

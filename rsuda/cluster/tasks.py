@@ -21,7 +21,7 @@ def run_tasks(
     """Run the command of each task on some worker. Yields tasks as they end, each with its error or None.
 
     When a worker dies, another one runs its command again, so a command should continue from the files it finds. When the
-    caller stops iterating, or dies, the processes that work for it end.
+    caller stops iterating or dies, its processes end.
 
     Args:
         client: a Dask client.
@@ -68,19 +68,19 @@ def run_on_each(client: Any, words: list[str]) -> list[RsudaError | None]:
 
 
 def _run(words: list[str], folder: str, share: Threads) -> RsudaError | None:
-    """Run a command on a worker, as long as Dask needs it."""
+    """Run a command on a worker while Dask needs it. Returns its error, or None."""
     from distributed import get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
 
-    def needed() -> bool:
+    def is_needed() -> bool:
         """Return whether the task is neither cancelled nor left by a closing worker; Dask itself cannot stop a task."""
         task = worker.state.tasks.get(key)
         return task is not None and task.state == "executing" and worker.status.name not in ("closing", "closed")
 
     try:
-        run_command(words, folder, share.of_task(), needed)
+        run_command(words, folder, share.of_task(), is_needed)
     except RsudaError as error:
         return error
     except UnwantedError:

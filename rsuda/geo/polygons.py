@@ -30,7 +30,7 @@ from rsuda.geo.run_lengths import (
     merge_small,
 )
 
-MOST = 2_000_000  # polygons; few programs can draw more
+MOST = 2_000_000  # polygons; few programs draw more
 
 
 def polygonise(
@@ -44,7 +44,7 @@ def polygonise(
 ) -> gpd.GeoDataFrame:
     """Convert each connected component of a class to a polygon.
 
-    Pixels are connected over edges. The polygons are a valid coverage: there are no gaps and no overlaps, and neighbours
+    Pixels are connected over edges. The polygons are a valid coverage: they have no gaps and no overlaps, and neighbours
     share all vertices of their common border.
 
     Args:
@@ -81,9 +81,8 @@ def polygonise(
     pixel = gsd[0] * gsd[1]
     least = math.ceil(min(min_area / pixel, grid.height * grid.width) - 1e-9)
     components, notes = _generalise(runs, components, least, most, pixel)
-    north_up = (
-        grid.display_transform.a * grid.display_transform.e - grid.display_transform.b * grid.display_transform.d < 0
-    )
+    transform = grid.display_transform
+    north_up = transform.a * transform.e - transform.b * transform.d < 0
     rings = find_rings(runs, components.of_run, len(components), clockwise=not north_up)
     lattice = np.stack([rings.col, rings.row], 1).astype(float)
     area = components.pixels * pixel
@@ -124,15 +123,15 @@ def _generalise(
     while len(components) > most and len(borders.one):
         raised = 1 << max(1, raised.bit_length())  # the next power of two
         components, borders = merge_small(components, borders, raised)
-    total = f"the mask has {_many(count)} areas, more than {_many(most)}"
-    isolated = f"{_many(len(components))} surrounded by nodata have no neighbour and stay"
+    total = f"the mask has {_readable(count)} areas, more than {_readable(most)}"
+    isolated = f"{_readable(len(components))} surrounded by nodata have no neighbour and stay"
     if raised > least:
         merged = f"{total}: areas below {raised} pixels ({raised * pixel:.3g} m2) are merged into their neighbours"
         return components, [f"{merged}{f', {isolated}' if len(components) > most else ''}; --min-area sets the limit"]
     return components, [f"{total}: {isolated}"] if len(components) > most else []
 
 
-def _many(count: int) -> str:
+def _readable(count: int) -> str:
     return f"{count / 1e6:.3g} million" if count >= 1e6 else f"{count:,}"
 
 
@@ -199,7 +198,7 @@ def check_footprints(names: Iterable[str], legend: Legend) -> None:
 
 
 def _layer(path: Path) -> str:
-    """Name the layer of a file after it; a GeoPackage layer must not begin with a sign."""
+    """Name the layer after the file; the name of a GeoPackage layer must begin with a letter, a digit or '_'."""
     return re.sub(r"^\W", "_", path.stem)
 
 

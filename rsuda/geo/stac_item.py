@@ -1,4 +1,4 @@
-"""Build and write STAC items of maps; the parts common to all items. Needs PySTAC (extra 'export')."""
+"""Build and write STAC items of maps, and parts that all items share. Needs PySTAC (extra 'export')."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def classes(legend: Legend, counts: Sequence[int] | None = None) -> list[Classif
 def footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
     """Compute GeoJSON geometry and bbox of a grid in longitude and latitude, cut at the antimeridian.
 
-    (None, None) for a grid without CRS, or with a CRS that has no transformation to longitude and latitude.
+    Returns (None, None) for a grid without CRS, or with a CRS that has no transformation to longitude and latitude.
     """
     if grid.crs is None or not grid.georeferenced:
         return None, None
@@ -113,7 +113,7 @@ def acquisition_time(image: str | Path) -> datetime | None:
 
 
 def href(file: str | Path, folder: Path) -> str:
-    """Link from an item in ``folder`` to a file: a relative path, or a URL without query and user, which may be secret."""
+    """Return the link from an item in ``folder`` to a file: a relative path, or a URL without query and user (secrets)."""
     if is_remote(file):
         return re.sub(r"[?#].*$", "", re.sub(r"(?<=://)[^/@]*@", "", str(file)))
     path = Path(os.path.relpath(file, folder)).as_posix()

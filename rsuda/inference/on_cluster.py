@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rsuda.cluster.client import Threads, connected, slots, threads_of
+from rsuda.cluster.client import Threads, connect, slots, threads_of
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.map_options import MapOptions, PredictorOptions
 from rsuda.geo.region import Region
@@ -157,11 +157,11 @@ def _result(future: Any) -> Planes:
 def cluster(options: MapOptions) -> Iterator[Cluster]:
     """Connect to the cluster of ``options.scheduler``; for 'local', start ``options.workers`` processes that share the cores.
 
-    Raises InputError and MissingError as ``connected``.
+    Raises InputError and MissingError as ``connect``.
     """
     assert options.scheduler is not None
     threads = options.threads
     if options.scheduler == "local":
         threads = threads or max(1, torch.get_num_threads() // options.workers)
-    with connected(options.scheduler, options.workers) as client:
+    with connect(options.scheduler, options.workers) as client:
         yield Cluster(client, threads)

@@ -117,7 +117,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """Return the processor's name, which Python lacks on Linux."""
+    """Return the name of the processor; Python does not report it on Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

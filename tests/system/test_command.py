@@ -14,8 +14,8 @@ from rsuda.cluster.command import UnwantedError, run_command
 from rsuda.core.errors import InputError
 
 
-def run(what, file, folder, needed=lambda: True):
-    run_command(["child_command", what, str(file)], str(folder), 3, needed)
+def run(what, file, folder, is_needed=lambda: True):
+    run_command(["child_command", what, str(file)], str(folder), 3, is_needed)
 
 
 def gone(pid, seconds=20):

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from rsuda.benchmark.plan import read_plan, run_plan
 from rsuda.cli import app
-from rsuda.cluster.client import connected, threads_of
+from rsuda.cluster.client import connect, threads_of
 from rsuda.cluster.tasks import run_tasks
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.locks import LOCK, exclusive
@@ -170,7 +170,7 @@ def test_a_lost_scheduler_is_one_sentence_and_its_commands_end(tmp_path):
     def command(what):
         return ["child_command", what, str(tmp_path / what)]
 
-    with connected(local.scheduler_address, 1) as client:
+    with connect(local.scheduler_address, 1) as client:
         ended = run_tasks(client, command, ["answer", "wait"], 2)
         assert next(ended) == ("answer", None)
         assert json.loads((tmp_path / "answer").read_text())["threads"] == 2
