@@ -76,7 +76,7 @@ def mask(scene, network, out, **options):
         return file.read(1)
 
 
-# -- what is written -----------------------------------------------------------------------------------------------
+# -- exported files ----------------------------------------------------------------------------------------------------
 
 
 def test_onnx_file_gives_the_probabilities_of_the_model_for_any_batch(run, as_onnx):
@@ -163,7 +163,7 @@ def test_program_gives_probabilities_on_request(tmp_path):
     assert torch.allclose(probabilities, torch.cat([image, -image], 1).softmax(1), atol=1e-6)
 
 
-# -- whole scenes --------------------------------------------------------------------------------------------------
+# -- whole scenes ------------------------------------------------------------------------------------------------------
 
 
 def test_exported_files_predict_the_map_of_the_run(run, as_onnx, as_program, tmp_path):
@@ -217,7 +217,7 @@ def test_every_architecture_can_be_exported(encoder, decoder, method, stride, tm
         assert exported.file.is_file() and exported.difference <= TOLERANCE
 
 
-# -- what cannot be written or read -----------------------------------------------------------------------------------
+# -- invalid models and files ------------------------------------------------------------------------------------------
 
 
 def test_operator_unknown_to_onnx_is_named_and_nothing_is_written(tmp_path):

@@ -299,7 +299,7 @@ def test_bands_used_in_file_order_have_a_note(tmp_path, descriptions, names):
     assert not prediction.notes
 
 
-# -- what cannot be predicted ------------------------------------------------------------------------------------------
+# -- invalid scenes ----------------------------------------------------------------------------------------------------
 
 
 def all_nodata(path):
@@ -466,7 +466,7 @@ def test_class_raster_has_names_colours_and_source(tmp_path):
     assert [colours[k][:3] for k in range(len(NAMES))] == list(legend().palette)
 
 
-# -- going on where a run was broken off -------------------------------------------------------------------------------
+# -- continuing after an interruption ----------------------------------------------------------------------------------
 
 
 def break_off(*_):
@@ -547,7 +547,7 @@ def test_interruption_before_the_first_strip_leaves_no_files(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["scene.tif"]
 
 
-# -- parts of scenes, several views, files that are elsewhere ---------------------------------------------------------
+# -- areas, views and remote files -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("transform", GEOMETRIES.values(), ids=GEOMETRIES)
