@@ -59,6 +59,7 @@ def method(name: str) -> str:
 
 
 def methods() -> str:
+    """Compare all methods in one table, for the site."""
     rows = []
     for name in METHODS:
         about = described(name)
@@ -111,7 +112,7 @@ def label_free() -> str:
 
 
 TABLES: dict[str, Callable[..., str]] = {
-    "methods": methods, "settings": settings, "presets": presets, "commands": commands, "label-free": label_free,
+    "settings": settings, "presets": presets, "commands": commands, "label-free": label_free,
     "method": method,
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Extend MkDocs: add pages from other folders of the repository, and draw diagrams into their pages."""
+"""Extend MkDocs: add pages from other folders, list the pages of methods, and draw diagrams into their pages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from generate import methods
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
@@ -20,7 +21,24 @@ ELSEWHERE = {
     "security.md": "SECURITY.md",
     "images/four_fields.png": "benchmarks/results/four_fields/table.png",
 }
+TABLE = "<!-- table of methods -->"
 _PAGE_OF = {file: page for page, file in ELSEWHERE.items()}
+
+
+def on_config(config: Any) -> Any:
+    """Replace 'folder/*.md' in the navigation by the folder's pages, in the order of their names, without its index."""
+    for section in config.nav:
+        for name, entries in section.items():
+            if isinstance(entries, list):
+                section[name] = [page for entry in entries for page in _pages(entry)]
+    return config
+
+
+def _pages(entry: Any) -> list[Any]:
+    if not isinstance(entry, str) or not entry.endswith("/*.md"):
+        return [entry]
+    folder = entry.removesuffix("/*.md")
+    return [f"{folder}/{page.name}" for page in sorted((ROOT / "docs" / folder).glob("*.md")) if page.stem != "index"]
 
 
 @event_priority(100)  # before the plugin that turns notebooks into pages
@@ -34,7 +52,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Turn links between files of the repository, as GitHub follows them, into links between pages of the site."""
+    """Write the table of methods, and turn links between files, as GitHub follows them, into links between pages."""
+    if TABLE in markdown:
+        markdown = markdown.replace(TABLE, methods())
     source = ROOT / ELSEWHERE.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     folder = Path("/", page.file.src_uri).parent
 

@@ -136,7 +136,9 @@ def _file_of(name: str) -> Path | None:
 
 def _method_of_file(file: Path, cls: str) -> type[Method]:
     if not file.is_file():
-        raise MissingError(f"method file {shown(str(file))} is missing: pass FILE.py:CLASS")
+        raise MissingError(
+            f"method file {shown(str(file))} is missing: pass FILE.py:CLASS, or correct it in config.yaml"
+        )
     classes = vars(_module_of(file))
     if cls not in classes:
         raise unknown(f"class in {file}", cls, [n for n, value in classes.items() if isinstance(value, type)])

@@ -13,7 +13,7 @@ from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
 from rsuda.evaluation.label_free import read_label_free
 from rsuda.evaluation.target_curve import read_curve
-from rsuda.methods import find_method
+from rsuda.methods import METHODS
 from rsuda.runs.folders import CURVE
 from rsuda.runs.weights import TrainedNetwork, load_run, saved_settings
 
@@ -86,9 +86,7 @@ def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
 
 def _unique_names(folders: Sequence[Path], all_settings: Sequence[Settings]) -> list[str]:
     """Name runs by method; with the seed where the method repeats, and with the folder where the seed repeats too."""
-    methods = [
-        _NAMES.get(settings.method.name, find_method(settings.method.name).__name__) for settings in all_settings
-    ]
+    methods = [_name(settings.method.name) for settings in all_settings]
     with_seed = [f"{name}, seed {settings.training.seed}" for name, settings in zip(methods, all_settings, strict=True)]
     with_folder = [f"{name} ({folder.name})" for name, folder in zip(methods, folders, strict=True)]
     with_path = [f"{name} ({folder})" for name, folder in zip(methods, folders, strict=True)]
@@ -97,6 +95,12 @@ def _unique_names(folders: Sequence[Path], all_settings: Sequence[Settings]) -> 
         unique = [level[i] for level in (methods, with_seed, with_folder) if level.count(level[i]) == 1]
         names.append(unique[0] if unique else path)
     return names
+
+
+def _name(method: str) -> str:
+    """Name a method for people. The code of a method file never runs here: its class gives the name."""
+    known = METHODS.get(method)
+    return _NAMES.get(method) or (method.rpartition(":")[2] if known is None else known.__name__)
 
 
 def _read(folder: Path, name: str, settings: Settings, network: TrainedNetwork) -> ReportRun:

@@ -10,7 +10,7 @@ import torch
 
 from rsuda.core.settings import Settings
 from rsuda.core.version import __version__
-from rsuda.methods import find_method
+from rsuda.methods import METHODS
 from rsuda.methods.old_options import renamed
 from rsuda.report.runs import ReportRun
 from rsuda.report.views import RunView
@@ -46,7 +46,7 @@ def facts(views: Sequence[RunView]) -> list[Fact]:
     """Return the table's rows."""
     rows: list[tuple[str, list[str]]] = [
         ("method", [view.run.settings.method.name for view in views]),
-        ("paper", [find_method(view.run.settings.method.name).paper for view in views]),
+        ("paper", [_paper(view.run.settings.method.name) for view in views]),
         ("run folder", [view.run.folder.name for view in views]),
         ("steps, seed", [f"{view.run.settings.training.steps:,}, {view.run.settings.training.seed}" for view in views]),
         ("batch size, window", [_batch(view.run.settings) for view in views]),
@@ -66,10 +66,17 @@ def facts(views: Sequence[RunView]) -> list[Fact]:
 
 
 def options(run: ReportRun) -> dict[str, str]:
-    """Return the method's options as text; a star marks one that differs from the default."""
-    default = find_method(run.settings.method.name).Options().model_dump()
+    """Return the method's options as text; a star marks one that differs from a known default."""
     chosen = renamed(run.settings.method.options)
+    method = METHODS.get(run.settings.method.name)  # None for a method file, which never runs here
+    default = chosen if method is None else method.Options().model_dump()
     return {name: f"{value}" + ("" if default.get(name) == value else " *") for name, value in chosen.items()}
+
+
+def _paper(name: str) -> str:
+    """Return the paper of a method by name. The code of a method file never runs here, so its paper is unknown."""
+    method = METHODS.get(name)
+    return "unknown" if method is None else method.paper
 
 
 def differences(one: ReportRun, other: ReportRun) -> list[str]:

@@ -101,8 +101,9 @@ def _new(
     if settings.data is None and {settings.source.name, settings.target.name} <= set(SAMPLE_DOMAINS):
         tiles = sample_tiles()
         settings = make({"preset": "sample", **changes, "data": str(tiles)})
+        kind = "small preset" if settings.preset == "sample" else "preset"
         tell(
-            f"No data folder was passed: using the synthetic {tiles.name}/ and the small preset 'sample' "
+            f"No data folder was passed: using the synthetic {tiles.name}/ and the {kind} '{settings.preset}' "
             f"({settings.training.steps} steps, a few minutes on 2 cores). For real imagery pass --data DIR."
         )
     return settings

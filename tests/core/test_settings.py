@@ -56,19 +56,29 @@ def test_options_of_a_method_merge_name_by_name(tmp_path):
     assert settings(preset="resnet50", method="source-only").method.options == {}
 
 
-@pytest.mark.parametrize("name", preset_names())
-@pytest.mark.parametrize("method", METHODS)
-def test_presets_have_the_values_of_version_0_1(name, method):
+@pytest.mark.parametrize("names", STORED)
+def test_presets_have_the_values_of_version_0_1(names):
     """stored_presets.json holds what version 0.1 resolved each preset and method to, where it is not the default."""
-    stored = {"preset": name, "method": method, **STORED[f"{name} {method}"]}
+    name, method = names.split()
+    stored = {"preset": name, "method": method, **STORED[names]}
     options = {f"method.{k}": v for k, v in renamed_options(stored.pop("options", {})).items()}
     expected = Settings().changed({OLD_NAMES[k]: v for k, v in stored.items()} | options)
     assert settings(preset=name, method=method) == expected
     assert options_of(method, expected.method.options)
 
 
-def test_every_preset_is_stored():
-    assert len(STORED) == len(preset_names()) * len(METHODS) == 54
+def test_every_preset_of_version_0_1_is_stored():
+    methods = {names.split()[1] for names in STORED}
+    assert set(STORED) == {f"{name} {method}" for name in preset_names() for method in methods}
+    assert len(STORED) == 54 and methods <= set(METHODS)
+
+
+@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("method", METHODS)
+def test_every_preset_of_every_method_has_valid_options(name, method):
+    resolved = settings(preset=name, method=method)
+    assert (resolved.preset, resolved.method.name) == (name, method)
+    assert options_of(method, resolved.method.options)
 
 
 def test_the_default_preset_is_small():

@@ -198,5 +198,8 @@ def test_site_builds_strictly_and_fetches_nothing(tmp_path):
         fetched = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"?(?:https?:)?//[^\s\">]+", text)
         assert not fetched, f"{page.name} fetches {fetched}"
         assert not re.search(r"cdnjs\.|unpkg\.com|jsdelivr\.|fonts\.g", text), f"{page.name} may fetch from elsewhere"
+    index = (tmp_path / "site" / "methods" / "index.html").read_text()
+    assert all(f'href="{method}.html"><code>{method}</code>' in index for method in METHODS)
+    assert all(f"methods/{method}.html" in (tmp_path / "site" / "index.html").read_text() for method in METHODS)
     dacs = (tmp_path / "site" / "methods" / "dacs.html").read_text()
     assert '<svg xmlns="http://www.w3.org/2000/svg"' in dacs and "dacs.svg" not in dacs

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from external_method import write_example
 from method_runs import SMALL, built, run_settings
 from process_tasks import python
@@ -101,6 +103,51 @@ def test_its_run_is_reported(run, tmp_path):
     assert "LowEntropy" in (tmp_path / "report.html").read_text()
 
 
+COMMANDS = {
+    "predict": "predict {data}/west_1_image.tif --model {run} --out {out}/maps --device cpu",
+    "evaluate": "evaluate {run} --device cpu",
+    "info of the run": "info {run}",
+    "info of a scene": "info {data}/west_1_image.tif --model {run}",
+    "export": "export {run} --out {out}/model.onnx",
+    "suggest": "suggest {run} --size 64 --out {out}/windows.gpkg --device cpu",
+    "report": "report {run} --out {out}/report.html --device cpu",
+}
+
+
+@pytest.fixture
+def trap(run, tmp_path):
+    """A finished run whose config.yaml names a method file that leaves a trace when its code runs. Returns (run, trace)."""
+    trace, file = tmp_path / "trace", tmp_path / "trap.py"
+    file.write_text(f"from pathlib import Path\n\nPath({str(trace)!r}).touch()\nraise RuntimeError\n")
+    folder = shutil.copytree(run, tmp_path / "run")
+    fields = yaml.safe_load((folder / "config.yaml").read_text())
+    fields["method"]["name"] = f"{file}:Trap"
+    (folder / "config.yaml").write_text(yaml.safe_dump(fields))
+    return folder, trace
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("file", ["present", "missing"])
+def test_using_a_finished_run_never_runs_its_method_file(trap, two_cities, tmp_path, command, file):
+    """SECURITY.md promises it."""
+    folder, trace = trap
+    if file == "missing":
+        (tmp_path / "trap.py").unlink()
+    words = COMMANDS[command].format(run=folder, data=two_cities, out=tmp_path / "out").split()
+    (tmp_path / "out").mkdir()
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert not trace.exists()
+
+
+def test_resuming_a_run_runs_its_method_file(trap):
+    """SECURITY.md warns of it."""
+    folder, trace = trap
+    done = CliRunner().invoke(app, ["adapt", "--out", str(folder), "--resume"])
+    assert isinstance(done.exception, InputError) and "trap.py cannot be imported: RuntimeError" in str(done.exception)
+    assert trace.exists()
+
+
 def test_a_benchmark_takes_it(method, two_cities, tmp_path):
     plan = {
         "settings": {**SMALL, "data": str(two_cities)},
@@ -130,12 +177,12 @@ def test_an_entry_point_is_a_method_by_name(tmp_path, monkeypatch):
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: entropy-package\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[rsuda.methods]\nlow-entropy = entropy_package.low_entropy:LowEntropy\nbroken = entropy_package.nothing:X\n"
+        "[rsuda.methods]\nown-entropy = entropy_package.low_entropy:LowEntropy\nbroken = entropy_package.nothing:X\n"
         "dacs = entropy_package.low_entropy:LowEntropy\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert "low-entropy" in METHODS and METHODS["low-entropy"].__name__ == "LowEntropy"
-    assert presets_of("low-entropy")["sample"]["method"] == {"entropy_weight": 0.02}
+    assert "own-entropy" in METHODS and METHODS["own-entropy"].__name__ == "LowEntropy"
+    assert presets_of("own-entropy")["sample"]["method"] == {"entropy_weight": 0.02}
     assert METHODS["dacs"].__module__ == "rsuda.methods.dacs"  # a package cannot replace rsuda's own
     with pytest.raises(
         InputError, match=r"method broken of entropy_package.nothing:X cannot be imported: ModuleNotFound"

@@ -9,17 +9,18 @@ from rsuda.data.patches import PatchDataset
 from rsuda.methods import find_method
 from rsuda.training.build import build, check_run
 
-# options that switch every part of a method on from the first step
-ON = {
-    "dacs": {"source_only_share": 0.0}, "daformer": {"source_only_share": 0.0}, "bicl": {"source_only_share": 0.0},
-    "hrda": {"source_only_share": 0.0, "resolutions": 2}, "mic": {"source_only_share": 0.0, "resolutions": 2},
-    "cluda": {"source_only_share": 0.0, "resolutions": 2, "uncertain_from": 0.0},
-}  # fmt: skip
+# options that switch a part of a method on from the first step, for the methods that have them
+ON = {"source_only_share": 0.0, "resolutions": 2, "uncertain_from": 0.0}
 # a tiny encoder at output stride 16, so that discriminators have 8 x 8 cells in a small window
 SMALL = {
     "encoder": "tu-mobilenetv3_small_050", "output_stride": 16, "channels": 16, "weights": "none", "crop": 128,
     "batch_size": 2, "steps": 3, "workers": 0, "precision": "fp32", "device": "cpu",
 }  # fmt: skip
+
+
+def all_parts(method):
+    """Return the options that switch every part of a method on from the first step."""
+    return {option: value for option, value in ON.items() if option in find_method(method).Options.model_fields}
 
 
 def build_two_cities(folder):
@@ -31,7 +32,7 @@ def build_two_cities(folder):
 
 def run_settings(data, method, **changes):
     """Settings of a run of a few steps from east to west, with every part of the method on."""
-    changes.setdefault("options", ON.get(method, {}))
+    changes.setdefault("options", all_parts(method))
     return settings(
         source=str(data / "east.yaml"),
         target=str(data / "west.yaml"),

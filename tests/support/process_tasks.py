@@ -13,7 +13,7 @@ import lightning as L
 import numpy as np
 import rasterio
 import torch
-from method_runs import ON
+from method_runs import all_parts
 from oracle_models import write
 from tiny_cities import build as towns
 from tiny_cities import options
@@ -56,7 +56,7 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
     more = {"encoder": "tu-mobilenetv3_small_050", "dropout": 0.2, **more}
     s = options(
         data, method=name, steps=STEPS, batch_size=batch_size, accumulate=accumulate, devices=str(devices), crop=192,
-        warmup=0, lr=1e-2, optimiser="sgd", options={**ON.get(name, {}), **RELATING.get(case, {})}, **more,
+        warmup=0, lr=1e-2, optimiser="sgd", options={**all_parts(name), **RELATING.get(case, {})}, **more,
     )  # fmt: skip
     s, _ = check_run(s)
     found = pair(*find_domains(s), s)
