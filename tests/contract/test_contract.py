@@ -200,11 +200,11 @@ def test_teachers_share_no_storage_with_students_and_have_no_optimiser(data, nam
 @pytest.mark.parametrize("name", METHODS)
 def test_the_paper_preset_trains_on_a_smaller_encoder_of_its_family(data, name, tmp_path):
     paper = settings(method=name, preset="paper")
-    smaller = {"mit_b5": "mit_b0", "resnet101": "resnet18"}.get(paper.encoder, paper.encoder)
+    smaller = {"mit_b5": "mit_b0", "resnet101": "resnet18"}.get(paper.network.encoder, paper.network.encoder)
     s = settings(
         source=str(data / "east.yaml"), target=str(data / "west.yaml"), data=str(data), method=name, preset="paper",
         encoder=smaller, channels=32, crop=192, batch_size=2, steps=1, weights="none", workers=0, precision="fp32",
         options={"source_only_share": 0.0} if name == "bicl" else {},
     )  # fmt: skip
     method = train(s, tmp_path / "run", quiet=True)
-    assert method.build.arch.decoder == paper.decoder and all(p.isfinite().all() for p in method.parameters())
+    assert method.build.arch.decoder == paper.network.decoder and all(p.isfinite().all() for p in method.parameters())
