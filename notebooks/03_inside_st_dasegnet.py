@@ -19,7 +19,7 @@ from rsuda.methods import presets_of
 from rsuda.training.train import train
 
 data = next(path for path in (Path("sample_tiles"), Path("../sample_tiles")) if path.is_dir())
-source, target = domain("potsdam", data, "IRRG"), domain("vaihingen", data)
+source, target = domain("potsdam", data, bands="IRRG"), domain("vaihingen", data)
 legend, size, gsd = target.legend, 384, target.gsd
 
 # %% tags=["parameters"]
