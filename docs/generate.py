@@ -46,7 +46,7 @@ def method(name: str) -> str:
     about = described(name)
     facts = (
         f"In memory while training: {about['networks']}. A step costs about {about['cost']:.1f} times one of "
-        f"source-only. Crops are multiples of {about['crop']} px. It reads {about['reads']}.\n\n"
+        f"source-only. Windows are multiples of {about['window_multiple']} px. It reads {about['reads']}.\n\n"
     )
     if not about["options"]:
         return facts
@@ -64,9 +64,15 @@ def methods() -> str:
     for name in METHODS:
         about = described(name)
         rows.append(
-            [f"[`{name}`]({name}.md)", about["networks"], f"{about['cost']:.1f}", f"{about['crop']} px", about["reads"]]
+            [
+                f"[`{name}`]({name}.md)",
+                about["networks"],
+                f"{about['cost']:.1f}",
+                f"{about['window_multiple']} px",
+                about["reads"],
+            ]
         )
-    return table(["method", "in memory while training", "cost of a step", "crop, multiples of", "reads"], rows)
+    return table(["method", "in memory while training", "cost of a step", "window, multiples of", "reads"], rows)
 
 
 def settings() -> str:

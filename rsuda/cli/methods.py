@@ -30,6 +30,6 @@ def methods(
     for method, about in described.items():
         print(f"{method}: {about['paper']}")
         print(f"  in memory: {about['networks']}; a step costs about {about['cost']:.1f} times one of source-only")
-        print(f"  window: a multiple of {about['crop']} px; batch: 2 or more; {about['reads']}")
+        print(f"  window: a multiple of {about['window_multiple']} px; batch: 2 or more; {about['reads']}")
         for option, (default, what) in about["options"].items():
             print(f"  --set method.{option}={default}" + (f"\n      {what}" if name else ""))

@@ -196,7 +196,7 @@ def described(name: str) -> dict[str, Any]:
         "paper": cls.paper,
         "networks": cls.networks,
         "cost": trained + predicting / 3,  # a backward pass costs about two forward ones
-        "crop": cls.window_multiple(cls.Options()),
+        "window_multiple": cls.window_multiple(cls.Options()),
         "reads": "target images, never their labels" if cls.needs_target else "no target image",
         "options": {option: (field.default, field.description or "") for option, field in fields.items()},
     }

@@ -217,7 +217,7 @@ def test_methods_lists_every_method_with_all_its_options():
         assert all(what for _, what in about["options"].values()), name
         assert about["cost"] >= 1
     one = json.loads(CliRunner().invoke(app, ["methods", "cluda", "--json"]).output)
-    assert one["cluda"]["crop"] == 64 and one["cluda"]["options"]["temperature"][0] == 1.0
+    assert one["cluda"]["window_multiple"] == 64 and one["cluda"]["options"]["temperature"][0] == 1.0
 
 
 def test_an_unknown_method_is_named_with_the_known_ones():

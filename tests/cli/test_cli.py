@@ -169,7 +169,7 @@ BAD = {
     "unknown option in a file": (text("c.yaml", "step: 1"), ADAPT, "--config c.yaml", "c.yaml.*did you mean 'training.steps'"),
     # adapt: sizes
     "crop not a multiple of 32": (None, ADAPT, "--crop 200", "patches.window is 200.*multiple of 32: try 192"),
-    "window too small for the discriminator": (None, ADAPT, "--crop 64", "6 x 6.*larger --crop"),
+    "window too small for the discriminator": (None, ADAPT, "--crop 64", "6 x 6.*larger --window"),
     "no step": (None, ADAPT, "--steps 0", "training.steps is 0; it must be at least 1"),
     "gsd that is no number": (None, ADAPT, "--gsd fine", "gsd.*fine"),
     # adapt: data

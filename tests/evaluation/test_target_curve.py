@@ -20,7 +20,7 @@ def weights(folder):
 
 
 @pytest.mark.parametrize(
-    "method, more",
+    ("method", "changes"),
     [
         ("st-dasegnet", {"dropout": 0.3, "crop": 128, "output_stride": 16, "steps": 2}),
         ("mic", {"options": {"source_only_share": 0.0, "resolutions": 1}, "target_statistics": True, "steps": 2}),
