@@ -70,7 +70,7 @@ for city, colour in ((potsdam, "tab:blue"), (vaihingen, "tab:orange")):
     pixels = [scene.read(bands, None, (0, 0, scene.grid.height, scene.grid.width)) for scene in city.split("train")]
     values = np.concatenate([image.values[:, image.valid] for image in pixels], 1)[:, ::10]
     for ax, band, row in zip(axes, bands, values, strict=True):
-        ax.hist(row, 48, (0, 255), density=True, histtype="step", color=colour, lw=1.8, label=city.name)
+        ax.hist(row, 48, range=(0, 255), density=True, histtype="step", color=colour, lw=1.8, label=city.name)
         ax.set_title(band)
 axes[0].legend(frameon=False)
 plt.tight_layout()

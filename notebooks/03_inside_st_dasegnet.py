@@ -204,7 +204,7 @@ with torch.no_grad():
         f_s, f_t = model.backbone_s(image)[3], model.backbone_t(image)[3]
         d_s, _ = model.disentangle.distinct[3](f_s, f_t)
         shares = (d_s.abs().sum((-2, -1)) / f_s.abs().sum((-2, -1)).clamp(min=1e-9))[0].numpy()
-        plt.hist(shares, 14, (0, 1), histtype="step", lw=1.8, label=f"{place} image")
+        plt.hist(shares, 14, range=(0, 1), histtype="step", lw=1.8, label=f"{place} image")
 plt.gcf().set_size_inches(6, 2.6)
 plt.gcf().set_dpi(70)
 plt.xlabel("share of a channel that belongs to the source's student")
