@@ -126,7 +126,11 @@ def trap(run, tmp_path):
     return folder, trace
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+# an export takes half a minute, the others seconds
+SPEEDS = [pytest.param(name, marks=pytest.mark.slow if name == "export" else ()) for name in COMMANDS]
+
+
+@pytest.mark.parametrize("command", SPEEDS)
 @pytest.mark.parametrize("file", ["present", "missing"])
 def test_using_a_finished_run_never_runs_its_method_file(trap, two_cities, tmp_path, command, file):
     """SECURITY.md promises it."""
