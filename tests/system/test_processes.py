@@ -106,7 +106,7 @@ def test_command_line_trains_by_two_processes_and_rank_0_writes(data, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [["--devices", "2"], ["--accumulate", "2"]])
 def test_killed_run_of_several_processes_or_batches_resumes_exactly(data, tmp_path, shared):
-    words = ["--steps", "12", "--batch-size", "2", "--method", "dacs", "--set", "source_only_share=0", *shared]
+    words = ["--steps", "12", "--batch-size", "2", "--method", "dacs", "--set", "method.source_only_share=0", *shared]
     python(*command(data, tmp_path / "whole", *words))
     cut = [sys.executable, *map(str, command(data, tmp_path / "cut", *words))]
     running = subprocess.Popen(cut, env=surroundings(), start_new_session=True)
