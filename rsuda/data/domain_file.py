@@ -1,88 +1,23 @@
-"""Domain files (YAML): read and validate their fields, and match their patterns of file names."""
+"""Read domain files (YAML) and validate their fields."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import Field, model_validator
 
 from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
-from rsuda.core.spec import band_code, band_names
+from rsuda.core.spec import band_code
 from rsuda.core.validation import FrozenModel, validate
+from rsuda.data.field_types import FilePattern, Length, Pixels, Text
+from rsuda.data.image_files import ImageFiles
 
 KNOWN = {path.stem: path for path in sorted((Path(__file__).parent / "known").glob("*.yaml"))}
 _DEEPEST = 5  # files that extend one another
-_WILDCARDS, _FOLDERS = 3, 2  # wildcards between two slashes and '**/' in a pattern; matching more would take too long
-
-
-def pattern(text: str) -> re.Pattern[str]:
-    """Compile a glob with named fields, '**/top_{tile}_RGB.tif', for paths relative to the data folder.
-
-    Raises:
-        InputError: a field is not an identifier, or the pattern has too many wildcards to match quickly.
-    """
-    text = re.sub(r"(\*\*/)+", "**/", text)
-    if len(text) > 500 or text.count("**/") > _FOLDERS or max(map(_count_wildcards, text.split("/"))) > _WILDCARDS:
-        raise InputError(
-            f"the pattern {shown(text)} of a domain file is too long or has too many wildcards: use at most 500 characters, "
-            f"{_FOLDERS} '**/', and {_WILDCARDS} of * and {{field}} between two slashes"
-        )
-    expression = ""
-    for piece in re.split(r"(\*\*/|\*|\?|\{\w+\})", text):
-        if piece.startswith("{") and piece.endswith("}"):
-            expression += _named_group(piece[1:-1], expression, text)
-        else:
-            expression += {"**/": r"(?:.*/)?", "*": r"[^/]*", "?": r"[^/]"}.get(piece, re.escape(piece))
-    return re.compile(expression)
-
-
-def _named_group(name: str, expression: str, text: str) -> str:
-    """The group of a field; a field that occurs again must match the same text."""
-    if not name.isidentifier() or not name.isascii():
-        raise InputError(
-            f"'{{{name}}}' in the pattern {shown(text)} of a domain file is not a field name: write {{tile}}, for example"
-        )
-    return rf"(?P={name})" if f"<{name}>" in expression else rf"(?P<{name}>[^/]+?)"
-
-
-def _count_wildcards(part: str) -> int:
-    """Count * and {field} between two slashes; '?' matches in one way only, and '**' is counted elsewhere."""
-    return 0 if part == "**" else len(re.findall(r"\*|\{\w+\}", part))
-
-
-def _text(value: Any) -> Any:
-    """YAML reads some names of tiles as numbers."""
-    return str(value) if isinstance(value, int | float) else value
-
-
-def _bands(value: Any) -> tuple[str, ...]:
-    names = value if isinstance(value, list) else [value]
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{shown(value)} is not a band order: write RGB, IRRG, … or a list of names")
-    return band_names(value)
-
-
-def _is_pattern(text: str) -> str:
-    pattern(text)
-    return text
-
-
-Text = Annotated[str, BeforeValidator(_text)]
-FilePattern = Annotated[Text, AfterValidator(_is_pattern)]
-Length = Annotated[float, Field(gt=0, strict=True)]
-Pixels = Annotated[int, Field(ge=1, strict=True)]
-
-
-class ImageFiles(FrozenModel):
-    """One delivery of a domain's images: a pattern of file names and the band order of the files."""
-
-    files: FilePattern
-    bands: Annotated[tuple[str, ...], PlainValidator(_bands)]
 
 
 class TileProtocol(FrozenModel):

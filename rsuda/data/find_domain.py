@@ -5,9 +5,7 @@ A name stands for a known domain (``rsuda/data/known/*.yaml``), which has the sa
 
 from __future__ import annotations
 
-import glob
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,16 +14,16 @@ from typing import Any
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.settings import OBJECT, Settings
-from rsuda.core.spec import band_code, band_names
+from rsuda.core.spec import band_code
 from rsuda.data.domain import Domain, natural_order
-from rsuda.data.domain_file import KNOWN, DomainFile, pattern, read_domain_file
-from rsuda.geo.polygon_labels import VECTORS
-from rsuda.geo.raster import SUFFIXES
+from rsuda.data.domain_file import KNOWN, DomainFile, read_domain_file
+from rsuda.data.file_patterns import list_files, matches_any
+from rsuda.data.image_files import choose_variant, scenes_of_domain
+from rsuda.data.label_files import match_labels
+from rsuda.data.raster_folder import domain_of_rasters
 from rsuda.geo.scene import Scene
 
 Objects = tuple[Domain | None, Domain | None]  # source and target where they are objects; None where they are names
-
-_LINKED = 20  # visits of a folder that links lead to
 
 
 def domain(
@@ -146,7 +144,7 @@ def _domain_of_files(name: str, data: str | Path | None, bands: str | None, gsd:
     if path.suffix in (".yaml", ".yml"):
         return _from_fields(read_domain_file(path), data, bands)
     if path.is_dir() or path.is_file() or any(sign in name for sign in "*?["):
-        return _from_rasters(str(path), bands, gsd)
+        return domain_of_rasters(str(path), bands, gsd)
     if os.sep in name or path.suffix:
         raise MissingError(f"there is no folder, raster or domain file {name}")
     raise unknown("domain", name, [*KNOWN, "a YAML file", "a folder or glob of rasters"])
@@ -154,11 +152,11 @@ def _domain_of_files(name: str, data: str | Path | None, bands: str | None, gsd:
 
 def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None) -> Domain:
     """Match the files of a data folder with the patterns of a domain file."""
-    files = _list_files(fields, data)
-    root = Path(str(data)).expanduser()
-    names, images = _choose_variant(fields, files, root, bands)
-    images = _of_domain(fields, images, root)
-    labels, refused = _match_labels(fields, files)
+    root = _data_folder(fields, data)
+    files = list_files(root)
+    names, images = choose_variant(fields, files, root, bands)
+    images = scenes_of_domain(fields, images, root)
+    labels, refused = match_labels(fields, files)
     scenes = {
         name: Scene(
             name,
@@ -175,96 +173,13 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
     return Domain(fields.name, scenes, names, fields.class_legend, splits, fields.clutter, protocol, tuple(notes))
 
 
-def _list_files(fields: DomainFile, data: str | Path | None) -> list[str]:
-    """Paths, relative to the data folder, of all rasters and vector files below it; hidden folders are skipped."""
+def _data_folder(fields: DomainFile, data: str | Path | None) -> Path:
     if data is None:
         raise MissingError(f"no data folder for domain {fields.name}: pass --data or set RSUDA_DATA")
     root = Path(data).expanduser()
     if not root.is_dir():
         raise MissingError(f"the data folder {root} is missing; to get the data: {fields.how_to_get}")
-    files: list[str] = []
-    real: dict[str, str] = {}
-    visits: Counter[str] = Counter()
-    for folder, inner, names in os.walk(root, followlinks=True):
-        real[folder] = os.path.realpath(folder)
-        visits[real[folder]] += 1
-        parents = (real.get(str(parent)) for parent in Path(folder).parents)
-        if (
-            visits[real[folder]] > _LINKED or real[folder] in parents
-        ):  # a link that leads back, or folders full of links
-            inner.clear()
-            continue
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        relative = Path(folder).relative_to(root).as_posix()
-        readable = [name for name in names if name.lower().endswith((*SUFFIXES, *VECTORS))]
-        files += readable if relative == "." else [f"{relative}/{name}" for name in readable]
-    return sorted(files)
-
-
-def _match_files(files: Iterable[str], text: str, *, copies: bool = False) -> dict[str, str]:
-    """Map scene names to files that match a pattern.
-
-    Args:
-        copies: take the first of several files of a scene (ISPRS delivers labels twice) instead of refusing them.
-    """
-    matches: dict[str, str] = {}
-    expression = pattern(text)
-    for file in files:
-        match = expression.fullmatch(file)
-        if match is None:
-            continue
-        name = "_".join(match.groupdict().values()) or Path(file).stem
-        if name not in matches:
-            matches[name] = file
-        elif not copies:
-            raise InputError(f"scene '{name}' occurs twice in the data folder: {matches[name]} and {file}")
-    return matches
-
-
-def _choose_variant(
-    fields: DomainFile, files: Iterable[str], root: Path, bands: str | None
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Choose the delivery with these bands, or the first one with files: its band names, and its files by scene."""
-    variants = fields.variants
-    if bands:
-        code = band_code(band_names(bands))
-        if code not in variants:
-            raise unknown(f"band order of domain {fields.name}", code, variants)
-        variants = {code: variants[code]}
-    rasters = [file for file in files if file.lower().endswith(SUFFIXES)]
-    for variant in variants.values():
-        if matches := _match_files(rasters, variant.files):
-            return variant.bands, matches
-    patterns = " or ".join(variant.files for variant in variants.values())
-    raise MissingError(
-        f"no image of domain {fields.name} in {root}: looked for {patterns}; to get the data: {fields.how_to_get}"
-    )
-
-
-def _of_domain(fields: DomainFile, images: dict[str, str], root: Path) -> dict[str, str]:
-    """Those images whose scene names the field ``scenes`` lists."""
-    chosen = {name: file for name, file in images.items() if _matches_any(name, fields.scenes)}
-    if not chosen:
-        raise MissingError(
-            f"none of the {len(images)} scenes in {root} belongs to domain {fields.name}: looked for scenes named "
-            f"{' or '.join(fields.scenes)}; one of the names in the folder is {next(iter(images))}"
-        )
-    return chosen
-
-
-def _match_labels(fields: DomainFile, files: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Label files by scene, the first pattern first; and notes on scenes whose only label is refused."""
-    labels: dict[str, str] = {}
-    notes: dict[str, str] = {}
-    files = list(files)
-    for text in reversed(fields.labels):
-        for name, file in _match_files(files, text, copies=True).items():
-            reason = fields.bad_labels.get(Path(file).name)
-            if not reason:
-                labels[name] = file
-            elif name not in labels:
-                notes[name] = f"label {Path(file).name} is refused: {reason}"
-    return labels, {name: note for name, note in notes.items() if name not in labels}
+    return root
 
 
 def _declared_gsd(fields: DomainFile, scene: str) -> float | None:
@@ -281,7 +196,7 @@ def _make_splits(
     splits: dict[str, list[str]] = {}
     notes = list(refused.values())
     for split, patterns in fields.splits.items():
-        members = [name for name in scenes if _matches_any(name, patterns)]
+        members = [name for name in scenes if matches_any(name, patterns)]
         splits[split] = [name for name in members if name not in refused]
         explicit = not any(sign in text for text in patterns for sign in "*?[")
         if explicit and 0 < len(members) < len(patterns):
@@ -290,31 +205,3 @@ def _make_splits(
             )
     splits.setdefault("all", list(scenes))
     return splits, notes
-
-
-def _matches_any(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, text) for text in patterns)
-
-
-def _from_rasters(place: str, bands: str | None, gsd: float | None) -> Domain:
-    """All rasters of a folder, a glob or one file, as a domain without labels."""
-    path = Path(place)
-    if path.is_file():
-        files = [place]
-    elif path.is_dir():
-        visible = [
-            file for file in path.rglob("*") if not any(part.startswith(".") for part in file.relative_to(path).parts)
-        ]
-        files = sorted(str(file) for file in visible if file.suffix.lower() in SUFFIXES)
-    else:
-        files = sorted(file for file in glob.glob(place, recursive=True) if file.lower().endswith(SUFFIXES))
-    if not files:
-        raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {place}")
-    scenes: dict[str, Scene] = {}
-    for file in files:
-        name = Path(file).stem if Path(file).stem not in scenes else file.replace(os.sep, "_")
-        scenes[name] = Scene(name=name, image=Path(file), bands=band_names(bands) if bands else None, declared_gsd=gsd)
-    first = next(iter(scenes.values()))
-    label = path.name if path.is_dir() else (path.parent.name if path.suffix else path.stem) or "rasters"
-    names = list(scenes)
-    return Domain(label, scenes, first.file.band_order, None, {"all": names, "train": names})

@@ -22,7 +22,8 @@ from rsuda.core.display import csv_cell
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_names
-from rsuda.data.domain_file import pattern, read_domain_file
+from rsuda.data.domain_file import read_domain_file
+from rsuda.data.file_patterns import pattern
 from rsuda.data.find_domain import domain
 from rsuda.geo.attribute_table import attribute_table
 from rsuda.geo.qgis_styles import polygon_style, raster_style
