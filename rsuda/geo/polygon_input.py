@@ -1,27 +1,165 @@
-"""Read untrusted polygons from any vector file that GDAL reads."""
+"""Read untrusted polygons from any vector file that GDAL reads, and from GeoParquet."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import shapely
 
-from rsuda.core.errors import InputError
+from rsuda.core.errors import InputError, MissingError, unknown
+
+VECTORS = (".gpkg", ".fgb", ".geojson", ".shp", ".parquet", ".geoparquet")
+_PARQUET = (".parquet", ".geoparquet")
+_LAYER = "|layername="
+_FRAMES = 8  # files whose polygons stay in memory, so that scenes share them
 
 
-def read_frame(path: Path) -> gpd.GeoDataFrame:
-    """Read a vector file. Raises InputError if it is unreadable or has no geometries."""
+def split_layer(text: str) -> tuple[str, str | None]:
+    """Split 'city.gpkg|layername=houses', as QGIS writes it, into the file and the name of its layer, None without one."""
+    file, mark, layer = text.partition(_LAYER)
+    return file, layer.split("|")[0] if mark else None
+
+
+def read_frame(path: Path, layer: str | None = None, columns: Collection[str] | None = None) -> gpd.GeoDataFrame:
+    """Read a layer of a vector file.
+
+    Args:
+        layer: name of the layer; None for the only layer, or the only one of polygons.
+        columns: columns to read, in lower case; None for all.
+
+    Raises:
+        InputError: the file is unreadable or has no geometries, or the layer is unknown or ambiguous.
+    """
     try:
-        frame = gpd.read_file(path)
+        frame = _read(path, layer, columns)
         if isinstance(frame, gpd.GeoDataFrame):
             frame.geometry  # noqa: B018 (a frame may have lost its geometries)
             return frame
+    except InputError:
+        raise
     except Exception as error:  # pyogrio, pyproj, pandas and GEOS each raise their own errors for a damaged file
         reasons = str(error).splitlines() or [type(error).__name__]
         raise InputError(f"{path} cannot be read as polygons: {reasons[0][:300]}") from None
     raise InputError(f"{path} cannot be read as polygons: it has no geometries")
+
+
+def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd.GeoDataFrame:
+    if path.suffix.lower() in _PARQUET:
+        if find_spec("pyarrow") is None:
+            raise InputError(
+                f"{path} is GeoParquet, which needs pyarrow: pip install pyarrow, or convert it to GeoPackage"
+            )
+        frame = gpd.read_parquet(path)
+        wanted = [name for name in frame.columns if columns is None or str(name).lower() in columns]
+        return frame[[*dict.fromkeys([*wanted, frame.geometry.name])]]
+    layer = _choose_layer(path, layer)
+    if columns is None:
+        return gpd.read_file(path, layer=layer)
+    fields = pyogrio.read_info(path, layer=layer)["fields"]
+    return gpd.read_file(path, layer=layer, columns=[name for name in fields if name.lower() in columns])
+
+
+def _choose_layer(path: Path, layer: str | None) -> str:
+    """The layer of this name, the only layer, or the only one of polygons. Raises InputError where that is not one layer."""
+    kinds = {str(name): str(kind) for name, kind in pyogrio.list_layers(path)}
+    if layer is not None:
+        if layer not in kinds:
+            raise unknown(f"layer of {path}", layer, kinds)
+        return layer
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    polygons = [name for name, kind in kinds.items() if "Polygon" in kind or "Surface" in kind]
+    polygons = polygons or [
+        name for name, kind in kinds.items() if kind.split()[0] in ("Unknown", "GeometryCollection")
+    ]
+    if len(polygons) == 1:
+        return polygons[0]
+    if polygons:
+        raise InputError(
+            f"{path} has {len(polygons)} layers of polygons ({', '.join(polygons[:20])}): "
+            f"name one, as in {path.name}{_LAYER}{polygons[0]}"
+        )
+    layers = ", ".join(f"{name} ({kind})" for name, kind in list(kinds.items())[:20])
+    raise InputError(f"{path} has no layer of polygons: its layers are {layers or 'none'}")
+
+
+def column_samples(path: Path, layer: str | None) -> str:
+    """List the columns of a layer with a few of their values, for a sentence."""
+    frame = read_frame(path, layer).head(1000)
+    columns = []
+    for name in [name for name in frame.columns if name != frame.geometry.name][:20]:
+        values = list(dict.fromkeys(str(value)[:40] for value in frame[name].dropna()))
+        columns.append(f"{name} ({', '.join(values[:4])}{', …' if len(values) > 4 else ''})")
+    return ", ".join(columns) or "none"
+
+
+def file_state(path: Path) -> tuple[int, int]:
+    """Modification time and size of a file, by which a change shows. Raises MissingError if it is missing."""
+    if not path.is_file():
+        raise MissingError(f"there is no file {path}")
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size
+
+
+@lru_cache(_FRAMES)
+def polygons_of(
+    path: Path, layer: str | None, state: tuple[int, int], crs: str | None, columns: frozenset[str] = frozenset()
+) -> gpd.GeoDataFrame:
+    """Read the polygons of a layer: valid, in two dimensions, in a CRS. Scenes share the result: leave it unchanged.
+
+    Args:
+        state: of ``file_state``; a changed file is read again.
+        crs: WKT to project to; None for the layer's own coordinates.
+        columns: columns to read, in lower case.
+
+    Raises:
+        InputError: the layer is unreadable, or has features and no polygon.
+    """
+    frame = _polygons_in_file(path, layer, state, columns)
+    if frame.crs is None or crs is None or frame.empty:
+        return frame
+    return frame.set_geometry(project(frame.geometry, crs, str(path), keep_all=True))
+
+
+@lru_cache(_FRAMES)
+def _polygons_in_file(
+    path: Path, layer: str | None, _state: tuple[int, int], columns: frozenset[str]
+) -> gpd.GeoDataFrame:
+    frame = read_frame(path, layer, columns)
+    shapes = clean(frame.geometry)
+    whole = are_whole(shapes)
+    kinds = sorted(set(frame.geometry.geom_type.dropna()))
+    if kinds and not whole.any():
+        raise InputError(
+            f"{path} has no polygon, only {' and '.join(kinds)}: draw polygons, or buffer lines and points first"
+        )
+    return frame.set_geometry(shapes)[whole].reset_index(drop=True)
+
+
+def clean(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
+    """Take the polygons of geometries, in two dimensions and valid; geometries without one become empty polygons."""
+    values = np.array(shapely.force_2d(np.asarray(shapes.values)), object)
+    for i in np.flatnonzero(shapely.get_type_id(values) == shapely.GeometryType.GEOMETRYCOLLECTION):
+        values[i] = _polygons_in(values[i])
+    whole = are_whole(gpd.GeoSeries(values, crs=shapes.crs))
+    values[~whole] = shapely.Polygon()
+    for i in np.flatnonzero(~shapely.is_valid(values)):
+        values[i] = _polygons_in(shapely.make_valid(values[i]))
+    return gpd.GeoSeries(values, index=shapes.index, crs=shapes.crs)
+
+
+def _polygons_in(shape: shapely.Geometry) -> shapely.Geometry:
+    """The polygons of a geometry, also those of collections within it."""
+    parts = [shape]
+    while any(part.geom_type not in ("Polygon", "Point", "LineString", "LinearRing") for part in parts):
+        parts = [inner for part in parts for inner in shapely.get_parts(part)]
+    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon" and not part.is_empty])
 
 
 def are_whole(shapes: gpd.GeoSeries) -> np.ndarray:

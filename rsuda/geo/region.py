@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.geo.grid import Grid
-from rsuda.geo.polygon_input import are_whole, project, read_frame
+from rsuda.geo.polygon_input import are_whole, clean, project, read_frame, split_layer
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import Window4
 
@@ -59,10 +59,16 @@ class Region:
 
 
 def read_area(file: str | Path) -> gpd.GeoSeries:
-    """Read the polygons of a vector file. Raises MissingError or InputError if it is unreadable or has no polygon."""
-    if not Path(file).is_file():
-        raise MissingError(f"there is no file {file} (--aoi takes a file of polygons)")
-    geometries = read_frame(Path(file)).geometry
+    """Read the polygons of a vector file, ``file|layername=…`` for one of several layers.
+
+    Raises:
+        MissingError: the file is missing.
+        InputError: it is unreadable, has no polygon, or has several layers of polygons.
+    """
+    path, layer = split_layer(str(file))
+    if not Path(path).is_file():
+        raise MissingError(f"there is no file {path} (--aoi takes a file of polygons)")
+    geometries = clean(read_frame(Path(path), layer, ()).geometry)
     shapes = geometries[are_whole(geometries)]
     if shapes.empty:
         raise InputError(f"{file} has no polygon: pass a file of polygons to --aoi")

@@ -16,7 +16,9 @@ from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code
 from rsuda.geo.grid import Grid
 from rsuda.geo.limits import check_memory
-from rsuda.geo.polygon_labels import VECTORS, DrawnLabels
+from rsuda.geo.polygon_classes import PolygonLayer
+from rsuda.geo.polygon_input import VECTORS
+from rsuda.geo.polygon_labels import PolygonLabels
 from rsuda.geo.raster import Raster, RasterFile
 from rsuda.geo.windows import Window4
 
@@ -32,6 +34,7 @@ class Scene:
         bands: band names of the image in file order, or None to take them from the file.
         declared_gsd: metres per pixel, which overrides the file's georeference; None to use the file's.
         crs: CRS of a file that has a transform but no CRS (ISPRS world files).
+        polygons: how to read a label of polygons, from the lowest layer to the highest; by default the label's attributes.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Scene:
     bands: tuple[str, ...] | None = None
     declared_gsd: float | None = None
     crs: str | None = None
+    polygons: tuple[PolygonLayer, ...] = ()
 
     def __repr__(self) -> str:
         files = (
@@ -55,12 +59,12 @@ class Scene:
         return RasterFile(self.image, self.bands)
 
     @cached_property
-    def label_file(self) -> RasterFile | DrawnLabels:
+    def label_file(self) -> RasterFile | PolygonLabels:
         """The label file, a raster or polygons. Raises InputError if it is missing or its size differs from the image's."""
         if self.label is None:
             raise InputError(f"scene '{self.name}' ({self.image}) has no label")
-        if self.label.suffix.lower() in VECTORS:
-            return DrawnLabels(self.label, self.grid)
+        if self.polygons or Path(self.label).suffix.lower() in VECTORS:
+            return PolygonLabels(self.polygons or PolygonLayer(Path(self.label)), self.grid)
         file = RasterFile(self.label)
         if (file.grid.height, file.grid.width) != (self.file.grid.height, self.file.grid.width):
             raise InputError(
@@ -132,6 +136,8 @@ class Scene:
     def read_label(self, legend: Legend, gsd: float | None, window: Window4) -> tuple[np.ndarray, int]:
         """Read the class indices of a window as in ``read``; return also the number of off-palette label pixels read."""
         file = self.label_file
+        if isinstance(file, PolygonLabels):
+            return file.labels_at(legend, self.step(gsd), window)
         try:
             return file.labels_at(legend, self.step(gsd), window)
         except InputError as error:

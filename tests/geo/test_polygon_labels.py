@@ -71,9 +71,12 @@ def test_polygons_are_projected_to_the_scene(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"name": ["rooad"]}, "labels.gpkg: unknown class of a polygon 'rooad': did you mean 'road'"),
-        ({"class": [7]}, "unknown class of a polygon '7'"),
-        ({"kind": ["road"]}, "have no class: add the attribute 'name' or 'class'"),
+        (
+            {"name": ["rooad"]},
+            "labels.gpkg: unknown class of a polygon, in the column name, 'rooad': did you mean 'road'",
+        ),
+        ({"class": [7]}, "unknown class of a polygon, in the column class, '7'"),
+        ({"kind": ["road"]}, r"have no class; its columns are kind \(road\): name the column by 'attribute:'"),
     ],
 )
 def test_class_outside_of_the_legend_is_refused(tmp_path, columns, message):

@@ -481,10 +481,11 @@ def _scene(folder: Path):
 
 def _take_drawn(path: Path) -> None:
     from rsuda.core.legend import Legend
-    from rsuda.geo.polygon_labels import DrawnLabels
+    from rsuda.geo.polygon_classes import PolygonLayer
+    from rsuda.geo.polygon_labels import PolygonLabels
 
     scene, legend = _scene(path.parent), Legend.from_fields(LEGEND)
-    DrawnLabels(path, scene.grid).labels_at(legend, (1.0, 1.0), (0, 0, 32, 32))
+    PolygonLabels(PolygonLayer(path), scene.grid).labels_at(legend, (1.0, 1.0), (0, 0, 32, 32))
 
 
 # Rasters
