@@ -18,24 +18,44 @@ class ClassLocations:
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
-        self.blocks: list[tuple[int, int, int]] = []  # scene, row and column of the block's centre
-        self.counts: list[np.ndarray] = []
         self.pixels = 0
+        self._blocks: list[np.ndarray] = []  # (n, 3) int32: scene, row and column of each block's centre
+        self._counts: list[np.ndarray] = []  # (n, K) int32
 
-    def add(self, scene: int, label: np.ndarray) -> None:
-        """Add the label (H, W) uint8 of a scene; class indices from the number of classes on are ignored."""
+    def add(self, scene: int, label: np.ndarray, first_row: int = 0) -> None:
+        """Add rows of a scene's label, (H, W) uint8; class indices from the number of classes on are ignored.
+
+        Args:
+            first_row: of the scene, a multiple of SIZE; rows are added from top to bottom.
+        """
         self.pixels += label.size
-        for row in range(0, label.shape[0], self.SIZE):
-            for col in range(0, label.shape[1], self.SIZE):
-                block = label[row : row + self.SIZE, col : col + self.SIZE]
-                self.blocks.append((scene, row + block.shape[0] // 2, col + block.shape[1] // 2))
-                # a copy, since a slice would hold all 256 counts in memory, which is 2 KB a block
-                self.counts.append(np.bincount(block.ravel(), minlength=256)[: self.classes].astype(np.int32))
+        height, width = label.shape
+        rows, cols = (np.arange(0, length, self.SIZE) for length in (height, width))
+        row_centres = first_row + rows + np.minimum(self.SIZE, height - rows) // 2
+        col_centres = cols + np.minimum(self.SIZE, width - cols) // 2
+        centres = np.stack(np.meshgrid(row_centres, col_centres, indexing="ij"), -1).reshape(-1, 2)
+        self._blocks.append(np.insert(centres, 0, scene, axis=1).astype(np.int32))
+        # one bincount over (block, class) for a row of blocks; ignored pixels are counted in one more column
+        column = np.arange(width) // self.SIZE * (self.classes + 1)
+        for row in rows:
+            part = np.minimum(label[row : row + self.SIZE], self.classes) + column
+            counts = np.bincount(part.ravel(), minlength=len(cols) * (self.classes + 1))
+            self._counts.append(counts.reshape(len(cols), -1)[:, : self.classes].astype(np.int32))
+
+    @cached_property
+    def blocks(self) -> np.ndarray:
+        """Scene, row and column (blocks, 3) int32 of each block's centre."""
+        return np.concatenate(self._blocks)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Pixels (blocks, K) int32 of each class in each block."""
+        return np.concatenate(self._counts)
 
     @cached_property
     def cumulative(self) -> np.ndarray:
         """Running sums (K, blocks) of each class's pixels over the blocks."""
-        return np.cumsum(np.array(self.counts, np.int64), 0).T
+        return np.cumsum(self.counts, 0, dtype=np.int64).T
 
     @property
     def sparse(self) -> bool:
@@ -45,7 +65,7 @@ class ClassLocations:
     def draw_labelled(self, rng: np.random.Generator) -> tuple[int, int, int]:
         """Draw a block (scene, row, column) with labels; it holds each labelled pixel with equal probability."""
         total = self.cumulative.sum(0)
-        return self.blocks[int(np.searchsorted(total, rng.integers(total[-1]), side="right"))]
+        return self._block(np.searchsorted(total, rng.integers(total[-1]), side="right"))
 
     def draw(self, rng: np.random.Generator, temperature: float) -> tuple[int, int, int]:
         """Draw a block (scene, row, column) that holds a random class, rare classes more often.
@@ -59,4 +79,8 @@ class ClassLocations:
         chance = np.exp(score - score.max())
         index = int(rng.choice(self.classes, p=chance / chance.sum()))
         row = self.cumulative[index]
-        return self.blocks[int(np.searchsorted(row, rng.integers(row[-1]), side="right"))]
+        return self._block(np.searchsorted(row, rng.integers(row[-1]), side="right"))
+
+    def _block(self, number: int) -> tuple[int, int, int]:
+        scene, row, col = map(int, self.blocks[number])
+        return scene, row, col

@@ -96,7 +96,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
 
 def _unlabelled_scenes(target: Domain, split: str) -> list[Scene]:
     scenes = target.split(split if split in target.splits else "all")
-    return [replace(scene, label=None) for scene in scenes]
+    return [scene.without_label() for scene in scenes]
 
 
 def _are_scenes_of(scenes: list[Scene], domain: Domain) -> bool:

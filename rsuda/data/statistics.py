@@ -35,10 +35,10 @@ def class_statistics(
     counts, off_palette, pixels = np.zeros(256, np.int64), 0, 0
     locations = ClassLocations(len(legend))
     for number, scene in enumerate(scenes):
-        label, outside = scene.whole_label(legend)
-        counts += np.bincount(label.ravel(), minlength=256)
-        locations.add(number, label)
-        off_palette, pixels = off_palette + outside, pixels + label.size
+        for row, label, outside in scene.label_strips(legend):
+            counts += np.bincount(label.ravel(), minlength=256)
+            locations.add(number, label, row)
+            off_palette, pixels = off_palette + outside, pixels + label.size
     counts = counts[: len(legend)]
     labelled = counts.sum()
     if not labelled:

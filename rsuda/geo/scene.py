@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from rsuda.geo.polygon_input import VECTORS
 from rsuda.geo.polygon_labels import PolygonLabels
 from rsuda.geo.raster import Raster, RasterFile
 from rsuda.geo.windows import Window4
+
+STRIP = 1024  # rows of a label that are read at once
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,14 +147,37 @@ class Scene:
         except InputError as error:
             raise InputError(f"{self.label}: {error}") from None
 
+    def label_strips(self, legend: Legend) -> Iterator[tuple[int, np.ndarray, int]]:
+        """Read the label of the whole scene from top to bottom, in strips of STRIP rows.
+
+        Yields:
+            the first row; class indices (rows, width) uint8; the number of off-palette pixels.
+
+        Raises:
+            InputError: after the last strip, if most of the label is outside the legend.
+        """
+        height, width, file = self.file.grid.height, self.file.grid.width, self.label_file
+        off_palette = 0
+        with file.opened() if isinstance(file, RasterFile) else nullcontext():
+            for row in range(0, height, STRIP):
+                label, outside = self.read_label(legend, None, (row, 0, min(STRIP, height - row), width))
+                off_palette += outside
+                yield row, label, outside
+        if off_palette > height * width / 2:
+            raise InputError(
+                f"{off_palette / (height * width):.0%} of the pixels of label {self.label} are outside the legend "
+                f"({', '.join(legend.names)}): use a label of this domain, or another legend"
+            )
+
     def whole_label(self, legend: Legend) -> tuple[np.ndarray, int]:
         """Read the label of the whole scene. Raises InputError if most of it is outside the legend."""
         height, width = self.file.grid.height, self.file.grid.width
-        check_memory(20 * height * width, f"the whole label {self.label} ({width} x {height} px)", "cut it into tiles")
-        label, outside = self.read_label(legend, None, (0, 0, height, width))
-        if outside > label.size / 2:
-            raise InputError(
-                f"{outside / label.size:.0%} of the pixels of label {self.label} are outside the legend "
-                f"({', '.join(legend.names)}): use a label of this domain, or another legend"
-            )
-        return label, outside
+        check_memory(2 * height * width, f"the whole label {self.label} ({width} x {height} px)", "cut it into tiles")
+        strips = [(label, outside) for _, label, outside in self.label_strips(legend)]
+        return np.concatenate([label for label, _ in strips]), sum(outside for _, outside in strips)
+
+    def without_label(self) -> Scene:
+        """Copy the scene without its label; the copy shares the image's header, which is read now."""
+        copy = replace(self, label=None)
+        copy.__dict__["file"] = self.file  # where a cached property keeps its value
+        return copy
