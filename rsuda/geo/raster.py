@@ -40,9 +40,6 @@ def is_remote(path: str | Path) -> bool:
 os.environ.setdefault("GDAL_CACHEMAX", "256")
 os.environ.setdefault("GDAL_MAX_BAND_COUNT", str(MOST_BANDS))  # a file that declares 65 535 bands takes long to open
 
-# GDAL lists the folder of each file that it opens, for files beside it; in large folders it asks for their names instead
-os.environ.setdefault("GDAL_READDIR_LIMIT_ON_OPEN", "200")
-
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt", ".jp2", ".img")
 
 
