@@ -141,7 +141,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _field_names(model: type[BaseModel], place: Iterable[Any]) -> list[str]:
     place = list(place)
     nested = _model_in(_field(model, place))
-    names = nested.model_fields if nested else model.model_fields
+    fields = nested.model_fields if nested else model.model_fields
+    names = [field.alias or name for name, field in fields.items()]
     return [".".join([*map(str, place), field]) for field in names]
 
 

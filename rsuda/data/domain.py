@@ -21,6 +21,35 @@ def natural_order(name: str) -> list[Any]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
+def some_names(names: Iterable[str]) -> str:
+    """List a few names for a sentence."""
+    texts = list(names) or ["none"]
+    return ", ".join(texts[:5]) + (", …" if len(texts) > 5 else "")
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """What one entry of a domain's labels matches.
+
+    Attributes:
+        files: pattern of the files.
+        scenes: number of scenes that it labels.
+        matches: number of scenes, of the domain or not, that its files have the names of.
+        others: examples of files whose names are of no scene.
+        about: what sets it apart, such as 'eroded borders'.
+    """
+
+    files: str
+    scenes: int
+    matches: int
+    others: tuple[str, ...] = ()
+    about: str | None = None
+
+    def __str__(self) -> str:
+        about = f" ({self.about})" if self.about else ""
+        return f"{self.scenes} of {self.files}{about}"
+
+
 @dataclass(frozen=True, repr=False)
 class Domain:
     """Scenes of one sensor and place.
@@ -34,6 +63,7 @@ class Domain:
         clutter: the class that some protocols leave out of the mean.
         protocol: window and stride of ST-DASegNet's tile list in pixels of the domain's own GSD; None without a list.
         notes: sentences that a user should read once (missing scenes, refused labels).
+        label_sets: what each entry of the domain file's labels matches.
     """
 
     name: str
@@ -44,13 +74,19 @@ class Domain:
     clutter: str | None = None
     protocol: dict[str, int] | None = None
     notes: tuple[str, ...] = ()
+    label_sets: tuple[LabelSet, ...] = ()
 
     def split(self, name: str) -> list[Scene]:
         """List the scenes of a split. Raises InputError for an unknown or empty split."""
         if name not in self.splits:
-            raise unknown(f"split of domain {self.name}", name, self.splits)
+            error = unknown(f"split of domain {self.name}", name, self.splits)
+            raise InputError(
+                f"{error}; a domain file names its scenes by 'splits: {{{name}: [\"{next(iter(self.scenes), '*')}\"]}}'"
+            )
         if not self.splits[name]:
-            raise InputError(f"split '{name}' of domain {self.name} has no scene in the data folder")
+            raise InputError(
+                f"split '{name}' of domain {self.name} has no scene in the data folder, which has {some_names(self.scenes)}"
+            )
         return [self.scenes[name] for name in self.splits[name]]
 
     def labelled(self, split: str) -> list[Scene]:
@@ -61,9 +97,22 @@ class Domain:
             names = ", ".join(unlabelled[:5]) or "its scenes"
             raise InputError(
                 f"split '{split}' of domain {self.name} needs labels, but {len(unlabelled) or len(scenes)} of "
-                f"{len(scenes)} scenes have none ({names})"
+                f"{len(scenes)} scenes have none ({names}){self._label_search()}"
             )
         return scenes
+
+    def _label_search(self) -> str:
+        """Where labels were looked for and what was found, as the end of a sentence."""
+        if self.legend is None:
+            return ": write a domain file (YAML) with 'labels' and 'legend'"
+        if not self.label_sets:
+            return ": add 'labels' to the domain file"
+        searches = []
+        for labels in self.label_sets:
+            others = f", such as {', '.join(labels.others)}, which are of no scene here" if labels.others else ""
+            what = f"labels {labels.scenes} scenes{others}" if labels.matches else "matches no file"
+            searches.append(f"{labels.files} {what}")
+        return f": {'; '.join(searches)}; the same field, as {{tile}}, in both patterns pairs an image with its label"
 
     def has_labels(self, split: str) -> bool:
         """Check whether a split exists and each of its scenes has a label file; no label is opened."""

@@ -13,8 +13,9 @@ from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code
 from rsuda.core.validation import FrozenModel, validate
-from rsuda.data.field_types import FilePattern, Length, Pixels, Text
+from rsuda.data.field_types import Length, Pixels, Text
 from rsuda.data.image_files import ImageFiles
+from rsuda.data.label_files import LabelEntries
 
 KNOWN = {path.stem: path for path in sorted((Path(__file__).parent / "known").glob("*.yaml"))}
 _DEEPEST = 5  # files that extend one another
@@ -37,12 +38,12 @@ class DomainFile(FrozenModel):
     gsd_of: dict[Text, Length] = Field(default={}, description="pattern of scene names: metres per pixel")
     crs: Text | None = None
     images: Annotated[dict[Text, ImageFiles], Field(min_length=1)]
-    labels: tuple[FilePattern, ...] = ()
+    labels: LabelEntries = ()
     bad_labels: dict[Text, Any] = Field(default={}, description="file name: reason to refuse it")
     legend: list[Any]
     ignore: tuple[Any, ...] = ()
     clutter: Text | None = None
-    splits: dict[Text, tuple[Text, ...]] = Field(default={"all": ("*",)})
+    splits: dict[Text, tuple[Text, ...]] = Field(default={"train": ("*",)})
     scenes: tuple[Text, ...] = ("*",)
     protocol: TileProtocol | None = None
 
@@ -53,6 +54,11 @@ class DomainFile(FrozenModel):
             raise ValueError(
                 f"'clutter' is {shown(self.clutter)}, which is not a class of the legend: use one of {', '.join(names)}"
             )
+        for number, labels in enumerate(self.labels):
+            try:
+                labels.check_classes(self.class_legend)
+            except InputError as error:
+                raise ValueError(f"labels.{number}: {error}") from None
         return self
 
     @property
@@ -95,7 +101,7 @@ def describe(name: str) -> dict[str, Any]:
         "classes": list(fields.class_legend.names),
         "splits": {split: list(patterns) for split, patterns in fields.splits.items()},
         "images": [variant.files for variant in images],
-        "labels": list(fields.labels),
+        "labels": [labels.files for labels in fields.labels],
         "get": fields.get,
     }
 

@@ -1,4 +1,4 @@
-"""Match the files of a data folder with the patterns of a domain file."""
+"""Match the files of a data folder, and of other folders that patterns name, with the patterns of a domain file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rsuda.core.display import shown
 from rsuda.core.errors import InputError
-from rsuda.geo.polygon_labels import VECTORS
+from rsuda.geo.polygon_input import VECTORS
 from rsuda.geo.raster import SUFFIXES
 
 _WILDCARDS, _FOLDERS = 3, 2  # wildcards between two slashes and '**/' in a pattern; matching more would take too long
@@ -20,6 +20,8 @@ _LINKED = 20  # visits of a folder that links lead to
 
 def pattern(text: str) -> re.Pattern[str]:
     """Compile a glob with named fields, '**/top_{tile}_RGB.tif', for paths relative to the data folder.
+
+    The case of the extension does not count: '.tif' also matches '.TIF'.
 
     Raises:
         InputError: a field is not an identifier, or the pattern has too many wildcards to match quickly.
@@ -31,12 +33,13 @@ def pattern(text: str) -> re.Pattern[str]:
             f"{_FOLDERS} '**/', and {_WILDCARDS} of * and {{field}} between two slashes"
         )
     expression = ""
-    for piece in re.split(r"(\*\*/|\*|\?|\{\w+\})", text):
+    stem, extension = re.fullmatch(r"(.*?)((?:\.[A-Za-z0-9]+)?)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    for piece in re.split(r"(\*\*/|\*|\?|\{\w+\})", stem):
         if piece.startswith("{") and piece.endswith("}"):
             expression += _named_group(piece[1:-1], expression, text)
         else:
             expression += {"**/": r"(?:.*/)?", "*": r"[^/]*", "?": r"[^/]"}.get(piece, re.escape(piece))
-    return re.compile(expression)
+    return re.compile(f"{expression}(?i:{re.escape(extension)})")
 
 
 def _named_group(name: str, expression: str, text: str) -> str:
@@ -53,8 +56,36 @@ def _count_wildcards(part: str) -> int:
     return 0 if part == "**" else len(re.findall(r"\*|\{\w+\}", part))
 
 
-def list_files(root: Path) -> list[str]:
-    """Paths, relative to the data folder, of all rasters and vector files below it; hidden folders are skipped."""
+def has_signs(text: str) -> bool:
+    """Whether a pattern has a wildcard or a field, so that it may match several files."""
+    return re.search(r"[*?]|\{\w+\}", text) is not None
+
+
+def is_outside(path: str) -> bool:
+    """Whether a pattern or path is absolute or leads out of the data folder."""
+    return os.path.isabs(path) or path.startswith(("../", "~"))
+
+
+def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
+    """List the rasters and vector files below the data folder, by relative paths, and those outside that patterns name.
+
+    Args:
+        patterns: absolute ones, or ones that begin with '../' or '~', add the files below their fixed folder.
+    """
+    files = _files_below(root)
+    bases = set()
+    for text in filter(is_outside, patterns):
+        fixed = text.split("/")[:-1]
+        fixed = fixed[: next((k for k, part in enumerate(fixed) if has_signs(part)), len(fixed))]
+        bases.add("/".join(fixed) or "/")
+    for base in sorted(bases):
+        folder = root / Path(base).expanduser()
+        files += [f"{base.rstrip('/')}/{file}" for file in (_files_below(folder) if folder.is_dir() else ())]
+    return list(dict.fromkeys(files))
+
+
+def _files_below(root: Path) -> list[str]:
+    """Relative paths of all rasters and vector files below a folder; hidden folders are skipped."""
     files: list[str] = []
     real: dict[str, str] = {}
     visits: Counter[str] = Counter()
@@ -81,16 +112,17 @@ def match_files(files: Iterable[str], text: str, *, copies: bool = False) -> dic
         copies: take the first of several files of a scene (ISPRS delivers labels twice) instead of refusing them.
     """
     matches: dict[str, str] = {}
-    expression = pattern(text)
+    expression, outside = pattern(text), is_outside(text)
     for file in files:
         match = expression.fullmatch(file)
-        if match is None:
+        if match is None or is_outside(file) != outside:
             continue
         name = "_".join(match.groupdict().values()) or Path(file).stem
         if name not in matches:
             matches[name] = file
         elif not copies:
-            raise InputError(f"scene '{name}' occurs twice in the data folder: {matches[name]} and {file}")
+            advice = "" if "{" in text else "; write a field where their paths differ, as in {dir}/" + Path(text).name
+            raise InputError(f"scene '{name}' occurs twice in the data folder: {matches[name]} and {file}{advice}")
     return matches
 
 

@@ -6,7 +6,7 @@ A name stands for a known domain (``rsuda/data/known/*.yaml``), which has the sa
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.settings import OBJECT, Settings
 from rsuda.core.spec import band_code
-from rsuda.data.domain import Domain, natural_order
+from rsuda.data.domain import Domain, natural_order, some_names
 from rsuda.data.domain_file import KNOWN, DomainFile, read_domain_file
 from rsuda.data.file_patterns import list_files, matches_any
 from rsuda.data.image_files import choose_variant, scenes_of_domain
@@ -153,24 +153,27 @@ def _domain_of_files(name: str, data: str | Path | None, bands: str | None, gsd:
 def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None) -> Domain:
     """Match the files of a data folder with the patterns of a domain file."""
     root = _data_folder(fields, data)
-    files = list_files(root)
+    patterns = [*(images.files for images in fields.variants.values()), *(labels.pattern for labels in fields.labels)]
+    files = list_files(root, patterns)
     names, images = choose_variant(fields, files, root, bands)
     images = scenes_of_domain(fields, images, root)
-    labels, refused = match_labels(fields, files)
+    labels = match_labels(fields, files, images, root)
     scenes = {
         name: Scene(
             name,
-            image=root / images[name],
-            label=root / labels[name] if name in labels else None,
+            image=root / Path(images[name]).expanduser(),
+            label=root / Path(labels.files[name]).expanduser() if name in labels.files else None,
             bands=names,
             declared_gsd=_declared_gsd(fields, name),
             crs=fields.crs,
+            polygons=labels.polygons.get(name, ()),
         )
         for name in sorted(images, key=natural_order)
     }
-    splits, notes = _make_splits(fields, scenes, refused, root)
+    splits, notes = _make_splits(fields, scenes, labels.refused, root)
     protocol = fields.protocol.model_dump() if fields.protocol else None
-    return Domain(fields.name, scenes, names, fields.class_legend, splits, fields.clutter, protocol, tuple(notes))
+    legend = fields.class_legend
+    return Domain(fields.name, scenes, names, legend, splits, fields.clutter, protocol, tuple(notes), labels.sets)
 
 
 def _data_folder(fields: DomainFile, data: str | Path | None) -> Path:
@@ -187,7 +190,7 @@ def _declared_gsd(fields: DomainFile, scene: str) -> float | None:
 
 
 def _make_splits(
-    fields: DomainFile, scenes: Iterable[str], refused: Mapping[str, str], root: Path
+    fields: DomainFile, scenes: Collection[str], refused: Mapping[str, str], root: Path
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Scene names of each split, and notes on refused labels and missing scenes.
 
@@ -199,7 +202,12 @@ def _make_splits(
         members = [name for name in scenes if matches_any(name, patterns)]
         splits[split] = [name for name in members if name not in refused]
         explicit = not any(sign in text for text in patterns for sign in "*?[")
-        if explicit and 0 < len(members) < len(patterns):
+        if not members:
+            notes.append(
+                f"split '{split}' of {fields.name} matches none of the {len(scenes)} scenes in {root} "
+                f"({some_names(scenes)}): looked for {some_names(patterns)}"
+            )
+        elif explicit and len(members) < len(patterns):
             notes.append(
                 f"{len(members)} of the {len(patterns)} scenes of {fields.name}'s split '{split}' are in {root}"
             )

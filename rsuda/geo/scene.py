@@ -62,12 +62,17 @@ class Scene:
         """The image file; its header is read at the first use."""
         return RasterFile(self.image, self.bands)
 
+    @property
+    def has_polygons(self) -> bool:
+        """Whether the label holds polygons."""
+        return self.label is not None and (bool(self.polygons) or Path(self.label).suffix.lower() in VECTORS)
+
     @cached_property
     def label_file(self) -> RasterFile | PolygonLabels:
         """The label file, a raster or polygons. Raises InputError if it is missing or its size differs from the image's."""
         if self.label is None:
             raise InputError(f"scene '{self.name}' ({self.image}) has no label")
-        if self.polygons or Path(self.label).suffix.lower() in VECTORS:
+        if self.has_polygons:
             return PolygonLabels(self.polygons or PolygonLayer(Path(self.label)), self.grid)
         file = RasterFile(self.label)
         if (file.grid.height, file.grid.width) != (self.file.grid.height, self.file.grid.width):

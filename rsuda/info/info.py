@@ -19,6 +19,7 @@ from rsuda.core.spec import Spec, band_code, band_names
 from rsuda.data import find_domain
 from rsuda.data.domain import Domain, natural_order
 from rsuda.data.domain_file import KNOWN, describe
+from rsuda.data.label_notes import polygon_notes
 from rsuda.geo.raster import is_remote
 from rsuda.geo.raster_info import raster_facts
 from rsuda.geo.scene import Scene
@@ -211,6 +212,7 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
             split: {"scenes": len(names), "labelled": sum(domain.scenes[scene].label is not None for scene in names)}
             for split, names in domain.splits.items()
         },
+        "label_sets": [str(labels) for labels in domain.label_sets],
         "bands": band_code(domain.bands) if domain.bands else None,
         "gsd": [round(min(sizes), 6), round(max(sizes), 6)] if sizes else None,
         "crs": sorted(systems),
@@ -230,6 +232,10 @@ def _class_shares(domain: Domain, warnings: list[str]) -> dict[str, float] | Non
     legend, labelled = domain.legend, [scene for scene in domain.scenes.values() if scene.label is not None]
     if legend is None or not labelled or _count_pixels(labelled) > QUICK:
         return None
+    try:
+        warnings += polygon_notes(labelled, legend)
+    except (InputError, MissingError) as error:
+        _warn(warnings, error)
     counts = np.zeros(256, np.int64)
     for scene in labelled:
         try:

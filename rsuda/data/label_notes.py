@@ -1,0 +1,66 @@
+"""Say what a user should know of labels: which files they are, polygons without a class or elsewhere, a single class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rsuda.core.errors import InputError
+from rsuda.core.legend import Legend
+from rsuda.data.domain import Domain, some_names
+from rsuda.geo.polygon_classes import PolygonLayer, classes_of, missing_note
+from rsuda.geo.polygon_labels import PolygonLabels
+from rsuda.geo.scene import Scene
+
+_MOST = 10  # sentences on layers; a domain may have a file of polygons for each of thousands of scenes
+
+
+def label_set_note(domain: Domain) -> str | None:
+    """Say which label files were taken, if the domain names several sets of them; None without a choice."""
+    if len(domain.label_sets) < 2:
+        return None
+    taken = "; ".join(str(labels) for labels in domain.label_sets if labels.scenes)
+    return f"labels of {domain.name}: {taken}" if taken else None
+
+
+def single_class_note(domain: Domain, shares: Sequence[float]) -> str | None:
+    """Say that all labelled pixels of training are of one class; None if there are more."""
+    assert domain.legend is not None
+    names = [name for name, share in zip(domain.legend.names, shares, strict=True) if share > 0]
+    if len(names) != 1:
+        return None
+    drawn = any(scene.has_polygons for scene in domain.scenes.values())
+    advice = "name the class of uncovered pixels with 'uncovered:'" if drawn else "add labels of another class"
+    return f"{domain.name}: all labelled pixels are {names[0]}: {advice}"
+
+
+def polygon_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:
+    """Say which polygons have no class and which scenes no polygon touches; scenes with labels of rasters are left out.
+
+    Raises:
+        InputError: no polygon touches any of the scenes, and no class of uncovered pixels is named.
+    """
+    labels = {scene.name: scene.label_file for scene in scenes if scene.has_polygons}
+    drawn = {name: label for name, label in labels.items() if isinstance(label, PolygonLabels)}
+    if not drawn:
+        return []
+    layers: dict[PolygonLayer, None] = {layer: None for label in drawn.values() for layer in label.layers}
+    sentences = (missing_note(layer, classes_of(layer, legend)) for layer in layers if layer.classes)
+    notes = [sentence for sentence in sentences if sentence][:_MOST]
+    bare = {name: label for name, label in drawn.items() if not label.touch(legend)}
+    filled = [name for name in bare if bare[name].bounds(legend) is not None]
+    if filled:
+        place = _places(filled[0], bare[filled[0]], legend)
+        uncovered = any(layer.uncovered for label in bare.values() for layer in label.layers)
+        if len(bare) == sum(scene.label is not None for scene in scenes) and not uncovered:
+            raise InputError(f"no polygon touches any of the {len(bare)} labelled scenes: {place}: check the CRS")
+        notes.append(f"no polygon touches {len(filled)} of the {len(drawn)} scenes ({some_names(filled)}): {place}")
+    return notes
+
+
+def _places(name: str, label: PolygonLabels, legend: Legend) -> str:
+    """Where the polygons and a scene lie, in the scene's CRS."""
+    bounds = label.bounds(legend)
+    assert bounds is not None
+    files = " and ".join(str(layer.path) for layer in label.layers)
+    polygons, scene = (" ".join(f"{side:.10g}" for side in sides) for sides in (bounds, label.grid.bounds))
+    return f"{files} lies at {polygons} (left bottom right top), scene {name} at {scene}"
