@@ -172,6 +172,12 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
     }
     splits, notes = _make_splits(fields, scenes, labels.refused, root)
     protocol = fields.protocol.model_dump() if fields.protocol else None
+    if len(labels.files) < len(scenes):
+        notes += [
+            f"{unused.files} labels none of the scenes ({some_names(scenes)}): it matches {', '.join(unused.others)}"
+            for unused in labels.sets
+            if unused.others and not unused.scenes
+        ]
     legend = fields.class_legend
     return Domain(fields.name, scenes, names, legend, splits, fields.clutter, protocol, tuple(notes), labels.sets)
 

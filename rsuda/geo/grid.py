@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
@@ -115,6 +116,12 @@ class Grid:
         )  # a position on an edge does not need the next pixel
         bottom, right = (min(n, math.ceil(max(v) - 1e-6)) for v, n in ((rows, self.height), (cols, self.width)))
         return top, left, max(0, bottom - top), max(0, right - left)
+
+    def pixels(self, points: np.ndarray) -> np.ndarray:
+        """Transform world positions (n, 2) of x and y to pixel positions (n, 2) of row and col."""
+        t = ~self.transform
+        x, y = points[:, 0], points[:, 1]
+        return np.stack([t.d * x + t.e * y + t.f, t.a * x + t.b * y + t.c], 1)
 
     def pad(self, pixels: int) -> Grid:
         """Extend this grid by ``pixels`` on each side."""

@@ -6,7 +6,6 @@ its area, so that a field of one pixel is there whatever its position; what no p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from rasterio.features import rasterize
-from shapely import STRtree
+from shapely import STRtree, area, bounds
 from shapely.geometry import box
 
 from rsuda.core.legend import IGNORE, Legend
@@ -27,7 +26,8 @@ from rsuda.geo.windows import Window4
 
 _SMALL = 16  # pixels: polygons below this area are burnt by area
 _SAMPLES = 16  # along each side of a pixel that is burnt by area
-_BLOCK = 16  # pixels along each side of the blocks that are burnt by area, so that memory is bounded
+_ENOUGH = 8  # own pixels along each side of an output pixel: their centres are samples enough
+_BLOCK = 32  # pixels along each side of the blocks that are burnt by area, so that memory is bounded
 _STACKS = 8
 
 
@@ -43,7 +43,7 @@ class _Shapes:
     @staticmethod
     def of(shapes: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> _Shapes:
         joined = np.concatenate([np.asarray(part, object) for part in shapes])
-        return _Shapes(joined, np.concatenate(values), STRtree(joined), np.array([shape.area for shape in joined]))
+        return _Shapes(joined, np.concatenate(values), STRtree(joined), area(joined))
 
     def burn(self, pixels: np.ndarray, part: Grid) -> None:
         """Set the class index of each pixel (height, width) whose centre a polygon covers."""
@@ -95,10 +95,10 @@ class PolygonLabels:
 
     def bounds(self, legend: Legend) -> tuple[float, float, float, float] | None:
         """(left, bottom, right, top) of all polygons in the scene's CRS; None without polygons."""
-        shapes = [shape.bounds for shape in self._stack(legend).polygons.shapes if not shape.is_empty]
-        if not shapes:
+        sides = bounds(self._stack(legend).polygons.shapes)
+        sides = sides[np.isfinite(sides).all(1)]
+        if not sides.size:
             return None
-        sides = np.array(shapes)
         return (*sides[:, :2].min(0), *sides[:, 2:].max(0))
 
     def labels_at(self, legend: Legend, step: tuple[float, float], window: Window4) -> tuple[np.ndarray, int]:
@@ -110,44 +110,62 @@ class PolygonLabels:
         """
         stack = self._stack(legend)
         index, _ = resample_labels(self.grid, len(legend), step, window, partial(_burn, stack, self.grid))
-        row, col, *_ = window
-        marks = self._near_small(stack.polygons, self.grid.at(*step), window)
-        if marks is None:
+        if max(step) >= _ENOUGH:
             return index, 0
-        refined = tuple(math.ceil(_SAMPLES / size) for size in step)
-        fine = self.grid.at(1 / refined[0], 1 / refined[1])
-        fine_step = (step[0] * refined[0], step[1] * refined[1])
-        for top, left, bottom, right in _blocks(marks, window):
-            block = (row + top, col + left, bottom - top, right - left)
-            by_area, _ = resample_labels(fine, len(legend), fine_step, block, partial(_burn, stack, fine))
-            inner = np.s_[top:bottom, left:right]
+        marks = self._near_small(stack.polygons, self.grid.at(*step), window)
+        for inner in _blocks(marks):
+            by_area = self._by_area(stack, len(legend), step, window, inner)
             index[inner] = np.where(marks[inner], by_area, index[inner])
         return index, 0
 
-    def _near_small(self, polygons: _Shapes, coarse: Grid, window: Window4) -> np.ndarray | None:
-        """Mark (height, width) bool the pixels in the rectangles of small polygons; None if there are none."""
+    def _by_area(
+        self, stack: _Stack, classes: int, step: tuple[float, float], window: Window4, inner: tuple[slice, slice]
+    ) -> np.ndarray:
+        """The class that covers most of each pixel of a block of the window, by samples within the pixel."""
+        rows, cols = inner
+        row, col = window[0] + rows.start, window[1] + cols.start
+        height, width = rows.stop - rows.start, cols.stop - cols.start
+        fine = self.grid.at(*step).at(1 / _SAMPLES, 1 / _SAMPLES)
+        samples, _ = _burn(stack, fine, (row * _SAMPLES, col * _SAMPLES, height * _SAMPLES, width * _SAMPLES))
+        bins = classes + 2  # one for samples without a class, one for samples outside of the image
+        samples[samples == IGNORE] = classes
+        axes = ((row, samples.shape[0], step[0], self.grid.height), (col, samples.shape[1], step[1], self.grid.width))
+        places = [(start + (np.arange(count) + 0.5) / _SAMPLES) * size for start, count, size, _ in axes]
+        beyond = [(place < 0) | (place >= edge) for place, (*_, edge) in zip(places, axes, strict=True)]
+        samples[beyond[0][:, None] | beyond[1]] = classes + 1
+        pixel = np.arange(height)[:, None] * width + np.arange(width)
+        keys = pixel.repeat(_SAMPLES, 0).repeat(_SAMPLES, 1) * bins + samples
+        votes = np.bincount(keys.ravel(), minlength=height * width * bins).reshape(height, width, bins)
+        winner = votes[..., : classes + 1].argmax(-1)  # the first of equal votes wins
+        most: np.ndarray = np.where((winner == classes) | (votes[..., -1] == _SAMPLES**2), IGNORE, winner).astype(
+            np.uint8
+        )
+        return most
+
+    def _near_small(self, polygons: _Shapes, coarse: Grid, window: Window4) -> np.ndarray:
+        """Mark (height, width) bool the pixels in the rectangles of small polygons."""
         row, col, height, width = window
         down, across = coarse.pixel_size
         near = polygons.tree.query(box(*coarse.window(*window).bounds))
         small = near[polygons.areas[near] < _SMALL * down * across]
-        if not small.size:
-            return None
         marks = np.zeros((height, width), bool)
-        for i in small:
-            corners = box(*polygons.shapes[i].bounds).exterior.coords
-            top, left, rows, cols = coarse.window_of([(x, y) for x, y, *_ in corners])
-            marks[max(0, top - row) : max(0, top + rows - row), max(0, left - col) : max(0, left + cols - col)] = True
-        return marks if marks.any() else None
+        x, y = bounds(polygons.shapes[small])[:, [[0, 0, 2, 2], [1, 3, 1, 3]]].transpose(1, 0, 2)
+        corners = coarse.pixels(np.stack([x.ravel(), y.ravel()], 1)).reshape(-1, 4, 2) - (row, col)
+        first = np.floor(corners.min(1) + 1e-6).clip(0).astype(int)
+        last = np.ceil(corners.max(1) - 1e-6).clip(0).astype(int)
+        for (top, left), (bottom, right) in zip(first.tolist(), last.tolist(), strict=True):
+            marks[top:bottom, left:right] = True
+        return marks
 
 
-def _blocks(marks: np.ndarray, window: Window4) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the blocks (top, left, bottom, right) of a window that hold a mark."""
-    height, width = window[2:]
+def _blocks(marks: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """Yield the blocks of a window (height, width) bool that hold a mark."""
+    height, width = marks.shape
     for top in range(0, height, _BLOCK):
         for left in range(0, width, _BLOCK):
-            bottom, right = min(top + _BLOCK, height), min(left + _BLOCK, width)
-            if marks[top:bottom, left:right].any():
-                yield top, left, bottom, right
+            inner = np.s_[top : min(top + _BLOCK, height), left : min(left + _BLOCK, width)]
+            if marks[inner].any():
+                yield inner
 
 
 def _burn(stack: _Stack, grid: Grid, inner: Window4) -> tuple[np.ndarray, int]:
@@ -182,9 +200,9 @@ def _stack(
             uncovered = value
             continue
         file, name_of_layer = split_layer(layer.extent)
-        area = polygons_of(Path(file), name_of_layer, file_state(Path(file)), crs).geometry.values
-        extents.append(np.asarray(area))
-        extent_values.append(np.full(len(area), value, np.uint8))
+        zone = polygons_of(Path(file), name_of_layer, file_state(Path(file)), crs).geometry.values
+        extents.append(np.asarray(zone))
+        extent_values.append(np.full(len(zone), value, np.uint8))
     unclassified = [part == IGNORE for part in values]
     parts = [np.asarray(part, object) for part in shapes]
     below = [part[mask] for part, mask in zip(parts, unclassified, strict=True)]

@@ -223,7 +223,7 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
 
 
 def _warn(warnings: list[str], error: Exception) -> None:
-    if len(warnings) < _MOST_WARNINGS:
+    if len(warnings) < _MOST_WARNINGS and str(error) not in warnings:
         warnings.append(str(error))
 
 
