@@ -121,7 +121,7 @@ def match_files(files: Iterable[str], text: str, *, copies: bool = False) -> dic
         if name not in matches:
             matches[name] = file
         elif not copies:
-            advice = "" if "{" in text else "; write a field where their paths differ, as in {dir}/" + Path(text).name
+            advice = "" if "{" in text else ": write a field where their paths differ, as in {dir}/" + Path(text).name
             raise InputError(f"scene '{name}' occurs twice in the data folder: {matches[name]} and {file}{advice}")
     return matches
 

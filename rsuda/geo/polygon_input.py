@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from functools import lru_cache
 from importlib.util import find_spec
@@ -37,7 +38,9 @@ def read_frame(path: Path, layer: str | None = None, columns: Collection[str] | 
         InputError: the file is unreadable or has no geometries, or the layer is unknown or ambiguous.
     """
     try:
-        frame = _read(path, layer, columns)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # GDAL warns of files that it reads well
+            frame = _read(path, layer, columns)
         if isinstance(frame, gpd.GeoDataFrame):
             frame.geometry  # noqa: B018 (a frame may have lost its geometries)
             return frame

@@ -113,3 +113,27 @@ def test_files_without_polygons_are_refused(tmp_path):
     gpd.GeoSeries([Point(0, 0)], crs=4326).to_file(tmp_path / "points.gpkg")
     with pytest.raises(InputError, match="no polygon"):
         read_area(tmp_path / "points.gpkg")
+
+
+def test_area_is_the_only_layer_of_polygons_or_the_named_one(tmp_path, recwarn):
+    file = tmp_path / "district.gpkg"
+    points = gpd.GeoDataFrame(geometry=gpd.points_from_xy([1], [2]), crs="EPSG:32632")
+    points.to_file(file, layer="wells")
+    inner = gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1)], crs="EPSG:32632")
+    inner.to_file(file, layer="inner")
+    assert read_area(file).area.tolist() == [1]
+    gpd.GeoDataFrame(geometry=[box(0, 0, 2, 2)], crs="EPSG:32632").to_file(file, layer="outer")
+    assert read_area(f"{file}|layername=outer").area.tolist() == [4]
+    with pytest.raises(
+        InputError, match=r"2 layers of polygons \(inner, outer\): name one, as in district.gpkg\|layern"
+    ):
+        read_area(file)
+    with pytest.raises(InputError, match=r"unknown layer of .*'oter': did you mean 'outer'"):
+        read_area(f"{file}|layername=oter")
+    with pytest.raises(InputError, match=r"wells has no polygon"):
+        read_area(f"{file}|layername=wells")
+    points.to_file(tmp_path / "points.gpkg", layer="a")
+    points.to_file(tmp_path / "points.gpkg", layer="b")
+    with pytest.raises(InputError, match=r"has no layer of polygons: its layers are a \(Point\), b \(Point\)"):
+        read_area(tmp_path / "points.gpkg")
+    assert not recwarn.list
