@@ -59,8 +59,8 @@ def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd
                 f"{path} is GeoParquet, which needs pyarrow: pip install pyarrow, or convert it to GeoPackage"
             )
         frame = gpd.read_parquet(path)
-        wanted = [name for name in frame.columns if columns is None or str(name).lower() in columns]
-        return frame[[*dict.fromkeys([*wanted, frame.geometry.name])]]
+        chosen = [name for name in frame.columns if columns is None or str(name).lower() in columns]
+        return frame[[*dict.fromkeys([*chosen, frame.geometry.name])]]
     layer = _choose_layer(path, layer)
     if columns is None:
         return gpd.read_file(path, layer=layer)
