@@ -8,49 +8,12 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from rsuda.core.errors import InputError
+from rsuda.core.band_names import BANDS as BANDS
+from rsuda.core.band_names import MOST_BANDS
+from rsuda.core.band_names import band_code as band_code
+from rsuda.core.band_names import band_names as band_names
 from rsuda.core.legend import Legend
 from rsuda.core.validation import FrozenModel, validate
-
-BANDS = ("ir", "red", "green", "blue")  # band names that have a letter code; all other names are allowed too
-_CODES = {"ir": "IR", "red": "R", "green": "G", "blue": "B"}
-_WORDS = (("NIR", "ir"), ("IR", "ir"), ("R", "red"), ("G", "green"), ("B", "blue"))
-_INFRARED = ("nir", "near infrared", "infrared", "nearinfrared")
-
-
-def band_names(text: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """Read band names from 'RGB', 'IRRG', 'RGBIR', 'red,green,nir' or a list. 'IR' and 'NIR' mean near infrared.
-
-    Raises:
-        InputError: a code has other letters, or a band occurs twice.
-    """
-    if not isinstance(text, str):
-        names = [str(band).strip().lower() for band in text]
-    elif "," in text or text.lower() in BANDS:
-        names = [band.strip().lower() for band in text.split(",")]
-    else:
-        names = _split_code(text)
-    names = ["ir" if name in _INFRARED else name for name in names]
-    if len(set(names)) != len(names):
-        listed = ", ".join(names)
-        raise InputError(f"a band occurs twice in {listed if len(listed) <= 100 else listed[:100] + '…'}")
-    return tuple(names)
-
-
-def _split_code(text: str) -> list[str]:
-    rest, names = text.upper(), []
-    while rest:
-        word, name = next((pair for pair in _WORDS if rest.startswith(pair[0])), ("", ""))
-        if not word:
-            raise InputError(f"band order '{text}' is not made of R, G, B and IR: name the bands as red,green,…")
-        names.append(name)
-        rest = rest[len(word) :]
-    return names
-
-
-def band_code(bands: tuple[str, ...]) -> str:
-    """Abbreviate a band order: ('ir', 'red', 'green') becomes 'IRRG'."""
-    return "".join(_CODES[band] for band in bands) if all(band in _CODES for band in bands) else ",".join(bands)
 
 
 @dataclass(frozen=True)
@@ -127,7 +90,7 @@ _Numbers = tuple[Annotated[float, Field(gt=-1e30, lt=1e30)], ...]
 
 
 class _SpecFields(FrozenModel):
-    bands: Annotated[tuple[str, ...], Field(min_length=1, max_length=200)]
+    bands: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_BANDS)]
     gsd: Annotated[float, Field(gt=0)]
     low: _Numbers
     high: _Numbers

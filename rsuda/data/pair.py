@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rsuda.core.band_names import example_order
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.settings import Settings
@@ -130,11 +131,12 @@ def _target_bands(source: Domain, target: Domain, first: Scene) -> tuple[tuple[s
     if target.bands is not None:
         return target.bands, []
     file = first.file
-    if source.bands is None or file.count < len(source.bands):
-        raise InputError(f"the band order of {file.path} is unknown: name it, for example --target-bands RGB")
-    if file.count > len(source.bands):
+    if source.bands is None or file.count != len(source.bands):
+        fed = f", and the source has {len(source.bands)}" if source.bands else ""
         raise InputError(
-            f"{file.path} has {file.count} bands of unknown order: name them, for example --target-bands RGBIR"
+            f"{file.path} has {file.count} band{'s' * (file.count > 1)} of unknown order{fed}: name "
+            f"{'them' if file.count > 1 else 'it'} in file order, for example --target-bands {example_order(file.count)} "
+            "(bands: in a domain file)"
         )
     note = f"the bands of {target.name} have no names in its files and are assumed to be {band_code(source.bands)}"
     return source.bands, [note]

@@ -15,24 +15,14 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 
+from rsuda.core.band_names import band_names, colours_by_wavelength, colours_of
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
-from rsuda.core.spec import band_names
 from rsuda.data.domain import Domain
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import RasterFile, is_remote
 from rsuda.geo.scene import Scene
 
-# Nominal wavelengths in micrometres. The band nearest to a colour's wavelength has this colour, within this distance.
-_COLOURS = {"blue": 0.485, "green": 0.56, "red": 0.66, "ir": 0.835}
-_APART = 0.04
-_LETTERS = {"r": "red", "g": "green", "b": "blue", "n": "ir", "nir": "ir", "ir": "ir", "nir1": "ir"}
-_SENTINEL_2 = {
-    "b02": "blue",
-    "b03": "green",
-    "b04": "red",
-    "b08": "ir",
-}  # with the 0, since Landsat's B2 is another band
 _MOST_COLOURS = 64  # longer palettes list all values of a data type, not the classes
 
 
@@ -203,7 +193,7 @@ def names_of(dataset: Any) -> tuple[str, ...]:
     Bands other than blue, green, red and near infrared keep their names in lower case.
     """
     every = [str(band) for band in dataset.all_bands or ()]
-    names = _names_by_wavelength(every, getattr(dataset, "wavelengths", None) or {}) or _names_by_word(every)
+    names = _names_by_wavelength(every, getattr(dataset, "wavelengths", None) or {}) or colours_of(every)
     if not names:
         names = dict(zip(getattr(dataset, "rgb_bands", None) or (), ("red", "green", "blue"), strict=False))
     return tuple(names.get(band, band.lower()) for band in every)
@@ -213,23 +203,7 @@ def _names_by_wavelength(bands: Sequence[str], wavelengths: Mapping[str, float])
     lengths = {
         band: wavelengths[key] for band in bands for key in (band, band.rpartition("_")[2]) if key in wavelengths
     }
-    names: dict[str, str] = {}
-    for colour, wavelength in _COLOURS.items():
-        distances = {band: abs(length - wavelength) for band, length in lengths.items()}
-        near = min(distances, key=lambda band: distances[band], default=None)
-        if near is not None and distances[near] < _APART and near not in names:
-            names[near] = colour
-    return names
-
-
-def _names_by_word(bands: Sequence[str]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for band in bands:
-        word = band.lower().replace(" ", "").replace("_", "")
-        name = _LETTERS.get(word) or _SENTINEL_2.get(word) or (word if word in _COLOURS else None)
-        if name and name not in names.values():
-            names[band] = name
-    return names
+    return colours_by_wavelength(lengths)
 
 
 def _make_legend(

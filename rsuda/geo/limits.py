@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from rsuda.core.band_names import MOST_BANDS as MOST_BANDS
 from rsuda.core.errors import InputError, MissingError
 
 MOST_SIDE = 20_000_000  # pixels: the circumference of the Earth at 2 m
-MOST_BANDS = 1000
 MOST_BLOCK = 1 << 29  # bytes of a block, which GDAL decodes for a window of one pixel
 MOST_DECODED = 1 << 32  # bytes of a PNG or JPEG, which are decoded whole
 LEAST_INDEX = 2  # bytes of a GeoTIFF for the position of each block, also in sparse files

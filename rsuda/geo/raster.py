@@ -19,9 +19,10 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from rsuda.core.band_names import advice, listed
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import Legend
-from rsuda.core.spec import band_names
+from rsuda.geo.band_metadata import find_numbers, names_in_file
 from rsuda.geo.decoded_files import DecodedFiles
 from rsuda.geo.grid import Grid
 from rsuda.geo.label_windows import resample_labels
@@ -100,7 +101,7 @@ class RasterFile:
         if bands is not None and len(bands) > self.count:
             raise InputError(
                 f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but the band order has {len(bands)}: "
-                f"{', '.join(bands)}"
+                f"{listed(bands)}"
             )
         self._bands = bands
 
@@ -142,8 +143,8 @@ class RasterFile:
         """
         if self._bands is not None:
             return self._bands
-        if all(self._described) and len(set(self._described)) == self.count:
-            return band_names([str(d) for d in self._described])
+        if (named := names_in_file(self._described, self._tags)) is not None:
+            return named
         names = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
         tagged = [names.get(colour) for colour in self._interp]
         if tagged[:3] == ["red", "green", "blue"]:
@@ -178,20 +179,22 @@ class RasterFile:
             if self.count == 1 and self._interp[0] == ColorInterp.palette:
                 palette = "; its values are numbers of a palette: gdal_translate -expand rgb in.tif out.tif"
             raise InputError(
-                f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but {len(bands)} are needed ({', '.join(bands)})"
+                f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but {len(bands)} are needed ({listed(bands)})"
                 f"{palette}"
             )
         names = self.band_order
-        if names is not None and set(bands) <= set(names):
-            return [names.index(b) + 1 for b in bands]
-        if self.count == len(bands) and self._bands is None:
+        numbers = find_numbers(bands, names, () if self._bands else self._described)
+        if numbers is None and self.count == len(bands) and self._bands is None:
             return list(range(1, self.count + 1))
-        if names is None:
-            raise InputError(
-                f"{self.path} has {self.count} bands of unknown order, and {', '.join(bands)} are needed: "
-                "name its bands, for example --bands RGBIR"
-            )
-        raise InputError(f"{self.path} has the bands {', '.join(names)}, but {', '.join(bands)} are needed")
+        if numbers is None:
+            has = f"{self.count} bands of unknown order, and" if names is None else f"the bands {listed(names)}, but"
+            raise InputError(f"{self.path} has {has} {listed(bands)} are needed: {advice(self.count)}")
+        return numbers
+
+    def _tags(self) -> list[dict[str, str]]:
+        """Metadata of each band; those of GDAL's domain IMAGERY win."""
+        with self._open() as file:
+            return [file.tags(number) | file.tags(number, ns="IMAGERY") for number in range(1, self.count + 1)]
 
     def valid(self, numbers: list[int], window: Window4) -> np.ndarray | None:
         """Read the valid mask (height, width) bool of a window inside the file; None if all pixels of the file are valid."""

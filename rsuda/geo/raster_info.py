@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 
+from rsuda.core.band_names import example_order
 from rsuda.core.errors import InputError, MissingError
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import READ_ERRORS, RasterFile, is_remote, quiet
@@ -137,7 +138,9 @@ def _warn_of_bands(file: RasterFile, interpretation: Any, warnings: list[str]) -
         )
     if file.band_order is None:
         warnings.append(
-            f"its {file.count} band{'s have' if file.count > 1 else ' has'} no names: declare them (--bands RGBIR)"
+            f"its {file.count} bands have no names: declare them (--bands {example_order(file.count)})"
+            if file.count > 1
+            else "its band has no name: declare it (--bands pan)"
         )
 
 

@@ -24,6 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.learning.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
+from rsuda.learning.first_layer import repeat_filters
 from rsuda.learning.layers import quicken
 
 DECODERS = ("segformer", "daformer", "deeplabv3plus", "deeplabv2", "unet")
@@ -91,9 +92,14 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
             encoder = smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights=None, **stride)
         else:
             tensors = _read_weights(Path(weights).expanduser())
-            encoder = smp.encoders.get_encoder(arch.encoder, in_channels=3, weights=None, **stride)
+            # timm's encoders cannot change their number of bands later, so their tensors change before
+            by_timm = arch.encoder.startswith("tu-")
+            bands = arch.bands if by_timm else 3
+            encoder = smp.encoders.get_encoder(arch.encoder, in_channels=bands, weights=None, **stride)
+            if by_timm:
+                repeat_filters(encoder, tensors)
             _load_encoder(encoder, tensors, arch.encoder, weights)
-            if arch.bands != 3:
+            if arch.bands != bands:
                 encoder.set_in_channels(arch.bands, pretrained=True)
         if arch.encoder == "mobilenet_v2":
             # its last 1x1 convolution, 320 -> 1280 channels, serves the classifier; modules that work on channel pairs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -15,6 +15,7 @@ from rsuda.core.errors import InputError
 from rsuda.core.spec import Spec
 from rsuda.core.validation import FrozenModel
 from rsuda.learning.augmentation import Augmentation
+from rsuda.learning.first_layer import name_filters
 from rsuda.learning.network import Architecture, FrozenEncoder, SegmentationNetwork, build_encoder
 from rsuda.learning.networks import build_network
 from rsuda.methods.blocks.teacher import Teacher
@@ -51,6 +52,9 @@ Weight = Annotated[float, Field(ge=0)]  # of a term of the loss; 0 leaves the te
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+_Built = TypeVar("_Built", bound=nn.Module)
+
+
 @dataclass(frozen=True)
 class NetworkBuilder:
     """What a method builds its networks from.
@@ -71,11 +75,17 @@ class NetworkBuilder:
 
     def network(self, kind: str = "plain", **options: Any) -> Any:
         """Build a network of a kind in ``rsuda.learning.networks.NETWORKS``."""
-        return build_network(kind, self.arch, self.weights, **options)
+        network = build_network(kind, self.arch, self.weights, **options)
+        return self._with_filters(network)
 
     def frozen_encoder(self) -> FrozenEncoder:
         """Build another encoder with the first weights, which training leaves as it is."""
-        return FrozenEncoder(build_encoder(self.arch, self.weights))
+        return FrozenEncoder(self._with_filters(build_encoder(self.arch, self.weights)))
+
+    def _with_filters(self, network: _Built) -> _Built:
+        if self.weights != "none":
+            name_filters(network, self.spec.bands)
+        return network
 
     def strong(self, image: Tensor, key: Tensor, strength: float) -> Tensor:
         """Jitter and blur standardised images, drawn from each item's key; see ``Augmentation.strong``."""

@@ -1,0 +1,52 @@
+"""The first convolution of encoders that were pretrained on RGB, for other bands.
+
+For up to four bands the RGB filters are used in file order, so that near infrared in front of red and green has red's
+filters as in the ISPRS papers; the fourth band repeats the first filters. From five bands on, red, green and blue have their
+own filters by name, and all other bands have the mean of the three. Filters are scaled by 3 / bands, which keeps the size of
+activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+RGB = ("red", "green", "blue")
+_IN_ORDER = 4  # bands up to which filters follow file order
+
+
+@torch.no_grad()
+def name_filters(network: nn.Module, bands: Sequence[str]) -> None:
+    """Give the bands of a network with pretrained encoders their filters by name, in place.
+
+    Encoders of smp and timm repeat the RGB filters over the bands (R, G, B, R, …), scaled by 3 / bands; this moves them to
+    their bands. Nothing changes for up to four bands, and where no band is red, green or blue.
+    """
+    if len(bands) <= _IN_ORDER or not set(RGB) & set(bands):
+        return
+    for encoder in (module for module in network.modules() if _is_encoder(module)):
+        first = next((module for module in encoder.modules() if isinstance(module, nn.Conv2d)), None)
+        if first is None or first.weight.shape[1] != len(bands):
+            continue
+        filters = first.weight[:, :3].clone()
+        for number, band in enumerate(bands):
+            first.weight[:, number] = filters[:, RGB.index(band)] if band in RGB else filters.mean(1)
+
+
+def repeat_filters(encoder: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Repeat the RGB filters of an encoder's tensors over the encoder's bands, scaled by 3 / bands, in place."""
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.Conv2d):
+            key, bands = f"{name}.weight", module.weight.shape[1]
+            if key in tensors and tensors[key].shape[1] == 3 and bands != 3:
+                order = torch.arange(bands) % 3
+                filters = tensors[key]
+                tensors[key] = filters.sum(1, keepdim=True) if bands == 1 else filters[:, order] * (3 / bands)
+            return
+
+
+def _is_encoder(module: nn.Module) -> bool:
+    """Whether a module is an encoder of smp, which knows its output stride and the channels of its pyramid."""
+    return hasattr(module, "output_stride") and hasattr(module, "out_channels")

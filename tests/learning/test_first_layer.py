@@ -1,0 +1,78 @@
+"""Encoders pretrained on RGB take any number of bands, by name."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from rsuda.core.legend import Legend
+from rsuda.core.spec import Spec
+from rsuda.learning.first_layer import name_filters
+from rsuda.learning.network import Architecture, build_encoder
+from rsuda.methods.base import NetworkBuilder
+
+ENCODERS = ["mobilenet_v2", "resnet18", "mit_b0", "tu-mobilenetv3_small_050"]
+MANY = ("coastal", "blue", "green", "red", "rededge", "ir", "swir1")
+
+
+def first(encoder):
+    return next(module for module in encoder.modules() if isinstance(module, torch.nn.Conv2d)).weight
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    folder, files = tmp_path_factory.mktemp("weights"), {}
+    for name in ENCODERS:
+        torch.manual_seed(0)
+        arch = Architecture(name, "segformer", 2, 3)
+        encoder = build_encoder(arch)
+        whole = encoder.state_dict()
+        if name == "mobilenet_v2":  # build_encoder drops its last convolution, which a file of weights has
+            import segmentation_models_pytorch as smp
+
+            whole = smp.encoders.get_encoder(name, weights=None).state_dict()
+        files[name] = str(folder / f"{name}.safetensors")
+        save_file({key: value.contiguous() for key, value in whole.items()}, files[name])
+    return files
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("bands", [1, 2, 4, 7, 13, 224])
+def test_pretrained_encoder_takes_any_number_of_bands(pretrained, name, bands):
+    rgb = first(build_encoder(Architecture(name, "segformer", 2, 3), pretrained[name]))
+    encoder = build_encoder(Architecture(name, "segformer", 2, bands), pretrained[name]).eval()
+    image = torch.rand(1, 1, 64, 64)
+    grey = torch.nn.functional.conv2d(image.expand(-1, 3, -1, -1), rgb)
+    many = torch.nn.functional.conv2d(image.expand(-1, bands, -1, -1), first(encoder))
+    assert 0.4 < float((many.std() / grey.std()).detach()) < 2.5
+    assert len(encoder(image.expand(-1, bands, -1, -1))) >= 5
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_red_green_and_blue_have_their_own_filters_and_others_the_mean(pretrained, name):
+    rgb = first(build_encoder(Architecture(name, "segformer", 2, 3), pretrained[name]))
+    encoder = build_encoder(Architecture(name, "segformer", 2, len(MANY)), pretrained[name])
+    name_filters(encoder, MANY)
+    for number, colour in {3: 0, 2: 1, 1: 2}.items():
+        torch.testing.assert_close(first(encoder)[:, number], rgb[:, colour] * 3 / 7)
+    for number in (0, 4, 5, 6):
+        torch.testing.assert_close(first(encoder)[:, number], rgb.mean(1) * 3 / 7)
+
+
+@pytest.mark.parametrize("bands", [("ir", "red", "green"), ("red", "green", "blue", "ir"), ("blue", "green", "red")])
+def test_up_to_four_bands_have_filters_in_file_order(pretrained, bands):
+    encoder = build_encoder(Architecture("resnet18", "segformer", 2, len(bands)), pretrained["resnet18"])
+    before = first(encoder).clone()
+    name_filters(encoder, bands)
+    assert torch.equal(first(encoder), before)
+
+
+def test_methods_build_networks_with_filters_by_name(pretrained):
+    count = len(MANY)
+    spec = Spec(
+        MANY, 1.0, (0,) * count, (255,) * count, (0.5,) * count, (0.2,) * count,
+        Legend(("roof", "tree"), (((255, 0, 0),), ((0, 255, 0),))),
+    )  # fmt: skip
+    build = NetworkBuilder(Architecture("resnet18", "segformer", 2, count), spec, pretrained["resnet18"])
+    for encoder in (build.network().network.encoder, build.frozen_encoder().encoder):
+        assert torch.equal(first(encoder)[:, 0], first(encoder)[:, 6])
+        assert not torch.equal(first(encoder)[:, 0], first(encoder)[:, 1])
