@@ -77,10 +77,12 @@ def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
     for text in filter(is_outside, patterns):
         fixed = text.split("/")[:-1]
         fixed = fixed[: next((k for k, part in enumerate(fixed) if has_signs(part)), len(fixed))]
-        bases.add("/".join(fixed) or "/")
+        if not any(part.strip("./~") for part in fixed):
+            raise InputError(f"the pattern {shown(text)} of a domain file names no folder to search: begin with one")
+        bases.add("/".join(fixed))
     for base in sorted(bases):
         folder = root / Path(base).expanduser()
-        files += [f"{base.rstrip('/')}/{file}" for file in (_files_below(folder) if folder.is_dir() else ())]
+        files += [f"{base}/{file}" for file in (_files_below(folder) if folder.is_dir() else ())]
     return list(dict.fromkeys(files))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from rsuda.core.errors import ExistsError, InputError, unknown
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.data.domain import Domain
 from rsuda.data.find_domain import domain
+from rsuda.data.label_notes import polygon_notes
 from rsuda.evaluation.label_free import LabelFree, label_free, write_label_free
 from rsuda.evaluation.metrics import MEANS, Scores, confusion
 from rsuda.geo.scene import Scene
@@ -28,6 +30,8 @@ from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import predict_scene, predict_tile
 from rsuda.runs.folders import saved_settings
 from rsuda.runs.weights import CONFIG, load_run
+
+logger = logging.getLogger("rsuda")
 
 PROTOCOLS = ("scenes", "st-dasegnet")
 
@@ -91,6 +95,8 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
     legend, scenes = predictor.trained.spec.legend, domain.labelled(split)
     assert domain.legend is not None
     table = _class_table(legend, domain.legend, domain.name)
+    for note in polygon_notes(scenes, domain.legend):
+        logger.warning("note: %s", note)
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
     if protocol == "st-dasegnet" and not domain.protocol:

@@ -78,7 +78,12 @@ class PolygonClasses:
 
 def value_text(value: Any) -> str | None:
     """Convert a value of a column or a table to the text by which it is compared: 1, 1.0 and ' 1' are '1'; None if empty."""
-    if value is None or value is pd.NA or (isinstance(value, float | np.floating) and math.isnan(value)):
+    if (
+        value is None
+        or value is pd.NA
+        or value is pd.NaT
+        or (isinstance(value, float | np.floating) and math.isnan(value))
+    ):
         return None
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
@@ -87,11 +92,17 @@ def value_text(value: Any) -> str | None:
     return str(value).strip() or None
 
 
+def _names(legend: Legend) -> dict[str, int]:
+    """The names by which polygons and domain files may call the classes, with their indices."""
+    return {name: k for k, name in enumerate(legend.names)}
+
+
 def class_index(legend: Legend, name: str) -> int:
     """Look up a class by name. Raises InputError with the nearest name if the legend lacks it."""
-    if name not in legend.names:
-        raise unknown("class of the legend", name, legend.names)
-    return legend.names.index(name)
+    names = _names(legend)
+    if name not in names:
+        raise unknown("class of the legend", name, names)
+    return names[name]
 
 
 def classes_of(layer: PolygonLayer, legend: Legend) -> PolygonClasses:
@@ -187,7 +198,7 @@ def _by_legend(layer: PolygonLayer, column: str, values: pd.Series, legend: Lege
 
     In a legend without values, the column 'class' holds indices.
     """
-    names = {name: k for k, name in enumerate(legend.names)}
+    names = _names(legend)
     numbers = {str(value): k for k, values in enumerate(legend.values) for value in values}
     numbers |= {str(value): IGNORE for value in legend.ignored_values}
     if not legend.by_value and (column.lower() == "class" or layer.attribute):
@@ -222,5 +233,5 @@ def missing_note(layer: PolygonLayer, classes: PolygonClasses) -> str | None:
     more = ", …" if len(classes.missing) > 10 else ""
     return (
         f"{sum(classes.missing.values())} of {len(classes.index)} polygons of {layer.path} are ignored, since 'classes:' "
-        f"lacks their {classes.column}: {values}{more}"
+        f"lacks their {printable(str(classes.column))}: {values}{more}"
     )

@@ -13,6 +13,7 @@ import numpy as np
 import pyogrio
 import shapely
 
+from rsuda.core.display import printable
 from rsuda.core.errors import InputError, MissingError, unknown
 
 VECTORS = (".gpkg", ".fgb", ".geojson", ".shp", ".parquet", ".geoparquet")
@@ -97,8 +98,8 @@ def column_samples(path: Path, layer: str | None) -> str:
     frame = read_frame(path, layer).head(1000)
     columns = []
     for name in [name for name in frame.columns if name != frame.geometry.name][:20]:
-        values = list(dict.fromkeys(str(value)[:40] for value in frame[name].dropna()))
-        columns.append(f"{name} ({', '.join(values[:4])}{', …' if len(values) > 4 else ''})")
+        values = list(dict.fromkeys(printable(str(value)[:40]) for value in frame[name].dropna()))
+        columns.append(f"{printable(str(name)[:40])} ({', '.join(values[:4])}{', …' if len(values) > 4 else ''})")
     return ", ".join(columns) or "none"
 
 

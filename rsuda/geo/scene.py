@@ -183,6 +183,6 @@ class Scene:
 
     def without_label(self) -> Scene:
         """Copy the scene without its label; the copy shares the image's header, which is read now."""
-        copy = replace(self, label=None)
+        copy = replace(self, label=None, polygons=())
         copy.__dict__["file"] = self.file  # where a cached property keeps its value
         return copy

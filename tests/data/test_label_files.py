@@ -220,6 +220,13 @@ def test_absolute_and_upward_patterns_leave_the_data_folder(tmp_path):
         assert (scene.whole_label(domain(str(file), tmp_path / "data").legend)[0] == 1).all()
 
 
+@pytest.mark.parametrize("text", ["/{t}.tif", "/**/{t}.tif", "../{t}.tif", "~/*.tif"])
+def test_pattern_that_would_search_the_whole_disk_is_refused(tmp_path, text):
+    image(tmp_path / "img" / "a.tif")
+    with pytest.raises(InputError, match="names no folder to search"):
+        find(tmp_path, [text])
+
+
 # What is said
 
 
