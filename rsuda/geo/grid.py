@@ -15,6 +15,14 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from rsuda.core.errors import InputError
+from rsuda.geo.projection import ground_vector, same_system, transform_points
+
+_TRUE_LENGTH, _TRUE_AREA = (
+    0.02,
+    0.01,
+)  # deviations of a projection's scales from 1 up to which its units are ground metres
+_SAME = 0.01  # pixels
+_EVERY = 16  # pixels between exact positions of another CRS
 
 
 @dataclass(frozen=True)
@@ -59,26 +67,26 @@ class Grid:
         return row, col
 
     def metres(self) -> tuple[float, float] | None:
-        """Compute the GSD (down, across) in metres; None without a georeference.
+        """Compute the GSD (down, across) in metres on the ground at the grid's centre; None without a georeference.
 
-        Without a CRS the units of a world file are assumed to be metres (ISPRS delivers its tiles so). Web Mercator units
-        are converted to metres on the ground at the grid's centre.
+        The edges of a pixel are measured on the ellipsoid, also where the CRS is in degrees. If pixels are slanted on the
+        ground, both lengths shrink so that their product is the pixel's area. Where a projection's areas are true to 1 % and
+        its lengths to 2 % (UTM, national grids), its own units count. Without a CRS, the units of a world file are assumed to
+        be metres (ISPRS delivers its tiles so).
 
         Raises:
-            InputError: the CRS is geographic (its units are degrees) or not a map projection, or pixels have no usable size.
+            InputError: the CRS is not a map projection, or pixels have no usable size.
         """
         if not self.georeferenced:
             return None
         down, across = self.pixel_size
-        if not (1e-6 < down < 1e9 and 1e-6 < across < 1e9):
+        usable = 1e-12 < down < 1e9 and 1e-12 < across < 1e9
+        if self.crs is not None and self.crs.is_geographic and usable:
+            return self._degrees_in_metres()
+        if not (usable and min(down, across) > 1e-6):
             raise InputError(f"a pixel is {down:g} by {across:g} units of the CRS: declare the GSD (metres per pixel)")
         if self.crs is None:
             return down, across
-        if self.crs.is_geographic:
-            raise InputError(
-                f"CRS {self.crs.to_string()} is geographic (a pixel is {across:.3g} degrees): reproject first, "
-                f"for example gdalwarp -t_srs {self.utm()} in.tif out.tif"
-            )
         try:
             factor = self.crs.linear_units_factor[1]
         except CRSError:
@@ -86,20 +94,109 @@ class Grid:
                 f"the CRS '{self.crs.to_string()}' is not a map projection, so the size of a pixel is unknown: "
                 "declare the GSD (metres per pixel)"
             ) from None
-        if self.crs.to_epsg() == 3857:  # web maps: a unit is a metre at the equator only
-            _, northing = self.world(self.height / 2, self.width / 2)
-            factor /= math.cosh(min(20, abs(northing) / 6378137))
         if not 0 < factor < math.inf:
             raise InputError(
                 f"a unit of the CRS '{self.crs.to_string()}' is {factor} metres: declare the GSD (metres per pixel)"
             )
-        return down * factor, across * factor
+        units = down * factor, across * factor
+        ground = self.ground_metres(self.height / 2, self.width / 2) if self.crs.is_projected else None
+        return units if ground is None or _is_true(ground, units) else ground
 
-    def utm(self) -> str:
-        """Find the EPSG code of the UTM zone at the centre of a geographic grid."""
-        lon, lat = self.world(self.height / 2, self.width / 2)
-        zone = min(60, max(1, int((lon + 180) // 6) + 1))
-        return f"EPSG:{(32600 if lat >= 0 else 32700) + zone}"
+    def _degrees_in_metres(self) -> tuple[float, float]:
+        metres = self.ground_metres(self.height / 2, self.width / 2)
+        if metres is None or min(metres) <= 0:
+            x, y = self.world(self.height / 2, self.width / 2)
+            system = self.crs.to_string() if self.crs is not None else ""
+            raise InputError(
+                f"the centre ({x:.6g}, {y:.6g}) is not a position of {system}: correct the georeference, or declare the CRS"
+            )
+        return metres
+
+    def ground_metres(self, row: float, col: float) -> tuple[float, float] | None:
+        """Measure the pixel (down, across) around a position in metres on the ellipsoid, true to its area; None outside of the
+        projection."""
+        assert self.crs is not None
+        vectors = []
+        for down, across in ((1, 0), (0, 1)):
+            length = self.pixel_size[0 if down else 1]
+            # about 100 m or 0.0005 degrees, since very short lines have rounding errors
+            half = max(0.5, (5e-4 if self.crs.is_geographic else 50.0) / length)
+            before = self.world(row - half * down, col - half * across)
+            vector = ground_vector(self.crs, before, self.world(row + half * down, col + half * across))
+            if vector is None:
+                return None
+            vectors.append((vector[0] / (2 * half), vector[1] / (2 * half)))
+        (east_down, north_down), (east_across, north_across) = vectors
+        lengths = math.hypot(east_down, north_down), math.hypot(east_across, north_across)
+        if min(lengths) == 0:
+            return None
+        slant = abs(east_down * north_across - north_down * east_across) / (lengths[0] * lengths[1])
+        return lengths[0] * math.sqrt(slant), lengths[1] * math.sqrt(slant)
+
+    def same_pixels(self, other: Grid) -> bool:
+        """Whether two grids have equal pixels, up to 1/100 px; without a georeference of both, whether they are equally large."""
+        if (self.height, self.width) != (other.height, other.width):
+            return False
+        if not (self.georeferenced and other.georeferenced):
+            return True
+        if not same_system(self.crs, other.crs):
+            return False
+        corners = ((0, 0), (0, self.width), (self.height, 0), (self.height, self.width))
+        return all(
+            abs(place - expected) <= _SAME
+            for corner in corners
+            for place, expected in zip(other.pixel(*self.world(*corner)), corner, strict=True)
+        )
+
+    def axes_in(self, other: Grid) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Find where the axes of this grid lie in another one, in the other's pixels.
+
+        Returns:
+            (start, step) down and across, a step below 0 for opposite directions; None unless both axes are parallel.
+        """
+        if not same_system(self.crs, other.crs):
+            return None
+        t = ~other.transform @ self.transform
+        if abs(t.b) > 1e-6 * abs(t.a) or abs(t.d) > 1e-6 * abs(t.e):
+            return None
+        down, across = (math.copysign(1, v) if abs(abs(v) - 1) < 1e-6 else v for v in (t.e, t.a))
+        return (t.f, down), (t.c, across)
+
+    def positions_in(self, other: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """Find the centres of this grid's pixels in another grid.
+
+        The transformation between two CRSs is exact every 16 pixels and linear between them. These nodes are fixed in the
+        world, so a position does not depend on the window.
+
+        Returns:
+            rows and cols (height, width) float64 in the other's pixels; nan where there is no such position.
+        """
+        if same_system(self.crs, other.crs):
+            rows, cols = np.mgrid[: self.height, : self.width] + 0.5
+            return self.points_in(other, rows, cols)
+        down, across = self.pixel(0, 0)  # of the world's origin
+        row_nodes, row_places = _nodes(self.height, down)
+        col_nodes, col_places = _nodes(self.width, across)
+        rows, cols = self.points_in(other, *np.meshgrid(row_nodes, col_nodes, indexing="ij"))
+        if other.crs is not None and other.crs.is_geographic:  # no position between nodes on both sides of the cut
+            turn = 180 / other.pixel_size[1]
+            cut = np.zeros(cols.shape, bool)
+            cut[:, 1:] |= np.abs(np.diff(cols, axis=1)) > turn
+            cut[1:] |= np.abs(np.diff(cols, axis=0)) > turn
+            cols[cut] = np.nan
+        rows, cols = (_between(_between(nodes, row_places).T, col_places).T for nodes in (rows, cols))
+        return rows, cols
+
+    def points_in(self, other: Grid, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Transform pixel positions of this grid to those of another one; nan where there is no such position."""
+        x, y = _apply(self.transform, np.asarray(cols, float), np.asarray(rows, float))
+        if self.crs is not None and other.crs is not None and self.crs != other.crs:
+            x, y = transform_points(self.crs, other.crs, x, y)
+            if other.crs.is_geographic:  # the longitudes around the other grid
+                middle = other.world(other.height / 2, other.width / 2)[0]
+                x = middle + (x - middle + 180) % 360 - 180
+        cols, rows = _apply(~other.transform, x, y)
+        return rows, cols
 
     def window(self, row: int, col: int, height: int, width: int) -> Grid:
         """Make the grid of a pixel rectangle, which may reach outside."""
@@ -135,3 +232,34 @@ class Grid:
         height = max(1, math.ceil(self.height / step_down - 1e-6))
         width = max(1, math.ceil(self.width / step_across - 1e-6))
         return Grid(height, width, self.transform @ Affine.scale(step_across, step_down), self.crs)
+
+
+def _is_true(ground: tuple[float, float], units: tuple[float, float]) -> bool:
+    """Whether a projection is true enough that its units count as metres on the ground (down, across)."""
+    down, across = (g / unit for g, unit in zip(ground, units, strict=True))
+    return max(abs(down - 1), abs(across - 1)) <= _TRUE_LENGTH and abs(down * across - 1) <= _TRUE_AREA
+
+
+def _nodes(length: int, origin: float) -> tuple[np.ndarray, np.ndarray]:
+    """Place nodes around 0..length at fixed distances from the world's origin.
+
+    Returns:
+        positions (n,); the pixels' centres (length,) counted in nodes from the first one.
+    """
+    first = math.floor(origin + 1e-3) % _EVERY - _EVERY
+    nodes = first + _EVERY * np.arange((length - first) // _EVERY + 2)
+    return nodes.astype(float), (np.arange(length) + 0.5 - first) / _EVERY
+
+
+def _between(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Interpolate values (n, m) of nodes linearly at places (length,): (length, m)."""
+    before = np.floor(places).astype(int)
+    share = (places - before)[:, None]
+    values: np.ndarray = nodes[before] * (1 - share) + nodes[before + 1] * share
+    return values
+
+
+def _apply(transform: Affine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Transform positions of any shape."""
+    t = transform
+    return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f

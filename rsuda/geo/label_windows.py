@@ -42,11 +42,23 @@ def resample_labels(
     if bottom <= top or right <= left:
         return index, 0
     pixels, off_palette = read((top, left, bottom - top, right - left))
-    most = np.zeros((height, width), np.float32)
-    for k in [*range(classes), IGNORE]:  # the first of equal votes wins
-        votes_of_pixels = pixels == k
-        if votes_of_pixels.any():
-            votes = weigh(votes_of_pixels, down, across)
-            index[votes > most] = k
-            np.maximum(votes, most, out=most)
+    vote(index, classes, lambda k: weigh(pixels == k, down, across) if (pixels == k).any() else None)
     return index, off_palette
+
+
+def vote(
+    index: np.ndarray, classes: int, votes_of: Callable[[int], np.ndarray | None], least: float = 0.0
+) -> np.ndarray:
+    """Set the class of most votes in ``index`` (height, width) uint8; the first of equal votes wins.
+
+    Args:
+        votes_of: returns the votes (height, width) of a class index or of 255, None without any.
+        least: by how much a later class needs more votes than an earlier one.
+    """
+    most = np.zeros(index.shape, np.float32)
+    for k in [*range(classes), IGNORE]:
+        votes = votes_of(k)
+        if votes is not None:
+            index[votes > most + least if least else votes > most] = k
+            np.maximum(votes, most, out=most)
+    return index

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_TIE = 1e-5  # pixels, so that a position on an edge belongs to the same pixel in all windows
+
 
 @dataclass(frozen=True)
 class AxisWeights:
@@ -56,6 +58,28 @@ def axis_weights(length: int, start: float, step: float, count: int) -> tuple[in
     total = weights.sum(1, keepdims=True)
     weights = np.divide(weights, total, out=weights, where=total > 0).astype(np.float32)
     return first, last, AxisWeights(np.clip(pixels - first, 0, max(0, last - first - 1)), weights)
+
+
+def placed_weights(
+    length: int, start: float, step: float, count: int, *, nearest: bool
+) -> tuple[int, int, AxisWeights]:
+    """Compute the weights of one axis as ``axis_weights``, for any start and for steps below 0, which run backwards.
+
+    Args:
+        nearest: whether refining takes the pixel around each centre; output pixels whose centre is outside get weights of 0.
+    """
+    if step < 0:
+        first, last, weights = placed_weights(length, start + count * step, -step, count, nearest=nearest)
+        return first, last, AxisWeights(weights.pixel[::-1], weights.weight[::-1])
+    if step > 1 or not nearest:
+        return axis_weights(length, start, step, count)
+    pixels = np.floor(start + step * (np.arange(count) + 0.5) + _TIE).astype(int)
+    inside = (pixels >= 0) & (pixels < length)
+    if not inside.any():
+        return 0, 0, AxisWeights(np.zeros((count, 1), int), np.zeros((count, 1), np.float32))
+    first, last = int(pixels[inside].min()), int(pixels[inside].max()) + 1
+    taps = np.clip(pixels - first, 0, last - first - 1)[:, None]
+    return first, last, AxisWeights(taps, inside[:, None].astype(np.float32))
 
 
 def weigh(values: np.ndarray, down: AxisWeights, across: AxisWeights) -> np.ndarray:

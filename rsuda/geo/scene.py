@@ -16,6 +16,7 @@ from rasterio.errors import CRSError
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code
+from rsuda.geo.alignment import PlacedFile
 from rsuda.geo.grid import Grid
 from rsuda.geo.limits import check_memory
 from rsuda.geo.polygon_classes import PolygonLayer
@@ -68,19 +69,17 @@ class Scene:
         return self.label is not None and (bool(self.polygons) or Path(self.label).suffix.lower() in VECTORS)
 
     @cached_property
-    def label_file(self) -> RasterFile | PolygonLabels:
-        """The label file, a raster or polygons. Raises InputError if it is missing or its size differs from the image's."""
+    def label_file(self) -> PlacedFile | PolygonLabels:
+        """The label file over the image's place, a raster or polygons.
+
+        Raises:
+            InputError: it is missing, or lies elsewhere; without a georeference of both files, their sizes differ.
+        """
         if self.label is None:
             raise InputError(f"scene '{self.name}' ({self.image}) has no label")
         if self.has_polygons:
             return PolygonLabels(self.polygons or PolygonLayer(Path(self.label)), self.grid)
-        file = RasterFile(self.label)
-        if (file.grid.height, file.grid.width) != (self.file.grid.height, self.file.grid.width):
-            raise InputError(
-                f"label {self.label} is {file.grid.width} x {file.grid.height} px, "
-                f"its image {self.image} is {self.file.grid.width} x {self.file.grid.height} px"
-            )
-        return file
+        return PlacedFile.of(RasterFile(self.label), self.grid, self.image)
 
     @cached_property
     def grid(self) -> Grid:
@@ -163,7 +162,7 @@ class Scene:
         """
         height, width, file = self.file.grid.height, self.file.grid.width, self.label_file
         off_palette = 0
-        with file.opened() if isinstance(file, RasterFile) else nullcontext():
+        with file.opened() if isinstance(file, PlacedFile) else nullcontext():
             for row in range(0, height, STRIP):
                 label, outside = self.read_label(legend, None, (row, 0, min(STRIP, height - row), width))
                 off_palette += outside

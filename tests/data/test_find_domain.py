@@ -468,7 +468,7 @@ def test_real_dubai_has_two_gsds(real_data):
 def test_real_dubai_labels_have_the_documented_colours_only(real_data):
     """Tiles 2 and 4 are palette files, and tile 8 has an undocumented black."""
     dubai = domain(str(CONFIGS / "dubai.yaml"), real_data)
-    assert all((s.label_file.palette is not None) == (n[0] in "24") for n, s in dubai.scenes.items())
+    assert all((s.label_file.file.palette is not None) == (n[0] in "24") for n, s in dubai.scenes.items())
     counts, off_palette = totals(dubai.split("train"), dubai.legend)
     assert off_palette == 0
     assert np.allclose(counts, (8.8, 32.6, 6.4, 7.8, 9.4), atol=0.06)
