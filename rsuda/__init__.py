@@ -6,11 +6,15 @@
 What is listed in ``__all__`` is loaded when it is first used: ``import rsuda`` itself loads nothing.
 """
 
+import os
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from rsuda.core.version import __version__ as __version__
+
+# read by torch while it is imported: what Apple's GPUs lack is computed on the CPU
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 if TYPE_CHECKING:
     from rsuda.api import adapt, evaluate, suggest

@@ -82,7 +82,7 @@ def adapt(
         weights: of the encoder: 'imagenet', 'none' or a file.
         seed: of weights, patches and augmentation.
         precision: 'auto', 'bf16' or 'fp32'.
-        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+        device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
         devices, nodes, strategy: devices of each machine, machines, and how they train together.
         workers: processes that read patches.
         score_every: steps after which the target's labelled split is scored, for a curve.
@@ -243,7 +243,7 @@ def evaluate(
         protocol: 'scenes' (each labelled pixel once) or 'st-dasegnet' (that paper's tiles).
         data: folder of the domain's files; the run's by default.
         bands: band order to use where the domain has several.
-        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+        device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
         precision: 'auto', 'bf16' or 'fp32'; the run's own by default.
         window: pixels per side of a window of prediction, a multiple of 32.
         overlap: pixels by which windows overlap.

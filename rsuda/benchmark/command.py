@@ -27,9 +27,11 @@ def write_job(job: BenchmarkRun) -> None:
     Raises WriteError, ExistsError or MissingError where the folder cannot be written to.
     """
     with atomic_write(job.folder / SETTINGS, overwrite=True) as temporary:
-        temporary.write_text(dump(job.settings))
+        temporary.write_text(dump(job.settings), encoding="utf-8", newline="\n")
     with atomic_write(job.folder / JOB, overwrite=True) as temporary:
-        temporary.write_text(json.dumps({"pair": job.pair, "row": job.method, "seed": job.seed}) + "\n")
+        temporary.write_text(
+            json.dumps({"pair": job.pair, "row": job.method, "seed": job.seed}) + "\n", encoding="utf-8", newline="\n"
+        )
 
 
 def read_job(folder: Path) -> BenchmarkRun:

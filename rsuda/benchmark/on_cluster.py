@@ -58,7 +58,7 @@ def spread_jobs(
                     f"a worker has finished it, but this machine does not see {job.folder / RESULT}: check the shared file "
                     "system"
                 )
-            yield job, json.loads((job.folder / RESULT).read_text()) if error is None else str(error)
+            yield job, json.loads((job.folder / RESULT).read_text(encoding="utf-8")) if error is None else str(error)
 
 
 def one_a_pair(jobs: Sequence[BenchmarkRun]) -> list[Settings]:
@@ -76,7 +76,7 @@ def _shared(jobs: Sequence[BenchmarkRun]) -> Iterator[Path]:
     folder.mkdir()
     try:
         for i, pair in enumerate(one_a_pair(jobs)):
-            (folder / f"{i}.yaml").write_text(dump(pair))
+            (folder / f"{i}.yaml").write_text(dump(pair), encoding="utf-8", newline="\n")
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

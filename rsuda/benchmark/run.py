@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import IGNORE
+from rsuda.core.machine import peak_memory
 from rsuda.core.settings import Settings
 from rsuda.data.find_domain import find_domains
 from rsuda.evaluation.evaluate import evaluate
@@ -80,15 +80,16 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
         **results.as_fields(),
     }
     with atomic_write(job.folder / RESULT, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(fields, indent=1) + "\n")
+        temporary.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8", newline="\n")
     return fields
 
 
-def _peak(device: torch.device) -> int:
-    """Highest memory so far in MB: of the GPU, or of this process, which ran nothing else."""
+def _peak(device: torch.device) -> int | None:
+    """Highest memory so far in MB: of the GPU, or of this process, which ran nothing else; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak = peak_memory()
+    return None if peak is None else peak // 2**20
 
 
 class StepClock(Callback):

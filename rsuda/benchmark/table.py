@@ -54,7 +54,7 @@ def rows_of(plan: Plan) -> list[Row]:
         for method in plan.methods:
             jobs = [job for job in plan.jobs if (job.pair, job.method) == (pair, method) and job.done]
             jobs.sort(key=lambda job: job.seed)
-            runs = tuple(json.loads((job.folder / RESULT).read_text()) for job in jobs)
+            runs = tuple(json.loads((job.folder / RESULT).read_text(encoding="utf-8")) for job in jobs)
             if runs:
                 rows.append(Row(pair, method, runs))
     return rows
@@ -186,8 +186,8 @@ def write_table(plan: Plan, out: Path) -> list[Path]:
     rows = rows_of(plan)
     files = [out / f"table.{kind}" for kind in ("md", "csv", "png")]
     with atomic_write(files[0], overwrite=True) as temporary:
-        temporary.write_text(markdown(plan, rows))
-    with atomic_write(files[1], overwrite=True) as temporary, temporary.open("w", newline="") as file:
+        temporary.write_text(markdown(plan, rows), encoding="utf-8", newline="\n")
+    with atomic_write(files[1], overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         keys = (
             "pair",
             "row",

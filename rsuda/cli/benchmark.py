@@ -76,7 +76,7 @@ def benchmark(
         on_run=show,
     )
     table, *_ = outcome.tables
-    print(f"\n{table.read_text()}\nTable: {table}, also as .csv and .png")
+    print(f"\n{table.read_text(encoding='utf-8')}\nTable: {table}, also as .csv and .png")
     if outcome.failed:
         raise InputError(f"{len(outcome.failed)} of {len(waiting)} runs failed; the sentences above say why")
 

@@ -31,7 +31,7 @@ def evaluate(
     tile_size: HiddenTileSize = None,
     overlap: Overlap = 128,
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32; the run's own by default.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace scores that differ.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON, for scripts.")] = False,
 ) -> None:

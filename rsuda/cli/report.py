@@ -27,7 +27,7 @@ def report(
     gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a scene without a georeference.")] = None,
     crs: Annotated[str | None, typer.Option(help="CRS of a scene that has a transform but no CRS.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32; the runs' own by default.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:

@@ -7,7 +7,6 @@ can be run by hand. multiprocessing does not work here: a Dask worker is a daemo
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import IO
 
 from rsuda.core.display import printable
 from rsuda.core.errors import InputError, RsudaError
+from rsuda.core.machine import kill_with_children, was_killed
 
 ATTACHED = "--attached"  # end when standard input closes, which the system does when the starting process ends
 _POLL = 0.5  # seconds between two checks whether the command is still needed
@@ -78,11 +78,7 @@ def _wait(process: subprocess.Popen[bytes], is_needed: Callable[[], bool]) -> No
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill the process with its own children, which load data for it."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.wait()
+    kill_with_children(process)
     if process.stdin is not None:
         process.stdin.close()
 
@@ -92,7 +88,7 @@ def _check(code: int, errors: IO[bytes]) -> None:
         return
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - _TAIL))
     text = errors.read().decode(errors="replace")
-    if code == -getattr(signal, "SIGKILL", 9):
+    if was_killed(code):
         raise InputError("its process was killed (out of memory?): run again, finished runs are not repeated")
     sentences = [line.removeprefix(_ERROR) for line in text.splitlines() if line.startswith(_ERROR)]
     if code == 2 and sentences:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rsuda.core.errors import ExistsError, MissingError, write_error
+from rsuda.core.machine import flush
 
 _STEM = 40  # characters of a file's name in the name of its temporary folder
 
@@ -33,12 +34,12 @@ def atomic_write(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
         try:
             temporary = Path(folder) / path.name
             yield temporary
-            _flush(temporary)
+            flush(temporary)
             os.replace(temporary, path)
         finally:
             _remove(folder)
         with suppress(OSError):  # the name itself; some file systems cannot
-            _flush(path.parent)
+            flush(path.parent)
     except OSError as error:
         is_output = error.filename is None or str(error.filename).startswith(
             str(path.parent)
@@ -55,15 +56,6 @@ def _remove(folder: str) -> None:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def leftovers(folder: Path) -> list[Path]:

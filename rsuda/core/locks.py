@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from rsuda.core.errors import ExistsError, write_error
+from rsuda.core.machine import host
 
 LOCK = ".lock"
 _UNSUPPORTED = {getattr(errno, name) for name in ("ENOLCK", "EOPNOTSUPP", "ENOSYS") if hasattr(errno, name)}
@@ -36,12 +37,13 @@ def exclusive(file: Path, what: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(
-            OSError
-        ):  # before the release, since the next holder may use this name; Windows removes it itself
+        with suppress(OSError):  # before the release, since the next holder may use this name
             file.unlink()
         if lock is not None:
             lock.release()
+        if sys.platform == "win32":  # no open file can be removed there, so neither can the lock of the next holder
+            with suppress(OSError):
+                file.unlink()
 
 
 def _acquire(file: Path, what: str) -> FileLock | None:
@@ -64,7 +66,7 @@ def _acquire(file: Path, what: str) -> FileLock | None:
 
 
 def _holder() -> str:
-    return f"process {os.getpid()} on {platform.node()}"
+    return f"process {os.getpid()} on {host()}"
 
 
 def _write_holder(file: Path) -> None:

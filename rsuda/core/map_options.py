@@ -67,7 +67,7 @@ class PredictorOptions(FrozenModel):
     precision: Literal["auto", "bf16", "fp32"] = option(
         "auto", "auto, bf16 or fp32; auto is bf16 where the device computes in it.", changes="pixels"
     )
-    device: str = option("auto", "auto, cpu, cuda or cuda:N.", changes="nothing")
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps (GPUs of Apple).", changes="nothing")
 
     @model_validator(mode="after")
     def _check_overlap(self) -> Self:

@@ -175,7 +175,7 @@ class TrainingSettings(FrozenModel):
     accumulate: int = Field(1, ge=1, description="Batches that make one optimizer step.")
     seed: int = Field(0, ge=0, description="Seed of weights, patches and augmentation.")
     precision: Text = Field("auto", description="auto, bf16 or fp32.")
-    device: Text = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    device: Text = Field("auto", description="auto, cpu, cuda, cuda:N or mps (GPUs of Apple).")
     devices: Devices = Field("1", description="Devices of each machine that train together, or auto.")
     nodes: int = Field(1, ge=1, description="Machines that train together; each runs this command.")
     strategy: Literal["ddp"] = Field("ddp", description="How they train together: ddp.")

@@ -230,8 +230,8 @@ def write_scores(evaluation: Evaluation, folder: Path, overwrite: bool = False) 
     if file.exists() and not overwrite:
         _check_same(file, fields)
     with atomic_write(file, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(fields, indent=2) + "\n")
-    with atomic_write(table, overwrite=True) as temporary, temporary.open("w", newline="") as stream:
+        temporary.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8", newline="\n")
+    with atomic_write(table, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         names = map(csv_cell, evaluation.scores.names)
         writer.writerow(["class", "iou", "precision", "recall", "f1", "pixels", *names])

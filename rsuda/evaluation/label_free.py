@@ -115,7 +115,9 @@ def write_label_free(scores: LabelFree, run: Path) -> Path:
     """Write the scores as ``label_free.json`` into a run folder; null for a score that is not a number."""
     file = run / LABEL_FREE
     with atomic_write(file, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(scores.as_fields(), indent=2, allow_nan=False) + "\n")
+        temporary.write_text(
+            json.dumps(scores.as_fields(), indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n"
+        )
     return file
 
 

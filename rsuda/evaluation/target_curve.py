@@ -90,7 +90,7 @@ def watch_target(settings: Settings, target: Domain, folder: Path) -> list[Callb
 
 def write_curve(rows: list[dict[str, Any]], file: Path) -> None:
     """Write rows of a curve, step first, as ``read_curve`` reads them."""
-    with atomic_write(file, overwrite=True) as temporary, temporary.open("w", newline="") as stream:
+    with atomic_write(file, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(rows[0])
         for row in rows:
@@ -102,7 +102,7 @@ def read_curve(file: Path) -> list[dict[str, Any]]:
     """Read the rows of a curve: step (int), miou and classes (float or None). No file gives no rows."""
     if not file.is_file():
         return []
-    with file.open(newline="") as stream:
+    with file.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     return [
         {name: int(text) if name == "step" else float(text) if text else None for name, text in row.items()}

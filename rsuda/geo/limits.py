@@ -11,6 +11,7 @@ import numpy as np
 
 from rsuda.core.band_names import MOST_BANDS as MOST_BANDS
 from rsuda.core.errors import InputError, MissingError
+from rsuda.core.machine import free_disk, memory
 
 MOST_SIDE = 20_000_000  # pixels: the circumference of the Earth at 2 m
 MOST_BLOCK = 1 << 29  # bytes of a block, which GDAL decodes for a window of one pixel
@@ -68,8 +69,8 @@ def check_memory(needed: int, what: str, instead: str, root: Path = Path("/")) -
         what, instead: what needs them, and what to do about it, for the sentence.
         root: folder that has ``proc`` and ``sys``; tests pass another one.
     """
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > machine:
+    machine = memory()
+    if machine is not None and needed > machine:
         raise InputError(f"{what} needs {_gib(needed)} of memory, and this machine has {_gib(machine)}: {instead}")
     container = container_memory(root)
     if container is not None and needed > container:
@@ -85,7 +86,7 @@ def container_memory(root: Path = Path("/")) -> int | None:
     set these limits; the memory of the machine does not show them.
     """
     try:
-        lines = (root / "proc" / "self" / "cgroup").read_text().splitlines()
+        lines = (root / "proc" / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     mounts = root / "sys" / "fs" / "cgroup"
@@ -110,8 +111,9 @@ def container_memory(root: Path = Path("/")) -> int | None:
 def _group_memory(folder: Path, limit: str, usage: str, cache: str) -> int | None:
     """Bytes that one cgroup has left; None without a limit or without these files."""
     try:
-        most, used = int((folder / limit).read_text()), int((folder / usage).read_text())  # 'max' is not a number
-        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        texts = [(folder / name).read_text(encoding="utf-8") for name in (limit, usage, "memory.stat")]
+        most, used = int(texts[0]), int(texts[1])  # 'max' is not a number
+        statistics = dict(line.split() for line in texts[2].splitlines())
         return max(0, most - max(0, used - int(statistics.get(cache, 0))))
     except (OSError, ValueError):
         return None
@@ -120,9 +122,8 @@ def _group_memory(folder: Path, limit: str, usage: str, cache: str) -> int | Non
 def check_disk(needed: int, folder: Path, what: str) -> None:
     """Raise MissingError if a number of bytes exceeds the free space on the disk of a folder, which may not exist yet."""
     parent = next(p for p in (folder, *folder.absolute().parents) if p.is_dir())
-    disk = os.statvfs(parent)
-    free = disk.f_bavail * disk.f_frsize
-    if needed > free:
+    free = free_disk(parent)
+    if free is not None and needed > free:
         raise MissingError(
             f"{what} needs {_gib(needed)} on the disk of {parent}, which has {_gib(free)} left: choose another --out"
         )

@@ -95,7 +95,7 @@ def polygon_style(legend: Legend) -> str:
 def write_style(text: str, path: Path) -> None:
     """Write the text of a style, replacing an existing file."""
     with atomic_write(path, overwrite=True) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _hex(colour: Colour) -> str:

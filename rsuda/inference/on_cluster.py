@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import torch
 
 from rsuda.cluster.client import Threads, connect, slots, threads_of
 from rsuda.core.errors import InputError, MissingError, RsudaError
+from rsuda.core.machine import host
 from rsuda.core.map_options import MapOptions, PredictorOptions
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
@@ -48,7 +48,7 @@ def _predictor(run: str, digest: str, options: PredictorOptions) -> Predictor:
     trained = load_run(run)
     if trained.digest != digest:
         raise InputError(
-            f"the run {run} on {os.uname().nodename} differs from that of the machine that writes the maps: copy it there"
+            f"the run {run} on {host()} differs from that of the machine that writes the maps: copy it there"
         )
     return Predictor.of(trained, **options.model_dump())
 

@@ -89,7 +89,7 @@ def predict(
         batch_size: windows in one forward pass.
         tta: test-time augmentation: 'none', 'flips' (4 views) or 'all' (8 views).
         precision: 'auto', 'bf16' or 'fp32'.
-        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+        device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
         bands: band order of the scenes, for files that do not name their bands ('RGBIR').
         gsd: metres per pixel, for scenes without a georeference.
         crs: for scenes that have a transform but no CRS ('EPSG:32632'; ISPRS tiles with world files).

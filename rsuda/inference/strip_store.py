@@ -46,7 +46,7 @@ class StripStore:
 
     def _read_state(self) -> dict[str, Any]:
         try:
-            state: dict[str, Any] = json.loads((self.folder / _STATE).read_text())
+            state: dict[str, Any] = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
             assert (self.folder / _PIXELS).stat().st_size == self.planes * self.height * self.width
             return state
         except (OSError, ValueError, AssertionError):
@@ -88,7 +88,9 @@ class StripStore:
         if end == self.rows(strip)[1]:
             self.done.add(strip)
             with atomic_write(self.folder / _STATE, overwrite=True) as temporary:
-                temporary.write_text(json.dumps({**self.state, "done": sorted(self.done)}))
+                temporary.write_text(
+                    json.dumps({**self.state, "done": sorted(self.done)}), encoding="utf-8", newline="\n"
+                )
 
     def read(self, plane: int, row: int, count: int) -> np.ndarray:
         """Read rows of one plane, (count, W) uint8."""

@@ -169,7 +169,7 @@ def _last_step(metrics: Path) -> int | None:
     if not metrics.is_file():
         return None
     try:
-        with metrics.open(newline="") as file:
+        with metrics.open(newline="", encoding="utf-8") as file:
             cells = [row.get("step") or "" for row in csv.DictReader(file)]
     except (UnicodeDecodeError, csv.Error):
         return None

@@ -15,13 +15,19 @@ PRECISIONS = ("auto", "bf16", "fp32")
 
 
 def pick_device(name: str) -> torch.device:
-    """'auto' is the GPU if there is one. Raises InputError for a device this machine does not have."""
+    """'auto' is the GPU if there is one, of NVIDIA, AMD or Apple. Raises InputError for a device this machine does not have."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"device '{name}' is not auto, cpu, cuda or cuda:N") from None
+        raise InputError(f"device '{name}' is not auto, cpu, cuda, cuda:N or mps") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f"device '{name}' is not auto, cpu, cuda, cuda:N or mps")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"device '{name}' was asked for, but this machine has no GPU of Apple: use auto or cpu")
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise InputError(
             f"device '{name}' was asked for, but this machine has {torch.cuda.device_count()} CUDA devices"
@@ -37,6 +43,8 @@ def pick_precision(name: str, device: torch.device) -> str:
         return name
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "mps":
+        return "fp32"
     # torch offers no public question for this; without an answer stay with fp32
     answers = [getattr(torch.cpu, f, lambda: False)() for f in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
     return "bf16" if any(answers) else "fp32"

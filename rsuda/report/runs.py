@@ -117,7 +117,7 @@ def _terms(file: Path) -> dict[str, tuple[list[int], list[float]]]:
         return {}
     terms: dict[str, tuple[list[int], list[float]]] = {}
     try:
-        with file.open(newline="") as stream:
+        with file.open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 for term, value in row.items():
                     if value and term not in ("epoch", "step"):

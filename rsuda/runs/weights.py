@@ -111,7 +111,7 @@ def save_run(folder: Path, model: SegmentationNetwork, spec: Spec, method: str) 
     with atomic_write(folder / WEIGHTS, overwrite=True) as temporary:
         temporary.write_bytes(save(tensors, {"rsuda": json.dumps(about)}))
     with atomic_write(folder / SPEC, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(about, indent=2) + "\n")
+        temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def load_run(path: str | Path) -> TrainedNetwork:

@@ -59,7 +59,10 @@ class MetricsFile(Logger):
         if not self.unwritten:
             return
         names = sorted({name for row in self.rows for name in row})
-        with atomic_write(self.file, overwrite=True) as temporary, temporary.open("w", newline="") as stream:
+        with (
+            atomic_write(self.file, overwrite=True) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as stream,
+        ):
             writer = csv.DictWriter(stream, names)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -75,6 +78,6 @@ def rows_before(file: Path, step: int) -> list[dict[str, Any]]:
     """Read the rows of a run's metrics before a step; no file gives no rows."""
     if not file.is_file():
         return []
-    with file.open(newline="") as stream:
+    with file.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     return [row for row in rows if (row.get("step") or "").isdigit() and int(row["step"]) < step]

@@ -45,7 +45,8 @@ class Processes:
         """
         gpu = device.type == "cuda"
         if self.count == 1:
-            return {"accelerator": "gpu" if gpu else "cpu", "devices": [device.index or 0] if gpu else 1}
+            kind = "gpu" if gpu else device.type
+            return {"accelerator": kind, "devices": [device.index or 0] if gpu else 1}
         # batch norm is synchronised, so buffers are equal already
         strategy = DDPStrategy(find_unused_parameters=idle, broadcast_buffers=False)
         return {
@@ -71,7 +72,7 @@ def processes(devices: str, nodes: int, device: torch.device) -> Processes:
     each = (gpus or 1) if devices == "auto" else int(devices)
     if each * nodes == 1:
         return Processes()
-    if device.index is not None:
+    if device.index is not None or device.type == "mps":
         raise InputError(f"device '{device}' is one device, but {each * nodes} must train together: use --device cuda")
     if gpus and each > gpus:
         raise InputError(f"devices is {each}, but this machine has {gpus} CUDA devices: use at most {gpus}")

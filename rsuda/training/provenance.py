@@ -15,6 +15,7 @@ import rasterio
 import torch
 
 from rsuda.core.atomic import atomic_write
+from rsuda.core.machine import processor
 from rsuda.core.version import __version__
 from rsuda.data.pair import Pair
 
@@ -37,7 +38,7 @@ def about_run(pair: Pair, device: torch.device, precision: str) -> dict[str, Any
         },
         "machine": {
             "system": platform.platform(),
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "precision": precision,
@@ -68,7 +69,7 @@ def fingerprint(file: Path | str) -> dict[str, Any]:
 def write_about(folder: Path, about: dict[str, Any]) -> None:
     """Write a run's description into its folder."""
     with atomic_write(folder / ABOUT, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(about, indent=2) + "\n")
+        temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def changes_on_resume(folder: Path, now: dict[str, Any], step: int) -> list[str]:
@@ -81,7 +82,7 @@ def changes_on_resume(folder: Path, now: dict[str, Any], step: int) -> list[str]
         step: the step that it continues from.
     """
     try:
-        start: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+        start: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         before, after = ([_content(file) for file in about["data"]] for about in (start, now))
         changed = {
             name: (start[part].get(name), value)
@@ -114,14 +115,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    """Return the name of the processor; Python does not report it on Linux."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (value.strip() for key, _, value in (x.partition(":") for x in lines) if key.strip() == "model name"), ""
-    )

@@ -134,7 +134,7 @@ class _LogFile(logging.FileHandler):
 
     def __init__(self, file: Path) -> None:
         if file.is_file() and file.read_bytes()[-1:] not in (b"", b"\n"):  # cut by a power failure
-            with file.open("a") as stream:
+            with file.open("a", encoding="utf-8") as stream:
                 stream.write("\n")
         super().__init__(file)
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))

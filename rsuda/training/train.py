@@ -125,7 +125,7 @@ def _describe(job: _Job, settings: Settings, run_folder: RunFolder) -> list[str]
     folder = run_folder.path
     with explained_writes(folder):
         with atomic_write(folder / CONFIG, overwrite=True) as temporary:
-            temporary.write_text(dump(settings))
+            temporary.write_text(dump(settings), encoding="utf-8", newline="\n")
         about = about_run(job.pair, job.device, job.precision)
         if run_folder.resume:
             return changes_on_resume(folder, about, checkpoint_step(folder))
