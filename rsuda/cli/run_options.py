@@ -45,7 +45,7 @@ TargetBands = Annotated[str | None, typer.Option(help="Band order of the target;
 Weights = Annotated[str | None, typer.Option(help="Encoder weights: imagenet (downloaded), none or a file.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of weights, patches and augmentation.")]
 Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Devices = Annotated[str | None, typer.Option(help="Devices of each machine that train together, or auto.")]
 Nodes = Annotated[int | None, typer.Option(help="Machines that train together; each runs this command.")]
 Strategy = Annotated[str | None, typer.Option(help="How they train together: ddp.")]

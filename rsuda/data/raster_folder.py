@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-import glob
-import os
 from pathlib import Path
 
-from rsuda.core.errors import MissingError
+from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spec import band_names
 from rsuda.data.domain import Domain
-from rsuda.geo.raster import SUFFIXES
+from rsuda.geo.raster import SUFFIXES, is_remote
 from rsuda.geo.scene import Scene
+from rsuda.geo.scene_files import note_of_own_maps, rasters_in, without_own_maps
 
 
 def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domain:
-    """All rasters of a folder, a glob or one file, as a domain without labels."""
+    """Make a domain without labels of all rasters of a folder, a glob, one file, or one file that GDAL reads elsewhere.
+
+    The maps that rsuda has written are left out, with a note.
+
+    Raises:
+        MissingError: there is no raster.
+        InputError: all rasters are maps of rsuda.
+    """
     path = Path(place)
-    if path.is_file():
-        files = [place]
-    elif path.is_dir():
-        visible = [
-            file for file in path.rglob("*") if not any(part.startswith(".") for part in file.relative_to(path).parts)
-        ]
-        files = sorted(str(file) for file in visible if file.suffix.lower() in SUFFIXES)
-    else:
-        files = sorted(file for file in glob.glob(place, recursive=True) if file.lower().endswith(SUFFIXES))
+    files = [place] if is_remote(place) or path.is_file() else rasters_in(place)
     if not files:
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {place}")
+    files, own = without_own_maps(files)
+    if not files:
+        more = f" and so are {len(own) - 1} more in {place}" if len(own) > 1 else ""
+        raise InputError(f"{own[0]} is a map that rsuda has written{more}: name the scenes that were mapped")
     scenes: dict[str, Scene] = {}
     for file in files:
-        name = Path(file).stem if Path(file).stem not in scenes else file.replace(os.sep, "_")
-        scenes[name] = Scene(name=name, image=Path(file), bands=band_names(bands) if bands else None, declared_gsd=gsd)
+        name = Path(file).stem
+        if name in scenes:
+            name = Path(file).as_posix().replace("/", "_").replace(":", "_")
+        image = file if is_remote(file) else Path(file)
+        scenes[name] = Scene(name=name, image=image, bands=band_names(bands) if bands else None, declared_gsd=gsd)
     first = next(iter(scenes.values()))
-    label = path.name if path.is_dir() else (path.parent.name if path.suffix else path.stem) or "rasters"
-    names = list(scenes)
-    return Domain(label, scenes, first.file.band_order, None, {"all": names, "train": names})
+    names, notes = list(scenes), (note_of_own_maps(own),) if own else ()
+    splits = {"all": names, "train": names}
+    return Domain(_label(place), scenes, first.file.band_order, None, splits, notes=notes)
+
+
+def _label(place: str) -> str:
+    """Name a domain after its folder, or the folder of its files."""
+    path = Path(place)
+    return path.name if path.is_dir() else (path.parent.name if path.suffix else path.stem) or "rasters"

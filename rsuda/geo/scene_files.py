@@ -1,0 +1,57 @@
+"""List the scenes of a folder or a pattern, and leave out the maps that rsuda itself has written beside them."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import rasterio
+
+from rsuda.geo.raster import READ_ERRORS, SUFFIXES, is_remote, quiet
+
+WILDCARDS = "*?["
+OWN_TAG = "RSUDA_"  # begins the tags of all rasters that rsuda writes
+_READERS = 8  # headers that are read at once
+
+
+def rasters_in(place: str) -> list[str]:
+    """List the rasters of a folder and its inner folders, or of a glob, by their suffixes; hidden folders are skipped."""
+    path = Path(place)
+    if path.is_dir():
+        files = (file for file in path.rglob("*") if not any(p.startswith(".") for p in file.relative_to(path).parts))
+        return sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES)
+    return sorted(file for file in glob.glob(place, recursive=True) if file.lower().endswith(SUFFIXES))
+
+
+def is_pattern(place: str) -> bool:
+    """Check whether a text is a glob: it has a wildcard, and no file has this very name."""
+    return any(sign in place for sign in WILDCARDS) and not is_remote(place) and not os.path.exists(place)
+
+
+def is_own_map(path: str | Path) -> bool:
+    """Check whether a file is a raster that rsuda has written, by its tags. An unreadable file is none."""
+    if is_remote(path) or Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return False
+    try:
+        with quiet(), rasterio.open(path) as file:
+            return any(name.startswith(OWN_TAG) for name in file.tags())
+    except READ_ERRORS:
+        return False
+
+
+def without_own_maps(files: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide files into scenes and the maps that rsuda has written, both in the order of the files."""
+    with ThreadPoolExecutor(_READERS) as readers:
+        own = list(readers.map(is_own_map, files))
+    pairs = list(zip(files, own, strict=True))
+    return [file for file, map_ in pairs if not map_], [file for file, map_ in pairs if map_]
+
+
+def note_of_own_maps(maps: Sequence[str]) -> str:
+    """Tell the user how many files were left out because rsuda has written them."""
+    more = f" and {len(maps) - 1} more" if len(maps) > 1 else ""
+    one = len(maps) == 1
+    return f"{maps[0]}{more} {'is a map' if one else 'are maps'} of rsuda, not {'a scene' if one else 'scenes'}, and left out"
