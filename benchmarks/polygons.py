@@ -73,7 +73,8 @@ def measure(way: str, mask: Path, height: int, width: int) -> dict:
 
     from rsuda.core.legend import Legend
     from rsuda.geo.grid import Grid
-    from rsuda.geo.polygons import polygonise, write_polygons
+    from rsuda.geo.polygon_files import write_polygons
+    from rsuda.geo.polygons import polygonise
 
     names = tuple(f"class {k}" for k in range(CLASSES))
     legend = Legend(names, tuple(((k, k, k),) for k in range(CLASSES)))

@@ -67,6 +67,8 @@ def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
         words: of the command line; those of the process by default.
         name: what the program is called in its help.
     """
+    if hasattr(sys.stdout, "reconfigure"):  # Windows prints in an encoding that lacks most letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _terminable():
             app(words, prog_name=name, standalone_mode=True)

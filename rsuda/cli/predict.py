@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @with_fields(MapOptions, before="quiet", complete={"polygons": completion.formats})
 def predict(
     scenes: Annotated[
-        list[str], typer.Argument(help="Rasters to map: files, or what GDAL can open (https://…, /vsi…).")
+        list[str], typer.Argument(help="Rasters to map: files, folders, globs, or what GDAL can open (https://…).")
     ],
     model: Annotated[
         Path | None, typer.Option(help="Run folder; the newest in runs/ by default.", autocompletion=completion.runs)

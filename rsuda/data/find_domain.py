@@ -21,7 +21,9 @@ from rsuda.data.file_patterns import list_files, matches_any
 from rsuda.data.image_files import choose_variant, scenes_of_domain
 from rsuda.data.label_files import match_labels
 from rsuda.data.raster_folder import domain_of_rasters
+from rsuda.geo.raster import is_remote
 from rsuda.geo.scene import Scene
+from rsuda.geo.scene_files import note_of_own_maps, without_maps_beside
 
 Objects = tuple[Domain | None, Domain | None]  # source and target where they are objects; None where they are names
 
@@ -140,12 +142,14 @@ def _domain_of_files(name: str, data: str | Path | None, bands: str | None, gsd:
         )
     if name in KNOWN:
         return _from_fields(read_domain_file(KNOWN[name]), data, bands)
+    if is_remote(name):
+        return domain_of_rasters(name, bands, gsd)
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml"):
         return _from_fields(read_domain_file(path), data, bands)
     if path.is_dir() or path.is_file() or any(sign in name for sign in "*?["):
         return domain_of_rasters(str(path), bands, gsd)
-    if os.sep in name or path.suffix:
+    if len(path.parts) > 1 or path.suffix:
         raise MissingError(f"there is no folder, raster or domain file {name}")
     raise unknown("domain", name, [*KNOWN, "a YAML file", "a folder or glob of rasters"])
 
@@ -156,7 +160,7 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
     patterns = [*(images.files for images in fields.variants.values()), *(labels.pattern for labels in fields.labels)]
     files = list_files(root, patterns)
     names, images = choose_variant(fields, files, root, bands)
-    images = scenes_of_domain(fields, images, root)
+    images, own = without_maps_beside(scenes_of_domain(fields, images, root), root)
     labels = match_labels(fields, files, images, root)
     scenes = {
         name: Scene(
@@ -171,6 +175,7 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
         for name in sorted(images, key=natural_order)
     }
     splits, notes = _make_splits(fields, scenes, labels.refused, root)
+    notes += [note_of_own_maps(own)] if own else []
     protocol = fields.protocol.model_dump() if fields.protocol else None
     if len(labels.files) < len(scenes):
         notes += [

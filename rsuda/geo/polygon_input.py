@@ -15,6 +15,7 @@ import shapely
 
 from rsuda.core.display import printable
 from rsuda.core.errors import InputError, MissingError, unknown
+from rsuda.geo.polygon_files import readable
 
 VECTORS = (".gpkg", ".fgb", ".geojson", ".shp", ".parquet", ".geoparquet")
 _PARQUET = (".parquet", ".geoparquet")
@@ -63,15 +64,17 @@ def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd
         chosen = [name for name in frame.columns if columns is None or str(name).lower() in columns]
         return frame[[*dict.fromkeys([*chosen, frame.geometry.name])]]
     layer = _choose_layer(path, layer)
-    if columns is None:
-        return gpd.read_file(path, layer=layer)
-    fields = pyogrio.read_info(path, layer=layer)["fields"]
-    return gpd.read_file(path, layer=layer, columns=[name for name in fields if name.lower() in columns])
+    with readable(path) as plain:
+        if columns is None:
+            return gpd.read_file(plain, layer=layer)
+        fields = pyogrio.read_info(plain, layer=layer)["fields"]
+        return gpd.read_file(plain, layer=layer, columns=[name for name in fields if name.lower() in columns])
 
 
 def _choose_layer(path: Path, layer: str | None) -> str:
     """The layer of this name, the only layer, or the only one of polygons. Raises InputError where that is not one layer."""
-    kinds = {str(name): str(kind) for name, kind in pyogrio.list_layers(path)}
+    with readable(path) as plain:
+        kinds = {str(name): str(kind) for name, kind in pyogrio.list_layers(plain)}
     if layer is not None:
         if layer not in kinds:
             raise unknown(f"layer of {path}", layer, kinds)

@@ -1,22 +1,18 @@
-"""Convert a class raster to polygons that share their borders, and write and read polygon files."""
+"""Convert a class raster to polygons that share their borders."""
 
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections.abc import Iterable
 from importlib.util import find_spec
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import shapely
 
-from rsuda.core.atomic import atomic_write
-from rsuda.core.errors import InputError, MissingError, unknown
+from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import Legend
-from rsuda.core.vector_formats import check_format
 from rsuda.geo.grid import Grid
 from rsuda.geo.rings import Rings, find_rings
 from rsuda.geo.run_lengths import (
@@ -195,29 +191,3 @@ def check_footprints(names: Iterable[str], legend: Legend) -> None:
             raise InputError(
                 "squared footprints need the package buildingregulariser, which is not installed: pip install 'rsuda[vector]'"
             )
-
-
-def _layer(path: Path) -> str:
-    """Name the layer after the file; the name of a GeoPackage layer must begin with a letter, a digit or '_'."""
-    return re.sub(r"^\W", "_", path.stem)
-
-
-def write_polygons(frame: gpd.GeoDataFrame, path: Path, *, overwrite: bool = False) -> None:
-    """Write polygons in the format of the suffix of ``path``; the file appears when it is complete."""
-    vector_format = check_format(path.suffix.lstrip("."))
-    with atomic_write(path, overwrite=overwrite) as temporary:
-        if vector_format.driver is None:
-            frame.to_parquet(temporary)
-        else:
-            options = vector_format.located_options if frame.crs else {}
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "'crs' was not provided")  # the caller has a note about it
-                frame.to_file(temporary, driver=vector_format.driver, layer=_layer(path), engine="pyogrio", **options)
-
-
-def read_polygons(path: Path) -> gpd.GeoDataFrame:
-    """Read polygons that ``write_polygons`` wrote. Raises MissingError if the file is missing."""
-    if not path.is_file():
-        raise MissingError(f"there is no file {path}: predict the scene again")
-    parquet = check_format(path.suffix.lstrip(".")).driver is None
-    return gpd.read_parquet(path) if parquet else gpd.read_file(path)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import rasterio
 
+from rsuda.core.errors import InputError
 from rsuda.geo.raster import READ_ERRORS, SUFFIXES, is_remote, quiet
 
 WILDCARDS = "*?["
 OWN_TAG = "RSUDA_"  # begins the tags of all rasters that rsuda writes
+OWN_ENDINGS = ("_classes", "_confidence", "_probabilities")  # of the names that rsuda writes rasters under
 _READERS = 8  # headers that are read at once
 
 
@@ -48,6 +50,17 @@ def without_own_maps(files: Sequence[str]) -> tuple[list[str], list[str]]:
         own = list(readers.map(is_own_map, files))
     pairs = list(zip(files, own, strict=True))
     return [file for file, map_ in pairs if not map_], [file for file, map_ in pairs if map_]
+
+
+def without_maps_beside(images: Mapping[str, str], root: Path) -> tuple[dict[str, str], list[str]]:
+    """Divide the images of a domain's scenes, by scene, as ``without_own_maps``; only files named as rsuda's are opened."""
+    suspects = [file for file in images.values() if Path(file).stem.endswith(OWN_ENDINGS)]
+    own = {file for file in suspects if is_own_map(root / file)}
+    if images and len(own) == len(set(images.values())):
+        raise InputError(
+            f"{root / min(own)} is a map that rsuda has written, as are all images: name the scenes' own files"
+        )
+    return {scene: file for scene, file in images.items() if file not in own}, sorted(own)
 
 
 def note_of_own_maps(maps: Sequence[str]) -> str:

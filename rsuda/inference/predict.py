@@ -16,8 +16,10 @@ import torch
 from rsuda.core.errors import InputError, RsudaError, check_extra
 from rsuda.core.map_options import MapOptions
 from rsuda.geo.cog import creation_options
+from rsuda.geo.polygon_files import check_located
 from rsuda.geo.polygons import check_footprints
 from rsuda.geo.region import read_area, region_of
+from rsuda.inference.choose_scenes import choose_scenes
 from rsuda.inference.map_job import MapJob
 from rsuda.inference.on_cluster import Cluster, cluster
 from rsuda.inference.open_scene import open_scene
@@ -74,7 +76,8 @@ def predict(
     last finished strip. ``rsuda.core.map_options.MapOptions`` has the range of each option.
 
     Args:
-        scenes: a raster, or several: files, or what GDAL can open ('https://…', 's3://…', '/vsi…').
+        scenes: a raster, or several: files, folders, globs, or what GDAL can open ('https://…', 's3://…', '/vsi…').
+            Maps that rsuda has written are left out.
         model: a run, its folder, or a loaded model; the newest run in runs/ by default.
         out: folder for the outputs; beside each scene by default, in the working folder for remote scenes.
         polygons: format of the polygons, such as 'gpkg', see core/vector_formats.py; None for no polygons.
@@ -181,6 +184,9 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
     check_footprints(options.regularise, spec.legend)
     if options.stac:
         check_extra("export", "pystac")
+    scenes, notes = choose_scenes(scenes)
+    for note in notes:
+        logger.info("note: %s", note)
     area = read_area(options.aoi) if options.aoi else None
     limits = "the area of --aoi" if options.aoi else "the rectangle of --bounds"
     opened = [open_scene(path, spec, bands=options.bands, gsd=options.gsd, crs=options.crs) for path in scenes]
@@ -192,6 +198,7 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
         if region is None:
             logger.info("note: %s is left out: %s holds none of its pixels", scene.image, limits)
         else:
+            check_located(options.polygons, scene.grid.crs is not None, scene.image)
             jobs.append(MapJob(scene, region, predictor, options))
     _check_names(jobs)
     return jobs

@@ -12,7 +12,7 @@ import numpy as np
 
 from rsuda.core.errors import InputError
 from rsuda.geo.grid import Grid
-from rsuda.geo.polygons import read_polygons
+from rsuda.geo.polygon_files import read_polygons
 from rsuda.geo.raster import RasterFile
 from rsuda.inference.products import PRODUCTS
 

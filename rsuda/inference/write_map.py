@@ -21,7 +21,8 @@ from rsuda.core.errors import WriteError
 from rsuda.core.version import __version__
 from rsuda.geo.attribute_table import attribute_table, write_attributes
 from rsuda.geo.cog import creation_options, write_cog
-from rsuda.geo.polygons import polygonise, regularise, write_polygons
+from rsuda.geo.polygon_files import write_polygons
+from rsuda.geo.polygons import polygonise, regularise
 from rsuda.geo.qgis_styles import polygon_style, raster_style, share_style, write_style
 from rsuda.geo.stac_item import MapRaster, acquisition_time, href, map_item, write_item
 from rsuda.inference.map_job import MapJob, row_blocks

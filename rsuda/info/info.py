@@ -23,6 +23,7 @@ from rsuda.data.label_notes import polygon_notes
 from rsuda.geo.raster import is_remote
 from rsuda.geo.raster_info import raster_facts
 from rsuda.geo.scene import Scene
+from rsuda.geo.scene_files import is_pattern
 from rsuda.runs.folders import SPEC, WEIGHTS, newest_run, saved_settings
 
 QUICK = 60_000_000  # label pixels that are counted; more would take long
@@ -69,9 +70,9 @@ def info(
         return _described_domain(name, data, bands)
     if path.is_file():
         return _raster(str(path), model, bands, gsd, crs)
-    if path.is_dir() or (any(sign in name for sign in "*?[") and glob.glob(name, recursive=True)):
+    if path.is_dir() or (is_pattern(name) and glob.glob(name, recursive=True)):
         return domain_facts(find_domain.domain(name, data, bands=bands, gsd=gsd))
-    if os.sep in name or path.suffix:
+    if len(path.parts) > 1 or path.suffix:
         raise MissingError(f"there is no file, run or folder {name}")
     raise unknown("domain", name, [*KNOWN, "a raster", "a run folder"])
 

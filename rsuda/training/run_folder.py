@@ -136,7 +136,7 @@ class _LogFile(logging.FileHandler):
         if file.is_file() and file.read_bytes()[-1:] not in (b"", b"\n"):  # cut by a power failure
             with file.open("a", encoding="utf-8") as stream:
                 stream.write("\n")
-        super().__init__(file)
+        super().__init__(file, encoding="utf-8")
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         self.setLevel(logging.DEBUG)
 

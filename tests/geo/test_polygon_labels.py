@@ -11,7 +11,8 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.data.find_domain import domain
 from rsuda.geo.grid import Grid
-from rsuda.geo.polygons import polygonise, write_polygons
+from rsuda.geo.polygon_files import write_polygons
+from rsuda.geo.polygons import polygonise
 from rsuda.geo.scene import Scene
 
 

@@ -20,7 +20,8 @@ from small_masks import strips
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.core.vector_formats import FORMATS
 from rsuda.geo.grid import Grid
-from rsuda.geo.polygons import polygonise, read_polygons, regularise, write_polygons
+from rsuda.geo.polygon_files import read_polygons, write_polygons
+from rsuda.geo.polygons import polygonise, regularise
 
 UTM = CRS.from_epsg(32632)
 masks = arrays.arrays(
@@ -339,7 +340,7 @@ def test_existing_file_is_replaced_with_overwrite_only(tmp_path):
 
 def test_unknown_format_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(InputError, match="gpkg") as caught:
-        write_polygons(polygons(np.zeros((2, 2), np.uint8)), tmp_path / "map.shp")
+        write_polygons(polygons(np.zeros((2, 2), np.uint8)), tmp_path / "map.dxf")
     assert all(name in str(caught.value) for name in FORMATS)
     assert not list(tmp_path.iterdir())
 

@@ -29,8 +29,10 @@ def remove() -> None:
 
 if __name__ == "__main__":
     import multiprocessing
+    import warnings
 
     remove()
+    warnings.filterwarnings("error", category=EncodingWarning, module=r"rsuda\.")
     multiprocessing.set_start_method("spawn")  # as Windows and macOS start the processes that load data
     from rsuda.cli import main
 

