@@ -83,6 +83,7 @@ def write_cog(
     tags: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
     gcps: tuple[list[Any], Any] | None = None,
+    rpcs: Any = None,
     overwrite: bool = False,
 ) -> None:
     """Write uint8 bands with nodata 255, tiled and compressed, with overviews.
@@ -93,6 +94,7 @@ def write_cog(
             legend, overviews are means.
         options: creation options of GDAL's COG driver, which override the defaults.
         gcps: ground control points and their CRS, for a grid without a georeference.
+        rpcs: rational polynomial coefficients, rasterio's RPC, for such a grid.
 
     Raises:
         ExistsError: the file exists and ``overwrite`` is False.
@@ -130,10 +132,14 @@ def write_cog(
             if legend:
                 out.write_colormap(1, {k: (*c, 255) for k, c in enumerate(legend.palette)} | {IGNORE: (0, 0, 0, 0)})
                 names = {f"CLASS_{k}": n for k, n in enumerate(legend.names)}
-                out.update_tags(1, CLASS_NAMES=",".join(legend.names), **names)
+                # readers split these at commas; CLASS_0, CLASS_1, ... have the very names
+                listed = ",".join(name.replace(",", ";") for name in legend.names)
+                out.update_tags(1, CLASS_NAMES=listed, **names)
             out.update_tags(**(tags or {}))
             if gcps and gcps[0]:
                 out.gcps = gcps
+            if rpcs is not None:
+                out.rpcs = rpcs
         creation = {**_OPTIONS, "OVERVIEW_RESAMPLING": resampling, **(options or {})}
         copy(staging, temporary, driver="COG", **creation)
         staging.unlink()

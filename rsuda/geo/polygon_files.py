@@ -59,8 +59,9 @@ def write_polygons(frame: gpd.GeoDataFrame, path: Path, *, overwrite: bool = Fal
                 frame.to_file(plain, driver=vector_format.driver, layer=_layer(path), engine="pyogrio", **options)
         plain = temporary.with_name(plain.name)
         os.replace(plain, temporary)
-        for file in plain.parent.glob(f"{plain.stem}.*"):
-            os.replace(file, path.with_name(path.stem + file.suffix))
+        for file in plain.parent.iterdir():
+            if file != temporary:
+                os.replace(file, path.with_name(path.stem + file.suffix))
 
 
 def _check_size(frame: gpd.GeoDataFrame, vector_format: VectorFormat, path: Path) -> None:
@@ -91,6 +92,7 @@ def read_polygons(path: Path) -> gpd.GeoDataFrame:
     if path.suffix == ".kml":  # which has fields of its own, and numbers as text
         frame = frame.rename(columns={"Name": "name"})
         frame["class"] = frame["class"].astype(np.int32)
+        frame = frame.set_geometry(shapely.force_2d(frame.geometry.values))
         frame = frame[[*(name for name in _COLUMNS if name in frame), "geometry"]]
     return frame
 

@@ -95,7 +95,7 @@ class RasterFile:
                 if file.rpcs is not None
                 else None
             )
-            self.gcps, self.nodata = file.gcps, file.nodata
+            self.gcps, self.rpcs, self.nodata = file.gcps, file.rpcs, file.nodata
             self._interp, self._flags = file.colorinterp, file.mask_flag_enums
             self._described = file.descriptions
         if bands is not None and len(bands) > self.count:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def scene_notes(job: MapJob) -> list[str]:
     """Tell the user what was assumed about a scene: a missing CRS, bands without names."""
     scene, expected, notes = job.scene, job.predictor.trained.spec.bands, []
     if scene.grid.crs is None:
-        located = " but control points, which its rasters keep" if _control_points(job) else ""
+        points = "control points" if _control_points(job) else "RPCs" if _coefficients(job) is not None else ""
+        located = f" but {points}, which its rasters keep" if points else ""
         notes.append(f"{scene.image} has no CRS{located}, so neither have its outputs (--crs declares one)")
     named = scene.file.band_order
     if named is None or not set(expected) <= set(named):
@@ -114,6 +116,7 @@ def _write_raster(job: MapJob, product: Product) -> None:
         tags=_tags(job),
         options=creation_options(job.options.co),
         gcps=_control_points(job),
+        rpcs=_coefficients(job),
     )
     write_style(raster_style(legend) if categorical else share_style(), path.with_suffix(".qml"))
 
@@ -190,6 +193,17 @@ def _control_points(job: MapJob) -> tuple[list[Any], Any] | None:
         rasterio.control.GroundControlPoint(point.row - row, point.col - col, point.x, point.y, point.z)
         for point in points
     ], crs
+
+
+def _coefficients(job: MapJob) -> Any:
+    """RPCs of a scene without a grid, in pixels of the region; None without them."""
+    rpcs = getattr(job.scene.file, "rpcs", None)
+    if job.region.grid.georeferenced or rpcs is None:
+        return None
+    row, col, *_ = job.region.window
+    moved = copy(rpcs)
+    moved.line_off, moved.samp_off = rpcs.line_off - row, rpcs.samp_off - col
+    return moved
 
 
 def _item(job: MapJob, counts: list[int]) -> Any:

@@ -169,7 +169,7 @@ def test_keywords_of_python_are_the_fields():
         ({"tta": "flip"}, "unknown value of option tta: 'flip': did you mean 'flips'? known are all, flips, none"),
         (
             {"polygons": "gpk"},
-            "unknown polygon format 'gpk': did you mean 'gpkg'? known are fgb, geojson, gpkg, parquet",
+            "unknown polygon format 'gpk': did you mean 'gpkg'? known are fgb, geojson, gpkg, kml, parquet, shp",
         ),
         ({"polygons": None, "regularise": ["roof"]}, "choose a --format other than none"),
         ({"min_aera": 3}, "unknown option 'min_aera': did you mean 'min_area'?"),

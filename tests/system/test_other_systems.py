@@ -74,7 +74,7 @@ def test_every_quick_command_works_without_unix(tiny_city, tmp_path):
     pair = ["--source", tiny_city / "east.yaml", "--target", tiny_city / "west.yaml", "--data", tiny_city]
     (tmp_path / "plan.yaml").write_text(
         f"pairs: {{one: {{source.name: {tiny_city / 'east.yaml'}, target.name: {tiny_city / 'west.yaml'}}}}}\n"
-        "methods: [source-only]\nseeds: [0]\n"
+        "methods: {plain: {method.name: source-only}}\nseeds: [0]\n"
         "settings: {preset: sample, training.steps: 2, training.batch_size: 2, patches.window: 64, network.weights: none}\n",
         encoding="utf-8",
     )
