@@ -8,7 +8,7 @@ from threading import Lock
 
 import numpy as np
 
-Pixels = tuple[np.ndarray, np.ndarray]  # values (bands, H, W) and valid (H, W) bool
+Pixels = tuple[np.ndarray, np.ndarray | None]  # values (bands, H, W), and (H, W) bool where masks show them
 
 
 class DecodedFiles:
@@ -33,4 +33,4 @@ class DecodedFiles:
         return entry
 
     def _bytes(self) -> int:
-        return sum(values.nbytes + valid.nbytes for values, valid in self._entries.values())
+        return sum(values.nbytes + (0 if seen is None else seen.nbytes) for values, seen in self._entries.values())

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -27,7 +27,10 @@ from rsuda.geo.decoded_files import DecodedFiles
 from rsuda.geo.grid import Grid
 from rsuda.geo.label_windows import resample_labels
 from rsuda.geo.limits import MOST_BANDS, check_header
+from rsuda.geo.raster_labels import read_classes
 from rsuda.geo.resample import axis_weights, weigh
+from rsuda.geo.sparse_sample import read_bands
+from rsuda.geo.validity import Validity, check_nodata, opaque_from
 from rsuda.geo.windows import Window4 as Window4
 from rsuda.geo.windows import clip_window
 
@@ -73,20 +76,23 @@ class RasterFile:
 
     Args:
         path: a file that GDAL can read.
-        bands: band names in file order; None to take them from the file.
+        bands: band names in file order, without bands of transparency; None to take them from the file.
+        nodata: nodata value of all bands, which replaces the file's own; None to take it from the file.
 
     Raises:
         MissingError: the file is missing, or GDAL cannot open it.
-        InputError: its header exceeds a limit of limits.py.
+        InputError: its header exceeds a limit of limits.py, or the nodata value is no number.
     """
 
-    def __init__(self, path: str | Path, bands: tuple[str, ...] | None = None) -> None:
+    def __init__(self, path: str | Path, bands: tuple[str, ...] | None = None, nodata: float | None = None) -> None:
         self.path: str | Path = path if is_remote(path) else Path(path)
+        self._declared_nodata = check_nodata(nodata, f"the nodata value declared for {path}")
         self._handle: Any = None
         with self._open() as file:
             check_header(file, self.path)
             self.grid = Grid(file.height, file.width, file.transform, file.crs)
-            self.count, self.dtype, self.driver = file.count, str(file.dtypes[0]), file.driver
+            self.count, self.driver = file.count, file.driver
+            self.validity = Validity.of(file, self._declared_nodata)
             # what locates a file without a grid, and gdalwarp's option for it
             self.located_by = (
                 ("ground control points", "-tps")
@@ -95,9 +101,7 @@ class RasterFile:
                 if file.rpcs is not None
                 else None
             )
-            self.gcps, self.rpcs, self.nodata = file.gcps, file.rpcs, file.nodata
-            self._interp, self._flags = file.colorinterp, file.mask_flag_enums
-            self._described = file.descriptions
+            self.gcps, self.rpcs, self._described = file.gcps, file.rpcs, file.descriptions
         if bands is not None and len(bands) > self.count:
             raise InputError(
                 f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but the band order has {len(bands)}: "
@@ -134,49 +138,87 @@ class RasterFile:
             reason = str(error.__cause__ or error) or type(error).__name__  # the cause of a failed read is more precise
             raise MissingError(f"cannot read {self.path}: {reason.splitlines()[0]}") from error
 
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The data type of each band."""
+        return self.validity.types
+
+    @property
+    def dtype(self) -> str:
+        """The data type that holds the values of all bands."""
+        return str(self.validity.common_type(self.all_numbers))
+
+    @property
+    def nodata(self) -> float | None:
+        """The nodata value of the first band that has one."""
+        return next((value for value in self.validity.nodata if value is not None), None)
+
+    @property
+    def all_numbers(self) -> list[int]:
+        """The 1-based numbers of all bands."""
+        return list(range(1, self.count + 1))
+
+    @property
+    def image_numbers(self) -> list[int]:
+        """The 1-based numbers of the bands that are no transparency; all bands if all are."""
+        return [n for n in self.all_numbers if n not in self.transparency] or self.all_numbers
+
     @cached_property
     def band_order(self) -> tuple[str, ...] | None:
         """Band names in file order: the caller's, else the file's descriptions, else its colour tags; None if unknown.
 
         Three bands tagged red, green and blue may be false colour (ISPRS tags IRRG tiles so); callers that know it pass
-        ``bands``. A fourth band that is tagged as alpha, but is not a mask, is near infrared.
+        ``bands``. A fourth band that is tagged as alpha, but is not a mask, is near infrared. Transparency is 'alpha'.
         """
         if self._bands is not None:
-            return self._bands
+            return self._named_around_alpha(self._bands) if len(self._bands) == len(self.image_numbers) else self._bands
         if (named := names_in_file(self._described, self._tags)) is not None:
             return named
         names = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-        tagged = [names.get(colour) for colour in self._interp]
-        if tagged[:3] == ["red", "green", "blue"]:
-            if self.count == 3 or (self.count == 4 and self.alpha_is_real):
-                return ("red", "green", "blue")
-            if self.count == 4:
-                return ("red", "green", "blue", "ir")
+        tagged = [names.get(self.validity.colours[n - 1]) for n in self.image_numbers]
+        if tagged == ["red", "green", "blue"]:
+            return self._named_around_alpha(("red", "green", "blue"))
+        if tagged == ["red", "green", "blue", None] and self.validity.tagged_alpha == (4,):
+            return ("red", "green", "blue", "ir")
         return None
 
+    def _named_around_alpha(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Put the names of the imagery at their bands, and 'alpha' at the others up to the last of them."""
+        places = dict(zip(self.image_numbers, names, strict=True))
+        return tuple(places.get(n, "alpha") for n in range(1, max(places) + 1))
+
     @cached_property
-    def alpha_is_real(self) -> bool:
-        """Whether a band tagged alpha is a mask (over 95 % of its pixels are 0 or its maximum) and not near infrared."""
-        if ColorInterp.alpha not in self._interp:
-            return False
-        if self._bands is not None and self._interp.index(ColorInterp.alpha) < len(self._bands):
-            return False  # the caller names this band, so it is imagery
+    def transparency(self) -> dict[int, float]:
+        """The bands that hold transparency, in any position: 1-based number to the least value that is opaque.
+
+        A band tagged alpha is imagery if its pixels are those of near infrared, or if the caller names it.
+        """
+        tagged = self.validity.tagged_alpha
+        if not tagged or (self._bands is not None and len(self._bands) == self.count and "alpha" not in self._bands):
+            return {}
         with self._open() as file:
-            shape = min(file.height, 512), min(file.width, 512)
-            alpha = file.read(self._interp.index(ColorInterp.alpha) + 1, out_shape=shape)
-        return float(np.mean((alpha == 0) | (alpha == alpha.max()))) > 0.95
+            found = opaque_from(file, tagged)
+        if self._bands is not None and len(self._bands) != self.count - len(found):  # the names begin at band 1
+            names = dict(enumerate(self._bands, 1))
+            return {number: least for number, least in found.items() if names.get(number, "alpha") == "alpha"}
+        return found
+
+    @property
+    def alpha_is_real(self) -> bool:
+        """Whether the file holds transparency: a band tagged alpha that is not near infrared."""
+        return bool(self.transparency)
 
     def band_numbers(self, bands: tuple[str, ...]) -> list[int]:
         """Find the 1-based numbers of bands in this file by name.
 
-        A file without band names that has as many bands is assumed to have them in this order.
+        A file without band names that has as many bands, without transparency, is assumed to have them in this order.
 
         Raises:
             InputError: the file has too few bands, lacks one of the names, or has an unknown band order.
         """
         if self.count < len(bands):
             palette = ""
-            if self.count == 1 and self._interp[0] == ColorInterp.palette:
+            if self.count == 1 and self.validity.colours[0] == ColorInterp.palette:
                 palette = "; its values are numbers of a palette: gdal_translate -expand rgb in.tif out.tif"
             raise InputError(
                 f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but {len(bands)} are needed ({listed(bands)})"
@@ -184,8 +226,8 @@ class RasterFile:
             )
         names = self.band_order
         numbers = find_numbers(bands, names, () if self._bands else self._described)
-        if numbers is None and self.count == len(bands) and self._bands is None:
-            return list(range(1, self.count + 1))
+        if numbers is None and len(self.image_numbers) == len(bands) and self._bands is None:
+            return self.image_numbers
         if numbers is None:
             has = f"{self.count} bands of unknown order, and" if names is None else f"the bands {listed(names)}, but"
             raise InputError(f"{self.path} has {has} {listed(bands)} are needed: {advice(self.count)}")
@@ -198,44 +240,51 @@ class RasterFile:
 
     def valid(self, numbers: list[int], window: Window4) -> np.ndarray | None:
         """Read the valid mask (height, width) bool of a window inside the file; None if all pixels of the file are valid."""
-        all_valid = all(MaskFlags.all_valid in self._flags[n - 1] for n in numbers) or (
-            any(MaskFlags.alpha in self._flags[n - 1] for n in numbers) and not self.alpha_is_real
-        )
-        return None if all_valid and not self.dtype.startswith("float") else self.read(numbers, window).valid
+        if not self.validity.may_be_invalid(numbers, [*self.transparency]):
+            return None
+        return self.read(numbers, window).valid
 
     def read(self, numbers: list[int] | None = None, window: Window4 | None = None) -> Raster:
         """Read a window (row, col, height, width) inside the file at the file's own resolution.
+
+        Values are of the bands' common type; NaN and infinite values are 0, and invalid.
 
         Args:
             numbers: 1-based band numbers; all bands by default.
             window: the whole file by default.
         """
-        row, col, height, width = window or (0, 0, self.grid.height, self.grid.width)
-        numbers = numbers or list(range(1, self.count + 1))
-        if self.driver in ("PNG", "JPEG"):  # without blocks each window would decode the whole file
-            key = (str(self.path), os.stat(self.path).st_mtime_ns, self._bands)
-            values, valid = _DECODED.get(key, lambda: self._read(list(range(1, self.count + 1)), None))
-            place = np.s_[..., row : row + height, col : col + width]
-            values, valid = values[place][[n - 1 for n in numbers]], valid[place].copy()
-            return Raster(values, valid, self.grid.window(row, col, height, width))
-        values, valid = self._read(numbers, Window(col, row, width, height))
-        return Raster(values, valid, self.grid.window(row, col, height, width))
-
-    def _read(self, numbers: list[int], window: Window | None) -> tuple[np.ndarray, np.ndarray]:
-        with self._open() as file:
-            values = file.read(numbers, window=window)
-            valid = np.ones(values.shape[1:], bool)
-            flags = [self._flags[n - 1] for n in numbers]
-            by_alpha = [n for n, f in zip(numbers, flags, strict=True) if MaskFlags.alpha in f]
-            if not all(MaskFlags.all_valid in f for f in flags) and not (by_alpha and not self.alpha_is_real):
-                # the alpha band has no alpha itself, so its own mask is all valid
-                valid = file.read_masks(by_alpha or numbers, window=window).any(0)
+        window = window or (0, 0, self.grid.height, self.grid.width)
+        numbers = numbers or self.all_numbers
+        values, seen = self.pixels(numbers, window)
+        valid = np.ones(values.shape[1:], bool) if seen is None else seen.copy()
+        nodata = self.validity.is_nodata(values, numbers)
+        if nodata is not None:
+            valid &= ~nodata
         if np.issubdtype(values.dtype, np.floating):
             bad = ~np.isfinite(values)
             if bad.any():
                 valid &= ~bad.any(0)
                 values = np.where(bad, 0, values)
-        return values, valid
+        return Raster(values, valid, self.grid.window(*window))
+
+    def pixels(self, numbers: list[int], window: Window4) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read values as they are in the file, and where masks and transparency show them; None for everywhere."""
+        row, col, height, width = window
+        if self.driver in ("PNG", "JPEG"):  # without blocks each window would decode the whole file
+            key = (str(self.path), os.stat(self.path).st_mtime_ns, self._bands)
+            values, seen = _DECODED.get(key, lambda: self._decode(self.all_numbers, None))
+            place = np.s_[..., row : row + height, col : col + width]
+            return values[place][[n - 1 for n in numbers]], None if seen is None else seen[place]
+        return self._decode(numbers, Window(col, row, width, height))
+
+    def _decode(self, numbers: list[int], window: Window | None) -> tuple[np.ndarray, np.ndarray | None]:
+        transparency = self.transparency
+        with self._open() as file:
+            values = read_bands(file, numbers, window=window)
+            shown = [file.read(alpha, window=window) >= least for alpha, least in transparency.items()]
+            if masks := self.validity.masks(numbers):
+                shown += list(file.read_masks(masks, window=window) > 0)
+        return values, np.logical_and.reduce(shown) if shown else None
 
     def read_at(self, numbers: list[int] | None, step: tuple[float, float], window: Window4) -> Raster:
         """Read a window of the grid whose pixels are ``step`` (down, across) of this file's pixels long.
@@ -267,7 +316,8 @@ class RasterFile:
     def _slice(self, numbers: list[int] | None, window: Window4, grid: Grid) -> Raster:
         _, _, height, width = window
         bands = len(numbers) if numbers else self.count
-        values, valid = np.zeros((bands, height, width), self.dtype), np.zeros((height, width), bool)
+        dtype = self.validity.common_type(numbers or self.all_numbers)
+        values, valid = np.zeros((bands, height, width), dtype), np.zeros((height, width), bool)
         inner, place = clip_window(window, self.grid.height, self.grid.width)
         if inner == window:
             return self.read(numbers, window)
@@ -282,10 +332,7 @@ class RasterFile:
         Returns:
             (height, width) uint8, 255 where ignored or outside; the number of off-palette file pixels read.
         """
-        colours = self.palette if self.count == 1 else None
-        return resample_labels(
-            self.grid, len(legend), step, window, lambda inner: legend.encode(self.read(None, inner).values, colours)
-        )
+        return resample_labels(self.grid, len(legend), step, window, lambda inner: read_classes(self, legend, inner))
 
     @cached_property
     def palette(self) -> dict[int, tuple[int, ...]] | None:
