@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
     from rsuda.core.legend import Legend
     from rsuda.data.domain import Domain
+    from rsuda.data.draft_domain import init
     from rsuda.data.find_domain import domain
     from rsuda.evaluation.finished_run import Run
     from rsuda.export.export import export
@@ -41,6 +42,7 @@ else:
         "rsuda.inference.predict": ("predict",),
         "rsuda.training.datamodule": ("PairDataModule",),
         "rsuda.data.domain": ("Domain",),
+        "rsuda.data.draft_domain": ("init",),
         "rsuda.core.errors": ("ExistsError", "InputError", "MissingError", "RsudaError", "WriteError"),
         "rsuda.data.find_domain": ("domain",),
         "rsuda.core.legend": ("Legend",),
@@ -92,6 +94,7 @@ __all__ = [
     "evaluate",
     "export",
     "info",
+    "init",
     "load",
     "methods",
     "predict",

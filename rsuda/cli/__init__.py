@@ -1,6 +1,6 @@
 """The command line calls the Python functions. Heavy imports stay inside the commands, so that --help answers at once."""
 
-from rsuda.cli import adapt, benchmark, config, domains, evaluate, export, info, methods, predict, report, suggest
+from rsuda.cli import adapt, benchmark, config, domains, evaluate, export, info, init, methods, predict, report, suggest
 from rsuda.cli.app import app, main
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "evaluate",
     "export",
     "info",
+    "init",
     "main",
     "methods",
     "predict",

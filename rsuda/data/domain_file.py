@@ -40,7 +40,7 @@ class DomainFile(FrozenModel):
     images: Annotated[dict[Text, ImageFiles], Field(min_length=1)]
     labels: LabelEntries = ()
     bad_labels: dict[Text, Any] = Field(default={}, description="file name: reason to refuse it")
-    legend: list[Any]
+    legend: list[Any] | None = None
     ignore: tuple[Any, ...] = ()
     clutter: Text | None = None
     splits: dict[Text, tuple[Text, ...]] = Field(default={"train": ("*",)})
@@ -49,6 +49,10 @@ class DomainFile(FrozenModel):
 
     @model_validator(mode="after")
     def _check_legend(self) -> Self:
+        if self.class_legend is None:
+            if self.labels or self.ignore or self.clutter is not None:
+                raise ValueError("'legend' is missing: list the classes of the labels, each with a name and a colour")
+            return self
         names = self.class_legend.names
         if self.clutter is not None and self.clutter not in names:
             raise ValueError(
@@ -62,9 +66,9 @@ class DomainFile(FrozenModel):
         return self
 
     @property
-    def class_legend(self) -> Legend:
-        """The legend of the fields ``legend`` and ``ignore``."""
-        return Legend.from_fields(self.legend, list(self.ignore))
+    def class_legend(self) -> Legend | None:
+        """The legend of the fields ``legend`` and ``ignore``; None for a target without labels."""
+        return None if self.legend is None else Legend.from_fields(self.legend, list(self.ignore))
 
     @property
     def how_to_get(self) -> str:
@@ -98,7 +102,7 @@ def describe(name: str) -> dict[str, Any]:
         "gsd_of": fields.gsd_of or None,
         "crs": fields.crs,
         "bands": [band_code(variant.bands) for variant in images],
-        "classes": list(fields.class_legend.names),
+        "classes": list(fields.class_legend.names) if fields.class_legend else None,
         "splits": {split: list(patterns) for split, patterns in fields.splits.items()},
         "images": [variant.files for variant in images],
         "labels": [labels.files for labels in fields.labels],

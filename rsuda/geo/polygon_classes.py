@@ -19,7 +19,7 @@ from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.polygon_input import column_samples, file_state, polygons_of
 
 # columns that may hold the class where none is named, the best first; a column is taken only if its values are classes
-_USUAL = (
+USUAL = (
     "name", "class", "class_name", "classname", "label", "label_name", "category", "landuse", "land_use", "landcover",
     "land_cover", "class_id", "classid", "label_id",
 )  # fmt: skip
@@ -54,7 +54,7 @@ class PolygonLayer:
         """The columns that may hold the class, in lower case."""
         if self.one_class is not None:
             return frozenset()
-        return frozenset([self.attribute.lower()] if self.attribute else _USUAL)
+        return frozenset([self.attribute.lower()] if self.attribute else USUAL)
 
     def polygons(self, state: tuple[int, int], crs: str | None) -> gpd.GeoDataFrame:
         """Read the polygons in a CRS; see ``polygons_of``."""
@@ -157,7 +157,7 @@ def _by_table(layer: PolygonLayer, columns: Mapping[str, pd.Series], legend: Leg
 
 def _by_usual_column(layer: PolygonLayer, columns: Mapping[str, pd.Series], legend: Legend) -> PolygonClasses:
     """Classes by the first usual column whose values are all classes of the legend."""
-    usual = sorted(columns, key=lambda name: (_USUAL.index(name.lower()), name))
+    usual = sorted(columns, key=lambda name: (USUAL.index(name.lower()), name))
     problems: list[InputError] = []
     empty: str | None = None
     choice: PolygonClasses | None = None

@@ -1,0 +1,225 @@
+"""Read the classes of label files for a draft: values or colours with their shares, and names from what lies beside them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from rsuda.core.errors import InputError, MissingError
+from rsuda.geo.raster import RasterFile
+from rsuda.geo.raster_info import sample
+
+_FILES = 40  # label files that are read; of large files, windows
+_MOST = 60  # values or colours of class rasters
+_RARE = 1e-4  # share below which a colour beside a file's main ones is an error of JPEG
+_SIDECAR = 4_000_000  # bytes of a style or table that is read
+_COLOURS = (
+    "#E6194B", "#3CB44B", "#FFE119", "#4363D8", "#F58231", "#911EB4", "#46F0F0", "#F032E6", "#BCF60C", "#FABEBE",
+    "#008080", "#E6BEFF", "#9A6324", "#FFFAC8", "#800000", "#AAFFC3", "#808000", "#FFD8B1", "#000075", "#808080",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DraftClass:
+    """A class of a draft.
+
+    Attributes:
+        name: from a file beside the label, or 'class 1', or 'colour #FF0000'.
+        colour: '#RRGGBB' of the label or its palette; otherwise one of a fixed list.
+        value: pixel value; None for labels by colour.
+        share: of the pixels read, 0..1; None where it is unknown.
+    """
+
+    name: str
+    colour: str
+    value: int | None
+    share: float | None
+
+
+@dataclass(frozen=True)
+class DraftLegend:
+    """The classes of label files.
+
+    Attributes:
+        classes: the classes by value, or by share where they are colours.
+        ignore: nodata values of the files, which are no classes.
+        rare: number of colours that are too rare to be classes.
+        files: number of files that were read.
+    """
+
+    classes: tuple[DraftClass, ...]
+    ignore: tuple[int, ...]
+    rare: int
+    files: int
+
+
+def class_colours() -> Iterator[str]:
+    """Colours for classes that have none: twenty that differ well, then others."""
+    yield from _COLOURS
+    yield from (f"#{k * 37 % 256:02X}{k * 91 % 256:02X}{k:02X}" for k in range(1, 250))
+
+
+def looks_like_label(path: Path | str) -> bool:
+    """Whether a raster of one band holds few whole numbers, as labels do."""
+    with suppress(InputError, MissingError):
+        file = RasterFile(path)
+        if file.count != 1 or file.dtype.startswith(("float", "complex")):
+            return False
+        values, _, _ = sample(file, [1])
+        return file.palette is not None or (0 < len(np.unique(values)) <= 32)
+    return False
+
+
+def read_legend(labels: Sequence[Path | str]) -> DraftLegend:
+    """Read the classes of label rasters; a sample of large files, and at most 40 files.
+
+    Raises:
+        InputError: the labels hold too many values or colours to be classes, or no valid pixel.
+        MissingError: a file is unreadable.
+    """
+    step = max(1, -(-len(labels) // _FILES))
+    chosen = labels[::step]
+    files = [RasterFile(path) for path in chosen]
+    counts: Counter[tuple[int, ...]] = Counter()
+    for file in files:
+        counts += _counts(file)
+    ignore = sorted({int(file.nodata) for file in files if file.nodata is not None and float(file.nodata).is_integer()})
+    if all(len(key) == 3 and len(set(key)) == 1 for key in counts) and len(counts) > 2:
+        counts = Counter({key[:1]: count for key, count in counts.items()})  # a grey image saved as RGB
+    if not counts:
+        raise InputError(f"no pixel of the labels, such as {chosen[0]}, holds data: check their nodata values")
+    total = sum(counts.values())
+    if len(next(iter(counts))) == 1:
+        classes = _by_value(counts, total, files[0], ignore)
+        return DraftLegend(classes, tuple(ignore), 0, len(files))
+    main = {key: count for key, count in counts.most_common() if count / total >= _RARE}
+    _check_number(len(main), "colours", chosen)
+    names = _names(files[0].path)
+    classes = tuple(
+        DraftClass(names.get(_hex(key), (f"colour {_hex(key)}",))[0], _hex(key), None, count / total)
+        for key, count in main.items()
+    )
+    return DraftLegend(classes, (), len(counts) - len(main), len(files))
+
+
+def _by_value(
+    counts: Counter[tuple[int, ...]], total: int, file: RasterFile, ignore: Iterable[int]
+) -> tuple[DraftClass, ...]:
+    values = sorted(key[0] for key in counts if key[0] not in ignore)
+    _check_number(len(values), "values", [file.path])
+    palette = file.palette or {}
+    names, spare = _names(file.path), list(islice(class_colours(), len(values)))
+    classes = []
+    for position, value in enumerate(values):
+        named = names.get(str(value), ())
+        colour = _hex(palette[value]) if value in palette else spare[position]
+        if len(named) > 1:
+            colour = named[1]
+        classes.append(DraftClass(named[0] if named else f"class {value}", colour, value, counts[value,] / total))
+    return _distinct(classes)
+
+
+def _distinct(classes: list[DraftClass]) -> tuple[DraftClass, ...]:
+    """Classes with names and colours that occur once: a repeated name gets its value, a repeated colour another one."""
+    names, colours = Counter(item.name for item in classes), {item.colour for item in classes}
+    free = (colour for colour in class_colours() if colour not in colours)
+    seen: set[str] = set()
+    result = []
+    for item in classes:
+        colour = item.colour if item.colour not in seen else next(free)
+        seen.add(colour)
+        name = item.name if names[item.name] == 1 else f"{item.name} {item.value}"
+        result.append(DraftClass(name, colour, item.value, item.share))
+    return tuple(result)
+
+
+def _check_number(number: int, what: str, labels: Sequence[object]) -> None:
+    if number > _MOST:
+        raise InputError(
+            f"{labels[0]} is no label: it holds {number} {what}, and at most {_MOST} are taken for classes; name the labels "
+            "by --labels, as in --labels 'masks/*'"
+        )
+
+
+def _counts(file: RasterFile) -> Counter[tuple[int, ...]]:
+    """Number of pixels of each value (value,) or colour (r, g, b) in a sample of a file."""
+    numbers = [1, 2, 3] if file.count >= 3 else [1]
+    values, _, _ = sample(file, numbers)
+    if not values.size:
+        return Counter()
+    if not np.array_equal(values, np.trunc(values)):
+        raise InputError(f"{file.path} is no label: it holds fractions, such as {float(values[values % 1 != 0][0]):g}")
+    if len(numbers) == 3 and values.min() >= 0 and values.max() <= 255:
+        packed, number = np.unique(
+            (values[0].astype(np.int64) << 16) | (values[1].astype(np.int64) << 8) | values[2].astype(np.int64),
+            return_counts=True,
+        )
+        keys = [(int(k) >> 16, int(k) >> 8 & 255, int(k) & 255) for k in packed]
+        return Counter(dict(zip(keys, map(int, number), strict=True)))
+    single, number = np.unique(values[0], return_counts=True)
+    return Counter({(int(value),): int(count) for value, count in zip(single, number, strict=True)})
+
+
+def _hex(colour: Sequence[int]) -> str:
+    return "#{:02X}{:02X}{:02X}".format(*colour[:3])
+
+
+def _names(label: Path | str) -> dict[str, tuple[str, ...]]:
+    """Class names, and colours where known, by value or '#RRGGBB': of a QGIS style, a category list or an attribute table."""
+    path = Path(str(label))
+    names: dict[str, tuple[str, ...]] = {}
+    for sidecar in (path.with_suffix(".qml"), Path(f"{path}.aux.xml")):
+        with suppress(OSError, ElementTree.ParseError, ValueError):
+            if sidecar.is_file() and sidecar.stat().st_size <= _SIDECAR:
+                text = sidecar.read_text(encoding="utf-8", errors="replace")
+                if "<!ENTITY" not in text:
+                    root = ElementTree.fromstring(text)
+                    names = _style_names(root) | _category_names(root) | _table_names(root) | names
+    return names
+
+
+def _style_names(root: ElementTree.Element) -> dict[str, tuple[str, ...]]:
+    """Names and colours of a QGIS style of a paletted raster."""
+    entries = [entry.attrib for entry in root.iter("paletteEntry") if entry.get("label") and entry.get("value")]
+    return {
+        entry["value"].removesuffix(".0"): (
+            entry["label"].strip(),
+            *([entry["color"].upper()[:7]] * ("color" in entry)),
+        )
+        for entry in entries
+        if entry["label"].strip() != entry["value"]
+    }
+
+
+def _category_names(root: ElementTree.Element) -> dict[str, tuple[str, ...]]:
+    """GDAL's category names, which are numbered from 0."""
+    texts = [(entry.text or "").strip() for entry in root.iter("Category")]
+    return {str(value): (text,) for value, text in enumerate(texts) if text}
+
+
+def _table_names(root: ElementTree.Element) -> dict[str, tuple[str, ...]]:
+    """Names of a raster attribute table: the column of names (usage 2) by the column of values (usage 5, 'Value')."""
+    names: dict[str, tuple[str, ...]] = {}
+    for table in root.iter("GDALRasterAttributeTable"):
+        fields = [
+            (field.findtext("Name", "").lower(), field.findtext("Usage", "")) for field in table.iter("FieldDefn")
+        ]
+        value = next((k for k, (name, usage) in enumerate(fields) if usage == "5" or name == "value"), None)
+        titles = (
+            k for k, (name, usage) in enumerate(fields) if usage == "2" or name in ("class", "class_name", "name")
+        )
+        title = next(titles, None)
+        if value is None or title is None:
+            continue
+        for row in table.iter("Row"):
+            cells = [(cell.text or "").strip() for cell in row.iter("F")]
+            if len(cells) == len(fields) and cells[title]:
+                names[cells[value].removesuffix(".0")] = (cells[title],)
+    return names
