@@ -51,7 +51,9 @@ class DomainFile(FrozenModel):
     def _check_legend(self) -> Self:
         if self.class_legend is None:
             if self.labels or self.ignore or self.clutter is not None:
-                raise ValueError("'legend' is missing: list the classes of the labels, each with a name and a colour")
+                raise ValueError(
+                    "field legend is missing: list the classes of the labels, each with a name and a colour"
+                )
             return self
         names = self.class_legend.names
         if self.clutter is not None and self.clutter not in names:

@@ -50,7 +50,7 @@ def init(
         >>> import rsuda
         >>> facts = rsuda.init("sample_tiles/vaihingen", "vaihingen.yaml")
         >>> facts["scenes"], facts["labelled"], facts["bands"]
-        (4, 4, 'RGB')
+        (6, 6, 'RGB')
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
@@ -69,8 +69,8 @@ def init(
 
 def _look(root: Path, name: str, labels: str | None) -> tuple[Draft, Pairs]:
     """Everything that a draft says of a folder, and the pairs of images and labels."""
-    files, own = _files(root)
-    notes = [f"{len(own)} outputs of rsuda are left out: {some_names(own)}"] if own else []
+    files, maps = _files(root)
+    notes = [f"{len(maps)} maps of rsuda are left out: {some_names(maps)}"] if maps else []
     chosen = None if labels is None else [file for file in files if fnmatchcase(file, labels) or file == labels]
     if chosen == []:
         raise InputError(f"no file in {root} matches --labels '{labels}': its files are {some_names(files)}")
@@ -108,9 +108,9 @@ def _files(root: Path) -> tuple[list[str], list[str]]:
     if not any(file.lower().endswith(SUFFIXES) for file in files):
         vectors = f", only vector files such as {files[0]}" if files else ""
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {root}{vectors}")
-    own = [file for file in files if file.lower().endswith(".tif") and _is_own_map(root / file)]
-    stems = {file.rpartition(".")[0] for file in own}
-    return [file for file in files if file.rpartition(".")[0] not in stems], own
+    maps = [file for file in files if file.lower().endswith(".tif") and _is_own_map(root / file)]
+    stems = {file.rpartition(".")[0] for file in maps}
+    return [file for file in files if file.rpartition(".")[0] not in stems], maps
 
 
 def _is_own_map(file: Path) -> bool:
@@ -163,7 +163,9 @@ def _add_polygons(draft: Draft, polygons: DraftPolygons, files: str) -> None:
         draft.legend_comment = [
             "pixels without a polygon are ignored; 'uncovered: CLASS' in the entry gives them a class"
         ]
-        columns.append("number of polygons: " + ", ".join(f"{value} {n}" for value, n in polygons.values.items()))
+        columns.append(
+            "number of polygons: " + ", ".join(f"{value} {count}" for value, count in polygons.values.items())
+        )
     draft.label_comments = ["\n".join([f"{polygons.polygons} polygons", *columns])]
     draft.legend = tuple(
         DraftClass(name, colour, None, None) for name, colour in zip(names, class_colours(), strict=False)

@@ -103,7 +103,8 @@ def _bands(raster: RasterFile, template: str) -> tuple[tuple[str, ...], str, lis
             return names, f"by '{word}' in the name", []
     try:
         if raster.band_order is not None:
-            return raster.band_order, "from the files", []
+            false = " (false colour is often tagged so: IRRG if plants are red)" if raster.count == 3 else ""
+            return raster.band_order, f"as the files say{false}", []
     except InputError:  # a band occurs twice
         pass
     guesses = {1: ("grey",), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "ir")}

@@ -81,7 +81,7 @@ class Pairs:
         images: groups of images that are deliveries of the same scenes, the one with the most files first.
         labels: groups of labels, the one to use first; the others are alternatives.
         fields: the fields of the patterns.
-        scenes: image and label file of each scene; the label is None where there is none.
+        scenes: image and label file of each scene; the label may be None.
         heights: groups of surface models.
         rest: groups of images of other scenes, whose names fit no pattern of the others.
     """
