@@ -8,8 +8,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import rasterio
-
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, MissingError
 from rsuda.data.domain import some_names
@@ -21,7 +19,10 @@ from rsuda.data.draft_text import Delivery, Draft, draft_text
 from rsuda.data.file_patterns import list_files
 from rsuda.data.find_domain import domain
 from rsuda.geo.polygon_input import VECTORS
-from rsuda.geo.raster import READ_ERRORS, SUFFIXES, quiet
+from rsuda.geo.raster import SUFFIXES
+from rsuda.geo.scene_files import is_own_map
+
+_OUTPUTS = ("polygons", "footprints")  # vector files that rsuda writes beside a map
 
 
 def init(
@@ -108,18 +109,10 @@ def _files(root: Path) -> tuple[list[str], list[str]]:
     if not any(file.lower().endswith(SUFFIXES) for file in files):
         vectors = f", only vector files such as {files[0]}" if files else ""
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {root}{vectors}")
-    maps = [file for file in files if file.lower().endswith(".tif") and _is_own_map(root / file)]
-    stems = {file.rpartition(".")[0] for file in maps}
-    return [file for file in files if file.rpartition(".")[0] not in stems], maps
-
-
-def _is_own_map(file: Path) -> bool:
-    """Whether rsuda has written a raster, by its tags."""
-    try:
-        with quiet(), rasterio.open(file) as raster:
-            return any(tag.startswith("RSUDA_") for tag in raster.tags())
-    except READ_ERRORS:
-        return False
+    maps = [file for file in files if is_own_map(root / file)]
+    scenes = {file.rpartition("_")[0] for file in maps}
+    outputs = {*maps, *(f"{scene}_{kind}{suffix}" for scene in scenes for kind in _OUTPUTS for suffix in VECTORS)}
+    return [file for file in files if file not in outputs], maps
 
 
 def _add_labels(draft: Draft, pairs: Pairs, root: Path, files: Sequence[str]) -> None:

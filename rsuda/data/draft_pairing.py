@@ -221,7 +221,8 @@ def _groups(files: Iterable[str], *, strip: bool) -> list[FileGroup]:
 def _cut(file: str, strip: bool) -> _Name:
     """Cut a path into its template and fields: a folder that says nothing, a split, and the tile."""
     path = PurePosixPath(file)
-    template, values = [], []
+    template: list[str] = []
+    values: list[tuple[str, str]] = []
     for part in path.parts[:-1]:
         names = [word for word in re.split(r"[^A-Za-z]+", part) if word.lower() in _SPLITS]
         if names and SPLIT not in dict(values):

@@ -209,3 +209,14 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit) as end:
         main(["init", "my city"])
     assert end.value.code == 2 and "exists" in capsys.readouterr().err
+
+
+def test_own_maps_are_left_out(tmp_path):
+    for tile in "ab":
+        write(tmp_path / f"d/{tile}.tif", IMAGE)
+    write(tmp_path / "d/a_classes.tif", LABEL)
+    with rasterio.open(tmp_path / "d/a_classes.tif", "r+") as file:
+        file.update_tags(RSUDA_KEY="x")
+    squares(tmp_path / "d/a_polygons.gpkg")
+    facts = rsuda.init(tmp_path / "d", tmp_path / "d.yaml")
+    assert facts["scenes"] == 2 and facts["labelled"] == 0 and "1 maps of rsuda are left out" in facts["notes"][0]
