@@ -10,6 +10,7 @@ from typing import Any
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, MissingError
+from rsuda.data.archives import path_of
 from rsuda.data.domain import some_names
 from rsuda.data.draft_images import describe_images
 from rsuda.data.draft_legend import DraftClass, class_colours, looks_like_label, read_legend
@@ -79,10 +80,12 @@ def _look(root: Path, name: str, labels: str | None) -> tuple[Draft, Pairs]:
         files = [
             file for file in files if file in chosen or not (is_label_name(file) or file.lower().endswith(VECTORS))
         ]
-    pairs = pair(files, lambda file: looks_like_label(root / file), root, None if chosen is None else set(chosen))
+    pairs = pair(
+        files, lambda file: looks_like_label(path_of(root, file)), root, None if chosen is None else set(chosen)
+    )
     deliveries = []
     for group in pairs.images:
-        pattern, paths = group.pattern(pairs.fields), [root / path for path in group.files.values()]
+        pattern, paths = group.pattern(pairs.fields), [path_of(root, path) for path in group.files.values()]
         deliveries.append(Delivery(pattern, len(paths), describe_images(paths, pattern)))
         notes += deliveries[-1].images.notes
     for group in pairs.rest:
@@ -109,7 +112,7 @@ def _files(root: Path) -> tuple[list[str], list[str]]:
     if not any(file.lower().endswith(SUFFIXES) for file in files):
         vectors = f", only vector files such as {files[0]}" if files else ""
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {root}{vectors}")
-    maps = [file for file in files if is_own_map(root / file)]
+    maps = [file for file in files if is_own_map(path_of(root, file))]
     scenes = {file.rpartition("_")[0] for file in maps}
     outputs = {*maps, *(f"{scene}_{kind}{suffix}" for scene in scenes for kind in _OUTPUTS for suffix in VECTORS)}
     return [file for file in files if file not in outputs], maps
@@ -128,7 +131,7 @@ def _add_labels(draft: Draft, pairs: Pairs, root: Path, files: Sequence[str]) ->
         if paths[0].lower().endswith(VECTORS):
             _add_polygons(draft, describe_polygons([root / path for path in paths]), main.pattern(pairs.fields))
         else:
-            legend = read_legend([root / path for path in paths])
+            legend = read_legend([path_of(root, path) for path in paths])
             draft.legend, draft.ignore = legend.classes, legend.ignore
             draft.legend_comment = [f"read from {legend.files} of {len(paths)} files"]
             if legend.rare:

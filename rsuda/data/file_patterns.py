@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rsuda.core.display import shown
 from rsuda.core.errors import InputError
+from rsuda.data.archives import ARCHIVE, files_in_archives
 from rsuda.geo.polygon_input import VECTORS
 from rsuda.geo.raster import SUFFIXES
 
@@ -87,8 +88,9 @@ def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
 
 
 def _files_below(root: Path) -> list[str]:
-    """Relative paths of all rasters and vector files below a folder; hidden folders are skipped."""
+    """Relative paths of all rasters and vector files below a folder, also of rasters in archives; hidden folders are skipped."""
     files: list[str] = []
+    archives: list[str] = []
     real: dict[str, str] = {}
     visits: Counter[str] = Counter()
     for folder, inner, names in os.walk(root, followlinks=True):
@@ -102,9 +104,10 @@ def _files_below(root: Path) -> list[str]:
             continue
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         relative = Path(folder).relative_to(root).as_posix()
-        readable = [name for name in names if name.lower().endswith((*SUFFIXES, *VECTORS))]
-        files += readable if relative == "." else [f"{relative}/{name}" for name in readable]
-    return sorted(files)
+        prefix = "" if relative == "." else f"{relative}/"
+        files += [f"{prefix}{name}" for name in names if name.lower().endswith((*SUFFIXES, *VECTORS))]
+        archives += [f"{prefix}{name}" for name in names if name.lower().endswith(ARCHIVE) and name[0] != "."]
+    return sorted(files) + (files_in_archives(root, sorted(archives), files) if archives else [])
 
 
 def match_files(files: Iterable[str], text: str, *, copies: bool = False) -> dict[str, str]:

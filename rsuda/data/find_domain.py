@@ -15,6 +15,7 @@ from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.settings import OBJECT, Settings
 from rsuda.core.spec import band_code
+from rsuda.data.archives import note_of_archives, path_of
 from rsuda.data.domain import Domain, natural_order, some_names
 from rsuda.data.domain_file import KNOWN, DomainFile, read_domain_file
 from rsuda.data.file_patterns import list_files, matches_any
@@ -165,8 +166,8 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
     scenes = {
         name: Scene(
             name,
-            image=root / Path(images[name]).expanduser(),
-            label=root / Path(labels.files[name]).expanduser() if name in labels.files else None,
+            image=path_of(root, images[name]),
+            label=path_of(root, labels.files[name]) if name in labels.files else None,
             bands=names,
             declared_gsd=_declared_gsd(fields, name),
             crs=fields.crs,
@@ -176,6 +177,7 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
     }
     splits, notes = _make_splits(fields, scenes, labels.refused, root)
     notes += [note_of_own_maps(own)] if own else []
+    notes += filter(None, [note_of_archives(scene.image for scene in scenes.values())])
     protocol = fields.protocol.model_dump() if fields.protocol else None
     if len(labels.files) < len(scenes):
         notes += [

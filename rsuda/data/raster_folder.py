@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spec import band_names
+from rsuda.data.archives import ARCHIVE, note_of_archives, rasters_in_archives
 from rsuda.data.domain import Domain
 from rsuda.geo.raster import SUFFIXES, is_remote
 from rsuda.geo.scene import Scene
@@ -22,7 +23,9 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
         InputError: all rasters are maps of rsuda.
     """
     path = Path(place)
-    files = [place] if is_remote(place) or path.is_file() else rasters_in(place)
+    is_archive = path.is_file() and path.suffix.lower() == ARCHIVE
+    files = [place] if is_remote(place) or (path.is_file() and not is_archive) else rasters_in(place)
+    files = files or rasters_in_archives(path)
     if not files:
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {place}")
     files, own = without_own_maps(files)
@@ -37,7 +40,8 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
         image = file if is_remote(file) else Path(file)
         scenes[name] = Scene(name=name, image=image, bands=band_names(bands) if bands else None, declared_gsd=gsd)
     first = next(iter(scenes.values()))
-    names, notes = list(scenes), (note_of_own_maps(own),) if own else ()
+    names, inside = list(scenes), note_of_archives(scene.image for scene in scenes.values())
+    notes = (*([note_of_own_maps(own)] if own else []), *([inside] if inside else []))
     splits = {"all": names, "train": names}
     return Domain(_label(place), scenes, first.file.band_order, None, splits, notes=notes)
 

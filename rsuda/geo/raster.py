@@ -271,7 +271,7 @@ class RasterFile:
         """Read values as they are in the file, and where masks and transparency show them; None for everywhere."""
         row, col, height, width = window
         if self.driver in ("PNG", "JPEG"):  # without blocks each window would decode the whole file
-            key = (str(self.path), os.stat(self.path).st_mtime_ns, self._bands)
+            key = (str(self.path), None if is_remote(self.path) else os.stat(self.path).st_mtime_ns, self._bands)
             values, seen = _DECODED.get(key, lambda: self._decode(self.all_numbers, None))
             place = np.s_[..., row : row + height, col : col + width]
             return values[place][[n - 1 for n in numbers]], None if seen is None else seen[place]

@@ -35,7 +35,7 @@ class Scene:
     Attributes:
         name: unique within its domain.
         image: image file; text for a path that GDAL reads over a network.
-        label: label file, or None. Adaptation never reads the label of a target scene.
+        label: label file, or None; text for a file in an archive. Adaptation never reads the label of a target scene.
         bands: band names of the image in file order, or None to take them from the file.
         declared_gsd: metres per pixel, which overrides the file's georeference; None to use the file's.
         crs: CRS of a file that has a transform but no CRS (ISPRS world files).
@@ -44,7 +44,7 @@ class Scene:
 
     name: str
     image: Path | str
-    label: Path | None = None
+    label: Path | str | None = None
     bands: tuple[str, ...] | None = None
     declared_gsd: float | None = None
     crs: str | None = None
