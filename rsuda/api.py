@@ -42,6 +42,7 @@ def adapt(
     gsd: float | str | None = None,
     source_bands: str | None = None,
     target_bands: str | None = None,
+    target_nodata: float | None = None,
     weights: str | Path | None = None,
     seed: int | None = None,
     precision: str | None = None,
@@ -79,6 +80,7 @@ def adapt(
         window: patch size in pixels, a multiple of 32.
         gsd: common metres per pixel (the target's by default), or 'native'.
         source_bands, target_bands: band order, such as 'IRRG'.
+        target_nodata: value that marks pixels of the target without data; the files' own by default.
         weights: of the encoder: 'imagenet', 'none' or a file.
         seed: of weights, patches and augmentation.
         precision: 'auto', 'bf16' or 'fp32'.
@@ -122,6 +124,7 @@ def adapt(
         "gsd": gsd,
         "source_bands": source_bands,
         "target_bands": target_bands,
+        "target_nodata": target_nodata,
         "weights": weights,
         "seed": seed,
         "precision": precision,

@@ -23,6 +23,9 @@ def info(
     data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data of a domain.")] = None,
     bands: Annotated[str | None, typer.Option(help="Band order of a raster whose file lacks it, e.g. RGBIR.")] = None,
     gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a raster without a georeference.")] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="Value that marks pixels of a raster without data; the file's own by default.")
+    ] = None,
     crs: Annotated[str | None, typer.Option(help="CRS of a raster that has a transform but none.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
@@ -34,7 +37,7 @@ def info(
     from rsuda.info.info import with_old_keys
 
     log()
-    facts = facts_of(what, model, data, bands, gsd, crs)
+    facts = facts_of(what, model, data, bands, gsd, crs, nodata)
     if as_json:
         print(json.dumps(with_old_keys(facts), indent=2))
     else:

@@ -42,6 +42,10 @@ SourceBands = Annotated[
     str | None, typer.Option(help="Band order of the source, e.g. RGB or IRRG; the pair chooses by default.")
 ]
 TargetBands = Annotated[str | None, typer.Option(help="Band order of the target; the pair chooses by default.")]
+TargetNodata = Annotated[
+    float | None,
+    typer.Option(help="Value that marks pixels of the target without data; the files' own by default."),
+]
 Weights = Annotated[str | None, typer.Option(help="Encoder weights: imagenet (downloaded), none or a file.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of weights, patches and augmentation.")]
 Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")]

@@ -125,6 +125,9 @@ class MapOptions(PredictorOptions, FileOptions):
         None, "Band order of the scenes, for files that do not name their bands, e.g. RGBIR.", changes="pixels"
     )
     gsd: Number | None = option(None, "Metres per pixel of scenes without a georeference.", changes="pixels", gt=0)
+    nodata: Number | None = option(
+        None, "Value that marks pixels without data, in all bands; the scenes' own by default.", changes="pixels"
+    )
     crs: str | None = option(None, "CRS of scenes that have a transform but no CRS, e.g. EPSG:32632.", changes="pixels")
     aoi: Path | None = option(None, "File of polygons: predict only the area inside; nodata outside.", changes="pixels")
     bounds: tuple[float, float, float, float] | None = option(

@@ -69,6 +69,9 @@ class TargetSettings(FrozenModel):
     name: Text = Field("", description="Domain to adapt to: name, domain file, folder or glob of rasters.")
     split: Text = Field("train", description="Split of the target that is trained on; its labels are never opened.")
     bands: Text | None = Field(None, description="Band order of the target; the pair chooses by default.")
+    nodata: float | None = Field(
+        None, description="Value that marks pixels of the target without data; the files' own by default."
+    )
 
 
 class AlignSettings(FrozenModel):

@@ -37,6 +37,7 @@ class DomainFile(FrozenModel):
     gsd: Length | None = None
     gsd_of: dict[Text, Length] = Field(default={}, description="pattern of scene names: metres per pixel")
     crs: Text | None = None
+    nodata: float | None = None
     images: Annotated[dict[Text, ImageFiles], Field(min_length=1)]
     labels: LabelEntries = ()
     bad_labels: dict[Text, Any] = Field(default={}, description="file name: reason to refuse it")
@@ -71,6 +72,11 @@ class DomainFile(FrozenModel):
     def class_legend(self) -> Legend | None:
         """The legend of the fields ``legend`` and ``ignore``; None for a target without labels."""
         return None if self.legend is None else Legend.from_fields(self.legend, list(self.ignore))
+
+    def nodata_of(self, bands: tuple[str, ...]) -> float | None:
+        """The nodata value of the delivery with these bands, else of the domain."""
+        own = self.variants[band_code(bands)].nodata
+        return self.nodata if own is None else own
 
     @property
     def how_to_get(self) -> str:

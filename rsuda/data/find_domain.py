@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def domain(
     *,
     bands: str | Sequence[str] | None = None,
     gsd: float | None = None,
+    nodata: float | None = None,
     labels: Any = None,
     legend: Legend | Sequence[Mapping[str, Any]] | None = None,
     ignore: Sequence[int] = (),
@@ -49,6 +51,7 @@ def domain(
         data: folder of the files of a known domain or domain file.
         bands: which delivery to use ('IRRG'); for rasters and datasets, the band order of the files.
         gsd: metres per pixel of rasters without a georeference.
+        nodata: value that marks pixels of the images without data; the files' own by default.
         labels: torchgeo dataset of the masks. The pixel grids of masks and images must be equal.
         legend: of a torchgeo dataset's masks, ``[{"name": "water", "value": 3, "colour": "#0000FF"}, …]``; by default
             from the dataset's ``classes`` and ``cmap``.
@@ -74,10 +77,17 @@ def domain(
         if option:
             raise InputError(f"'{option}' describes a torchgeo dataset; for files write a domain file (YAML) with it")
         order = bands if bands is None or isinstance(bands, str) else ",".join(bands)
-        return _domain_of_files(os.fspath(what), data, order, gsd)
+        return _with_nodata(_domain_of_files(os.fspath(what), data, order, gsd), nodata)
     from rsuda.data.torchgeo_domain import domain_of_dataset
 
-    return domain_of_dataset(what, labels, legend, ignore, bands, gsd, splits, name)
+    return _with_nodata(domain_of_dataset(what, labels, legend, ignore, bands, gsd, splits, name), nodata)
+
+
+def _with_nodata(domain: Domain, nodata: float | None) -> Domain:
+    """Declare the nodata value of all images of a domain."""
+    if nodata is None:
+        return domain
+    return replace(domain, scenes={name: replace(scene, nodata=nodata) for name, scene in domain.scenes.items()})
 
 
 def names_and_objects(source: Any, target: Any) -> tuple[dict[str, str | None], Objects]:
@@ -113,11 +123,14 @@ def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[D
         target is None
         and settings.target.name == settings.source.name
         and settings.target.bands == settings.source.bands
+        and settings.target.nodata is None
     ):
         return source, source
     if target is None:
         gsd = settings.align.gsd if isinstance(settings.align.gsd, float) else None
-        target = domain(settings.target.name, settings.data, bands=settings.target.bands, gsd=gsd)
+        target = domain(
+            settings.target.name, settings.data, bands=settings.target.bands, gsd=gsd, nodata=settings.target.nodata
+        )
     if objects[0] is None and settings.source.bands is None and target.bands and source.bands:
         source = _variant_with_bands(settings.source.name, settings.data, source, target.bands)
     return source, target
@@ -171,6 +184,7 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
             bands=names,
             declared_gsd=_declared_gsd(fields, name),
             crs=fields.crs,
+            nodata=fields.nodata_of(names),
             polygons=labels.polygons.get(name, ()),
         )
         for name in sorted(images, key=natural_order)

@@ -24,6 +24,7 @@ class ImageFiles(FrozenModel):
 
     files: FilePattern
     bands: Annotated[tuple[str, ...], PlainValidator(band_list)]
+    nodata: float | None = None
 
 
 def choose_variant(

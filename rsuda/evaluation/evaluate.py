@@ -170,8 +170,12 @@ def domain_of_run(
         return domain(what, bands=bands)
     settings = saved_settings(Path(run))
     name = settings.target.name if what is None else os.fspath(what)
+    target = settings.target if name == settings.target.name else None
     return domain(
-        name, data or settings.data, bands=bands or (settings.target.bands if name == settings.target.name else None)
+        name,
+        data or settings.data,
+        bands=bands or (target.bands if target else None),
+        nodata=target.nodata if target else None,
     )
 
 

@@ -20,11 +20,12 @@ WHOLE = 4_000_000  # pixels of a file that is read whole; larger files are sampl
 _ACROSS, _SIZE = 5, 256  # number of windows along each axis, and their side in pixels
 
 
-def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None) -> dict[str, Any]:
+def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None, nodata: float | None = None) -> dict[str, Any]:
     """Describe a raster: driver, size, bands, GSD, CRS, bounds, mask, blocks, value ranges; ``warnings`` lists sentences.
 
     Args:
         bands: band names in file order, if the caller knows them.
+        nodata: value that marks pixels without data, in place of the file's own.
 
     Raises:
         MissingError: the file is missing, or GDAL cannot open it. Unreadable pixels are a warning instead.
@@ -36,7 +37,7 @@ def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None) -> dict
         RasterFile(path)  # raises its own, clearer error
         raise MissingError(f"cannot read the header of {path}: {str(error).splitlines()[0]}") from error
     try:
-        file = RasterFile(path, bands)
+        file = RasterFile(path, bands, nodata)
         for fact, name in zip(band_facts, file.band_order or (), strict=False):
             fact["name"] = name
         _warn_of_bands(file, interpretation, warnings)

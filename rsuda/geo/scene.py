@@ -39,6 +39,7 @@ class Scene:
         bands: band names of the image in file order, or None to take them from the file.
         declared_gsd: metres per pixel, which overrides the file's georeference; None to use the file's.
         crs: CRS of a file that has a transform but no CRS (ISPRS world files).
+        nodata: value that marks pixels of the image without data, in all bands; None to use the file's own.
         polygons: how to read a label of polygons, from the lowest layer to the highest; by default the label's attributes.
     """
 
@@ -49,6 +50,7 @@ class Scene:
     declared_gsd: float | None = None
     crs: str | None = None
     polygons: tuple[PolygonLayer, ...] = ()
+    nodata: float | None = None
 
     def __repr__(self) -> str:
         files = (
@@ -61,7 +63,7 @@ class Scene:
     @cached_property
     def file(self) -> RasterFile:
         """The image file; its header is read at the first use."""
-        return RasterFile(self.image, self.bands)
+        return RasterFile(self.image, self.bands, self.nodata)
 
     @property
     def has_polygons(self) -> bool:

@@ -16,13 +16,19 @@ _MAX_NAME = 200  # bytes; file systems allow 255, and outputs append to it
 
 
 def open_scene(
-    path: str | Path, spec: Spec, *, bands: str | None = None, gsd: float | None = None, crs: str | None = None
+    path: str | Path,
+    spec: Spec,
+    *,
+    bands: str | None = None,
+    gsd: float | None = None,
+    crs: str | None = None,
+    nodata: float | None = None,
 ) -> Scene:
     """Open a scene and check everything about it that prediction needs. No pixel is read.
 
     Args:
         spec: what the model expects of pixels.
-        bands, gsd, crs: of the scene, where its file does not declare them.
+        bands, gsd, crs, nodata: of the scene, where its file does not declare them.
 
     Raises:
         MissingError: the file is missing, or is not a raster.
@@ -34,6 +40,7 @@ def open_scene(
         bands=band_names(bands) if bands else None,
         declared_gsd=gsd,
         crs=crs,
+        nodata=nodata,
     )
     if len(os.fsencode(scene.name)) > _MAX_NAME or not scene.name:
         raise InputError(f"outputs cannot be named after '{scene.name[:50]}…': rename the file {path}")

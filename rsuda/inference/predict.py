@@ -61,6 +61,7 @@ def predict(
     device: str = "auto",
     bands: str | None = None,
     gsd: float | None = None,
+    nodata: float | None = None,
     crs: str | None = None,
     aoi: PathLike | None = None,
     bounds: tuple[float, float, float, float] | None = None,
@@ -95,6 +96,7 @@ def predict(
         device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
         bands: band order of the scenes, for files that do not name their bands ('RGBIR').
         gsd: metres per pixel, for scenes without a georeference.
+        nodata: value that marks pixels without data, in all bands; the scenes' own by default.
         crs: for scenes that have a transform but no CRS ('EPSG:32632'; ISPRS tiles with world files).
         aoi: file of polygons; outputs end at their bounds and hold nodata outside. Scenes outside are left out.
         bounds: (left, bottom, right, top) in the CRS of the scenes, with the same effect.
@@ -189,7 +191,10 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
         logger.info("note: %s", note)
     area = read_area(options.aoi) if options.aoi else None
     limits = "the area of --aoi" if options.aoi else "the rectangle of --bounds"
-    opened = [open_scene(path, spec, bands=options.bands, gsd=options.gsd, crs=options.crs) for path in scenes]
+    opened = [
+        open_scene(path, spec, bands=options.bands, gsd=options.gsd, crs=options.crs, nodata=options.nodata)
+        for path in scenes
+    ]
     regions = [region_of(scene, area, options.bounds) for scene in opened]
     if scenes and not any(regions):
         raise InputError(f"{limits} touches none of the scenes")

@@ -37,6 +37,7 @@ def info(
     bands: str | None = None,
     gsd: float | None = None,
     crs: str | None = None,
+    nodata: float | None = None,
 ) -> dict[str, Any]:
     """Describe a raster, a run or a domain by values that JSON can hold; the key ``kind`` says which it is.
 
@@ -45,7 +46,7 @@ def info(
             rasters, Domain or torchgeo dataset.
         model: run to check a raster against; by default the newest in runs/, if there is one.
         data: folder of the files of a domain.
-        bands, gsd, crs: of a raster without them.
+        bands, gsd, crs, nodata: of a raster without them.
 
     Raises:
         InputError, MissingError: unknown name, or a file that cannot be opened.
@@ -61,17 +62,17 @@ def info(
     name = os.fspath(what)
     path = Path(name).expanduser()
     if is_remote(name):
-        return _raster(name, model, bands, gsd, crs)
+        return _raster(name, model, bands, gsd, crs, nodata)
     if (path / CONFIG).is_file() or (path / WEIGHTS).is_file():
         return run_facts(path)
     if path.name == WEIGHTS and path.is_file():
         return run_facts(path.parent)
     if name in KNOWN or path.suffix in (".yaml", ".yml"):
-        return _described_domain(name, data, bands)
+        return _described_domain(name, data, bands, nodata)
     if path.is_file():
-        return _raster(str(path), model, bands, gsd, crs)
+        return _raster(str(path), model, bands, gsd, crs, nodata)
     if path.is_dir() or (is_pattern(name) and glob.glob(name, recursive=True)):
-        return domain_facts(find_domain.domain(name, data, bands=bands, gsd=gsd))
+        return domain_facts(find_domain.domain(name, data, bands=bands, gsd=gsd, nodata=nodata))
     if len(path.parts) > 1 or path.suffix:
         raise MissingError(f"there is no file, run or folder {name}")
     raise unknown("domain", name, [*KNOWN, "a raster", "a run folder"])
@@ -83,15 +84,17 @@ def with_old_keys(facts: dict[str, Any]) -> dict[str, Any]:
     return facts | {old[key]: value for key, value in facts.items() if key in old}
 
 
-def _raster(path: str, model: Any, bands: str | None, gsd: float | None, crs: str | None) -> dict[str, Any]:
-    facts = raster_facts(path, band_names(bands) if bands else None)
+def _raster(
+    path: str, model: Any, bands: str | None, gsd: float | None, crs: str | None, nodata: float | None
+) -> dict[str, Any]:
+    facts = raster_facts(path, band_names(bands) if bands else None, nodata)
     try:
         run = Path(model) if model is not None else newest_run()
     except MissingError:
         return facts  # no run to check against
     from rsuda.info.suitability import suitability  # imports torch
 
-    return {**facts, "suitability": {"run": str(run), **suitability(path, _spec(run), bands, gsd, crs)}}
+    return {**facts, "suitability": {"run": str(run), **suitability(path, _spec(run), bands, gsd, crs, nodata)}}
 
 
 def _network_facts(run: Path) -> dict[str, Any]:
@@ -178,11 +181,11 @@ def _last_step(metrics: Path) -> int | None:
     return max(steps) + 1 if steps else None
 
 
-def _described_domain(name: str, data: str | Path | None, bands: str | None) -> dict[str, Any]:
+def _described_domain(name: str, data: str | Path | None, bands: str | None, nodata: float | None) -> dict[str, Any]:
     """The description of a domain, and what the data folder has of it."""
     description = describe(name)
     try:
-        result = find_domain.domain(name, data, bands=bands)
+        result = find_domain.domain(name, data, bands=bands, nodata=nodata)
     except MissingError as error:
         return {"kind": "domain", **description, "files": str(error)}
     patterns = (text for texts in description["splits"].values() for text in texts)

@@ -19,12 +19,17 @@ DIFFERENT, VERY_DIFFERENT = 0.5, 1.0  # colour distances in standard deviations 
 
 
 def suitability(
-    path: str | Path, spec: Spec, bands: str | None = None, gsd: float | None = None, crs: str | None = None
+    path: str | Path,
+    spec: Spec,
+    bands: str | None = None,
+    gsd: float | None = None,
+    crs: str | None = None,
+    nodata: float | None = None,
 ) -> dict[str, Any]:
     """Check whether a scene suits a model.
 
     Args:
-        bands, gsd, crs: as for predict, for a file without them.
+        bands, gsd, crs, nodata: as for predict, for a file without them.
 
     Returns:
         ``verdict``: 'fits', 'doubtful' or 'refused', with ``reasons``, sentences. If the scene is not refused also
@@ -36,7 +41,7 @@ def suitability(
     (difference of deviations)²). At 0 both are equal; from 1 on, colours are those of another sensor, season or exposure.
     """
     try:
-        scene = open_scene(path, spec, bands=bands, gsd=gsd, crs=crs)
+        scene = open_scene(path, spec, bands=bands, gsd=gsd, crs=crs, nodata=nodata)
         numbers = scene.file.band_numbers(spec.bands)
         pixels, _, whole = sample(scene.file, numbers)
         if not pixels.size and whole:

@@ -167,7 +167,9 @@ def open_view(run: ReportRun, data: str | None, device: str, precision: str | No
         domains = pair(source, target, settings, run.trained.spec if settings.network.start else None)
     except RsudaError as error:
         gsd = settings.align.gsd if isinstance(settings.align.gsd, float) else None
-        target = domain(settings.target.name, settings.data, bands=settings.target.bands, gsd=gsd)
+        target = domain(
+            settings.target.name, settings.data, bands=settings.target.bands, gsd=gsd, nodata=settings.target.nodata
+        )
         return RunView(run, predictor, target_view, None, None, target, str(error))
     spec = replace(domains.source_spec, legend=run.trained.spec.legend)
     source_view = DomainView(predictor, spec, domains.gsd, domains.matching)

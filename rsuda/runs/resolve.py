@@ -32,6 +32,7 @@ KEYWORDS = {  # keywords of rsuda.adapt and their settings
     "gsd": "align.gsd",
     "source_bands": "source.bands",
     "target_bands": "target.bands",
+    "target_nodata": "target.nodata",
     "weights": "network.weights",
     "seed": "training.seed",
     "precision": "training.precision",

@@ -120,7 +120,7 @@ def test_a_dump_names_every_setting_and_its_version():
 
 
 def test_every_setting_is_described():
-    assert len(setting_names()) == 48
+    assert len(setting_names()) == 49
     assert all(len(description(name)) > 10 for name in setting_names())
 
 
