@@ -57,6 +57,8 @@ def print_scores(result: Any, run: Any) -> None:
         print(means_line(f"without {', '.join(result.without_clutter.left_out)}", result.without_clutter))
     if result.off_palette:
         print(f"{result.off_palette} label pixels were outside the legend and ignored")
+    for note in result.notes:
+        print(f"note: {note}")
     print(f"Scores with the confusion matrix: {run}/{result.stem}.json and {result.stem}.csv")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from re import fullmatch
@@ -12,12 +12,14 @@ from unicodedata import category
 import numpy as np
 from pydantic import BeforeValidator, PlainValidator, model_validator
 
+from rsuda.core.crosswalk import UNKNOWN, common_names, grouped
 from rsuda.core.display import shown
 from rsuda.core.errors import InputError
 from rsuda.core.validation import FrozenModel, validate
 
 IGNORE = 255  # class index of pixels without a class; also the nodata value of every class raster
 _OFF = 254  # label value outside the legend; used in this file only
+_LONGEST_TABLE = 1 << 17  # range of values up to which they are looked up in a table
 
 Colour = tuple[int, int, int]
 
@@ -36,9 +38,9 @@ def _colour(value: Any) -> Colour:
 
 
 def _value(value: Any) -> int:
-    if isinstance(value, int) and 0 <= value <= 255:
+    if isinstance(value, int | float) and value == value // 1 and abs(value) < 2**63:
         return int(value)
-    raise InputError(f"pixel value {shown(value)} is invalid: use a whole number from 0 to 255")
+    raise InputError(f"pixel value {shown(value)} is invalid: use a whole number, such as 3, -1 or 512")
 
 
 def _name(value: Any) -> Any:
@@ -84,6 +86,8 @@ class Legend:
     by value (``values[k]`` are the pixel values of class k). ``ignored_colours`` and ``ignored_values`` become 255. All
     other colours and values are off-palette: they become 255 and are counted.
 
+    ``unmerged`` is the legend before its classes were merged, and ``common`` the class that each of its classes became.
+
     Raises:
         InputError: an invalid or repeated class name, or a colour or value of two classes.
     """
@@ -93,6 +97,8 @@ class Legend:
     values: tuple[tuple[int, ...], ...] = ()
     ignored_colours: tuple[Colour, ...] = ()
     ignored_values: tuple[int, ...] = field(default=())
+    unmerged: Legend | None = None
+    common: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= 250:
@@ -176,6 +182,59 @@ class Legend:
         """Convert names and drawing colours to the form of JSON and YAML files."""
         return [{"name": name, "colour": list(colour)} for name, colour in zip(self.names, self.palette, strict=True)]
 
+    def merged(self, classes: Mapping[str, Any]) -> Legend:
+        """Give classes common names, several the same one: their colours and values are joined under the first's colour.
+
+        Args:
+            classes: the field ``classes`` of a domain file: ``own class: common class``; 'unknown' ignores a class.
+
+        Raises:
+            InputError: an entry without a class of this legend, a class with two common classes, or no class left.
+        """
+        common = common_names(self.names, classes)
+        if self.unmerged is not None:
+            before = self.from_own[: len(self.own)].tolist()
+            return self.own._grouped(tuple(UNKNOWN if k == IGNORE else common[k] for k in before))
+        return self._grouped(common)
+
+    def _grouped(self, common: tuple[str, ...]) -> Legend:
+        groups, ignored = grouped(self.names, common)
+
+        def joined(parts: tuple[tuple[Any, ...], ...], members: list[int]) -> tuple[Any, ...]:
+            return tuple(part for k in members for part in parts[k])
+
+        return Legend(
+            tuple(groups),
+            tuple(joined(self.colours, members) for members in groups.values()),
+            tuple(joined(self.values, members) for members in groups.values()) if self.by_value else (),
+            self.ignored_colours + (() if self.by_value else joined(self.colours, ignored)),
+            self.ignored_values + (joined(self.values, ignored) if self.by_value else ()),
+            self,
+            common,
+        )
+
+    @property
+    def own(self) -> Legend:
+        """The legend before its classes were merged, whose names and values the domain's files use."""
+        return self if self.unmerged is None else self.unmerged
+
+    @cached_property
+    def from_own(self) -> np.ndarray:
+        """The (256,) uint8 table from indices of ``own`` to this legend's; 255 for ignored classes."""
+        if self.unmerged is None:
+            return np.arange(256, dtype=np.uint8)
+        table = np.full(256, IGNORE, np.uint8)
+        for k, members in enumerate(grouped(self.unmerged.names, self.common)[0].values()):
+            table[members] = k
+        return table
+
+    def name_of(self, own: str | None) -> str | None:
+        """Return the common name of an own or common class; None if it is ignored or unknown."""
+        if own in self.names or own not in self.own.names:
+            return own if own in self.names else None
+        index = int(self.from_own[self.own.names.index(own)])
+        return self.names[index] if index < len(self) else None
+
     @cached_property
     def _colour_table(self) -> np.ndarray:
         table = np.full(1 << 24, _OFF, np.uint8)
@@ -186,13 +245,16 @@ class Legend:
             table[_packed(colour)] = IGNORE
         return table
 
-    def encode(self, label: np.ndarray, colormap: dict[int, tuple[int, ...]] | None = None) -> tuple[np.ndarray, int]:
+    def encode(
+        self, label: np.ndarray, colormap: dict[int, tuple[int, ...]] | None = None, valid: np.ndarray | None = None
+    ) -> tuple[np.ndarray, int]:
         """Look up the class indices of label pixels.
 
         Args:
             label: (bands, H, W) pixels of a label file of any type: 3 or 4 bands of colour, or 1 band. A legend by value
                 also accepts a value that is repeated in 3 bands (a grey image saved as RGB).
             colormap: palette of a 1-band label file, value to (r, g, b[, a]).
+            valid: (H, W) bool; other pixels are ignored and never off-palette.
 
         Returns:
             (H, W) uint8 class indices, 255 for ignored and off-palette pixels; the number of off-palette pixels.
@@ -215,22 +277,58 @@ class Legend:
             index = np.where(fits, table[band], np.uint8(_OFF))
         else:
             raise InputError("the label has one band and no palette, but the legend lists colours: list values instead")
+        if valid is not None:
+            index = np.where(valid, index, np.uint8(IGNORE))
         off = index == _OFF
         count = int(off.sum())
         if count:
             index = np.where(off, np.uint8(IGNORE), index)
         return index, count
 
+    @cached_property
+    def _sorted_values(self) -> tuple[np.ndarray, np.ndarray]:
+        """All values of the legend in rising order, int64, and what each becomes, uint8."""
+        classes = {value: k for k, values in enumerate(self.values) for value in values}
+        classes |= dict.fromkeys(self.ignored_values, IGNORE)
+        values = sorted(classes)
+        return np.array(values, np.int64), np.array([classes[value] for value in values], np.uint8)
+
+    @cached_property
+    def _value_table(self) -> np.ndarray:
+        """What each number from the lowest value of the legend to the highest becomes."""
+        values, classes = self._sorted_values
+        table = np.full(int(values[-1]) - int(values[0]) + 1, _OFF, np.uint8)
+        table[values - values[0]] = classes
+        return table
+
+    @cached_property
+    def _byte_table(self) -> np.ndarray:
+        values, classes = self._sorted_values
+        table, fits = np.full(256, _OFF, np.uint8), (values >= 0) & (values <= 255)
+        table[values[fits]] = classes[fits]
+        return table
+
     def _encode_values(self, label: np.ndarray) -> np.ndarray:
-        table = np.full(256, _OFF, np.uint8)
-        for k, values in enumerate(self.values):
-            table[list(values)] = k
-        table[list(self.ignored_values)] = IGNORE
-        band, fits = _bytes(label[0])
-        index = np.where(fits, table[band], np.uint8(_OFF))
+        band = label[0]
+        index = self._byte_table[band] if band.dtype == np.uint8 else self._look_up(band)
         if label.shape[0] >= 3:
             index[(label[1] != label[0]) | (label[2] != label[0])] = _OFF
         return index
+
+    def _look_up(self, band: np.ndarray) -> np.ndarray:
+        """Look up values of any type; broken numbers are outside the legend."""
+        values, classes = self._sorted_values
+        low, high = int(values[0]), int(values[-1])
+        if band.dtype.kind == "f":
+            band = band.astype(np.float64, copy=False)
+        inside = (band >= low) & (band <= high)
+        if band.dtype.kind == "f":
+            inside &= band == np.trunc(band)
+        whole = np.where(inside, band, band.dtype.type(0)).astype(np.int64)
+        if high - low < _LONGEST_TABLE:
+            return np.where(inside, self._value_table[np.where(inside, whole - low, 0)], np.uint8(_OFF))
+        place = np.searchsorted(values, whole).clip(max=len(values) - 1)
+        return np.where(inside & (values[place] == whole), classes[place], np.uint8(_OFF))
 
     def mapping_from(self, other: Legend) -> np.ndarray:
         """Make a (256,) uint8 table from ``other``'s indices to this legend's by class name; 255 without a match."""

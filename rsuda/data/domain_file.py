@@ -43,6 +43,7 @@ class DomainFile(FrozenModel):
     bad_labels: dict[Text, Any] = Field(default={}, description="file name: reason to refuse it")
     legend: list[Any] | None = None
     ignore: tuple[Any, ...] = ()
+    classes: dict[Text, Any] = Field(default={}, description="own class: common class")
     clutter: Text | None = None
     splits: dict[Text, tuple[Text, ...]] = Field(default={"train": ("*",)})
     scenes: tuple[Text, ...] = ("*",)
@@ -51,27 +52,35 @@ class DomainFile(FrozenModel):
     @model_validator(mode="after")
     def _check_legend(self) -> Self:
         if self.class_legend is None:
-            if self.labels or self.ignore or self.clutter is not None:
+            if self.labels or self.ignore or self.classes or self.clutter is not None:
                 raise ValueError(
                     "field legend is missing: list the classes of the labels, each with a name and a colour"
                 )
             return self
         names = self.class_legend.names
-        if self.clutter is not None and self.clutter not in names:
+        if self.clutter is not None and self.clutter not in (*names, *self.class_legend.own.names):
             raise ValueError(
                 f"'clutter' is {shown(self.clutter)}, which is not a class of the legend: use one of {', '.join(names)}"
             )
         for number, labels in enumerate(self.labels):
             try:
-                labels.check_classes(self.class_legend)
+                labels.check_classes(self.class_legend.own)
             except InputError as error:
                 raise ValueError(f"labels.{number}: {error}") from None
         return self
 
     @property
     def class_legend(self) -> Legend | None:
-        """The legend of the fields ``legend`` and ``ignore``; None for a target without labels."""
-        return None if self.legend is None else Legend.from_fields(self.legend, list(self.ignore))
+        """The legend of ``legend`` and ``ignore``, its classes merged by ``classes``; None for a target without labels."""
+        if self.legend is None:
+            return None
+        legend = Legend.from_fields(self.legend, list(self.ignore))
+        return legend.merged(self.classes) if self.classes else legend
+
+    @property
+    def common_clutter(self) -> str | None:
+        """The clutter class by its common name; None if it is ignored."""
+        return self.class_legend.name_of(self.clutter) if self.class_legend else None
 
     def nodata_of(self, bands: tuple[str, ...]) -> float | None:
         """The nodata value of the delivery with these bands, else of the domain."""

@@ -42,6 +42,7 @@ def domain(
     ignore: Sequence[int] = (),
     splits: Mapping[str, Sequence[str]] | None = None,
     name: str | None = None,
+    classes: Mapping[str, Any] | None = None,
 ) -> Domain:
     """Find a domain: its scenes with their bands, GSD, legend and splits.
 
@@ -58,6 +59,8 @@ def domain(
         ignore: mask values without a class; the masks' own nodata value is always ignored.
         splits: of a torchgeo dataset: split to patterns of scene names. By default all scenes are in 'train'.
         name: of a torchgeo dataset's domain; the class's by default.
+        classes: common names of the classes, ``{"tree": "vegetation", "grass": "vegetation", "car": "unknown"}``, beyond
+            those of the domain file; 'unknown' ignores a class.
 
     Raises:
         InputError: unknown name, invalid domain file, or masks whose pixel grid differs from the images'.
@@ -69,6 +72,13 @@ def domain(
         >>> potsdam.bands, potsdam.gsd, len(potsdam.split("train"))
         (('ir', 'red', 'green'), 0.05, 4)
     """
+    if classes:
+        return _with_classes(
+            domain(
+                what, data, bands=bands, gsd=gsd, labels=labels, legend=legend, ignore=ignore, splits=splits, name=name
+            ),
+            classes,
+        )
     if isinstance(what, Domain):
         return what
     dataset_options = {"labels": labels, "legend": legend, "ignore": ignore or None, "splits": splits, "name": name}
@@ -88,6 +98,14 @@ def _with_nodata(domain: Domain, nodata: float | None) -> Domain:
     if nodata is None:
         return domain
     return replace(domain, scenes={name: replace(scene, nodata=nodata) for name, scene in domain.scenes.items()})
+
+
+def _with_classes(domain: Domain, classes: Mapping[str, Any]) -> Domain:
+    """Give the classes of a domain common names."""
+    if domain.legend is None:
+        raise InputError(f"domain {domain.name} has no legend, so 'classes' names nothing: write a domain file (YAML)")
+    legend = domain.legend.merged(classes)
+    return replace(domain, legend=legend, clutter=legend.name_of(domain.clutter))
 
 
 def names_and_objects(source: Any, target: Any) -> tuple[dict[str, str | None], Objects]:
@@ -200,7 +218,9 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
             if unused.others and not unused.scenes
         ]
     legend = fields.class_legend
-    return Domain(fields.name, scenes, names, legend, splits, fields.clutter, protocol, tuple(notes), labels.sets)
+    return Domain(
+        fields.name, scenes, names, legend, splits, fields.common_clutter, protocol, tuple(notes), labels.sets
+    )
 
 
 def _data_folder(fields: DomainFile, data: str | Path | None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rsuda.core.crosswalk import unshared_note
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.data.domain import Domain, some_names
@@ -33,6 +34,21 @@ def single_class_note(domain: Domain, shares: Sequence[float]) -> str | None:
     return f"{domain.name}: all labelled pixels are {names[0]}: {advice}"
 
 
+def class_notes(source: Domain, target: Domain, shares: Sequence[float]) -> list[str]:
+    """Say which classes the source has no pixel of, and which the source and a target with a legend do not share."""
+    assert source.legend is not None
+    names = source.legend.names
+    empty = [name for name, share in zip(names, shares, strict=True) if not share]
+    notes = [single_class_note(source, shares)]
+    if empty and len(empty) < len(names):
+        notes.append(f"no labelled pixel of {source.name} is {' or '.join(empty)}: the model cannot learn it")
+    if target.legend is not None:
+        notes.append(
+            unshared_note(names, target.legend.names, f"the target {target.name}", first=f"the source {source.name}")
+        )
+    return [note for note in notes if note]
+
+
 def polygon_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:
     """Say which polygons have no class and which scenes no polygon touches; scenes with labels of rasters are left out.
 
@@ -44,7 +60,7 @@ def polygon_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:
     if not drawn:
         return []
     layers: dict[PolygonLayer, None] = {layer: None for label in drawn.values() for layer in label.layers}
-    sentences = (missing_note(layer, classes_of(layer, legend)) for layer in layers if layer.classes)
+    sentences = (missing_note(layer, classes_of(layer, legend.own)) for layer in layers if layer.classes)
     notes = [sentence for sentence in sentences if sentence][:_MOST]
     bare = {name: label for name, label in drawn.items() if not label.touch(legend)}
     filled = [name for name in bare if bare[name].bounds(legend) is not None]

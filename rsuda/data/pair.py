@@ -13,7 +13,7 @@ from rsuda.core.spec import Spec, band_code
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colours import ColourMatching
 from rsuda.data.domain import Domain
-from rsuda.data.label_notes import label_set_note, polygon_notes, single_class_note
+from rsuda.data.label_notes import class_notes, label_set_note, polygon_notes
 from rsuda.data.statistics import class_statistics, make_spec, sample_pixels
 from rsuda.geo.scene import Scene
 
@@ -73,7 +73,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     assert source.legend is not None
     polygons = polygon_notes(sources, source.legend)
     shares, locations, (off_palette, off_share) = class_statistics(sources, source.legend)
-    notes += [note for note in (label_set_note(source), *polygons, single_class_note(source, shares)) if note]
+    notes += [note for note in (label_set_note(source), *polygons, *class_notes(source, target, shares)) if note]
     if off_palette:
         notes.append(f"{off_palette} label pixels ({off_share:.3%}) are outside the legend and ignored")
     annotated = start is not None and _are_scenes_of(sources, target)

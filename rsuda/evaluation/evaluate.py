@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from rsuda.core.atomic import atomic_write
+from rsuda.core.crosswalk import near_names, unshared_note
 from rsuda.core.display import csv_cell
 from rsuda.core.documents import read_json
 from rsuda.core.errors import ExistsError, InputError, unknown
@@ -44,6 +45,7 @@ class Evaluation:
         scenes, tiles: scored scenes; scored tiles, 0 in protocol 'scenes'.
         off_palette: label pixels that the legend does not list.
         prediction: precision, window, overlap, tta and device of the prediction.
+        notes: sentences on what the scores leave out, such as classes that the model lacks.
     """
 
     domain: str
@@ -55,6 +57,7 @@ class Evaluation:
     without_clutter: Scores | None
     off_palette: int
     prediction: dict[str, str | int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -72,6 +75,7 @@ class Evaluation:
             "tiles": self.tiles,
             "off_palette_pixels": self.off_palette,
             "prediction": self.prediction,
+            "notes": list(self.notes),
             **self.scores.as_fields(),
             "without_clutter": self.without_clutter.as_fields() if self.without_clutter else None,
             "confusion": self.scores.matrix.tolist(),
@@ -103,8 +107,10 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
         raise InputError(f"domain {domain.name} has no tile list for protocol st-dasegnet (field 'protocol')")
     size, stride = (domain.protocol or {}).get("window", 0), (domain.protocol or {}).get("stride", 0)
     total, off_palette, tiles = np.zeros((len(legend), len(legend)), np.int64), 0, 0
+    counts = np.zeros(256, np.int64)
     for scene in scenes:
         label, unlisted = scene.whole_label(domain.legend)
+        counts += np.bincount(label.ravel(), minlength=256)
         label, off_palette = table[label], off_palette + unlisted
         if protocol == "scenes":
             total += confusion(label, predict_scene(predictor, scene).classes, len(legend))
@@ -117,6 +123,9 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
         raise InputError(f"no scene of split '{split}' of {domain.name} holds a whole tile of {size} x {size} px")
     if not total.any():
         raise InputError(f"no pixel of split '{split}' of {domain.name} is labelled with a class of the model")
+    labelled = counts[: len(domain.legend)]
+    left_out = float(labelled[table[: len(labelled)] == IGNORE].sum() / max(labelled.sum(), 1))
+    note = unshared_note(legend.names, domain.legend.names, domain.name, left_out)
     clutter = (domain.clutter,) if domain.clutter in legend.names else ()
     return Evaluation(
         domain.name,
@@ -134,6 +143,7 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
             "tta": predictor.tta,
             "device": str(predictor.device),
         },
+        (note,) if note else (),
     )
 
 
@@ -141,9 +151,11 @@ def _class_table(legend: Legend, other: Legend, name: str) -> np.ndarray:
     """Return the (256,) table from a domain's class indices to the model's. Raises InputError without a common class."""
     table = legend.mapping_from(other)
     if (table == IGNORE).all():
+        near = near_names(legend.names, other.names) or {other.names[0]: legend.names[0]}
+        classes = ", ".join(f"{own}: {common}" for own, common in near.items())
         raise InputError(
             f"the model's classes ({', '.join(legend.names)}) and those of {name} ({', '.join(other.names)}) have no name in "
-            "common: rename the classes in the domain file"
+            f"common: give them common names in the domain file, as in 'classes: {{{classes}}}'"
         )
     return table
 

@@ -81,7 +81,7 @@ def label_free(
     if not probabilities:
         raise InputError(f"no valid pixel in {windows} windows of {domain.name}: check its nodata value")
     pixels = np.concatenate(probabilities, 1).astype(np.float64)
-    log_classes = np.log(len(pixels))
+    log_classes = np.log(len(pixels)) or 1.0  # one class has no entropy
     mean_entropy = float(_entropy(pixels).mean() / log_classes)
     sample = pixels[:, np.random.default_rng(1).permutation(pixels.shape[1])[:2000]]
     return LabelFree(

@@ -186,16 +186,16 @@ def _stack(
     values: list[np.ndarray] = []
     uncovered, extents, extent_values = IGNORE, [np.zeros(0, object)], [np.zeros(0, np.uint8)]
     for layer, state in zip(layers, states, strict=True):
-        frame, index = layer.polygons(state, crs), classes_of(layer, legend).index
+        frame, index = layer.polygons(state, crs), classes_of(layer, legend.own).index
         ranks = np.zeros(256, int)
         for rank, name in enumerate(layer.order, 1):
-            ranks[class_index(legend, name)] = rank
+            ranks[class_index(legend.own, name)] = rank
         order = np.argsort(ranks[index], kind="stable")
         shapes.append(np.asarray(frame.geometry.values)[order])
         values.append(index[order])
         if layer.uncovered is None:
             continue
-        value = class_index(legend, layer.uncovered)
+        value = int(legend.from_own[class_index(legend.own, layer.uncovered)])
         if layer.extent is None:
             uncovered = value
             continue
@@ -207,6 +207,6 @@ def _stack(
     parts = [np.asarray(part, object) for part in shapes]
     below = [part[mask] for part, mask in zip(parts, unclassified, strict=True)]
     above = [part[~mask] for part, mask in zip(parts, unclassified, strict=True)]
-    classes = [part[~mask] for part, mask in zip(values, unclassified, strict=True)]
+    classes = [legend.from_own[part[~mask]] for part, mask in zip(values, unclassified, strict=True)]
     ignored = [part[mask] for part, mask in zip(values, unclassified, strict=True)]
     return _Stack(_Shapes.of([*below, *above], [*ignored, *classes]), uncovered, _Shapes.of(extents, extent_values))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rsuda.core.crosswalk import unshared_note
 from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.settings import CONFIG, Settings
@@ -68,7 +69,7 @@ def info(
     if path.name == WEIGHTS and path.is_file():
         return run_facts(path.parent)
     if name in KNOWN or path.suffix in (".yaml", ".yml"):
-        return _described_domain(name, data, bands, nodata)
+        return _with_class_note(_described_domain(name, data, bands, nodata), model)
     if path.is_file():
         return _raster(str(path), model, bands, gsd, crs, nodata)
     if path.is_dir() or (is_pattern(name) and glob.glob(name, recursive=True)):
@@ -179,6 +180,15 @@ def _last_step(metrics: Path) -> int | None:
         return None
     steps = [int(cell) for cell in cells if re.fullmatch("[0-9]{1,12}", cell)]
     return max(steps) + 1 if steps else None
+
+
+def _with_class_note(facts: dict[str, Any], model: Any) -> dict[str, Any]:
+    """Add a warning on the classes that a domain and a model do not share."""
+    if model is None or not facts.get("classes"):
+        return facts
+    classes = run_facts(Path(model))["spec"]["classes"]
+    note = unshared_note(classes, facts["classes"], facts["name"])
+    return facts | {"warnings": [*facts.get("warnings", []), *([note] if note else [])]}
 
 
 def _described_domain(name: str, data: str | Path | None, bands: str | None, nodata: float | None) -> dict[str, Any]:

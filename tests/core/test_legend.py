@@ -131,10 +131,10 @@ def test_invalid_legend_by_colour_is_refused(classes, ignore, message):
     [
         ((1, 1), [], "belongs to both 'a' and 'b'"),
         ((1, 2), [2], "belongs to both 'b' and 'ignore'"),
-        ((1, 256), [], "whole number from 0 to 255"),
-        ((1, -1), [], "whole number from 0 to 255"),
-        ((1, "water"), [], "whole number from 0 to 255"),
-        ((1, 2), [300], "whole number from 0 to 255"),
+        ((1, 2.5), [], "use a whole number"),
+        ((1, 2**70), [], "use a whole number"),
+        ((1, "water"), [], "use a whole number"),
+        ((1, 2), [float("inf")], "use a whole number"),
         ((1, None), [], "but not b"),
     ],
 )
@@ -162,3 +162,56 @@ def test_incomplete_class_is_refused_with_the_missing_field(entry, message):
 def test_names_and_drawing_colours_are_read_back():
     saved = Legend.from_fields(ISPRS.as_fields())
     assert (saved.names, saved.palette) == (ISPRS.names, ISPRS.palette)
+
+
+# ---- values of any size ---------------------------------------------------------------------------------------------
+
+CORINE = {112: 0, 311: 1, 512: 1, -1: IGNORE, 65535: IGNORE}
+
+
+def corine(extra=()):
+    classes = [{"name": "urban", "value": 112, "colour": "#FF0000"}]
+    classes.append({"name": "green", "values": [311, 512, *extra], "colour": "#00FF00"})
+    return Legend.from_fields(classes, [-1, 65535])
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "uint8"]
+)
+@pytest.mark.parametrize("extra", [(), (2_000_000_000,), (2**60,)], ids=["table", "search", "long search"])
+def test_values_of_any_size_are_looked_up_in_labels_of_any_type(dtype, extra):
+    legend = corine(extra)
+    values = [
+        112,
+        311,
+        512,
+        -1,
+        65535,
+        0,
+        113,
+        2_000_000_000,
+        2**60,
+        *([float("nan"), 112.5] if dtype[0] == "f" else []),
+    ]
+    info = None if dtype[0] == "f" else np.iinfo(dtype)
+    values = [v for v in values if info is None or info.min <= v <= info.max]
+    expected = CORINE | dict.fromkeys(extra, 1)
+    index, off = legend.encode(np.array([[values]], dtype))
+    assert index[0].tolist() == [expected.get(v, IGNORE) for v in values]
+    assert off == sum(v not in expected for v in values)
+
+
+@given(st.sets(st.integers(-(2**40), 2**40), min_size=2, max_size=9), st.lists(st.integers(-(2**40), 2**40)))
+@settings(max_examples=60, deadline=None)
+def test_lookup_is_that_of_a_mapping(values, others):
+    first, *rest = sorted(values)
+    legend = Legend(("a", "b"), (((1, 1, 1),), ((2, 2, 2),)), ((first,), tuple(rest)))
+    pixels = [*values, *others]
+    index, off = legend.encode(np.array([[pixels]], np.int64))
+    assert index[0].tolist() == [0 if p == first else 1 if p in rest else IGNORE for p in pixels]
+    assert off == sum(p not in values for p in pixels)
+
+
+def test_invalid_pixels_of_a_label_are_ignored_and_not_counted():
+    index, off = LOVEDA.encode(np.array([[[1, 3, 9, 9]]], np.uint8), valid=np.array([[False, True, False, True]]))
+    assert (index[0].tolist(), off) == ([IGNORE, 1, IGNORE, IGNORE], 1)

@@ -1,0 +1,130 @@
+"""Classes of two legends: a table from own to common class names, and what two legends do not share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from rsuda.core.display import shown
+from rsuda.core.errors import InputError, unknown
+
+UNKNOWN = "unknown"  # common class of what a domain cannot know: its pixels are ignored
+
+
+def common_names(names: Sequence[str], classes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the field ``classes`` of a domain file.
+
+    Args:
+        names: the domain's own classes.
+        classes: ``own class: common class``, or ``common class: [own class, …]``; many to one.
+
+    Returns:
+        the common class of each own class; 'unknown' for classes that are ignored, the own name for classes not listed.
+
+    Raises:
+        InputError: an entry without an own class, a class with two common classes, or no class left.
+    """
+    if not isinstance(classes, Mapping):
+        raise InputError(f"'classes' is {shown(classes)}: write 'own class: common class' pairs")
+    table: dict[str, str] = {}
+    for key, value in classes.items():
+        for name, common in _pairs(names, str(key), value):
+            if table.setdefault(name, common) != common:
+                raise InputError(f"'classes' gives '{name}' two common classes, {table[name]} and {common}: keep one")
+    result = tuple(table.get(name, name) for name in names)
+    if not grouped(names, result)[0]:
+        raise InputError("'classes' makes every class of the legend unknown: keep at least one")
+    return result
+
+
+def _pairs(names: Sequence[str], key: str, value: Any) -> list[tuple[str, str]]:
+    """Own and common class of one entry, which stand in either order."""
+    if isinstance(value, list | tuple):
+        absent = next((str(name) for name in value if str(name) not in names), None)
+        if absent is not None:
+            raise unknown(f"class of the legend in 'classes', {key},", absent, names)
+        return [(str(name), key) for name in value]
+    if value is None or isinstance(value, Mapping) or not str(value).strip():
+        raise InputError(f"'classes' maps '{key}' to {shown(value)}: write the name of a class")
+    if key in names:
+        return [(key, str(value).strip())]
+    if str(value) in names:
+        return [(str(value), key)]
+    raise unknown("class of the legend in 'classes'", key, names)
+
+
+def grouped(names: Sequence[str], common: Sequence[str]) -> tuple[dict[str, list[int]], list[int]]:
+    """Group the indices of classes by their common name, in the order of the first ones; return also the ignored ones."""
+    groups: dict[str, list[int]] = {}
+    ignored = []
+    for k, (own, name) in enumerate(zip(names, common, strict=True)):
+        if name == UNKNOWN != own:
+            ignored.append(k)
+        else:
+            groups.setdefault(name, []).append(k)
+    return groups, ignored
+
+
+def unshared(model: Sequence[str], names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """List the classes of a model that other classes lack, and the other classes that the model lacks."""
+    return [name for name in model if name not in names], [name for name in names if name not in model]
+
+
+def near_names(model: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Suggest the class of a model that each of other classes may be: equal up to case, spaces, plural, or similar."""
+    missing, left = unshared(model, names)
+    keys = {_key(name): name for name in reversed(missing)}
+    near: dict[str, str] = {}
+    for name in left:
+        match = get_close_matches(_key(name), keys, n=1, cutoff=0.75)
+        match = match or [key for key in keys if _words(name) and _words(key) & _words(name)][:1]
+        if match:
+            near[name] = keys[match[0]]
+    return near
+
+
+def unshared_note(
+    model: Sequence[str], names: Sequence[str], domain: str, share: float | None = None, first: str = "the model"
+) -> str | None:
+    """Say which classes a model and a domain do not share, and which are probably meant; None if they share all.
+
+    Args:
+        names: the domain's classes.
+        domain: its name.
+        share: of the labelled pixels that are of classes the model lacks; None where labels are not read.
+        first: what has the classes ``model``.
+    """
+    missing, left = unshared(model, names)
+    if not missing and not left:
+        return None
+    parts = []
+    if left:
+        pixels = "" if share is None else f" ({share:.1%} of its labelled pixels)"
+        parts.append(f"{first} lacks the classes {', '.join(left)} of {domain}, which are not scored{pixels}")
+    if missing:
+        parts.append(f"{domain} lacks the classes {', '.join(missing)} of {first}")
+    near = near_names(model, names)
+    hint = ""
+    if near:
+        meant = ", ".join(f"'{name}' for '{own}'" for own, name in near.items())
+        table = ", ".join(f"{_yaml(own)}: {_yaml(name)}" for own, name in near.items())
+        hint = f": did you mean {meant}? Add 'classes: {{{table}}}' to the domain file of {domain}"
+    return "; ".join(parts) + hint
+
+
+def _key(name: str) -> str:
+    """A name without case, signs, plural and 'surface', by which names are compared."""
+    words = [word for word in re.split(r"[\W_]+", name.casefold()) if word]
+    singular = [re.sub(r"(?<=\w\w)s$", "", re.sub(r"ies$", "y", word)) for word in words]
+    return " ".join([word for word in singular if word != "surface"] or singular)
+
+
+def _words(name: str) -> set[str]:
+    return set(_key(name).split()) - {"class", "other", "low", "high"}
+
+
+def _yaml(name: str) -> str:
+    """A name as YAML reads it back in a flow mapping."""
+    return name if re.fullmatch(r"[^\W\d][\w ./-]*", name) else '"' + name.replace('"', '\\"') + '"'
