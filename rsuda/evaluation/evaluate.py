@@ -125,7 +125,7 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
         raise InputError(f"no pixel of split '{split}' of {domain.name} is labelled with a class of the model")
     labelled = counts[: len(domain.legend)]
     left_out = float(labelled[table[: len(labelled)] == IGNORE].sum() / max(labelled.sum(), 1))
-    note = unshared_note(legend.names, domain.legend.names, domain.name, left_out)
+    left_over = unshared_note(legend.names, domain.legend.names, domain.name, left_out)
     clutter = (domain.clutter,) if domain.clutter in legend.names else ()
     return Evaluation(
         domain.name,
@@ -143,7 +143,7 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
             "tta": predictor.tta,
             "device": str(predictor.device),
         },
-        (note,) if note else (),
+        (left_over,) if left_over else (),
     )
 
 
