@@ -15,6 +15,7 @@ from rsuda.data.colours import ColourMatching
 from rsuda.data.domain import Domain
 from rsuda.data.label_notes import class_notes, label_set_note, polygon_notes
 from rsuda.data.statistics import class_statistics, make_spec, sample_pixels
+from rsuda.data.validity_notes import collar_notes, label_nodata_notes
 from rsuda.geo.scene import Scene
 
 _SIMILAR_GSD = 1.5  # ratio of GSDs above which a note is given
@@ -71,6 +72,9 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
             scene.file.band_numbers(bands)
             scene.step(gsd)
     assert source.legend is not None
+    notes += [*collar_notes(source.name, sources, fed[0]), *label_nodata_notes(sources, source.legend)]
+    if target is not source:
+        notes += collar_notes(target.name, targets, fed[1])
     polygons = polygon_notes(sources, source.legend)
     shares, locations, (off_palette, off_share) = class_statistics(sources, source.legend)
     notes += [note for note in (label_set_note(source), *polygons, *class_notes(source, target, shares)) if note]
@@ -131,7 +135,7 @@ def _target_bands(source: Domain, target: Domain, first: Scene) -> tuple[tuple[s
     if target.bands is not None:
         return target.bands, []
     file = first.file
-    if source.bands is None or file.count != len(source.bands):
+    if source.bands is None or len(file.image_numbers) != len(source.bands):
         fed = f", and the source has {len(source.bands)}" if source.bands else ""
         raise InputError(
             f"{file.path} has {file.count} band{'s' * (file.count > 1)} of unknown order{fed}: name "

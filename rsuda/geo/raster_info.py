@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 
 from rsuda.core.band_names import example_order
 from rsuda.core.errors import InputError, MissingError
+from rsuda.geo.collars import find_collar
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import READ_ERRORS, RasterFile, is_remote, quiet
 
@@ -41,7 +42,10 @@ def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None, nodata:
         for fact, name in zip(band_facts, file.band_order or (), strict=False):
             fact["name"] = name
         _warn_of_bands(file, interpretation, warnings)
+        facts["mask"] = _mask(file)
         facts |= _pixels(file, band_facts, warnings)
+        if collar := find_collar(file, file.image_numbers):
+            warnings.append(str(collar))
     except (InputError, MissingError) as error:
         warnings.append(f"rsuda cannot use it: {error}")
     facts["warnings"] = warnings
@@ -64,7 +68,7 @@ def _header(path: str | Path, warnings: list[str]) -> tuple[dict[str, Any], list
             "crs": file.crs.to_string() if file.crs else None,
             "bounds": [_plain(v) for v in grid.bounds] if grid.georeferenced else None,
             "nodata": [_plain(v) for v in file.nodatavals] if any(v is not None for v in file.nodatavals) else None,
-            "mask": _mask(file.mask_flag_enums),
+            "mask": None,
             "tiled": bool(file.profile.get("tiled", False)),
             "block": list(file.block_shapes[0]),
             "overviews": file.overviews(1),
@@ -107,18 +111,22 @@ def sample(file: RasterFile, numbers: list[int]) -> tuple[np.ndarray, np.ndarray
 
 
 def _pixels(file: RasterFile, band_facts: list[dict[str, Any]], warnings: list[str]) -> dict[str, Any]:
-    values, valid, whole = sample(file, list(range(1, file.count + 1)))
+    numbers = file.all_numbers
+    values, valid, whole = sample(file, numbers)
     share = float(valid.mean()) if valid.size else 0.0
     if not values.size:
         warnings.append(f"no pixel {'' if whole else 'of the sample '}holds data: all pixels are nodata or transparent")
         return {"data_share": share, "sampled": not whole}
     for fact, row in zip(band_facts, values.astype(np.float64), strict=True):
         fact |= {"min": float(row.min()), "max": float(row.max()), "mean": float(row.mean())}
-    if file.dtype in ("uint16", "int16"):
-        top = float(values.max())
+    types = [file.dtypes[n - 1] for n in numbers]
+    sixteen = [row for row, kind in zip(values, types, strict=True) if kind in ("uint16", "int16")]
+    floats = [row for row, kind in zip(values, types, strict=True) if kind.startswith("float")]
+    if sixteen:
+        top = float(max(row.max() for row in sixteen))
         bits = max(1, math.ceil(math.log2(max(top, 1) + 1)))
         warnings.append(f"its 16-bit values reach {top:g}, as of a {bits}-bit sensor: rsuda stretches them by the spec")
-    if file.dtype.startswith("float") and float(np.abs(values).max()) <= 1.5:
+    if floats and max(float(np.abs(row).max()) for row in floats) <= 1.5:
         warnings.append(
             "its values are about 0 to 1 (reflectances?): a model trained on 0 to 255 sees them as black, so scale them first"
         )
@@ -159,10 +167,15 @@ def _gsd(grid: Grid, warnings: list[str]) -> list[float] | None:
     return [float(v) for v in metres]
 
 
-def _mask(flags: Any) -> str:
-    every = {flag for band in flags for flag in band}
-    names = ((MaskFlags.alpha, "alpha band"), (MaskFlags.nodata, "nodata value"), (MaskFlags.per_dataset, "mask"))
-    return next((name for flag, name in names if flag in every), "none")
+def _mask(file: RasterFile) -> str:
+    """What marks pixels without data."""
+    numbers, alphas = file.all_numbers, len(file.transparency)
+    kinds = [
+        "mask" if file.validity.masks(numbers) else "",
+        ("alpha band" if alphas == 1 else f"{alphas} alpha bands") if alphas else "",
+        "nodata value" if any(value is not None for value in file.validity.nodata) else "",
+    ]
+    return ", ".join(kind for kind in kinds if kind) or "none"
 
 
 def _holds(dtype: str, value: float) -> bool:

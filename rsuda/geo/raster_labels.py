@@ -77,7 +77,7 @@ def nodata_note(file: RasterFile, legend: Legend) -> str | None:
         return None
     return (
         f"{file.nodata:g} is the nodata value of label {file.path} and class '{legend.names[index]}' of the legend: "
-        "these pixels are read as the class; list the value under 'ignore' if they hold no data"
+        "these pixels are read as the class; if they hold no data, leave the class out of the legend"
     )
 
 

@@ -22,7 +22,7 @@ from rsuda.geo.sparse_sample import sparse_sample
 _BYTES = ("uint8", "int8")
 _OPAQUE = 0.5  # share of the pixels of an alpha band above 0 that have its maximum; near infrared has far fewer
 _LOSSY = ("JPEG", "YCbCr JPEG", "WEBP", "JPEG2000")
-_NEAR = 15  # greatest distance of a lossy pixel from the nodata value that a user declares; as in GDAL's nearblack
+NEAR = 15  # greatest distance of a lossy pixel from the nodata value that a user declares; as in GDAL's nearblack
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Validity:
             tuple(file.nodatavals) if declared is None else (declared,) * file.count,
             tuple(tuple(flags) for flags in file.mask_flag_enums),
             tuple(file.colorinterp),
-            _NEAR if declared is not None and lossy else 0,
+            NEAR if declared is not None and lossy else 0,
         )
 
     @property

@@ -22,6 +22,7 @@ from rsuda.core.errors import WriteError
 from rsuda.core.version import __version__
 from rsuda.geo.attribute_table import attribute_table, write_attributes
 from rsuda.geo.cog import creation_options, write_cog
+from rsuda.geo.collars import find_collar
 from rsuda.geo.polygon_files import write_polygons
 from rsuda.geo.polygons import polygonise, regularise
 from rsuda.geo.qgis_styles import polygon_style, raster_style, share_style, write_style
@@ -85,6 +86,8 @@ def scene_notes(job: MapJob) -> list[str]:
     if named is None or not set(expected) <= set(named):
         names = f"tagged {', '.join(named)}" if named else "not named"
         notes.append(f"the bands of {scene.image} are {names} and taken as {', '.join(expected)}")
+    if collar := find_collar(scene.file, scene.file.band_numbers(expected)):
+        notes.append(f"{scene.image}: {collar}")
     return notes
 
 

@@ -21,6 +21,7 @@ from rsuda.data import find_domain
 from rsuda.data.domain import Domain, natural_order
 from rsuda.data.domain_file import KNOWN, describe
 from rsuda.data.label_notes import polygon_notes
+from rsuda.data.validity_notes import collar_notes, label_nodata_notes
 from rsuda.geo.raster import is_remote
 from rsuda.geo.raster_info import raster_facts
 from rsuda.geo.scene import Scene
@@ -218,6 +219,7 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
             systems.add(scene.grid.crs.to_string() if scene.grid.crs else "none")
         except (InputError, MissingError) as error:
             _warn(warnings, error)
+    warnings += collar_notes(domain.name, list(domain.scenes.values()), domain.bands)
     return {
         "kind": "domain",
         "name": domain.name,
@@ -247,7 +249,7 @@ def _class_shares(domain: Domain, warnings: list[str]) -> dict[str, float] | Non
     if legend is None or not labelled or _count_pixels(labelled) > QUICK:
         return None
     try:
-        warnings += polygon_notes(labelled, legend)
+        warnings += [*polygon_notes(labelled, legend), *label_nodata_notes(labelled, legend)]
     except (InputError, MissingError) as error:
         _warn(warnings, error)
     counts = np.zeros(256, np.int64)
