@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
@@ -14,7 +14,7 @@ from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code
 from rsuda.core.validation import FrozenModel, validate
 from rsuda.data.field_types import Length, Pixels, Text
-from rsuda.data.image_files import ImageFiles
+from rsuda.data.image_files import ImageFiles, as_deliveries
 from rsuda.data.label_files import LabelEntries
 
 KNOWN = {path.stem: path for path in sorted((Path(__file__).parent / "known").glob("*.yaml"))}
@@ -38,7 +38,7 @@ class DomainFile(FrozenModel):
     gsd_of: dict[Text, Length] = Field(default={}, description="pattern of scene names: metres per pixel")
     crs: Text | None = None
     nodata: float | None = None
-    images: Annotated[dict[Text, ImageFiles], Field(min_length=1)]
+    images: Annotated[dict[Text, ImageFiles], BeforeValidator(as_deliveries), Field(min_length=1)]
     labels: LabelEntries = ()
     bad_labels: dict[Text, Any] = Field(default={}, description="file name: reason to refuse it")
     legend: list[Any] | None = None
@@ -95,7 +95,7 @@ class DomainFile(FrozenModel):
     @property
     def variants(self) -> dict[str, ImageFiles]:
         """The deliveries of the images by the code of their band order, such as 'IRRG'."""
-        return {band_code(images.bands): images for images in self.images.values()}
+        return {band_code(images.all_bands): images for images in self.images.values()}
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -118,10 +118,10 @@ def describe(name: str) -> dict[str, Any]:
         "gsd": fields.gsd,
         "gsd_of": fields.gsd_of or None,
         "crs": fields.crs,
-        "bands": [band_code(variant.bands) for variant in images],
+        "bands": [band_code(variant.all_bands) for variant in images],
         "classes": list(fields.class_legend.names) if fields.class_legend else None,
         "splits": {split: list(patterns) for split, patterns in fields.splits.items()},
-        "images": [variant.files for variant in images],
+        "images": [text for variant in images for text in variant.patterns],
         "labels": [labels.files for labels in fields.labels],
         "get": fields.get,
     }

@@ -20,10 +20,11 @@ from rsuda.data.archives import note_of_archives, path_of
 from rsuda.data.domain import Domain, natural_order, some_names
 from rsuda.data.domain_file import KNOWN, DomainFile, read_domain_file
 from rsuda.data.file_patterns import list_files, matches_any
-from rsuda.data.image_files import choose_variant, scenes_of_domain
+from rsuda.data.image_files import ImageFiles, choose_variant, scenes_of_domain
 from rsuda.data.label_files import match_labels
 from rsuda.data.raster_folder import domain_of_rasters
 from rsuda.geo.raster import is_remote
+from rsuda.geo.raster_stack import ExtraRaster
 from rsuda.geo.scene import Scene
 from rsuda.geo.scene_files import note_of_own_maps, without_maps_beside
 
@@ -189,27 +190,33 @@ def _domain_of_files(name: str, data: str | Path | None, bands: str | None, gsd:
 def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None) -> Domain:
     """Match the files of a data folder with the patterns of a domain file."""
     root = _data_folder(fields, data)
-    patterns = [*(images.files for images in fields.variants.values()), *(labels.pattern for labels in fields.labels)]
+    patterns = [
+        *(text for images in fields.variants.values() for text in images.patterns),
+        *(labels.pattern for labels in fields.labels),
+    ]
     files = list_files(root, patterns)
-    names, images = choose_variant(fields, files, root, bands)
-    images, own = without_maps_beside(scenes_of_domain(fields, images, root), root)
-    labels = match_labels(fields, files, images, root)
+    chosen = choose_variant(fields, files, root, bands)
+    images, names = scenes_of_domain(fields, chosen.files, root), chosen.delivery.all_bands
+    first, own = without_maps_beside({name: parts[0] for name, parts in images.items()}, root)
+    labels = match_labels(fields, files, first, root)
     scenes = {
         name: Scene(
             name,
-            image=path_of(root, images[name]),
+            image=path_of(root, images[name][0]),
             label=path_of(root, labels.files[name]) if name in labels.files else None,
-            bands=names,
+            bands=chosen.delivery.bands,
+            more=_more_rasters(chosen.delivery, images[name], root, fields.nodata),
             declared_gsd=_declared_gsd(fields, name),
             crs=fields.crs,
             nodata=fields.nodata_of(names),
             polygons=labels.polygons.get(name, ()),
         )
-        for name in sorted(images, key=natural_order)
+        for name in sorted(first, key=natural_order)
     }
     splits, notes = _make_splits(fields, scenes, labels.refused, root)
     notes += [note_of_own_maps(own)] if own else []
     notes += filter(None, [note_of_archives(scene.image for scene in scenes.values())])
+    notes += chosen.notes
     protocol = fields.protocol.model_dump() if fields.protocol else None
     if len(labels.files) < len(scenes):
         notes += [
@@ -220,6 +227,15 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
     legend = fields.class_legend
     return Domain(
         fields.name, scenes, names, legend, splits, fields.common_clutter, protocol, tuple(notes), labels.sets
+    )
+
+
+def _more_rasters(
+    delivery: ImageFiles, files: Sequence[str], root: Path, nodata: float | None
+) -> tuple[ExtraRaster, ...]:
+    return tuple(
+        ExtraRaster(path_of(root, file), part.bands, nodata if part.nodata is None else part.nodata)
+        for part, file in zip(delivery.more, files[1:], strict=True)
     )
 
 

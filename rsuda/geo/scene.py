@@ -23,6 +23,7 @@ from rsuda.geo.polygon_classes import PolygonLayer
 from rsuda.geo.polygon_input import VECTORS
 from rsuda.geo.polygon_labels import PolygonLabels
 from rsuda.geo.raster import Raster, RasterFile
+from rsuda.geo.raster_stack import ExtraRaster, RasterStack
 from rsuda.geo.windows import Window4
 
 STRIP = 1024  # rows of a label that are read at once
@@ -36,11 +37,12 @@ class Scene:
         name: unique within its domain.
         image: image file; text for a path that GDAL reads over a network.
         label: label file, or None; text for a file in an archive. Adaptation never reads the label of a target scene.
-        bands: band names of the image in file order, or None to take them from the file.
+        bands: band names of the image file in its order, or None to take them from the file.
         declared_gsd: metres per pixel, which overrides the file's georeference; None to use the file's.
         crs: CRS of a file that has a transform but no CRS (ISPRS world files).
         nodata: value that marks pixels of the image without data, in all bands; None to use the file's own.
         polygons: how to read a label of polygons, from the lowest layer to the highest; by default the label's attributes.
+        more: further rasters of the scene, whose bands follow those of the image; see ``RasterStack``.
     """
 
     name: str
@@ -51,18 +53,27 @@ class Scene:
     crs: str | None = None
     polygons: tuple[PolygonLayer, ...] = ()
     nodata: float | None = None
+    more: tuple[ExtraRaster, ...] = ()
 
     def __repr__(self) -> str:
         files = (
             f"image: {str(self.image)!r}, label: {str(self.label)!r}" if self.label else f"image: {str(self.image)!r}"
         )
-        bands = f", bands: {band_code(self.bands)}" if self.bands else ""
+        every = (self.bands or ()) + tuple(band for raster in self.more for band in raster.bands)
+        bands = f", bands: {band_code(every)}" if every else ""
         gsd = f", GSD: {self.declared_gsd:g} m" if self.declared_gsd else ""
         return f"Scene({self.name!r}, {files}{bands}{gsd})"
 
+    @property
+    def images(self) -> list[Path | str]:
+        """All rasters of the scene's imagery, the first one first."""
+        return [self.image, *(raster.path for raster in self.more)]
+
     @cached_property
-    def file(self) -> RasterFile:
-        """The image file; its header is read at the first use."""
+    def file(self) -> RasterFile | RasterStack:
+        """The image file, or all rasters of the scene as one; headers are read at the first use."""
+        if self.more:
+            return RasterStack([ExtraRaster(self.image, self.bands or (), self.nodata), *self.more])
         return RasterFile(self.image, self.bands, self.nodata)
 
     @property
