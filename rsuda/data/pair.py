@@ -14,6 +14,7 @@ from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colours import ColourMatching
 from rsuda.data.domain import Domain
 from rsuda.data.label_notes import class_notes, label_set_note, polygon_notes
+from rsuda.data.pixel_types import byte_bands
 from rsuda.data.statistics import class_statistics, make_spec, sample_pixels
 from rsuda.data.validity_notes import collar_notes, label_nodata_notes
 from rsuda.geo.scene import Scene
@@ -68,8 +69,8 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     gsd, gsd_notes = common_gsd(source, target, settings, start)
     notes += band_notes + gsd_notes
     for scenes, bands in ((sources, fed[0]), (targets, fed[1])):
-        for scene in scenes:  # errors in headers show now, not in the middle of training
-            scene.file.band_numbers(bands)
+        byte_bands(scenes, bands)  # errors in headers show now, not in the middle of training
+        for scene in scenes:
             scene.step(gsd)
     assert source.legend is not None
     notes += [*collar_notes(source.name, sources, fed[0]), *label_nodata_notes(sources, source.legend)]

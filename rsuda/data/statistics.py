@@ -10,6 +10,7 @@ from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
 from rsuda.data.class_locations import ClassLocations
+from rsuda.data.pixel_types import byte_bands
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import random_window
 
@@ -57,7 +58,7 @@ def make_spec(
 ) -> Spec:
     """Describe how a domain's pixels enter the network.
 
-    8-bit values are scaled from 0..255. All other types are stretched between the 0.5 and 99.5 percentiles of the whole
+    8-bit bands are scaled from 0..255. Bands of other types are stretched between the 0.5 and 99.5 percentiles of the whole
     domain, never of a tile.
 
     Args:
@@ -65,15 +66,17 @@ def make_spec(
         sampled_at: metres per pixel at which statistics are sampled; None for the scenes' own pixels.
         standardise: 'imagenet', or 'domain' for mean and standard deviation of the domain.
     """
-    is_byte = np.dtype(scenes[0].file.dtype) == np.uint8
+    is_byte = byte_bands(scenes, bands)
     low, high = (0.0,) * len(bands), (255.0,) * len(bands)
     repeats = -(-len(bands) // len(IMAGENET_MEAN))
     mean, std = (IMAGENET_MEAN * repeats)[: len(bands)], (IMAGENET_STD * repeats)[: len(bands)]
-    if is_byte and standardise != "domain":
+    if is_byte.all() and standardise != "domain":
         return Spec(bands, gsd, low, high, mean, std, legend)
     pixels = sample_pixels(scenes, bands, sampled_at).astype(np.float64)
-    if not is_byte:
-        low, high = (tuple(map(float, np.percentile(pixels, percent, axis=1))) for percent in (0.5, 99.5))
+    if not is_byte.all():
+        stretched = [tuple(map(float, np.percentile(pixels, percent, axis=1))) for percent in (0.5, 99.5)]
+        low = tuple(0.0 if byte else bottom for byte, bottom in zip(is_byte, stretched[0], strict=True))
+        high = tuple(255.0 if byte else top for byte, top in zip(is_byte, stretched[1], strict=True))
         high = tuple(max(top, bottom + 1e-6) for bottom, top in zip(low, high, strict=True))
     if standardise == "domain":
         unit = (pixels - np.array(low)[:, None]) / (np.array(high) - np.array(low))[:, None]

@@ -16,6 +16,7 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.geo.collars import find_collar
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import READ_ERRORS, RasterFile, is_remote, quiet
+from rsuda.geo.raster_stack import RasterStack
 
 WHOLE = 4_000_000  # pixels of a file that is read whole; larger files are sampled in windows
 _ACROSS, _SIZE = 5, 256  # number of windows along each axis, and their side in pixels
@@ -91,7 +92,7 @@ def _header(path: str | Path, warnings: list[str]) -> tuple[dict[str, Any], list
     return facts, band_facts, interpretation
 
 
-def sample(file: RasterFile, numbers: list[int]) -> tuple[np.ndarray, np.ndarray, bool]:
+def sample(file: RasterFile | RasterStack, numbers: list[int]) -> tuple[np.ndarray, np.ndarray, bool]:
     """Sample a file.
 
     Returns:
