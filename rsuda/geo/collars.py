@@ -11,6 +11,7 @@ from rasterio.enums import ColorInterp
 from scipy import ndimage
 
 from rsuda.geo.raster import READ_ERRORS, RasterFile, is_remote, quiet
+from rsuda.geo.raster_stack import RasterStack
 from rsuda.geo.sparse_sample import sparse_sample
 from rsuda.geo.validity import NEAR
 
@@ -38,26 +39,33 @@ class Collar:
         )
 
 
-def find_collar(file: RasterFile, numbers: Sequence[int]) -> Collar | None:
+def find_collar(file: RasterFile | RasterStack, numbers: Sequence[int]) -> Collar | None:
     """Find the largest collar of some bands (by 1-based number) of a file, in a sparse sample of it.
 
     Files with a mask, transparency or a palette are left out, and so are remote files without overviews.
     """
+    if isinstance(file, RasterStack):
+        collars = [find_collar(part, inner) for part, inner in file.files_of(numbers)]
+    else:
+        collars = _collars(file, numbers)
+    return max((collar for collar in collars if collar), key=lambda collar: collar.share, default=None)
+
+
+def _collars(file: RasterFile, numbers: Sequence[int]) -> list[Collar | None]:
     validity = file.validity
     if file.transparency or validity.masks(numbers) or ColorInterp.palette in validity.colours:
-        return None
+        return []
     try:
         with quiet(), rasterio.open(file.path) as dataset:
             if is_remote(file.path) and not dataset.overviews(1):
-                return None
+                return []
             values = sparse_sample(dataset, numbers)
     except READ_ERRORS:
-        return None  # a read of the pixels says it better
+        return []  # a read of the pixels says it better
     nodata = validity.is_nodata(values, numbers)
     known = np.isfinite(values).all(0) & (True if nodata is None else ~nodata)
     is_byte = all(validity.types[n - 1] == "uint8" for n in numbers)
-    collars = [_collar_of(values, known, value, is_byte) for value in _border_values(values, known)]
-    return max((collar for collar in collars if collar), key=lambda collar: collar.share, default=None)
+    return [_collar_of(values, known, value, is_byte) for value in _border_values(values, known)]
 
 
 def _border_values(values: np.ndarray, known: np.ndarray) -> list[float]:

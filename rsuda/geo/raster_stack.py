@@ -132,6 +132,10 @@ class RasterStack:
         valid = np.logical_and.reduce([raster.valid for raster, _ in parts])
         return Raster(values, valid, self.grid.at(*step).window(*window))
 
+    def files_of(self, numbers: Sequence[int]) -> list[tuple[RasterFile, list[int]]]:
+        """The files that hold some bands of the stack, with the numbers of these bands in each."""
+        return [(part.file, inner) for part, inner, _ in self._by_file(list(numbers))]
+
     def _by_file(self, numbers: list[int]) -> list[tuple[PlacedFile, list[int], list[int]]]:
         """Group bands by file: the file, the numbers of its bands, and their places among ``numbers``."""
         groups: dict[int, tuple[PlacedFile, list[int], list[int]]] = {}
