@@ -10,6 +10,7 @@ from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec, band_code
+from rsuda.data.check_files import check_readable
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colours import ColourMatching
 from rsuda.data.domain import Domain
@@ -64,6 +65,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     """
     sources = source.labelled(settings.source.split)
     targets = _unlabelled_scenes(target, settings.target.split)
+    check_readable([*sources, *targets])
     notes = [*source.notes, *(note for note in target.notes if note not in source.notes)]
     fed, band_notes = _fed_bands(source, target, targets[0], settings, start)
     gsd, gsd_notes = common_gsd(source, target, settings, start)

@@ -15,6 +15,7 @@ import torch
 
 from rsuda.core.errors import InputError, RsudaError, check_extra
 from rsuda.core.map_options import MapOptions
+from rsuda.data.check_files import check_readable
 from rsuda.geo.cog import creation_options
 from rsuda.geo.polygon_files import check_located
 from rsuda.geo.polygons import check_footprints
@@ -239,6 +240,8 @@ def _finish(job: MapJob, workers: Cluster | None, progress: Progress | None) -> 
 
 def _predict(job: MapJob, workers: Cluster | None, progress: Progress | None) -> Prediction:
     began, store = time.monotonic(), job.store
+    if not store.done:
+        check_readable([job.scene])
     rows_finished = store.height - sum(end - first for first, end in store.missing())
     for rows in workers.fill(job) if workers else _predict_missing(job):
         rows_finished += rows

@@ -20,6 +20,7 @@ from rasterio.errors import RasterioError
 
 from rsuda.core.errors import WriteError
 from rsuda.core.version import __version__
+from rsuda.data.suitability import scene_doubts
 from rsuda.geo.attribute_table import attribute_table, write_attributes
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.collars import find_collar
@@ -51,7 +52,9 @@ def write_map(job: MapJob) -> Prediction:
         _write_descriptions(job, counts)
         _move_into_place(job)
     written = finished_map(job, counts)
-    return replace(written, polygon_count=polygon_count, notes=(*scene_notes(job), *notes), skipped=False)
+    doubts = scene_doubts(job.scene, job.predictor.trained.spec)
+    notes = [*scene_notes(job), *doubts, *notes]
+    return replace(written, polygon_count=polygon_count, notes=tuple(notes), skipped=False)
 
 
 def finished_map(job: MapJob, counts: list[int] | None = None) -> Prediction:

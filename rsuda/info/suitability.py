@@ -5,17 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spec import Spec
-from rsuda.data.statistics import IMAGENET_MEAN, IMAGENET_STD
-from rsuda.geo.raster_info import sample
-from rsuda.geo.scene import Scene
+from rsuda.data.suitability import doubts
 from rsuda.inference.open_scene import open_scene
-
-MOST_GSD_RATIO = 1.5  # predictions lose accuracy beyond it
-DIFFERENT, VERY_DIFFERENT = 0.5, 1.0  # colour distances in standard deviations of training
 
 
 def suitability(
@@ -42,86 +35,7 @@ def suitability(
     """
     try:
         scene = open_scene(path, spec, bands=bands, gsd=gsd, crs=crs, nodata=nodata)
-        numbers = scene.file.band_numbers(spec.bands)
-        pixels, _, whole = sample(scene.file, numbers)
-        if not pixels.size and whole:
-            raise InputError(f"{path} has no valid pixel: all pixels are nodata or transparent")
+        facts, reasons = doubts(scene, spec)
     except (InputError, MissingError) as error:
         return {"verdict": "refused", "reasons": [str(error)]}
-    named = scene.file.band_order
-    missing = [band for band in spec.bands if named is None or band not in named]
-    ratio = sum(scene.gsd) / 2 / spec.gsd
-    reasons = [*_band_reasons(named, missing, spec), *_gsd_reasons(scene, ratio, spec)]
-    facts: dict[str, Any] = {
-        "bands": {"needed": list(spec.bands), "in_file": list(named) if named else None, "missing_by_name": missing},
-        "gsd_ratio": round(ratio, 4),
-    }
-    if pixels.size:
-        values, unit, value_reasons = _values(pixels.astype(np.float64), spec)
-        distance, colour_reasons = _colour_distance(unit, spec)
-        facts |= {"values": values, "colour_distance": distance}
-        reasons += value_reasons + colour_reasons
     return {"verdict": "doubtful" if reasons else "fits", "reasons": reasons, **facts}
-
-
-def _band_reasons(named: tuple[str, ...] | None, missing: list[str], spec: Spec) -> list[str]:
-    if not missing:
-        return []
-    names = f"are named {', '.join(named)}" if named else "have no names"
-    return [f"its bands {names}, and would be taken as {', '.join(spec.bands)} in file order"]
-
-
-def _gsd_reasons(scene: Scene, ratio: float, spec: Spec) -> list[str]:
-    if 1 / MOST_GSD_RATIO <= ratio <= MOST_GSD_RATIO:
-        return []
-    kind = "coarser" if ratio > 1 else "finer"
-    effect = "but missing detail cannot be restored" if ratio > 1 else "which removes its finest detail"
-    return [
-        f"its pixels are {max(ratio, 1 / ratio):.1f} times {kind} than the model's ({sum(scene.gsd) / 2:g} and "
-        f"{spec.gsd:g} m): it is resampled, {effect}"
-    ]
-
-
-def _values(pixels: np.ndarray, spec: Spec) -> tuple[dict[str, Any], list[np.ndarray], list[str]]:
-    """Value ranges by band, pixels on the spec's 0..1 scale by band, and reasons for doubt."""
-    values, scaled, reasons = {}, [], []
-    for name, row, low, high in zip(spec.bands, pixels, spec.low, spec.high, strict=True):
-        unit = (row - low) / (high - low)
-        outside = float(np.mean((unit < -0.01) | (unit > 1.01)))
-        bottom, top = (float(value) for value in np.percentile(row, (0.5, 99.5)))
-        values[name] = {"scene": [bottom, top], "network": [low, high], "outside": round(outside, 4)}
-        scaled.append(unit)
-        if outside > 0.05:
-            reasons.append(f"{outside:.0%} of its {name} values are outside of the model's range {low:g} to {high:g}")
-        elif float(np.percentile(unit, 99.5)) < 0.05:
-            reasons.append(
-                f"its {name} values end at {top:g}, near the bottom of the model's range {low:g} to {high:g}"
-            )
-    return values, scaled, reasons
-
-
-def _colour_distance(scaled: list[np.ndarray], spec: Spec) -> tuple[dict[str, Any], list[str]]:
-    distances = {}
-    for name, unit, mean, std in zip(spec.bands, scaled, spec.mean, spec.std, strict=True):
-        standard = (unit - mean) / std
-        distances[name] = round(float(np.hypot(standard.mean(), standard.std() - 1)), 3)
-    distance = round(float(np.mean(list(distances.values()))), 3)
-    word = "similar" if distance < DIFFERENT else "different" if distance < VERY_DIFFERENT else "very different"
-    reasons = []
-    if distance >= VERY_DIFFERENT and not imagenet(spec):
-        reasons.append(
-            f"its colours are very different from the training imagery's ({distance:.2f} standard deviations): adapt to "
-            "scenes like it"
-        )
-    facts = {
-        "mean": distance,
-        "meaning": f"{word}; 0 is equal",
-        "from": "ImageNet's photographs (standardise: imagenet)" if imagenet(spec) else "the training imagery",
-        "bands": distances,
-    }
-    return facts, reasons
-
-
-def imagenet(spec: Spec) -> bool:
-    """Check whether a model is standardised by ImageNet's statistics, which do not describe its training imagery."""
-    return spec.mean[0] == IMAGENET_MEAN[0] and spec.std[0] == IMAGENET_STD[0]

@@ -24,6 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.learning.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
+from rsuda.learning.downloads import quick_downloads
 from rsuda.learning.first_layer import repeat_filters
 from rsuda.learning.layers import quicken
 
@@ -87,7 +88,8 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
     stride = {} if arch.output_stride == 32 else {"output_stride": arch.output_stride}
     try:
         if weights == "imagenet":
-            encoder = smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights="imagenet", **stride)
+            with quick_downloads():
+                encoder = smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights="imagenet", **stride)
         elif weights == "none":
             encoder = smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights=None, **stride)
         else:
