@@ -33,6 +33,15 @@ def is_pattern(place: str) -> bool:
     return any(sign in place for sign in WILDCARDS) and not is_remote(place) and not os.path.exists(place)
 
 
+def is_raster(path: str) -> bool:
+    """Check whether GDAL opens a path as a raster, which may be a folder."""
+    try:
+        with quiet(), rasterio.open(path):
+            return True
+    except READ_ERRORS:
+        return False
+
+
 def is_own_map(path: str | Path) -> bool:
     """Check whether a file is a raster that rsuda has written, by its tags. An unreadable file is none."""
     if is_remote(path) or Path(path).suffix.lower() not in (".tif", ".tiff"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.geo.raster import SUFFIXES, is_remote
-from rsuda.geo.scene_files import is_pattern, note_of_own_maps, rasters_in, without_own_maps
+from rsuda.geo.scene_files import is_pattern, is_raster, note_of_own_maps, rasters_in, without_own_maps
 
 
 def choose_scenes(places: Sequence[str | Path]) -> tuple[list[str | Path], list[str]]:
@@ -39,7 +39,7 @@ def _inside(place: str) -> list[str]:
     expanded = os.path.expanduser(place)
     if os.path.isdir(expanded):
         files = rasters_in(expanded)
-        if not files and not os.listdir(expanded):
+        if not files and not is_raster(expanded):
             raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in the folder {place}")
         return files or [expanded]
     if is_pattern(expanded):

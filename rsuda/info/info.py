@@ -30,6 +30,7 @@ from rsuda.runs.folders import SPEC, WEIGHTS, newest_run, saved_settings
 
 QUICK = 60_000_000  # label pixels that are counted; more would take long
 _MOST_WARNINGS = 20
+_MOST_NAMES = 10  # of scenes
 
 
 def info(
@@ -198,7 +199,12 @@ def _described_domain(name: str, data: str | Path | None, bands: str | None, nod
     try:
         result = find_domain.domain(name, data, bands=bands, nodata=nodata)
     except MissingError as error:
-        return {"kind": "domain", **description, "files": str(error)}
+        return {
+            "kind": "domain",
+            "warnings": [f"nothing is known of its data: {error}"],
+            **description,
+            "files": str(error),
+        }
     patterns = (text for texts in description["splits"].values() for text in texts)
     listed = {text for text in patterns if not any(sign in text for sign in "*?[")}
     missing = sorted(listed - set(result.scenes), key=natural_order)
@@ -220,10 +226,12 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
         except (InputError, MissingError) as error:
             _warn(warnings, error)
     warnings += collar_notes(domain.name, list(domain.scenes.values()), domain.bands)
+    shares, off_legend = _count_classes(domain, warnings)
     return {
         "kind": "domain",
         "name": domain.name,
         "scenes": len(domain.scenes),
+        "scene_names": list(domain.scenes)[:_MOST_NAMES],
         "splits": {
             split: {"scenes": len(names), "labelled": sum(domain.scenes[scene].label is not None for scene in names)}
             for split, names in domain.splits.items()
@@ -233,7 +241,8 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
         "gsd": [round(min(sizes), 6), round(max(sizes), 6)] if sizes else None,
         "crs": sorted(systems),
         "classes": list(domain.legend.names) if domain.legend else None,
-        "class_shares": _class_shares(domain, warnings),
+        "class_shares": shares,
+        "off_legend_pixels": off_legend,
         "warnings": warnings,
     }
 
@@ -243,25 +252,31 @@ def _warn(warnings: list[str], error: Exception) -> None:
         warnings.append(str(error))
 
 
-def _class_shares(domain: Domain, warnings: list[str]) -> dict[str, float] | None:
-    """Class shares of all labelled pixels; None without labels, or where there are too many to count quickly."""
+def _count_classes(domain: Domain, warnings: list[str]) -> tuple[dict[str, float] | None, int | None]:
+    """Class shares of all labelled pixels, and the number of label pixels outside of the legend.
+
+    Both are None without labels, or where there are too many to count quickly.
+    """
     legend, labelled = domain.legend, [scene for scene in domain.scenes.values() if scene.label is not None]
     if legend is None or not labelled or _count_pixels(labelled) > QUICK:
-        return None
+        return None, None
     try:
         warnings += [*polygon_notes(labelled, legend), *label_nodata_notes(labelled, legend)]
     except (InputError, MissingError) as error:
         _warn(warnings, error)
-    counts = np.zeros(256, np.int64)
+    counts, off_legend = np.zeros(256, np.int64), 0
     for scene in labelled:
         try:
-            counts += np.bincount(scene.whole_label(legend)[0].ravel(), minlength=256)
+            label, outside = scene.whole_label(legend)
+            counts += np.bincount(label.ravel(), minlength=256)
+            off_legend += outside
         except (InputError, MissingError) as error:
             _warn(warnings, error)
     total = int(counts[: len(legend)].sum())
     if not total:
-        return None
-    return {name: round(float(count / total), 4) for name, count in zip(legend.names, counts, strict=False)}
+        return None, off_legend
+    shares = {name: round(float(count / total), 4) for name, count in zip(legend.names, counts, strict=False)}
+    return shares, off_legend
 
 
 def _count_pixels(scenes: Iterable[Scene]) -> int:

@@ -16,6 +16,7 @@ from rsuda.core.settings import CONFIG, Settings, dump
 from rsuda.data.find_domain import Objects, find_domains
 from rsuda.data.pair import Pair
 from rsuda.data.patches import target_batches
+from rsuda.data.suitability import domain_doubts
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.learning.target_statistics import estimate_statistics
 from rsuda.methods.base import Method

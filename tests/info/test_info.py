@@ -299,7 +299,18 @@ def test_command_describes_a_domain(world, call):
 def test_domain_without_data_says_how_to_get_them(call):
     code, out, err = call("info", "potsdam")
     assert code == 0 and not err and "no data folder for domain potsdam" in out and "isprs.org" in out
+    assert out.splitlines()[2].startswith("  - nothing is known of its data: no data folder")
     assert "top_potsdam_{tile}_IRRG.tif" in out
+
+
+def test_domain_says_its_scenes_and_how_many_label_pixels_are_off_the_legend(world, tmp_path):
+    shutil.copytree(world / "data", tmp_path / "data")
+    with rasterio.open(tmp_path / "data" / "east_1_label.tif", "r+") as file:
+        values = file.read()
+        values[:, :2, :5] = 7
+        file.write(values)
+    facts = rsuda.info(tmp_path / "data" / "east.yaml", data=tmp_path / "data")
+    assert facts["scene_names"] == ["0", "1"] and facts["off_legend_pixels"] == 10
 
 
 def test_domain_object_is_described(world):
