@@ -18,10 +18,10 @@ from typing import Any
 
 
 def _module(name: str) -> Any:
-    """Import a module that some systems lack; None there."""
+    """Import a module that some systems lack, or whose own needs they lack; None there."""
     try:
         return import_module(name)
-    except ImportError:
+    except (ImportError, AttributeError):
         return None
 
 
