@@ -17,7 +17,6 @@ import torch
 from command_line import ADAPT, MAP, SCORE, domain_file
 from oracle_models import write
 from processor_time import children_seconds
-from rasterio.transform import from_origin
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from short_settings import settings
@@ -148,7 +147,6 @@ def another_legend():
 
 EAST_IMAGE, EAST_LABEL = "data/east_0_image.tif", "data/east_0_label.tif"
 WEST_IMAGE, WEST_LABEL = "data/west_1_image.tif", "data/west_1_label.tif"
-DEGREES = {"transform": from_origin(9, 48, 1e-5, 1e-5), "crs": "EPSG:4326"}
 NO_DATA = [w for w in ADAPT if w not in ("--data", "data")]
 BAD = {
     # adapt: names
@@ -178,7 +176,9 @@ BAD = {
     "data in another layout": (None, ADAPT, "--source potsdam", "looked for .*top_potsdam_{tile}_IRRG.tif"),
     "no raster in the target": (Path("t").mkdir, ADAPT, "--target t", "no raster .* in t"),
     "image without label": (gone(EAST_LABEL), ADAPT, "", "split 'train' of domain east needs labels"),
-    "label of another size": (edited(EAST_LABEL, values=lower_part), ADAPT, "", "224 x 215 px.*224 x 224"),
+    "label of another size": (
+        edited(EAST_LABEL, values=lower_part, transform=None, crs=None), ADAPT, "", "224 x 215 px.*224 x 224"
+    ),
     "label off the palette": (edited(EAST_LABEL, values=noise), ADAPT, "", "100% of the pixels .*east_0_label"),
     "label of one band": (edited(EAST_LABEL, values=first(1)), ADAPT, "", "east_0_label.*one band"),
     "label that is no image": (text(EAST_LABEL), ADAPT, "", "cannot read .*east_0_label"),
@@ -190,7 +190,6 @@ BAD = {
     ),
     "too few bands in a later scene": (second_of_one_band, ADAPT, "--target t", "t/b.tif has 1 band, but 3 are needed"),
     "target of unknown band order": (folder_of("t", 5), ADAPT, "--target t", "t/a.tif has 5 bands.*--target-bands"),
-    "target in degrees": (folder_of("t", 3, **DEGREES), ADAPT, "--target t", "geographic.*gdalwarp -t_srs EPSG:32632"),
     "target without georeference": (
         folder_of("t", 3, transform=None, crs=None), ADAPT, "--target t", "GSD of t/a.tif is unknown"
     ),
@@ -223,7 +222,9 @@ BAD = {
     "evaluate too few bands": (edited(WEST_IMAGE, values=first(1)), SCORE, "", "west_1_image.*1 bands?, but .* has 3"),
     "evaluate without label": (gone(WEST_LABEL), SCORE, "", "needs labels"),
     "evaluate off-palette label": (edited(WEST_LABEL, values=noise), SCORE, "", "outside the legend"),
-    "evaluate label of another size": (edited(WEST_LABEL, values=lower_part), SCORE, "", "224 x 215"),
+    "evaluate label of another size": (
+        edited(WEST_LABEL, values=lower_part, transform=None, crs=None), SCORE, "", "224 x 215"
+    ),
     "evaluate other weights": (misfit(classes=4), SCORE, "", "does not fit its own description"),
     "evaluate an odd tile size": (None, SCORE, "--tile-size 100", "multiple of 32"),
     # predict
@@ -243,7 +244,6 @@ BAD = {
     "predict by impossible bands": (None, MAP, "--bands RGBIR", "3 bands, but .* has 4"),
     "predict by odd bands": (None, MAP, "--bands XYZ", "band order 'XYZ'"),
     "predict without georeference": (edited("scene.tif", transform=None, crs=None), MAP, "", "GSD of scene"),
-    "predict degrees": (edited("scene.tif", **DEGREES), MAP, "", "geographic.*gdalwarp -t_srs EPSG:32632"),
     "predict all nodata": (edited("scene.tif", values=lambda v: 0 * v, nodata=0), MAP, "", "scene.tif has no valid"),
     "predict an unknown format": (None, MAP, "--format dxf", "unknown polygon format 'dxf'"),
     "predict over an output": (text("scene_classes.tif"), MAP, "", "scene_classes.tif exists: pass --overwrite"),
