@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ logger = logging.getLogger("rsuda")
 
 
 def adapt(
-    source: DomainLike | None = None,
+    source: DomainLike | Sequence[DomainLike] | None = None,
     target: DomainLike | None = None,
     *,
     method: str | None = None,
@@ -65,6 +65,7 @@ def adapt(
 
     Args:
         source, target: names of domains, domain files, folders, Domain objects or torchgeo datasets; see ``rsuda.domain``.
+            Several sources are a list.
         method: 'st-dasegnet' by default; ``rsuda methods`` lists all.
         data: folder of the files of domains that are named. Without it, 'potsdam' and 'vaihingen' are the sample tiles.
         out: run folder; the first free one of runs/<source>_<target>_<method> by default.
@@ -151,7 +152,7 @@ def adapt(
 
 
 def resolve_settings(
-    source: DomainLike | None = None,
+    source: DomainLike | Sequence[DomainLike] | None = None,
     target: DomainLike | None = None,
     *,
     config: str | Path | None = None,

@@ -63,7 +63,7 @@ def spread_jobs(
 
 def one_a_pair(jobs: Sequence[BenchmarkRun]) -> list[Settings]:
     """Return the settings of one job of each pair of domains."""
-    pairs = {(job.settings.source.name, job.settings.target.name, job.settings.data): job.settings for job in jobs}
+    pairs = {(job.settings.source.names, job.settings.target.name, job.settings.data): job.settings for job in jobs}
     return list(pairs.values())
 
 

@@ -13,8 +13,11 @@ import typer
 from rsuda.cli import completion
 
 Source = Annotated[
-    str | None,
-    typer.Option(help="Labelled domain: a known name or a domain file.", autocompletion=completion.domains),
+    list[str] | None,
+    typer.Option(
+        help="Labelled domain: a known name or a domain file; --source may be repeated.",
+        autocompletion=completion.domains,
+    ),
 ]
 Target = Annotated[
     str | None,

@@ -56,11 +56,26 @@ Devices = Annotated[str, BeforeValidator(_devices)]
 class SourceSettings(FrozenModel):
     """The labelled domain."""
 
-    name: Text = Field("", description="Labelled domain: a known name or a domain file.")
+    name: Text = Field("", description="Labelled domain: a known name or a domain file; --source may be repeated.")
+    also: tuple[Text, ...] = Field((), description="Further labelled domains, each with its own bands, GSD and legend.")
+    weights: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None,
+        description="Share of the patches of each source, such as [2, 1]; by default in proportion to their areas.",
+    )
     split: Text = Field("train", description="Split of the source that is trained on.")
     bands: Text | None = Field(
         None, description="Band order of the source, e.g. RGB or IRRG; the pair chooses by default."
     )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all sources, each once."""
+        return tuple(dict.fromkeys((self.name, *self.also)))
+
+    @property
+    def title(self) -> str:
+        """The names of all sources as one text."""
+        return "+".join(self.names)
 
 
 class TargetSettings(FrozenModel):

@@ -162,6 +162,8 @@ def _entry(key: str, value: Any, what: str) -> dict[str, Any]:
         return {section: {name: _number(value)}}
     if key in ("source", "target", "method") and isinstance(value, str | Path):
         return {key: {"name": str(value)}}
+    if key == "source" and isinstance(value, list | tuple) and value:
+        return {key: {"name": str(value[0]), "also": [str(name) for name in value[1:]]}}
     if key in Settings.sections:
         return {key: {str(k): _number(part) for k, part in _pairs(value, f"{what} {key}").items()}}
     return {key: value}

@@ -19,6 +19,7 @@ class ClassLocations:
     def __init__(self, classes: int) -> None:
         self.classes = classes
         self.pixels = 0
+        self.weights: np.ndarray | None = None  # (scenes,) weight of a pixel of each scene; None for equal ones
         self._blocks: list[np.ndarray] = []  # (n, 3) int32: scene, row and column of each block's centre
         self._counts: list[np.ndarray] = []  # (n, K) int32
 
@@ -64,8 +65,7 @@ class ClassLocations:
 
     def draw_labelled(self, rng: np.random.Generator) -> tuple[int, int, int]:
         """Draw a block (scene, row, column) with labels; it holds each labelled pixel with equal probability."""
-        total = self.cumulative.sum(0)
-        return self._block(np.searchsorted(total, rng.integers(total[-1]), side="right"))
+        return self._drawn(rng, self.cumulative.sum(0))
 
     def draw(self, rng: np.random.Generator, temperature: float) -> tuple[int, int, int]:
         """Draw a block (scene, row, column) that holds a random class, rare classes more often.
@@ -75,11 +75,19 @@ class ClassLocations:
         draws among images instead; here one scene may be as large as its whole data set.
         """
         total = self.cumulative[:, -1]
+        if self.weights is not None:
+            total = self.weights[self.blocks[:, 0]] @ self.counts
         score = np.where(total > 0, (1 - total / total.sum()) / temperature, -np.inf)
         chance = np.exp(score - score.max())
         index = int(rng.choice(self.classes, p=chance / chance.sum()))
-        row = self.cumulative[index]
-        return self._block(np.searchsorted(row, rng.integers(row[-1]), side="right"))
+        return self._drawn(rng, self.cumulative[index])
+
+    def _drawn(self, rng: np.random.Generator, sums: np.ndarray) -> tuple[int, int, int]:
+        """Draw a block in proportion to its pixels, of which ``sums`` are running sums over the blocks."""
+        if self.weights is None:
+            return self._block(np.searchsorted(sums, rng.integers(sums[-1]), side="right"))
+        sums = np.cumsum(np.diff(sums, prepend=0) * self.weights[self.blocks[:, 0]])
+        return self._block(np.searchsorted(sums, rng.uniform(0, sums[-1]), side="right").clip(max=len(sums) - 1))
 
     def _block(self, number: int) -> tuple[int, int, int]:
         scene, row, col = map(int, self.blocks[number])

@@ -64,6 +64,7 @@ class Domain:
         protocol: window and stride of ST-DASegNet's tile list in pixels of the domain's own GSD; None without a list.
         notes: sentences that a user should read once (missing scenes, refused labels).
         label_sets: what each entry of the domain file's labels matches.
+        parts: the domains that were joined to this one; empty for a domain of its own.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Domain:
     protocol: dict[str, int] | None = None
     notes: tuple[str, ...] = ()
     label_sets: tuple[LabelSet, ...] = ()
+    parts: tuple[Domain, ...] = ()
 
     def split(self, name: str) -> list[Scene]:
         """List the scenes of a split. Raises InputError for an unknown or empty split."""

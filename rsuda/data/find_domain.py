@@ -21,6 +21,7 @@ from rsuda.data.domain import Domain, natural_order, some_names
 from rsuda.data.domain_file import KNOWN, DomainFile, read_domain_file
 from rsuda.data.file_patterns import list_files, matches_any
 from rsuda.data.image_files import ImageFiles, choose_variant, scenes_of_domain
+from rsuda.data.joined_sources import join_sources
 from rsuda.data.label_files import match_labels
 from rsuda.data.raster_folder import domain_of_rasters
 from rsuda.geo.raster import is_remote
@@ -28,7 +29,8 @@ from rsuda.geo.raster_stack import ExtraRaster
 from rsuda.geo.scene import Scene
 from rsuda.geo.scene_files import note_of_own_maps, without_maps_beside
 
-Objects = tuple[Domain | None, Domain | None]  # source and target where they are objects; None where they are names
+# source (or several) and target where they are objects; None where they are names
+Objects = tuple[Domain | tuple[Domain | None, ...] | None, Domain | None]
 
 
 def domain(
@@ -76,7 +78,16 @@ def domain(
     if classes:
         return _with_classes(
             domain(
-                what, data, bands=bands, gsd=gsd, labels=labels, legend=legend, ignore=ignore, splits=splits, name=name
+                what,
+                data,
+                bands=bands,
+                gsd=gsd,
+                labels=labels,
+                legend=legend,
+                ignore=ignore,
+                splits=splits,
+                name=name,
+                nodata=nodata,
             ),
             classes,
         )
@@ -109,22 +120,34 @@ def _with_classes(domain: Domain, classes: Mapping[str, Any]) -> Domain:
     return replace(domain, legend=legend, clutter=legend.name_of(domain.clutter))
 
 
-def names_and_objects(source: Any, target: Any) -> tuple[dict[str, str | None], Objects]:
-    """Split source and target into the names that settings hold and the domains that were passed as objects."""
-    names: dict[str, str | None] = {}
-    objects: list[Domain | None] = []
-    for key, what in (("source", source), ("target", target)):
-        if what is None or isinstance(what, str | os.PathLike):
-            names[f"{key}.name"] = None if what is None else os.fspath(what)
-            objects.append(None)
-        else:
-            objects.append(described := domain(what))
-            names[f"{key}.name"] = OBJECT + described.name
-    return names, (objects[0], objects[1])
+def names_and_objects(source: Any, target: Any) -> tuple[dict[str, Any], Objects]:
+    """Split source and target into the names that settings hold and the domains that were passed as objects.
+
+    Args:
+        source: a domain as in ``domain``, or a list of several.
+        target: a domain.
+    """
+    several = list(source) if isinstance(source, list | tuple) else [source]
+    domains = dict(_name_and_object(what) for what in several)
+    first, *others = domains or {None: None}
+    target_name, target_object = _name_and_object(target)
+    names: dict[str, Any] = {"source.name": first, "target.name": target_name}
+    if others:
+        names["source.also"] = others
+        objects = tuple(domains.values())
+        return names, (objects if any(objects) else None, target_object)
+    return names, (domains.get(first), target_object)
+
+
+def _name_and_object(what: Any) -> tuple[str | None, Domain | None]:
+    if what is None or isinstance(what, str | os.PathLike):
+        return (None if what is None else os.fspath(what)), None
+    described = domain(what)
+    return OBJECT + described.name, described
 
 
 def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[Domain, Domain]:
-    """Find the source and the target of a run.
+    """Find the source and the target of a run; several sources are joined to one.
 
     Where the source's bands are not chosen, the delivery that has all the target's bands is preferred (Potsdam comes as
     RGB, IRRG and RGBIR).
@@ -136,23 +159,34 @@ def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[D
         InputError, MissingError: as ``domain``.
     """
     source, target = objects
-    if source is None:
-        source = domain(settings.source.name, settings.data, bands=settings.source.bands)
+    if isinstance(source, Domain) and target is not None:
+        return source, target
+    names = settings.source.names
+    objects_by_name = source if isinstance(source, tuple) else (source,) * len(names)
+    sources = [
+        domain(name, settings.data, bands=settings.source.bands) if part is None else part
+        for name, part in zip(names, objects_by_name, strict=True)
+    ]
     if (
         target is None
-        and settings.target.name == settings.source.name
+        and names == (settings.target.name,)
         and settings.target.bands == settings.source.bands
         and settings.target.nodata is None
     ):
-        return source, source
+        return sources[0], sources[0]
     if target is None:
         gsd = settings.align.gsd if isinstance(settings.align.gsd, float) else None
         target = domain(
             settings.target.name, settings.data, bands=settings.target.bands, gsd=gsd, nodata=settings.target.nodata
         )
-    if objects[0] is None and settings.source.bands is None and target.bands and source.bands:
-        source = _variant_with_bands(settings.source.name, settings.data, source, target.bands)
-    return source, target
+    if settings.source.bands is None and target.bands:
+        sources = [
+            _variant_with_bands(name, settings.data, delivery, target.bands)
+            if part is None and delivery.bands
+            else delivery
+            for name, part, delivery in zip(names, objects_by_name, sources, strict=True)
+        ]
+    return sources[0] if len(sources) == 1 else join_sources(sources), target
 
 
 def _variant_with_bands(name: str, data: str | Path | None, source: Domain, bands: tuple[str, ...]) -> Domain:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from rsuda.core.band_names import example_order
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
+from rsuda.core.setting_sections import SourceSettings
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec, band_code
 from rsuda.data.check_files import check_readable
@@ -24,6 +27,33 @@ _SIMILAR_GSD = 1.5  # ratio of GSDs above which a note is given
 
 
 @dataclass(frozen=True)
+class SourcePart:
+    """One of several sources.
+
+    Attributes:
+        name: of its domain.
+        scenes: names of its training scenes in the joined source.
+        spec: how its pixels are scaled to 0..1; it shares bands, GSD and legend with the other parts.
+        matching: maps its patches to the target's colours; None without colour matching.
+    """
+
+    name: str
+    scenes: tuple[str, ...]
+    spec: Spec
+    matching: ColourMatching | None
+
+    def unit(self, values: np.ndarray, first: Spec) -> np.ndarray:
+        """Scale pixels (bands, H, W) to 0..1 and, where the mean or deviation differs, to those of the first source."""
+        image = self.spec.unit(values)
+        if self.matching is not None:
+            return self.matching(image)
+        if (self.spec.mean, self.spec.std) == (first.mean, first.std):
+            return image
+        mean, std = (np.array(field, np.float32)[:, None, None] for field in (first.mean, first.std))
+        return self.spec.standardise_unit(image) * std + mean
+
+
+@dataclass(frozen=True)
 class Pair:
     """A source with labels and a target without, with a common input of the network.
 
@@ -37,6 +67,7 @@ class Pair:
         matching: maps source patches to the target's colours; None without colour matching.
         notes: sentences on the choices made, for the user.
         annotated: whether the source is labelled windows of the target's own scenes, which need no alignment.
+        parts: the sources, where there are several; ``source`` has the scenes of all, ``source_spec`` is the first's.
     """
 
     source: list[Scene]
@@ -50,6 +81,7 @@ class Pair:
     matching: ColourMatching | None
     notes: tuple[str, ...]
     annotated: bool = False
+    parts: tuple[SourcePart, ...] = ()
 
 
 def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None = None) -> Pair:
@@ -63,6 +95,8 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         InputError: the source lacks labels, labels are outside the legend, no bands match, or the bands, GSD or classes
             differ from those of ``start``.
     """
+    for part in source.parts:
+        part.labelled(settings.source.split)
     sources = source.labelled(settings.source.split)
     targets = _unlabelled_scenes(target, settings.target.split)
     check_readable([*sources, *targets])
@@ -70,39 +104,103 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     fed, band_notes = _fed_bands(source, target, targets[0], settings, start)
     gsd, gsd_notes = common_gsd(source, target, settings, start)
     notes += band_notes + gsd_notes
-    for scenes, bands in ((sources, fed[0]), (targets, fed[1])):
+    groups = _groups(source, sources)
+    for scenes, bands in (*((scenes, fed[0]) for _, scenes in groups), (targets, fed[1])):
         byte_bands(scenes, bands)  # errors in headers show now, not in the middle of training
         for scene in scenes:
             scene.step(gsd)
     assert source.legend is not None
-    notes += [*collar_notes(source.name, sources, fed[0]), *label_nodata_notes(sources, source.legend)]
+    notes += collar_notes(source.name, sources, fed[0])
+    for _, scenes in groups:
+        notes += label_nodata_notes(scenes, scenes[0].legend or source.legend)
     if target is not source:
         notes += collar_notes(target.name, targets, fed[1])
-    polygons = polygon_notes(sources, source.legend)
+    polygons = [note for _, scenes in groups for note in polygon_notes(scenes, scenes[0].legend or source.legend)]
     shares, locations, (off_palette, off_share) = class_statistics(sources, source.legend)
-    notes += [note for note in (label_set_note(source), *polygons, *class_notes(source, target, shares)) if note]
+    sets = [label_set_note(part) for part in source.parts or (source,)]
+    notes += [note for note in (*sets, *polygons, *class_notes(source, target, shares)) if note]
     if off_palette:
         notes.append(f"{off_palette} label pixels ({off_share:.3%}) are outside the legend and ignored")
     annotated = start is not None and _are_scenes_of(sources, target)
-    specs = _make_specs((sources, targets), fed, (gsd or target.gsd, gsd), source.legend, settings.align.standardise)
+    locations.weights = _pixel_weights(groups, settings.source, gsd)
+    how = (gsd or target.gsd, gsd), source.legend, settings.align.standardise
+    specs = _make_specs((groups[0][1], targets), fed, *how)
     if start is not None:
         specs = (start if annotated else specs[0], start)
     matching = None
+    others = [_make_specs((scenes, targets), fed, *how)[0] for _, scenes in groups[1:]]
     if annotated and (settings.align.band_mixing or settings.align.colours == "match"):
         notes.append(
             f"the scenes of {source.name} are scenes of {target.name}: their bands are not mixed and their colours not matched"
         )
     if settings.align.colours == "match" and not annotated:
-        source_unit, target_unit = (
-            spec.unit(sample_pixels(scenes, spec.bands, gsd))
-            for scenes, spec in zip((sources, targets), specs, strict=True)
-        )
-        matching = ColourMatching(source_unit, target_unit)
+        matchings = [
+            _matching(scenes, spec, targets, specs[1], gsd)
+            for (_, scenes), spec in zip(groups, (specs[0], *others), strict=True)
+        ]
+        matching = matchings[0]
         # matched patches have the target's colours
         specs = (replace(specs[0], mean=specs[1].mean, std=specs[1].std), specs[1])
-    return Pair(
-        sources, targets, *specs, source.legend, gsd, shares, locations, matching, tuple(notes), annotated=annotated
+    parts = tuple(
+        SourcePart(name, tuple(scene.name for scene in scenes), spec, matchings[k] if matching else None)
+        for k, ((name, scenes), spec) in enumerate(zip(groups, (specs[0], *others), strict=True))
     )
+    return Pair(
+        sources,
+        targets,
+        *specs,
+        source.legend,
+        gsd,
+        shares,
+        locations,
+        matching,
+        tuple(notes),
+        annotated=annotated,
+        parts=parts if source.parts else (),
+    )
+
+
+def _groups(source: Domain, scenes: list[Scene]) -> list[tuple[str, list[Scene]]]:
+    """The training scenes of each source by its name."""
+    if not source.parts:
+        return [(source.name, scenes)]
+    groups: dict[str, list[Scene]] = {}
+    for scene in scenes:
+        groups.setdefault(scene.name.partition(":")[0], []).append(scene)
+    return list(groups.items())
+
+
+def _pixel_weights(
+    groups: list[tuple[str, list[Scene]]], settings: SourceSettings, gsd: float | None
+) -> np.ndarray | None:
+    """Weight of one pixel of each scene of several sources: its area on the common GSD, times the weight of its source."""
+    if settings.weights is not None and len(settings.weights) != len(groups):
+        raise InputError(
+            f"source.weights has {len(settings.weights)} numbers, and there are {len(groups)} sources "
+            f"({', '.join(name for name, _ in groups)}): give one for each"
+        )
+    if len(groups) == 1:
+        return None
+    areas = [np.array([_pixels(scene, gsd) for scene in scenes]) for _, scenes in groups]
+    weights = settings.weights or [area.sum() for area in areas]
+    factors = [weight / area.sum() for weight, area in zip(weights, areas, strict=True)]
+    own = [np.array([_pixels(scene, None) for scene in scenes]) for _, scenes in groups]
+    return np.concatenate([k * area / pixels for k, area, pixels in zip(factors, areas, own, strict=True)])
+
+
+def _pixels(scene: Scene, gsd: float | None) -> float:
+    grid = scene.grid_at(gsd)
+    return float(grid.height * grid.width)
+
+
+def _matching(
+    scenes: list[Scene], spec: Spec, targets: list[Scene], target_spec: Spec, gsd: float | None
+) -> ColourMatching:
+    """The map from a source's colours to the target's."""
+    source, target = (
+        s.unit(sample_pixels(domain, s.bands, gsd)) for domain, s in ((scenes, spec), (targets, target_spec))
+    )
+    return ColourMatching(source, target)
 
 
 def _unlabelled_scenes(target: Domain, split: str) -> list[Scene]:
@@ -121,7 +219,13 @@ def _fed_bands(
     """Bands of source and target that the network is fed, and notes on the choice."""
     target_bands, notes = _target_bands(source, target, first)
     assert source.bands is not None
-    of_source, of_target = match_bands(source.bands, target_bands, settings.align.band_matching)
+    order = "name" if source.parts else settings.align.band_matching
+    of_source, of_target = match_bands(source.bands, target_bands, order)
+    if source.parts and set(of_target) != set(target_bands):
+        notes.append(
+            f"the network is fed {band_code(of_target)}, the bands that all sources and {target.name} have, of "
+            f"{band_code(target_bands)}"
+        )
     if start is not None:
         _check_start(start, source, settings)
         of_source = of_target = start.bands
@@ -168,7 +272,8 @@ def match_bands(
         both = tuple(band for band in target if band in source)
         if not both:
             raise InputError(
-                f"bands {band_code(source)} and {band_code(target)} have no name in common: use band_matching: order"
+                f"bands {band_code(source)} and {band_code(target)} have no name in common: use band_matching: order "
+                "(one source), or name the bands alike"
             )
         return both, both
     count = min(len(source), len(target))
@@ -184,6 +289,11 @@ def common_gsd(
         gsd = start.gsd
     elif settings.align.gsd is not None:
         gsd = None if settings.align.gsd == "native" else float(settings.align.gsd)
+    notes = [note for part in source.parts or (source,) for note in _gsd_notes(part, target, settings, gsd)]
+    return gsd, notes
+
+
+def _gsd_notes(source: Domain, target: Domain, settings: Settings, gsd: float | None) -> list[str]:
     notes = []
     ratio = max(target.gsd, source.gsd) / min(target.gsd, source.gsd)
     if gsd is None and ratio > _SIMILAR_GSD:
@@ -193,7 +303,7 @@ def common_gsd(
             f"the source ({source.gsd:g} m) is coarser than the target ({target.gsd:g} m) and lacks its fine detail; "
             f"--gsd {source.gsd:g} reads both at {source.gsd:g} m"
         )
-    return gsd, notes
+    return notes
 
 
 def _make_specs(

@@ -35,7 +35,8 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
 
     def __init__(self, pair: Pair, settings: Settings, *, with_target: bool) -> None:
         self.pair, self.settings, self.with_target = pair, settings, with_target
-        self.shares = {"source": _area_shares(pair.source, pair.gsd), "target": _area_shares(pair.target, pair.gsd)}
+        self.parts = {name: part for part in pair.parts for name in part.scenes}
+        self.shares = {"source": _source_shares(pair), "target": _area_shares(pair.target, pair.gsd)}
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         image, label = self._source_patch(self._generator(0, index))
@@ -68,13 +69,18 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
     def _source_patch(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         scene, window, gsd, label = self._source_window(rng)
         patch = scene.read(self.pair.source_spec.bands, gsd, window)
-        image = self.pair.source_spec.unit(patch.values)
-        if self.pair.matching is not None:
-            image = self.pair.matching(image)
+        image = self._source_unit(scene, patch.values)
         if self.settings.align.band_mixing and not self.pair.annotated:
             image = mix_bands(image, rng, self.settings.align.band_mixing)
         image = image.astype(np.float32) * patch.valid
         return image, np.where(patch.valid, label, np.uint8(IGNORE))
+
+    def _source_unit(self, scene: Scene, values: np.ndarray) -> np.ndarray:
+        """Scale raw pixels of a scene to 0..1, with matched colours."""
+        if self.parts:
+            return self.parts[scene.name].unit(values, self.pair.source_spec)
+        image = self.pair.source_spec.unit(values)
+        return image if self.pair.matching is None else self.pair.matching(image)
 
     def _source_window(self, rng: np.random.Generator) -> tuple[Scene, Window4, float | None, np.ndarray]:
         """Draw a scene, a GSD and a window at that GSD, and read its label."""
@@ -139,6 +145,15 @@ def _draw_window(rng: np.random.Generator, scene: Scene, gsd: float | None, size
             )
         )
     return row, col, size, size
+
+
+def _source_shares(pair: Pair) -> np.ndarray:
+    """Chance of each source scene: in proportion to its area, unless the sources have weights."""
+    weights = pair.class_locations.weights
+    if weights is None:
+        return _area_shares(pair.source, pair.gsd)
+    shares = np.array([scene.grid.height * scene.grid.width for scene in pair.source]) * weights
+    return shares / shares.sum()
 
 
 def _area_shares(scenes: list[Scene], gsd: float | None) -> np.ndarray:

@@ -41,6 +41,7 @@ class Scene:
         declared_gsd: metres per pixel, which overrides the file's georeference; None to use the file's.
         crs: CRS of a file that has a transform but no CRS (ISPRS world files).
         nodata: value that marks pixels of the image without data, in all bands; None to use the file's own.
+        legend: what the label is read with in a domain that joins several; None for the domain's legend.
         polygons: how to read a label of polygons, from the lowest layer to the highest; by default the label's attributes.
         more: further rasters of the scene, whose bands follow those of the image; see ``RasterStack``.
     """
@@ -52,6 +53,7 @@ class Scene:
     declared_gsd: float | None = None
     crs: str | None = None
     polygons: tuple[PolygonLayer, ...] = ()
+    legend: Legend | None = None
     nodata: float | None = None
     more: tuple[ExtraRaster, ...] = ()
 
@@ -156,6 +158,10 @@ class Scene:
 
     def read_label(self, legend: Legend, gsd: float | None, window: Window4) -> tuple[np.ndarray, int]:
         """Read the class indices of a window as in ``read``; return also the number of off-palette label pixels read."""
+        index, outside = self._read_label(self.legend or legend, gsd, window)
+        return (index if self.legend is None else legend.mapping_from(self.legend)[index]), outside
+
+    def _read_label(self, legend: Legend, gsd: float | None, window: Window4) -> tuple[np.ndarray, int]:
         file = self.label_file
         if isinstance(file, PolygonLabels):
             return file.labels_at(legend, self.step(gsd), window)

@@ -120,7 +120,7 @@ def _settings_facts(settings: Settings) -> dict[str, Any]:
     main = {"source.name", "target.name", "preset", "training.steps", "training.seed"}
     others = {k: value for k, value in settings.by_name().items() if k not in main and not k.startswith("method.")}
     return {
-        "source": settings.source.name,
+        "source": settings.source.title,
         "target": settings.target.name,
         "method": settings.method.name,
         "preset": settings.preset,

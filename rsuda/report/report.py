@@ -171,7 +171,7 @@ def _page(material: Material, measures: Measures, windows_file: str, tell: Tell)
         after=after,
         order=[*measures.compared, *(i for i in range(len(runs)) if i not in measures.compared)],
         legend=runs[0].trained.spec.legend,
-        source=view.source_domain.name if view.source_domain else runs[0].settings.source.name,
+        source=view.source_domain.name if view.source_domain else runs[0].settings.source.title,
         target=target,
         labelled=labelled,
         split=material.split,

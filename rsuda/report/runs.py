@@ -66,7 +66,7 @@ def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
     networks = [load_run(folder) for folder in folders]
     for folder, settings, network in zip(folders[1:], all_settings[1:], networks[1:], strict=True):
         for what, one, other in (
-            ("source", all_settings[0].source.name, settings.source.name),
+            ("source", all_settings[0].source.title, settings.source.title),
             ("target", all_settings[0].target.name, settings.target.name),
             ("legend", networks[0].spec.legend.names, network.spec.legend.names),
         ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from rsuda.core.errors import MissingError
@@ -24,10 +25,10 @@ def sample_tiles() -> Path:
     )
 
 
-def free_folder(source: str, target: str, method: str) -> Path:
-    """Name runs/<source>_<target>_<method>, with a number if that exists."""
-    names = [Path(name.removeprefix(OBJECT)).stem or "target" for name in (source, target)]
-    stem = Path("runs") / f"{names[0]}_{names[1]}_{Path(method.replace(':', '-')).name}"
+def free_folder(sources: Sequence[str], target: str, method: str) -> Path:
+    """Name runs/<source>_<target>_<method>, with a number if that exists; several sources are joined by '+'."""
+    names = [Path(name.removeprefix(OBJECT)).stem or "target" for name in (*sources, target)]
+    stem = Path("runs") / f"{'+'.join(names[:-1])}_{names[-1]}_{Path(method.replace(':', '-')).name}"
     folder, number = stem, 2
     while folder.exists():
         folder, number = Path(f"{stem}_{number}"), number + 1

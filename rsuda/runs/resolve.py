@@ -78,7 +78,7 @@ def resolve(
         settings = _resumed(folder, config, changes, option_names)
     else:
         settings = _new(make, changes, tell)
-        folder = Path(out) if out else free_folder(settings.source.name, settings.target.name, settings.method.name)
+        folder = Path(out) if out else free_folder(settings.source.names, settings.target.name, settings.method.name)
     _check_shared_folder(settings, out)
     return settings, folder
 
@@ -99,7 +99,7 @@ def _new(
     settings = make(changes)
     if not settings.source.name or not settings.target.name:
         raise InputError("--source and --target are missing: pass both, or a --config that names them")
-    if settings.data is None and {settings.source.name, settings.target.name} <= set(SAMPLE_DOMAINS):
+    if settings.data is None and {*settings.source.names, settings.target.name} <= set(SAMPLE_DOMAINS):
         tiles = sample_tiles()
         settings = make({"preset": "sample", **changes, "data": str(tiles)})
         kind = "small preset" if settings.preset == "sample" else "preset"

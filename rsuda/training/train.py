@@ -159,7 +159,7 @@ def _log_job(job: _Job) -> None:
     settings, pair, spec = job.settings, job.pair, job.pair.target_spec
     logger.info(
         "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
-        settings.source.name,
+        settings.source.title,
         settings.target.name,
         settings.method.name,
         len(pair.source),
