@@ -84,8 +84,8 @@ class DomainFile(FrozenModel):
 
     def nodata_of(self, bands: tuple[str, ...]) -> float | None:
         """The nodata value of the delivery with these bands, else of the domain."""
-        own = self.variants[band_code(bands)].nodata
-        return self.nodata if own is None else own
+        nodata = self.variants[band_code(bands)].nodata
+        return self.nodata if nodata is None else nodata
 
     @property
     def how_to_get(self) -> str:

@@ -74,8 +74,8 @@ def _border_values(values: np.ndarray, known: np.ndarray) -> list[float]:
     border[1:-1, 1:-1] = False
     grey = values[:, border & known]
     grey = grey[0, (grey == grey[:1]).all(0)]
-    found, counts = np.unique(grey, return_counts=True)
-    return [float(value) for value in found[np.argsort(-counts)][:3]]
+    shared, counts = np.unique(grey, return_counts=True)
+    return [float(value) for value in shared[np.argsort(-counts)][:3]]
 
 
 def _collar_of(values: np.ndarray, known: np.ndarray, value: float, is_byte: bool) -> Collar | None:

@@ -197,11 +197,11 @@ class RasterFile:
         if not tagged or (self._bands is not None and len(self._bands) == self.count and "alpha" not in self._bands):
             return {}
         with self._open() as file:
-            found = opaque_from(file, tagged)
-        if self._bands is not None and len(self._bands) != self.count - len(found):  # the names begin at band 1
+            opaque = opaque_from(file, tagged)
+        if self._bands is not None and len(self._bands) != self.count - len(opaque):  # the names begin at band 1
             names = dict(enumerate(self._bands, 1))
-            return {number: least for number, least in found.items() if names.get(number, "alpha") == "alpha"}
-        return found
+            return {number: least for number, least in opaque.items() if names.get(number, "alpha") == "alpha"}
+        return opaque
 
     @property
     def alpha_is_real(self) -> bool:
@@ -281,10 +281,10 @@ class RasterFile:
         transparency = self.transparency
         with self._open() as file:
             values = read_bands(file, numbers, window=window)
-            shown = [file.read(alpha, window=window) >= least for alpha, least in transparency.items()]
-            if masks := self.validity.masks(numbers):
-                shown += list(file.read_masks(masks, window=window) > 0)
-        return values, np.logical_and.reduce(shown) if shown else None
+            masks = [file.read(alpha, window=window) >= least for alpha, least in transparency.items()]
+            if with_mask := self.validity.masks(numbers):
+                masks += list(file.read_masks(with_mask, window=window) > 0)
+        return values, np.logical_and.reduce(masks) if masks else None
 
     def read_at(self, numbers: list[int] | None, step: tuple[float, float], window: Window4) -> Raster:
         """Read a window of the grid whose pixels are ``step`` (down, across) of this file's pixels long.

@@ -67,13 +67,13 @@ class Validity:
 
     def masks(self, numbers: Sequence[int]) -> list[int]:
         """1-based numbers of the bands whose GDAL masks hold for these bands: one for a mask of the file."""
-        own = [n for n in numbers if not self.flags[n - 1]]
+        unshared = [n for n in numbers if not self.flags[n - 1]]
         shared = [
             n
             for n in numbers
             if MaskFlags.per_dataset in self.flags[n - 1] and MaskFlags.alpha not in self.flags[n - 1]
         ]
-        return own + shared[:1]
+        return unshared + shared[:1]
 
     def may_be_invalid(self, numbers: Sequence[int], alphas: Sequence[int]) -> bool:
         """Check whether any pixel of these bands can be invalid, by the header alone."""
