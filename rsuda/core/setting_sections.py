@@ -66,6 +66,9 @@ class SourceSettings(FrozenModel):
     bands: Text | None = Field(
         None, description="Band order of the source, e.g. RGB or IRRG; the pair chooses by default."
     )
+    nodata: float | None = Field(
+        None, description="Value that marks pixels of the source without data; the files' own by default."
+    )
 
     @property
     def names(self) -> tuple[str, ...]:

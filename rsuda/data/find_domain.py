@@ -164,14 +164,16 @@ def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[D
     names = settings.source.names
     objects_by_name = source if isinstance(source, tuple) else (source,) * len(names)
     sources = [
-        domain(name, settings.data, bands=settings.source.bands) if part is None else part
+        domain(name, settings.data, bands=settings.source.bands, nodata=settings.source.nodata)
+        if part is None
+        else part
         for name, part in zip(names, objects_by_name, strict=True)
     ]
     if (
         target is None
         and names == (settings.target.name,)
         and settings.target.bands == settings.source.bands
-        and settings.target.nodata is None
+        and settings.target.nodata == settings.source.nodata
     ):
         return sources[0], sources[0]
     if target is None:
@@ -181,7 +183,7 @@ def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[D
         )
     if settings.source.bands is None and target.bands:
         sources = [
-            _variant_with_bands(name, settings.data, delivery, target.bands)
+            _with_nodata(_variant_with_bands(name, settings.data, delivery, target.bands), settings.source.nodata)
             if part is None and delivery.bands
             else delivery
             for name, part, delivery in zip(names, objects_by_name, sources, strict=True)
