@@ -56,7 +56,7 @@ def domain(
         bands: which delivery to use ('IRRG'); for rasters and datasets, the band order of the files.
         gsd: metres per pixel of rasters without a georeference.
         nodata: value that marks pixels of the images without data; the files' own by default.
-        labels: torchgeo dataset of the masks. The pixel grids of masks and images must be equal.
+        labels: torchgeo dataset of the masks. A mask may have another grid than its image.
         legend: of a torchgeo dataset's masks, ``[{"name": "water", "value": 3, "colour": "#0000FF"}, …]``; by default
             from the dataset's ``classes`` and ``cmap``.
         ignore: mask values without a class; the masks' own nodata value is always ignored.
@@ -66,7 +66,7 @@ def domain(
             those of the domain file; 'unknown' ignores a class.
 
     Raises:
-        InputError: unknown name, invalid domain file, or masks whose pixel grid differs from the images'.
+        InputError: unknown name, invalid domain file, or images without a mask.
         MissingError: missing data; the sentence names the files and the folder that were searched.
 
     Example:

@@ -8,6 +8,7 @@ from rsuda.core.crosswalk import unshared_note
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.data.domain import Domain, some_names
+from rsuda.geo.alignment import PlacedFile
 from rsuda.geo.polygon_classes import PolygonLayer, classes_of, missing_note
 from rsuda.geo.polygon_labels import PolygonLabels
 from rsuda.geo.scene import Scene
@@ -47,6 +48,39 @@ def class_notes(source: Domain, target: Domain, shares: Sequence[float]) -> list
             unshared_note(names, target.legend.names, f"the target {target.name}", first=f"the source {source.name}")
         )
     return [note for note in notes if note]
+
+
+def scene_notes(scenes: Sequence[Scene]) -> list[str]:
+    """Say of how many scenes the declared GSD and the georeference differ, with the first one as the example."""
+    notes = [note for scene in scenes if (note := scene.gsd_note)]
+    others = f"; {len(notes) - 1} other scene{'s' * (len(notes) > 2)} alike" if len(notes) > 1 else ""
+    return [notes[0] + others] if notes else []
+
+
+def place_notes(scenes: Sequence[Scene]) -> list[str]:
+    """Say which share of the images has no labels, where rasters of labels have other pixels than their images.
+
+    Raises:
+        InputError: a label lies elsewhere, or has another size where a georeference is missing.
+    """
+    placed = [(scene, scene.label_file) for scene in scenes if scene.label is not None and not scene.has_polygons]
+    total, covered, aside = 0, 0.0, []
+    for scene, file in placed:
+        assert isinstance(file, PlacedFile)
+        pixels, share = scene.grid.height * scene.grid.width, file.covered
+        total, covered = total + pixels, covered + share * pixels
+        aside += [scene.name] if share < 0.999 else []
+    if not aside:
+        return []
+    return [
+        f"the label rasters cover {100 * covered / total:.3g}% of the images; {len(aside)} of {len(placed)} scenes reach "
+        f"beyond them ({some_names(aside)}), and these pixels are ignored"
+    ]
+
+
+def label_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:
+    """Say what a user should know of where labels lie; see ``place_notes`` and ``polygon_notes``."""
+    return [*place_notes(scenes), *polygon_notes(scenes, legend)]
 
 
 def polygon_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:

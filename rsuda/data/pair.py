@@ -17,7 +17,7 @@ from rsuda.data.check_files import check_readable
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colours import ColourMatching
 from rsuda.data.domain import Domain
-from rsuda.data.label_notes import class_notes, label_set_note, polygon_notes
+from rsuda.data.label_notes import class_notes, label_notes, label_set_note, scene_notes
 from rsuda.data.pixel_types import byte_bands
 from rsuda.data.statistics import class_statistics, make_spec, sample_pixels
 from rsuda.data.validity_notes import collar_notes, label_nodata_notes
@@ -103,7 +103,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     notes = [*source.notes, *(note for note in target.notes if note not in source.notes)]
     fed, band_notes = _fed_bands(source, target, targets[0], settings, start)
     gsd, gsd_notes = common_gsd(source, target, settings, start)
-    notes += band_notes + gsd_notes
+    notes += band_notes + gsd_notes + scene_notes([*sources, *targets])
     groups = _groups(source, sources)
     for scenes, bands in (*((scenes, fed[0]) for _, scenes in groups), (targets, fed[1])):
         byte_bands(scenes, bands)  # errors in headers show now, not in the middle of training
@@ -115,10 +115,10 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         notes += label_nodata_notes(scenes, scenes[0].legend or source.legend)
     if target is not source:
         notes += collar_notes(target.name, targets, fed[1])
-    polygons = [note for _, scenes in groups for note in polygon_notes(scenes, scenes[0].legend or source.legend)]
+    places = [note for _, scenes in groups for note in label_notes(scenes, scenes[0].legend or source.legend)]
     shares, locations, (off_palette, off_share) = class_statistics(sources, source.legend)
     sets = [label_set_note(part) for part in source.parts or (source,)]
-    notes += [note for note in (*sets, *polygons, *class_notes(source, target, shares)) if note]
+    notes += [note for note in (*sets, *places, *class_notes(source, target, shares)) if note]
     if off_palette:
         notes.append(f"{off_palette} label pixels ({off_share:.3%}) are outside the legend and ignored")
     annotated = start is not None and _are_scenes_of(sources, target)

@@ -38,7 +38,7 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
         if name in scenes:
             name = Path(file).as_posix().replace("/", "_").replace(":", "_")
         image = file if is_remote(file) else Path(file)
-        scenes[name] = Scene(name=name, image=image, bands=band_names(bands) if bands else None, declared_gsd=gsd)
+        scenes[name] = Scene(name=name, image=image, bands=band_names(bands) if bands else None, assumed_gsd=gsd)
     first = next(iter(scenes.values()))
     names, inside = list(scenes), note_of_archives(scene.image for scene in scenes.values())
     notes = (*([note_of_own_maps(own)] if own else []), *([inside] if inside else []))

@@ -19,6 +19,7 @@ from rsuda.core.band_names import band_names, colours_by_wavelength, colours_of
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.data.domain import Domain
+from rsuda.geo.alignment import covered_share
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import RasterFile, is_remote
 from rsuda.geo.scene import Scene
@@ -63,7 +64,7 @@ def domain_of_dataset(
     """Make the domain of a torchgeo dataset; the arguments are those of ``rsuda.domain``.
 
     Raises:
-        InputError: torchgeo is not installed, the dataset has no raster files, or the pixel grids of masks and images differ.
+        InputError: torchgeo is not installed, the dataset has no raster files, or no mask lies on an image.
     """
     datasets = _classify(images, labels)
     order, selected = _band_order(datasets.images, bands)
@@ -124,18 +125,13 @@ def _parts(dataset: Any, use: str) -> list[Any]:
 def _make_scenes(
     datasets: _Datasets, masks: Sequence[str], order: tuple[str, ...] | None, gsd: float | None
 ) -> dict[str, Scene]:
-    aligned = _AlignedFiles(masks)
+    placed = _PlacedMasks(masks)
     scenes: dict[str, Scene] = {}
     for file in [file for dataset in datasets.images for file in _files(dataset)]:
         stem = Path(file).stem
         key = stem if stem not in scenes else str(file).strip("/").replace("/", "_")
         grid = RasterFile(file).grid
-        label = aligned.find(grid)
-        if datasets.masks and label is None:
-            raise InputError(
-                f"no mask has the pixel grid of {file} ({grid.width} x {grid.height} px): resample the masks to the grid of "
-                f"their images first, for example rio warp MASK.tif OUT.tif --like {file} --resampling nearest"
-            )
+        label = placed.find(file, grid)
         scenes[key] = Scene(key, file if is_remote(file) else Path(file), Path(label) if label else None, order, gsd)
     return scenes
 
@@ -145,25 +141,44 @@ def _files(dataset: Any) -> list[str]:
     return sorted({str(file) for file in dataset.index["filepath"]})
 
 
-class _AlignedFiles:
-    """Finds the file with the same pixel grid, up to a hundredth of a pixel."""
+class _PlacedMasks:
+    """Finds the mask of an image: the one with the same pixel grid, else the one that covers most of it."""
 
     def __init__(self, files: Sequence[str]) -> None:
-        self.files: dict[tuple[int, int], list[str]] = {}
-        corners: dict[tuple[int, int], list[np.ndarray]] = {}
-        for file in files:
-            grid = RasterFile(file).grid
-            self.files.setdefault((grid.height, grid.width), []).append(file)
-            corners.setdefault((grid.height, grid.width), []).append(_corners(grid))
-        self.corners = {size: np.stack(arrays) for size, arrays in corners.items()}
+        self.grids = {file: RasterFile(file).grid for file in files}
+        self.sizes: dict[tuple[int, int], list[str]] = {}
+        for file, grid in self.grids.items():
+            self.sizes.setdefault((grid.height, grid.width), []).append(file)
+        corners = {size: np.stack([_corners(self.grids[file]) for file in files]) for size, files in self.sizes.items()}
+        self.corners = corners
 
-    def find(self, grid: Grid) -> str | None:
-        size = grid.height, grid.width
-        if size not in self.files:
+    def find(self, image: str, grid: Grid) -> str | None:
+        """Find the mask of an image; None without any masks.
+
+        Raises:
+            InputError: no mask covers a part of the image, or several cover equal parts.
+        """
+        if not self.grids:
             return None
-        distance = np.abs(self.corners[size] - _corners(grid)).max((1, 2))
-        nearest = int(distance.argmin())
-        return self.files[size][nearest] if distance[nearest] < 0.01 * min(grid.pixel_size) else None
+        size = grid.height, grid.width
+        if size in self.sizes:
+            distance = np.abs(self.corners[size] - _corners(grid)).max((1, 2))
+            nearest = self.sizes[size][int(distance.argmin())]
+            if grid.same_pixels(self.grids[nearest]):
+                return nearest
+        shares = {file: covered_share(grid, other) for file, other in self.grids.items()}
+        best = max(shares, key=lambda file: shares[file])
+        if shares[best] == 0:
+            raise InputError(
+                f"none of the {len(shares)} masks lies on {image}: pass a dataset of masks of the same place, or correct their "
+                "georeference"
+            )
+        equal = [file for file, share in shares.items() if share == shares[best]]
+        if len(equal) > 1:
+            raise InputError(
+                f"{' and '.join(equal[:2])} both cover {shares[best]:.0%} of {image}: pass a dataset with one mask for each image"
+            )
+        return best
 
 
 def _corners(grid: Grid) -> np.ndarray:

@@ -22,7 +22,7 @@ from rsuda.core.errors import ExistsError, InputError, unknown
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.data.domain import Domain
 from rsuda.data.find_domain import domain
-from rsuda.data.label_notes import polygon_notes
+from rsuda.data.label_notes import label_notes, scene_notes
 from rsuda.evaluation.label_free import LabelFree, label_free, write_label_free
 from rsuda.evaluation.metrics import MEANS, Scores, confusion
 from rsuda.geo.scene import Scene
@@ -99,7 +99,7 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
     legend, scenes = predictor.trained.spec.legend, domain.labelled(split)
     assert domain.legend is not None
     table = _class_table(legend, domain.legend, domain.name)
-    for note in polygon_notes(scenes, domain.legend):
+    for note in (*scene_notes(scenes), *label_notes(scenes, domain.legend)):
         logger.warning("note: %s", note)
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)

@@ -193,16 +193,16 @@ def _near(grid: Grid, other: Grid) -> bool:
 
 
 def _place(grid: Grid) -> str:
-    """Name a grid's centre in longitude and latitude, or in its own units."""
+    """Name a grid's centre in longitude and latitude, or in its units."""
     x, y = grid.world(grid.height / 2, grid.width / 2)
     if grid.crs is None:
         return f"x {x:.10g}, y {y:.10g} (without a CRS)"
-    own = f"x {x:.10g}, y {y:.10g} in {grid.crs.to_string()[:60]}"
+    plain = f"x {x:.10g}, y {y:.10g} in {grid.crs.to_string()[:60]}"
     try:
         lon, lat = (float(value) for value in lon_lat(grid.crs, x, y))
     except ProjError:
-        return own
-    return f"longitude {lon:.5f}, latitude {lat:.5f} ({own})" if math.isfinite(lon + lat) else own
+        return plain
+    return f"longitude {lon:.5f}, latitude {lat:.5f} ({plain})" if math.isfinite(lon + lat) else plain
 
 
 def _same_lattice(axes: Axes) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from rsuda.core.errors import InputError
-from rsuda.geo.projection import ground_vector, same_system, transform_points
+from rsuda.geo.projection import ground_areas, ground_vector, same_system, transform_points
 
 _TRUE_LENGTH, _TRUE_AREA = (
     0.02,
@@ -133,6 +133,36 @@ class Grid:
         slant = abs(east_down * north_across - north_down * east_across) / (lengths[0] * lengths[1])
         return lengths[0] * math.sqrt(slant), lengths[1] * math.sqrt(slant)
 
+    def area_factors(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray | None:
+        """Compute how many times the area of the grid's central pixel the ground area at pixel positions is.
+
+        Returns:
+            factors (n,); None where the areas of the grid's pixels differ by less than 1 %, or are unknown.
+        """
+        if not self.georeferenced or self.crs is None or not (self.crs.is_geographic or self.crs.is_projected):
+            return None
+        middle = self.height / 2, self.width / 2
+        places = [(row, col) for row in (0, middle[0], self.height) for col in (0, middle[1], self.width)]
+        areas = self._pixel_areas(*np.array(places, float).T)
+        centre = areas[len(places) // 2]
+        known = areas[np.isfinite(areas)]
+        if not (np.isfinite(centre) and centre > 0 and known.max() - known.min() > 0.01 * centre):
+            return None
+        factors = self._pixel_areas(np.asarray(rows, float), np.asarray(cols, float)) / centre
+        return np.where(np.isfinite(factors), factors, 1.0)
+
+    def _pixel_areas(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Measure pixels (n,) around positions in square metres on the ellipsoid; nan outside of the projection."""
+        assert self.crs is not None
+        half = [max(0.5, (5e-4 if self.crs.is_geographic else 50.0) / length) for length in self.pixel_size]
+        corners = [(-1, -1), (-1, 1), (1, 1), (1, -1)]
+        x, y = _apply(
+            self.transform,
+            np.stack([cols + across * half[1] for _, across in corners]),
+            np.stack([rows + down * half[0] for down, _ in corners]),
+        )
+        return ground_areas(self.crs, x, y) / (4 * half[0] * half[1])
+
     def same_pixels(self, other: Grid) -> bool:
         """Whether two grids have equal pixels, up to 1/100 px; without a georeference of both, whether they are equally large."""
         if (self.height, self.width) != (other.height, other.width):
@@ -156,7 +186,7 @@ class Grid:
         """
         if not same_system(self.crs, other.crs):
             return None
-        t = ~other.transform @ self.transform
+        t = ~other._near(self).transform @ self.transform
         if abs(t.b) > 1e-6 * abs(t.a) or abs(t.d) > 1e-6 * abs(t.e):
             return None
         down, across = (math.copysign(1, v) if abs(abs(v) - 1) < 1e-6 else v for v in (t.e, t.a))
@@ -195,8 +225,18 @@ class Grid:
             if other.crs.is_geographic:  # the longitudes around the other grid
                 middle = other.world(other.height / 2, other.width / 2)[0]
                 x = middle + (x - middle + 180) % 360 - 180
-        cols, rows = _apply(~other.transform, x, y)
+            cols, rows = _apply(~other.transform, x, y)
+        else:
+            cols, rows = _apply(~other._near(self).transform, x, y)
         return rows, cols
+
+    def _near(self, other: Grid) -> Grid:
+        """Turn this grid by 360 degrees if another grid of its CRS has longitudes on the other side of the date line."""
+        if self.crs is None or not self.crs.is_geographic:
+            return self
+        apart = other.world(other.height / 2, other.width / 2)[0] - self.world(self.height / 2, self.width / 2)[0]
+        turns = 360 * round(apart / 360)
+        return Grid(self.height, self.width, Affine.translation(turns, 0) @ self.transform, self.crs)
 
     def window(self, row: int, col: int, height: int, width: int) -> Grid:
         """Make the grid of a pixel rectangle, which may reach outside."""

@@ -26,6 +26,7 @@ from rsuda.geo.run_lengths import (
     merge_small,
 )
 
+_SQUARE = 1e-3  # deviation of a pixel's shape from the square
 MOST = 2_000_000  # polygons; few programs draw more
 
 
@@ -82,11 +83,15 @@ def polygonise(
     rings = find_rings(runs, components.of_run, len(components), clockwise=not north_up)
     lattice = np.stack([rings.col, rings.row], 1).astype(float)
     area = components.pixels * pixel
+    polygons = _polygons(lattice, rings)
     if simplify and len(components):
         # on the lattice, so that the choice between equal corners does not depend on the position of the grid
-        polygons = _polygons(lattice, rings)
-        polygons = shapely.coverage_simplify(polygons, simplify / math.sqrt(pixel))
+        polygons = _simplify(polygons, simplify, gsd)
         area = shapely.area(polygons) * pixel
+    centres = shapely.get_coordinates(shapely.centroid(polygons))
+    factors = grid.area_factors(centres[:, 1], centres[:, 0]) if len(components) else None
+    area = area if factors is None else area * factors
+    if simplify and len(components):
         polygons = shapely.orient_polygons(shapely.transform(polygons, lambda points: _world(points, grid)))
     else:
         polygons = _polygons(_world(lattice, grid), rings)
@@ -98,6 +103,20 @@ def polygonise(
     frame = gpd.GeoDataFrame(columns, geometry=polygons, crs=grid.crs)
     frame.attrs["notes"] = notes
     return frame
+
+
+def _simplify(polygons: np.ndarray, metres: float, gsd: tuple[float, float]) -> np.ndarray:
+    """Straighten a coverage in pixels (col, row); oblong pixels are drawn in their shape meanwhile."""
+    down, across = gsd
+    pixel = math.sqrt(down * across)
+    if abs(down / across - 1) < _SQUARE:
+        simplified: np.ndarray = shapely.coverage_simplify(polygons, metres / pixel)
+        return simplified
+    shape = np.array([across / pixel, down / pixel])
+    simplified = shapely.coverage_simplify(shapely.transform(polygons, lambda points: points * shape), metres / pixel)
+    # corners are corners of pixels, so that equal ones are equal to the last bit
+    straight: np.ndarray = shapely.transform(simplified, lambda points: np.round(points / shape))
+    return straight
 
 
 def _generalise(
@@ -170,6 +189,12 @@ def regularise(
     if not len(chosen):
         return chosen
     down, across = grid.pixel_size if grid.georeferenced else (1.0, 1.0)
+    oblong = abs(gsd[0] / down * across / gsd[1] - 1) > _SQUARE  # such as degrees
+    if oblong:  # squared in metres from the grid's first corner
+        outlines, crs = chosen.geometry.values, chosen.crs
+        chosen = chosen.set_crs(None, allow_override=True)
+        chosen = chosen.set_geometry(shapely.transform(outlines, lambda points: _metres(points, grid, gsd)))
+        down, across = gsd
     pixel = math.sqrt(down * across)
     with warnings.catch_warnings():
         for category in (FutureWarning, DeprecationWarning):  # of the package's own calls to GeoPandas
@@ -178,8 +203,27 @@ def regularise(
         squared = regularize_geodataframe(
             chosen, parallel_threshold=2 * pixel, simplify_tolerance=3 * pixel, allow_circles=False, num_cores=1
         )
-    squared["area_m2"] = np.round(squared.area * (gsd[0] * gsd[1]) / (down * across), 4)
+    area = squared.area.to_numpy() * (gsd[0] * gsd[1]) / (down * across)
+    if oblong:
+        squared = squared.set_geometry(
+            shapely.transform(squared.geometry.values, lambda points: _from_metres(points, grid, gsd)), crs=crs
+        )
+    positions = shapely.get_coordinates(shapely.centroid(squared.geometry.values))
+    rows, cols = (np.array(part) for part in grid.pixel(*positions.T))
+    factors = grid.area_factors(rows, cols) if grid.georeferenced else None
+    squared["area_m2"] = np.round(area if factors is None else area * factors, 4)
     return squared
+
+
+def _metres(points: np.ndarray, grid: Grid, gsd: tuple[float, float]) -> np.ndarray:
+    """Transform world positions (n, 2) to metres right and up from the grid's first corner."""
+    rows, cols = grid.pixel(points[:, 0], points[:, 1])  # type: ignore[arg-type]
+    return np.stack([cols * gsd[1], -rows * gsd[0]], 1)
+
+
+def _from_metres(points: np.ndarray, grid: Grid, gsd: tuple[float, float]) -> np.ndarray:
+    """Transform metres of ``_metres`` to world positions (n, 2)."""
+    return _world(np.stack([points[:, 0] / gsd[1], -points[:, 1] / gsd[0]], 1), grid)
 
 
 def check_footprints(names: Iterable[str], legend: Legend) -> None:

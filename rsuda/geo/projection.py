@@ -93,3 +93,21 @@ def ground_vector(crs: CRS, before: tuple[float, float], after: tuple[float, flo
     # the mean of the azimuths at both ends, so that the convergence of meridians cancels
     middle = math.radians(azimuth + ((back + 180 - azimuth + 180) % 360 - 180) / 2)
     return length * math.sin(middle), length * math.cos(middle)
+
+
+def ground_areas(crs: CRS, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Measure small quadrangles with corners (4, n) in square metres on the ellipsoid (n,); nan outside of the projection."""
+    try:
+        lon, lat = lon_lat(crs, x, y)
+        ellipsoid = _geodetic(crs.to_wkt())[1]
+    except (ProjError, ProjectionCRSError):
+        return np.full(x.shape[1:], np.nan)
+    middle = np.radians(lat.mean(0))
+    curve = 1 - ellipsoid.es * np.sin(middle) ** 2
+    north = ellipsoid.a * (1 - ellipsoid.es) / curve**1.5  # metres per radian
+    east = ellipsoid.a / np.sqrt(curve) * np.cos(middle)
+    one, other = (
+        (np.radians((v[2] - v[0] + 180) % 360 - 180), np.radians((v[3] - v[1] + 180) % 360 - 180)) for v in (lon, lat)
+    )
+    areas: np.ndarray = np.abs(one[0] * other[1] - one[1] * other[0]) / 2 * east * north
+    return np.where(np.isfinite(areas) & (np.abs(lat).max(0) <= 90), areas, np.nan)

@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from rsuda.core.errors import InputError
-from rsuda.core.legend import Legend
+from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spec import band_code
 from rsuda.geo.alignment import PlacedFile
 from rsuda.geo.grid import Grid
@@ -27,6 +27,7 @@ from rsuda.geo.raster_stack import ExtraRaster, RasterStack
 from rsuda.geo.windows import Window4
 
 STRIP = 1024  # rows of a label that are read at once
+_OBLONG, _DIFFERENT = 1.02, 1.05  # ratios of two lengths
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,6 +43,7 @@ class Scene:
         crs: CRS of a file that has a transform but no CRS (ISPRS world files).
         nodata: value that marks pixels of the image without data, in all bands; None to use the file's own.
         legend: what the label is read with in a domain that joins several; None for the domain's legend.
+        assumed_gsd: metres per pixel of a file without a georeference.
         polygons: how to read a label of polygons, from the lowest layer to the highest; by default the label's attributes.
         more: further rasters of the scene, whose bands follow those of the image; see ``RasterStack``.
     """
@@ -56,6 +58,7 @@ class Scene:
     legend: Legend | None = None
     nodata: float | None = None
     more: tuple[ExtraRaster, ...] = ()
+    assumed_gsd: float | None = None
 
     def __repr__(self) -> str:
         files = (
@@ -111,17 +114,30 @@ class Scene:
 
     @cached_property
     def gsd(self) -> tuple[float, float]:
-        """(down, across) metres per pixel. Raises InputError if neither the domain nor the file has a valid GSD."""
-        if self.declared_gsd is not None:
-            if not 0 < self.declared_gsd < math.inf:
+        """(down, across) metres per pixel.
+
+        A declared GSD overrides the file's, except in degrees and where pixels are oblong on the ground.
+
+        Raises:
+            InputError: neither the domain nor the file has a valid GSD.
+        """
+        for gsd in (self.declared_gsd, self.assumed_gsd):
+            if gsd is not None and not 0 < gsd < math.inf:
                 raise InputError(
-                    f"the GSD declared for {self.image} is {self.declared_gsd:g}; it must be a number above 0 (metres per pixel)"
+                    f"the GSD declared for {self.image} is {gsd:g}; it must be a number above 0 (metres per pixel)"
                 )
+        if self.declared_gsd is not None:
+            located = self._located_gsd
+            crs = self.grid.crs
+            if located is not None and crs is not None and (crs.is_geographic or _ratio(*located) > _OBLONG):
+                return located
             return self.declared_gsd, self.declared_gsd
         try:
             metres = self.grid.metres()
         except InputError as error:
             raise InputError(f"{self.image}: {error}") from None
+        if metres is None and self.assumed_gsd is not None:
+            return self.assumed_gsd, self.assumed_gsd
         if metres is None:
             if self.file.located_by is None:
                 raise InputError(
@@ -133,6 +149,28 @@ class Scene:
                 "EPSG:… in.tif out.tif, with a projected CRS), or declare its GSD (metres per pixel) for results in pixels"
             )
         return metres
+
+    @cached_property
+    def _located_gsd(self) -> tuple[float, float] | None:
+        """(down, across) metres per pixel by the file's georeference; None without one."""
+        try:
+            return self.grid.metres()
+        except InputError:
+            return None
+
+    @property
+    def gsd_note(self) -> str | None:
+        """Say that a declared GSD and the file's georeference differ by more than 5 %, and which of them counts."""
+        if self.declared_gsd is None or self._located_gsd is None or self.grid.crs is None:
+            return None
+        down, across = self._located_gsd
+        if max(_ratio(self.declared_gsd, down), _ratio(self.declared_gsd, across)) <= _DIFFERENT:
+            return None
+        counted = "its georeference counts" if self.gsd == self._located_gsd else "the declared GSD counts"
+        return (
+            f"the pixels of {self.image} are {across:.4g} x {down:.4g} m (across, down) by its georeference, and "
+            f"{self.declared_gsd:g} m are declared: {counted}"
+        )
 
     def step(self, gsd: float | None) -> tuple[float, float]:
         """Compute how many of this scene's pixels (down, across) a pixel of ``gsd`` metres is long.
@@ -180,15 +218,16 @@ class Scene:
             InputError: after the last strip, if most of the label is outside the legend.
         """
         height, width, file = self.file.grid.height, self.file.grid.width, self.label_file
-        off_palette = 0
+        off_palette = labelled = 0
         with file.opened() if isinstance(file, PlacedFile) else nullcontext():
             for row in range(0, height, STRIP):
                 label, outside = self.read_label(legend, None, (row, 0, min(STRIP, height - row), width))
                 off_palette += outside
+                labelled += int(np.count_nonzero(label != IGNORE))
                 yield row, label, outside
-        if off_palette > height * width / 2:
+        if off_palette > labelled:
             raise InputError(
-                f"{off_palette / (height * width):.0%} of the pixels of label {self.label} are outside the legend "
+                f"{off_palette / (off_palette + labelled):.0%} of the labelled pixels of {self.label} are outside the legend "
                 f"({', '.join(legend.names)}): use a label of this domain, or another legend"
             )
 
@@ -204,3 +243,8 @@ class Scene:
         copy = replace(self, label=None, polygons=())
         copy.__dict__["file"] = self.file  # where a cached property keeps its value
         return copy
+
+
+def _ratio(one: float, other: float) -> float:
+    """How many times the smaller of two lengths the larger one is."""
+    return max(one / other, other / one)

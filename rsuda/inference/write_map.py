@@ -85,6 +85,8 @@ def scene_notes(job: MapJob) -> list[str]:
         points = "control points" if _control_points(job) else "RPCs" if _coefficients(job) is not None else ""
         located = f" but {points}, which its rasters keep" if points else ""
         notes.append(f"{scene.image} has no CRS{located}, so neither have its outputs (--crs declares one)")
+    if scene.gsd_note:
+        notes.append(scene.gsd_note)
     named = scene.file.band_order
     if named is None or not set(expected) <= set(named):
         names = f"tagged {', '.join(named)}" if named else "not named"

@@ -20,7 +20,7 @@ from rsuda.core.spec import Spec, band_code, band_names
 from rsuda.data import find_domain
 from rsuda.data.domain import Domain, natural_order
 from rsuda.data.domain_file import KNOWN, describe
-from rsuda.data.label_notes import polygon_notes
+from rsuda.data.label_notes import label_notes, scene_notes
 from rsuda.data.validity_notes import collar_notes, label_nodata_notes
 from rsuda.geo.raster import is_remote
 from rsuda.geo.raster_info import raster_facts
@@ -226,6 +226,7 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
         except (InputError, MissingError) as error:
             _warn(warnings, error)
     warnings += collar_notes(domain.name, list(domain.scenes.values()), domain.bands)
+    warnings += scene_notes(list(domain.scenes.values()))
     shares, off_legend = _count_classes(domain, warnings)
     return {
         "kind": "domain",
@@ -261,7 +262,7 @@ def _count_classes(domain: Domain, warnings: list[str]) -> tuple[dict[str, float
     if legend is None or not labelled or _count_pixels(labelled) > QUICK:
         return None, None
     try:
-        warnings += [*polygon_notes(labelled, legend), *label_nodata_notes(labelled, legend)]
+        warnings += [*label_notes(labelled, legend), *label_nodata_notes(labelled, legend)]
     except (InputError, MissingError) as error:
         _warn(warnings, error)
     counts, off_legend = np.zeros(256, np.int64), 0

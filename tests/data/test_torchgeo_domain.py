@@ -183,10 +183,24 @@ def test_masks_are_matched_by_their_pixel_grid(tmp_path, transform):
     assert domain.scenes["a_image"].label == tmp_path / "z_mask.tif"
 
 
-def test_masks_with_another_grid_are_refused_with_a_command_to_resample_them(tmp_path):
+def test_mask_on_another_grid_is_read_at_its_place(tmp_path):
     write(tmp_path / "a_image.tif", np.ones((3, 40, 50), np.uint8))
-    write(tmp_path / "a_mask.tif", np.ones((1, 40, 50), np.uint8), from_origin(500_000.25, 6_000_000, 0.5, 0.5))
-    with pytest.raises(rsuda.InputError, match=r"no mask has the pixel grid of .*a_image.tif.*rio warp"):
+    values = np.arange(2000, dtype=np.uint8).reshape(1, 40, 50) // 200 % 2
+    write(tmp_path / "a_mask.tif", values, from_origin(500_000.25, 6_000_000, 0.5, 0.5))
+    write(tmp_path / "b_mask.tif", values, from_origin(500_020, 6_000_000, 0.5, 0.5))
+    domain = rsuda.domain(
+        images("*_image.tif", "R", "G", "B")(str(tmp_path)), labels=masks("*_mask.tif", cmap=CMAP)(str(tmp_path))
+    )
+    assert domain.scenes["a_image"].label == tmp_path / "a_mask.tif"
+
+
+@pytest.mark.parametrize("number, says", [(0, "none of the 1 masks lies on .*a_image.tif"), (2, "both cover 48% of")])
+def test_missing_and_ambiguous_masks_are_refused(tmp_path, number, says):
+    write(tmp_path / "a_image.tif", np.ones((3, 40, 50), np.uint8))
+    for k in range(number):
+        write(tmp_path / f"{k}_mask.tif", np.ones((1, 40, 50), np.uint8), from_origin(500_013, 6_000_000, 0.5, 0.5))
+    write(tmp_path / "far_mask.tif", np.ones((1, 40, 50), np.uint8), from_origin(510_000, 6_000_000, 0.5, 0.5))
+    with pytest.raises(rsuda.InputError, match=says):
         rsuda.domain(
             images("*_image.tif", "R", "G", "B")(str(tmp_path)), labels=masks("*_mask.tif", cmap=CMAP)(str(tmp_path))
         )

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from oracle_models import GEOMETRIES, NAMES, NORTH_UP, legend
+from pyproj import Geod
 from rasterio.crs import CRS
 from rasterio.features import rasterize
 from rasterio.transform import from_origin
@@ -349,3 +350,58 @@ def test_unknown_format_is_refused_with_the_known_ones(tmp_path):
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path):
     with pytest.raises(InputError, match="pyarrow"):
         write_polygons(polygons(np.zeros((2, 2), np.uint8)), tmp_path / "map.parquet")
+
+
+def geodesic(frame):
+    """Areas of polygons in degrees on the ellipsoid."""
+    return np.array([abs(Geod(ellps="WGS84").geometry_area_perimeter(polygon)[0]) for polygon in frame.geometry])
+
+
+@pytest.mark.parametrize("latitude", [0, 35, 60, -70])
+def test_areas_in_degrees_are_those_of_the_ground(latitude):
+    transform = from_origin(13, latitude + 0.001, 1e-5, 1e-5)
+    frame = polygons(blobs(60, 80), transform, CRS.from_epsg(4326))
+    assert np.allclose(frame.area_m2, geodesic(frame), rtol=0.002)
+
+
+def test_areas_of_a_scene_over_many_latitudes_are_those_of_the_ground():
+    frame = polygons(blobs(60, 80), from_origin(0, 65, 0.5, 0.5), CRS.from_epsg(4326))
+    assert np.allclose(frame.area_m2, geodesic(frame.assign(geometry=frame.segmentize(0.1))), rtol=0.01)
+
+
+def test_oblong_pixels_are_simplified_in_metres():
+    """At 60 degrees: a step of 0.56 m goes, one of 1.11 m stays, in the coverage of both."""
+    transform, degrees = from_origin(13, 60, 1e-5, 1e-5), CRS.from_epsg(4326)
+    frame = polygons(blobs(60, 80), transform, degrees, simplify=1.5)
+    assert shapely.coverage_is_valid(frame.geometry.to_numpy())
+    assert np.allclose(frame.area_m2, geodesic(frame), rtol=0.01, atol=0.5)
+    metric = polygonise(
+        blobs(60, 80), Grid(60, 80, from_origin(0, 0, 0.558, 1.114), UTM), legend(), (1.114, 0.558), simplify=1.5
+    )
+    assert np.abs(frame.area_m2 - metric.area_m2).sum() < 0.02 * metric.area_m2.sum()  # equal corners may differ
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("buildingregulariser"), reason="needs buildingregulariser")
+def test_footprints_in_degrees_are_squared_in_metres():
+    classes = np.zeros((60, 120), np.uint8)
+    rows, cols = np.mgrid[:60, :120]
+    x, y = (cols - 60) * 0.5, (rows - 30) * 1.0
+    classes[(np.abs(0.9 * x + 0.436 * y) < 14) & (np.abs(-0.436 * x + 0.9 * y) < 9)] = (
+        1  # a slanted house of 28 by 18 m
+    )
+    unit = Grid(1, 1, from_origin(13, 60, 1e-5, 1e-5), CRS.from_epsg(4326)).metres()
+    degrees = Grid(60, 120, from_origin(13, 60, 0.5e-5 / unit[1], 1e-5 / unit[0]), CRS.from_epsg(4326))
+    (house,) = (
+        regularise(polygonise(classes, grid, legend(), grid.metres()), [NAMES[1]], grid, legend(), grid.metres())
+        for grid in (degrees,)
+    )
+    assert house.crs.to_epsg() == 4326
+    assert house.area_m2.sum() == pytest.approx(28 * 18, rel=0.08)
+    assert np.allclose(house.area_m2, geodesic(house), rtol=0.01)
+    corners = shapely.get_coordinates(house.geometry.iloc[0])
+    sides = np.diff(corners * [55800, 111412], axis=0)
+    turns = (
+        sides[:-1] / np.linalg.norm(sides[:-1], axis=1)[:, None],
+        sides[1:] / np.linalg.norm(sides[1:], axis=1)[:, None],
+    )
+    assert np.abs((turns[0] * turns[1]).sum(1)).max() < 0.03

@@ -115,7 +115,7 @@ def test_off_palette_pixels_are_counted_and_refused_as_the_majority(write):
     label, off_palette = Scene("a", image, write("label.tif", colours(index), **ISPRS)).whole_label(LEGEND)
     assert label.tolist() == [[0, 1, IGNORE, IGNORE], [IGNORE, IGNORE, 0, 1]]
     assert off_palette == 3
-    with pytest.raises(InputError, match="75% of the pixels of label"):
+    with pytest.raises(InputError, match="75% of the labelled pixels of "):
         Scene("a", image, write("bad.tif", colours([[3, 3, 3, 3], [3, 3, 0, 1]]), **ISPRS)).whole_label(LEGEND)
 
 
@@ -124,3 +124,23 @@ def test_missing_label_is_named_when_it_is_read(tmp_path, located_raster):
     scene.read(("red", "ir"), None, (0, 0, 2, 2))
     with pytest.raises(MissingError, match=r"there is no file .*gone\.tif"):
         scene.read_label(LEGEND, None, (0, 0, 2, 2))
+
+
+def test_declared_gsd_that_contradicts_the_georeference_has_a_note(located_raster, write):
+    path = located_raster(gsd=2.0)
+    assert Scene("a", path, declared_gsd=2.05).gsd_note is None
+    note = Scene("a", path, declared_gsd=0.5).gsd_note
+    assert "are 2 x 2 m (across, down) by its georeference, and 0.5 m are declared: the declared GSD counts" in note
+    assert Scene("a", path, assumed_gsd=0.5).gsd == (2.0, 2.0)
+    degrees = {"transform": from_origin(13.4, 60, 1e-5, 1e-5), "crs": "EPSG:4326"}  # case 11c
+    scene = Scene("a", write("degrees.tif", np.zeros((3, 8, 8), np.uint8), **degrees), declared_gsd=1.1)
+    assert scene.gsd == pytest.approx((1.1141, 0.5580), rel=1e-3)
+    assert "0.558 x 1.114 m (across, down) by its georeference, and 1.1 m are declared: its georef" in scene.gsd_note
+
+
+def test_labels_are_refused_by_the_share_of_labelled_pixels(write):
+    """Ignored pixels do not count: two of three labelled pixels are outside the legend."""
+    image = write("image.tif", np.zeros((3, 2, 4), np.uint8), **ISPRS)
+    label = write("label.tif", colours([[2, 2, 2, 2], [2, 3, 3, 1]]), **ISPRS)
+    with pytest.raises(InputError, match="67% of the labelled pixels of"):
+        Scene("a", image, label).whole_label(LEGEND)

@@ -27,9 +27,11 @@ from oracle_models import (
     trained,
     write,
 )  # fmt: skip
+from pyproj import Geod
 from rasterio.features import rasterize
 from rasterio.transform import from_origin
 from shapely import Polygon, union_all
+from shapely.geometry import box
 
 from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError
 from rsuda.core.map_options import MapOptions
@@ -347,7 +349,6 @@ def too_coarse(path):
         (lambda path: path, MissingError, "there is no file"),
         (one_band, InputError, "1 band, but 2 are needed"),
         (five_bands, InputError, "unknown order.*--bands"),
-        (degrees, InputError, "geographic.*gdalwarp -t_srs EPSG:32632"),
         (nowhere, InputError, "GSD of .* is unknown"),
         (too_coarse, InputError, "3000 m"),
     ],
@@ -392,10 +393,17 @@ def test_scene_without_crs_needs_a_gsd_and_gets_a_note(tmp_path):
     assert tuple(gpd.read_file(prediction.polygons).total_bounds) == (0, -30, 40, 0)
 
 
-def test_geographic_scene_with_a_declared_gsd_is_predicted_in_its_crs(tmp_path):
-    prediction, mask = predict_one(degrees(tmp_path / "scene.tif"), trained(by_value), gsd=0.5)
+@pytest.mark.parametrize("gsd", [None, 1.1])
+def test_scene_in_degrees_has_areas_of_the_ground(tmp_path, gsd):
+    """At 48 degrees a pixel of 0.00001 degrees is 0.746 m wide and 1.112 m high, whatever GSD is declared."""
+    prediction, mask = predict_one(degrees(tmp_path / "scene.tif"), trained(by_value), gsd=gsd, polygons="gpkg")
     with rasterio.open(prediction.raster) as file:
         assert file.crs.to_epsg() == 4326 and (mask == 0).all()
+        outline = box(*file.bounds)
+    area = abs(Geod(ellps="WGS84").geometry_area_perimeter(outline)[0])
+    assert sum(prediction.area_m2.values()) == pytest.approx(area, rel=1e-3)
+    assert gpd.read_file(prediction.polygons).area_m2.sum() == pytest.approx(area, rel=1e-3)
+    assert any("its georeference counts" in note for note in prediction.notes) == (gsd is not None)
 
 
 @pytest.mark.parametrize("existing", ["scene_classes.tif", "scene_polygons.gpkg", "scene_classes.tif.aux.xml"])

@@ -133,9 +133,9 @@ def cut(path):
 WARNINGS = {
     "no CRS": (lambda p: write(p, NOISE[:3], crs=None), "transform but no CRS"),
     "no georeference": (lambda p: write(p, NOISE[:3], transform=None, crs=None), "no georeference"),
-    "geographic": (
-        lambda p: write(p, NOISE[:3], from_origin(9, 48, 1e-5, 1e-5), "EPSG:4326"),
-        "geographic.*EPSG:32632",
+    "metres in degrees": (
+        lambda p: write(p, NOISE[:3], from_origin(400000, 5500000, 1, 1), "EPSG:4326"),
+        "is not a position of EPSG:4326",
     ),
     "control points": (placed_by_points, "located by ground control points"),
     "NIR as alpha": (lambda p: with_alpha(p, NOISE), "band 4 is tagged as alpha but is not a mask"),
