@@ -59,11 +59,11 @@ def grouped(names: Sequence[str], common: Sequence[str]) -> tuple[dict[str, list
     """Group the indices of classes by their common name, in the order of the first ones; return also the ignored ones."""
     groups: dict[str, list[int]] = {}
     ignored = []
-    for k, (own, name) in enumerate(zip(names, common, strict=True)):
-        if name == UNKNOWN != own:
+    for k, (name, became) in enumerate(zip(names, common, strict=True)):
+        if became == UNKNOWN != name:
             ignored.append(k)
         else:
-            groups.setdefault(name, []).append(k)
+            groups.setdefault(became, []).append(k)
     return groups, ignored
 
 
@@ -108,8 +108,8 @@ def unshared_note(
     near = near_names(model, names)
     hint = ""
     if near:
-        meant = ", ".join(f"'{name}' for '{own}'" for own, name in near.items())
-        table = ", ".join(f"{_yaml(own)}: {_yaml(name)}" for own, name in near.items())
+        meant = ", ".join(f"'{common}' for '{name}'" for name, common in near.items())
+        table = ", ".join(f"{_yaml(name)}: {_yaml(common)}" for name, common in near.items())
         hint = f": did you mean {meant}? Add 'classes: {{{table}}}' to the domain file of {domain}"
     return "; ".join(parts) + hint
 

@@ -228,11 +228,11 @@ class Legend:
             table[members] = k
         return table
 
-    def name_of(self, own: str | None) -> str | None:
+    def name_of(self, name: str | None) -> str | None:
         """Return the common name of an own or common class; None if it is ignored or unknown."""
-        if own in self.names or own not in self.own.names:
-            return own if own in self.names else None
-        index = int(self.from_own[self.own.names.index(own)])
+        if name in self.names or name not in self.own.names:
+            return name if name in self.names else None
+        index = int(self.from_own[self.own.names.index(name)])
         return self.names[index] if index < len(self) else None
 
     @cached_property

@@ -184,8 +184,8 @@ def _pixel_weights(
     areas = [np.array([_pixels(scene, gsd) for scene in scenes]) for _, scenes in groups]
     weights = settings.weights or [area.sum() for area in areas]
     factors = [weight / area.sum() for weight, area in zip(weights, areas, strict=True)]
-    own = [np.array([_pixels(scene, None) for scene in scenes]) for _, scenes in groups]
-    return np.concatenate([k * area / pixels for k, area, pixels in zip(factors, areas, own, strict=True)])
+    native = [np.array([_pixels(scene, None) for scene in scenes]) for _, scenes in groups]
+    return np.concatenate([k * area / pixels for k, area, pixels in zip(factors, areas, native, strict=True)])
 
 
 def _pixels(scene: Scene, gsd: float | None) -> float:
@@ -198,7 +198,8 @@ def _matching(
 ) -> ColourMatching:
     """The map from a source's colours to the target's."""
     source, target = (
-        s.unit(sample_pixels(domain, s.bands, gsd)) for domain, s in ((scenes, spec), (targets, target_spec))
+        pixels.unit(sample_pixels(domain, pixels.bands, gsd))
+        for domain, pixels in ((scenes, spec), (targets, target_spec))
     )
     return ColourMatching(source, target)
 

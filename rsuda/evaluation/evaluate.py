@@ -152,7 +152,7 @@ def _class_table(legend: Legend, other: Legend, name: str) -> np.ndarray:
     table = legend.mapping_from(other)
     if (table == IGNORE).all():
         near = near_names(legend.names, other.names) or {other.names[0]: legend.names[0]}
-        classes = ", ".join(f"{own}: {common}" for own, common in near.items())
+        classes = ", ".join(f"{name}: {common}" for name, common in near.items())
         raise InputError(
             f"the model's classes ({', '.join(legend.names)}) and those of {name} ({', '.join(other.names)}) have no name in "
             f"common: give them common names in the domain file, as in 'classes: {{{classes}}}'"
