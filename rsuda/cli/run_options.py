@@ -52,7 +52,7 @@ TargetNodata = Annotated[
 Weights = Annotated[str | None, typer.Option(help="Encoder weights: imagenet (downloaded), none or a file.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of weights, patches and augmentation.")]
 Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps (GPUs of Apple).")]
 Devices = Annotated[str | None, typer.Option(help="Devices of each machine that train together, or auto.")]
 Nodes = Annotated[int | None, typer.Option(help="Machines that train together; each runs this command.")]
 Strategy = Annotated[str | None, typer.Option(help="How they train together: ddp.")]

@@ -233,7 +233,7 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
     files = list_files(root, patterns)
     chosen = choose_variant(fields, files, root, bands)
     images, names = scenes_of_domain(fields, chosen.files, root), chosen.delivery.all_bands
-    first, own = without_maps_beside({name: parts[0] for name, parts in images.items()}, root)
+    first, maps = without_maps_beside({name: parts[0] for name, parts in images.items()}, root)
     labels = match_labels(fields, files, first, root)
     scenes = {
         name: Scene(
@@ -250,7 +250,7 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
         for name in sorted(first, key=natural_order)
     }
     splits, notes = _make_splits(fields, scenes, labels.refused, root)
-    notes += [note_of_own_maps(own)] if own else []
+    notes += [note_of_own_maps(maps)] if maps else []
     notes += filter(None, [note_of_archives(scene.image for scene in scenes.values())])
     notes += chosen.notes
     protocol = fields.protocol.model_dump() if fields.protocol else None

@@ -28,10 +28,10 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
     files = files or rasters_in_archives(path)
     if not files:
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {place}")
-    files, own = without_own_maps(files)
+    files, maps = without_own_maps(files)
     if not files:
-        more = f" and so are {len(own) - 1} more in {place}" if len(own) > 1 else ""
-        raise InputError(f"{own[0]} is a map that rsuda has written{more}: name the scenes that were mapped")
+        more = f" and so are {len(maps) - 1} more in {place}" if len(maps) > 1 else ""
+        raise InputError(f"{maps[0]} is a map that rsuda has written{more}: name the scenes that were mapped")
     scenes: dict[str, Scene] = {}
     for file in files:
         name = Path(file).stem
@@ -41,7 +41,7 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
         scenes[name] = Scene(name=name, image=image, bands=band_names(bands) if bands else None, assumed_gsd=gsd)
     first = next(iter(scenes.values()))
     names, inside = list(scenes), note_of_archives(scene.image for scene in scenes.values())
-    notes = (*([note_of_own_maps(own)] if own else []), *([inside] if inside else []))
+    notes = (*([note_of_own_maps(maps)] if maps else []), *([inside] if inside else []))
     splits = {"all": names, "train": names}
     return Domain(_label(place), scenes, first.file.band_order, None, splits, notes=notes)
 

@@ -43,7 +43,7 @@ def is_raster(path: str) -> bool:
 
 
 def is_own_map(path: str | Path) -> bool:
-    """Check whether a file is a raster that rsuda has written, by its tags. An unreadable file is none."""
+    """Check whether a file is a raster that rsuda has written, by its tags. A file that cannot be read counts as a scene."""
     if is_remote(path) or Path(path).suffix.lower() not in (".tif", ".tiff"):
         return False
     try:
@@ -55,21 +55,20 @@ def is_own_map(path: str | Path) -> bool:
 
 def without_own_maps(files: Sequence[str]) -> tuple[list[str], list[str]]:
     """Divide files into scenes and the maps that rsuda has written, both in the order of the files."""
-    with ThreadPoolExecutor(_READERS) as readers:
-        own = list(readers.map(is_own_map, files))
-    pairs = list(zip(files, own, strict=True))
+    with quiet(), ThreadPoolExecutor(_READERS) as readers:  # warnings are filtered outside of the threads
+        pairs = list(zip(files, readers.map(is_own_map, files), strict=True))
     return [file for file, map_ in pairs if not map_], [file for file, map_ in pairs if map_]
 
 
 def without_maps_beside(images: Mapping[str, str], root: Path) -> tuple[dict[str, str], list[str]]:
     """Divide the images of a domain's scenes, by scene, as ``without_own_maps``; only files named as rsuda's are opened."""
     suspects = [file for file in images.values() if Path(file).stem.endswith(OWN_ENDINGS)]
-    own = {file for file in suspects if is_own_map(root / file)}
-    if images and len(own) == len(set(images.values())):
+    maps = {file for file in suspects if is_own_map(root / file)}
+    if images and len(maps) == len(set(images.values())):
         raise InputError(
-            f"{root / min(own)} is a map that rsuda has written, as are all images: name the scenes' own files"
+            f"{root / min(maps)} is a map that rsuda has written, as are all images: name the scenes' own files"
         )
-    return {scene: file for scene, file in images.items() if file not in own}, sorted(own)
+    return {scene: file for scene, file in images.items() if file not in maps}, sorted(maps)
 
 
 def note_of_own_maps(maps: Sequence[str]) -> str:

@@ -25,11 +25,11 @@ def choose_scenes(places: Sequence[str | Path]) -> tuple[list[str | Path], list[
     for place in places:
         inside = _inside(os.fspath(place))
         files += inside if inside == [os.path.expanduser(place)] else _new(inside, files)
-    scenes, own = without_own_maps(files)
-    if own and not scenes:
-        raise InputError(f"{own[0]} is a map that rsuda has written: name the scene that was mapped")
+    scenes, maps = without_own_maps(files)
+    if maps and not scenes:
+        raise InputError(f"{maps[0]} is a map that rsuda has written: name the scene that was mapped")
     chosen: list[str | Path] = [file if is_remote(file) else Path(file) for file in scenes]
-    return chosen, [note_of_own_maps(own)] if own else []
+    return chosen, [note_of_own_maps(maps)] if maps else []
 
 
 def _inside(place: str) -> list[str]:
