@@ -24,6 +24,7 @@ from rsuda.data.image_files import ImageFiles, choose_variant, scenes_of_domain
 from rsuda.data.joined_sources import join_sources
 from rsuda.data.label_files import match_labels
 from rsuda.data.raster_folder import domain_of_rasters
+from rsuda.data.stac_domain import domain_of_stac, is_stac
 from rsuda.geo.raster import is_remote
 from rsuda.geo.raster_stack import ExtraRaster
 from rsuda.geo.scene import Scene
@@ -211,6 +212,8 @@ def _domain_of_files(name: str, data: str | Path | None, bands: str | None, gsd:
         )
     if name in KNOWN:
         return _from_fields(read_domain_file(KNOWN[name]), data, bands)
+    if is_stac(name):
+        return domain_of_stac(name, bands, gsd)
     if is_remote(name):
         return domain_of_rasters(name, bands, gsd)
     path = Path(name).expanduser()

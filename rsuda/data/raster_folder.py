@@ -40,6 +40,8 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
         image = file if is_remote(file) else Path(file)
         scenes[name] = Scene(name=name, image=image, bands=band_names(bands) if bands else None, assumed_gsd=gsd)
     first = next(iter(scenes.values()))
+    if is_remote(place):
+        _check_is_file(first)
     names, inside = list(scenes), note_of_archives(scene.image for scene in scenes.values())
     notes = (*([note_of_own_maps(maps)] if maps else []), *([inside] if inside else []))
     splits = {"all": names, "train": names}
@@ -50,3 +52,15 @@ def _label(place: str) -> str:
     """Name a domain after its folder, or the folder of its files."""
     path = Path(place)
     return path.name if path.is_dir() else (path.parent.name if path.suffix else path.stem) or "rasters"
+
+
+def _check_is_file(scene: Scene) -> None:
+    """Raise MissingError with advice if a remote place is no raster, such as a folder."""
+    try:
+        scene.file  # noqa: B018 (reads the header)
+    except MissingError as error:
+        if str(scene.image).lower().partition("?")[0].endswith(SUFFIXES):
+            raise
+        raise MissingError(
+            f"{error}; folders are not listed over a network: name a raster, a virtual raster (.vrt) or a STAC item (.json)"
+        ) from None

@@ -21,6 +21,7 @@ from rsuda.data import find_domain
 from rsuda.data.domain import Domain, natural_order
 from rsuda.data.domain_file import KNOWN, describe
 from rsuda.data.label_notes import label_notes, scene_notes
+from rsuda.data.stac_domain import is_stac
 from rsuda.data.validity_notes import collar_notes, label_nodata_notes
 from rsuda.geo.raster import is_remote
 from rsuda.geo.raster_info import raster_facts
@@ -64,6 +65,8 @@ def info(
         return domain_facts(find_domain.domain(what))
     name = os.fspath(what)
     path = Path(name).expanduser()
+    if is_stac(name):
+        return domain_facts(find_domain.domain(name, data, bands=bands, gsd=gsd))
     if is_remote(name):
         return _raster(name, model, bands, gsd, crs, nodata)
     if (path / CONFIG).is_file() or (path / WEIGHTS).is_file():
