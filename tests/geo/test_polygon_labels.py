@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from oracle_models import GEOMETRIES, NAMES, legend, write
+from rasterio.crs import CRS
 from shapely.geometry import box
 
 from rsuda.core.errors import InputError, MissingError
@@ -39,7 +40,7 @@ def drawn_scene(folder, frame, transform, name="labels.gpkg", crs="EPSG:32632"):
 def test_polygons_of_a_map_are_read_as_the_map(tmp_path, transform, gsd):
     located = transform != Affine.identity()
     crs, classes = "EPSG:32632" if located else None, patches(60, 80)
-    grid = Grid(60, 80, transform, crs)
+    grid = Grid(60, 80, transform, crs and CRS.from_string(crs))
     write_polygons(polygonise(classes, grid, legend(), (0.5, 0.5)), tmp_path / "polygons.gpkg")
     image = write(tmp_path / "image.tif", np.zeros((3, 60, 80), np.uint8), transform if located else None, crs)
     label = write(tmp_path / "label.tif", classes[None], transform if located else None, crs)

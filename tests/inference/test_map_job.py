@@ -131,7 +131,7 @@ def test_every_option_that_changes_a_map_changes_its_tag(tmp_path):
     others = {
         "polygons": "fgb", "min_area": 1.0, "simplify": 1.0, "regularise": ("roof",), "confidence": True,
         "probabilities": True, "co": ("LEVEL=9",), "stac": True, "window": 96, "overlap": 8, "tta": "flips",
-        "precision": "bf16", "bands": "red,green", "gsd": 1.0, "crs": None, "aoi": gpkg,
+        "precision": "bf16", "bands": "red,green", "gsd": 1.0, "crs": None, "nodata": 3.0, "aoi": gpkg,
         "bounds": (500_000, 5_999_990, 500_010, 6_000_000),
     }  # fmt: skip
     fields = MapOptions.model_fields
