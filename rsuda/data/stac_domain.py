@@ -103,8 +103,9 @@ def _read(place: str) -> tuple[str, list[Item]]:
     """The name of a STAC object, and its items."""
     import pystac
 
+    stac_io = pystac.StacIO.default()
     try:
-        text = pystac.StacIO.default().read_text(place)
+        text = stac_io.read_text(place)
     except Exception as error:  # of the system, of urllib or of PySTAC
         lines = str(error.__cause__ or error).splitlines() or [type(error).__name__]
         raise MissingError(f"cannot read {printable(place)}: {printable(lines[0])}") from None

@@ -462,7 +462,7 @@ def test_the_real_file_that_opens_but_cannot_be_read_is_named(real_data):
 
 
 @pytest.mark.parametrize(
-    ("name", "hidden"), [("RGBA.byte.tif", 0.3255), ("RGBA.uint16.tif", 0.5114), ("alpha.tif", 0.9845)]
+    ("name", "hidden"), [("RGBA.byte.tif", 0.3255), ("RGBA.uint16.tif", 0.5114), ("alpha.tif", 0.9848)]
 )
 def test_real_alpha_in_real_files_is_transparency(real_data, name, hidden):
     file = RasterFile(real_data / "geotiffs" / "rasterio" / name)
