@@ -1,6 +1,6 @@
 """Run commands of rsuda as on a system that lacks what only Unix has.
 
-What the standard library and Lightning themselves use on Linux stays, such such as ``os.uname``, SIGKILL and SIGUSR1.
+What the standard library and Lightning themselves use on Linux stays, such as ``os.uname``, SIGKILL and SIGUSR1.
 """
 
 import os
@@ -19,6 +19,8 @@ OF_SIGNAL = ("SIGHUP", "SIGALRM", "SIGQUIT", "alarm", "setitimer", "pause")
 
 def remove() -> None:
     """Remove the modules and functions from this process."""
+    import asyncio.selector_events  # noqa: F401 (asks os.sysconf on Linux when it is imported)
+
     for name in MODULES:
         sys.modules[name] = None
     for home, names in ((os, OF_OS), (signal, OF_SIGNAL)):
