@@ -1,4 +1,4 @@
-"""Classes of two legends: a table from own to common class names, and what two legends do not share."""
+"""Match the classes of two legends: give them common names, and name the classes that only one of them has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two rasters, one place: read the bands and the labels of a file on the grid of another one, by position.
+"""Align two rasters: read the bands and the labels of a file on the grid of another one, by position.
 
 Equal grids are read pixel by pixel. If axes are parallel, one weighting per axis does it; if not, or in another CRS, each pixel
 is sampled at its position. Labels take the nearest class, or the majority if the file is finer; images are interpolated, or

@@ -1,4 +1,4 @@
-"""The first convolution of encoders that were pretrained on RGB, for other bands.
+"""Fit the first convolution of encoders that were pretrained on RGB to other bands.
 
 For up to four bands the RGB filters are used in file order, so that near infrared in front of red and green has red's
 filters as in the ISPRS papers; the fourth band repeats the first filters. From five bands on, red, green and blue have their
