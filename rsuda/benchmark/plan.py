@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from rsuda.methods import METHODS, option_names, options_of, presets_of
 from rsuda.runs.folders import saved_settings
 from rsuda.training.build import check_run
 
-_KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle"}
+_KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle", "control"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Plan:
     Attributes:
         methods: rows of the table, in the file's order.
         baseline, oracle: the rows between which the gap is measured.
+        control: the row that all others are compared with, seed by seed.
+        twins: for a row, the one that differs from it by a single mechanism; the two are compared as well.
     """
 
     name: str
@@ -43,48 +45,71 @@ class Plan:
     methods: tuple[str, ...]
     baseline: str
     oracle: str
+    control: str = ""
+    twins: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_plan(file: str | Path, out: str | Path, changes: Mapping[str, Any] | None = None) -> Plan:
     """The runs of a benchmark file.
 
-    The file holds ``settings`` for all runs, ``seeds``, ``pairs``, ``methods``, and the rows that are ``baseline`` and
-    ``oracle`` (by default those of that name). Of a pair: settings with source and target, and ``matched``, those that
-    bring its domains nearer to each other (colours, bands, GSD). Of a method, a row of the table: settings, of which
-    ``method`` is the row's name if left out; ``as_is: true`` leaves out what is ``matched``, ``oracle: true`` trains on
-    the target's own labels, ``seeds`` and ``only`` (a list of pairs) restrict the row. A method's settings win over a
-    pair's, these over the common ones, and ``changes``, by dotted names,
-    over all.
+    The file holds ``settings`` for all runs, ``seeds``, ``pairs``, ``methods``, and the rows that are ``baseline``, ``oracle``
+    (by default those of that name) and ``control`` (by default the baseline), with which the table compares the others. Of a
+    pair: settings with source and target, and ``matched``, those that bring its domains nearer to each other (colours, bands,
+    GSD). Of a method, a row of the table: settings, of which ``method`` is the row's name if left out; ``as_is: true`` leaves
+    out what is ``matched``, ``oracle: true`` trains on the target's own labels, ``twin`` names another row that the table
+    compares it with, ``seeds`` and ``only`` (a list of pairs) restrict the row. A method's settings win over a pair's, these
+    over the common ones, and ``changes``, by dotted names, over all.
 
     Raises:
         MissingError: no such file.
-        InputError: it is no benchmark file, or names an unknown method or option.
+        InputError: it is no benchmark file, or names an unknown method, row or option.
     """
     path = Path(file)
     fields = _read(path)
-    pairs, methods = fields.get("pairs"), fields.get("methods")
-    if not isinstance(pairs, dict) or not isinstance(methods, dict) or not pairs or not methods:
-        raise InputError(f"benchmark file {path} needs 'pairs' and 'methods', each as 'name: settings'")
-    baseline, oracle = fields.get("baseline", "source-only"), fields.get("oracle", "oracle")
-    jobs = []
-    for where, entry in [*pairs.items(), *methods.items(), ("settings", fields.get("settings"))]:
-        if not isinstance(entry, dict | None) or len(str(where)) > 80:
-            raise InputError(f"{shown(where)} in {path} is no name with 'setting: value' below it: {shown(entry)}")
-    for method, row in methods.items():
-        row = dict(row or {})
-        seeds = row.pop("seeds", fields.get("seeds", [0]))
-        only = row.pop("only", list(pairs))
-        if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
-            raise InputError(f"the seeds of {method} in {path} are no list of whole numbers: {shown(seeds)}")
-        if not isinstance(only, list) or not all(isinstance(name, str | int) for name in only):
-            raise InputError(f"'only' of {method} in {path} is no list of pairs: {shown(only)}")
-        for name in only:
-            if name not in pairs:
-                raise unknown(f"pair of {method} in {path}", str(name), pairs)
-            jobs += [
-                _job(str(method), row, str(name), pairs[name] or {}, fields, seed, Path(out), changes or {})
-                for seed in seeds
-            ]
+    pairs, methods = fields["pairs"], fields["methods"]
+    twins, jobs = {}, []
+    for method, entry in methods.items():
+        row = dict(entry or {})
+        if "twin" in row:
+            twins[str(method)] = _other_row(f"twin of {method} in {path}", row.pop("twin"), methods, method)
+        seeds, only = _restrictions(str(method), row, fields, path)
+        jobs += [
+            _job(str(method), row, str(name), pairs[name] or {}, fields, seed, Path(out), changes or {})
+            for name in only
+            for seed in seeds
+        ]
+    _check_folders(jobs, path, Path(out))
+    ends = {"baseline": "source-only", "oracle": "oracle"}
+    ends["control"] = fields.get("baseline", ends["baseline"])
+    rows = {what: _other_row(f"{what} of {path}", fields[what], methods) for what in ends if what in fields}
+    about = str(fields.get("about", ""))
+    return Plan(path.stem, about, tuple(jobs), tuple(pairs), tuple(methods), **{**ends, **rows}, twins=twins)
+
+
+def _other_row(what: str, name: Any, methods: Mapping[str, Any], but: str | None = None) -> str:
+    """Return the name of a row. Raises InputError for one that the file lacks, or that is the row ``but`` itself."""
+    others = [str(method) for method in methods if method != but]
+    if name not in others:
+        raise unknown(what, shown(name) if not isinstance(name, str) else name, others or ["none"])
+    return str(name)
+
+
+def _restrictions(method: str, row: dict[str, Any], fields: dict[str, Any], path: Path) -> tuple[list[int], list[Any]]:
+    """Take ``seeds`` and ``only`` from a row. Raises InputError where they are invalid."""
+    seeds = row.pop("seeds", fields.get("seeds", [0]))
+    only = row.pop("only", list(fields["pairs"]))
+    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
+        raise InputError(f"the seeds of {method} in {path} are no list of whole numbers: {shown(seeds)}")
+    if not isinstance(only, list) or not all(isinstance(name, str | int) for name in only):
+        raise InputError(f"'only' of {method} in {path} is no list of pairs: {shown(only)}")
+    for name in only:
+        if name not in fields["pairs"]:
+            raise unknown(f"pair of {method} in {path}", str(name), fields["pairs"])
+    return seeds, only
+
+
+def _check_folders(jobs: list[BenchmarkRun], path: Path, out: Path) -> None:
+    """Raise InputError where two runs would have one folder."""
     folders = [job.folder for job in jobs]
     twice = next(
         (job for job in jobs if folders.count(job.folder) > 1 or not job.folder.relative_to(out).parts[2:]), None
@@ -93,7 +118,6 @@ def read_plan(file: str | Path, out: str | Path, changes: Mapping[str, Any] | No
         raise InputError(
             f"'{twice.pair}' and '{twice.method}' in {path} need names of letters and digits, unlike the others'"
         )
-    return Plan(path.stem, str(fields.get("about", "")), tuple(jobs), tuple(pairs), tuple(methods), baseline, oracle)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -103,6 +127,12 @@ def _read(path: Path) -> dict[str, Any]:
     for key in fields:
         if key not in _KEYS:
             raise unknown(f"entry of {path}", str(key), _KEYS)
+    pairs, methods = fields.get("pairs"), fields.get("methods")
+    if not isinstance(pairs, dict) or not isinstance(methods, dict) or not pairs or not methods:
+        raise InputError(f"benchmark file {path} needs 'pairs' and 'methods', each as 'name: settings'")
+    for where, entry in [*pairs.items(), *methods.items(), ("settings", fields.get("settings"))]:
+        if not isinstance(entry, dict | None) or len(str(where)) > 80:
+            raise InputError(f"{shown(where)} in {path} is no name with 'setting: value' below it: {shown(entry)}")
     return fields
 
 

@@ -70,7 +70,7 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
         "seed": job.seed,
         "steps": settings.training.steps,
         "options": settings.method.options,
-        "seconds_per_step": clock.median,
+        "seconds_per_step": clock.typical,
         "peak_memory_mb": _peak(device),
         "threads": threads,
         "device": torch.cuda.get_device_name(device) if gpu else "cpu",
@@ -78,10 +78,17 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
         "label_free": label_free(engine, target, settings.target.split).as_fields(),
         "pseudo_labels": curve.curve,
         **results.as_fields(),
+        "confusion_by_scene": {name: matrix.tolist() for name, matrix in results.by_scene.items()},
     }
     with atomic_write(job.folder / RESULT, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8", newline="\n")
+        temporary.write_text(_a_line_each(fields), encoding="utf-8", newline="\n")
     return fields
+
+
+def _a_line_each(fields: dict[str, Any]) -> str:
+    """Format fields as JSON with one line for each."""
+    lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _peak(device: torch.device) -> int | None:
@@ -105,9 +112,11 @@ class StepClock(Callback):
             self.ends.append(time.perf_counter())
 
     @property
-    def median(self) -> float | None:
+    def typical(self) -> float | None:
+        """Seconds of a step: the mean over ten parts of the run, whose phases differ, of each part's median."""
         steps = np.diff(self.ends[3:])
-        return round(float(np.median(steps)), 4) if len(steps) else None
+        parts = np.array_split(steps, min(10, len(steps))) if len(steps) else []
+        return round(float(np.mean([np.median(part) for part in parts])), 4) if parts else None
 
 
 class PseudoLabelCurve(Callback):

@@ -46,6 +46,7 @@ class Evaluation:
         off_palette: label pixels that the legend does not list.
         prediction: precision, window, overlap, tta and device of the prediction.
         notes: sentences on what the scores leave out, such as classes that the model lacks.
+        by_scene: (K, K) int64 confusion matrix of each scene by its name; their sum is that of ``scores``.
     """
 
     domain: str
@@ -58,6 +59,7 @@ class Evaluation:
     off_palette: int
     prediction: dict[str, str | int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    by_scene: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def stem(self) -> str:
@@ -106,19 +108,21 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
     if protocol == "st-dasegnet" and not domain.protocol:
         raise InputError(f"domain {domain.name} has no tile list for protocol st-dasegnet (field 'protocol')")
     size, stride = (domain.protocol or {}).get("window", 0), (domain.protocol or {}).get("stride", 0)
-    total, off_palette, tiles = np.zeros((len(legend), len(legend)), np.int64), 0, 0
-    counts = np.zeros(256, np.int64)
+    by_scene: dict[str, np.ndarray] = {}
+    off_palette, tiles, counts = 0, 0, np.zeros(256, np.int64)
     for scene in scenes:
         label, unlisted = scene.whole_label(domain.legend)
         counts += np.bincount(label.ravel(), minlength=256)
         label, off_palette = table[label], off_palette + unlisted
         if protocol == "scenes":
-            total += confusion(label, predict_scene(predictor, scene).classes, len(legend))
+            by_scene[scene.name] = confusion(label, predict_scene(predictor, scene).classes, len(legend))
             continue
+        by_scene[scene.name] = np.zeros((len(legend), len(legend)), np.int64)
         for row, col in _tile_corners(scene, size, stride):
             tile = label[row : row + size, col : col + size]
-            total += confusion(tile, predict_tile(predictor, scene, row, col, size), len(legend))
+            by_scene[scene.name] += confusion(tile, predict_tile(predictor, scene, row, col, size), len(legend))
             tiles += 1
+    total = np.sum([*by_scene.values()], axis=0)
     if protocol == "st-dasegnet" and not tiles:
         raise InputError(f"no scene of split '{split}' of {domain.name} holds a whole tile of {size} x {size} px")
     if not total.any():
@@ -144,6 +148,7 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
             "device": str(predictor.device),
         },
         (left_over,) if left_over else (),
+        by_scene,
     )
 
 

@@ -29,6 +29,17 @@ def confusion(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
     return np.bincount(code, minlength=classes * classes).reshape(classes, classes)
 
 
+def class_iou(matrices: np.ndarray) -> np.ndarray:
+    """Compute the IoU of each class from confusion matrices (..., K, K).
+
+    Returns:
+        (..., K) in 0..1; nan for a class that neither the label nor the prediction contains.
+    """
+    hit = np.diagonal(matrices, axis1=-2, axis2=-1).astype(float)
+    result: np.ndarray = _share(hit, matrices.sum(-2) + matrices.sum(-1) - hit)
+    return result
+
+
 @dataclass(frozen=True)
 class Scores:
     """Scores of a confusion matrix (K, K), in 0..1; nan for a class that neither the label nor the prediction contains.
@@ -47,7 +58,7 @@ class Scores:
 
     @property
     def iou(self) -> np.ndarray:
-        return _share(self._hit, self.matrix.sum(0) + self.matrix.sum(1) - self._hit)
+        return class_iou(self.matrix)
 
     @property
     def precision(self) -> np.ndarray:

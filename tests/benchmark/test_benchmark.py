@@ -64,6 +64,16 @@ def test_a_plan_has_one_run_for_each_method_seed_and_pair(data, tmp_path):
     assert len({j.folder for j in plan.jobs}) == 4
 
 
+def test_a_plan_names_what_rows_are_compared_with(data, tmp_path):
+    fields = held(data)
+    plan = read_plan(wrote(tmp_path, **fields), tmp_path / "out")
+    assert (plan.baseline, plan.oracle, plan.control, dict(plan.twins)) == ("source-only", "oracle", "source-only", {})
+    fields["methods"]["dacs"] = {"twin": "twin", "training": {"steps": 4}}
+    plan = read_plan(wrote(tmp_path, **fields, control="twin"), tmp_path / "out")
+    assert plan.control == "twin" and dict(plan.twins) == {"dacs": "twin"}
+    assert {job.settings.training.steps for job in plan.jobs if job.method == "dacs"} == {4}
+
+
 @pytest.mark.slow
 def test_runs_are_kept_and_the_table_says_what_they_scored(data, tmp_path):
     file, out = wrote(tmp_path, **held(data)), tmp_path / "out"
@@ -73,6 +83,8 @@ def test_runs_are_kept_and_the_table_says_what_they_scored(data, tmp_path):
     result = ended["east-west/twin/1"]
     assert result["row"] == "twin" and result["method"] == "bicl" and result["peak_memory_mb"] > 0
     assert set(result["label_free"]) == set(SCORES) and result["pseudo_labels"]
+    total = np.sum([*result["confusion_by_scene"].values()], 0)
+    assert total.tolist() == result["confusion"] and len(result["confusion_by_scene"]) == result["scenes"]
     before = {p: p.stat().st_mtime_ns for p in out.rglob(RESULT)}
     assert list(run_plan(read_plan(file, out), ["cpu"])) == []
     assert {p: p.stat().st_mtime_ns for p in out.rglob(RESULT)} == before
@@ -116,6 +128,10 @@ def test_the_command_refuses_in_one_sentence(tmp_path, monkeypatch, capfd):
         ({"methods": {"dacs": {"devices": 2}}}, ["dacs", "devices 2", "--device"]),
         ({"methods": {}}, ["methods"]),
         ({"sedes": [1]}, ["sedes", "seeds"]),
+        ({"control": "source-onyl"}, ["control", "source-onyl", "source-only"]),
+        ({"baseline": ["source-only"]}, ["baseline"]),
+        ({"methods": {"dacs": {"twin": "mic"}, "bicl": {}}}, ["twin of dacs", "mic", "bicl"]),
+        ({"methods": {"dacs": {"twin": "dacs"}}}, ["twin of dacs"]),
     ],
 )
 def test_a_wrong_file_is_refused_before_anything_runs(data, tmp_path, change, words):
