@@ -157,9 +157,9 @@ def waiting(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         began = time.monotonic()
         batch = {name: tensor.to(device) for name, tensor in next(batches).items()}
         waits.append(time.monotonic() - began)
-        image, label = module.augmentation.source(batch["source_image"], batch["source_label"])
+        source = module.augmentation.source(batch)
         with autocast(precision, device):
-            loss, _ = module.method.loss({"source_image": image, "source_label": label})
+            loss, _ = module.method.loss(source)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

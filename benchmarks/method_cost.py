@@ -81,7 +81,7 @@ class Bench:
         image = torch.rand(size[0], 3, *size[1:], generator=generator)
         self.batch = {
             "source_image": image, "source_label": label, "target_image": image.flip(0), "key": torch.arange(args.batch_size),
-            "target_valid": torch.ones(size, dtype=torch.bool),
+            "target_valid": torch.ones(size, dtype=torch.bool), "source_valid": torch.ones(size, dtype=torch.bool),
         }  # fmt: skip
         self.batch = {name: tensor.to(self.device) for name, tensor in self.batch.items()}
 
@@ -150,7 +150,8 @@ class Bench:
         assert isinstance(network, PlainNetwork) and isinstance(network.network, Network)
         assert self.module.augmentation is not None
         marks = [self._now()]
-        image, label = self.module.augmentation.source(self.batch["source_image"], self.batch["source_label"])
+        source = self.module.augmentation.source(self.batch)
+        image, label = source["source_image"], source["source_label"]
         marks.append(self._now())
         self.method.build.strong(image, self.batch["key"], 0.2)
         marks.append(self._now())

@@ -305,6 +305,7 @@ def test_batches_hold_the_keys_that_are_told_and_a_plain_lightning_module_may_ta
     batch = next(iter(module.train_dataloader()))
     assert {k: (tuple(v.shape), str(v.dtype)) for k, v in batch.items()} == {
         "source_image": ((2, 3, 192, 192), "torch.float32"), "source_label": ((2, 192, 192), "torch.uint8"),
+        "source_valid": ((2, 192, 192), "torch.bool"),
         "target_image": ((2, 3, 192, 192), "torch.float32"), "target_valid": ((2, 192, 192), "torch.bool"),
         "key": ((2,), "torch.int64"),
     }  # fmt: skip

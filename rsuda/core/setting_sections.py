@@ -135,6 +135,9 @@ class PatchSettings(FrozenModel):
     )
     flip_rotate: StrictBool = Field(True, description="Flip patches and turn them by right angles.")
     photometric: StrictBool = Field(True, description="Change the colours of source patches at random.")
+    hue: float = Field(
+        0.05, ge=0, le=0.5, description="Largest turn of a source patch's hue, as a share of the colour circle."
+    )
     target_geometry: StrictBool = Field(True, description="Flip and turn target patches too.")
     workers: int = Field(1, ge=0, description="Processes that read patches, for each process that trains.")
 

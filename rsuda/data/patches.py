@@ -30,7 +30,8 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
 
     Item i depends on (seed, i) alone, for any number of workers. It holds ``source_image`` and ``target_image``, (bands,
     size, size) float32 on 0..1 with 0 at invalid pixels; ``source_label``, (size, size) uint8 with 255 at ignored and
-    invalid pixels; ``target_valid``, (size, size) bool; and ``key``, a random integer that seeds the method's own draws.
+    invalid pixels; ``source_valid`` and ``target_valid``, (size, size) bool; and ``key``, a random integer that seeds the
+    method's own draws.
     """
 
     def __init__(self, pair: Pair, settings: Settings, *, with_target: bool) -> None:
@@ -39,8 +40,9 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         self.shares = {"source": _source_shares(pair), "target": _area_shares(pair.target, pair.gsd)}
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        image, label = self._source_patch(self._generator(0, index))
+        image, label, source_valid = self._source_patch(self._generator(0, index))
         item = {"source_image": torch.from_numpy(image), "source_label": torch.from_numpy(label)}
+        item["source_valid"] = torch.from_numpy(source_valid)
         item["key"] = torch.tensor(self._generator(2, index).integers(2**62))
         if self.with_target:
             image, valid = self.target_patch(self._generator(1, index))
@@ -66,14 +68,14 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         """The generator of item i: stream 0 is the source's, 1 the target's, 2 the key's."""
         return np.random.default_rng((self.settings.training.seed, stream, index))
 
-    def _source_patch(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _source_patch(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         scene, window, gsd, label = self._source_window(rng)
         patch = scene.read(self.pair.source_spec.bands, gsd, window)
         image = self._source_unit(scene, patch.values)
         if self.settings.align.band_mixing and not self.pair.annotated:
             image = mix_bands(image, rng, self.settings.align.band_mixing)
         image = image.astype(np.float32) * patch.valid
-        return image, np.where(patch.valid, label, np.uint8(IGNORE))
+        return image, np.where(patch.valid, label, np.uint8(IGNORE)), patch.valid
 
     def _source_unit(self, scene: Scene, values: np.ndarray) -> np.ndarray:
         """Scale raw pixels of a scene to 0..1, with matched colours."""

@@ -16,24 +16,23 @@ from rsuda.learning.random_draws import BatchShard, uniform
 STRONG = 0  # purpose of the draws
 
 
-def dihedral(
-    image: Tensor, label: Tensor, flip_rotate: bool = True, share: BatchShard = BatchShard()
-) -> tuple[Tensor, Tensor]:
-    """Each image and its label mirrored with probability 1/2 and, with ``flip_rotate``, turned by a random right angle.
+def dihedral(batch: dict[str, Tensor], flip_rotate: bool = True, share: BatchShard = BatchShard()) -> dict[str, Tensor]:
+    """Mirror each item's tensors, (B, ..., H, W), with probability 1/2 and, with ``flip_rotate``, turn them by a right angle.
 
-    Nadir imagery has no up; street-scene papers only mirror.
+    An item's tensors all move alike. Nadir imagery has no up; street-scene papers only mirror.
     """
+    size = len(next(iter(batch.values())))
     moves = [
-        (bool(torch.rand(()) < 0.5), int(torch.randint(4, ())) if flip_rotate else 0)
-        for _ in range(share.whole(len(image)))
-    ]
-    images, labels = [], []
-    for x, y, (mirrored, quarter) in zip(image, label, moves[share.rows(len(image))], strict=True):
-        if mirrored:
-            x, y = x.flip(-1), y.flip(-1)
-        images.append(x.rot90(quarter, (-2, -1)))
-        labels.append(y.rot90(quarter, (-2, -1)))
-    return torch.stack(images), torch.stack(labels)
+        (bool(torch.rand(()) < 0.5), int(torch.randint(4, ())) if flip_rotate else 0) for _ in range(share.whole(size))
+    ][share.rows(size)]
+
+    def moved(x: Tensor, mirrored: bool, quarter: int) -> Tensor:
+        return (x.flip(-1) if mirrored else x).rot90(quarter, (-2, -1))
+
+    return {
+        name: torch.stack([moved(x, *move) for x, move in zip(items, moves, strict=True)])
+        for name, items in batch.items()
+    }
 
 
 class Augmentation:
@@ -42,9 +41,11 @@ class Augmentation:
     Args:
         mean, std: standardisation per band, (source, target).
         flip_rotate: right-angle rotations beside mirroring.
-        photometric: brightness +-32/255, contrast 0.5-1.5, and for 3 bands saturation 0.5-1.5 and hue +-18/360, each
-            with probability 1/2 (ST-DASegNet's settings).
+        photometric: brightness +-32/255, contrast 0.5-1.5, and for 3 bands saturation 0.5-1.5 and hue, each with
+            probability 1/2 (ST-DASegNet's settings).
         target_geometry: whether the target is mirrored and turned too.
+        hue: largest turn of the hue, as a share of the colour circle. Released codes add +-18 to OpenCV's hue, which counts
+            half degrees: 0.1.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Augmentation:
         flip_rotate: bool = True,
         photometric: bool = True,
         target_geometry: bool = True,
+        hue: float = 0.05,
     ) -> None:
         self.statistics = {"source": source, "target": target}
         self.flip_rotate, self.target_geometry = flip_rotate, target_geometry
@@ -61,7 +63,7 @@ class Augmentation:
         if photometric:
             layers = [K.RandomBrightness((1 - 32 / 255, 1 + 32 / 255), p=0.5), K.RandomContrast((0.5, 1.5), p=0.5)]
             if len(source[0]) == 3:
-                layers += [K.RandomSaturation((0.5, 1.5), p=0.5), K.RandomHue((-0.05, 0.05), p=0.5)]
+                layers += [K.RandomSaturation((0.5, 1.5), p=0.5), K.RandomHue((-hue, hue), p=0.5)]
         self.photometric = K.ImageSequential(*layers) if layers else nn.Identity()
 
     def standardise(self, image: Tensor, domain: str) -> Tensor:
@@ -70,31 +72,43 @@ class Augmentation:
         )
         return (image - mean) / std
 
-    def source(self, image: Tensor, label: Tensor, share: BatchShard = BatchShard()) -> tuple[Tensor, Tensor]:
-        """Augmented and standardised source images (B, bands, H, W) and labels (B, H, W), a share of a step's batch."""
-        image, label = dihedral(image, label, self.flip_rotate, share)
-        return self._finish(image, "source", share), label
+    def source(self, batch: dict[str, Tensor], share: BatchShard = BatchShard()) -> dict[str, Tensor]:
+        """Augment the source of a batch, a share of a step's: source_image (B, bands, H, W) in 0..1, source_label and
+        source_valid (B, H, W). The image is moved, distorted and standardised."""
+        source = dihedral({k: v for k, v in batch.items() if k.startswith("source_")}, self.flip_rotate, share)
+        return source | {"source_image": self._finish(source["source_image"], "source", share)}
 
-    def target(self, image: Tensor, valid: Tensor, share: BatchShard = BatchShard()) -> tuple[Tensor, Tensor]:
-        """The same for target images and their masks of valid pixels."""
+    def target(
+        self, batch: dict[str, Tensor], share: BatchShard = BatchShard(), distorted: bool = False
+    ) -> dict[str, Tensor]:
+        """Augment the target of a batch: target_image (B, bands, H, W) in 0..1 and target_valid (B, H, W).
+
+        The image is moved and standardised: the weak view, which teachers label. With ``distorted`` there is target_distorted
+        too, the same with photometric distortion.
+        """
+        target = {k: v for k, v in batch.items() if k.startswith("target_")}
         if self.target_geometry:
-            image, valid = dihedral(image, valid, self.flip_rotate, share)
-        return self._finish(image, "target", share), valid
+            target = dihedral(target, self.flip_rotate, share)
+        weak = target["target_image"]
+        if distorted:
+            target["target_distorted"] = self._finish(weak, "target", share)
+        return target | {"target_image": self._finish(weak, "target")}
 
     @torch.no_grad()
     def strong(self, image: Tensor, key: Tensor, strength: float = 0.2) -> Tensor:
-        """Colour jitter and blur of standardised target or mixed images (B, bands, H, W), as in DACS and its successors.
+        """Jitter colours of standardised target or mixed images (B, bands, H, W) and blur them, as in DACS and its successors.
 
         Brightness, contrast and for 3 bands saturation and hue by up to ``strength``, with probability 0.8; Gaussian blur of
         sigma 0.15 to 1.15 px with probability 0.5 (kernel of 9 px; the released codes' tenth of the image only adds
-        zeros). What is drawn depends on each image's key.
+        zeros). What is drawn depends on each image's key. Jitter is within the values that either domain's pixels can have.
         """
         wide = torch.promote_types(image.dtype, torch.float32)
         mean, std = (
             torch.as_tensor(v, dtype=wide, device=image.device)[:, None, None] for v in self.statistics["target"]
         )
         with torch.autocast(image.device.type, enabled=False):
-            plain = (image.to(wide) * std + mean).clamp(0, 1)
+            low, high = self._range_of_mixed
+            plain = ((image.to(wide) * std + mean - low) / (high - low)).clamp(0, 1)
             u = uniform(key, STRONG, 7).to(wide)
             factor = 1 + strength * (2 * u[:, :3] - 1)
             jittered = enhance.adjust_brightness(plain, factor[:, 0] - 1)
@@ -105,12 +119,26 @@ class Augmentation:
             out = torch.where(u[:, 4, None, None, None] < 0.8, jittered, plain)
             sigma = (0.15 + u[:, 5, None]).expand(-1, 2)
             out = torch.where(u[:, 6, None, None, None] < 0.5, gaussian_blur2d(out, (9, 9), sigma), out)
-            return ((out - mean) / std).contiguous(memory_format=torch.channels_last)
+            return ((out * (high - low) + low - mean) / std).contiguous(memory_format=torch.channels_last)
 
-    def _finish(self, image: Tensor, domain: str, share: BatchShard) -> Tensor:
+    @property
+    def _range_of_mixed(self) -> tuple[float, float]:
+        """Least and greatest value of both domains' pixels, on the target's scale of 0..1.
+
+        A source pixel standardised by the source's statistics may be beyond 0..1 there. One range for all bands keeps grey
+        grey.
+        """
+        bands = zip(*self.statistics["source"], *self.statistics["target"], strict=True)
+        ends = [(end - mean_s) / std_s * std_t + mean_t for mean_s, std_s, mean_t, std_t in bands for end in (0, 1)]
+        equal = self.statistics["source"] == self.statistics["target"]
+        return (0.0, 1.0) if equal else (min(0.0, *ends), max(1.0, *ends))
+
+    def _finish(self, image: Tensor, domain: str, share: BatchShard | None = None) -> Tensor:
+        """Standardise images, distorted first where there is a ``share`` to draw for."""
         wide = torch.promote_types(image.dtype, torch.float32)
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-            image = self.standardise(self._distorted(image.to(wide), share), domain)
+            image = image.to(wide)
+            image = self.standardise(image if share is None else self._distorted(image, share), domain)
         return image.contiguous(memory_format=torch.channels_last)
 
     def _distorted(self, image: Tensor, share: BatchShard) -> Tensor:

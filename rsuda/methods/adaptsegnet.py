@@ -62,9 +62,8 @@ class AdaptSegNet(Method):
         terms = {"ce": cross_entropy(logits_s, batch["source_label"])}
         if self.options.adversarial_weight == 0:
             return terms["ce"], terms
-        p_s, p_t = logits_s.softmax(1).detach(), self.model(batch["target_image"]).softmax(1)
-        # equal probabilities where there is no data, so that nodata does not separate the domains
-        p_t = torch.where(batch["target_valid"][:, None], p_t, 1 / p_t.shape[1])
+        p_s = _probabilities(logits_s.detach(), batch["source_valid"])
+        p_t = _probabilities(self.model(batch["target_image"]), batch["target_valid"])
 
         # The segmentation network's term with D frozen, D's term on detached outputs: one backward serves both.
         terms["adversarial"] = real_loss(frozen_discriminator(self.discriminator, p_t), True, squared)
@@ -73,3 +72,9 @@ class AdaptSegNet(Method):
             + real_loss(self.discriminator(p_t.detach()), False, squared)
         ) / 2
         return terms["ce"] + self.options.adversarial_weight * terms["adversarial"] + terms["discriminator"], terms
+
+
+def _probabilities(logits: Tensor, valid: Tensor) -> Tensor:
+    """Class probabilities (B, K, H, W) in single precision, equal ones where there is no data: nodata separates no domains."""
+    p = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
+    return torch.where(valid[:, None], p, 1 / p.shape[1])

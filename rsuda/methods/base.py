@@ -110,6 +110,9 @@ class Method(nn.Module):
         target_statistics: whether batch norm's running statistics are estimated on the target after the last step, unless
             the run's settings set it.
 
+    Attributes of a method that it may set:
+        distorts_target: whether a batch has ``target_distorted`` too, the target with photometric distortion.
+
     Attributes of a method that training sets:
         step: optimiser steps done.
         steps: optimiser steps of the whole run.
@@ -123,6 +126,7 @@ class Method(nn.Module):
     passes: ClassVar[tuple[float, float]] = (1, 0)
     rare_temperature: ClassVar[float] = 0.0
     target_statistics: ClassVar[bool] = False
+    distorts_target: bool = False
 
     model: SegmentationNetwork
 
@@ -142,8 +146,10 @@ class Method(nn.Module):
         """Compute the scalar to minimise, and its terms for the log.
 
         ``batch`` holds, augmented and standardised: source_image (B, bands, H, W), source_label (B, H, W) with 255
-        ignored, key (B,) int64, a random number for each item's own draws, and, when the method needs the target,
-        target_image (B, bands, H, W), target_valid (B, H, W) bool.
+        ignored, source_valid (B, H, W) bool, key (B,) int64, a random number for each item's own draws, and, when the method
+        needs the target, target_image (B, bands, H, W), target_valid (B, H, W) bool. source_image has changed colours;
+        target_image is the weak view, flipped and turned only, for teachers. For the student's view of it use
+        ``self.build.strong``, or target_distorted, which is there where ``distorts_target``.
         """
 
     def heads(self) -> list[nn.Module]:

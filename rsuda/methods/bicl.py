@@ -150,8 +150,7 @@ class BiCL(Method):
             on_pixels = nn.functional.interpolate(y_t[:, None].float(), size=size, mode="nearest")[:, 0].long()
             y_f = torch.where((y_f == IGNORE) & valid, on_pixels, y_f)
         terms["ce_target"] = labelled_cross_entropy(target.logits, y_f)
-        everywhere = torch.ones_like(valid)
-        terms["entropy"] = entropy(source.logits, everywhere) + self.options.target_weight * entropy(
+        terms["entropy"] = entropy(source.logits, batch["source_valid"]) + self.options.target_weight * entropy(
             target.logits, valid
         )
         loss = (

@@ -22,7 +22,13 @@ from rsuda.learning.network import resize
 from rsuda.learning.target_statistics import running_statistics_kept
 from rsuda.learning.two_branch_network import TwoBranchNetwork
 from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, PaperClassWeights, Share, Weight
-from rsuda.methods.blocks.discriminators import Discriminator, domain_loss, frozen_discriminator, spatial_softmax
+from rsuda.methods.blocks.discriminators import (
+    Discriminator,
+    data_mask,
+    domain_loss,
+    frozen_discriminator,
+    spatial_softmax,
+)
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, quality_weighted
 from rsuda.methods.blocks.self_training import TeacherDecay
 from rsuda.methods.blocks.teacher import Teacher
@@ -105,6 +111,10 @@ class STDASegNet(Method):
             ),
         ] = "target"
         teacher_decay: TeacherDecay = 0.999
+        distort_target: Annotated[
+            StrictBool,
+            Field(description="whether teachers and students see the target with changed colours (paper), or as it is"),
+        ] = True
 
     off: ClassVar[dict[str, Any]] = {
         "adversarial_weight": 0.0,
@@ -123,6 +133,7 @@ class STDASegNet(Method):
 
     def __init__(self, build: NetworkBuilder, options: Options) -> None:
         super().__init__(build, options)
+        self.distorts_target = options.distort_target
         self.model = build.network("two-branch", disentangle=options.disentangle)
         self.teacher_s = Teacher(self.model.head_s, options.teacher_decay)
         self.teacher_t = Teacher(self.model.head_t, options.teacher_decay)
@@ -166,7 +177,7 @@ class STDASegNet(Method):
             return loss, terms
 
         # Target images through both backbones; the teachers label them, the students learn the labels.
-        x_t, valid = batch["target_image"], batch["target_valid"]
+        x_t, valid = batch["target_distorted" if self.distorts_target else "target_image"], batch["target_valid"]
         f_ts, f_tt = model.backbone_s(x_t), model.backbone_t(x_t)
         g_ts, g_tt = model.separate(f_ts, f_tt)
         if self.options.pseudo_weight > 0:
@@ -182,16 +193,21 @@ class STDASegNet(Method):
         # tell them apart, on detached features. With the discriminators frozen in stage 1, the gradient of the sum is
         # that of the two stages, so one backward pass serves both. Only the last level, before the disentangle module.
         if self.options.adversarial_weight > 0:
-            deepest = {k: spatial_softmax(f[-1]) for k, f in (("ss", f_ss), ("st", f_st), ("ts", f_ts), ("tt", f_tt))}
+            # nodata takes no part, or borders would give the domains away (the paper's tiles have none)
+            in_s, in_t = (data_mask(v, f_ss[-1].shape[-2:]) for v in (batch["source_valid"], valid))
+            pairs = (("ss", f_ss, in_s), ("st", f_st, in_s), ("ts", f_ts, in_t), ("tt", f_tt, in_t))
+            deepest = {k: spatial_softmax(f[-1], mask.cells) for k, f, mask in pairs}
             to_source = frozen_discriminator(self.discriminator_s, deepest["ts"])
             to_target = frozen_discriminator(self.discriminator_t, deepest["st"])
-            terms["adversarial"] = domain_loss(to_source, True, size) + domain_loss(to_target, True, size)
+            terms["adversarial"] = domain_loss(to_source, True, size, in_t.weight) + domain_loss(
+                to_target, True, size, in_s.weight
+            )
             detached = {k: f.detach() for k, f in deepest.items()}
             terms["discriminator"] = (
-                domain_loss(self.discriminator_s(detached["ss"]), True, size)
-                + domain_loss(self.discriminator_s(detached["ts"]), False, size)
-                + domain_loss(self.discriminator_t(detached["tt"]), True, size)
-                + domain_loss(self.discriminator_t(detached["st"]), False, size)
+                domain_loss(self.discriminator_s(detached["ss"]), True, size, in_s.weight)
+                + domain_loss(self.discriminator_s(detached["ts"]), False, size, in_t.weight)
+                + domain_loss(self.discriminator_t(detached["tt"]), True, size, in_t.weight)
+                + domain_loss(self.discriminator_t(detached["st"]), False, size, in_s.weight)
             )
             # the released code scales the discriminators' own term by the same weight (nearly neutral under Adam)
             loss = loss + self.options.adversarial_weight * (terms["adversarial"] + terms["discriminator"])

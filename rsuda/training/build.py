@@ -40,6 +40,7 @@ def build(settings: Settings, domain_pair: Pair, start: TrainedNetwork | None = 
         settings.patches.flip_rotate,
         settings.patches.photometric,
         settings.patches.target_geometry,
+        settings.patches.hue,
     )
     builder = NetworkBuilder(
         architecture(settings, target), target, settings.network.weights, settings.training.seed, augmentation

@@ -37,6 +37,7 @@ class PairDataModule(L.LightningDataModule):
     ================  ======================  ============================================================
     source_image      (B, bands, H, W) f32    the source's "image"
     source_label      (B, H, W) uint8         the source's "mask": class indices, 255 ignored
+    source_valid      (B, H, W) bool          where the source has data
     target_image      (B, bands, H, W) f32    the target's "image" (not for source-only)
     target_valid      (B, H, W) bool          where the target has data (not for source-only)
     key               (B,) int64              a random number for each item's own draws

@@ -112,14 +112,10 @@ class MethodModule(L.LightningModule):
         self.share.index = index % self.batches * distributed.world_size() + distributed.rank()
         prepared = {"key": batch["key"]}
         self._seed(0)
-        prepared["source_image"], prepared["source_label"] = self.augmentation.source(
-            batch["source_image"], batch["source_label"], self.share
-        )
+        prepared |= self.augmentation.source(batch, self.share)
         if self.method.needs_target:
             self._seed(1)
-            prepared["target_image"], prepared["target_valid"] = self.augmentation.target(
-                batch["target_image"], batch["target_valid"], self.share
-            )
+            prepared |= self.augmentation.target(batch, self.share, self.method.distorts_target)
         self._seed(2)
         loss, terms = self.method.loss(prepared)
         size = len(batch["source_image"])

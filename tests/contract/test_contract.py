@@ -30,17 +30,9 @@ def batch_of(patches, count=2):
 
 def ready(method, raw):
     """Prepare a batch as training does."""
-    out = dict(
-        zip(
-            ("source_image", "source_label"),
-            method.build.augmentation.source(raw["source_image"], raw["source_label"]),
-            strict=True,
-        )
-    )
-    out["key"] = raw["key"]
+    out = {"key": raw["key"]} | method.build.augmentation.source(raw)
     if method.needs_target:
-        pairs = method.build.augmentation.target(raw["target_image"], raw["target_valid"])
-        out |= dict(zip(("target_image", "target_valid"), pairs, strict=True))
+        out |= method.build.augmentation.target(raw, distorted=method.distorts_target)
     return out
 
 
@@ -70,7 +62,8 @@ def test_poor_batches_give_finite_losses_and_gradients(data, name, case):
     inputs = ready(method, batch_of(patches))
     if case == "no valid target pixel" and method.needs_target:
         inputs["target_valid"] = torch.zeros_like(inputs["target_valid"])
-        inputs["target_image"] = torch.zeros_like(inputs["target_image"])
+        for view in {"target_image", "target_distorted"} & set(inputs):
+            inputs[view] = torch.zeros_like(inputs[view])
     elif case == "all ignored":
         inputs["source_label"] = torch.full_like(inputs["source_label"], 255)
     else:

@@ -40,7 +40,8 @@ def test_training_and_prediction_feed_the_same_tensor_of_a_16_bit_scene(patches,
     statistics = [(s.mean, s.std) for s in (patches.pair.source_spec, spec)]
     plain = Augmentation(*statistics, False, False, False)
     item = patches[index]
-    trained_on, valid = plain.target(item["target_image"][None], item["target_valid"][None])
+    target = plain.target(torch.utils.data.default_collate([item]))
+    trained_on, valid = target["target_image"], target["target_valid"]
 
     _, _, patch = patches._target_window(patches._generator(1, index))
     assert np.array_equal(patch.valid, valid[0].numpy()) and not patch.valid.all()

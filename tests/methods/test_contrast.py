@@ -103,6 +103,23 @@ def test_an_anchor_among_thousands_has_the_loss_of_the_closed_form(each, across,
     assert float(found) == pytest.approx(wanted, abs=6e-3)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.1])
+def test_the_losses_are_in_single_precision_whatever_the_networks_run_at(temperature):
+    z, other, chosen = random_units(3, 60, 64).float(), random_units(4, 60, 64).float(), random_points(3, 60)
+    chosen = chosen._replace(weight=chosen.weight.float())
+    inside, weigh = torch.arange(60) % 2 == 0, torch.rand(60)
+
+    def losses():
+        two = two_resolution_contrast(z, other, inside, weigh, chosen, temperature)
+        return pixel_contrast(z, chosen, temperature), two
+
+    wanted = losses()
+    with torch.autocast("cpu", torch.bfloat16):
+        for loss, exact in zip(losses(), wanted, strict=True):
+            assert loss.dtype == torch.float32
+            near(loss, exact, 1e-5)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.3, 0.1])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_loss_is_that_of_plain_loops(seed, temperature):

@@ -180,6 +180,22 @@ def test_blur_keeps_an_even_image_and_takes_contrast_from_an_uneven_one():
     assert (spread <= own_spread + 1e-5).all() and (spread < 0.9 * own_spread).any()
 
 
+def test_bright_source_pixels_of_a_mixture_are_not_cut_to_the_targets_range():
+    """A source of half the deviation: its white is 1.6 and its black -0.4 on the target's scale."""
+    own = Augmentation(([0.4] * 3, [0.2] * 3), ([0.4] * 3, [0.4] * 3), photometric=False)
+    assert own._range_of_mixed == pytest.approx((-0.4, 1.6))
+    ends = torch.tensor([0.0, 1.0]).repeat_interleave(8)[None, None, :, None].expand(40, 3, 16, 16)
+    image = own.standardise(ends, "source")
+    plain = own.strong(
+        image, torch.arange(40), 0.0
+    )  # a strength of 0 leaves the blur, which even halves survive in part
+    sharp = (plain - image).abs().amax((1, 2, 3)) < 1e-5
+    assert 0.3 < float(sharp.double().mean()) < 0.7
+    jittered = own.strong(image, torch.arange(40), 0.3)
+    assert jittered.amin() >= image.amin() - 1e-5 and jittered.amax() <= image.amax() + 1e-5
+    assert float((jittered.amax((1, 2, 3)) > 0.5 / 0.4 * 1.8).double().mean()) > 0.5
+
+
 def test_images_outside_the_range_come_back_into_it():
     own, mean, std = augmentation(3)
     image = torch.full((40, 3, 8, 8), 50.0)

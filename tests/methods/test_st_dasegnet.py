@@ -13,7 +13,13 @@ from rsuda.learning.network import Architecture
 from rsuda.learning.two_branch_network import Disentangle
 from rsuda.methods import options_of
 from rsuda.methods.base import NetworkBuilder
-from rsuda.methods.blocks.discriminators import Discriminator, domain_loss, spatial_softmax, strided_layers
+from rsuda.methods.blocks.discriminators import (
+    Discriminator,
+    data_mask,
+    domain_loss,
+    spatial_softmax,
+    strided_layers,
+)
 from rsuda.methods.blocks.pseudo_labels import quality_weighted
 from rsuda.methods.blocks.teacher import Teacher, decay
 from rsuda.methods.st_dasegnet import STDASegNet
@@ -156,12 +162,14 @@ def method(arch=ARCH, spec=SPEC, **options):
 
 def batch(size=192):
     generator = torch.Generator().manual_seed(1)
-    return {
+    data = {
         "source_image": torch.randn(2, 3, size, size, generator=generator),
         "source_label": torch.randint(0, 3, (2, size, size), generator=generator).to(torch.uint8),
+        "source_valid": torch.ones(2, size, size, dtype=torch.bool),
         "target_image": torch.randn(2, 3, size, size, generator=generator),
         "target_valid": torch.ones(2, size, size, dtype=torch.bool),
     }
+    return data | {"target_distorted": data["target_image"]}
 
 
 def test_one_backward_gives_the_gradients_of_the_two_stage_loop():
@@ -193,6 +201,45 @@ def test_one_backward_gives_the_gradients_of_the_two_stage_loop():
     for name, grad in at_once.items():
         wanted = dict(m.named_parameters())[name].grad
         assert torch.allclose(grad, wanted, atol=1e-6, rtol=1e-4), name
+
+
+def test_nodata_takes_no_part_in_the_adversarial_game():
+    """Whatever a discriminator makes of pixels without data, of half an image and of a whole one, moves no loss."""
+    feature = torch.randn(3, 4, 12, 12, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    valid = torch.ones(3, 24, 24, dtype=torch.bool)
+    valid[0, :, :12] = False
+    valid[1] = False
+    mask = data_mask(valid, (12, 12))
+    assert float(mask.weight.mean()) == pytest.approx(1) and not mask.weight[1].any()
+    assert torch.equal(mask.weight[0, 0] > 0, valid[0])
+    out = spatial_softmax(feature, mask.cells)
+    assert torch.allclose(out.sum((-2, -1)), torch.ones(3, 4)) and not out[0, :, :, :6].any()
+    assert torch.equal(out[2], spatial_softmax(feature)[2])
+    loss = domain_loss(out.mean(1, keepdim=True), True, (24, 24), mask.weight)
+    loss.backward()
+    assert loss.isfinite() and feature.grad.isfinite().all()
+    assert not feature.grad[0, :, :, :6].any() and not feature.grad[1].any() and feature.grad[2].any()
+    logits = torch.randn(3, 1, 24, 24)
+    there = valid.clone()[:, None]
+    wanted = torch.nn.functional.binary_cross_entropy_with_logits(logits[there], torch.ones(int(there.sum())))
+    assert torch.allclose(domain_loss(logits, True, (24, 24), mask.weight), wanted)
+    none = data_mask(torch.zeros_like(valid), (12, 12))
+    assert float(domain_loss(logits, True, (24, 24), none.weight)) == 0
+
+
+def test_with_all_pixels_valid_the_adversarial_game_is_the_same_to_the_bit():
+    feature, logits = torch.randn(2, 4, 12, 12), torch.randn(2, 1, 3, 3)
+    mask = data_mask(torch.ones(2, 96, 96, dtype=torch.bool), (12, 12))
+    assert torch.equal(spatial_softmax(feature, mask.cells), spatial_softmax(feature))
+    assert torch.equal(domain_loss(logits, False, (96, 96), mask.weight), domain_loss(logits, False, (96, 96)))
+
+
+def test_the_target_is_distorted_unless_its_option_says_no():
+    data = batch() | {"target_distorted": torch.zeros(2, 3, 192, 192)}
+    losses = [float(method(distort_target=choice).loss(data)[0]) for choice in (True, False)]
+    assert losses[0] != losses[1]
+    wanted = float(method(distort_target=False).loss(data | {"target_image": data["target_distorted"]})[0])
+    assert losses[0] == wanted
 
 
 def test_statistics_follow_the_target_only_when_asked():

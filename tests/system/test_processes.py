@@ -128,16 +128,22 @@ def test_killed_run_of_several_processes_or_batches_resumes_exactly(data, tmp_pa
 def test_parts_of_a_batch_are_augmented_as_the_whole_batch(bands):
     augment = Augmentation(((0.4,) * bands, (0.2,) * bands), ((0.5,) * bands, (0.3,) * bands))
     image, label = torch.rand(6, bands, 32, 32), torch.randint(0, 3, (6, 32, 32))
+    batch = {
+        "source_image": image, "source_label": label, "source_valid": label > 0,
+        "target_image": image.flip(0), "target_valid": label < 2,
+    }  # fmt: skip
 
     def drawn(rows, share):
+        part = {k: v[rows] for k, v in batch.items()}
         torch.manual_seed(5)
-        return augment.source(image[rows], label[rows], share)
+        return augment.source(part, share) | augment.target(part, share, distorted=True)
 
     whole = drawn(slice(0, 6), BatchShard())
+    assert set(whole) == {*batch, "target_distorted"}
     for index in range(3):
         share = BatchShard(index, 3)
-        found, wanted = drawn(share.rows(2), share), [v[share.rows(2)] for v in whole]
-        assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+        found = drawn(share.rows(2), share)
+        assert all(torch.equal(found[k], v[share.rows(2)]) for k, v in whole.items())
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout2d(0.5), nn.Dropout(0.3)])

@@ -58,10 +58,13 @@ def unit_features(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tens
 
 def contrast_rows(anchor: Tensor, other: Tensor, label: Tensor, label_other: Tensor, temperature: float) -> Tensor:
     """(N, M): log p_ij = l_ij - log(e^{l_ij} + sum over negatives k of i of e^{l_ik}), l = cosine / temperature."""
-    logit = anchor @ other.T / temperature
-    negative = label[:, None] != label_other[None]
-    against = torch.where(negative, logit, -torch.inf).logsumexp(1, keepdim=True)
-    return logit - torch.logaddexp(logit, against)
+    with torch.autocast(
+        anchor.device.type, enabled=False
+    ):  # bfloat16 would leave two digits of a difference of logarithms
+        logit = anchor @ other.T / temperature
+        negative = label[:, None] != label_other[None]
+        against = torch.where(negative, logit, -torch.inf).logsumexp(1, keepdim=True)
+        return logit - torch.logaddexp(logit, against)
 
 
 def pixel_contrast(z: Tensor, chosen: Points, temperature: float = 1.0) -> Tensor:

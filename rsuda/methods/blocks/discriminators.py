@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsuda.core.errors import InputError
+from rsuda.learning.distributed import all_sum, world_size
 
 
-def spatial_softmax(feature: Tensor) -> Tensor:
-    """Softmax over the H*W positions of each channel: (B, C, H, W) -> same shape, each channel sums to 1."""
-    return feature.to(torch.promote_types(feature.dtype, torch.float32)).flatten(2).softmax(-1).view_as(feature)
+class DataMask(NamedTuple):
+    """Where a batch has data: ``cells`` (B, 1, h, w) bool of a feature, ``weight`` (B, 1, H, W) of pixels, whose mean over all
+    processes is 1 (0 without any data)."""
+
+    cells: Tensor
+    weight: Tensor
+
+
+def data_mask(valid: Tensor, cells: tuple[int, int]) -> DataMask:
+    """Mask cells of which less than half is valid (B, H, W), pixels that are not, and whole images without a valid cell."""
+    seen = F.adaptive_avg_pool2d(valid[:, None].to(torch.float32), cells) >= 0.5
+    pixels = valid[:, None] & seen.any(-1, keepdim=True).any(-2, keepdim=True)
+    share = all_sum(pixels.sum()) / (pixels.numel() * world_size())
+    return DataMask(seen, pixels / share.clamp(min=1e-12))
+
+
+def spatial_softmax(feature: Tensor, cells: Tensor | None = None) -> Tensor:
+    """Softmax over the h*w positions of each channel: (B, C, h, w) -> same shape, each channel sums to 1.
+
+    Args:
+        cells: (B, 1, h, w) bool, positions that take part; the others become 0. An image without any keeps all.
+    """
+    wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
+    if cells is not None:
+        alone = ~cells.any(-1, keepdim=True).any(-2, keepdim=True)
+        wide = wide.masked_fill(~(cells | alone), -torch.inf)
+    return wide.flatten(2).softmax(-1).view_as(feature)
 
 
 class Discriminator(nn.Sequential):
@@ -54,10 +80,15 @@ def strided_layers(cells: int, most: int) -> int:
     )
 
 
-def domain_loss(logit_map: Tensor, real: bool, size: tuple[int, int]) -> Tensor:
-    """Binary cross entropy of a logit map, resized to the image first as in the released code."""
+def domain_loss(logit_map: Tensor, real: bool, size: tuple[int, int], weight: Tensor | None = None) -> Tensor:
+    """Mean binary cross entropy of a logit map, resized to the image first as in the released code.
+
+    Args:
+        weight: (B, 1, H, W) of pixels; None: 1.
+    """
     logits = F.interpolate(logit_map, size=size, mode="bilinear", align_corners=False)
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+    weight = None if weight is None else weight.to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)), weight)
 
 
 class OutputDiscriminator(nn.Sequential):

@@ -24,6 +24,11 @@ class PseudoLabels(NamedTuple):
     quality: Tensor
 
 
+def _share(sure: Tensor, valid: Tensor, dtype: torch.dtype) -> Tensor:
+    """Share of the valid pixels of all processes that are sure, a scalar of ``dtype``."""
+    return all_sum(sure.sum()).to(dtype) / all_sum(valid.sum()).clamp(min=1)
+
+
 @torch.no_grad()
 def quality_weighted(
     logits: Tensor,
@@ -45,7 +50,7 @@ def quality_weighted(
     confidence, label = most_likely(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1))
     if valid is None:
         valid = torch.ones_like(label, dtype=torch.bool)
-    quality = all_sum(((confidence >= certain) & valid).sum()) / all_sum(valid.sum()).clamp(min=1)
+    quality = _share((confidence >= certain) & valid, valid, confidence.dtype)
     factor = torch.ones_like(confidence) if class_factor is None else class_factor.to(confidence)[label]
     weight = (quality if scaled else 1.0) * torch.where(confidence >= trusted, factor, 0.5) * valid
     return PseudoLabels(label, confidence, weight, quality)
@@ -80,7 +85,7 @@ class PseudoLabelWeights(nn.Module):
         confidence, label = most_likely(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1))
         valid = torch.ones_like(label, dtype=torch.bool) if valid is None else valid
         sure = (confidence >= self.threshold) & valid
-        quality = all_sum(sure.sum()) / all_sum(valid.sum()).clamp(min=1)
+        quality = _share(sure, valid, confidence.dtype)
         if self.rule == "share":
             weight = quality * valid
         elif self.rule == "pixels":
