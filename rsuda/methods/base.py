@@ -18,6 +18,7 @@ from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.first_layer import name_filters
 from rsuda.learning.network import Architecture, FrozenEncoder, SegmentationNetwork, build_encoder
 from rsuda.learning.networks import build_network
+from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -47,7 +48,7 @@ def _are_weights(values: Any) -> bool:
 
 
 ClassWeights = Annotated[str | list[float], _words_or_numbers("none", "balanced")]
-PaperClassWeights = Annotated[str | list[float], _words_or_numbers("paper", "none", "balanced")]
+PaperClassWeights = Annotated[str | list[float], _words_or_numbers("paper", "none", "balanced", *PAPER_WEIGHTS)]
 Weight = Annotated[float, Field(ge=0)]  # of a term of the loss; 0 leaves the term out
 Share = Annotated[float, Field(ge=0, le=1)]
 

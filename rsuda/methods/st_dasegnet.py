@@ -29,32 +29,10 @@ from rsuda.methods.blocks.discriminators import (
     frozen_discriminator,
     spatial_softmax,
 )
+from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS, paper_weights
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, quality_weighted
 from rsuda.methods.blocks.self_training import TeacherDecay
 from rsuda.methods.blocks.teacher import Teacher
-
-# Class weights of the two students' cross entropy and factors c of pseudo labels, for the paper's own
-# legends: name: (H_S, H_T, c). LoveDA's are those of rural -> urban. The released code writes c as 1.01, 1.51, 2.01 for a
-# reason of its own (relabelling in place); here 1, 1.5, 2.
-PAPER_WEIGHTS: tuple[dict[str, tuple[float, float, float]], ...] = (
-    {
-        "impervious surface": (1.0, 1.0, 1.0),
-        "building": (1.0, 1.0, 1.0),
-        "low vegetation": (1.0, 1.25, 1.5),
-        "tree": (1.25, 1.25, 1.5),
-        "car": (1.5, 1.5, 2.0),
-        "clutter": (1.5, 1.5, 2.0),
-    },
-    {
-        "background": (1.25, 1.25, 1.5),
-        "building": (1.0, 1.0, 1.0),
-        "road": (1.25, 1.25, 1.5),
-        "water": (1.0, 1.0, 1.0),
-        "barren": (1.5, 1.5, 2.0),
-        "forest": (1.25, 1.25, 1.5),
-        "agricultural": (1.0, 1.0, 1.0),
-    },
-)
 
 
 class STDASegNet(Method):
@@ -87,8 +65,9 @@ class STDASegNet(Method):
         class_weights: Annotated[
             PaperClassWeights,
             Field(
-                description="'paper' (of its two legends; 1 for any other), 'none', 'balanced' (by the square root of each "
-                "class's share of the source) or one number per class, for both students"
+                description="'paper' (of its two legends; 1 for any other) or the name of its task (potsdam-vaihingen, "
+                "vaihingen-potsdam, isprs-resnet50, rural-urban, urban-rural), 'none', 'balanced' (by the square root of "
+                "each class's share of the source) or one number per class, for both students"
             ),
         ] = "paper"
         disentangle: Annotated[StrictBool, Field(description="false leaves the disentangle module out (ablation)")] = (
@@ -145,11 +124,9 @@ class STDASegNet(Method):
             self.register_buffer(name, torch.tensor(values), persistent=False)
 
     def _class_weights(self, option: str | list[float]) -> tuple[list[float], list[float], list[float]]:
-        if option == "paper":
-            names = self.spec.legend.names
-            known = next((w for w in PAPER_WEIGHTS if set(names) == set(w)), {})
-            s, t, c = zip(*(known.get(n, (1.0, 1.0, 1.0)) for n in names), strict=True)
-            return list(s), list(t), list(c)
+        if option == "paper" or (isinstance(option, str) and option in PAPER_WEIGHTS):
+            weights = paper_weights(option, self.spec.legend.names)
+            return list(weights.h_s), list(weights.h_t), list(weights.c)
         same = self.weights_by_class(option)
         return same, same, [1.0] * len(same)
 

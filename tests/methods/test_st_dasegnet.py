@@ -20,6 +20,7 @@ from rsuda.methods.blocks.discriminators import (
     spatial_softmax,
     strided_layers,
 )
+from rsuda.methods.blocks.paper_weights import ISPRS, LOVEDA, paper_weights
 from rsuda.methods.blocks.pseudo_labels import quality_weighted
 from rsuda.methods.blocks.teacher import Teacher, decay
 from rsuda.methods.st_dasegnet import STDASegNet
@@ -282,3 +283,28 @@ def test_the_papers_class_weights_serve_its_own_legends_only():
     spec = Spec(SPEC.bands, 0.5, SPEC.low, SPEC.high, SPEC.mean, SPEC.std, legend)
     isprs = method(Architecture("mobilenet_v2", "segformer", 6, 3, 32), spec)
     assert isprs.weight_s.tolist() == [1, 1, 1, 1.25, 1.5, 1.5] and isprs.factor.tolist() == [1, 1, 1.5, 1.5, 2, 2]
+    assert isprs.weight_t.tolist() == [1, 1, 1.25, 1.25, 1.5, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("task", "s", "t"),
+    [
+        ("potsdam-vaihingen", [1, 1, 1, 1.25, 1.5, 1.5], [1, 1, 1.25, 1.25, 1.5, 1.5]),
+        ("vaihingen-potsdam", [1, 1, 1.25, 1.25, 1.5, 1.5], [1, 1, 1.25, 1.25, 1.5, 1.5]),
+        ("isprs-resnet50", [1, 1, 1, 1.25, 1.5, 1.5], [1, 1, 1, 1.25, 1.5, 1.5]),
+    ],
+)
+def test_each_task_of_the_paper_has_its_own_class_weights(task, s, t):
+    weights = paper_weights(task, ISPRS)
+    assert weights[1:] == (tuple(s), tuple(t), (1, 1, 1.5, 1.5, 2, 2))
+    turned = paper_weights(task, ISPRS[::-1])
+    assert turned.h_s == tuple(s[::-1]) and turned.c == weights.c[::-1]
+    with pytest.raises(InputError, match=f"option class_weights is {task}, a task with the classes impervious surface"):
+        method(class_weights=task)
+
+
+def test_loveda_has_weights_of_both_directions():
+    there, back = (paper_weights(task, LOVEDA) for task in ("rural-urban", "urban-rural"))
+    assert there.h_s == there.h_t == (1.25, 1, 1.25, 1, 1.5, 1.25, 1) and there.c == (1.5, 1, 1.5, 1, 2, 1.5, 1)
+    assert back.h_s == back.h_t == (1, 1.25, 1.25, 1, 1.5, 1.5, 1.25) and back.c == (1, 1.5, 1.5, 1, 2, 2, 1.5)
+    assert paper_weights("paper", LOVEDA) == there
