@@ -93,6 +93,22 @@ class Disentangle(nn.Module):
         out_s[-1], out_t[-1] = torch.cat([out_s[-1], u_s], 1), torch.cat([out_t[-1], u_t], 1)
         return out_s, out_t
 
+    def of_equal_branches(self, pyramid: list[Tensor]) -> list[Tensor]:
+        """What both outputs are while both encoders are one and the layers of both styles are equal."""
+        # v_S = v_T = 1/2 is a choice of equal layers, so the distinct branches have no gradient
+        out = [
+            f / 2 if isinstance(distinct, Distinct) else f for f, distinct in zip(pyramid, self.distinct, strict=True)
+        ]
+        out[-1] = torch.cat([out[-1], self.universal(pyramid[-1], pyramid[-1])[0]], 1)
+        return out
+
+    @torch.no_grad()
+    def make_equal(self) -> None:
+        """Copy the layers of the source style to the target style."""
+        for module in (*self.distinct, self.universal):
+            if isinstance(module, Distinct | Universal):
+                module.target.load_state_dict(module.source.state_dict())
+
 
 class TwoBranchNetwork(SegmentationNetwork):
     """Both students and the disentangle module: all that prediction needs.
@@ -124,6 +140,20 @@ class TwoBranchNetwork(SegmentationNetwork):
     def forward(self, image: Tensor) -> Tensor:
         f_s, f_t = self.separate(self.backbone_s(image), self.backbone_t(image))
         return resize((self.head_s(f_s)[1] + self.head_t(f_t)[1]) / 2, image.shape[-2:])
+
+    def source_branch(self, image: Tensor) -> Tensor:
+        """Logits of the source branch alone, as if the target branch equalled it: half the work of ``forward``."""
+        f = self.backbone_s(image)
+        g = f if self.disentangle is None else self.disentangle.of_equal_branches(f)
+        return resize(self.head_s(g)[1], image.shape[-2:])
+
+    @torch.no_grad()
+    def make_equal(self) -> None:
+        """Make the target branch a copy of the source branch; the prediction is then that of ``source_branch``."""
+        self.backbone_t.load_state_dict(self.backbone_s.state_dict())
+        self.head_t.load_state_dict(self.head_s.state_dict())
+        if self.disentangle is not None:
+            self.disentangle.make_equal()
 
     def as_fields(self) -> dict[str, Any]:
         return {**super().as_fields(), "disentangle": self.disentangle is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -18,6 +18,7 @@ from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.first_layer import name_filters
 from rsuda.learning.network import Architecture, FrozenEncoder, SegmentationNetwork, build_encoder
 from rsuda.learning.networks import build_network
+from rsuda.methods.blocks.neighbours import Neighbours, NoNeighbours
 from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS
 from rsuda.methods.blocks.teacher import Teacher
 
@@ -79,9 +80,19 @@ class NetworkBuilder:
         network = build_network(kind, self.arch, self.weights, **options)
         return self._with_filters(network)
 
-    def frozen_encoder(self) -> FrozenEncoder:
-        """Build another encoder with the first weights, which training leaves as it is."""
-        return FrozenEncoder(self._with_filters(build_encoder(self.arch, self.weights)))
+    def frozen_encoder(self, statistics: Literal["batch", "pretrained"] = "batch") -> FrozenEncoder:
+        """Build another encoder with the first weights, which training leaves as it is; see ``FrozenEncoder``."""
+        return FrozenEncoder(self._with_filters(build_encoder(self.arch, self.weights)), statistics)
+
+    def neighbours(self, weight: float, spread: float) -> Neighbours | NoNeighbours:
+        """Build the votes of labelled source cells in a pretrained encoder, if they have a weight and can be.
+
+        A first layer that was made to fit other bands than the three of pretraining gives features that vote worse than
+        the model labels: with it the votes are off.
+        """
+        if not weight or self.weights == "none" or len(self.spec.bands) != 3:
+            return NoNeighbours()
+        return Neighbours(self.frozen_encoder("pretrained"), self.arch.classes, weight, spread)
 
     def _with_filters(self, network: _Built) -> _Built:
         if self.weights != "none":

@@ -30,8 +30,15 @@ from rsuda.methods.blocks.discriminators import (
     spatial_softmax,
 )
 from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS, paper_weights
-from rsuda.methods.blocks.pseudo_labels import PseudoLabels, quality_weighted
-from rsuda.methods.blocks.self_training import TeacherDecay
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights, quality_weighted
+from rsuda.methods.blocks.self_training import (
+    KeepShare,
+    NeighbourSpread,
+    NeighbourWeight,
+    SourceOnlyShare,
+    TeacherDecay,
+    TeacherStatistics,
+)
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -94,12 +101,25 @@ class STDASegNet(Method):
             StrictBool,
             Field(description="whether teachers and students see the target with changed colours (paper), or as it is"),
         ] = True
+        teacher_statistics: TeacherStatistics = "student"
+        trust: Annotated[
+            Literal["quality", "classes"],
+            Field(
+                description="weights of pseudo labels: 'quality', by q and ``trusted`` (paper), or 'classes', 1 for the most "
+                "confident ``keep_share`` of each class's pixels and 0 for the rest, for runs too short for q to rise"
+            ),
+        ] = "quality"
+        keep_share: KeepShare = 0.5
+        neighbours: NeighbourWeight = 0.0
+        spread: NeighbourSpread = 0.0
+        source_only_share: SourceOnlyShare = 0.0
 
     off: ClassVar[dict[str, Any]] = {
         "adversarial_weight": 0.0,
         "pseudo_weight": 0.0,
         "class_weights": "none",
         "disentangle": False,
+        "source_only_share": 0.0,
     }
     paper: ClassVar[str] = "Zhao, Lyu et al., ST-DASegNet, JAG 2024, arXiv 2301.05526"
     networks: ClassVar[str] = "two networks, two teachers of decoders, two discriminators"
@@ -114,8 +134,10 @@ class STDASegNet(Method):
         super().__init__(build, options)
         self.distorts_target = options.distort_target
         self.model = build.network("two-branch", disentangle=options.disentangle)
-        self.teacher_s = Teacher(self.model.head_s, options.teacher_decay)
-        self.teacher_t = Teacher(self.model.head_t, options.teacher_decay)
+        self.teacher_s = Teacher(self.model.head_s, options.teacher_decay, options.teacher_statistics)
+        self.teacher_t = Teacher(self.model.head_t, options.teacher_decay, options.teacher_statistics)
+        self.trust = PseudoLabelWeights(build.arch.classes, "classes", 0.0, options.keep_share)
+        self.neighbours = build.neighbours(options.neighbours, options.spread)
         deepest = self.model.backbone_s.out_channels[-1]
         self.discriminator_s = Discriminator(deepest, strided=options.strided)
         self.discriminator_t = Discriminator(deepest, strided=options.strided)
@@ -140,6 +162,10 @@ class STDASegNet(Method):
         x_s, y_s, model = batch["source_image"], batch["source_label"], self.model
         size = (x_s.shape[-2], x_s.shape[-1])
         adapting = self.options.adversarial_weight > 0 or self.options.pseudo_weight > 0
+        self.neighbours.observe(x_s, y_s, batch["key"], self.step)
+        if self._alone:
+            terms = {"ce_s": cross_entropy(model.source_branch(x_s), y_s, self.weight_s)}
+            return terms["ce_s"], terms
 
         # Source images through both backbones, supervised in both.
         with ExitStack() as stack:
@@ -158,7 +184,7 @@ class STDASegNet(Method):
         f_ts, f_tt = model.backbone_s(x_t), model.backbone_t(x_t)
         g_ts, g_tt = model.separate(f_ts, f_tt)
         if self.options.pseudo_weight > 0:
-            for_s, for_t = self._label(g_ts, g_tt, valid)
+            for_s, for_t = self._label(g_ts, g_tt, x_t, valid, batch["key"])
             p_ts, p_tt = resize(model.head_s(g_ts)[1], size), resize(model.head_t(g_tt)[1], size)
             terms["pseudo"] = cross_entropy(p_ts, for_s.label, self.weight_s, for_s.weight) + cross_entropy(
                 p_tt, for_t.label, self.weight_t, for_t.weight
@@ -190,32 +216,47 @@ class STDASegNet(Method):
             loss = loss + self.options.adversarial_weight * (terms["adversarial"] + terms["discriminator"])
         return loss, terms
 
+    @property
+    def _alone(self) -> bool:
+        """Whether the step is one of the source-only phase, in which the source branch learns for both (not in the paper, whose
+        runs are long enough to do without)."""
+        return self.progress < self.options.source_only_share
+
     @torch.no_grad()
-    def _label(self, g_ts: list[Tensor], g_tt: list[Tensor], valid: Tensor) -> tuple[PseudoLabels, PseudoLabels]:
+    def _label(
+        self, g_ts: list[Tensor], g_tt: list[Tensor], x_t: Tensor, valid: Tensor, key: Tensor
+    ) -> tuple[PseudoLabels, PseudoLabels]:
         """Pseudo labels for each student. The teachers read the students' disentangled features; unlike the
         released code they do so in eval mode and without gradients, since live dropout only makes the labels noisy."""
-        by_s, by_t = self.teacher_s(g_ts)[1], self.teacher_t(g_tt)[1]
-        if self.options.pseudo_labels == "shared":
-            by_s = by_t = (by_s + by_t) / 2
+        by_s, by_t = self.teacher_s.predict(g_ts)[1], self.teacher_t.predict(g_tt)[1]
+        if self.options.pseudo_labels == "separate":
+            return self._weigh(by_s, x_t, valid, key), self._weigh(by_t, x_t, valid, key)
+        shared = self._weigh((by_s + by_t) / 2, x_t, valid, key)
+        return shared, shared
+
+    def _weigh(self, logits: Tensor, x_t: Tensor, valid: Tensor, key: Tensor | None) -> PseudoLabels:
+        """Pseudo labels of a teacher's logits (B, K, h, w), corrected by neighbours, and their weights; without a key, for
+        pictures, nothing is learnt from the images."""
+        logits = resize(logits.to(torch.promote_types(logits.dtype, torch.float32)), valid.shape[-2:])
+        logits = self.neighbours(logits, x_t, key)
+        if self.options.trust == "classes":
+            return self.trust(logits, valid, update=key is not None)
         scaled = self.options.quality == "batch"
-        for_s, for_t = (
-            quality_weighted(
-                resize(logits, valid.shape[-2:]), valid, self.factor, self.options.certain, self.options.trusted, scaled
-            )
-            for logits in (by_s, by_t)
-        )
-        return for_s, for_t
+        return quality_weighted(logits, valid, self.factor, self.options.certain, self.options.trusted, scaled)
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The first student's pseudo labels of images as prediction sees them, for pictures and curves."""
         was = self.model.training
         self.model.eval()
-        features = self.model.separate(self.model.backbone_s(image), self.model.backbone_t(image))
+        g_ts, g_tt = self.model.separate(self.model.backbone_s(image), self.model.backbone_t(image))
         self.model.train(was)
         valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self._label(*features, valid)[0]
+        by_s, by_t = self.teacher_s(g_ts)[1], self.teacher_t(g_tt)[1]
+        return self._weigh(by_s if self.options.pseudo_labels == "separate" else (by_s + by_t) / 2, image, valid, None)
 
     def after_step(self) -> None:
+        if self._alone:
+            self.model.make_equal()
         self.teacher_s.update(self.model.head_s)
         self.teacher_t.update(self.model.head_t)

@@ -23,6 +23,17 @@ SourceOnlyShare = Annotated[
     float,
     Field(ge=0, le=1, description="share of the run that is source-only, until the teacher is worth learning from"),
 ]
+NeighbourWeight = Annotated[
+    Weight,
+    Field(
+        description="weight of the votes of labelled source cells in the frozen pretrained encoder, beside the teacher's "
+        "softmax; 0 for no votes; without pretrained weights of three bands they are off"
+    ),
+]
+NeighbourSpread = Annotated[
+    Share,
+    Field(description="share of a target cell's pseudo label that similar target cells have; needs ``neighbours``"),
+]
 Jitter = Annotated[float, Field(ge=0, le=1, description="strength of the colour jitter of mixed images")]
 
 
