@@ -33,7 +33,7 @@ from rsuda.methods.blocks.prototypes import (
     transfer,
 )
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
-from rsuda.methods.blocks.self_training import TeacherDecay, TeacherStatistics
+from rsuda.methods.blocks.self_training import NeighbourSpread, NeighbourWeight, TeacherDecay, TeacherStatistics
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -95,6 +95,8 @@ class BiCL(Method):
         source_only_share: Annotated[
             Share, Field(description="share of the run that is source-only (paper: a source-only stage before)")
         ] = 0.1
+        neighbours: NeighbourWeight = 0.0
+        spread: NeighbourSpread = 0.0
 
     off: ClassVar[dict[str, Any]] = {
         "forward_weight": 0.0,
@@ -117,6 +119,7 @@ class BiCL(Method):
         decay = options.teacher_decay if options.static == "teacher" else 0.0
         self.labeller = Teacher(self.model, decay, options.teacher_statistics)
         self.trust = PseudoLabelWeights(classes, "classes", 0.0, options.keep_share)
+        self.neighbours = build.neighbours(options.neighbours, options.spread)
         self.calibration = Calibration(classes, self.model.network.decoder.width, options.calibration)
 
     def heads(self) -> list[nn.Module]:
@@ -124,6 +127,7 @@ class BiCL(Method):
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s = batch["source_image"], batch["source_label"].long()
+        self.neighbours.observe(x_s, y_s, batch["key"], self.step)
         source = self.model.network(x_s)
         # over all pixels as in all methods here (released code: over labelled ones)
         terms = {"ce": cross_entropy(source.logits, y_s)}
@@ -138,7 +142,7 @@ class BiCL(Method):
 
         x_t, valid = batch["target_image"], batch["target_valid"]
         target = self.model.network(x_t)
-        y_f = self._static(x_t, valid)
+        y_f = self._static(x_t, valid, batch["key"])
         # cosines and their softmax in single precision, whatever the networks run at
         with torch.autocast(x_s.device.type, enabled=False):
             f_s, f_t = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in (source.fused, target.fused))
@@ -163,13 +167,13 @@ class BiCL(Method):
         return loss, terms
 
     @torch.no_grad()
-    def _static(self, x_t: Tensor, valid: Tensor) -> Tensor:
+    def _static(self, x_t: Tensor, valid: Tensor, key: Tensor) -> Tensor:
         """y_F: labels of the most confident pixels of each class, or of each image; 255 elsewhere.
 
         The released code labels the whole training set at the start of a round and stores it; labelling patches as they
         come, by a network that stays the same for the round, is the same but for the thresholds, which are moving averages.
         """
-        labels = self.trust(self.labeller.predict(x_t), valid)
+        labels = self.trust(self.neighbours(self.labeller.predict(x_t), x_t, key), valid)
         confidence = labels.confidence.where(valid, -1.0).flatten(1)
         rank = max(1, round(confidence.shape[1] * self.options.keep_share))
         local = labels.confidence >= confidence.kthvalue(confidence.shape[1] - rank + 1).values[:, None, None]
@@ -214,7 +218,7 @@ class BiCL(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The labeller's labels of images, for pictures and curves."""
-        return self.trust(self.labeller(image), update=False)
+        return self.trust(self.neighbours(self.labeller(image), image), update=False)
 
     def after_step(self) -> None:
         if self.options.static == "teacher" or self.step % max(1, self.steps // self.options.rounds) == 0:

@@ -95,6 +95,7 @@ class CLUDA(Method):
                 nn.init.normal_(parameter, std=1e-4)
         self.teacher = Teacher(self.model, options.teacher_decay, options.teacher_statistics)
         self.trust = PseudoLabelWeights(build.arch.classes, options.trust, options.threshold, options.keep_share)
+        self.neighbours = build.neighbours(options.neighbours, options.spread)
         self.things = self.classes_named(options.things)
         self.distance_weight = options.distance_weight if self.things and build.weights != "none" else 0.0
         self.imagenet = build.frozen_encoder() if self.distance_weight else None
@@ -111,6 +112,7 @@ class CLUDA(Method):
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
+        self.neighbours.observe(x_s, y_s, key, self.step)
         certain = torch.ones_like(y_s, dtype=torch.float32)
         ce, contrast, deepest, seen = self._learn(x_s, y_s, certain, key, mixed=False)
         terms = {"ce": ce, "contrast": contrast}
@@ -127,7 +129,7 @@ class CLUDA(Method):
 
         x_t, valid = batch["target_image"], batch["target_valid"]
         with torch.no_grad():
-            pseudo = self.trust(self.teacher.predict(x_t), valid)
+            pseudo = self.trust(self.neighbours(self.teacher.predict(x_t), x_t, key), valid)
         pasted = class_mask(y_s, key)
         x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
         y_m = paste(pasted, y_s, pseudo.label)
@@ -179,7 +181,7 @@ class CLUDA(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for pictures and curves."""
-        return self.trust(self.teacher(image), update=False)
+        return self.trust(self.neighbours(self.teacher(image), image), update=False)
 
     def after_step(self) -> None:
         self.teacher.update(self.model)

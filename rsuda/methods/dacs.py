@@ -41,19 +41,21 @@ class DACS(Method):
         self.model = build.network("plain")
         self.teacher = Teacher(self.model, options.teacher_decay, options.teacher_statistics)
         self.trust = PseudoLabelWeights(build.arch.classes, options.trust, options.threshold, options.keep_share)
+        self.neighbours = build.neighbours(options.neighbours, options.spread)
 
     def heads(self) -> list[nn.Module]:
         return [self.model.network.decoder]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
+        self.neighbours.observe(x_s, y_s, key, self.step)
         terms = {"ce": cross_entropy(self.model(x_s), y_s)}
         if self.options.mix_weight == 0 or self.progress < self.options.source_only_share:
             return terms["ce"], terms
         x_t, valid = batch["target_image"], batch["target_valid"]
 
         with torch.no_grad():
-            pseudo = self.trust(self.teacher.predict(x_t), valid)
+            pseudo = self.trust(self.neighbours(self.teacher.predict(x_t), x_t, key), valid)
         pasted = class_mask(y_s, key)
         x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
         y_m = paste(pasted, y_s, pseudo.label)
@@ -66,7 +68,7 @@ class DACS(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for pictures and curves."""
-        return self.trust(self.teacher(image), update=False)
+        return self.trust(self.neighbours(self.teacher(image), image), update=False)
 
     def after_step(self) -> None:
         self.teacher.update(self.model)

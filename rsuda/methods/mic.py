@@ -55,6 +55,7 @@ class MIC(Method):
         self.model = build.network("two-resolution" if options.resolutions == 2 else "plain")
         self.teacher = Teacher(self.model, options.teacher_decay, options.teacher_statistics)
         self.trust = PseudoLabelWeights(build.arch.classes, options.trust, options.threshold, options.keep_share)
+        self.neighbours = build.neighbours(options.neighbours, options.spread)
         self.things = self.classes_named(options.things)
         self.distance_weight = options.distance_weight if self.things and build.weights != "none" else 0.0
         self.imagenet = build.frozen_encoder() if self.distance_weight else None
@@ -71,6 +72,7 @@ class MIC(Method):
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
+        self.neighbours.observe(x_s, y_s, key, self.step)
         ce, deepest, seen = self._supervised(x_s, y_s, key)
         terms, loss = {"ce": ce}, ce
 
@@ -87,7 +89,7 @@ class MIC(Method):
 
         x_t, valid = batch["target_image"], batch["target_valid"]
         with torch.no_grad():
-            pseudo = self.trust(self.teacher.predict(x_t), valid)
+            pseudo = self.trust(self.neighbours(self.teacher.predict(x_t), x_t, key), valid)
         terms["quality"] = pseudo.quality
 
         if self.options.mix_weight > 0:
@@ -123,7 +125,7 @@ class MIC(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The teacher's labels of images, for pictures and curves."""
-        return self.trust(self.teacher(image), update=False)
+        return self.trust(self.neighbours(self.teacher(image), image), update=False)
 
     def after_step(self) -> None:
         self.teacher.update(self.model)

@@ -29,9 +29,11 @@ from rsuda.methods.blocks.discriminators import (
     frozen_discriminator,
     spatial_softmax,
 )
+from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS, paper_weights
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights, quality_weighted
 from rsuda.methods.blocks.self_training import (
+    Jitter,
     KeepShare,
     NeighbourSpread,
     NeighbourWeight,
@@ -110,6 +112,14 @@ class STDASegNet(Method):
             ),
         ] = "quality"
         keep_share: KeepShare = 0.5
+        mixing: Annotated[
+            StrictBool,
+            Field(
+                description="whether students learn pseudo labels on images mixed from both domains, as in DACS, instead of "
+                "the target's"
+            ),
+        ] = False
+        jitter: Jitter = 0.2
         neighbours: NeighbourWeight = 0.0
         spread: NeighbourSpread = 0.0
         source_only_share: SourceOnlyShare = 0.0
@@ -184,7 +194,9 @@ class STDASegNet(Method):
         f_ts, f_tt = model.backbone_s(x_t), model.backbone_t(x_t)
         g_ts, g_tt = model.separate(f_ts, f_tt)
         if self.options.pseudo_weight > 0:
-            for_s, for_t = self._label(g_ts, g_tt, x_t, valid, batch["key"])
+            for_s, for_t = self._label(g_ts, g_tt, batch["target_image"], valid, batch["key"])
+            if self.options.mixing:
+                g_ts, g_tt, for_s, for_t = self._mixed(batch, x_t, for_s, for_t)
             p_ts, p_tt = resize(model.head_s(g_ts)[1], size), resize(model.head_t(g_tt)[1], size)
             terms["pseudo"] = cross_entropy(p_ts, for_s.label, self.weight_s, for_s.weight) + cross_entropy(
                 p_tt, for_t.label, self.weight_t, for_t.weight
@@ -215,6 +227,24 @@ class STDASegNet(Method):
             # the released code scales the discriminators' own term by the same weight (nearly neutral under Adam)
             loss = loss + self.options.adversarial_weight * (terms["adversarial"] + terms["discriminator"])
         return loss, terms
+
+    def _mixed(
+        self, batch: dict[str, Tensor], x_t: Tensor, for_s: PseudoLabels, for_t: PseudoLabels
+    ) -> tuple[list[Tensor], list[Tensor], PseudoLabels, PseudoLabels]:
+        """Features, labels and weights of target images into which classes of the source are pasted (DACS)."""
+        x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
+        pasted = class_mask(y_s, key)
+        x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
+        with running_statistics_kept(self.model):
+            g_ms, g_mt = self.model.separate(self.model.backbone_s(x_m), self.model.backbone_t(x_m))
+        for_s, for_t = (
+            labels._replace(
+                label=paste(pasted, y_s, labels.label),
+                weight=paste(pasted, torch.ones_like(labels.weight), labels.weight),
+            )
+            for labels in (for_s, for_t)
+        )
+        return g_ms, g_mt, for_s, for_t
 
     @property
     def _alone(self) -> bool:

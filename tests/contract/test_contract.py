@@ -117,7 +117,7 @@ def test_before_its_start_a_method_is_source_only(data, name):
     method, patches, _ = built(data, name, options={**all_parts(name), "source_only_share": 0.5})
     inputs = ready(method, batch_of(patches))
     _, terms = method.loss({k: v for k, v in inputs.items() if not k.startswith("target")})
-    assert "ce" in terms and not {"mix", "masked", "ce_target"} & set(terms)
+    assert {"ce", "ce_s"} & set(terms) and not {"mix", "masked", "ce_target", "pseudo", "adversarial"} & set(terms)
 
 
 class InterruptionError(Exception):

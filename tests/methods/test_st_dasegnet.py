@@ -169,6 +169,7 @@ def batch(size=192):
         "source_valid": torch.ones(2, size, size, dtype=torch.bool),
         "target_image": torch.randn(2, 3, size, size, generator=generator),
         "target_valid": torch.ones(2, size, size, dtype=torch.bool),
+        "key": torch.tensor([5, 6]),
     }
     return data | {"target_distorted": data["target_image"]}
 
@@ -264,7 +265,7 @@ def test_separate_labels_differ_from_shared_ones():
     for m in (shared, separate):
         net = m.model.eval()
         f = net.separate(net.backbone_s(data["target_image"]), net.backbone_t(data["target_image"]))
-        s, t = m._label(*f, data["target_valid"])
+        s, t = m._label(*f, data["target_image"], data["target_valid"], data["key"])
         assert torch.equal(s.label, t.label) == (m is shared)
 
 

@@ -54,6 +54,8 @@ class SelfTraining(MethodOptions):
     teacher_decay: TeacherDecay = 0.999
     teacher_statistics: TeacherStatistics = "batch"
     jitter: Jitter = 0.2
+    neighbours: NeighbourWeight = 0.0
+    spread: NeighbourSpread = 0.0
 
 
 class FeatureDistanceTraining(SelfTraining):

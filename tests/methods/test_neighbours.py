@@ -1,0 +1,151 @@
+"""Test the votes of labelled source cells in a frozen encoder, and ST-DASegNet's phase before them."""
+
+import copy
+
+import pytest
+import torch
+
+from rsuda.core.legend import Legend
+from rsuda.core.spec import Spec
+from rsuda.learning.network import Architecture
+from rsuda.methods import options_of
+from rsuda.methods.base import NetworkBuilder
+from rsuda.methods.blocks import neighbours as block
+from rsuda.methods.blocks.neighbours import CELLS, Neighbours, NoNeighbours
+from rsuda.methods.st_dasegnet import STDASegNet
+
+LEGEND = Legend(("road", "roof", "tree"), (((1, 1, 1),), ((2, 2, 2),), ((3, 3, 3),)))
+SPEC = Spec(("red", "green", "blue"), 0.5, (0,) * 3, (255,) * 3, (0.5,) * 3, (0.25,) * 3, LEGEND)
+ARCH = Architecture("mobilenet_v2", "segformer", 3, 3, 32)
+KEY = torch.tensor([5, 6])
+
+
+def votes(spread=0.0, weight=1.0):
+    torch.manual_seed(0)
+    return Neighbours(NetworkBuilder(ARCH, SPEC).frozen_encoder("pretrained"), 3, weight, spread)
+
+
+def striped(shift=0.0, size=192):
+    """Images whose three bands of rows have a colour each, and their labels."""
+    label = torch.arange(size).div(size // 3, rounding_mode="floor").clamp(max=2)[None, :, None].expand(2, -1, size)
+    colour = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])
+    noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    return colour[label].permute(0, 3, 1, 2) + shift + 0.1 * noise, label
+
+
+def filled(**options):
+    module = votes(**options)
+    image, label = striped()
+    for step in range(6):
+        module.observe(image, label, KEY + step, step)
+    return module
+
+
+def test_cells_vote_for_the_class_of_what_looks_alike():
+    module = filled()
+    image, _ = striped(shift=0.2)
+    r = module.vote(image)
+    assert r.shape == (2, 3, 24, 24) and torch.allclose(r.sum(1), torch.ones(2, 24, 24))
+    inner = [slice(1, 7), slice(9, 15), slice(17, 23)]  # away from the borders of classes
+    assert all((r[:, :, rows].argmax(1) == k).float().mean() > 0.95 for k, rows in enumerate(inner))
+
+
+def test_logits_stay_as_they_are_until_the_lists_are_half_full():
+    module = votes()
+    image, label = striped()
+    logits = torch.randn(2, 3, 192, 192)
+    module.observe(image, label, KEY, 0)
+    assert not module.ready and module(logits, image, KEY) is logits
+    for step in range(1, 4):
+        module.observe(image, label, KEY, step)
+    assert module.ready and not torch.equal(module(logits, image, KEY), logits)
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
+def test_the_correction_is_the_weighted_mean_of_softmax_and_vote(weight):
+    module = filled(weight=weight)
+    image, _ = striped(shift=0.3)
+    logits = torch.randn(2, 3, 192, 192, generator=torch.Generator().manual_seed(2))
+    r = torch.nn.functional.interpolate(module.vote(image), (192, 192), mode="bilinear")
+    wanted = (logits.softmax(1) + weight * r) / (1 + weight)
+    assert torch.allclose(module(logits, image, KEY).exp(), wanted, atol=1e-5)
+
+
+def test_a_class_without_source_cells_gets_no_votes_and_stops_none():
+    module = votes()
+    image, label = striped()
+    for step in range(6):
+        module.observe(image, label.where(label != 2, 255), KEY + step, step)
+    assert module.ready and float(module.vote(image)[:, 2].abs().max()) == 0
+
+
+def test_lists_forget_the_oldest_cells_and_slow_down():
+    module = filled()
+    assert module.source_number.tolist() == [360] * 3
+    image, label = striped()
+    for step in range(6, 30):
+        module.observe(image, label, KEY + step, step)
+    assert module.source_number.tolist() == [60 * (16 + 2)] * 3  # steps 0 to 15, 16 and 24
+    assert module.source_cells.shape[1] == CELLS and bool((module.source_cells.abs().sum(-1) > 0).all())
+
+
+def test_similar_target_cells_share_their_labels(monkeypatch):
+    monkeypatch.setattr(block, "TARGET_START", 500)
+    module = filled(spread=0.7)
+    image, _ = striped(shift=0.2)
+    sure = torch.zeros(2, 3, 192, 192)
+    sure[:, 0] = 8.0
+    for step in range(3):
+        module(sure, image, KEY + step)
+    assert int(module.target_number) == 750
+    doubtful = torch.zeros(2, 3, 192, 192)
+    number = module.target_number.clone()
+    assert float(module(doubtful, image).exp()[:, 0].mean()) > 0.4  # 1/3 without the list
+    assert torch.equal(number, module.target_number)  # without a key nothing is remembered
+
+
+def test_a_copy_with_the_saved_lists_goes_on_alike():
+    module = filled(spread=0.5)
+    image, _ = striped(shift=0.1)
+    logits = torch.randn(2, 3, 192, 192)
+    for step in range(6):
+        module(logits, image, KEY + step)
+    other = votes(spread=0.5)
+    other.load_state_dict(copy.deepcopy(module.state_dict()))
+    assert torch.equal(module(logits, image, KEY), other(logits, image, KEY))
+    assert torch.equal(module.target_labels, other.target_labels)
+
+
+def test_votes_are_off_without_pretraining_or_for_other_bands():
+    two = Spec(("red", "green"), 0.5, (0,) * 2, (255,) * 2, (0.5,) * 2, (0.25,) * 2, LEGEND)
+    assert isinstance(NetworkBuilder(ARCH, SPEC, "none").neighbours(1.0, 0.5), NoNeighbours)
+    assert isinstance(NetworkBuilder(ARCH, two, "imagenet").neighbours(1.0, 0.5), NoNeighbours)
+    assert isinstance(NetworkBuilder(ARCH, SPEC, "imagenet").neighbours(0.0, 0.5), NoNeighbours)
+    logits = torch.randn(1, 3, 4, 4)
+    assert NoNeighbours()(logits, logits) is logits
+
+
+# ---- the source-only phase of ST-DASegNet -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("disentangle", [True, False])
+@pytest.mark.parametrize("decoder", ["segformer", "deeplabv3plus"])
+def test_two_equal_branches_predict_what_one_branch_does(disentangle, decoder):
+    arch = Architecture("mobilenet_v2", decoder, 3, 3, 32, output_stride=32 if decoder == "segformer" else 16)
+    options = options_of("st-dasegnet", {"strided": 1, "source_only_share": 0.5, "disentangle": disentangle})
+    method = STDASegNet(NetworkBuilder(arch, SPEC), options)
+    model = method.model.eval()
+    image = torch.randn(1, 3, 96, 96)
+    assert not torch.allclose(model(image), model.source_branch(image), atol=1e-3)
+    method.steps = 2
+    method.after_step()
+    assert torch.allclose(model(image), model.source_branch(image), atol=1e-5)
+
+
+def test_the_phase_ends_after_its_share_of_the_run():
+    method = STDASegNet(NetworkBuilder(ARCH, SPEC), options_of("st-dasegnet", {"source_only_share": 0.5}))
+    method.steps = 4
+    phases = []
+    for method.step in range(4):
+        phases.append(method._alone)
+    assert phases == [True, True, False, False]
