@@ -1,23 +1,19 @@
-"""Methods x seeds x pairs from one file, run by run in processes of their own; finished runs are never run again."""
+"""Read methods x seeds x pairs from one file and run them; finished runs are never run again."""
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from rsuda.benchmark.on_cluster import one_a_pair, spread_jobs
-from rsuda.benchmark.run import BenchmarkRun, run_job
+from rsuda.benchmark.on_this_machine import run_here
+from rsuda.benchmark.run import BenchmarkRun
 from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
-from rsuda.core.errors import InputError, RsudaError, unknown
+from rsuda.core.errors import InputError, unknown
 from rsuda.core.settings import by_section, check_names, make_settings, merged
 from rsuda.data.find_domain import find_domains
 from rsuda.methods import METHODS, option_names, options_of, presets_of
@@ -197,10 +193,11 @@ def _kept(job: BenchmarkRun) -> None:
 def run_plan(
     plan: Plan, devices: list[str], scheduler: str | None = None, workers: int = 2, threads: int | None = None
 ) -> Iterator[tuple[BenchmarkRun, dict[str, Any] | str]]:
-    """Run what is not done, one process a run and one run a device at a time; yields each job with its result, or with the
-    sentence that says why it has none. An interrupted run continues from its checkpoint.
+    """Run what is not done, one process a device and one run a process at a time; yields each job with its result, or with
+    the sentence that says why it has none. An interrupted run continues from its checkpoint.
 
     Args:
+        devices: 'auto', 'cpu' or 'cuda:N'; a device that is named twice gets two processes.
         scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine. Its workers run
             the plan, one run a thread of theirs at a time, on the one device; they need the data and the plan's folder under
             the same path. The run of a worker that dies goes on on another one.
@@ -226,37 +223,4 @@ def run_plan(
     if scheduler and waiting:
         yield from spread_jobs(waiting, devices[0], scheduler, workers, threads)
     else:
-        yield from _here(waiting, devices, threads)
-
-
-def _here(
-    waiting: list[BenchmarkRun], devices: list[str], threads: int | None
-) -> Iterator[tuple[BenchmarkRun, dict[str, Any] | str]]:
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        free = manager.Queue()
-        for device in devices:
-            free.put(device)
-        threads = threads or max(1, torch.get_num_threads() // len(devices))
-        with ProcessPoolExecutor(len(devices), context, max_tasks_per_child=1) as pool:
-            running = {pool.submit(_run, job, free, threads): job for job in waiting}
-            for ended in as_completed(running):
-                job = running[ended]
-                try:
-                    yield job, ended.result()
-                except RsudaError as error:
-                    yield job, str(error)
-                except BrokenProcessPool:
-                    yield job, "its process was killed (out of memory?); run again, finished runs are kept"
-                except BaseException:  # a bug, or Ctrl-C: runs that wait must not start
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-
-
-def _run(job: BenchmarkRun, free: Any, threads: int) -> dict[str, Any]:
-    """Do a run on a device that is free."""
-    device = free.get()
-    try:
-        return run_job(job, device, threads)
-    finally:
-        free.put(device)
+        yield from run_here(waiting, devices, threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import IGNORE
-from rsuda.core.machine import peak_memory
+from rsuda.core.machine import peak_memory, reset_peak_memory
 from rsuda.core.settings import Settings
 from rsuda.data.find_domain import find_domains
 from rsuda.evaluation.evaluate import evaluate
@@ -52,6 +53,7 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
     Raises InputError, MissingError, ExistsError as ``rsuda.training.train.train``.
     """
     torch.set_num_threads(threads)
+    before = _start_peak()
     settings = job.settings.changed({"training.device": on})
     domains = find_domains(settings)
     target = domains[1]
@@ -71,7 +73,7 @@ def run_job(job: BenchmarkRun, on: str, threads: int) -> dict[str, Any]:
         "steps": settings.training.steps,
         "options": settings.method.options,
         "seconds_per_step": clock.typical,
-        "peak_memory_mb": _peak(device),
+        "peak_memory_mb": _peak(device, before),
         "threads": threads,
         "device": torch.cuda.get_device_name(device) if gpu else "cpu",
         "precision": engine.precision,
@@ -91,12 +93,23 @@ def _a_line_each(fields: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def _peak(device: torch.device) -> int | None:
-    """Highest memory so far in MB: of the GPU, or of this process, which ran nothing else; None if unknown."""
+def _start_peak() -> int:
+    """Free what an earlier run of this process holds, and count peaks from now on. Returns the process's peak in bytes."""
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+        for device in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(device)
+    reset_peak_memory()
+    return peak_memory() or 0
+
+
+def _peak(device: torch.device, before: int) -> int | None:
+    """Highest memory of the run in MB: of the GPU, or of this process; None where an earlier run's peak hides it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
-    peak = peak_memory()
-    return None if peak is None else peak // 2**20
+    peak = peak_memory() or 0
+    return peak // 2**20 if peak > before else None
 
 
 class StepClock(Callback):

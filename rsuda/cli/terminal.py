@@ -65,8 +65,8 @@ def print_scores(result: Any, run: Any) -> None:
 def print_label_free(result: Any, run: Any) -> None:
     """Print the scores without labels, and the name of their file in the run folder."""
     print(
-        f"Without labels: information {result.information:.3f} (the higher of two runs on the same pair is likely the better "
-        f"one), certainty {result.certainty:.3f}, agreement {result.agreement:.3f}: {run}/label_free.json"
+        f"Without labels: selection {result.selection:.3f}, the mean of agreement {result.agreement:.3f} and information "
+        f"{result.information:.3f} (of several runs on the same pair, choose the one with the highest): {run}/label_free.json"
     )
 
 

@@ -31,7 +31,7 @@ class Run:
     def __repr__(self) -> str:
         scores = self.scores
         text = f"mIoU {100 * scores.scores.miou:.1f} on {scores.domain} {scores.split}" if scores else "not scored"
-        return f"Run({str(self.path)!r}, {text}, information {self.label_free.information:.3f})"
+        return f"Run({str(self.path)!r}, {text}, selection {self.label_free.selection:.3f})"
 
     def __fspath__(self) -> str:
         return str(self.path)

@@ -1,13 +1,14 @@
 """Score a model on a target without labels: scores that order runs of the same pair, to choose among them.
 
-No score is an accuracy. `BENCHMARKS.md` shows how well each follows the true mIoU over the benchmark's runs.
+One rule chooses: of several runs of a pair take the one with the highest ``selection``. No score is an accuracy.
+`BENCHMARKS.md` shows how often the rule was right, and how well each score follows the true mIoU over the benchmark's runs.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from rsuda.geo.windows import random_window
 from rsuda.inference.predictor import Predictor
 
 LABEL_FREE = "label_free.json"
-SCORES = ("certainty", "agreement", "overlap", "information", "density")
+SELECTION = "selection"  # the score that chooses among runs
+SCORES = (SELECTION, "agreement", "information", "overlap", "certainty", "density")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class LabelFree:
     """Scores of a model on target windows. A higher value should mean a better model.
 
     Attributes:
+        selection: mean of ``agreement`` and ``information``. Of several runs of a pair, choose the one with the highest.
         certainty: 1 - mean prediction entropy / log K, in 0..1; entropy of predictions as in Grandvalet and Bengio,
             "Semi-supervised learning by entropy minimization", NeurIPS 2004.
         agreement: consistency: IoU of the predictions of a window and of the same window mirrored, turned, brighter, darker,
@@ -47,9 +50,23 @@ class LabelFree:
     information: float
     density: float
 
+    @property
+    def selection(self) -> float:
+        return with_selection(asdict(self))[SELECTION]
+
     def as_fields(self) -> dict[str, float | None]:
         """Return the scores as JSON holds them: None for a score that is not a finite number."""
-        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+        scores = with_selection(asdict(self))
+        return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+
+def with_selection(scores: Mapping[str, float]) -> dict[str, float]:
+    """Return scores by name with ``selection`` first, the mean of agreement and information; nan where one is missing.
+
+    Files of earlier versions lack it.
+    """
+    mean = (scores.get("agreement", math.nan) + scores.get("information", math.nan)) / 2
+    return {SELECTION: mean, **{name: value for name, value in scores.items() if name != SELECTION}}
 
 
 def label_free(
@@ -122,7 +139,7 @@ def write_label_free(scores: LabelFree, run: Path) -> Path:
 
 
 def read_label_free(run: Path) -> dict[str, float] | None:
-    """Read the label-free scores of a run folder by name, nan for null; None without a file.
+    """Read the label-free scores of a run folder by name, ``selection`` first, nan for null; None without a file.
 
     Raises InputError for a file of something else.
     """
@@ -131,7 +148,9 @@ def read_label_free(run: Path) -> dict[str, float] | None:
         return None
     fields = read_json(file, "file of label-free scores")
     try:
-        return {str(name): math.nan if value is None else float(value) for name, value in fields.items()}
+        return with_selection(
+            {str(name): math.nan if value is None else float(value) for name, value in fields.items()}
+        )
     except (ValueError, AttributeError, TypeError):
         raise InputError(
             f"{file} holds no scores: rsuda adapt writes it at the end of a run, so run it again"

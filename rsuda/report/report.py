@@ -11,6 +11,7 @@ import numpy as np
 from rsuda.annotation.suggest import Suggestion, suggest, write_suggestions
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError
+from rsuda.evaluation.label_free import SELECTION
 from rsuda.evaluation.metrics import Scores
 from rsuda.geo.raster import is_remote
 from rsuda.geo.scene import Scene
@@ -91,7 +92,7 @@ def report(
 
     Args:
         runs: finished run folders of one pair. A source-only run is the 'before'. The adapted run with the highest target
-            mIoU (without labels: the highest information score) is the 'after' of pictures. Tables show all runs.
+            mIoU (without labels: the highest selection score) is the 'after' of pictures. Tables show all runs.
         scene: a raster to show as a map to click on, predicted by the 'after' model.
         out: the page. The windows to label go beside it as ``<stem>_windows.gpkg``, where the target's scenes have a CRS.
         data: folder of the data; the runs' own by default.
@@ -211,7 +212,7 @@ def roles(
 
     def value(i: int) -> float:
         scores = quality[i].scores
-        score = scores.miou if scores is not None else label_free[i].get("information", 0.0)
+        score = scores.miou if scores is not None else label_free[i].get(SELECTION, 0.0)
         return score if np.isfinite(score) else -1.0
 
     return (source_only[0] if source_only and adapted else None), max(adapted or source_only, key=value)

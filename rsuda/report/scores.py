@@ -10,7 +10,7 @@ import numpy as np
 from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE
 from rsuda.data.domain import Domain
-from rsuda.evaluation.label_free import label_free
+from rsuda.evaluation.label_free import label_free, with_selection
 from rsuda.evaluation.metrics import Scores, confusion
 from rsuda.geo.scene import Scene
 from rsuda.inference.sliding_window import predict_scene
@@ -104,4 +104,4 @@ def quality_without_labels(view: RunView) -> dict[str, float]:
     """Return the label-free scores from the run's folder, or compute them where it has none."""
     if view.run.label_free is not None:
         return view.run.label_free
-    return asdict(label_free(view.predictor, view.target_domain, view.run.settings.target.split))
+    return with_selection(asdict(label_free(view.predictor, view.target_domain, view.run.settings.target.split)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsuda.annotation.suggest import Suggestion
+from rsuda.evaluation.label_free import SELECTION
 from rsuda.evaluation.metrics import Scores
 from rsuda.report.runs import ReportRun
 from rsuda.report.scores import Quality
@@ -88,9 +89,9 @@ def _not_compared(run: ReportRun) -> Finding:
 
 
 def _helped_without_labels(before: dict[str, float], after: dict[str, float]) -> Finding:
-    old, new = before.get("information", np.nan), after.get("information", np.nan)
+    old, new = before.get(SELECTION, np.nan), after.get(SELECTION, np.nan)
     text = (
-        f"Without labels only the images can be used: the information score is {new:.2f} after and {old:.2f} before. The model "
+        f"Without labels only the images can be used: the selection score is {new:.2f} after and {old:.2f} before. The model "
         "with the higher score is probably the better one."
     )
     return Finding(_HELPED, "probably" if new > old else "probably not", text, "label-free", "label-free scores")

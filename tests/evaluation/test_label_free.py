@@ -80,13 +80,29 @@ def test_density_of_equal_and_of_two_kinds_of_predictions():
     assert density(two) == pytest.approx(np.log(19) / np.log(39), abs=1e-6)
 
 
+def test_the_selection_score_is_the_mean_of_agreement_and_information(tmp_path):
+    scores = LabelFree(certainty=0.1, agreement=0.5, overlap=0.2, information=0.3, density=0.9)
+    assert scores.selection == scores.as_fields()["selection"] == pytest.approx(0.4)
+    write_label_free(scores, tmp_path)
+    assert list(read_label_free(tmp_path)) == [
+        "selection",
+        "certainty",
+        "agreement",
+        "overlap",
+        "information",
+        "density",
+    ]
+    (tmp_path / "label_free.json").write_text('{"agreement": 0.5, "information": 0.3}')  # as earlier versions wrote it
+    assert read_label_free(tmp_path)["selection"] == pytest.approx(0.4)
+
+
 def test_a_score_that_is_not_a_number_is_null_in_json(tmp_path):
     file = write_label_free(LabelFree(math.nan, 0.5, 0.25, math.inf, 1.0), tmp_path)
     assert json.loads(file.read_text(), parse_constant=pytest.fail) == {
-        "certainty": None, "agreement": 0.5, "overlap": 0.25, "information": None, "density": 1.0,
+        "selection": None, "certainty": None, "agreement": 0.5, "overlap": 0.25, "information": None, "density": 1.0,
     }  # fmt: skip
     scores = read_label_free(tmp_path)
-    assert math.isnan(scores.pop("certainty")) and math.isnan(scores.pop("information"))
+    assert all(math.isnan(scores.pop(name)) for name in ("selection", "certainty", "information"))
     assert scores == {"agreement": 0.5, "overlap": 0.25, "density": 1.0}
     file.write_text('{"certainty": NaN, "agreement": 0.5}')  # as earlier versions wrote it
     assert math.isnan(read_label_free(tmp_path)["certainty"])

@@ -192,7 +192,7 @@ def test_a_target_without_labels_is_reported_without_scores(reported, tmp_path):
     page = Page(html)
     assert "village has no labelled split, so scores, confusions and errors are missing" in page.text
     assert 'id="confusion"' not in html and "lifts mIoU" not in page.text and "IoU in percent" not in page.text
-    assert "information" in page.text and 'id="next"' in html and "as predicted" in page.text
+    assert "selection score is" in page.text and 'id="next"' in html and "as predicted" in page.text
     assert "which this target lacks" in page.text
 
 
