@@ -82,7 +82,7 @@ def adapt(
         gsd: common metres per pixel (the target's by default), or 'native'.
         source_bands, target_bands: band order, such as 'IRRG'.
         target_nodata: value that marks pixels of the target without data; the files' own by default.
-        weights: of the encoder: 'imagenet', 'none' or a file.
+        weights: of the encoder: 'imagenet', 'packaged', 'none' or a file.
         seed: of weights, patches and augmentation.
         precision: 'auto', 'bf16' or 'fp32'.
         device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.

@@ -50,7 +50,7 @@ def benchmark(
         file: benchmark file (YAML); see ``read_plan``.
         out: folder for runs and tables; runs/<name of the file> by default.
         data: folder of the data of all pairs.
-        weights: of the encoder: 'imagenet', 'none' or a file.
+        weights: of the encoder: 'imagenet', 'packaged', 'none' or a file.
         steps: steps of every run, instead of the file's.
         settings: other settings for every run, by their dotted names.
         devices: one process runs on each of them at a time.

@@ -22,7 +22,7 @@ def benchmark(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for runs and table; runs/<name of the file> by default.")
     ] = None,
-    weights: Annotated[str | None, typer.Option(help="Encoder weights: imagenet, none or a file.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Encoder weights: imagenet, packaged, none or a file.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of every run, instead of the file's.")] = None,
     device: Annotated[
         list[str] | None, typer.Option(help="auto, cpu or cuda:N; repeat it to run one process on each.")

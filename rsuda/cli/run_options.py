@@ -49,7 +49,7 @@ TargetNodata = Annotated[
     float | None,
     typer.Option(help="Value that marks pixels of the target without data; the files' own by default."),
 ]
-Weights = Annotated[str | None, typer.Option(help="Encoder weights: imagenet (downloaded), none or a file.")]
+Weights = Annotated[str | None, typer.Option(help="Encoder weights: imagenet (downloaded), packaged, none or a file.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of weights, patches and augmentation.")]
 Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps (GPUs of Apple).")]

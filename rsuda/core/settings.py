@@ -17,6 +17,7 @@ from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.old_settings import OLD_NAMES, OLD_OPTIONS, note_old_names, renamed_options
+from rsuda.core.packaged_encoders import choose_encoder
 from rsuda.core.setting_sections import (
     AlignSettings,
     MethodSettings,
@@ -273,6 +274,7 @@ def make_settings(
     base = preset(chosen_preset)
     of_method = dict((presets_of(name) if presets_of else {}).get(chosen_preset, {}))
     fields = merged(base, of_method, layer, chosen, {"preset": chosen_preset})
+    fields = merged(fields, {"network": choose_encoder(fields.get("network") or {})})
     return validate(Settings, fields, "setting")
 
 

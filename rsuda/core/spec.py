@@ -15,6 +15,8 @@ from rsuda.core.band_names import band_names as band_names
 from rsuda.core.legend import Legend
 from rsuda.core.validation import FrozenModel, validate
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # red, green, blue on the 0..1 scale
+
 
 @dataclass(frozen=True)
 class Spec:

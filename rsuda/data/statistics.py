@@ -8,15 +8,14 @@ import numpy as np
 
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
-from rsuda.core.spec import Spec
+from rsuda.core.spec import IMAGENET_MEAN, IMAGENET_STD, Spec
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.pixel_types import byte_bands
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import random_window
 
-# Mean and standard deviation of ImageNet photos on 0..1 in file channel order, the usual input scale of encoders. The IR of
-# an IRRG file gets the statistics of red, as in all the ISPRS papers; bands from the fourth on repeat them from the first.
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# ImageNet's statistics stand in file channel order, the usual input scale of encoders. The IR of an IRRG file gets the
+# statistics of red, as in all the ISPRS papers; bands from the fourth on repeat them from the first.
 _SIZE, _NUMBER = 128, 64  # side in pixels and number of the windows that are sampled
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rsuda.core.errors import MissingError
+from rsuda.core.packaged_encoders import PACKAGED
 from rsuda.core.settings import CONFIG
 from rsuda.core.spec import Spec
 from rsuda.core.version import __version__
@@ -194,4 +195,6 @@ def _pretrained(folder: Path) -> dict[str, Any]:
     weights = saved_settings(folder).network.weights
     if weights == "none":
         return {"mlm:pretrained": False, "mlm:pretrained_source": None}
-    return {"mlm:pretrained": True} | ({"mlm:pretrained_source": "ImageNet"} if weights == "imagenet" else {})
+    return {"mlm:pretrained": True} | (
+        {"mlm:pretrained_source": "ImageNet"} if weights in ("imagenet", PACKAGED) else {}
+    )

@@ -23,10 +23,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rsuda.core.errors import InputError, MissingError, unknown
+from rsuda.core.packaged_encoders import PACKAGED
 from rsuda.learning.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
 from rsuda.learning.downloads import quick_downloads
 from rsuda.learning.first_layer import repeat_filters
 from rsuda.learning.layers import quicken
+from rsuda.learning.packaged_weights import packaged_tensors
 
 DECODERS = ("segformer", "daformer", "deeplabv3plus", "deeplabv2", "unet")
 STRIDE = 32  # every encoder used here halves its input five times or dilates from there; crops are multiples of it
@@ -77,7 +79,7 @@ class Encoder(nn.Module):
 
 
 def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
-    """An encoder, with weights 'none', 'imagenet' (downloaded by smp or timm) or a file (.safetensors, .pth).
+    """An encoder, with weights 'none', 'imagenet' (downloaded by smp or timm), 'packaged' or a file.
 
     Raises:
         InputError: unknown encoder, or the file's tensors do not fit it.
@@ -85,30 +87,8 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
     """
     if not _is_encoder(arch.encoder):  # timm would fetch 'hf-hub:…', and import what a folder 'local-dir:…' says
         raise unknown("encoder", arch.encoder, smp.encoders.get_encoder_names())
-    stride = {} if arch.output_stride == 32 else {"output_stride": arch.output_stride}
     try:
-        if weights == "imagenet":
-            with quick_downloads():
-                encoder = smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights="imagenet", **stride)
-        elif weights == "none":
-            encoder = smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights=None, **stride)
-        else:
-            tensors = _read_weights(Path(weights).expanduser())
-            # timm's encoders cannot change their number of bands later, so their tensors change before
-            by_timm = arch.encoder.startswith("tu-")
-            bands = arch.bands if by_timm else 3
-            encoder = smp.encoders.get_encoder(arch.encoder, in_channels=bands, weights=None, **stride)
-            if by_timm:
-                repeat_filters(encoder, tensors)
-            _load_encoder(encoder, tensors, arch.encoder, weights)
-            if arch.bands != bands:
-                encoder.set_in_channels(arch.bands, pretrained=True)
-        if arch.encoder == "mobilenet_v2":
-            # its last 1x1 convolution, 320 -> 1280 channels, serves the classifier; modules that work on channel pairs
-            # of the last level would cost 16 times as much with it
-            encoder.features[-1] = nn.Identity()
-            encoder._out_channels = [*encoder.out_channels[:-1], 320]
-        quicken(encoder)
+        encoder = _with_weights(arch, weights)
     except KeyError:
         raise unknown("encoder", arch.encoder, smp.encoders.get_encoder_names()) from None
     except (OSError, RuntimeError) as error:
@@ -116,9 +96,37 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
             raise
         raise MissingError(
             f"the ImageNet weights of {arch.encoder} could not be downloaded ({type(error).__name__}): go online once, "
-            "or pass --weights FILE (a .safetensors or .pth file of the encoder) or --weights none"
+            "or pass --weights FILE (a .safetensors or .pth file of the encoder), --weights packaged or --weights none"
         ) from error
+    if arch.encoder == "mobilenet_v2":
+        # its last 1x1 convolution, 320 -> 1280 channels, serves the classifier; modules that work on channel pairs
+        # of the last level would cost 16 times as much with it
+        encoder.features[-1] = nn.Identity()
+        encoder._out_channels = [*encoder.out_channels[:-1], 320]
+    quicken(encoder)
     return cast(Encoder, encoder)
+
+
+def _with_weights(arch: Architecture, weights: str) -> Any:
+    """Build an encoder of smp with its first weights."""
+    stride = {} if arch.output_stride == 32 else {"output_stride": arch.output_stride}
+    if weights == "imagenet":
+        with quick_downloads():
+            return smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights="imagenet", **stride)
+    if weights == "none":
+        return smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights=None, **stride)
+    # timm's encoders cannot change their number of bands later, so their tensors change before
+    by_timm = arch.encoder.startswith("tu-")
+    bands = arch.bands if by_timm else 3
+    file = None if weights == PACKAGED else _read_weights(Path(weights).expanduser())
+    encoder = smp.encoders.get_encoder(arch.encoder, in_channels=bands, weights=None, **stride)
+    tensors = packaged_tensors(arch.encoder, encoder.state_dict()) if file is None else file
+    if by_timm:
+        repeat_filters(encoder, tensors)
+    _load_encoder(encoder, tensors, arch.encoder, weights)
+    if arch.bands != bands:
+        encoder.set_in_channels(arch.bands, pretrained=True)
+    return encoder
 
 
 def _is_encoder(name: str) -> bool:

@@ -64,7 +64,7 @@ class NetworkBuilder:
     Attributes:
         arch: encoder, decoder, classes and bands.
         spec: what the network expects of the target's pixels, and its classes.
-        weights: of encoders: 'none', 'imagenet' or a file.
+        weights: of encoders: 'none', 'imagenet', 'packaged' or a file.
         seed: of the networks' random weights.
         augmentation: for methods that distort images themselves; None changes no image.
     """
