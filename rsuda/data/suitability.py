@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from rsuda.core.errors import InputError, MissingError
-from rsuda.core.spec import Spec
-from rsuda.data.statistics import IMAGENET_MEAN, IMAGENET_STD
+from rsuda.core.spec import IMAGENET_MEAN, IMAGENET_STD, Spec
 from rsuda.geo.raster_info import sample
 from rsuda.geo.scene import Scene
 

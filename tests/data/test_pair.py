@@ -8,10 +8,11 @@ from oracle_models import write
 
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
+from rsuda.core.spec import IMAGENET_MEAN
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colours import ColourMatching, mix_bands
 from rsuda.data.pair import match_bands
-from rsuda.data.statistics import IMAGENET_MEAN, make_spec
+from rsuda.data.statistics import make_spec
 from rsuda.geo.scene import Scene
 
 # ---- colours --------------------------------------------------------------------------------------------------------
