@@ -52,16 +52,16 @@ def main() -> None:
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
     """Draw one panel a pair: accuracy of all labels (line) and of labels with confidence 0.8 and more (dashes), mean over
-    seeds."""
+    seeds. Curves begin where the labels are used, after the source-only part of a run."""
     pairs, rows = (list(dict.fromkeys(run[key] for run in results)) for key in ("pair", "row"))
     _, axes = plt.subplots(1, len(pairs), figsize=(4 * len(pairs), 3.4), sharey=True, squeeze=False)
     for axis, pair in zip(axes[0], pairs, strict=True):
         for number, row in enumerate(rows):
-            curves = [run["pseudo_labels"] for run in results if (run["pair"], run["row"]) == (pair, row)]
+            curves = [used_labels(run) for run in results if (run["pair"], run["row"]) == (pair, row)]
             curves = [
                 curve for curve in curves if len(curve) == max(map(len, curves))
             ]  # a resumed run lacks its first part
-            if not curves:
+            if not any(curves):
                 continue
             steps = [point["step"] for point in curves[0]]
             for key, style in (("accuracy", "-"), ("sure_accuracy", "--")):
@@ -77,6 +77,13 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     axes[0][-1].legend(fontsize=7, loc="lower right")
     plt.tight_layout()
     plt.savefig(path, dpi=90)
+
+
+def used_labels(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the points of a run's curve after its source-only part."""
+    options = run["options"]
+    share = options.get("source_only_share", options.get("start", 0.0))  # results of 0.1 say start
+    return [point for point in run["pseudo_labels"] if point["step"] > share * run["steps"]]
 
 
 if __name__ == "__main__":

@@ -133,8 +133,8 @@ for name in ("information", "agreement"):
 
 # %% [markdown]
 # Two results are typical. The setting of the pair brings most of the gain, and the method adds a little to it. And
-# label-free scores help but do not decide: *agreement* puts the three runs into the right order without any label,
-# *information* prefers the worst of them.
+# label-free scores help but are not certain: *agreement* puts the three runs into the right order without any label,
+# *information* prefers the worst of them. Their mean, the *selection* score of `label_free.json`, chooses the adapted run.
 #
 # ## 5. The map
 

@@ -53,7 +53,7 @@ def _summary_cell(plan: Plan, of_pair: Sequence[Row], method: str) -> str:
     text = f"{row.miou.mean():.1f}, {_number(share, '.0f')} %".replace("- %", "-")
     if control is not None and method not in (plan.control, plan.oracle):
         difference = compare(row, control, Resamples(0, {}))
-        text += "" if difference is None else f", {difference.mean:+.1f}"
+        text += "" if difference is None else f", {_points(difference.mean)}"
     return text
 
 
@@ -105,9 +105,9 @@ def _differences(compared: Sequence[Comparison]) -> list[str]:
             one.method,
             one.control,
             ", ".join(map(str, one.seeds)),
-            f"{one.mean:+.1f}",
+            _points(one.mean),
             _between(one.interval, "+.1f"),
-            ", ".join(f"{points:+.1f}" for points in one.by_seed),
+            ", ".join(map(_points, one.by_seed)),
             f"{one.wins}/{len(one.seeds)}",
             "-" if one.cost is None else f"{one.cost:.1f} x",
         ]
@@ -148,6 +148,11 @@ def _choice_cells(choices: Choices) -> list[str]:
 def spread(values: np.ndarray) -> str:
     """Format values as 'mean ± standard deviation', the latter from two values on."""
     return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
+
+
+def _points(value: float) -> str:
+    """Format a difference with its sign; what rounds to nothing is +0.0."""
+    return f"{round(float(value), 1) + 0.0:+.1f}"
 
 
 def _between(limits: Interval | None, how: str = ".1f") -> str:
