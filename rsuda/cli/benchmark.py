@@ -61,7 +61,9 @@ def benchmark(
         if isinstance(result, str):
             print(f"{what}: failed: {result}", flush=True)
         else:
-            print(f"{what}: mIoU {100 * result['miou']:.2f}, {result['seconds_per_step']} s a step", flush=True)
+            seconds = result["seconds_per_step"]
+            speed = "" if seconds is None else f", {seconds} s a step"
+            print(f"{what}: mIoU {100 * result['miou']:.2f}{speed}", flush=True)
 
     outcome = run_benchmark(
         file,

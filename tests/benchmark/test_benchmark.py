@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from rsuda.evaluation.label_free import SCORES
 from rsuda.methods import METHODS, described
 from rsuda.training.build import check_run
 
+SAMPLE_TILES = Path(__file__).parents[2] / "sample_tiles"
 TINY = {"crop": 64, "batch_size": 2, "steps": 2, "weights": "none", "workers": 0, "channels": 16, "precision": "fp32"}
 
 
@@ -110,6 +112,24 @@ def test_two_processes_of_one_device_go_on_after_a_failure_and_a_kill(data, tmp_
     list(run_plan(alone, ["cpu"], threads=1))
     for job in alone.jobs:
         assert same_weights(job.folder, tmp_path / "out" / job.folder.relative_to(tmp_path / "alone"))
+
+
+@pytest.mark.slow
+def test_a_plan_on_the_sample_tiles_from_the_command_to_its_tables(tmp_path):
+    plan = {
+        "settings": {"preset": "sample", "training": {"steps": 2, "precision": "fp32"}, "patches": {"workers": 0, "window": 64}},
+        "pairs": {"p": {"source": "potsdam", "target": "vaihingen", "matched": {"align": {"target_statistics": True}}}},
+        "methods": {"source-only": {}, "copy": {"method": "source-only", "twin": "source-only"}, "oracle": {"oracle": True}},
+    }  # fmt: skip
+    out = tmp_path / "out"
+    words = ["--data", str(SAMPLE_TILES), "--out", str(out), "--device", "cpu", "--device", "cpu", "--threads", "1"]
+    ended = CliRunner().invoke(app, ["benchmark", str(wrote(tmp_path, **plan)), *words])
+    assert ended.exit_code == 0 and "[3 of 3]" in ended.output
+    table = (out / "table.md").read_text()
+    assert table in ended.output and "resamples of the 2 scenes" in table and "Rows differ" not in table
+    assert "| copy | source-only | 0 | +0.0 | +0.0 to +0.0 | +0.0 | 0/1 |" in table
+    again = CliRunner().invoke(app, ["benchmark", str(tmp_path / "plan.yaml"), *words])
+    assert "3 of them done" in again.output and table in again.output
 
 
 def same_weights(*folders):
