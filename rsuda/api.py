@@ -69,7 +69,7 @@ def adapt(
         method: 'st-dasegnet' by default; ``rsuda methods`` lists all.
         data: folder of the files of domains that are named. Without it, 'potsdam' and 'vaihingen' are the sample tiles.
         out: run folder; the first free one of runs/<source>_<target>_<method> by default.
-        preset: 'small', 'paper', 'mit-b0', 'mit-b5', 'resnet50', 'sample'.
+        preset: 'small', 'raw', 'paper', 'mit-b0', 'mit-b5', 'resnet50', 'sample'.
         config: YAML file of options, which the arguments override.
         overwrite: replace an existing run.
         resume: continue the run in ``out``. Pass domains that were objects again.
@@ -79,7 +79,7 @@ def adapt(
         batch_size: patches of each domain in a batch of one process.
         accumulate: batches that make one optimizer step.
         window: patch size in pixels, a multiple of 32.
-        gsd: common metres per pixel (the target's by default), or 'native'.
+        gsd: common metres per pixel, 'target', 'native', or 'auto': the target's unless the source is much coarser.
         source_bands, target_bands: band order, such as 'IRRG'.
         target_nodata: value that marks pixels of the target without data; the files' own by default.
         weights: of the encoder: 'imagenet', 'packaged', 'none' or a file.

@@ -14,7 +14,7 @@ from rsuda.benchmark.run import BenchmarkRun
 from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, unknown
-from rsuda.core.settings import by_section, check_names, make_settings, merged
+from rsuda.core.settings import by_section, check_names, is_auto, make_settings, merged, preset
 from rsuda.data.find_domain import find_domains
 from rsuda.methods import METHODS, option_names, options_of, presets_of
 from rsuda.runs.folders import saved_settings
@@ -51,10 +51,10 @@ def read_plan(file: str | Path, out: str | Path, changes: Mapping[str, Any] | No
     The file holds ``settings`` for all runs, ``seeds``, ``pairs``, ``methods``, and the rows that are ``baseline``, ``oracle``
     (by default those of that name) and ``control`` (by default the baseline), with which the table compares the others. Of a
     pair: settings with source and target, and ``matched``, those that bring its domains nearer to each other (colours, bands,
-    GSD). Of a method, a row of the table: settings, of which ``method`` is the row's name if left out; ``as_is: true`` leaves
-    out what is ``matched``, ``oracle: true`` trains on the target's own labels, ``twin`` names another row that the table
-    compares it with, ``seeds`` and ``only`` (a list of pairs) restrict the row. A method's settings win over a pair's, these
-    over the common ones, and ``changes``, by dotted names, over all.
+    GSD). Of a method, a row of the table: settings, of which ``method`` is the row's name if left out; ``as_is: true`` aligns
+    nothing and leaves out what is ``matched``, ``oracle: true`` trains on the target's own labels, ``twin`` names another row
+    that the table compares it with, ``seeds`` and ``only`` (a list of pairs) restrict the row. A method's settings win over a
+    pair's, these over the common ones, and ``changes``, by dotted names, over all.
 
     Raises:
         MissingError: no such file.
@@ -147,7 +147,8 @@ def _job(
     if not isinstance(matched, dict):
         raise InputError(f"'matched' of pair '{pair}' are no 'setting: value' pairs: {shown(matched)}")
     what = f"setting of {method} on {pair}"
-    layers = (fields.get("settings") or {}, of_pair, {} if as_is else matched, row)
+    alone = {"align": preset("raw")["align"]}
+    layers = (*([alone] if as_is else []), fields.get("settings") or {}, of_pair, {} if as_is else matched, row)
     values = merged(*(by_section(layer, what, old_names=True) for layer in layers))
     name = values.setdefault("method", {}).setdefault("name", "source-only" if as_oracle else method)
     if name not in METHODS and ".py:" not in str(name):  # a file is looked for below
@@ -181,7 +182,11 @@ def _kept(job: BenchmarkRun) -> None:
         for settings in (saved_settings(job.folder), check_run(job.settings)[0])
     )
     free = ("data", "training.device", "training.precision", "patches.workers", "validation.every")
-    changed = [name for name in {**before, **now} if name not in free and before.get(name) != now.get(name)]
+    changed = [
+        name
+        for name in {**before, **now}
+        if name not in free and before.get(name) != now.get(name) and not is_auto(name, now.get(name))
+    ]
     if changed:
         name = changed[0]
         raise InputError(

@@ -33,14 +33,21 @@ Start = Annotated[
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings; flags override it.")]
 Preset = Annotated[
     str | None,
-    typer.Option(help="Preset: small, sample, paper, mit-b0, mit-b5 or resnet50.", autocompletion=completion.presets),
+    typer.Option(
+        help="Preset: small, raw, sample, paper, mit-b0, mit-b5 or resnet50.", autocompletion=completion.presets
+    ),
 ]
 Steps = Annotated[int | None, typer.Option(help="Optimizer steps.")]
 BatchSize = Annotated[int | None, typer.Option(help="Patches of each domain in a batch of one process.")]
 Accumulate = Annotated[int | None, typer.Option(help="Batches that make one optimizer step.")]
 Window = Annotated[int | None, typer.Option("--window", help="Patch size in pixels, a multiple of 32.")]
 HiddenCrop = Annotated[int | None, typer.Option("--crop", hidden=True)]  # the older name of --window
-GSD = Annotated[str | None, typer.Option(help="Common metres per pixel (the target's by default), or 'native'.")]
+GSD = Annotated[
+    str | None,
+    typer.Option(
+        help="Common metres per pixel, 'target', 'native', or 'auto': the target's unless the source is much coarser."
+    ),
+]
 SourceBands = Annotated[
     str | None, typer.Option(help="Band order of the source, e.g. RGB or IRRG; the pair chooses by default.")
 ]

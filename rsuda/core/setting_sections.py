@@ -18,15 +18,35 @@ def _text(value: Any) -> Any:
 
 
 def _gsd(value: Any) -> float | str | None:
-    if value is None or value == "native":
-        return None if value is None else "native"
+    if value is None or value == "target":
+        return None
+    if isinstance(value, str) and value in ("auto", "native"):
+        return value
     try:
         number = float("nan") if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not isfinite(number) or number <= 0:
-        raise PydanticCustomError("gsd", "metres per pixel above 0, or 'native'")
+        raise PydanticCustomError("gsd", "metres per pixel above 0, 'target', 'native' or 'auto'")
     return number
+
+
+def _share(value: Any) -> float | str:
+    if isinstance(value, str) and value == "auto":
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not 0 <= number <= 1:
+        raise PydanticCustomError("share", "a number from 0 to 1, or 'auto'")
+    return number
+
+
+def _switch(value: Any) -> bool | str | None:
+    if value is None or isinstance(value, bool) or (isinstance(value, str) and value == "auto"):
+        return value
+    raise PydanticCustomError("switch", "true, false, 'auto' or null")
 
 
 def _scale(value: Any) -> tuple[float, float]:
@@ -48,7 +68,9 @@ def _devices(value: Any) -> str:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
-GSD = Annotated[float | Literal["native"] | None, BeforeValidator(_gsd)]
+GSD = Annotated[float | Literal["native", "auto"] | None, BeforeValidator(_gsd)]
+Share = Annotated[float | Literal["auto"], BeforeValidator(_share)]
+Switch = Annotated[bool | Literal["auto"] | None, BeforeValidator(_switch)]
 Scale = Annotated[tuple[float, float], BeforeValidator(_scale)]
 Devices = Annotated[str, BeforeValidator(_devices)]
 
@@ -93,21 +115,26 @@ class TargetSettings(FrozenModel):
 
 
 class AlignSettings(FrozenModel):
-    """What brings the domains nearer to each other, whatever the method."""
+    """What brings the domains nearer to each other, whatever the method. 'auto' is decided by a look at both domains."""
 
-    gsd: GSD = Field(None, description="Common metres per pixel (the target's by default), or 'native'.")
-    standardise: Literal["imagenet", "domain"] = Field(
-        "imagenet", description="Mean and deviation of the input: ImageNet's, or each domain's own."
+    gsd: GSD = Field(
+        "auto",
+        description="Common metres per pixel, 'target', 'native', or 'auto': the target's unless the source is much coarser.",
     )
-    band_matching: Literal["order", "name"] = Field(
-        "order",
-        description="How unlike bands are paired: one by one in their order, or only those that both domains have.",
+    standardise: Literal["auto", "imagenet", "domain"] = Field(
+        "auto",
+        description="Mean and deviation of the input: ImageNet's, each domain's own, or 'auto' by their colours.",
+    )
+    band_matching: Literal["auto", "order", "name"] = Field(
+        "auto",
+        description="How unlike bands are paired: one by one in their order, only those that both domains have, or 'auto'.",
     )
     colours: Literal["none", "match"] = Field(
         "none", description="'match' maps each band of the source monotonically to the target's distribution."
     )
-    band_mixing: float = Field(
-        0.0, ge=0, le=1, description="Share of each source band that a random mixture of bands may replace."
+    band_mixing: Share = Field(
+        "auto",
+        description="Share of each source band that a random mixture of bands may replace; 'auto' is 1 for unlike sensors.",
     )
     rare_temperature: float | None = Field(
         None,
@@ -115,10 +142,10 @@ class AlignSettings(FrozenModel):
         description="Temperature of rare-class sampling of source patches (DAFormer); 0 turns it off, "
         "null is the method's own.",
     )
-    target_statistics: StrictBool | None = Field(
-        None,
+    target_statistics: Switch = Field(
+        "auto",
         description="Estimate batch norm's running statistics on target patches after the last step (AdaBN); "
-        "null is the method's own.",
+        "null is the method's own, 'auto' is true for another domain.",
     )
 
 

@@ -36,6 +36,7 @@ from rsuda.core.version import __version__
 CONFIG = "config.yaml"  # in a run folder
 OBJECT = "object: "  # precedes the name of a domain that was an object in Python
 
+_LIKE = "like"  # of a preset's file: the preset whose changes for a method hold here too
 PRESET_FILES = Path(__file__).with_name("presets")
 
 MethodPresets = Callable[[str], Mapping[str, Mapping[str, Any]]]  # name of a method -> preset -> deviations in sections
@@ -57,7 +58,7 @@ class Settings(FrozenModel):
         "validation",
     )
 
-    preset: Text = Field("small", description="Preset: small, sample, paper, mit-b0, mit-b5 or resnet50.")
+    preset: Text = Field("small", description="Preset: small, raw, sample, paper, mit-b0, mit-b5 or resnet50.")
     data: Text | None = Field(None, description="Folder of the data of both domains.")
     source: SourceSettings = Field(SourceSettings(), description="The labelled domain.")
     target: TargetSettings = Field(TargetSettings(), description="The domain that is adapted to.")
@@ -86,6 +87,11 @@ class Settings(FrozenModel):
         return values
 
 
+def is_auto(name: str, value: Any) -> bool:
+    """Check whether a setting, by its dotted name, is chosen by a look at both domains before training."""
+    return name.startswith("align.") and value == "auto"
+
+
 def setting_names(options: Iterable[str] = ()) -> list[str]:
     """Name every setting with dots, and the options of a method."""
     names = ["preset", "data"]
@@ -111,6 +117,10 @@ def preset_names() -> tuple[str, ...]:
 
 def preset(name: Any) -> dict[str, Any]:
     """Read the deviations of a preset, in sections. Raises InputError for an unknown name."""
+    return {section: values for section, values in _preset_file(name).items() if section != _LIKE}
+
+
+def _preset_file(name: Any) -> dict[str, Any]:
     if not isinstance(name, str) or name not in preset_names():
         raise unknown("preset", name, preset_names())
     return deepcopy(_preset(name))
@@ -272,7 +282,8 @@ def make_settings(
     check_names(chosen, options)
     chosen_preset = chosen.get("preset", layer.get("preset", Settings.model_fields["preset"].default))
     base = preset(chosen_preset)
-    of_method = dict((presets_of(name) if presets_of else {}).get(chosen_preset, {}))
+    of_methods = presets_of(name) if presets_of else {}
+    of_method = dict(of_methods.get(chosen_preset) or of_methods.get(_preset_file(chosen_preset).get(_LIKE, ""), {}))
     fields = merged(base, of_method, layer, chosen, {"preset": chosen_preset})
     fields = merged(fields, {"network": choose_encoder(fields.get("network") or {})})
     return validate(Settings, fields, "setting")

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from rsuda.core.band_names import example_order
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.setting_sections import SourceSettings
 from rsuda.core.settings import Settings
-from rsuda.core.spec import Spec, band_code
-from rsuda.data.check_files import check_readable
+from rsuda.core.spec import Spec
+from rsuda.data.alignment_choice import SIMILAR_GSD, Alignment, choose_alignment, common_gsd
 from rsuda.data.class_locations import ClassLocations
+from rsuda.data.colour_sample import ColourSample
 from rsuda.data.colours import ColourMatching
 from rsuda.data.domain import Domain
 from rsuda.data.label_notes import class_notes, label_notes, label_set_note, scene_notes
+from rsuda.data.pair_look import FedBands, PairLook, band_notes, look_at
 from rsuda.data.pixel_types import byte_bands
 from rsuda.data.statistics import class_statistics, make_spec, sample_pixels
 from rsuda.data.validity_notes import collar_notes, label_nodata_notes
 from rsuda.geo.scene import Scene
-
-_SIMILAR_GSD = 1.5  # ratio of GSDs above which a note is given
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,7 @@ class Pair:
         class_locations: locations of the source's classes, for rare-class sampling.
         matching: maps source patches to the target's colours; None without colour matching.
         notes: sentences on the choices made, for the user.
+        alignment: the settings that bring the domains nearer, none of them 'auto'.
         annotated: whether the source is labelled windows of the target's own scenes, which need no alignment.
         parts: the sources, where there are several; ``source`` has the scenes of all, ``source_spec`` is the first's.
     """
@@ -80,12 +79,15 @@ class Pair:
     class_locations: ClassLocations
     matching: ColourMatching | None
     notes: tuple[str, ...]
+    alignment: Alignment
     annotated: bool = False
     parts: tuple[SourcePart, ...] = ()
 
 
 def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None = None) -> Pair:
-    """Match two domains: bands by name, a common GSD, one legend. Reads all source labels once to check them.
+    """Match two domains: bands, a common GSD, one legend. Reads all source labels once to check them.
+
+    Settings of ``settings.align`` that are 'auto' are chosen by a look at both domains (``choose_alignment``).
 
     Args:
         start: spec of the network that training starts from. Target patches enter the network by it; source patches too
@@ -95,79 +97,69 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         InputError: the source lacks labels, labels are outside the legend, no bands match, or the bands, GSD or classes
             differ from those of ``start``.
     """
-    for part in source.parts:
-        part.labelled(settings.source.split)
-    sources = source.labelled(settings.source.split)
-    targets = _unlabelled_scenes(target, settings.target.split)
-    check_readable([*sources, *targets])
+    look = look_at(source, target, settings, start)
+    sources, targets, legend = look.sources, look.targets, source.legend
+    assert legend is not None
+    if start is not None:
+        _check_start(start, source, settings)
     notes = [*source.notes, *(note for note in target.notes if note not in source.notes)]
-    fed, band_notes = _fed_bands(source, target, targets[0], settings, start)
-    gsd, gsd_notes = common_gsd(source, target, settings, start)
-    notes += band_notes + gsd_notes + scene_notes([*sources, *targets])
-    groups = _groups(source, sources)
-    for scenes, bands in (*((scenes, fed[0]) for _, scenes in groups), (targets, fed[1])):
+    alignment = choose_alignment(settings.align, look)
+    fed = look.fed("name" if source.parts else alignment.band_matching)
+    gsd = common_gsd(look, alignment.gsd)
+    notes += [*alignment.notes, *band_notes(look, fed), *_gsd_notes(look, settings, gsd)]
+    notes += scene_notes([*sources, *targets])
+    for scenes, bands in (*((scenes, fed[0]) for _, scenes in look.groups), (targets, fed[1])):
         byte_bands(scenes, bands)  # errors in headers show now, not in the middle of training
         for scene in scenes:
             scene.step(gsd)
-    assert source.legend is not None
     notes += collar_notes(source.name, sources, fed[0])
-    for _, scenes in groups:
-        notes += label_nodata_notes(scenes, scenes[0].legend or source.legend)
+    for _, scenes in look.groups:
+        notes += label_nodata_notes(scenes, scenes[0].legend or legend)
     if target is not source:
         notes += collar_notes(target.name, targets, fed[1])
-    places = [note for _, scenes in groups for note in label_notes(scenes, scenes[0].legend or source.legend)]
-    shares, locations, (off_palette, off_share) = class_statistics(sources, source.legend)
+    places = [note for _, scenes in look.groups for note in label_notes(scenes, scenes[0].legend or legend)]
+    shares, locations, (off_palette, off_share) = class_statistics(sources, legend)
     sets = [label_set_note(part) for part in source.parts or (source,)]
     notes += [note for note in (*sets, *places, *class_notes(source, target, shares)) if note]
     if off_palette:
         notes.append(f"{off_palette} label pixels ({off_share:.3%}) are outside the legend and ignored")
-    annotated = start is not None and _are_scenes_of(sources, target)
-    locations.weights = _pixel_weights(groups, settings.source, gsd)
-    how = (gsd or target.gsd, gsd), source.legend, settings.align.standardise
-    specs = _make_specs((groups[0][1], targets), fed, *how)
-    if start is not None:
-        specs = (start if annotated else specs[0], start)
-    matching = None
-    others = [_make_specs((scenes, targets), fed, *how)[0] for _, scenes in groups[1:]]
-    if annotated and (settings.align.band_mixing or settings.align.colours == "match"):
+    annotated = start is not None and look.own
+    if annotated and (alignment.band_mixing or settings.align.colours == "match"):
         notes.append(
             f"the scenes of {source.name} are scenes of {target.name}: their bands are not mixed and their colours not matched"
         )
+    locations.weights = _pixel_weights(list(look.groups), settings.source, gsd)
+    source_specs, target_spec = _make_specs(look, fed, gsd, alignment.standardise)
+    if start is not None:
+        source_specs, target_spec = [start if annotated else source_specs[0], *source_specs[1:]], start
+    matchings: list[ColourMatching | None] = [None] * len(source_specs)
+    first = source_specs[0]
     if settings.align.colours == "match" and not annotated:
         matchings = [
-            _matching(scenes, spec, targets, specs[1], gsd)
-            for (_, scenes), spec in zip(groups, (specs[0], *others), strict=True)
+            _matching(scenes, spec, targets, target_spec, gsd)
+            for (_, scenes), spec in zip(look.groups, source_specs, strict=True)
         ]
-        matching = matchings[0]
         # matched patches have the target's colours
-        specs = (replace(specs[0], mean=specs[1].mean, std=specs[1].std), specs[1])
+        first = replace(first, mean=target_spec.mean, std=target_spec.std)
     parts = tuple(
-        SourcePart(name, tuple(scene.name for scene in scenes), spec, matchings[k] if matching else None)
-        for k, ((name, scenes), spec) in enumerate(zip(groups, (specs[0], *others), strict=True))
+        SourcePart(name, tuple(scene.name for scene in scenes), spec, matching)
+        for (name, scenes), spec, matching in zip(look.groups, [first, *source_specs[1:]], matchings, strict=True)
     )
     return Pair(
         sources,
         targets,
-        *specs,
-        source.legend,
+        first,
+        target_spec,
+        legend,
         gsd,
         shares,
         locations,
-        matching,
+        matchings[0],
         tuple(notes),
+        alignment,
         annotated=annotated,
         parts=parts if source.parts else (),
     )
-
-
-def _groups(source: Domain, scenes: list[Scene]) -> list[tuple[str, list[Scene]]]:
-    """The training scenes of each source by its name."""
-    if not source.parts:
-        return [(source.name, scenes)]
-    groups: dict[str, list[Scene]] = {}
-    for scene in scenes:
-        groups.setdefault(scene.name.partition(":")[0], []).append(scene)
-    return list(groups.items())
 
 
 def _pixel_weights(
@@ -204,123 +196,48 @@ def _matching(
     return ColourMatching(source, target)
 
 
-def _unlabelled_scenes(target: Domain, split: str) -> list[Scene]:
-    scenes = target.split(split if split in target.splits else "all")
-    return [scene.without_label() for scene in scenes]
-
-
-def _are_scenes_of(scenes: list[Scene], domain: Domain) -> bool:
-    images = {Path(scene.image).resolve() for scene in domain.scenes.values()}
-    return all(Path(scene.image).resolve() in images for scene in scenes)
-
-
-def _fed_bands(
-    source: Domain, target: Domain, first: Scene, settings: Settings, start: Spec | None
-) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], list[str]]:
-    """Bands of source and target that the network is fed, and notes on the choice."""
-    target_bands, notes = _target_bands(source, target, first)
-    assert source.bands is not None
-    order = "name" if source.parts else settings.align.band_matching
-    of_source, of_target = match_bands(source.bands, target_bands, order)
-    if source.parts and set(of_target) != set(target_bands):
-        notes.append(
-            f"the network is fed {band_code(of_target)}, the bands that all sources and {target.name} have, of "
-            f"{band_code(target_bands)}"
-        )
-    if start is not None:
-        _check_start(start, source, settings)
-        of_source = of_target = start.bands
-    if of_source != of_target:
-        notes.append(
-            f"the network is fed {band_code(of_source)} of {source.name} and {band_code(of_target)} of {target.name}, "
-            "band by band: they differ (band_matching: name feeds only those that both have)"
-        )
-    return (of_source, of_target), notes
-
-
-def _target_bands(source: Domain, target: Domain, first: Scene) -> tuple[tuple[str, ...], list[str]]:
-    """The target's band names; the source's, with a note, where the files have as many bands and no names."""
-    if target.bands is not None:
-        return target.bands, []
-    file = first.file
-    if source.bands is None or len(file.image_numbers) != len(source.bands):
-        fed = f", and the source has {len(source.bands)}" if source.bands else ""
-        raise InputError(
-            f"{file.path} has {file.count} band{'s' * (file.count > 1)} of unknown order{fed}: name "
-            f"{'them' if file.count > 1 else 'it'} in file order, for example --target-bands {example_order(file.count)} "
-            "(bands: in a domain file)"
-        )
-    note = f"the bands of {target.name} have no names in its files and are assumed to be {band_code(source.bands)}"
-    return source.bands, [note]
-
-
-def match_bands(
-    source: tuple[str, ...], target: tuple[str, ...], matching: str
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Choose the bands that are fed from each domain.
-
-    If one domain has all bands of the other, these are fed by name. Otherwise 'name' feeds the bands that both have, and
-    'order' the first bands of each in file order.
-
-    Raises:
-        InputError: matching by name finds no common band.
-    """
-    if set(target) <= set(source):
-        return target, target
-    if set(source) <= set(target):
-        return source, source
-    if matching == "name":
-        both = tuple(band for band in target if band in source)
-        if not both:
-            raise InputError(
-                f"bands {band_code(source)} and {band_code(target)} have no name in common: use band_matching: order "
-                "(one source), or name the bands alike"
-            )
-        return both, both
-    count = min(len(source), len(target))
-    return source[:count], target[:count]
-
-
-def common_gsd(
-    source: Domain, target: Domain, settings: Settings, start: Spec | None
-) -> tuple[float | None, list[str]]:
-    """Choose the metres per pixel of the network's input (None for each scene's own) and note large differences."""
-    gsd: float | None = target.gsd
-    if start is not None:
-        gsd = start.gsd
-    elif settings.align.gsd is not None:
-        gsd = None if settings.align.gsd == "native" else float(settings.align.gsd)
-    notes = [note for part in source.parts or (source,) for note in _gsd_notes(part, target, settings, gsd)]
-    return gsd, notes
-
-
-def _gsd_notes(source: Domain, target: Domain, settings: Settings, gsd: float | None) -> list[str]:
+def _gsd_notes(look: PairLook, settings: Settings, gsd: float | None) -> list[str]:
+    """Note large differences of GSD."""
     notes = []
-    ratio = max(target.gsd, source.gsd) / min(target.gsd, source.gsd)
-    if gsd is None and ratio > _SIMILAR_GSD:
-        notes.append(f"GSDs differ {ratio:.1f}-fold ({source.gsd:g} and {target.gsd:g} m) and are not resampled")
-    if settings.align.gsd is None and source.gsd > _SIMILAR_GSD * target.gsd:
-        notes.append(
-            f"the source ({source.gsd:g} m) is coarser than the target ({target.gsd:g} m) and lacks its fine detail; "
-            f"--gsd {source.gsd:g} reads both at {source.gsd:g} m"
-        )
+    target = look.target
+    for source in look.source.parts or (look.source,):
+        ratio = max(target.gsd, source.gsd) / min(target.gsd, source.gsd)
+        if gsd is None and ratio > SIMILAR_GSD:
+            notes.append(f"GSDs differ {ratio:.1f}-fold ({source.gsd:g} and {target.gsd:g} m) and are not resampled")
+        if settings.align.gsd is None and source.gsd > SIMILAR_GSD * target.gsd:
+            notes.append(
+                f"the source ({source.gsd:g} m) is coarser than the target ({target.gsd:g} m) and lacks its fine detail; "
+                f"--gsd {source.gsd:g} reads both at {source.gsd:g} m"
+            )
     return notes
 
 
-def _make_specs(
-    scenes: tuple[list[Scene], list[Scene]],
-    bands: tuple[tuple[str, ...], tuple[str, ...]],
-    gsd: tuple[float, float | None],
-    legend: Legend,
-    standardise: str,
-) -> tuple[Spec, Spec]:
-    """Specs of source and target; ``gsd`` is the network's and the one to sample statistics at."""
+def _make_specs(look: PairLook, fed: FedBands, gsd: float | None, standardise: str) -> tuple[list[Spec], Spec]:
+    """Specs of each source and of the target."""
+    legend = look.source.legend
+    assert legend is not None
     drawn = Legend(legend.names, tuple((colour,) for colour in legend.palette))
-    source, target = (
-        make_spec(*domain, gsd[0], drawn, sampled_at=gsd[1], standardise=standardise)
-        for domain in zip(scenes, bands, strict=True)
+    samples: list[ColourSample | None] = [None] * len(look.groups)
+    target_sample = None
+    if look.sampled:
+        samples[:], target_sample = look.colours(fed, gsd)
+    domains = [
+        *((scenes, fed[0], sample) for (_, scenes), sample in zip(look.groups, samples, strict=True)),
+        (look.targets, fed[1], target_sample),
+    ]
+    *sources, target = (
+        make_spec(
+            scenes,
+            bands,
+            gsd or look.target.gsd,
+            drawn,
+            sampled_at=gsd,
+            standardise=standardise,
+            pixels=None if sample is None else sample.pixels,
+        )
+        for scenes, bands, sample in domains
     )
-    return source, target
+    return sources, target
 
 
 def _check_start(start: Spec, source: Domain, settings: Settings) -> None:

@@ -72,8 +72,8 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         scene, window, gsd, label = self._source_window(rng)
         patch = scene.read(self.pair.source_spec.bands, gsd, window)
         image = self._source_unit(scene, patch.values)
-        if self.settings.align.band_mixing and not self.pair.annotated:
-            image = mix_bands(image, rng, self.settings.align.band_mixing)
+        if self.pair.alignment.band_mixing and not self.pair.annotated:
+            image = mix_bands(image, rng, self.pair.alignment.band_mixing)
         image = image.astype(np.float32) * patch.valid
         return image, np.where(patch.valid, label, np.uint8(IGNORE)), patch.valid
 

@@ -54,6 +54,7 @@ def make_spec(
     *,
     sampled_at: float | None,
     standardise: str,
+    pixels: np.ndarray | None = None,
 ) -> Spec:
     """Describe how a domain's pixels enter the network.
 
@@ -64,23 +65,37 @@ def make_spec(
         gsd: metres per pixel of the network's input.
         sampled_at: metres per pixel at which statistics are sampled; None for the scenes' own pixels.
         standardise: 'imagenet', or 'domain' for mean and standard deviation of the domain.
+        pixels: raw values (bands, n) of ``sample_pixels`` where they were sampled before.
     """
     is_byte = byte_bands(scenes, bands)
-    low, high = (0.0,) * len(bands), (255.0,) * len(bands)
     repeats = -(-len(bands) // len(IMAGENET_MEAN))
     mean, std = (IMAGENET_MEAN * repeats)[: len(bands)], (IMAGENET_STD * repeats)[: len(bands)]
     if is_byte.all() and standardise != "domain":
-        return Spec(bands, gsd, low, high, mean, std, legend)
-    pixels = sample_pixels(scenes, bands, sampled_at).astype(np.float64)
+        return Spec(bands, gsd, (0.0,) * len(bands), (255.0,) * len(bands), mean, std, legend)
+    if pixels is None:
+        pixels = sample_pixels(scenes, bands, sampled_at)
+    pixels = pixels.astype(np.float64)
+    low, high = value_range(pixels, is_byte)
+    if standardise == "domain":
+        unit = (pixels - np.array(low)[:, None]) / (np.array(high) - np.array(low))[:, None]
+        mean, std = tuple(map(float, unit.mean(1))), tuple(map(float, unit.std(1).clip(1e-3)))
+    return Spec(bands, gsd, low, high, mean, std, legend)
+
+
+def value_range(pixels: np.ndarray, is_byte: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Find the raw values that become 0 and 1, by band: 0 and 255 of 8-bit bands, percentiles 0.5 and 99.5 of others.
+
+    Args:
+        pixels: raw values (bands, n) float64.
+        is_byte: whether a band is 8-bit, (bands,) bool.
+    """
+    low, high = (0.0,) * len(pixels), (255.0,) * len(pixels)
     if not is_byte.all():
         stretched = [tuple(map(float, np.percentile(pixels, percent, axis=1))) for percent in (0.5, 99.5)]
         low = tuple(0.0 if byte else bottom for byte, bottom in zip(is_byte, stretched[0], strict=True))
         high = tuple(255.0 if byte else top for byte, top in zip(is_byte, stretched[1], strict=True))
         high = tuple(max(top, bottom + 1e-6) for bottom, top in zip(low, high, strict=True))
-    if standardise == "domain":
-        unit = (pixels - np.array(low)[:, None]) / (np.array(high) - np.array(low))[:, None]
-        mean, std = tuple(map(float, unit.mean(1))), tuple(map(float, unit.std(1).clip(1e-3)))
-    return Spec(bands, gsd, low, high, mean, std, legend)
+    return low, high
 
 
 def sample_pixels(scenes: list[Scene], bands: tuple[str, ...], gsd: float | None) -> np.ndarray:

@@ -18,10 +18,14 @@ from rsuda.runs.weights import TrainedNetwork, architecture, load_run
 from rsuda.training.method_module import MethodModule
 
 
-def common_ground(settings: Settings, domains: tuple[Domain, Domain]) -> tuple[Pair, TrainedNetwork | None]:
-    """Match source and target as a pair, and load the run that training starts from, whose spec the pair then has."""
+def common_ground(settings: Settings, domains: tuple[Domain, Domain]) -> tuple[Settings, Pair, TrainedNetwork | None]:
+    """Match source and target as a pair, and load the run that training starts from, whose spec the pair then has.
+
+    Returns the settings with what the pair chose for them, the pair, and the run.
+    """
     start = load_run(settings.network.start) if settings.network.start else None
-    return pair(*domains, settings, start.spec if start else None), start
+    matched = pair(*domains, settings, start.spec if start else None)
+    return settings.changed(matched.alignment.as_settings()), matched, start
 
 
 def build(settings: Settings, domain_pair: Pair, start: TrainedNetwork | None = None) -> MethodModule:

@@ -120,7 +120,7 @@ class PairDataModule(L.LightningDataModule):
         """Find the scenes and match the pair: bands, GSD, legend; reads all source labels once."""
         if not hasattr(self, "pair"):
             self.domains = find_domains(self.settings, self.given)
-            self.pair, self.start = common_ground(self.settings, self.domains)
+            self.settings, self.pair, self.start = common_ground(self.settings, self.domains)
             self.notes = [*self.notes, *self.pair.notes]
 
     def train_dataloader(self) -> DataLoader[Any]:

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write
-from rsuda.core.settings import CONFIG, Settings, dump
+from rsuda.core.settings import CONFIG, Settings, dump, is_auto
 from rsuda.data.find_domain import Objects, find_domains
 from rsuda.data.pair import Pair
 from rsuda.data.patches import target_batches
@@ -20,7 +20,7 @@ from rsuda.data.suitability import domain_doubts
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.learning.target_statistics import estimate_statistics
 from rsuda.methods.base import Method
-from rsuda.runs.folders import CHECKPOINT
+from rsuda.runs.folders import CHECKPOINT, saved_settings
 from rsuda.runs.weights import checkpoint_step, save_run
 from rsuda.training.build import build, check_run, common_ground, with_class_weights
 from rsuda.training.loop import fit
@@ -70,12 +70,14 @@ def train(
     team = processes(settings.training.devices, settings.training.nodes, device)
     settings, notes = check_run(settings, team.count)
     settings = settings.changed({"training.devices": team.devices})
+    if resume:
+        settings = _as_begun(settings, folder)
     if not team.first:
         _train_along(_prepare(settings, objects, device, team), folder, callbacks or [], resume=resume)
     with RunFolder(folder, overwrite=overwrite, resume=resume) as run_folder:
         job = _prepare(settings, objects, device, team)
         notes += run_folder.open()
-        notes += _describe(job, settings, run_folder)
+        notes += _describe(job, settings.changed(job.pair.alignment.as_settings()), run_folder)
         with run_log(folder):
             for note in [*notes, *job.pair.notes, *domain_doubts(job.pair.target, job.pair.target_spec)]:
                 logger.warning("note: %s", note)
@@ -109,12 +111,20 @@ class _Job:
         )
 
 
+def _as_begun(settings: Settings, folder: Path) -> Settings:
+    """Take what was chosen for 'auto' at a run's beginning, so that it stays when files of the domains have changed."""
+    if not (folder / CONFIG).is_file():
+        return settings
+    begun = saved_settings(folder).by_name()
+    return settings.changed({name: begun[name] for name, value in settings.by_name().items() if is_auto(name, value)})
+
+
 def _prepare(settings: Settings, objects: Objects, device: torch.device, team: Processes) -> _Job:
     """Read the domains and build the method. Everything that can be wrong with the input is found before it returns."""
     if device.type == "cpu":
         keep_freed_memory()
     precision = pick_precision(settings.training.precision, device)
-    pair, start = common_ground(settings, find_domains(settings, objects))
+    settings, pair, start = common_ground(settings, find_domains(settings, objects))
     settings = with_class_weights(settings, pair)
     module = build(settings, pair, start)
     module.to(memory_format=torch.channels_last)

@@ -25,6 +25,9 @@ from rsuda.core.settings import (
 )
 from rsuda.methods import METHODS, options_of
 
+PLAIN = {
+    "gsd": None, "standardise": "imagenet", "band_matching": "order", "band_mixing": 0.0, "target_statistics": None
+}  # fmt: skip
 STORED = json.loads(Path(__file__).with_name("stored_presets.json").read_text())
 
 
@@ -60,7 +63,8 @@ def test_options_of_a_method_merge_name_by_name(tmp_path):
 def test_presets_have_the_values_of_version_0_1(names):
     """stored_presets.json holds what version 0.1 resolved each preset and method to, where it is not the default."""
     name, method = names.split()
-    stored = {"preset": name, "method": method, **STORED[names]}
+    plain = {} if name in ("small", "sample") else PLAIN  # version 0.1 aligned nothing
+    stored = {"preset": name, "method": method, **plain, **STORED[names]}
     options = {f"method.{k}": v for k, v in renamed_options(stored.pop("options", {})).items()}
     # the released code turns the hue by 36 degrees; version 0.1 read its half degrees as degrees
     later = {"patches.hue": 0.1} if method == "st-dasegnet" and name not in ("small", "sample") else {}
@@ -71,8 +75,14 @@ def test_presets_have_the_values_of_version_0_1(names):
 
 def test_every_preset_of_version_0_1_is_stored():
     methods = {names.split()[1] for names in STORED}
-    assert set(STORED) == {f"{name} {method}" for name in preset_names() for method in methods}
+    assert set(STORED) == {f"{name} {method}" for name in preset_names() if name != "raw" for method in methods}
     assert len(STORED) == 54 and methods <= set(METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_preset_raw_is_small_without_alignment(method):
+    raw, small = settings(preset="raw", method=method), settings(method=method)
+    assert raw == small.changed({"preset": "raw", **{f"align.{name}": value for name, value in PLAIN.items()}})
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -94,7 +104,9 @@ def test_the_default_preset_is_small():
         optional={
             "training.steps": st.integers(1, 10**6), "optimizer.lr": st.floats(0, 1), "patches.flip_rotate": st.booleans(),
             "patches.window": st.integers(1, 32).map(lambda n: 32 * n), "preset": st.sampled_from(preset_names()),
-            "align.gsd": st.one_of(st.none(), st.just("native"), st.floats(0.01, 100)),
+            "align.gsd": st.one_of(st.none(), st.sampled_from(["native", "auto"]), st.floats(0.01, 100)),
+            "align.band_mixing": st.one_of(st.just("auto"), st.floats(0, 1)),
+            "align.target_statistics": st.sampled_from([True, False, None, "auto"]),
             "patches.scale": st.tuples(st.floats(0.1, 1), st.floats(1, 4)), "source.name": st.text(),
             "align.rare_temperature": st.one_of(st.none(), st.floats(0, 2)),
             "method.strided": st.integers(0, 4), "method.trusted": st.floats(0, 1),
@@ -132,6 +144,8 @@ def test_every_setting_is_described():
         ("optimizer.lr", "6e-5", 6e-5), ("training.steps", 10.0, 10), ("training.steps", "10", 10), ("align.gsd", 1, 1.0),
         ("patches.scale", [1, 2], (1.0, 2.0)), ("data", Path("a"), "a"), ("training.devices", 2, "2"),
         ("network.start", Path("a"), "a"), ("align.gsd", "0.5", 0.5),
+        ("align.gsd", "target", None), ("align.gsd", "auto", "auto"), ("align.band_mixing", "1", 1.0),
+        ("align.target_statistics", "auto", "auto"),
     ],
 )  # fmt: skip
 def test_values_get_the_type_of_their_setting(name, value, read):
@@ -151,6 +165,8 @@ def test_values_get_the_type_of_their_setting(name, value, read):
         ("align.gsd", True), ("network.encoder", 5), ("source.name", 3), ("data", 3), ("align.standardise", "photo"),
         ("optimizer.name", "adam"), ("network.dropout", 1), ("patches.max_class_share", 0), ("network.output_stride", 4),
         ("network.channels", 0), ("method", [1]), ("training", "a"), ("preset", ["small"]), ("align.band_mixing", 2),
+        ("align.band_mixing", True), ("align.band_mixing", "some"), ("align.band_mixing", [1]), ("align.band_mixing", None),
+        ("align.target_statistics", "yes"), ("align.target_statistics", [1]), ("align.gsd", ["auto"]),
         ("align.rare_temperature", True), ("align.target_statistics", 1), ("training.devices", 0), ("training.devices", True),
         ("training.nodes", 0), ("training.strategy", "fsdp"), ("validation.every", -1), ("optimizer.poly_power", -1),
     ],

@@ -11,7 +11,7 @@ from rsuda.core.legend import Legend
 from rsuda.core.spec import IMAGENET_MEAN
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colours import ColourMatching, mix_bands
-from rsuda.data.pair import match_bands
+from rsuda.data.pair_look import match_bands
 from rsuda.data.statistics import make_spec
 from rsuda.geo.scene import Scene
 
