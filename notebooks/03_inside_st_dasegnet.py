@@ -70,6 +70,11 @@ settings = make_settings(
         "patches.window": 192,
         "training.batch_size": 2,
         "patches.workers": 0,
+        "align.gsd": "target",  # no alignment, so that the teachers begin with the whole gap
+        "align.standardise": "imagenet",
+        "align.band_matching": "order",
+        "align.band_mixing": 0.0,
+        "align.target_statistics": False,
     },
     presets_of=presets_of,
 )

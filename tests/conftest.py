@@ -164,7 +164,8 @@ def reported(tmp_path_factory):
     west = domain(str(folder / "west.yaml"), folder)
     for method in ("source-only", "dacs"):
         own = {"source_only_share": 0.0} if method == "dacs" else {}
-        train_watched(options(folder, method=method, score_every=2, options=own), folder / method, quiet=True)
+        plain = {"standardise": "imagenet", "band_mixing": 0.0, "target_statistics": False}
+        train_watched(options(folder, method=method, score_every=2, options=own, **plain), folder / method, quiet=True)
         found = label_free(Predictor.of(load_run(folder / method), "cpu", "fp32"), west, windows=2, size=64)
         write_label_free(found, folder / method)
     runs = [folder / "source-only", folder / "dacs"]

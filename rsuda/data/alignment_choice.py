@@ -88,7 +88,7 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
             chosen[name], reasons[name] = choose()
         return chosen[name]
 
-    if look.own:
+    if look.within_target:
         nothing = {"band_matching": "order", "gsd": None, "standardise": "imagenet", "band_mixing": 0.0}
         if look.start is not None and not imagenet(look.start):
             nothing["standardise"] = "domain"

@@ -123,7 +123,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     notes += [note for note in (*sets, *places, *class_notes(source, target, shares)) if note]
     if off_palette:
         notes.append(f"{off_palette} label pixels ({off_share:.3%}) are outside the legend and ignored")
-    annotated = start is not None and look.own
+    annotated = start is not None and look.within_target
     if annotated and (alignment.band_mixing or settings.align.colours == "match"):
         notes.append(
             f"the scenes of {source.name} are scenes of {target.name}: their bands are not mixed and their colours not matched"

@@ -28,7 +28,7 @@ class PairLook:
         source_bands, target_bands: names in file order.
         named: whether the target's bands have names; otherwise they are assumed to be the source's.
         start: spec of the model that training starts from.
-        own: whether the source's scenes are scenes of the target.
+        within_target: whether the source's scenes are scenes of the target.
     """
 
     source: Domain
@@ -39,7 +39,7 @@ class PairLook:
     target_bands: tuple[str, ...]
     named: bool
     start: Spec | None
-    own: bool
+    within_target: bool
     _colours: dict[tuple[FedBands, float | None], tuple[list[ColourSample], ColourSample]] = field(default_factory=dict)
 
     @property
