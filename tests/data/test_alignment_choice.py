@@ -10,6 +10,7 @@ from oracle_models import write
 from short_settings import settings
 
 from rsuda.core.settings import make_settings
+from rsuda.core.spec import IMAGENET_MEAN
 from rsuda.data.alignment_choice import (
     choose_alignment,
     choose_band_matching,
@@ -29,7 +30,6 @@ from rsuda.data.find_domain import find_domains
 from rsuda.data.pair import pair
 from rsuda.data.pair_look import look_at
 from rsuda.data.patches import PatchDataset
-from rsuda.core.spec import IMAGENET_MEAN
 from rsuda.runs.folders import saved_settings
 from rsuda.runs.weights import load_run
 from rsuda.training.train import train
