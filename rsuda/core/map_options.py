@@ -121,6 +121,11 @@ class FileOptions(FrozenModel):
 class MapOptions(PredictorOptions, FileOptions):
     """All options of prediction: of the files, of the model at work, of the scenes, and of a cluster."""
 
+    adapt: Literal["none", "statistics"] = option(
+        "none",
+        "Adapt the model to each scene: 'statistics' takes those of batch norm from the scene; or none.",
+        changes="pixels",
+    )
     bands: str | None = option(
         None, "Band order of the scenes, for files that do not name their bands, e.g. RGBIR.", changes="pixels"
     )

@@ -39,7 +39,7 @@ PACKAGES = {
 
 
 def choose_encoder(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose an encoder for packaged weights where settings name none: the largest that is installed.
+    """Choose an encoder for packaged weights where settings name none: the smallest that is installed.
 
     Args:
         network: the section ``network`` of settings, before defaults.
@@ -50,4 +50,4 @@ def choose_encoder(network: Mapping[str, Any]) -> dict[str, Any]:
     if network.get("weights") != PACKAGED or network.get("encoder") is not None:
         return {}
     installed = [name for name, packaged in PACKAGES.items() if packaged.path]
-    return {"encoder": (installed or list(PACKAGES))[-1]}
+    return {"encoder": (installed or list(PACKAGES))[0]}

@@ -19,6 +19,7 @@ from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
 from rsuda.inference.map_job import MapJob, planes_of
 from rsuda.inference.predictor import Predictor
+from rsuda.inference.scene_statistics import adapted
 from rsuda.inference.sliding_window import strips
 from rsuda.inference.strip_store import StripStore
 from rsuda.runs.weights import load_run
@@ -53,6 +54,12 @@ def _predictor(run: str, digest: str, options: PredictorOptions) -> Predictor:
     return Predictor.of(trained, **options.model_dump())
 
 
+@lru_cache(maxsize=1)
+def _adapted(run: str, digest: str, options: MapOptions, scene: Scene) -> Predictor:
+    """Adapt a worker's model to a scene; the worker keeps it for later parts of the scene."""
+    return adapted(_predictor(run, digest, options.predictor), scene, options)
+
+
 Planes = tuple[int, list[np.ndarray]]  # first row; (h, W) uint8 of classes, confidence and perhaps probabilities
 
 
@@ -70,6 +77,8 @@ def predict_part(part: Part, threads: Threads) -> Planes | RsudaError:
 def _predict(part: Part, threads: Threads) -> Planes:
     torch.set_num_threads(threads.of_task())  # in every task: the setting belongs to the thread
     predictor = _predictor(part.run, part.digest, part.options.predictor)
+    if part.options.adapt != "none":
+        predictor = _adapted(part.run, part.digest, part.options, part.scene)
     rows, probabilities = (part.first, part.end), part.options.probabilities
     pieces = strips(predictor, part.scene, part.region, rows=rows, probabilities=probabilities)
     planes = [planes_of(strip, part.options) for strip in pieces]

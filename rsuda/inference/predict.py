@@ -26,6 +26,7 @@ from rsuda.inference.on_cluster import Cluster, cluster
 from rsuda.inference.open_scene import open_scene
 from rsuda.inference.prediction import Prediction
 from rsuda.inference.predictor import Predictor
+from rsuda.inference.scene_statistics import adapted, check_batch_norm
 from rsuda.inference.segmenter import Segmenter
 from rsuda.inference.sliding_window import strips
 from rsuda.inference.write_map import finished_map, write_map
@@ -60,6 +61,7 @@ def predict(
     tta: str = "none",
     precision: str = "auto",
     device: str = "auto",
+    adapt: str = "none",
     bands: str | None = None,
     gsd: float | None = None,
     nodata: float | None = None,
@@ -95,6 +97,8 @@ def predict(
         tta: test-time augmentation: 'none', 'flips' (4 views) or 'all' (8 views).
         precision: 'auto', 'bf16' or 'fp32'.
         device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
+        adapt: 'none', or 'statistics' for a model whose batch norms have each scene's own statistics, of one pass over
+            up to 64 windows. Runs and their files stay as they are.
         bands: band order of the scenes, for files that do not name their bands ('RGBIR').
         gsd: metres per pixel, for scenes without a georeference.
         nodata: value that marks pixels without data, in all bands; the scenes' own by default.
@@ -183,6 +187,8 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
     Raises InputError, MissingError: a scene or an option cannot be used, no scene is touched, or two maps have one name.
     """
     spec = predictor.trained.spec
+    if options.adapt == "statistics":
+        check_batch_norm(predictor.trained)
     creation_options(options.co)
     check_footprints(options.regularise, spec.legend)
     if options.stac:
@@ -258,8 +264,12 @@ def _predict(job: MapJob, workers: Cluster | None, progress: Progress | None) ->
 
 def _predict_missing(job: MapJob) -> Iterator[int]:
     """Predict the missing strips of a map in this process; yields numbers of rows."""
-    for first, end in job.store.missing():
-        rows = strips(job.predictor, job.scene, job.region, rows=(first, end), probabilities=job.options.probabilities)
+    missing = job.store.missing()
+    if not missing:
+        return
+    predictor = adapted(job.predictor, job.scene, job.options)
+    for first, end in missing:
+        rows = strips(predictor, job.scene, job.region, rows=(first, end), probabilities=job.options.probabilities)
         for strip in rows:
             job.write(strip)
             yield strip.classes.shape[0]

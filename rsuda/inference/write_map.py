@@ -186,6 +186,7 @@ def _tags(job: MapJob) -> dict[str, str]:
         "RSUDA_PRECISION": predictor.precision,
         "RSUDA_WINDOW": f"{predictor.window}, overlap {predictor.overlap}",
         "RSUDA_TTA": predictor.tta,
+        **({} if job.options.adapt == "none" else {"RSUDA_ADAPT": job.options.adapt}),
         "RSUDA_SCENE": Path(str(job.scene.image)).name,
         "RSUDA_KEY": job.tag,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -24,14 +24,35 @@ def running_statistics_kept(*modules: nn.Module) -> Iterator[None]:
             norm.momentum = momentum
 
 
+def has_batch_norm(model: nn.Module) -> bool:
+    """Check whether any layer of a model is a batch norm."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
+
+
 @torch.no_grad()
-def estimate_statistics(model: nn.Module, batches: Iterable[Tensor]) -> int:
+def pooled_norms(model: nn.Module, images: Tensor) -> set[nn.Module]:
+    """Collect the batch norms of a model in evaluation mode that see images pooled to one pixel, as in DeepLabV3+."""
+    pooled: set[nn.Module] = set()
+
+    def look(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].shape[2:].numel() == 1:
+            pooled.add(norm)
+
+    hooks = [m.register_forward_pre_hook(look) for m in model.modules() if isinstance(m, _BatchNorm)]
+    model(images)
+    for hook in hooks:
+        hook.remove()
+    return pooled
+
+
+@torch.no_grad()
+def estimate_statistics(model: nn.Module, batches: Iterable[Tensor], without: Collection[nn.Module] = ()) -> int:
     """Estimate batch norm's running statistics as the plain mean over batches of images; the rest of ``model`` stays.
 
     AdaBN (Li et al., "Revisiting batch normalization for practical domain adaptation", 2016), when the images are the
-    target's. Returns the number of batch norms.
+    target's. Batch norms of ``without`` keep their statistics. Returns the number of the others.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m not in without]
     momenta, was = [n.momentum for n in norms], model.training
     model.eval()
     for norm in norms:

@@ -121,7 +121,7 @@ def test_new_option_enters_the_key_if_it_differs_from_its_default(tmp_path):
     assert len({plain.tag, pixels.tag, files.tag}) == 3
 
 
-def test_every_option_that_changes_a_map_changes_its_tag(tmp_path):
+def test_every_option_that_changes_a_map_changes_its_tag(tmp_path, monkeypatch):
     gpkg = tmp_path / "area.gpkg"
     import geopandas as gpd
     from shapely.geometry import box
@@ -132,7 +132,7 @@ def test_every_option_that_changes_a_map_changes_its_tag(tmp_path):
         "polygons": "fgb", "min_area": 1.0, "simplify": 1.0, "regularise": ("roof",), "confidence": True,
         "probabilities": True, "co": ("LEVEL=9",), "stac": True, "window": 96, "overlap": 8, "tta": "flips",
         "precision": "bf16", "bands": "red,green", "gsd": 1.0, "crs": None, "nodata": 3.0, "aoi": gpkg,
-        "bounds": (500_000, 5_999_990, 500_010, 6_000_000),
+        "bounds": (500_000, 5_999_990, 500_010, 6_000_000), "adapt": "statistics",
     }  # fmt: skip
     fields = MapOptions.model_fields
     assert set(others) == {n for n, field in fields.items() if field.json_schema_extra["changes"] != "nothing"}
@@ -145,6 +145,7 @@ def test_every_option_that_changes_a_map_changes_its_tag(tmp_path):
         (job,) = plan_maps([path], predictor, chosen)
         return job.tag
 
+    monkeypatch.setattr("rsuda.inference.predict.check_batch_norm", lambda _: None)
     tags = {name: tag(**{name: value}) for name, value in others.items() if name != "crs"}
     assert tag(batch_size=1, threads=1, overwrite=True) == tag()
     assert len({tag(), *tags.values()}) == 1 + len(tags)

@@ -76,6 +76,13 @@ def test_two_workers_give_the_bytes_of_one_process(tmp_path, run, scenes):
 
 
 @pytest.mark.slow
+def test_workers_adapt_to_the_whole_scene(tmp_path, run, scenes):
+    predict_all(scenes, run, tmp_path / "alone", adapt="statistics")
+    predict_all(scenes, run, tmp_path / "spread", adapt="statistics", scheduler="local", workers=2)
+    assert contents(tmp_path / "spread") == contents(tmp_path / "alone")
+
+
+@pytest.mark.slow
 def test_map_is_the_same_after_a_worker_dies(tmp_path, run, scenes):
     from distributed import Client, LocalCluster
 
