@@ -82,6 +82,13 @@ class BiCL(Method):
                 description="momentum of xi; 1 is no calibration; at 0.99 nine tenths of a bias are absorbed after 230 steps"
             ),
         ] = 0.99
+        centred: Annotated[
+            StrictBool,
+            Field(
+                description="whether cosines are those of features minus the mean of both domains (released code: no); "
+                "features after a ReLU all have positive cosines"
+            ),
+        ] = False
         scope: Annotated[
             Literal["batch", "pair"],
             Field(
@@ -196,14 +203,21 @@ class BiCL(Method):
         everything = [slice(None)] if self.options.scope == "batch" else [slice(i, i + 1) for i in range(len(f_s))]
         forward, backward, hybrid = [], [], []
         for part in everything:
-            rho_s = masked_average(f_s[part], g_s[part], classes)
+            z_s, z_t = f_s[part], f_t[part]
+            if self.options.centred:
+                counted = torch.cat((g_s[part] != IGNORE, g_valid[part]))
+                centre = masked_average(torch.cat((z_s, z_t)), torch.where(counted, 0, IGNORE), 1).mean[
+                    0, :, None, None
+                ]
+                z_s, z_t = z_s - centre, z_t - centre
+            rho_s = masked_average(z_s, g_s[part], classes)
             # the bias is estimated from static labels alone: dynamic ones come from it
-            self.calibration.update(rho_s, masked_average(f_t[part], g_f[part], classes))
-            g_t = self._hybrid(f_t[part], g_f[part], g_valid[part], rho_s)
-            rho_t = masked_average(f_t[part], g_t, classes)
+            self.calibration.update(rho_s, masked_average(z_t, g_f[part], classes))
+            g_t = self._hybrid(z_t, g_f[part], g_valid[part], rho_s)
+            rho_t = masked_average(z_t, g_t, classes)
             both = rho_s.present & rho_t.present
-            forward.append(prototype_contrast(f_t[part], g_t, rho_s, both, self.options.temperature))
-            backward.append(prototype_contrast(f_s[part], g_s[part], rho_t, both, self.options.temperature))
+            forward.append(prototype_contrast(z_t, g_t, rho_s, both, self.options.temperature))
+            backward.append(prototype_contrast(z_s, g_s[part], rho_t, both, self.options.temperature))
             hybrid.append(g_t)
         return torch.stack(forward).mean(), torch.stack(backward).mean(), torch.cat(hybrid)[rows]
 

@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, StrictBool
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from rsuda.learning.distributed import all_gather
 from rsuda.learning.losses import cross_entropy
@@ -31,7 +32,7 @@ from rsuda.learning.two_resolution_network import (
     uncertain_boxes,
 )
 from rsuda.methods.base import Method, NetworkBuilder, Share, Weight
-from rsuda.methods.blocks.contrast import pixel_contrast, points, two_resolution_contrast, unit_features
+from rsuda.methods.blocks.contrast import features_at, pixel_contrast, points, two_resolution_contrast
 from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
@@ -58,6 +59,13 @@ class CLUDA(Method):
                 "can be; 0 for all (paper: all 8450 of a 65 x 65 grid of 2 images)",
             ),
         ] = 2048
+        centred: Annotated[
+            StrictBool,
+            Field(
+                description="whether cosines are those of features minus their mean over the contrasted pixels (paper: no); "
+                "features after a ReLU all have positive cosines"
+            ),
+        ] = False
         contrast_from: Annotated[Share, Field(description="share of the run after which contrast begins (paper 0)")] = (
             0.0
         )
@@ -162,7 +170,8 @@ class CLUDA(Method):
         # the paper resizes to 65 x 65 whatever the window, an eighth of 512; this is an eighth of any window
         grid = (label.shape[-2] // GRID, label.shape[-1] // GRID)
         chosen = points(label, weight, grid, key, self.options.pixels)
-        return pixel_contrast(unit_features(fused, grid, chosen.place), chosen, self.options.temperature)
+        z = features_at(fused, grid, chosen.place)
+        return pixel_contrast(normalize(z - self._centre(z), dim=1), chosen, self.options.temperature)
 
     def _contrast_of_two(self, out: Detailed, label: Tensor, weight: Tensor, key: Tensor) -> Tensor:
         assert self.weigher is not None
@@ -174,9 +183,14 @@ class CLUDA(Method):
         within = inside(box, size, whole, GRID).flatten()[chosen.place] > 0
         g = all_gather(self.weigher(out.pyramid)[1])
         w = resize(g.to(torch.promote_types(g.dtype, torch.float32)), grid).sigmoid().flatten()[chosen.place]
-        near = unit_features(low, grid, chosen.place)
-        far = unit_features(pasted_on_grid(high, box, whole), grid, chosen.place)
+        near, far = (features_at(f, grid, chosen.place) for f in (low, pasted_on_grid(high, box, whole)))
+        centre = self._centre(near)  # far features are those of some points only
+        near, far = normalize(near - centre, dim=1), normalize(far - centre, dim=1)
         return two_resolution_contrast(near, far, within, w, chosen, self.options.temperature)
+
+    def _centre(self, z: Tensor) -> Tensor:
+        """What is subtracted of features (N, C) before their cosines: 0 as in the paper, or their mean."""
+        return z.mean(0) if self.options.centred else z.new_zeros(())
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:

@@ -1,6 +1,7 @@
 """The contrast of pixels against its closed form, a loss written with plain loops, and the laws it has to keep."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from rsuda.core.legend import Legend
+from rsuda.core.spec import Spec
+from rsuda.learning.network import Architecture
+from rsuda.methods import options_of
+from rsuda.methods.base import NetworkBuilder
 from rsuda.methods.blocks.contrast import (
     Points,
     contrast_rows,
@@ -16,6 +22,7 @@ from rsuda.methods.blocks.contrast import (
     two_resolution_contrast,
     unit_features,
 )
+from rsuda.methods.cluda import CLUDA
 
 KEY = torch.tensor([11, 12])
 
@@ -393,3 +400,29 @@ def test_the_pixels_drawn_do_not_depend_on_the_order_of_the_batch():
     other = points(label.flip(0), ones, (16, 16), KEY.flip(0), 60)
     assert sorted(one.place.tolist()) == sorted(((other.place + 256) % 512).tolist())
     assert one.place.tolist() != points(label, ones, (16, 16), KEY + 1, 60).place.tolist()
+
+
+# ---- inside the method ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("resolutions", [1, 2])
+def test_centred_cosines_do_not_see_what_all_features_share(centred, resolutions):
+    legend = Legend(("road", "roof", "tree"), (((1, 1, 1),), ((2, 2, 2),), ((3, 3, 3),)))
+    spec = Spec(("red", "green", "blue"), 0.5, (0,) * 3, (255,) * 3, (0.5,) * 3, (0.25,) * 3, legend)
+    build = NetworkBuilder(Architecture("mobilenet_v2", "segformer", 3, 3, 6), spec)
+    method = CLUDA(build, options_of("cluda", {"centred": centred, "resolutions": resolutions, "temperature": 0.3}))
+    generator = torch.Generator().manual_seed(2)
+    label = torch.randint(0, 3, (2, 64, 64), generator=generator)
+    features = [torch.randn(2, 6, 16, 16, generator=generator) for _ in range(2)]
+    common = 3 * torch.rand(1, 6, 1, 1, generator=generator)
+
+    def loss(more):
+        low, high = (f + more for f in features)
+        if resolutions == 1:
+            return method._contrast(low, label, torch.ones(2, 64, 64), KEY)
+        pyramid = method.model.network.encoder(torch.zeros(2, 3, 32, 32))
+        out = SimpleNamespace(box=torch.tensor([[0, 0], [16, 16]]), low=low, high=high, pyramid=pyramid)
+        return method._contrast_of_two(out, label, torch.ones(2, 64, 64), KEY)
+
+    assert torch.allclose(loss(0), loss(common), atol=1e-5) == centred

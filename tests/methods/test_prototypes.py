@@ -402,3 +402,15 @@ def test_by_pairs_the_loss_is_the_mean_over_the_pairs():
     for direction in (0, 1):
         near(found[direction], (alone[0][direction] + alone[1][direction]) / 2)
         assert abs(found[direction] - by_batch._contrast(f_s, f_t, y_s, y_f, SHOWN)[direction]) > 1e-4
+
+
+def test_centred_cosines_do_not_see_what_all_features_share():
+    f_s, y_s = domain(1)
+    f_t, y_f = domain(2)
+    common = 3 * torch.rand(1, 6, 1, 1, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    for centred in (True, False):
+        plain, moved = (
+            method(centred=centred)._contrast(f_s + more, f_t + more, y_s, y_f, SHOWN) for more in (0, common)
+        )
+        alike = [torch.allclose(a, b) for a, b in zip(plain[:2], moved[:2], strict=True)]
+        assert alike == [centred, centred]

@@ -41,9 +41,16 @@ RELATING = {
     "hrda": {"threshold": 0.4, "trust": "share", "things": "b"},
     "mic": {"threshold": 0.4, "trust": "pixels"},
     "bicl": {"keep_share": 0.5, "threshold": 0.1, "calibration": 0.9, "ce_on_hybrid": True},
-    "bicl:pair": {"keep_share": 0.5, "threshold": 0.1, "calibration": 0.9, "scope": "pair", "static": "rounds"},
+    "bicl:pair": {
+        "keep_share": 0.5,
+        "threshold": 0.1,
+        "calibration": 0.9,
+        "scope": "pair",
+        "static": "rounds",
+        "centred": True,
+    },
     "cluda": {"threshold": 0.4, "trust": "share"},
-    "cluda:one": {"threshold": 0.4, "trust": "classes", "resolutions": 1, "pixels": 64},
+    "cluda:one": {"threshold": 0.4, "trust": "classes", "resolutions": 1, "pixels": 64, "centred": True},
     "st-dasegnet": {"certain": 0.4, "trusted": 0.4, "statistics": "target"},
     "st-dasegnet:both": {"certain": 0.4, "pseudo_labels": "separate", "statistics": "both"},
 }

@@ -49,11 +49,16 @@ def _balanced(label: Tensor, use: Tensor, order: Tensor, most: int) -> Tensor:
     return chosen
 
 
-def unit_features(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor:
-    """(N, C) unit vectors of a feature map (B, C, h, w) resized to ``size``, at flattened places (image, row, column)."""
+def features_at(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor:
+    """(N, C) vectors of a feature map (B, C, h, w) resized to ``size``, at flattened places (image, row, column)."""
     wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
     resized = F.interpolate(wide, size=size, mode="bilinear", align_corners=False)
-    return F.normalize(resized.permute(0, 2, 3, 1).flatten(0, 2)[place], dim=1)
+    return resized.permute(0, 2, 3, 1).flatten(0, 2)[place]
+
+
+def unit_features(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor:
+    """The same as unit vectors."""
+    return F.normalize(features_at(feature, size, place), dim=1)
 
 
 def contrast_rows(anchor: Tensor, other: Tensor, label: Tensor, label_other: Tensor, temperature: float) -> Tensor:
