@@ -28,6 +28,7 @@ from rsuda.evaluation.metrics import MEANS, Scores, confusion
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import full_windows
 from rsuda.inference.predictor import Predictor
+from rsuda.inference.scene_statistics import adapted
 from rsuda.inference.sliding_window import predict_scene, predict_tile
 from rsuda.runs.folders import saved_settings
 from rsuda.runs.weights import CONFIG, load_run
@@ -84,7 +85,9 @@ class Evaluation:
         }
 
 
-def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol: str = "scenes") -> Evaluation:
+def evaluate(
+    predictor: Predictor, domain: Domain, split: str = "val", protocol: str = "scenes", *, adapt: str = "none"
+) -> Evaluation:
     """Score a model on a labelled split.
 
     Args:
@@ -93,6 +96,7 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
         protocol: 'scenes' predicts and stitches whole scenes on their own grids, so that each labelled pixel counts
             once. 'st-dasegnet' scores the domain's list of tiles of that paper (512 px; for Vaihingen they overlap by
             half, remainders are dropped). Each tile is predicted alone; inner pixels count up to four times.
+        adapt: of the protocol 'scenes': 'none', or 'statistics' as ``rsuda predict --adapt``.
 
     Raises:
         InputError: the split has no labels, shares no class with the model, or holds no scored pixel; the domain has no
@@ -115,7 +119,9 @@ def evaluate(predictor: Predictor, domain: Domain, split: str = "val", protocol:
         counts += np.bincount(label.ravel(), minlength=256)
         label, off_palette = table[label], off_palette + unlisted
         if protocol == "scenes":
-            by_scene[scene.name] = confusion(label, predict_scene(predictor, scene).classes, len(legend))
+            by_scene[scene.name] = confusion(
+                label, predict_scene(adapted(predictor, scene, adapt), scene).classes, len(legend)
+            )
             continue
         by_scene[scene.name] = np.zeros((len(legend), len(legend)), np.int64)
         for row, col in _tile_corners(scene, size, stride):

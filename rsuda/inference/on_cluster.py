@@ -57,7 +57,7 @@ def _predictor(run: str, digest: str, options: PredictorOptions) -> Predictor:
 @lru_cache(maxsize=1)
 def _adapted(run: str, digest: str, options: MapOptions, scene: Scene) -> Predictor:
     """Adapt a worker's model to a scene; the worker keeps it for later parts of the scene."""
-    return adapted(_predictor(run, digest, options.predictor), scene, options)
+    return adapted(_predictor(run, digest, options.predictor), scene, options.adapt)
 
 
 Planes = tuple[int, list[np.ndarray]]  # first row; (h, W) uint8 of classes, confidence and perhaps probabilities

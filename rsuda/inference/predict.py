@@ -267,7 +267,7 @@ def _predict_missing(job: MapJob) -> Iterator[int]:
     missing = job.store.missing()
     if not missing:
         return
-    predictor = adapted(job.predictor, job.scene, job.options)
+    predictor = adapted(job.predictor, job.scene, job.options.adapt)
     for first, end in missing:
         rows = strips(predictor, job.scene, job.region, rows=(first, end), probabilities=job.options.probabilities)
         for strip in rows:

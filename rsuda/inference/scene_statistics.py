@@ -1,6 +1,8 @@
 """Take the statistics of batch norm from the scene that is predicted, in one pass over some of its windows.
 
-AdaBN (Li et al., "Revisiting batch normalization for practical domain adaptation", 2016), with the scene as the target.
+AdaBN (Li et al., "Revisiting batch normalization for practical domain adaptation", 2016), with the scene as the target. Few
+windows say little of a scene, so the model's own statistics count as a number of windows too (Schneider et al., "Improving
+robustness against common corruptions by covariate shift adaptation", 2020).
 
 The windows depend on the scene and the model alone. They lie in the whole scene, also where only a part of it is predicted,
 and pass in batches of their own in fp32. So a pixel gets the same class under any --bounds and --batch-size, and on a cluster.
@@ -16,17 +18,17 @@ import numpy as np
 import torch
 
 from rsuda.core.errors import InputError
-from rsuda.core.map_options import MapOptions
 from rsuda.geo.raster import Raster
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import window_starts
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.network import without_batch_norm
-from rsuda.learning.target_statistics import estimate_statistics, has_batch_norm, pooled_norms
+from rsuda.learning.target_statistics import estimate_statistics, has_batch_norm, mix_statistics, pooled_norms
 from rsuda.runs.weights import TrainedNetwork
 
 SIZE = 256  # side of a window in pixels of the model's GSD
 MOST = 64  # windows that are used
+OF_MODEL = 16  # windows that the model's own statistics count as
 _BATCH = 16  # windows of a forward pass
 _ENOUGH = 8  # windows without nodata, below which windows with some are used too
 _READ = 16 * MOST  # windows that are read in search of data
@@ -41,9 +43,9 @@ def check_batch_norm(trained: TrainedNetwork) -> None:
         )
 
 
-def adapted(predictor: Predictor, scene: Scene, options: MapOptions) -> Predictor:
-    """Adapt a predictor to a scene as the options say; see ``with_scene_statistics``."""
-    return with_scene_statistics(predictor, scene) if options.adapt == "statistics" else predictor
+def adapted(predictor: Predictor, scene: Scene, adapt: str) -> Predictor:
+    """Adapt a predictor to a scene: 'none', or 'statistics' as ``with_scene_statistics``."""
+    return with_scene_statistics(predictor, scene) if adapt == "statistics" else predictor
 
 
 def with_scene_statistics(predictor: Predictor, scene: Scene) -> Predictor:
@@ -60,6 +62,7 @@ def with_scene_statistics(predictor: Predictor, scene: Scene) -> Predictor:
     # windows of one batch come from all over the scene; one window says little of a norm that sees one pixel of each
     batches = (torch.cat(windows[part::parts]) for part in range(parts))
     estimate_statistics(model, batches, without=pooled_norms(model, windows[0]))
+    mix_statistics(model, trained.model, len(windows) / (len(windows) + OF_MODEL))
     folded = without_batch_norm(model, len(trained.spec.bands))
     return replace(predictor, model=folded.to(memory_format=torch.channels_last))
 

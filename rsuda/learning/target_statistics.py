@@ -66,3 +66,16 @@ def estimate_statistics(model: nn.Module, batches: Iterable[Tensor], without: Co
         norm.momentum = momentum
     model.train(was)
     return len(norms)
+
+
+@torch.no_grad()
+def mix_statistics(model: nn.Module, source: nn.Module, share: float) -> None:
+    """Mix running statistics in place: ``share`` (0..1) of the model's own, the rest from a model of the same layers."""
+    for norm, before in zip(model.modules(), source.modules(), strict=True):
+        if isinstance(norm, _BatchNorm) and isinstance(before, _BatchNorm):
+            for statistics, other in (
+                (norm.running_mean, before.running_mean),
+                (norm.running_var, before.running_var),
+            ):
+                if statistics is not None and other is not None:
+                    statistics.lerp_(other, 1 - share)

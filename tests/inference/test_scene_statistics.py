@@ -15,7 +15,7 @@ from rsuda.core.spec import Spec
 from rsuda.inference.open_scene import open_scene
 from rsuda.inference.predict import predict
 from rsuda.inference.predictor import Predictor
-from rsuda.inference.scene_statistics import MOST, SIZE, _places, _windows, with_scene_statistics
+from rsuda.inference.scene_statistics import MOST, OF_MODEL, SIZE, _places, _windows, with_scene_statistics
 from rsuda.learning.networks import build_network
 from rsuda.learning.target_statistics import estimate_statistics
 from rsuda.runs.weights import TrainedNetwork, architecture
@@ -62,7 +62,7 @@ def test_statistics_of_the_scene_change_the_map_and_not_the_model(tmp_path, mode
     before = {name: tensor.clone() for name, tensor in model.model.state_dict().items()}
     plain = run(scene, model, tmp_path / "plain")
     adapted = run(scene, model, tmp_path / "adapted", adapt="statistics")
-    assert (plain != adapted).mean() > 0.5
+    assert (plain != adapted).mean() > 0.1
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.model.state_dict().items())
     assert np.array_equal(run(scene, model, tmp_path / "again"), plain)
     with rasterio.open(tmp_path / "adapted" / "scene_classes.tif") as file:
@@ -138,7 +138,7 @@ def test_a_scene_smaller_than_a_window_is_mirrored_and_pooled_norms_keep_their_s
 
 
 def test_statistics_are_those_of_the_windows(tmp_path):
-    """The first batch norm remembers mean and variance of its input over all windows of the scene."""
+    """A batch norm remembers mean and variance over all windows of the scene, and the model's own as those of 16 more."""
 
     class OneNorm(nn.Module):
         def __init__(self):
@@ -153,5 +153,6 @@ def test_statistics_are_those_of_the_windows(tmp_path):
     values = image(512, 512)
     scene = open_scene(write(tmp_path / "scene.tif", values), spec)
     norm = with_scene_statistics(Predictor.of(model, "cpu", "fp32"), scene).model.norm
-    assert np.allclose(norm.running_mean, values.mean((1, 2)), rtol=1e-5)
-    assert np.allclose(norm.running_var, values.var((1, 2), ddof=1), rtol=1e-4)
+    share = 4 / (4 + OF_MODEL)
+    assert np.allclose(norm.running_mean, share * values.mean((1, 2)), rtol=1e-4)
+    assert np.allclose(norm.running_var, share * values.var((1, 2), ddof=1) + (1 - share), rtol=1e-4)
