@@ -24,6 +24,7 @@ from rsuda.learning.distributed import all_gather, rank, world_size
 from rsuda.learning.losses import cross_entropy, entropy, labelled_cross_entropy
 from rsuda.learning.network import PlainNetwork
 from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, Share, Weight
+from rsuda.methods.blocks.contrast import weight_by_share
 from rsuda.methods.blocks.prototypes import (
     Calibration,
     Prototypes,
@@ -33,7 +34,13 @@ from rsuda.methods.blocks.prototypes import (
     transfer,
 )
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
-from rsuda.methods.blocks.self_training import NeighbourSpread, NeighbourWeight, TeacherDecay, TeacherStatistics
+from rsuda.methods.blocks.self_training import (
+    ContrastShare,
+    NeighbourSpread,
+    NeighbourWeight,
+    TeacherDecay,
+    TeacherStatistics,
+)
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -45,6 +52,7 @@ class BiCL(Method):
         backward_weight: Annotated[
             Weight, Field(description="l_2 (released code 0.2); l_1 and l_2 at 0 leave contrast out")
         ] = 0.2
+        contrast_share: ContrastShare = 0.0
         target_weight: Annotated[Weight, Field(description="l_T (released code 0.3)")] = 0.3
         entropy_weight: Annotated[Weight, Field(description="l_H (released code 0.4)")] = 0.4
         temperature: Annotated[float, Field(gt=0, description="tau (released code 0.1)")] = 0.1
@@ -164,12 +172,17 @@ class BiCL(Method):
         terms["entropy"] = entropy(source.logits, batch["source_valid"]) + self.options.target_weight * entropy(
             target.logits, valid
         )
+        scale: Tensor | float = 1.0
+        if self.options.contrast_share:
+            contrast = self.options.forward_weight * forward + self.options.backward_weight * backward
+            fused = [source.fused, target.fused]
+            scale = weight_by_share(contrast, terms["ce"], fused, self.options.contrast_share)
         loss = (
             terms["ce"]
             + self.options.target_weight * terms["ce_target"]
             + self.options.entropy_weight * terms["entropy"]
-            + self.options.forward_weight * forward
-            + self.options.backward_weight * backward
+            + self.options.forward_weight * scale * forward
+            + self.options.backward_weight * scale * backward
         )
         return loss, terms
 

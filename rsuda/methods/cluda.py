@@ -32,11 +32,17 @@ from rsuda.learning.two_resolution_network import (
     uncertain_boxes,
 )
 from rsuda.methods.base import Method, NetworkBuilder, Share, Weight
-from rsuda.methods.blocks.contrast import features_at, pixel_contrast, points, two_resolution_contrast
+from rsuda.methods.blocks.contrast import (
+    features_at,
+    pixel_contrast,
+    points,
+    two_resolution_contrast,
+    weight_by_share,
+)
 from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
-from rsuda.methods.blocks.self_training import TwoResolutionTraining
+from rsuda.methods.blocks.self_training import ContrastShare, TwoResolutionTraining
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -50,6 +56,7 @@ class CLUDA(Method):
         contrast_weight: Annotated[
             Weight, Field(description="lambda_C (paper 1, at temperature 1; about 0.1 at 0.1); 0 leaves contrast out")
         ] = 1.0
+        contrast_share: ContrastShare = 0.0
         temperature: Annotated[float, Field(gt=0, description="tau (paper 1)")] = 1.0
         pixels: Annotated[
             int,
@@ -122,9 +129,9 @@ class CLUDA(Method):
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
         self.neighbours.observe(x_s, y_s, key, self.step)
         certain = torch.ones_like(y_s, dtype=torch.float32)
-        ce, contrast, deepest, seen = self._learn(x_s, y_s, certain, key, mixed=False)
+        ce, contrast, weight, deepest, seen = self._learn(x_s, y_s, certain, key, mixed=False)
         terms = {"ce": ce, "contrast": contrast}
-        loss = ce + self.options.contrast_weight * contrast
+        loss = ce + weight * contrast
 
         if self.imagenet is not None:
             with torch.no_grad():
@@ -142,27 +149,32 @@ class CLUDA(Method):
         x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
         y_m = paste(pasted, y_s, pseudo.label)
         q_m = paste(pasted, certain, pseudo.weight)
-        terms["mix"], terms["mix_contrast"], _, _ = self._learn(x_m, y_m, q_m, key, mixed=True)
+        terms["mix"], terms["mix_contrast"], weight, _, _ = self._learn(x_m, y_m, q_m, key, mixed=True)
         terms["quality"] = pseudo.quality
-        loss = loss + self.options.mix_weight * (terms["mix"] + self.options.contrast_weight * terms["mix_contrast"])
+        loss = loss + self.options.mix_weight * (terms["mix"] + weight * terms["mix_contrast"])
         return loss, terms
 
     def _learn(
         self, image: Tensor, label: Tensor, weight: Tensor, key: Tensor, mixed: bool
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Weighted cross entropy, contrast, the encoder's deepest feature, and the image it was computed from."""
+    ) -> tuple[Tensor, Tensor, Tensor | float, Tensor, Tensor]:
+        """Weighted cross entropy, contrast and its weight, the encoder's deepest feature, and the image it was computed from."""
         contrasting = self.options.contrast_weight > 0 and self.progress >= self.options.contrast_from
         none = weight.new_zeros(())
         if not isinstance(self.model, TwoResolutionNetwork):
             plain = self.model.network(image)
             ce = cross_entropy(plain.logits, label, pixel_weight=weight)
             contrast = self._contrast(plain.fused, label, weight, key) if contrasting else none
-            return ce, contrast, plain.pyramid[-1], image
+            return ce, contrast, self._weight(contrast, ce, [plain.fused]), plain.pyramid[-1], image
         choose = uncertain_boxes if mixed and self.progress >= self.options.uncertain_from else None
         out = self.model.with_detail(image, choose or random_boxes(key, image.shape[-2], image.shape[-1]))
         ce = two_resolution_cross_entropy(out, label, self.options.detail_weight, weight)
         contrast = self._contrast_of_two(out, label, weight, key) if contrasting else none
-        return ce, contrast, out.pyramid[-1], self.model.halved(image)
+        return ce, contrast, self._weight(contrast, ce, [out.low, out.high]), out.pyramid[-1], self.model.halved(image)
+
+    def _weight(self, contrast: Tensor, ce: Tensor, fused: list[Tensor]) -> Tensor | float:
+        """lambda_C, or what gives contrast its share of the gradient."""
+        share = self.options.contrast_share
+        return weight_by_share(contrast, ce, fused, share) if share else self.options.contrast_weight
 
     def _contrast(self, fused: Tensor, label: Tensor, weight: Tensor, key: Tensor) -> Tensor:
         # pixels of all processes meet

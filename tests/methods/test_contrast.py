@@ -21,6 +21,7 @@ from rsuda.methods.blocks.contrast import (
     points,
     two_resolution_contrast,
     unit_features,
+    weight_by_share,
 )
 from rsuda.methods.cluda import CLUDA
 
@@ -400,6 +401,25 @@ def test_the_pixels_drawn_do_not_depend_on_the_order_of_the_batch():
     other = points(label.flip(0), ones, (16, 16), KEY.flip(0), 60)
     assert sorted(one.place.tolist()) == sorted(((other.place + 256) % 512).tolist())
     assert one.place.tolist() != points(label, ones, (16, 16), KEY + 1, 60).place.tolist()
+
+
+# ---- its weight -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_the_weight_gives_the_term_its_share_of_the_gradient(share):
+    features = [torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    term, reference = 7 + (features[0] ** 3).sum() + features[1].sum(), features[0].sin().sum()
+    weight = weight_by_share(term, reference, features, share)
+    assert not weight.requires_grad
+    pull, against = torch.autograd.grad(term, features), torch.autograd.grad(reference, features[:1])
+    near(weight * sum(g.square().sum() for g in pull).sqrt(), share * against[0].norm())
+
+
+def test_a_term_without_a_gradient_has_no_weight():
+    feature = torch.randn(4, 3, requires_grad=True)
+    for term in (torch.zeros(()), (feature * 0).sum()):
+        assert float(weight_by_share(term, feature.sum(), [feature], 0.5)) == 0
 
 
 # ---- inside the method ----------------------------------------------------------------------------------------------

@@ -50,7 +50,14 @@ RELATING = {
         "centred": True,
     },
     "cluda": {"threshold": 0.4, "trust": "share"},
-    "cluda:one": {"threshold": 0.4, "trust": "classes", "resolutions": 1, "pixels": 64, "centred": True},
+    "cluda:one": {
+        "threshold": 0.4,
+        "trust": "classes",
+        "resolutions": 1,
+        "pixels": 64,
+        "centred": True,
+        "contrast_share": 0.3,
+    },
     "st-dasegnet": {"certain": 0.4, "trusted": 0.4, "statistics": "target"},
     "st-dasegnet:both": {"certain": 0.4, "pseudo_labels": "separate", "statistics": "both"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rsuda.core.legend import IGNORE
+from rsuda.learning.distributed import all_sum
 from rsuda.learning.random_draws import uniform
 
 PIXELS = 3  # purpose of the draw
@@ -118,3 +120,20 @@ def two_resolution_contrast(
     log_lh = contrast_rows(low, high[columns], chosen.label, chosen.label[columns], temperature)
     lh = torch.where(detail, (trust * (1 - a))[:, columns] * log_lh, 0.0).sum(1) / detail.sum(1).clamp(min=1)
     return -(ll + lh).mean() / 2
+
+
+def weight_by_share(term: Tensor, reference: Tensor, features: Sequence[Tensor], share: float) -> Tensor:
+    """Weight w, scalar without gradient, such that |w d term / d features| = ``share`` |d reference / d features|.
+
+    0 where the term has no gradient. The values of losses say nothing of their pull: that of a contrast is mostly a constant.
+    """
+
+    def pull(loss: Tensor) -> Tensor:
+        parts = torch.autograd.grad(loss, features, retain_graph=True, allow_unused=True)
+        squares = [g.to(torch.promote_types(g.dtype, torch.float32)).square().sum() for g in parts if g is not None]
+        return all_sum(torch.stack(squares).sum()).sqrt()
+
+    if not term.requires_grad:
+        return term.new_zeros(())
+    against, own = pull(reference), pull(term)
+    return torch.where(own > 0, share * against / own.clamp(min=1e-20), 0.0)

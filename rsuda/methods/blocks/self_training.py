@@ -34,6 +34,14 @@ NeighbourSpread = Annotated[
     Share,
     Field(description="share of a target cell's pseudo label that similar target cells have; needs ``neighbours``"),
 ]
+ContrastShare = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="above 0, contrast is weighted at every step so that its gradient at the fused feature has this share of "
+        "the norm of the cross entropy's; its weights then say only how its terms compare (paper 0: fixed weights)",
+    ),
+]
 Jitter = Annotated[float, Field(ge=0, le=1, description="strength of the colour jitter of mixed images")]
 
 
