@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rsuda.inference.prediction import Prediction
     from rsuda.inference.segmenter import Segmenter, load
     from rsuda.info.catalogue import domains, methods
+    from rsuda.info.gap import gap
     from rsuda.info.info import info
     from rsuda.report.report import report
     from rsuda.training.datamodule import PairDataModule
@@ -48,6 +49,7 @@ else:
         "rsuda.core.legend": ("Legend",),
         "rsuda.inference.segmenter": ("Segmenter", "load"),
         "rsuda.info.catalogue": ("domains", "methods"),
+        "rsuda.info.gap": ("gap",),
         "rsuda.info.info": ("info",),
         "rsuda.report.report": ("report",),
         "rsuda.inference.prediction": ("Prediction",),
@@ -93,6 +95,7 @@ __all__ = [
     "domains",
     "evaluate",
     "export",
+    "gap",
     "info",
     "init",
     "load",

@@ -1,6 +1,20 @@
 """The command line calls the Python functions. Heavy imports stay inside the commands, so that --help answers at once."""
 
-from rsuda.cli import adapt, benchmark, config, domains, evaluate, export, info, init, methods, predict, report, suggest
+from rsuda.cli import (
+    adapt,
+    benchmark,
+    config,
+    domains,
+    evaluate,
+    export,
+    gap,
+    info,
+    init,
+    methods,
+    predict,
+    report,
+    suggest,
+)
 from rsuda.cli.app import app, main
 
 __all__ = [
@@ -11,6 +25,7 @@ __all__ = [
     "domains",
     "evaluate",
     "export",
+    "gap",
     "info",
     "init",
     "main",

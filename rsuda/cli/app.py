@@ -19,6 +19,7 @@ from rsuda.core.version import __version__
 
 ORDER = (
     "init",
+    "gap",
     "adapt",
     "config",
     "predict",

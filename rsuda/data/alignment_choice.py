@@ -98,7 +98,7 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
     decide("band_matching", lambda: choose_band_matching(look.source_bands, look.target_bands, look.named))
     if look.start is not None and chosen["gsd"] == "auto":
         chosen["gsd"] = None  # that of the model that training starts from
-    decide("gsd", lambda: choose_gsd([(_gsd_of(scene), _area_of(scene)) for scene in look.sources], look.target.gsd))
+    decide("gsd", lambda: choose_gsd(finest_gsd(look), look.target.gsd))
     fed, read_at = look.fed("name" if look.source.parts else chosen["band_matching"]), common_gsd(look, chosen["gsd"])
     decide(
         "standardise",
@@ -135,20 +135,29 @@ def choose_band_matching(source: Sequence[str], target: Sequence[str], named: bo
     return Choice("order", f"the domains share {f'only {shared[0]}' if shared else 'no band'} by name")
 
 
-def choose_gsd(source: Sequence[tuple[float, float]], target: float) -> Choice:
+def finest_gsd(look: PairLook) -> float:
+    """Find the finest GSD in metres that a tenth of the source's area on the ground has."""
+    return finest_of([(_gsd_of(scene), _area_of(scene)) for scene in look.sources])
+
+
+def finest_of(scenes: Sequence[tuple[float, float]]) -> float:
+    """Find the finest GSD in metres that a tenth of the area has, from (GSD, area) of each scene."""
+    scenes = sorted(scenes)
+    covered = np.cumsum([area for _, area in scenes])
+    return round(scenes[int(np.searchsorted(covered, _FINE_SHARE * covered[-1]))][0], 6)
+
+
+def choose_gsd(finest: float, target: float) -> Choice:
     """Read both domains at the target's GSD, or at the source's where no finer detail can be learnt from it.
 
-    The source's GSD is the finest one that a tenth of its area on the ground has. If it is more than 1.5 times coarser than
+    The source's GSD is the finest one that a tenth of its area has. If it is more than 1.5 times coarser than
     the target's, the source lacks the target's detail, and both are read at the source's. If the source also has scenes as
     fine as the target, or if the target is the coarser one, both are read at the target's.
 
     Args:
-        source: (GSD in metres, area in square metres) of each training scene.
+        finest: GSD of the source in metres; see ``finest_gsd``.
         target: GSD of the target in metres.
     """
-    scenes = sorted(source)
-    covered = np.cumsum([area for _, area in scenes])
-    finest = round(scenes[int(np.searchsorted(covered, _FINE_SHARE * covered[-1]))][0], 6)
     if finest > SIMILAR_GSD * target:
         return Choice(finest, f"the source ({finest:g} m) lacks the finer detail of the target ({target:g} m)")
     if finest * SIMILAR_GSD < target:

@@ -23,14 +23,22 @@ class ColourSample:
     Attributes:
         bands: names of the n bands.
         pixels: raw values (n, pixels).
-        unit: the same on the 0..1 scale of the model's input, before standardisation, float32.
         is_byte: whether a band is 8-bit, (n,) bool.
+        low, high: raw values that become 0 and 1, (n,).
     """
 
     bands: tuple[str, ...]
     pixels: np.ndarray
-    unit: np.ndarray
     is_byte: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @cached_property
+    def unit(self) -> np.ndarray:
+        """Pixels (n, pixels) on the 0..1 scale of the model's input, before standardisation, float32."""
+        low, high = self.low[:, None], self.high[:, None]
+        unit: np.ndarray = ((self.pixels - low) / (high - low)).astype(np.float32)
+        return unit
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -69,8 +77,8 @@ def sample_colours(scenes: list[Scene], bands: tuple[str, ...], gsd: float | Non
         InputError: no window has a valid pixel.
     """
     is_byte, pixels = byte_bands(scenes, bands), sample_pixels(scenes, bands, gsd)
-    low, high = (np.array(ends)[:, None] for ends in value_range(pixels.astype(np.float64), is_byte))
-    return ColourSample(bands, pixels, ((pixels - low) / (high - low)).astype(np.float32), is_byte)
+    low, high = (np.array(ends) for ends in value_range(pixels.astype(np.float64), is_byte))
+    return ColourSample(bands, pixels, is_byte, low, high)
 
 
 def mean_distances(source: ColourSample, target: ColourSample) -> np.ndarray:

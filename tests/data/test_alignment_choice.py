@@ -17,6 +17,7 @@ from rsuda.data.alignment_choice import (
     choose_band_mixing,
     choose_gsd,
     choose_standardise,
+    finest_of,
 )
 from rsuda.data.colour_sample import (
     ColourSample,
@@ -46,7 +47,12 @@ def sample(seed=0, gain=1.0, shift=0.0, own=0.1, bands=("red", "green", "blue"),
     rng = np.random.default_rng(seed)
     light = rng.normal(0.4, 0.1, number)
     unit = np.stack([gain * (light + own * rng.normal(0, 0.1, number)) + shift for _ in bands]).astype(np.float32)
-    return ColourSample(bands, unit * 255, unit, np.ones(len(bands), bool))
+    return colours(unit * 255, bands)
+
+
+def colours(pixels, bands=("red", "green", "blue"), byte=True):
+    """Colours of pixels from 0 to 255."""
+    return ColourSample(bands, pixels, np.full(len(bands), byte), np.zeros(len(bands)), np.full(len(bands), 255.0))
 
 
 # ---- distances ------------------------------------------------------------------------------------------------------
@@ -112,7 +118,7 @@ def test_bands_without_names_are_matched_by_order():
     ],
 )
 def test_the_coarser_gsd_is_taken_where_the_source_has_no_finer_detail(source, target, value):
-    choice = choose_gsd(source, target)
+    choice = choose_gsd(finest_of(source), target)
     assert choice.value == value and choice.reason.startswith("the source")
 
 
@@ -123,9 +129,7 @@ def test_colours_that_differ_are_standardised_by_domain():
     assert "deviation of" in choose_standardise([sample(0)], sample(1, gain=1.3, shift=-0.12)).reason
     # one of two sources is enough
     assert choose_standardise([sample(0), sample(2, shift=0.2)], sample(1)).value == "domain"
-    deep = ColourSample(
-        ("red", "green", "blue"), *(getattr(sample(1), k) for k in ("pixels", "unit")), np.zeros(3, bool)
-    )
+    deep = colours(sample(1).pixels, byte=False)
     assert choose_standardise([sample(0)], deep) == ("domain", "one domain has 8-bit pixels and the other has not")
 
 
