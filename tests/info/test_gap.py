@@ -49,7 +49,7 @@ def test_facts_of_two_cities(data):
         values = file.read(1)
     assert (red["source_mean"], red["source_deviation"]) == pytest.approx((values.mean(), values.std()), rel=0.3)
     assert red["target_mean"] < 0.7 * red["source_mean"]
-    assert red["apart_aligned"] < 0.5 * red["apart"] and red["means_apart"] > 0.5
+    assert red["apart_aligned"] < red["apart"] and red["means_apart"] > 0.3
     assert facts["settings"]["align.standardise"]["value"] == "domain"
     assert all(choice["reason"] for choice in facts["settings"].values())
 

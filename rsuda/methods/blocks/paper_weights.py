@@ -36,7 +36,7 @@ def paper_weights(task: str, names: tuple[str, ...]) -> PaperWeights:
     """The weights of a task, in the order of a legend's ``names``.
 
     Args:
-        task: of PAPER_WEIGHTS, or 'paper' for the first with these classes; weights are 1 where there is none.
+        task: of PAPER_WEIGHTS, or 'paper' for the first with these classes; without such a task, weights are 1.
 
     Raises InputError for a task with other classes.
     """
