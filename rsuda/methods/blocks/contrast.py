@@ -135,5 +135,5 @@ def weight_by_share(term: Tensor, reference: Tensor, features: Sequence[Tensor],
 
     if not term.requires_grad:
         return term.new_zeros(())
-    against, own = pull(reference), pull(term)
-    return torch.where(own > 0, share * against / own.clamp(min=1e-20), 0.0)
+    against, norm = pull(reference), pull(term)
+    return torch.where(norm > 0, share * against / norm.clamp(min=1e-20), 0.0)
