@@ -191,6 +191,11 @@ class Method(nn.Module):
         return self.build.spec
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user on what the method does otherwise than its options say."""
+        return ()
+
+    @property
     def progress(self) -> float:
         """Share of the run's steps that are done, 0 to 1."""
         return self.step / self.steps

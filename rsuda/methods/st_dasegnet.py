@@ -30,6 +30,7 @@ from rsuda.methods.blocks.discriminators import (
     spatial_softmax,
 )
 from rsuda.methods.blocks.mixing import class_mask, paste
+from rsuda.methods.blocks.neighbours import NoNeighbours
 from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS, paper_weights
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights, quality_weighted
 from rsuda.methods.blocks.self_training import (
@@ -250,7 +251,23 @@ class STDASegNet(Method):
     def _alone(self) -> bool:
         """Whether the step is one of the source-only phase, in which the source branch learns for both (not in the paper, whose
         runs are long enough to do without)."""
-        return self.progress < self.options.source_only_share
+        return self.votes_missing or self.progress < self.options.source_only_share
+
+    @property
+    def votes_missing(self) -> bool:
+        """Whether neighbours are asked for but cannot vote. Pseudo labels that only the model itself stands for would confirm
+        its errors, so such a run is source-only to its end."""
+        return self.options.neighbours > 0 and isinstance(self.neighbours, NoNeighbours)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self.votes_missing:
+            return ()
+        return (
+            "the run is source-only on the aligned domains: neighbours cannot vote on pseudo labels, since they need the three "
+            f"bands of a pretrained encoder and the pair has {', '.join(self.spec.bands)} with weights '{self.build.weights}'; "
+            "for self-training without them set method.neighbours to 0",
+        )
 
     @torch.no_grad()
     def _label(

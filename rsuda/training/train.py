@@ -79,7 +79,12 @@ def train(
         notes += run_folder.open()
         notes += _describe(job, settings.changed(job.pair.alignment.as_settings()), run_folder)
         with run_log(folder):
-            for note in [*notes, *job.pair.notes, *domain_doubts(job.pair.target, job.pair.target_spec)]:
+            for note in [
+                *notes,
+                *job.pair.notes,
+                *job.module.method.notes,
+                *domain_doubts(job.pair.target, job.pair.target_spec),
+            ]:
                 logger.warning("note: %s", note)
             _train_first(job, folder, callbacks or [], resume=run_folder.resume, quiet=quiet)
     return job.module.method

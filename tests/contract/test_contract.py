@@ -9,6 +9,7 @@ from method_runs import all_parts, built, run_settings
 from short_settings import settings
 
 from rsuda.methods import METHODS
+from rsuda.methods.blocks import neighbours
 from rsuda.runs.weights import load_run
 from rsuda.training.method_module import MethodModule
 from rsuda.training.train import train
@@ -157,6 +158,38 @@ def test_a_run_without_target_labels_interrupted_and_resumed_equals_the_uninterr
     assert torch.load(cut / "last.ckpt", weights_only=True)["global_step"] == 4
     one, other = weights(tmp_path / "whole"), weights(cut)
     assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.fixture(scope="session")
+def encoder_file(two_cities, tmp_path_factory):
+    """Weights of an encoder, as pretraining would leave them."""
+    method, _, _ = built(two_cities, "source-only")
+    file = tmp_path_factory.mktemp("encoder") / "encoder.pth"
+    torch.save(method.model.network.encoder.state_dict(), file)
+    return file
+
+
+@pytest.mark.parametrize("name", ["st-dasegnet", "dacs", "bicl"])
+def test_a_resumed_run_goes_on_with_the_neighbours_of_the_interrupted_one(
+    data, data_without_target_labels, encoder_file, name, tmp_path, monkeypatch
+):
+    for constant in ("CELLS", "TARGET_START"):  # short lists, which vote from the second step on
+        monkeypatch.setattr(neighbours, constant, 100)
+
+    def run(folder, where=data, **changes):
+        options = {**all_parts(name), "neighbours": 1.0, "spread": 0.5, **changes}
+        return run_settings(where, name, steps=4, weights=str(encoder_file), options=options), tmp_path / folder
+
+    train(*run("whole"), quiet=True)
+    train(*run("alone", neighbours=0.0), quiet=True)
+    with pytest.raises(InterruptionError):
+        train(*run("cut", data_without_target_labels), quiet=True, callbacks=[Interrupt()])
+    saved = torch.load(tmp_path / "cut" / "last.ckpt", weights_only=True)["state_dict"]
+    assert int(saved["method.neighbours.target_number"]) > 0
+    train(*run("cut", data_without_target_labels), resume=True, quiet=True)
+    whole, cut, alone = (weights(tmp_path / folder) for folder in ("whole", "cut", "alone"))
+    assert all(torch.equal(whole[k], cut[k]) for k in whole)
+    assert not all(torch.equal(whole[k], alone[k]) for k in whole)
 
 
 def assert_predicts_alike(trained, method):

@@ -149,3 +149,14 @@ def test_the_phase_ends_after_its_share_of_the_run():
     for method.step in range(4):
         phases.append(method._alone)
     assert phases == [True, True, False, False]
+
+
+def test_without_votes_a_run_that_asks_for_them_is_source_only_and_says_so():
+    two = Spec(("red", "green"), 0.5, (0,) * 2, (255,) * 2, (0.5,) * 2, (0.25,) * 2, LEGEND)
+    arch = Architecture("mobilenet_v2", "segformer", 3, 2, 32)
+    method = STDASegNet(NetworkBuilder(arch, two), options_of("st-dasegnet", {"neighbours": 1.0, "strided": 1}))
+    batch = {"source_image": torch.randn(2, 2, 64, 64), "source_label": torch.zeros(2, 64, 64), "key": KEY}
+    loss, terms = method.loss({**batch, "source_label": batch["source_label"].long()})
+    assert set(terms) == {"ce_s"} and loss.isfinite()
+    assert "red, green" in method.notes[0] and "method.neighbours" in method.notes[0]
+    assert not STDASegNet(NetworkBuilder(arch, two), options_of("st-dasegnet", {"strided": 1})).notes

@@ -9,8 +9,8 @@ from rsuda.data.patches import PatchDataset
 from rsuda.methods import find_method
 from rsuda.training.build import build, check_run
 
-# options that switch a part of a method on from the first step, for the methods that have them
-ON = {"source_only_share": 0.0, "resolutions": 2, "uncertain_from": 0.0}
+# options that switch a part of a method on from the first step, for the methods that have them; neighbours need weights
+ON = {"source_only_share": 0.0, "resolutions": 2, "uncertain_from": 0.0, "neighbours": 0.0}
 # a tiny encoder at output stride 16, so that discriminators have 8 x 8 cells in a small window
 SMALL = {
     "encoder": "tu-mobilenetv3_small_050", "output_stride": 16, "channels": 16, "weights": "none", "crop": 128,
