@@ -191,7 +191,7 @@ def _train_and_score(
     tell: Callable[[str], None],
 ) -> Run:
     """Train a run, score it without labels, and with them where the target has a labelled split."""
-    from rsuda.data.find_domain import find_domains
+    from rsuda.data.find_domain import training_domains
     from rsuda.evaluation.evaluate import score_run, score_without_labels
     from rsuda.evaluation.target_curve import watch_target
     from rsuda.learning.device import pick_device
@@ -201,7 +201,7 @@ def _train_and_score(
 
     how = settings.training
     check_run(settings, processes(how.devices, how.nodes, pick_device(how.device)).count)  # before data are listed
-    domains = find_domains(settings, objects)
+    domains = training_domains(settings, objects)
     target = domains[1]
     train(
         settings,

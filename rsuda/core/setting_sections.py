@@ -94,8 +94,8 @@ class SourceSettings(FrozenModel):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all sources, each once."""
-        return tuple(dict.fromkeys((self.name, *self.also)))
+        """The names of all sources, each once; none for a run without the source's data."""
+        return tuple(dict.fromkeys(name for name in (self.name, *self.also) if name))
 
     @property
     def title(self) -> str:
@@ -230,6 +230,10 @@ class TrainingSettings(FrozenModel):
     devices: Devices = Field("1", description="Devices of each machine that train together, or auto.")
     nodes: int = Field(1, ge=1, description="Machines that train together; each runs this command.")
     strategy: Literal["ddp"] = Field("ddp", description="How they train together: ddp.")
+    bank: StrictBool = Field(
+        True,
+        description="Keep the source's class means in the weights file, for adaptation without the source later.",
+    )
 
 
 class ValidationSettings(FrozenModel):

@@ -82,6 +82,10 @@ class ClassLocations:
         index = int(rng.choice(self.classes, p=chance / chance.sum()))
         return self._drawn(rng, self.cumulative[index])
 
+    def draw_class(self, rng: np.random.Generator, index: int) -> tuple[int, int, int]:
+        """Draw scene and position (row, col) of a block of a class, in proportion to its pixels; the source must have it."""
+        return self._drawn(rng, self.cumulative[index])
+
     def _drawn(self, rng: np.random.Generator, sums: np.ndarray) -> tuple[int, int, int]:
         """Draw a block in proportion to its pixels, of which ``sums`` are running sums over the blocks."""
         if self.weights is None:

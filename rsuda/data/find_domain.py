@@ -147,6 +147,24 @@ def _name_and_object(what: Any) -> tuple[str | None, Domain | None]:
     return OBJECT + described.name, described
 
 
+def training_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[Domain | None, Domain]:
+    """Find the source and the target that a run is trained on; no source for a run without the source's data.
+
+    Raises:
+        InputError, MissingError: as ``domain``.
+    """
+    if settings.source.names:
+        return find_domains(settings, objects)
+    return None, objects[1] or find_target(settings)
+
+
+def find_target(settings: Settings) -> Domain:
+    """Find the target of a run. Raises InputError, MissingError; see ``domain``."""
+    gsd = settings.align.gsd if isinstance(settings.align.gsd, float) else None
+    target = settings.target
+    return domain(target.name, settings.data, bands=target.bands, gsd=gsd, nodata=target.nodata)
+
+
 def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[Domain, Domain]:
     """Find the source and the target of a run; several sources are joined to one.
 
@@ -157,8 +175,10 @@ def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[D
         objects: domains that were passed as objects, which replace the names of the settings.
 
     Raises:
-        InputError, MissingError: as ``domain``.
+        InputError, MissingError: as ``domain``; or the run adapts without the source's data.
     """
+    if not settings.source.names:
+        raise InputError("the run adapts without the source's data, so it names no source")
     source, target = objects
     if isinstance(source, Domain) and target is not None:
         return source, target
@@ -177,11 +197,7 @@ def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[D
         and settings.target.nodata == settings.source.nodata
     ):
         return sources[0], sources[0]
-    if target is None:
-        gsd = settings.align.gsd if isinstance(settings.align.gsd, float) else None
-        target = domain(
-            settings.target.name, settings.data, bands=settings.target.bands, gsd=gsd, nodata=settings.target.nodata
-        )
+    target = target or find_target(settings)
     if settings.source.bands is None and target.bands:
         sources = [
             _with_nodata(_variant_with_bands(name, settings.data, delivery, target.bands), settings.source.nodata)

@@ -82,7 +82,7 @@ def look_at(source: Domain, target: Domain, settings: Settings, start: Spec | No
     for part in source.parts:
         part.labelled(settings.source.split)
     sources = source.labelled(settings.source.split)
-    targets = _unlabelled_scenes(target, settings.target.split)
+    targets = unlabelled_scenes(target, settings.target.split)
     check_readable([*sources, *targets])
     target_bands = target.bands or _assumed_bands(source, targets[0])
     assert source.bands is not None
@@ -109,7 +109,8 @@ def _groups(source: Domain, scenes: list[Scene]) -> list[tuple[str, list[Scene]]
     return list(groups.items())
 
 
-def _unlabelled_scenes(target: Domain, split: str) -> list[Scene]:
+def unlabelled_scenes(target: Domain, split: str) -> list[Scene]:
+    """List the target's scenes for training, without their labels."""
     scenes = target.split(split if split in target.splits else "all")
     return [scene.without_label() for scene in scenes]
 

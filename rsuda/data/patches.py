@@ -28,6 +28,8 @@ _VALID_SHARE = 0.25  # of the pixels of a target patch
 class PatchDataset(Dataset[dict[str, Tensor]]):
     """Source patches with labels and, with ``with_target``, target patches with their valid mask.
 
+    Without the source's data (a pair without source scenes) there are target patches alone.
+
     Item i depends on (seed, i) alone, for any number of workers. It holds ``source_image`` and ``target_image``, (bands,
     size, size) float32 on 0..1 with 0 at invalid pixels; ``source_label``, (size, size) uint8 with 255 at ignored and
     invalid pixels; ``source_valid`` and ``target_valid``, (size, size) bool; and ``key``, a random integer that seeds the
@@ -37,12 +39,16 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
     def __init__(self, pair: Pair, settings: Settings, *, with_target: bool) -> None:
         self.pair, self.settings, self.with_target = pair, settings, with_target
         self.parts = {name: part for part in pair.parts for name in part.scenes}
-        self.shares = {"source": _source_shares(pair), "target": _area_shares(pair.target, pair.gsd)}
+        self.shares = {"target": _area_shares(pair.target, pair.gsd)}
+        if pair.source:
+            self.shares["source"] = _source_shares(pair)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        image, label, source_valid = self._source_patch(self._generator(0, index))
-        item = {"source_image": torch.from_numpy(image), "source_label": torch.from_numpy(label)}
-        item["source_valid"] = torch.from_numpy(source_valid)
+        item: dict[str, Tensor] = {}
+        if self.pair.source:
+            image, label, source_valid = self._source_patch(self._generator(0, index))
+            item |= {"source_image": torch.from_numpy(image), "source_label": torch.from_numpy(label)}
+            item["source_valid"] = torch.from_numpy(source_valid)
         item["key"] = torch.tensor(self._generator(2, index).integers(2**62))
         if self.with_target:
             image, valid = self.target_patch(self._generator(1, index))
@@ -54,8 +60,10 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
 
         Example: 'source a.tif rows 12 to 76, columns 3 to 67'.
         """
-        scene, window, _, _ = self._source_window(self._generator(0, index))
-        places = [("source", scene, window)]
+        places = []
+        if self.pair.source:
+            scene, window, _, _ = self._source_window(self._generator(0, index))
+            places.append(("source", scene, window))
         if self.with_target:
             scene, window, _ = self._target_window(self._generator(1, index))
             places.append(("target", scene, window))
@@ -68,8 +76,24 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         """The generator of item i: stream 0 is the source's, 1 the target's, 2 the key's."""
         return np.random.default_rng((self.settings.training.seed, stream, index))
 
+    def source_patch_of_class(self, index: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read one of a class's own patches, which depend on the class and the number alone.
+
+        It has an image (bands, size, size) float32 on 0..1 and a label (size, size) uint8. The source must have the class.
+        """
+        rng = np.random.default_rng((index, 4, number))
+        scene_number, *centre = self.pair.class_locations.draw_class(rng, index)
+        scene, gsd = self.pair.source[scene_number], self.pair.gsd
+        window = _draw_window(rng, scene, gsd, self.settings.patches.window, centre)
+        label, _ = scene.read_label(self.pair.legend, gsd, window)
+        return self._read_source(scene, window, gsd, label, rng)[:2]
+
     def _source_patch(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        scene, window, gsd, label = self._source_window(rng)
+        return self._read_source(*self._source_window(rng), rng)
+
+    def _read_source(
+        self, scene: Scene, window: Window4, gsd: float | None, label: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         patch = scene.read(self.pair.source_spec.bands, gsd, window)
         image = self._source_unit(scene, patch.values)
         if self.pair.alignment.band_mixing and not self.pair.annotated:

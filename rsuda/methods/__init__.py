@@ -36,6 +36,7 @@ _PAPERS = {
     "bicl": "bicl:BiCL",
     "cluda": "cluda:CLUDA",
     "st-dasegnet": "st_dasegnet:STDASegNet",
+    "source-free": "source_free:SourceFree",
 }
 
 
@@ -197,6 +198,13 @@ def described(name: str) -> dict[str, Any]:
         "networks": cls.networks,
         "cost": trained + predicting / 3,  # a backward pass costs about two forward ones
         "window_multiple": cls.window_multiple(cls.Options()),
-        "reads": "target images, never their labels" if cls.needs_target else "no target image",
+        "reads": _reads(cls),
         "options": {option: (field.default, field.description or "") for option, field in fields.items()},
     }
+
+
+def _reads(cls: type[Method]) -> str:
+    """What a method reads of the domains, for a table."""
+    if not cls.needs_source:
+        return "target images, never their labels, and no source"
+    return "target images, never their labels" if cls.needs_target else "no target image"

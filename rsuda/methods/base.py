@@ -18,6 +18,7 @@ from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.first_layer import name_filters
 from rsuda.learning.network import Architecture, FrozenEncoder, SegmentationNetwork, build_encoder
 from rsuda.learning.networks import build_network
+from rsuda.learning.source_bank import SourceBank
 from rsuda.methods.blocks.neighbours import Neighbours, NoNeighbours
 from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS
 from rsuda.methods.blocks.teacher import Teacher
@@ -67,6 +68,8 @@ class NetworkBuilder:
         weights: of encoders: 'none', 'imagenet', 'packaged' or a file.
         seed: of the networks' random weights.
         augmentation: for methods that distort images themselves; None changes no image.
+        start: kind and architecture of the network that training starts from; None for a run from the first weights.
+        bank: what that network's run keeps of its source's classes; None where it keeps nothing.
     """
 
     arch: Architecture
@@ -74,6 +77,15 @@ class NetworkBuilder:
     weights: str = "none"
     seed: int = 0
     augmentation: Augmentation | None = None
+    start: Mapping[str, Any] | None = None
+    bank: SourceBank | None = None
+
+    def network_of_start(self) -> SegmentationNetwork:
+        """Build a network of the start's kind; a plain one without a start."""
+        fields = dict(self.start or {"network": "plain"})
+        fields.pop("architecture", None)
+        network: SegmentationNetwork = self.network(fields.pop("network"), **fields)
+        return network
 
     def network(self, kind: str = "plain", **options: Any) -> Any:
         """Build a network of a kind in ``rsuda.learning.networks.NETWORKS``."""
@@ -112,8 +124,9 @@ class Method(nn.Module):
 
     Attributes of the class:
         Options: the method's own options.
-        off: options that leave the method as source-only.
+        off: options that leave the method as source-only, or its start as it is where it reads no source.
         needs_target: whether target images are read at all.
+        needs_source: whether source images and labels are read; a method without them adapts a finished run.
         paper: authors, title, venue, year.
         networks: what is in memory while training.
         passes: what a step costs in units of source-only: networks trained (forward and backward) and networks that
@@ -133,6 +146,7 @@ class Method(nn.Module):
     Options: ClassVar[type[MethodOptions]] = MethodOptions
     off: ClassVar[dict[str, Any]] = {}
     needs_target: ClassVar[bool] = True
+    needs_source: ClassVar[bool] = True
     paper: ClassVar[str] = ""
     networks: ClassVar[str] = "network"
     passes: ClassVar[tuple[float, float]] = (1, 0)
@@ -157,10 +171,10 @@ class Method(nn.Module):
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the scalar to minimise, and its terms for the log.
 
-        ``batch`` holds, augmented and standardised: source_image (B, bands, H, W), source_label (B, H, W) with 255
-        ignored, source_valid (B, H, W) bool, key (B,) int64, a random number for each item's own draws, and, when the method
-        needs the target, target_image (B, bands, H, W), target_valid (B, H, W) bool. source_image has changed colours;
-        target_image is the weak view, flipped and turned only, for teachers. For the student's view of it use
+        ``batch`` holds, augmented and standardised: key (B,) int64, a random number for each item's own draws; when the
+        method needs the source, source_image (B, bands, H, W), source_label (B, H, W) with 255 ignored, source_valid (B, H, W)
+        bool; when it needs the target, target_image (B, bands, H, W), target_valid (B, H, W) bool. source_image has changed
+        colours; target_image is the weak view, flipped and turned only, for teachers. For the student's view of it use
         ``self.build.strong``, or target_distorted, which is there where ``distorts_target``.
         """
 

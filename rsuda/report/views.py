@@ -14,7 +14,7 @@ from rsuda.core.errors import RsudaError
 from rsuda.core.spec import Spec
 from rsuda.data.colours import ColourMatching
 from rsuda.data.domain import Domain
-from rsuda.data.find_domain import domain, find_domains
+from rsuda.data.find_domain import find_domains, find_target
 from rsuda.data.pair import pair
 from rsuda.geo.resample import axis_weights, weigh
 from rsuda.geo.scene import Scene
@@ -166,11 +166,7 @@ def open_view(run: ReportRun, data: str | None, device: str, precision: str | No
         # a run that started from another one reads what that one read
         domains = pair(source, target, settings, run.trained.spec if settings.network.start else None)
     except RsudaError as error:
-        gsd = settings.align.gsd if isinstance(settings.align.gsd, float) else None
-        target = domain(
-            settings.target.name, settings.data, bands=settings.target.bands, gsd=gsd, nodata=settings.target.nodata
-        )
-        return RunView(run, predictor, target_view, None, None, target, str(error))
+        return RunView(run, predictor, target_view, None, None, find_target(settings), str(error))
     spec = replace(domains.source_spec, legend=run.trained.spec.legend)
     source_view = DomainView(predictor, spec, domains.gsd, domains.matching)
     return RunView(run, predictor, target_view, source_view, source, target)

@@ -26,9 +26,13 @@ def sample_tiles() -> Path:
 
 
 def free_folder(sources: Sequence[str], target: str, method: str) -> Path:
-    """Name runs/<source>_<target>_<method>, with a number if that exists; several sources are joined by '+'."""
+    """Name runs/<source>_<target>_<method>, with a number if that exists; several sources are joined by '+'.
+
+    Without a source the name begins with the target.
+    """
     names = [Path(name.removeprefix(OBJECT)).stem or "target" for name in (*sources, target)]
-    stem = Path("runs") / f"{'+'.join(names[:-1])}_{names[-1]}_{Path(method.replace(':', '-')).name}"
+    domains = ["+".join(names[:-1])] * bool(sources) + names[-1:]
+    stem = Path("runs") / "_".join((*domains, Path(method.replace(":", "-")).name))
     folder, number = stem, 2
     while folder.exists():
         folder, number = Path(f"{stem}_{number}"), number + 1

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rsuda.core.errors import InputError
-from rsuda.core.settings import CONFIG, MethodPresets, OptionNames, Settings, make_settings
+from rsuda.core.setting_sections import SourceSettings
+from rsuda.core.settings import CONFIG, MethodPresets, OptionNames, Settings, by_section, make_settings, merged
 from rsuda.runs.folders import SAMPLE_DOMAINS, free_folder, newest_checkpoint, sample_tiles, saved_settings
 
 FREE_TO_CHANGE = (
@@ -18,7 +19,10 @@ FREE_TO_CHANGE = (
     "training.precision",
     "patches.workers",
     "validation.every",
+    "training.bank",
 )
+
+SOURCE_FREE = "source-free"  # the method that reads no source
 
 KEYWORDS = {  # keywords of rsuda.adapt and their settings
     "method": "method.name",
@@ -42,6 +46,7 @@ KEYWORDS = {  # keywords of rsuda.adapt and their settings
     "strategy": "training.strategy",
     "workers": "patches.workers",
     "score_every": "validation.every",
+    "bank": "training.bank",
 }
 
 
@@ -96,8 +101,10 @@ def _new(
     make: Callable[[Mapping[str, Any]], Settings], changes: Mapping[str, Any], tell: Callable[[str], None]
 ) -> Settings:
     """Resolve the settings of a new run; without a data folder the sample tiles replace the domains they imitate."""
+    changes = _without_source(changes) if _is_source_free(changes) else changes
     settings = make(changes)
-    if not settings.source.name or not settings.target.name:
+    source_free = settings.method.name == SOURCE_FREE
+    if not settings.target.name or not (settings.source.name or source_free):
         raise InputError("--source and --target are missing: pass both, or a --config that names them")
     if settings.data is None and {*settings.source.names, settings.target.name} <= set(SAMPLE_DOMAINS):
         tiles = sample_tiles()
@@ -108,6 +115,22 @@ def _new(
             f"({settings.training.steps} steps, a few minutes on 2 cores). For real imagery pass --data DIR."
         )
     return settings
+
+
+def _is_source_free(changes: Mapping[str, Any]) -> bool:
+    """Check whether a run adapts a start to a target without a source: so it says, or names start and target alone."""
+    chosen = by_section(changes)
+    method, source = (chosen.get(section, {}).get("name") for section in ("method", "source"))
+    if method is not None or source:
+        return method == SOURCE_FREE and not source
+    return bool(chosen.get("network", {}).get("start") and chosen.get("target", {}).get("name"))
+
+
+def _without_source(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes that leave out what a start's settings say of its source, and let the method decide on batch norm."""
+    defaults = {"method.name": SOURCE_FREE, "align.target_statistics": None, "align.rare_temperature": None}
+    source = {f"source.{name}": field.default for name, field in SourceSettings.model_fields.items()}
+    return merged(by_section({**source, **defaults}), by_section(changes))
 
 
 def changes_of(

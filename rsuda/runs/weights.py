@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import ConfigDict, Field
@@ -26,6 +26,7 @@ from rsuda.core.validation import FrozenModel, validate
 from rsuda.core.version import __version__
 from rsuda.learning.network import Architecture, SegmentationNetwork
 from rsuda.learning.networks import build_network
+from rsuda.learning.source_bank import SourceBank
 from rsuda.runs.folders import CHECKPOINT, SPEC, WEIGHTS
 from rsuda.runs.folders import CURVE as CURVE
 from rsuda.runs.folders import newest_run as newest_run
@@ -42,6 +43,7 @@ class TrainedNetwork:
         path: the run folder or the weights file.
         method: what trained it.
         digest: the SHA-256 of its file.
+        bank: what it keeps of its source's classes; None where it keeps nothing.
     """
 
     model: nn.Module
@@ -49,6 +51,12 @@ class TrainedNetwork:
     path: Path
     method: str
     digest: str
+    bank: SourceBank | None = None
+
+    @property
+    def network_fields(self) -> dict[str, Any]:
+        """The kind of the network and its architecture, see ``SegmentationNetwork.as_fields``."""
+        return cast(SegmentationNetwork, self.model).as_fields()
 
 
 class ArchitectureFields(FrozenModel):
@@ -100,14 +108,19 @@ def architecture(settings: Settings, spec: Spec) -> Architecture:
     )
 
 
-def save_run(folder: Path, model: SegmentationNetwork, spec: Spec, method: str) -> None:
+_BANK = "bank."  # before the names of the bank's tensors, beside those of the network
+
+
+def save_run(folder: Path, model: SegmentationNetwork, spec: Spec, method: str, bank: SourceBank | None = None) -> None:
     """Write weights.safetensors, with the description inside, and spec.json, the description for people.
 
     Args:
         method: name of what trained the network, for information.
+        bank: what the run keeps of its source's classes.
     """
     about = {"rsuda": __version__, **model.as_fields(), "spec": spec.as_fields(), "method": method}
     tensors = {k: tensor.detach().cpu().contiguous() for k, tensor in model.state_dict().items()}
+    tensors |= {f"{_BANK}{k}": tensor for k, tensor in (bank.tensors() if bank else {}).items()}
     with atomic_write(folder / WEIGHTS, overwrite=True) as temporary:
         temporary.write_bytes(save(tensors, {"rsuda": json.dumps(about)}))
     with atomic_write(folder / SPEC, overwrite=True) as temporary:
@@ -136,12 +149,25 @@ def load_run(path: str | Path) -> TrainedNetwork:
         model = about.build()
     with safe_open(file, "pt") as weights:
         tensors = {k: weights.get_tensor(k) for k in weights.keys()}  # noqa: SIM118 (not a dict)
+    of_bank = {k.removeprefix(_BANK): tensors.pop(k) for k in [*tensors] if k.startswith(_BANK)}
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise _unfit(file, error) from None
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return TrainedNetwork(model.eval(), spec, path, about.method, digest)
+    return TrainedNetwork(model.eval(), spec, path, about.method, digest, _bank(of_bank, len(spec.legend), file))
+
+
+def _bank(tensors: dict[str, torch.Tensor], classes: int, file: Path) -> SourceBank | None:
+    """The bank of a file's tensors; None without any. Raises InputError for tensors that are no bank of these classes."""
+    if not tensors:
+        return None
+    if set(tensors) != {field.name for field in fields(SourceBank)}:
+        raise _unfit(file, f"the tensors of its bank are {', '.join(sorted(tensors))}")
+    bank = SourceBank(**tensors)
+    if not bank.fits(classes):
+        raise _unfit(file, f"the tensors of its bank are not those of {classes} classes")
+    return bank
 
 
 def description(file: Path) -> Description:
@@ -205,7 +231,8 @@ def check_shapes(about: Description, spec: Spec, file: Path) -> None:
             f"{len(spec.bands)} in the spec",
         )
     with safe_open(file, "pt") as weights:
-        shapes = {k: tuple(weights.get_slice(k).get_shape()) for k in weights.keys()}  # noqa: SIM118 (not a dict)
+        names = [k for k in weights.keys() if not k.startswith(_BANK)]  # noqa: SIM118 (not a dict)
+        shapes = {k: tuple(weights.get_slice(k).get_shape()) for k in names}
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"), _LinspaceOnCpu():
             described = {k: tuple(tensor.shape) for k, tensor in about.build().state_dict().items()}

@@ -8,6 +8,7 @@ from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
 from rsuda.data.domain import Domain
 from rsuda.data.pair import Pair, pair
+from rsuda.data.target_alone import target_alone
 from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.networks import NETWORKS
 from rsuda.methods import absolute_name, find_method, options_of
@@ -18,13 +19,21 @@ from rsuda.runs.weights import TrainedNetwork, architecture, load_run
 from rsuda.training.method_module import MethodModule
 
 
-def common_ground(settings: Settings, domains: tuple[Domain, Domain]) -> tuple[Settings, Pair, TrainedNetwork | None]:
+def common_ground(
+    settings: Settings, domains: tuple[Domain | None, Domain]
+) -> tuple[Settings, Pair, TrainedNetwork | None]:
     """Match source and target as a pair, and load the run that training starts from, whose spec the pair then has.
 
-    Returns the settings with what the pair chose for them, the pair, and the run.
+    Without the source's data the pair is the target alone, as the start expects it. Returns the settings with what the pair
+    chose for them, the pair, and the run.
     """
     start = load_run(settings.network.start) if settings.network.start else None
-    matched = pair(*domains, settings, start.spec if start else None)
+    source, target = domains
+    if source is not None:
+        matched = pair(source, target, settings, start.spec if start else None)
+    else:
+        assert start is not None  # check_run sees to it
+        matched = target_alone(target, settings, start.spec)
     return settings.changed(matched.alignment.as_settings()), matched, start
 
 
@@ -47,7 +56,13 @@ def build(settings: Settings, domain_pair: Pair, start: TrainedNetwork | None = 
         settings.patches.hue,
     )
     builder = NetworkBuilder(
-        architecture(settings, target), target, settings.network.weights, settings.training.seed, augmentation
+        architecture(settings, target),
+        target,
+        settings.network.weights,
+        settings.training.seed,
+        augmentation,
+        start.network_fields if start else None,
+        start.bank if start else None,
     )
     method = find_method(name)(builder, options_of(name, settings.method.options))
     if type(method.model) not in NETWORKS.values():
@@ -115,11 +130,29 @@ def check_run(settings: Settings, together: int = 1) -> tuple[Settings, list[str
         )
     if settings.training.batch_size * together < 2:
         raise InputError("batch size 1 leaves batch norm without a batch to normalise by: use 2 or more")
+    _check_source(settings, cls)
     if settings.align.rare_temperature is None:
         settings = settings.changed({"align.rare_temperature": cls.rare_temperature})
     if settings.align.target_statistics is None:
         settings = settings.changed({"align.target_statistics": cls.target_statistics})
     return _with_fitting_discriminators(settings, notes)
+
+
+def _check_source(settings: Settings, cls: type[Method]) -> None:
+    """Raise InputError where a method that reads a source has none, or one that reads none has one or lacks a start."""
+    name, start = settings.method.name, settings.network.start
+    if cls.needs_source:
+        if not settings.source.name:
+            raise InputError(
+                f"method {name} reads a labelled source: pass --source, or --method source-free --start RUN"
+            )
+    elif settings.source.name:
+        raise InputError(
+            f"method {name} reads no source, and the source is {settings.source.title}: leave --source out, or choose "
+            "another --method"
+        )
+    elif not start:
+        raise InputError(f"method {name} adapts a finished run: pass --start RUN")
 
 
 def _with_fitting_discriminators(settings: Settings, notes: list[str]) -> tuple[Settings, list[str]]:

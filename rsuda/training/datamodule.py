@@ -16,7 +16,7 @@ from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE
 from rsuda.core.spec import Spec
 from rsuda.data.domain import Domain
-from rsuda.data.find_domain import find_domains, names_and_objects
+from rsuda.data.find_domain import names_and_objects, training_domains
 from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
 from rsuda.geo.scene import Scene
@@ -119,7 +119,7 @@ class PairDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Find the scenes and match the pair: bands, GSD, legend; reads all source labels once."""
         if not hasattr(self, "pair"):
-            self.domains = find_domains(self.settings, self.given)
+            self.domains = training_domains(self.settings, self.given)
             self.settings, self.pair, self.start = common_ground(self.settings, self.domains)
             self.notes = [*self.notes, *self.pair.notes]
 

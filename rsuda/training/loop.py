@@ -60,7 +60,7 @@ def fit(
         return "; ".join(batches.dataset.where(i) for i in items)  # type: ignore[attr-defined]
 
     checkpoint = CheckpointCallback(folder, max(1, settings.training.steps // 10), windows_of, first)
-    images = patches * (2 if needs_target else 1)
+    images = patches * (module.method.needs_source + needs_target)
     bars = [] if quiet else [TrainingBar(images, settings.training.accumulate)]
     with _quiet_lightning(), explained(folder, checkpoint):
         trainer = L.Trainer(

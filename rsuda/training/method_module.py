@@ -112,13 +112,14 @@ class MethodModule(L.LightningModule):
         self.share.index = index % self.batches * distributed.world_size() + distributed.rank()
         prepared = {"key": batch["key"]}
         self._seed(0)
-        prepared |= self.augmentation.source(batch, self.share)
+        if self.method.needs_source:
+            prepared |= self.augmentation.source(batch, self.share)
         if self.method.needs_target:
             self._seed(1)
             prepared |= self.augmentation.target(batch, self.share, self.method.distorts_target)
         self._seed(2)
         loss, terms = self.method.loss(prepared)
-        size = len(batch["source_image"])
+        size = len(batch["key"])
         for name, value in {"loss": loss, **terms}.items():
             value = value.detach().float()
             # their mean over processes is the whole batch's

@@ -13,15 +13,17 @@ from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.settings import CONFIG, Settings, dump, is_auto
-from rsuda.data.find_domain import Objects, find_domains
+from rsuda.data.find_domain import Objects, training_domains
 from rsuda.data.pair import Pair
 from rsuda.data.patches import target_batches
 from rsuda.data.suitability import domain_doubts
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
+from rsuda.learning.source_bank import SourceBank
 from rsuda.learning.target_statistics import estimate_statistics
 from rsuda.methods.base import Method
 from rsuda.runs.folders import CHECKPOINT, saved_settings
-from rsuda.runs.weights import checkpoint_step, save_run
+from rsuda.runs.weights import TrainedNetwork, checkpoint_step, save_run
+from rsuda.training.bank import make_bank
 from rsuda.training.build import build, check_run, common_ground, with_class_weights
 from rsuda.training.loop import fit
 from rsuda.training.method_module import MethodModule
@@ -81,6 +83,7 @@ def train(
         with run_log(folder):
             for note in [
                 *notes,
+                *_bank_notes(job),
                 *job.pair.notes,
                 *job.module.method.notes,
                 *domain_doubts(job.pair.target, job.pair.target_spec),
@@ -97,6 +100,7 @@ class _Job:
     module: MethodModule
     settings: Settings
     pair: Pair
+    start: TrainedNetwork | None
     device: torch.device
     precision: str
     team: Processes
@@ -129,11 +133,11 @@ def _prepare(settings: Settings, objects: Objects, device: torch.device, team: P
     if device.type == "cpu":
         keep_freed_memory()
     precision = pick_precision(settings.training.precision, device)
-    settings, pair, start = common_ground(settings, find_domains(settings, objects))
+    settings, pair, start = common_ground(settings, training_domains(settings, objects))
     settings = with_class_weights(settings, pair)
     module = build(settings, pair, start)
     module.to(memory_format=torch.channels_last)
-    return _Job(module, settings, pair, device, precision, team)
+    return _Job(module, settings, pair, start, device, precision, team)
 
 
 def _describe(job: _Job, settings: Settings, run_folder: RunFolder) -> list[str]:
@@ -164,17 +168,37 @@ def _train_first(job: _Job, folder: Path, callbacks: list[Callback], *, resume: 
         logger.info("going on from the checkpoint of step %d", checkpoint_step(folder))
     _log_batches(job)
     job.fit(folder, callbacks, resume=resume, quiet=quiet)
+    bank = _bank(job)
     if job.settings.align.target_statistics:
         _use_target_statistics(job)
-    save_run(folder, job.module.method.model, job.pair.target_spec, job.settings.method.name)
+    save_run(folder, job.module.method.model, job.pair.target_spec, job.settings.method.name, bank)
     logger.info("trained %d steps in %.0f s; wrote %s", job.settings.training.steps, time.monotonic() - begin, folder)
+
+
+def _bank(job: _Job) -> SourceBank | None:
+    """The bank that is saved with the model; a run without the source's data passes on its start's."""
+    if not job.settings.training.bank:
+        return None
+    if not job.pair.source:
+        return job.start.bank if job.start else None
+    return make_bank(job.module.method, job.settings, job.pair, job.device)
+
+
+def _bank_notes(job: _Job) -> list[str]:
+    """Say that a run without the source's data has no bank either."""
+    if job.pair.source or job.start is None or job.start.bank is not None:
+        return []
+    return [
+        f"{job.settings.network.start} keeps no bank of its source, so pseudo labels are chosen by confidence alone; where the "
+        f"source's data lie, rsuda adapt --out {job.settings.network.start} --resume adds one"
+    ]
 
 
 def _log_job(job: _Job) -> None:
     settings, pair, spec = job.settings, job.pair, job.pair.target_spec
     logger.info(
         "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
-        settings.source.title,
+        settings.source.title or settings.network.start,
         settings.target.name,
         settings.method.name,
         len(pair.source),
@@ -185,8 +209,9 @@ def _log_job(job: _Job) -> None:
         job.precision,
         job.device,
     )
-    shares = zip(spec.legend.names, pair.class_shares, strict=True)
-    logger.info("class shares of the source: %s", ", ".join(f"{name} {share:.1%}" for name, share in shares))
+    if pair.source:
+        shares = zip(spec.legend.names, pair.class_shares, strict=True)
+        logger.info("class shares of the source: %s", ", ".join(f"{name} {share:.1%}" for name, share in shares))
 
 
 def _log_batches(job: _Job) -> None:

@@ -1,0 +1,145 @@
+"""Source-free: adapt a finished run to a target without the source's data.
+
+Liang, Hu, Feng, "Do we really need to access the source data? Source hypothesis transfer for unsupervised domain
+adaptation" (SHOT), ICML 2020, arXiv 2002.08546: the classifier stays as it is, the rest adapts to pseudo labels.
+Liu, Zhang, Wang, "Source-free domain adaptation for semantic segmentation", CVPR 2021, arXiv 2103.16372: the same
+question for segmentation.
+Zhang, Zhang, Zhang, Chen, Wang, Wen, "Prototypical pseudo label denoising and target structure learning for domain
+adaptive semantic segmentation" (ProDA), CVPR 2021, arXiv 2101.10979: p''(k) = p(k) w(k), w = softmax over k of the nearness of
+a feature to the class's prototype.
+
+Symbols: x_t a target image, p the teacher's softmax, z a cell of a frozen encoder, m_k the source's mean cell of class k,
+both about the mean of the classes and divided by the deviation.
+
+    p''(k) = p(k) exp(lambda cos(z, m_k)) / sum over j of p(j) exp(lambda cos(z, m_j))
+    y = argmax p'', trusted where p'' is among the surer half of the pixels with label y
+    L = CE(student(x_m), y_m), x_m, y_m = parts of another target image pasted onto x_t
+
+Deviations: ProDA's prototypes are the target's, in the momentum encoder, and move; here they are the source's, come from the
+start's bank, and stay. The frozen encoder is the pretrained one where the source was trained from one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rsuda.core.errors import InputError
+from rsuda.learning.losses import cross_entropy
+from rsuda.learning.network import Decoder, SegmentationNetwork, resize
+from rsuda.learning.source_bank import CellEncoder, ClassPrototypes, SourceBank, own_encoder
+from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, Weight
+from rsuda.methods.blocks.mixing import class_mask, paste
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
+from rsuda.methods.blocks.self_training import Jitter, KeepShare, TeacherDecay
+from rsuda.methods.blocks.teacher import Teacher
+
+
+class SourceFree(Method):
+    """Self-training on the target alone, with pseudo labels denoised by the source's prototypes."""
+
+    class Options(MethodOptions):
+        pseudo_weight: Annotated[
+            Weight, Field(description="weight of the pseudo labels; 0 leaves the start as it is")
+        ] = 1.0
+        prototype_weight: Annotated[
+            Weight,
+            Field(
+                description="lambda, how far the cosine to the source's prototypes corrects the teacher; 0 turns it off"
+            ),
+        ] = 10.0
+        keep_share: KeepShare = 0.5
+        teacher_decay: TeacherDecay = 0.99
+        jitter: Jitter = 0.2
+        mix: Annotated[bool, Field(description="paste classes of another target image onto each (ClassMix)")] = True
+        freeze_classifier: Annotated[
+            bool, Field(description="leave the last layer as the source trained it (SHOT)")
+        ] = True
+
+    off: ClassVar[dict[str, Any]] = {"pseudo_weight": 0.0}
+    needs_source: ClassVar[bool] = False
+    target_statistics: ClassVar[bool] = True
+    paper: ClassVar[str] = "after SHOT (Liang et al., ICML 2020) and ProDA (Zhang et al., CVPR 2021)"
+    networks: ClassVar[str] = "network, teacher, frozen encoder"
+    passes: ClassVar[tuple[float, float]] = (1, 3)
+    options: Options
+
+    def __init__(self, build: NetworkBuilder, options: Options) -> None:
+        super().__init__(build, options)
+        self.model = build.network_of_start()
+        self.teacher = Teacher(self.model, options.teacher_decay, "target")
+        self.trust = PseudoLabelWeights(build.arch.classes, "classes", 0.0, options.keep_share)
+        self.cells: CellEncoder | None = None
+        if build.bank is not None and options.prototype_weight > 0:
+            self.cells = CellEncoder(_encoder_of(build.bank, build, self.model))
+            self.prototypes = ClassPrototypes(build.bank)
+        if options.freeze_classifier:
+            for decoder in self._decoders():
+                decoder.classifier.requires_grad_(False)
+
+    def heads(self) -> list[nn.Module]:
+        return [*self._decoders()]
+
+    def _decoders(self) -> list[Decoder]:
+        return [module for module in self.model.modules() if isinstance(module, Decoder)]
+
+    def start_from(self, tensors: Mapping[str, Tensor]) -> None:
+        super().start_from(tensors)
+        if self.cells is not None and self.build.bank is not None and not self.build.bank.pretrained:
+            self.cells.encoder.load_state_dict(own_encoder(self.model).state_dict())
+
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.options.pseudo_weight == 0:  # no parameter has a gradient, so that none decays
+            return torch.zeros((), device=batch["key"].device, requires_grad=True), {}
+        x_t, valid, key = batch["target_image"], batch["target_valid"], batch["key"]
+        with torch.no_grad():
+            pseudo = self.trust(self._denoised(self.teacher.predict(x_t), x_t), valid)
+        x_m, y_m, q_m = x_t, pseudo.label, pseudo.weight
+        if self.options.mix:
+            other = _partners(len(key)).to(x_t.device)
+            pasted = class_mask(pseudo.label.where(valid, 255)[other], key)
+            x_m, y_m, q_m = (paste(pasted, values[other], values) for values in (x_m, y_m, q_m))
+        x_m = self.build.strong(x_m, key, self.options.jitter)
+        terms = {"mix": cross_entropy(self.model(x_m), y_m, pixel_weight=q_m), "trusted": pseudo.weight.mean()}
+        return self.options.pseudo_weight * terms["mix"], terms
+
+    def _denoised(self, logits: Tensor, image: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of p'': log p + lambda cos, since softmax takes away what all classes share."""
+        if self.cells is None:
+            return logits
+        return logits + self.options.prototype_weight * resize(self.prototypes(self.cells(image)), logits.shape[-2:])
+
+    @torch.no_grad()
+    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
+        """The denoised labels of images, for pictures and curves."""
+        return self.trust(self._denoised(self.teacher(image), image), update=False)
+
+    def after_step(self) -> None:
+        if self.options.pseudo_weight > 0:
+            self.teacher.update(self.model)
+
+
+def _encoder_of(bank: SourceBank, build: NetworkBuilder, model: SegmentationNetwork) -> nn.Module:
+    """The encoder that the bank's cells come from. Raises InputError where its weights are left out."""
+    if not bank.pretrained:
+        return copy.deepcopy(own_encoder(model))
+    if build.weights == "none":
+        raise InputError(
+            "the start's bank was made with pretrained encoder weights, and --weights is none: leave --weights out, or turn "
+            "the bank off by --set method.prototype_weight=0"
+        )
+    return build.frozen_encoder("pretrained").encoder
+
+
+def _partners(size: int) -> Tensor:
+    """The image that each of ``size`` is mixed with: 1 0 3 2 …; the last of an odd number is mixed with itself.
+
+    Neighbours stay together when processes share out a batch.
+    """
+    numbers = torch.arange(size)
+    return torch.where(numbers ^ 1 < size, numbers ^ 1, numbers)
