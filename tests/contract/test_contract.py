@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from method_runs import all_parts, built, run_settings
+from method_runs import WITH_SOURCE, WITHOUT_SOURCE, all_parts, built, run_settings
 from short_settings import settings
 
 from rsuda.methods import METHODS
@@ -31,7 +31,7 @@ def batch_of(patches, count=2):
 
 def ready(method, raw):
     """Prepare a batch as training does."""
-    out = {"key": raw["key"]} | method.build.augmentation.source(raw)
+    out = {"key": raw["key"]} | (method.build.augmentation.source(raw) if method.needs_source else {})
     if method.needs_target:
         out |= method.build.augmentation.target(raw, distorted=method.distorts_target)
     return out
@@ -65,6 +65,8 @@ def test_poor_batches_give_finite_losses_and_gradients(data, name, case):
         inputs["target_valid"] = torch.zeros_like(inputs["target_valid"])
         for view in {"target_image", "target_distorted"} & set(inputs):
             inputs[view] = torch.zeros_like(inputs[view])
+    elif not method.needs_source:
+        inputs["target_image"] = torch.zeros_like(inputs["target_image"])
     elif case == "all ignored":
         inputs["source_label"] = torch.full_like(inputs["source_label"], 255)
     else:
@@ -96,7 +98,7 @@ def source_only_weights(two_cities, tmp_path_factory):
     return weights(folder)
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS if n != "source-only"])
+@pytest.mark.parametrize("name", [n for n in WITH_SOURCE if n != "source-only"])
 def test_own_weights_at_zero_give_source_only_to_the_last_bit(data, source_only_weights, name, tmp_path):
     settings_off = run_settings(data, name, options=METHODS[name].off, **PLAIN_SETTINGS)
     train(settings_off, tmp_path / "off", quiet=True)
@@ -107,6 +109,17 @@ def test_own_weights_at_zero_give_source_only_to_the_last_bit(data, source_only_
         assert keys
         for key in keys:
             assert torch.equal(off[key], source_only_weights[key.replace(prefix, of_source_only, 1)]), key
+
+
+@pytest.mark.parametrize("name", WITHOUT_SOURCE)
+@pytest.mark.parametrize("statistics", [False, True])
+def test_own_weights_at_zero_leave_the_start_to_the_last_bit(data, name, statistics, tmp_path):
+    off = run_settings(data, name, options=METHODS[name].off, target_statistics=statistics)
+    train(off, tmp_path / "off", quiet=True)
+    before, after = load_run(off.network.start), load_run(tmp_path / "off")
+    learnt = dict(before.model.named_parameters()) if statistics else before.model.state_dict()
+    assert all(torch.equal(learnt[k], after.model.state_dict()[k]) for k in learnt)
+    assert all(torch.equal(v, after.bank.tensors()[k]) for k, v in before.bank.tensors().items())
 
 
 BEGIN_AS_SOURCE_ONLY = [n for n, cls in METHODS.items() if "source_only_share" in cls.Options.model_fields]
@@ -223,7 +236,7 @@ def test_teachers_share_no_storage_with_students_and_have_no_optimiser(data, nam
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", WITH_SOURCE)
 def test_the_paper_preset_trains_on_a_smaller_encoder_of_its_family(data, name, tmp_path):
     paper = settings(method=name, preset="paper")
     smaller = {"mit_b5": "mit_b0", "resnet101": "resnet18"}.get(paper.network.encoder, paper.network.encoder)

@@ -3,11 +3,14 @@
 from labelled_city import city
 from short_settings import settings
 
-from rsuda.data.find_domain import find_domains
-from rsuda.data.pair import pair
+from rsuda.data.find_domain import training_domains
 from rsuda.data.patches import PatchDataset
-from rsuda.methods import find_method
-from rsuda.training.build import build, check_run
+from rsuda.methods import METHODS, find_method
+from rsuda.training.build import build, check_run, common_ground
+from rsuda.training.train import train
+
+WITH_SOURCE = [name for name, cls in METHODS.items() if cls.needs_source]
+WITHOUT_SOURCE = [name for name, cls in METHODS.items() if not cls.needs_source]
 
 # options that switch a part of a method on from the first step, for the methods that have them; neighbours need weights
 ON = {"source_only_share": 0.0, "resolutions": 2, "uncertain_from": 0.0, "neighbours": 0.0}
@@ -31,20 +34,30 @@ def build_two_cities(folder):
 
 
 def run_settings(data, method, **changes):
-    """Settings of a run of a few steps from east to west, with every part of the method on."""
+    """Settings of a run of a few steps from east to west, with every part of the method on.
+
+    A method without a source adapts a run of one step from east to west, of the same network, which is trained when needed.
+    """
     changes.setdefault("options", all_parts(method))
-    return settings(
-        source=str(data / "east.yaml"),
-        target=str(data / "west.yaml"),
-        method=method,
-        data=str(data),
-        **{**SMALL, **changes},
-    )
+    domains = {"source": str(data / "east.yaml"), "target": str(data / "west.yaml"), "data": str(data)}
+    changes = {**SMALL, **domains, "method": method, **changes}
+    if not find_method(method).needs_source:
+        changes |= {"source": "", "start": str(start_of(data, changes))}
+    return settings(**changes)
+
+
+def start_of(data, changes):
+    """The folder of a run of one step of source-only from east to west, with the network of these changes."""
+    network = {name: changes[name] for name in ("encoder", "output_stride", "channels", "weights", "crop")}
+    folder = data / "_".join(["start", *(str(value).replace("/", "-") for value in network.values())])
+    if not (folder / "weights.safetensors").is_file():
+        train(run_settings(data, "source-only", steps=1, **network), folder, overwrite=True, quiet=True)
+    return folder
 
 
 def built(data, method, **changes):
-    """An untrained method, its patches and its settings."""
+    """A method before its first step, its patches and its settings."""
     checked, _ = check_run(run_settings(data, method, **changes))
-    domains = pair(*find_domains(checked), checked)
+    checked, domains, start = common_ground(checked, training_domains(checked))
     patches = PatchDataset(domains, checked, with_target=find_method(method).needs_target)
-    return build(checked, domains).method, patches, checked
+    return build(checked, domains, start).method, patches, checked

@@ -18,12 +18,12 @@ from oracle_models import write
 from tiny_cities import build as towns
 from tiny_cities import options
 
-from rsuda.data.find_domain import find_domains
-from rsuda.data.pair import pair
+from rsuda.data.find_domain import training_domains
 from rsuda.data.patches import loader
 from rsuda.methods import METHODS
-from rsuda.training.build import build, check_run, with_class_weights
+from rsuda.training.build import build, check_run, common_ground, with_class_weights
 from rsuda.training.processes import processes
+from rsuda.training.train import train
 
 ROOT = Path(__file__).parents[2]
 STEPS = 3
@@ -59,22 +59,28 @@ RELATING = {
         "contrast_share": 0.3,
     },
     "st-dasegnet": {"certain": 0.4, "trusted": 0.4, "statistics": "target"},
+    "source-free": {"keep_share": 0.4, "prototype_weight": 3.0},
     "st-dasegnet:both": {"certain": 0.4, "pseudo_labels": "separate", "statistics": "both"},
 }
 CASES = list(dict.fromkeys([*METHODS, *RELATING]))
 
 
+NETWORK = {"encoder": "tu-mobilenetv3_small_050", "dropout": 0.2}
+
+
 def trained(data, case, batch_size, devices=1, accumulate=1, **more):
     """The state (networks, discriminators, teachers, thresholds, prototypes' bias) of a method after ``STEPS`` steps."""
     name = case.partition(":")[0]
-    more = {"encoder": "tu-mobilenetv3_small_050", "dropout": 0.2, **more}
+    more = {**NETWORK, **more}
+    if not METHODS[name].needs_source:
+        more |= {"source": "", "start": str(data / "start")}
     s = options(
         data, method=name, steps=STEPS, batch_size=batch_size, accumulate=accumulate, devices=str(devices), crop=192,
         warmup=0, lr=1e-2, optimiser="sgd", options={**all_parts(name), **RELATING.get(case, {})}, **more,
     )  # fmt: skip
     s, _ = check_run(s)
-    found = pair(*find_domains(s), s)
-    module = build(with_class_weights(s, found), found)
+    s, found, start = common_ground(s, training_domains(s))
+    module = build(with_class_weights(s, found), found, start)
     team = processes(s.training.devices, 1, torch.device("cpu"))
     trainer = L.Trainer(
         **team.trainer(torch.device("cpu")), max_steps=STEPS, accumulate_grad_batches=accumulate, precision="64-true",
@@ -86,7 +92,7 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
 
 
 def cities(folder):
-    """Cities larger than a crop, with nodata in a corner: so patches hold unlike numbers of valid pixels."""
+    """Cities larger than a crop, with nodata in a corner, so that patches hold unlike numbers of valid pixels; and a start."""
     towns(folder)
     rng = np.random.default_rng(1)
     for path in sorted(folder.glob("*.tif")):
@@ -97,6 +103,7 @@ def cities(folder):
             values = (values + rng.normal(0, 15, values.shape)).clip(1, 255).astype(np.uint8)
             values[:, :90, :170] = 0
         write(path, values, nodata=0 if "image" in path.name else None)
+    train(options(folder, method="source-only", steps=1, crop=192, **NETWORK), folder / "start", quiet=True)
     return folder
 
 

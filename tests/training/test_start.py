@@ -7,7 +7,7 @@ import pytest
 import rasterio
 import torch
 import yaml
-from method_runs import SMALL, built, run_settings
+from method_runs import SMALL, WITH_SOURCE, built, run_settings
 from short_settings import settings
 
 from rsuda.core.errors import InputError, MissingError
@@ -16,7 +16,6 @@ from rsuda.data.class_locations import ClassLocations
 from rsuda.data.find_domain import domain, find_domains
 from rsuda.data.pair import pair
 from rsuda.data.patches import PatchDataset
-from rsuda.methods import METHODS
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.runs.weights import load_run, saved_settings
 from rsuda.training.build import check_run
@@ -57,7 +56,7 @@ def annotated(data):
     return data / "marked.yaml"
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", WITH_SOURCE)
 def test_network_and_teachers_start_as_the_others_network(data, name):
     first, _, _ = built(data, name, seed=0)
     then, _, _ = built(data, name, seed=1)
