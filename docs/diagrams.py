@@ -327,9 +327,32 @@ def st_dasegnet() -> Diagram:
     return diagram
 
 
+def source_free() -> Diagram:
+    diagram = Diagram(
+        "Source-free: a start adapts to target images alone; prototypes of its source correct the teacher"
+    )
+    diagram.box("x_t", "target", 0, 1, "target\nimage x_t")
+    diagram.box("teacher", "teacher", 1, 1, "teacher")
+    diagram.box("frozen", "frozen", 1, 2, "frozen\nencoder")
+    diagram.box("bank", "source", 0, 2, "bank of the\nstart: m_k")
+    diagram.box("cosine", "target", 2, 2, "λ · cosine\nz, m_k")
+    diagram.box("labels", "target", 2, 1, "pseudo labels,\nsurer half")
+    diagram.box("x_m", "target", 1, 0, "two target\nimages, mixed")
+    diagram.box("net", "network", 2, 0, "network")
+    diagram.box("ce", "loss", 3, 0, "cross\nentropy")
+    diagram.arrow("x_t > x_m", "stop")
+    diagram.arrow("x_m > net > ce")
+    diagram.arrow("x_t > teacher > labels", "stop")
+    diagram.arrow("x_t > frozen > cosine > labels", "stop")
+    diagram.arrow("labels > ce", "stop")
+    diagram.arrow("net > teacher", "ema", "EMA")
+    return diagram
+
+
 DIAGRAMS = {
     "source-only": source_only, "adaptsegnet": adaptsegnet, "dacs": dacs, "daformer": daformer, "hrda": hrda, "mic": mic,
     "bicl": bicl, "cluda": cluda, "st-dasegnet": st_dasegnet,
+    "source-free": source_free,
 }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ def adapt(
     strategy: str | None = None,
     workers: int | None = None,
     score_every: int | None = None,
+    bank: bool | None = None,
     settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -59,6 +60,9 @@ def adapt(
     tell: Callable[[str], None] | None = None,
 ) -> Run:
     """Train on a labelled source and an unlabelled target, leave a run folder, and score it.
+
+    With ``start`` and ``target`` and neither source nor method, the run adapts the start to the target without the source's
+    data (method 'source-free').
 
     Target labels are not opened while training. Where the target has a labelled split, the last checkpoint is scored on
     it once, at the end.
@@ -89,6 +93,7 @@ def adapt(
         devices, nodes, strategy: devices of each machine, machines, and how they train together.
         workers: processes that read patches.
         score_every: steps after which the target's labelled split is scored, for a curve.
+        bank: whether the source's class means are kept in the weights file, for adaptation without the source later.
         settings: any other setting, by its dotted name: ``{"optimizer.lr": 1e-3, "method.trusted": 0.7}``.
         tell: called with sentences on the way; they are logged by default.
 
@@ -135,6 +140,7 @@ def adapt(
         "strategy": strategy,
         "workers": workers,
         "score_every": score_every,
+        "bank": bank,
     }
     tell = tell or logger.info
     resolved, folder = resolve(

@@ -38,6 +38,7 @@ def config(
     strategy: run.Strategy = None,
     workers: run.Workers = None,
     score_every: run.ScoreEvery = None,
+    bank: run.Bank = None,
     option: run.Set = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="The JSON schema of the settings, with the options of the method.")
@@ -73,6 +74,7 @@ def config(
         "strategy": strategy,
         "workers": workers,
         "score_every": score_every,
+        "bank": bank,
     }
     if schema:
         print(json.dumps(settings_schema(method), indent=2))

@@ -68,6 +68,13 @@ ScoreEvery = Annotated[
     int | None,
     typer.Option(help="Steps after which the target's labelled split is scored, for a curve; 0 is never."),
 ]
+Bank = Annotated[
+    bool | None,
+    typer.Option(
+        "--bank/--no-bank",
+        help="Keep the source's class means in the weights file, for adaptation without the source later.",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="setting=value, such as optimizer.lr=1e-3 or method.jitter=0.3; may be repeated."),
