@@ -130,7 +130,7 @@ def _encoder_of(bank: SourceBank, build: NetworkBuilder, model: SegmentationNetw
         return copy.deepcopy(own_encoder(model))
     if build.weights == "none":
         raise InputError(
-            "the start's bank was made with pretrained encoder weights, and --weights is none: leave --weights out, or turn "
+            "the start's bank was made with pretrained encoder weights, but --weights is 'none': leave --weights out, or turn "
             "the bank off by --set method.prototype_weight=0"
         )
     return build.frozen_encoder("pretrained").encoder

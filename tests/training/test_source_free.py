@@ -108,7 +108,7 @@ def test_a_pretrained_encoder_is_the_banks(data, tmp_path):
     method = train(resolved(data, tmp_path / "start")[0], tmp_path / "adapted", quiet=True)
     frozen = method.cells.encoder.state_dict()
     assert all(torch.equal(v, encoder.state_dict()[k]) for k, v in frozen.items())
-    with pytest.raises(InputError, match=r"made with pretrained encoder weights, and --weights is none"):
+    with pytest.raises(InputError, match=r"made with pretrained encoder weights, but --weights is 'none'"):
         train(resolved(data, tmp_path / "start", weights="none")[0], tmp_path / "other", quiet=True)
     assert not (tmp_path / "other").exists()
 
