@@ -16,6 +16,7 @@ from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colour_sample import ColourSample
 from rsuda.data.colours import ColourMatching
 from rsuda.data.domain import Domain
+from rsuda.data.gsd_limit import check_gsd
 from rsuda.data.label_notes import class_notes, label_notes, label_set_note, scene_notes
 from rsuda.data.pair_look import FedBands, PairLook, band_notes, look_at
 from rsuda.data.pixel_types import byte_bands
@@ -112,7 +113,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     for scenes, bands in (*((scenes, fed[0]) for _, scenes in look.groups), (targets, fed[1])):
         byte_bands(scenes, bands)  # errors in headers show now, not in the middle of training
         for scene in scenes:
-            scene.step(gsd)
+            check_gsd(scene, gsd)
     notes += collar_notes(source.name, sources, fed[0])
     for _, scenes in look.groups:
         notes += label_nodata_notes(scenes, scenes[0].legend or legend)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rsuda.core.errors import InputError
 from rsuda.core.spec import Spec, band_names
+from rsuda.data.gsd_limit import check_gsd
 from rsuda.geo.raster import is_remote
 from rsuda.geo.scene import Scene
 
-MAX_GSD_RATIO = 20  # between scene and model
 _MAX_NAME = 200  # bytes; file systems allow 255, and outputs append to it
 
 
@@ -55,16 +55,3 @@ def scene_name(path: str | Path) -> str:
     """Name a scene after its file, without suffix; a URL's query and fragment are left out."""
     name = re.sub(r"[?#].*", "", str(path)).rstrip("/").rpartition("/")[2] if is_remote(path) else Path(path).name
     return re.sub(r"[\x00-\x1f\x7f]", "_", Path(name).stem)  # GDAL's writers accept no line breaks
-
-
-def check_gsd(scene: Scene, gsd: float) -> None:
-    """Compare the GSD of a scene with that of a model, in metres.
-
-    Raises InputError for a scene without a GSD, or if the two differ more than MAX_GSD_RATIO-fold.
-    """
-    ratio = max(max(step, 1 / step) for step in scene.step(gsd))
-    if ratio > MAX_GSD_RATIO:
-        raise InputError(
-            f"the pixels of {scene.image} are {max(scene.gsd):g} m long and those of the model {gsd:g} m, {ratio:.0f}-fold "
-            "apart: resample the scene, or declare its GSD if the file is wrong"
-        )

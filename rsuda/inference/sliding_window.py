@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from rsuda.core.legend import IGNORE
+from rsuda.data.gsd_limit import check_gsd
 from rsuda.geo.limits import check_memory
 from rsuda.geo.region import Region
 from rsuda.geo.resample import AxisWeights, axis_weights, weigh
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import blend_weights
-from rsuda.inference.open_scene import check_gsd
 from rsuda.inference.predictor import Predictor, add_softmax
 from rsuda.inference.window_grid import WindowGrid
 from rsuda.learning.most_likely import most_likely_probability

@@ -9,6 +9,7 @@ import yaml
 from oracle_models import write
 from short_settings import settings
 
+from rsuda.core.errors import InputError
 from rsuda.core.settings import make_settings
 from rsuda.core.spec import IMAGENET_MEAN
 from rsuda.data.alignment_choice import (
@@ -249,6 +250,16 @@ def test_each_pixel_of_the_spec_is_sampled_once(cities, monkeypatch):
     assert auto.source_spec.mean != pytest.approx(IMAGENET_MEAN)
     for one, other in zip(*(PatchDataset(p, made, with_target=True)[3].values() for p in (auto, same)), strict=True):
         assert (one == other).all()
+
+
+def test_a_target_of_another_order_of_size_is_refused(cities, tmp_path):
+    fields = yaml.safe_load((cities / "dark.yaml").read_text())
+    (tmp_path / "world.yaml").write_text(yaml.safe_dump({**fields, "gsd": 30_000}))
+    made = make_settings(
+        {"source.name": str(cities / "a.yaml"), "target.name": str(tmp_path / "world.yaml"), "data": str(cities)}
+    )
+    with pytest.raises(InputError, match=r"are 0\.5 m long and those of the model 30000 m, 60000-fold apart: resample"):
+        pair(*find_domains(made), made)
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------

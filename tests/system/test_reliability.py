@@ -144,7 +144,7 @@ def test_infinite_loss_names_step_scenes_and_windows_and_the_checkpoint_stays(ti
 
 
 def test_windows_named_for_a_step_hold_the_pixels_of_its_batch(tiny_city):
-    s, _ = check_run(options(tiny_city, method="dacs", scale=(1.0, 1.0), max_share=1.0))
+    s, _ = check_run(options(tiny_city, method="dacs", scale=(1.0, 1.0), max_share=1.0, band_mixing=0.0))
     found = pair(*find_domains(s), s)
     patches = loader(found, s, with_target=True).dataset
     for index in range(5):
