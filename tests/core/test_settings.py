@@ -59,6 +59,17 @@ def test_options_of_a_method_merge_name_by_name(tmp_path):
     assert settings(preset="resnet50", method="source-only").method.options == {}
 
 
+VOTES = {
+    "source_only_share": 0.5,
+    "trust": "classes",
+    "keep_share": 0.5,
+    "teacher_statistics": "target",
+    "neighbours": 1.0,
+    "spread": 0.7,
+    "distort_target": False,
+}
+
+
 @pytest.mark.parametrize("names", STORED)
 def test_presets_have_the_values_of_version_0_1(names):
     """stored_presets.json holds what version 0.1 resolved each preset and method to, where it is not the default."""
@@ -68,6 +79,11 @@ def test_presets_have_the_values_of_version_0_1(names):
     options = {f"method.{k}": v for k, v in renamed_options(stored.pop("options", {})).items()}
     # the released code turns the hue by 36 degrees; version 0.1 read its half degrees as degrees
     later = {"patches.hue": 0.1} if method == "st-dasegnet" and name not in ("small", "sample") else {}
+    if (
+        names == "small st-dasegnet"
+    ):  # its self-training was off in runs of hundreds of steps; certain is that of the paper again
+        del options["method.certain"]
+        later = {f"method.{option}": value for option, value in VOTES.items()}
     expected = Settings().changed({OLD_NAMES[k]: v for k, v in stored.items()} | options | later)
     assert settings(preset=name, method=method) == expected
     assert options_of(method, expected.method.options)

@@ -337,9 +337,12 @@ def test_a_start_decides_bands_gsd_and_standardisation(cities, tmp_path):
 # ---- real fields ----------------------------------------------------------------------------------------------------
 
 
-def test_choices_on_the_four_real_fields_are_their_matched_settings(real_data):
+def test_choices_on_the_real_fields_are_their_matched_settings(real_data):
+    """The fourth field is tried where benchmarks/simulate_sensor.py has made its images."""
     plan = yaml.safe_load((ROOT / "configs" / "benchmarks" / "four_fields.yaml").read_text())
     for name, fields in plan["pairs"].items():
+        if "IRRG" in name and not (real_data / "mumbai-target").is_dir():
+            continue
         made = make_settings(
             {"source.name": str(ROOT / fields["source"]), "target.name": str(ROOT / fields["target"]), "data": str(real_data)}
         )  # fmt: skip

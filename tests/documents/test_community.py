@@ -65,7 +65,15 @@ UNPICKLING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "
 PIPES = {"Pipe", "Queue", "SimpleQueue", "JoinableQueue", "Listener", "Client", "Connection"}  # they unpickle messages
 
 # messages of child processes that the module itself starts
-OF_CHILDREN = {"plan.py": ["manager.Queue"]}
+OF_CHILDREN = {
+    "on_this_machine.py": [
+        "import multiprocessing.connection",
+        "import Connection",
+        "_SPAWN.Pipe",
+        "self.connection.recv",
+        "connection.recv",
+    ],
+}
 
 
 def unsafe_imports(node):
