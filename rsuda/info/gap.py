@@ -109,9 +109,9 @@ def gap(
     Example:
         >>> import rsuda
         >>> facts = rsuda.gap("potsdam", "vaihingen", data="sample_tiles")
-        >>> facts["settings"]["align.band_matching"]
+        >>> facts["settings"].get("align.band_matching")
         {'value': 'name', 'reason': 'both domains have ir, red, green'}
-        >>> facts["risk"]["level"] in ("low", "moderate", "high")
+        >>> facts["risk"].get("level") in ("low", "moderate", "high")
         True
     """
     names, objects = names_and_objects(source, target)
