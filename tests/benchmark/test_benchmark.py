@@ -81,7 +81,8 @@ def test_runs_are_kept_and_the_table_says_what_they_scored(data, tmp_path):
     ended = dict((j.folder.relative_to(out).as_posix(), f) for j, f in run_plan(plan, ["cpu"]))
     assert len(ended) == 4 and all(isinstance(f, dict) for f in ended.values())
     result = ended["east-west/twin/1"]
-    assert result["row"] == "twin" and result["method"] == "bicl" and result["peak_memory_mb"] > 0
+    assert result["row"] == "twin" and result["method"] == "bicl"
+    assert result["peak_memory_mb"] is None or result["peak_memory_mb"] > 0  # None where an earlier run's peak hides it
     assert set(result["label_free"]) == set(SCORES) and result["pseudo_labels"]
     total = np.sum([*result["confusion_by_scene"].values()], 0)
     assert total.tolist() == result["confusion"] and len(result["confusion_by_scene"]) == result["scenes"]
