@@ -34,7 +34,6 @@ def leave_group() -> None:
 
 class _Sum(torch.autograd.Function):
     # torch.distributed.nn.functional gives the same gradients to the last bit, and is deprecated
-    # torch.distributed.nn.functional gives the same gradients to the last bit, and is deprecated
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         total = x.clone(memory_format=torch.contiguous_format)

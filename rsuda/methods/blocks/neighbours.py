@@ -55,7 +55,7 @@ class Neighbours(nn.Module):
         super().__init__()
         self.encoder, self.weight, self.spread = encoder, weight, spread
         channels = encoder.encoder.out_channels
-        self.levels = four_deepest(channels)[:3]  # strides 4, 8, 16; stride 32 votes worse on all fields
+        self.levels = four_deepest(channels)[:3]  # strides 4, 8, 16; stride 32 voted worse on three fields
         width = sum(channels[k] for k in self.levels)
         # each level counts alike, whatever its number of channels
         scale = torch.cat([torch.full((channels[k],), channels[k] ** -0.5) for k in self.levels])
