@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rsuda.data.find_domain import domain
     from rsuda.evaluation.finished_run import Run
     from rsuda.export.export import export
+    from rsuda.inference.polygonize import Polygons, polygonize
     from rsuda.inference.predict import predict
     from rsuda.inference.prediction import Prediction
     from rsuda.inference.segmenter import Segmenter, load
@@ -40,6 +41,7 @@ else:
         "rsuda.evaluation.finished_run": ("Run",),
         "rsuda.benchmark.benchmark": ("benchmark",),
         "rsuda.export.export": ("export",),
+        "rsuda.inference.polygonize": ("Polygons", "polygonize"),
         "rsuda.inference.predict": ("predict",),
         "rsuda.training.datamodule": ("PairDataModule",),
         "rsuda.data.domain": ("Domain",),
@@ -84,6 +86,7 @@ __all__ = [
     "Legend",
     "MissingError",
     "PairDataModule",
+    "Polygons",
     "Prediction",
     "RsudaError",
     "Run",
@@ -100,6 +103,7 @@ __all__ = [
     "init",
     "load",
     "methods",
+    "polygonize",
     "predict",
     "report",
     "suggest",

@@ -23,6 +23,7 @@ ORDER = (
     "adapt",
     "config",
     "predict",
+    "polygonize",
     "evaluate",
     "report",
     "suggest",

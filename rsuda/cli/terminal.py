@@ -47,6 +47,18 @@ def print_map(result: Any) -> None:
     print(f"{name}: wrote {printable(result.raster)}{polygons} in {result.seconds:.1f} s ({speed}): {shares}")
 
 
+def print_polygons(result: Any) -> None:
+    """Print the polygons of a class raster: notes, files, seconds and class shares."""
+    for note in result.notes:
+        print(f"note: {printable(note)}")
+    total = sum(result.area_m2.values()) or 1.0
+    shares = ", ".join(f"{printable(name)} {area / total:.0%}" for name, area in result.area_m2.items() if area)
+    footprints = f" and {printable(result.footprints.name)}" if result.footprints else ""
+    print(
+        f"wrote {printable(result.polygons)} ({result.count} polygons){footprints} in {result.seconds:.1f} s: {shares}"
+    )
+
+
 def print_scores(result: Any, run: Any) -> None:
     """Print an Evaluation, and the name of its file in the run folder."""
     what = f"{result.tiles} tiles" if result.tiles else f"{result.scenes} whole scenes"

@@ -13,12 +13,13 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.data.archives import path_of
 from rsuda.data.domain import some_names
 from rsuda.data.draft_images import describe_images
-from rsuda.data.draft_legend import DraftClass, class_colours, looks_like_label, read_legend
+from rsuda.data.draft_legend import DraftClass, looks_like_label, read_legend
 from rsuda.data.draft_pairing import Pairs, is_label_name, pair, splits_of
 from rsuda.data.draft_polygons import DraftPolygons, describe_polygons, layer_over
 from rsuda.data.draft_text import Delivery, Draft, draft_text
 from rsuda.data.file_patterns import list_files
 from rsuda.data.find_domain import domain
+from rsuda.geo.class_names import class_colours
 from rsuda.geo.polygon_input import VECTORS
 from rsuda.geo.raster import SUFFIXES
 from rsuda.geo.scene_files import is_own_map

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 
 from rsuda.core.errors import InputError, MissingError
+from rsuda.geo.class_names import class_colours, names_in_files
 from rsuda.geo.raster import RasterFile
 from rsuda.geo.raster_info import sample
 
 _FILES = 40  # label files that are read; of large files, windows
 _MOST = 60  # values or colours of class rasters
 _RARE = 1e-4  # share below which a colour beside a file's main ones is an error of JPEG
-_SIDECAR = 4_000_000  # bytes of a style or table that is read
-_COLOURS = (
-    "#E6194B", "#3CB44B", "#FFE119", "#4363D8", "#F58231", "#911EB4", "#46F0F0", "#F032E6", "#BCF60C", "#FABEBE",
-    "#008080", "#E6BEFF", "#9A6324", "#FFFAC8", "#800000", "#AAFFC3", "#808000", "#FFD8B1", "#000075", "#808080",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,12 +53,6 @@ class DraftLegend:
     ignore: tuple[int, ...]
     rare: int
     files: int
-
-
-def class_colours() -> Iterator[str]:
-    """Colours for classes that have none: twenty that differ well, then others."""
-    yield from _COLOURS
-    yield from (f"#{k * 37 % 256:02X}{k * 91 % 256:02X}{k:02X}" for k in range(1, 250))
 
 
 def looks_like_label(path: Path | str) -> bool:
@@ -101,7 +90,7 @@ def read_legend(labels: Sequence[Path | str]) -> DraftLegend:
         return DraftLegend(classes, tuple(ignore), 0, len(files))
     main = {key: count for key, count in counts.most_common() if count / total >= _RARE}
     _check_number(len(main), "colours", chosen)
-    names = _names(files[0].path)
+    names = names_in_files(files[0].path)
     classes = tuple(
         DraftClass(names.get(_hex(key), (f"colour {_hex(key)}",))[0], _hex(key), None, count / total)
         for key, count in main.items()
@@ -115,7 +104,7 @@ def _by_value(
     values = sorted(key[0] for key in counts if key[0] not in ignore)
     _check_number(len(values), "values", [file.path])
     palette = file.palette or {}
-    names, spare = _names(file.path), list(islice(class_colours(), len(values)))
+    names, spare = names_in_files(file.path), list(islice(class_colours(), len(values)))
     classes = []
     for position, value in enumerate(values):
         named = names.get(str(value), ())
@@ -169,57 +158,3 @@ def _counts(file: RasterFile) -> Counter[tuple[int, ...]]:
 
 def _hex(colour: Sequence[int]) -> str:
     return "#{:02X}{:02X}{:02X}".format(*colour[:3])
-
-
-def _names(label: Path | str) -> dict[str, tuple[str, ...]]:
-    """Class names, and colours where known, by value or '#RRGGBB': of a QGIS style, a category list or an attribute table."""
-    path = Path(str(label))
-    names: dict[str, tuple[str, ...]] = {}
-    for sidecar in (path.with_suffix(".qml"), Path(f"{path}.aux.xml")):
-        with suppress(OSError, ElementTree.ParseError, ValueError):
-            if sidecar.is_file() and sidecar.stat().st_size <= _SIDECAR:
-                text = sidecar.read_text(encoding="utf-8", errors="replace")
-                if "<!ENTITY" not in text:
-                    root = ElementTree.fromstring(text)
-                    names = _style_names(root) | _category_names(root) | _table_names(root) | names
-    return names
-
-
-def _style_names(root: ElementTree.Element) -> dict[str, tuple[str, ...]]:
-    """Names and colours of a QGIS style of a paletted raster."""
-    entries = [entry.attrib for entry in root.iter("paletteEntry") if entry.get("label") and entry.get("value")]
-    return {
-        entry["value"].removesuffix(".0"): (
-            entry["label"].strip(),
-            *([entry["color"].upper()[:7]] * ("color" in entry)),
-        )
-        for entry in entries
-        if entry["label"].strip() != entry["value"]
-    }
-
-
-def _category_names(root: ElementTree.Element) -> dict[str, tuple[str, ...]]:
-    """GDAL's category names, which are numbered from 0."""
-    texts = [(entry.text or "").strip() for entry in root.iter("Category")]
-    return {str(value): (text,) for value, text in enumerate(texts) if text}
-
-
-def _table_names(root: ElementTree.Element) -> dict[str, tuple[str, ...]]:
-    """Names of a raster attribute table: the column of names (usage 2) by the column of values (usage 5, 'Value')."""
-    names: dict[str, tuple[str, ...]] = {}
-    for table in root.iter("GDALRasterAttributeTable"):
-        fields = [
-            (field.findtext("Name", "").lower(), field.findtext("Usage", "")) for field in table.iter("FieldDefn")
-        ]
-        value = next((k for k, (name, usage) in enumerate(fields) if usage == "5" or name == "value"), None)
-        titles = (
-            k for k, (name, usage) in enumerate(fields) if usage == "2" or name in ("class", "class_name", "name")
-        )
-        title = next(titles, None)
-        if value is None or title is None:
-            continue
-        for row in table.iter("Row"):
-            cells = [(cell.text or "").strip() for cell in row.iter("F")]
-            if len(cells) == len(fields) and cells[title]:
-                names[cells[value].removesuffix(".0")] = (cells[title],)
-    return names

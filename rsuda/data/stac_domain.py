@@ -19,7 +19,7 @@ from rsuda.core.errors import InputError, MissingError, check_extra
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code, band_names
 from rsuda.data.domain import Domain, some_names
-from rsuda.data.draft_legend import class_colours
+from rsuda.geo.class_names import class_colours
 from rsuda.geo.raster import SUFFIXES, is_remote
 from rsuda.geo.raster_stack import ExtraRaster
 from rsuda.geo.scene import Scene

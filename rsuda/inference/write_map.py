@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import rasterio
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
@@ -22,15 +21,15 @@ from rsuda.core.errors import WriteError
 from rsuda.core.version import __version__
 from rsuda.data.suitability import scene_doubts
 from rsuda.geo.attribute_table import attribute_table, write_attributes
+from rsuda.geo.class_raster import DECLARED_GSD
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.collars import find_collar
-from rsuda.geo.polygon_files import write_polygons
-from rsuda.geo.polygons import polygonise, regularise
-from rsuda.geo.qgis_styles import polygon_style, raster_style, share_style, write_style
+from rsuda.geo.qgis_styles import raster_style, share_style, write_style
 from rsuda.geo.stac_item import MapRaster, acquisition_time, href, map_item, write_item
 from rsuda.inference.map_job import MapJob, row_blocks
 from rsuda.inference.prediction import Prediction
 from rsuda.inference.products import CLASSES, PRODUCTS, Product
+from rsuda.inference.write_layers import write_layers
 
 _WRITING_FAILED = (RasterioError, CPLE_BaseError, DataSourceError, DataLayerError, FeatureError, GeometryError)
 
@@ -131,19 +130,12 @@ def _write_raster(job: MapJob, product: Product) -> None:
 
 def _write_vectors(job: MapJob) -> tuple[int, list[str]]:
     """Write polygons, footprints and their styles. Returns the number of polygons and notes for the user."""
-    legend, options, grid = job.predictor.trained.spec.legend, job.options, job.region.grid
     strips = zip(job.blocks(0), job.blocks(1), strict=True)
-    frame: gpd.GeoDataFrame = polygonise(
-        strips, grid, legend, job.scene.gsd, min_area=options.min_area, simplify=options.simplify
-    )
-    frames = {"polygons": frame}
-    if "footprints" in job.files:
-        frames["footprints"] = regularise(frame, options.regularise, grid, legend, job.scene.gsd)
-    for name, layer in frames.items():
-        path = job.staging / job.files[name].name
-        write_polygons(layer, path)
-        write_style(polygon_style(legend), path.with_suffix(".qml"))
-    return len(frame), frame.attrs.get("notes", [])
+    layers = [name for name in job.files if name in ("polygons", "footprints")]
+    files = {name: job.staging / job.files[name].name for name in layers}
+    legend = job.predictor.trained.spec.legend
+    frame, notes = write_layers(strips, job.region.grid, legend, job.scene.gsd, job.options, files)
+    return len(frame), notes
 
 
 def _write_descriptions(job: MapJob, counts: list[int]) -> None:
@@ -188,6 +180,7 @@ def _tags(job: MapJob) -> dict[str, str]:
         "RSUDA_TTA": predictor.tta,
         **({} if job.options.adapt == "none" else {"RSUDA_ADAPT": job.options.adapt}),
         "RSUDA_SCENE": Path(str(job.scene.image)).name,
+        **({} if job.scene.declared_gsd is None else {DECLARED_GSD: repr(float(job.scene.declared_gsd))}),
         "RSUDA_KEY": job.tag,
     }
 

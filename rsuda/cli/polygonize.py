@@ -1,0 +1,81 @@
+"""rsuda polygonize."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsuda.cli import completion
+from rsuda.cli.app import app, log
+from rsuda.core.map_options import MapOptions
+
+_HELP = {name: field.description for name, field in MapOptions.model_fields.items()}
+
+
+@app.command()
+def polygonize(
+    raster: Annotated[str, typer.Argument(help="Raster of classes: a map of rsuda, or of any other program.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File of the polygons; NAME_polygons.gpkg beside the raster by default."),
+    ] = None,
+    polygons: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="Format of the polygons; by the ending of --out.", autocompletion=completion.formats
+        ),
+    ] = None,
+    legend: Annotated[
+        str | None,
+        typer.Option(
+            help="YAML file with a legend, or a known domain; by default the raster's own names and colours.",
+            autocompletion=completion.domains,
+        ),
+    ] = None,
+    min_area: Annotated[float, typer.Option(help=_HELP["min_area"])] = 0.0,
+    simplify: Annotated[float, typer.Option(help=_HELP["simplify"])] = 0.0,
+    regularise: Annotated[list[str] | None, typer.Option(help=_HELP["regularise"])] = None,
+    gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a raster without a georeference.")] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="Value that marks pixels without a class; the raster's own by default.")
+    ] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="CRS of a raster that has a transform but no CRS, e.g. EPSG:32632.")
+    ] = None,
+    aoi: Annotated[Path | None, typer.Option(help="File of polygons: convert only the area inside.")] = None,
+    bounds: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(help="LEFT BOTTOM RIGHT TOP in the raster's CRS: convert only this rectangle."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_HELP["overwrite"])] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, for scripts.")] = False,
+) -> None:
+    """Convert a raster of classes to polygons again, in seconds and without a model."""
+    import json
+
+    from rsuda.cli.terminal import print_polygons
+    from rsuda.inference.polygonize import polygonize as convert
+
+    log(quiet)
+    result = convert(
+        raster,
+        out,
+        polygons=polygons,
+        legend=legend,
+        min_area=min_area,
+        simplify=simplify,
+        regularise=tuple(regularise or ()),
+        gsd=gsd,
+        nodata=nodata,
+        crs=crs,
+        aoi=aoi,
+        bounds=bounds,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print(json.dumps(result.as_fields()))
+    elif not quiet:
+        print_polygons(result)

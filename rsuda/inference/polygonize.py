@@ -1,0 +1,309 @@
+"""Convert any raster of classes to polygons, without a model: maps of rsuda again, and rasters of other programs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+
+from rsuda.core.documents import read_yaml
+from rsuda.core.errors import ExistsError, InputError
+from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.map_options import MapOptions
+from rsuda.core.vector_formats import FORMATS
+from rsuda.data.domain_file import KNOWN, read_domain_file
+from rsuda.geo.class_raster import DECLARED_GSD, ClassRaster, class_raster_name, raster_tags
+from rsuda.geo.polygon_files import check_located, read_polygons
+from rsuda.geo.polygons import check_footprints
+from rsuda.geo.raster import RasterFile, is_remote
+from rsuda.geo.region import Region, read_area, region_of
+from rsuda.geo.run_lengths import Strip
+from rsuda.geo.scene import Scene
+from rsuda.inference.write_layers import write_layers
+
+_KEY = "RSUDA_KEY"
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Polygons:
+    """The polygons of a class raster. Nothing stays in memory: ``frame`` reads the file.
+
+    Attributes:
+        raster: the class raster.
+        files: paths by what they hold: 'polygons', and 'footprints' where classes are squared.
+        classes: names of the legend, in its order.
+        count: number of polygons.
+        area_m2: square metres of the polygons by class name.
+        seconds: of reading and writing.
+        notes: sentences for the user.
+    """
+
+    raster: Path | str
+    files: Mapping[str, Path]
+    classes: tuple[str, ...]
+    count: int
+    area_m2: dict[str, float]
+    seconds: float
+    notes: tuple[str, ...]
+
+    @property
+    def polygons(self) -> Path:
+        """The file of polygons."""
+        return self.files["polygons"]
+
+    @property
+    def footprints(self) -> Path | None:
+        """The file of squared footprints; None if not written."""
+        return self.files.get("footprints")
+
+    def frame(self) -> gpd.GeoDataFrame:
+        """Read the polygons with class, name, area_m2 and perhaps confidence, in the CRS of their file."""
+        return read_polygons(self.polygons)
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "raster": str(self.raster),
+            "polygons": str(self.polygons),
+            "footprints": self.footprints and str(self.footprints),
+            "classes": list(self.classes),
+            "polygon_count": self.count,
+            "area_m2": dict(self.area_m2),
+            "seconds": self.seconds,
+            "notes": self.notes,
+        }
+
+
+def polygonize(
+    raster: PathLike,
+    out: PathLike | None = None,
+    *,
+    polygons: str | None = None,
+    legend: PathLike | Legend | None = None,
+    min_area: float = 0.0,
+    simplify: float = 0.0,
+    regularise: Sequence[str] = (),
+    gsd: float | None = None,
+    nodata: float | None = None,
+    crs: str | None = None,
+    aoi: PathLike | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
+    overwrite: bool = False,
+) -> Polygons:
+    """Convert a raster of classes to polygons that share their borders, without a model.
+
+    The polygons of a map of rsuda are those that ``rsuda.predict`` writes with the same options. They have a confidence if
+    the map's ``…_confidence.tif`` lies beside it.
+
+    Args:
+        raster: raster of one band of whole numbers; with a legend by colour also of three bands.
+        out: file of the polygons; NAME_polygons.gpkg beside the raster by default.
+        polygons: format, such as 'gpkg', see core/vector_formats.py; that of ``out`` by default.
+        legend: known domain, YAML file with a ``legend``, or Legend. By default the names and colours that the raster or a
+            file beside it has, else 'class 1', 'class 2', ….
+        min_area, simplify, regularise: as in ``rsuda.predict``.
+        gsd: metres per pixel, for rasters without a georeference.
+        nodata: value that marks pixels without a class; the raster's own by default.
+        crs: for rasters that have a transform but no CRS.
+        aoi, bounds: part of the raster, as in ``rsuda.predict``.
+        overwrite: whether to replace existing files.
+
+    Returns:
+        the files, their number of polygons and areas. The attribute 'class' is the pixel's value; with a chosen legend it
+        is the number of the class in the legend, from 0.
+
+    Raises:
+        InputError, MissingError, ExistsError: before anything is written.
+
+    Example:
+        >>> import rsuda
+        >>> polygons = rsuda.polygonize("maps/top_mosaic_09cm_area2_classes.tif", "maps/large.fgb", min_area=5)
+        >>> len(polygons.frame()) == polygons.count
+        True
+    """
+    began = time.monotonic()
+    options = MapOptions.of(
+        polygons=_format(out, polygons),
+        min_area=min_area,
+        simplify=simplify,
+        regularise=tuple(regularise),
+        gsd=gsd,
+        nodata=nodata,
+        crs=crs,
+        aoi=None if aoi is None else Path(aoi),
+        bounds=bounds,
+        overwrite=overwrite,
+    )
+    path: Path | str = str(raster) if is_remote(os.fspath(raster)) else Path(raster).expanduser()
+    files = _files(path, out, options)
+    classes = ClassRaster.of(RasterFile(path, nodata=options.nodata), _legend(legend))
+    check_footprints(options.regularise, classes.legend)
+    scene = _scene(path, options)
+    check_located(options.polygons, scene.grid.crs is not None, path)
+    region = region_of(scene, read_area(options.aoi) if options.aoi else None, options.bounds)
+    if region is None:
+        raise InputError(f"the area of --aoi or --bounds touches no pixel of {path}")
+    source = _Source(classes, region, *_confidence(path, classes))
+    frame, notes = write_layers(
+        source.strips(),
+        region.grid,
+        classes.legend,
+        scene.gsd,
+        options,
+        files,
+        numbered=partial(_numbered, classes.numbers),
+        overwrite=options.overwrite,
+    )
+    sums = frame.groupby("name").area_m2.sum()
+    return Polygons(
+        raster=path,
+        files=files,
+        classes=classes.legend.names,
+        count=len(frame),
+        area_m2={name: round(float(sums.get(name, 0.0)), 4) for name in classes.legend.names},
+        seconds=time.monotonic() - began,
+        notes=(*_scene_notes(scene), *source.notes, *notes),
+    )
+
+
+def _format(out: PathLike | None, polygons: str | None) -> str:
+    """Choose the format of the polygons: as passed, else by the ending of the file, else GeoPackage."""
+    if polygons == "none":
+        raise InputError("polygonize writes polygons: choose a --format other than none")
+    if out is None:
+        return polygons or "gpkg"
+    suffix = Path(out).suffix.lstrip(".").lower()
+    if polygons is None and suffix not in FORMATS:
+        raise InputError(
+            f"{out} has no ending of a format: name it NAME.gpkg, or end it with one of {', '.join(FORMATS)}"
+        )
+    if polygons is not None and suffix != polygons:
+        raise InputError(f"{out} does not end with .{polygons}: rename it, or leave --format out")
+    return suffix
+
+
+def _files(path: Path | str, out: PathLike | None, options: MapOptions) -> dict[str, Path]:
+    """Name the files. Raises ExistsError for one that exists, unless it may be overwritten."""
+    folder = Path() if is_remote(path) else Path(path).parent
+    name = class_raster_name(path)
+    files = {"polygons": Path(out) if out is not None else folder / f"{name}_polygons.{options.polygons}"}
+    if options.regularise:
+        stem = files["polygons"].stem.removesuffix("_polygons")
+        files["footprints"] = files["polygons"].with_name(f"{stem}_footprints.{options.polygons}")
+    existing = [file for file in files.values() if file.exists()]
+    if existing and not options.overwrite:
+        raise ExistsError(f"{existing[0]} exists: pass --overwrite to replace it, or choose another --out")
+    return files
+
+
+def _legend(legend: PathLike | Legend | None) -> Legend | None:
+    """Read a chosen legend: of a known domain, a domain file, or a YAML file of the fields legend, ignore and classes."""
+    if legend is None or isinstance(legend, Legend):
+        return legend
+    name, path = os.fspath(legend), Path(legend).expanduser()
+    if name not in KNOWN and path.suffix not in (".yaml", ".yml"):
+        raise InputError(
+            f"--legend is {name}; it must be a YAML file with a legend, or a known domain: {', '.join(KNOWN)}"
+        )
+    if name in KNOWN:
+        return read_domain_file(KNOWN[name]).class_legend
+    fields = read_yaml(path, "legend")
+    if isinstance(fields, dict) and ("images" in fields or "extends" in fields):
+        chosen = read_domain_file(path).class_legend
+    elif isinstance(fields, dict) and "legend" in fields:
+        chosen = Legend.from_fields(fields["legend"], fields.get("ignore"))
+        chosen = chosen.merged(fields["classes"]) if fields.get("classes") else chosen
+    else:
+        chosen = None
+    if chosen is None:
+        raise InputError(
+            f"{path} has no field 'legend': list the classes there, each with a name, a colour and a value"
+        )
+    return chosen
+
+
+def _scene(path: Path | str, options: MapOptions) -> Scene:
+    """Take the raster as a scene with a GSD: declared, of the map's tags, or of its georeference."""
+    gsd = options.gsd
+    if gsd is None and (declared := raster_tags(path).get(DECLARED_GSD)):
+        gsd = float(declared)
+    return Scene(class_raster_name(path), path, declared_gsd=gsd, crs=options.crs, nodata=options.nodata)
+
+
+def _scene_notes(scene: Scene) -> list[str]:
+    notes = [] if scene.grid.crs else [f"{scene.image} has no CRS, so neither have its polygons (--crs declares one)"]
+    return [*notes, scene.gsd_note] if scene.gsd_note else notes
+
+
+def _numbered(numbers: Sequence[int], frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Replace the indices of the classes by their numbers."""
+    if tuple(numbers) == tuple(range(len(numbers))):
+        return frame
+    values = np.array(numbers, np.int64)
+    kind = np.int32 if np.abs(values).max() < 2**31 else np.int64
+    return frame.assign(**{"class": values.astype(kind)[frame["class"].to_numpy()]})
+
+
+def _confidence(path: Path | str, classes: ClassRaster) -> tuple[RasterFile | None, list[str]]:
+    """Find the confidence raster of the same map beside a class raster, and notes for the user."""
+    if is_remote(path) or not Path(path).stem.endswith("_classes"):
+        return None, []
+    beside = Path(path).with_name(f"{class_raster_name(path)}_confidence{Path(path).suffix}")
+    if not beside.is_file():
+        return None, []
+    file = RasterFile(beside)
+    same_map = raster_tags(beside).get(_KEY) == raster_tags(path).get(_KEY)
+    if file.grid != classes.file.grid or file.dtype != "uint8" or not same_map:
+        return None, [f"{beside} belongs to another map, so the polygons have no confidence"]
+    return file, []
+
+
+class _Source:
+    """The strips of a region of a class raster, with confidences if there are any.
+
+    Attributes:
+        notes: sentences for the user, complete after the last strip.
+    """
+
+    def __init__(self, classes: ClassRaster, region: Region, confidence: RasterFile | None, notes: list[str]) -> None:
+        self.classes, self.region, self.confidence, self.notes = classes, region, confidence, notes
+
+    def strips(self) -> Iterator[Strip]:
+        """Read strips of class indices, or of pairs with confidences.
+
+        Raises InputError after the last strip if most of the raster is outside the legend, or none of it holds a class.
+        """
+        outside = inside = 0
+        row, col, _, width = self.region.window
+        with self.confidence.opened() if self.confidence else nullcontext():
+            for first, indices, count in self.classes.strips(self.region.window):
+                limits = self.region.inside(first, len(indices))
+                classes = indices if limits is None else np.where(limits, indices, np.uint8(IGNORE))
+                outside, inside = outside + count, inside + int(np.count_nonzero(classes != IGNORE))
+                if self.confidence is None:
+                    yield classes
+                else:
+                    pixels, _ = self.confidence.pixels([1], (row + first, col, len(classes), width))
+                    yield classes, np.where(classes == IGNORE, np.uint8(IGNORE), pixels[0])
+        self._check(outside, inside)
+
+    def _check(self, outside: int, inside: int) -> None:
+        legend, path = self.classes.legend, self.classes.file.path
+        if outside > inside:
+            raise InputError(
+                f"{outside / (outside + inside):.0%} of the pixels of {path} are outside the legend "
+                f"({', '.join(legend.names)}): choose another --legend"
+            )
+        if not inside:
+            raise InputError(f"no pixel of {path} holds a class")
+        if outside:
+            self.notes.append(f"{outside} pixels of {path} are outside the legend and in no polygon")
