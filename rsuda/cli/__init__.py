@@ -14,6 +14,7 @@ from rsuda.cli import (
     polygonize,
     predict,
     report,
+    sample,
     suggest,
 )
 from rsuda.cli.app import app, main
@@ -34,5 +35,6 @@ __all__ = [
     "polygonize",
     "predict",
     "report",
+    "sample",
     "suggest",
 ]

@@ -18,6 +18,7 @@ from rsuda.core.errors import RsudaError
 from rsuda.core.version import __version__
 
 ORDER = (
+    "sample",
     "init",
     "gap",
     "adapt",

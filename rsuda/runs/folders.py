@@ -11,18 +11,6 @@ from rsuda.core.settings import CONFIG, OBJECT, Settings, make_settings
 
 WEIGHTS, SPEC, CHECKPOINT = "weights.safetensors", "spec.json", "last.ckpt"
 CURVE = "target_curve.csv"
-SAMPLE_DOMAINS = ("potsdam", "vaihingen")
-
-
-def sample_tiles() -> Path:
-    """Find sample_tiles/ in the working folder, or in the checkout that rsuda is installed from."""
-    for folder in (Path("sample_tiles"), Path(__file__).parents[2] / "sample_tiles"):
-        if (folder / "potsdam").is_dir():
-            return folder
-    raise MissingError(
-        "the data folder is missing, and sample_tiles/ does not exist: pass --data DIR (or set RSUDA_DATA), or work in a "
-        "checkout of rsuda"
-    )
 
 
 def free_folder(sources: Sequence[str], target: str, method: str) -> Path:

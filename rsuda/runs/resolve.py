@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rsuda.core.errors import InputError
+from rsuda.core.sample_data import SAMPLE_DOMAINS, sample_tiles
 from rsuda.core.setting_sections import SourceSettings
 from rsuda.core.settings import CONFIG, MethodPresets, OptionNames, Settings, by_section, make_settings, merged
-from rsuda.runs.folders import SAMPLE_DOMAINS, free_folder, newest_checkpoint, sample_tiles, saved_settings
+from rsuda.runs.folders import free_folder, newest_checkpoint, saved_settings
 
 FREE_TO_CHANGE = (
     "training.steps",

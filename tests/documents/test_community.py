@@ -125,5 +125,9 @@ def test_workflow_runs_scripts_that_exist_and_the_pythons_of_the_package():
     assert all((ROOT / script).stat().st_mode & 0o100 for script in commands if script.startswith(".ci/"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pythons = [c.rpartition(" ")[2] for c in project["classifiers"] if "Python :: 3." in c]
+    release = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
+    scripts = {step["run"].split()[0] for job in release.values() for step in job["steps"] if "run" in step}
+    assert scripts == {".github/packaging/prepare", "python", "pip", "twine", "tar", "pytest", "rsuda", "gh"}
+    assert (ROOT / ".github/packaging/prepare").stat().st_mode & 0o100
     assert jobs["pythons"]["strategy"]["matrix"]["python"] == pythons
     assert project["requires-python"] == f">={pythons[0]}"

@@ -1,0 +1,74 @@
+"""Find the sample tiles in the installed package, or in a checkout."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from rsuda.core.atomic import make_folder
+from rsuda.core.errors import ExistsError, MissingError, write_error
+
+SAMPLE_DOMAINS = ("potsdam", "vaihingen")
+FOLDER = "sample_tiles"
+
+
+def sample_folder() -> Path:
+    """Return the folder of the sample data: inside the package after an installation, beside it in a checkout.
+
+    Raises:
+        MissingError: the package was installed without it.
+    """
+    package = Path(str(files("rsuda")))
+    for folder in (package / FOLDER, package.parent / FOLDER):
+        if (folder / "potsdam").is_dir():
+            return folder
+    raise MissingError(f"this installation of rsuda has no {FOLDER}/: install the wheel, or pass --data DIR")
+
+
+def sample_tiles() -> Path:
+    """Return the folder of the sample tiles: sample_tiles/ in the working folder, or the package's own.
+
+    Raises:
+        MissingError: there is neither.
+    """
+    local = Path(FOLDER)
+    return local if all((local / name).is_dir() for name in SAMPLE_DOMAINS) else sample_folder()
+
+
+def sample(out: str | Path = FOLDER) -> Path:
+    """Copy the synthetic sample tiles of two cities, to look at and to try commands on.
+
+    Args:
+        out: folder to make; sample_tiles/ in the working directory by default, where ``adapt`` finds it without ``data``.
+
+    Returns:
+        the folder, with potsdam/, vaihingen/ and a README; one that has both cities already stays as it is.
+
+    Raises:
+        ExistsError: the folder exists and lacks them.
+
+    Example:
+        >>> import rsuda
+        >>> folder = rsuda.sample("tiles")
+        >>> sorted(file.name for file in folder.iterdir())
+        ['README.md', 'potsdam', 'vaihingen']
+    """
+    folder, origin = Path(out).expanduser(), sample_folder()
+    if all((folder / name).is_dir() for name in SAMPLE_DOMAINS):
+        return folder
+    if folder.exists():
+        raise ExistsError(f"{folder} exists and holds other files: choose another --out")
+    make_folder(folder.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=".sample-", dir=folder.parent))
+    try:
+        for name in SAMPLE_DOMAINS:
+            shutil.copytree(origin / name, temporary / folder.name / name)
+        shutil.copyfile(origin / "README.md", temporary / folder.name / "README.md")
+        (temporary / folder.name).replace(folder)
+    except OSError as error:
+        raise write_error(folder, error) or error from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
