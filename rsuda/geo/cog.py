@@ -22,7 +22,7 @@ from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.grid import Grid
 
 _BLOCK = 512
-_LOSSLESS = ("NONE", "LZW", "DEFLATE", "ZSTD", "LZMA", "PACKBITS")
+LOSSLESS = ("NONE", "LZW", "DEFLATE", "ZSTD", "LZMA", "PACKBITS")
 _OPTIONS = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(_BLOCK), "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS"}
 
 Rows = Callable[[int, int], np.ndarray]  # (first row, rows) -> (rows, width) uint8
@@ -143,7 +143,7 @@ def write_cog(
         creation = {**_OPTIONS, "OVERVIEW_RESAMPLING": resampling, **(options or {})}
         copy(staging, temporary, driver="COG", **creation)
         staging.unlink()
-        _check(temporary, path, written if creation["COMPRESS"].upper() in _LOSSLESS else {})
+        _check(temporary, path, written if creation["COMPRESS"].upper() in LOSSLESS else {})
 
 
 def _check(file: Path, path: str | Path, written: dict[tuple[int, int], int]) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,10 @@ from rsuda.core.map_options import MapOptions
 from rsuda.core.version import __version__
 from rsuda.geo.attribute_table import SUFFIX as ATTRIBUTES
 from rsuda.geo.limits import check_disk
-from rsuda.geo.raster import is_remote
+from rsuda.geo.raster import READ_ERRORS, is_remote
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
+from rsuda.inference.finished_rasters import KEY, FinishedRasters
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.products import CLASSES, PRODUCTS
 from rsuda.inference.sliding_window import Strip, strip_rows
@@ -34,6 +36,7 @@ BLOCK_ROWS = 512  # rows of a finished map that are read at once
 # Options that the key and the tag of version 0.1.0 hold in their own way. Any other option enters them where its value is
 # not the default, so that a new option leaves finished maps valid.
 _KEY_OPTIONS = ("bands", "gsd", "crs", "aoi", "bounds", "window", "overlap", "tta", "precision")
+_VECTORS = ("polygons", "footprints", "stac")  # files that other options of polygons change
 _TAG_OPTIONS = ("polygons", "min_area", "simplify", "regularise", "confidence", "probabilities", "co", "stac")
 
 
@@ -93,7 +96,39 @@ class MapJob:
             return False
         if len(existing) == len(self.files) and _tag_of(self.raster) == self.tag:
             return True
-        raise ExistsError(f"{existing[0]} exists: pass --overwrite to replace it, or choose another --out")
+        changing = [self.files[name] for name in _VECTORS if name in self.files and self.files[name].exists()]
+        if self.rasters is None:
+            raise ExistsError(f"{existing[0]} exists: pass --overwrite to replace it, or choose another --out")
+        if changing:
+            raise ExistsError(
+                f"{changing[0]} exists, of other options: pass --overwrite to replace it (the map is not predicted again), "
+                "or choose another --format or --out"
+            )
+        return False
+
+    @cached_property
+    def rasters(self) -> FinishedRasters | None:
+        """The rasters of a finished map that differs by the options of its other files only; None to predict."""
+        if _tag_of(self.raster) in (None, self.tag):
+            return None
+        shape = (self.region.grid.height, self.region.grid.width)
+        return FinishedRasters.find(
+            lambda name: self.folder / f"{self.scene.name}_{name}.tif", self.key, shape, self.options
+        )
+
+    def reuse(self) -> bool:
+        """Fill the store with the pixels of the finished rasters. Returns False where they are missing or unreadable."""
+        if self.rasters is None:
+            return False
+        try:
+            for first, end in self.store.missing():
+                for row in range(first, end, self.store.strip_rows):
+                    self.store.write(row, self.rasters.read(row, min(self.store.strip_rows, end - row)))
+        except READ_ERRORS:
+            self.discard()
+            self.rasters = self._store = None
+            return False
+        return True
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -126,7 +161,9 @@ class MapJob:
             if not self.work.is_dir():  # an existing store has its room already
                 check_disk(2 * planes * height * width, self.folder, f"the prediction of {self.scene.image}")
             rows = strip_rows(self.predictor, self.scene)
-            self._store = StripStore(self.work, f"{self.key}-{planes}", (planes, height, width), rows)
+            lacks = self.rasters is not None and self.rasters.confidence is None  # a prediction never continues it
+            key = f"{self.key}-{planes}{'-without-confidence' if lacks else ''}"
+            self._store = StripStore(self.work, key, (planes, height, width), rows)
         return self._store
 
     def write(self, strip: Strip) -> None:
@@ -211,7 +248,7 @@ def _tag_of(raster: Path) -> str | None:
     """Read the tag of a class raster; None for a file that has none or is not a raster."""
     try:
         with rasterio.open(raster) as file:
-            tag: str | None = file.tags().get("RSUDA_KEY")
+            tag: str | None = file.tags().get(KEY)
             return tag
     except RasterioError:
         return None

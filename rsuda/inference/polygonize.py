@@ -27,9 +27,9 @@ from rsuda.geo.raster import RasterFile, is_remote
 from rsuda.geo.region import Region, read_area, region_of
 from rsuda.geo.run_lengths import Strip
 from rsuda.geo.scene import Scene
+from rsuda.inference.finished_rasters import KEY
 from rsuda.inference.write_layers import write_layers
 
-_KEY = "RSUDA_KEY"
 PathLike = str | os.PathLike[str]
 
 
@@ -261,7 +261,7 @@ def _confidence(path: Path | str, classes: ClassRaster) -> tuple[RasterFile | No
     if not beside.is_file():
         return None, []
     file = RasterFile(beside)
-    same_map = raster_tags(beside).get(_KEY) == raster_tags(path).get(_KEY)
+    same_map = raster_tags(beside).get(KEY) == raster_tags(path).get(KEY)
     if file.grid != classes.file.grid or file.dtype != "uint8" or not same_map:
         return None, [f"{beside} belongs to another map, so the polygons have no confidence"]
     return file, []

@@ -76,8 +76,9 @@ def predict(
 ) -> list[Prediction]:
     """Map scenes: write a class GeoTIFF and polygons for each.
 
-    A scene that an earlier call finished with the same model and options is skipped. An interrupted scene continues after its
-    last finished strip. ``rsuda.core.map_options.MapOptions`` has the range of each option.
+    A scene that an earlier call finished with the same model and options is skipped. Where only options of the polygons are
+    others, the finished map is used and not predicted again. An interrupted scene continues after its last finished strip.
+    ``rsuda.core.map_options.MapOptions`` has the range of each option.
 
     Args:
         scenes: a raster, or several: files, folders, globs, or what GDAL can open ('https://…', 's3://…', '/vsi…').
@@ -163,6 +164,7 @@ def predict_scenes(
         if workers is not None:
             for job in (job for job, skip in zip(jobs, finished, strict=True) if not skip):
                 opened.enter_context(job.open())
+                job.reuse()
                 workers.add(job)
         for job, skip in zip(jobs, finished, strict=True):
             try:
@@ -245,7 +247,8 @@ def _finish(job: MapJob, workers: Cluster | None, progress: Progress | None) -> 
 
 
 def _predict(job: MapJob, workers: Cluster | None, progress: Progress | None) -> Prediction:
-    began, store = time.monotonic(), job.store
+    began = time.monotonic()
+    reused, store = job.reuse(), job.store
     if not store.done:
         check_readable([job.scene])
     rows_finished = store.height - sum(end - first for first, end in store.missing())
@@ -257,9 +260,11 @@ def _predict(job: MapJob, workers: Cluster | None, progress: Progress | None) ->
         job.discard()
         where = " in the area" if job.region.shapes else ": all of it is nodata or transparent"
         raise InputError(f"{job.scene.image} has no valid pixel{where}")
+    rasters = job.rasters if reused else None
     written = write_map(job)
     job.discard()
-    return replace(written, seconds=time.monotonic() - began)
+    notes = written.notes if rasters is None else (rasters.note, *written.notes)
+    return replace(written, seconds=time.monotonic() - began, notes=notes)
 
 
 def _predict_missing(job: MapJob) -> Iterator[int]:

@@ -26,6 +26,7 @@ from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.collars import find_collar
 from rsuda.geo.qgis_styles import raster_style, share_style, write_style
 from rsuda.geo.stac_item import MapRaster, acquisition_time, href, map_item, write_item
+from rsuda.inference.finished_rasters import KEY
 from rsuda.inference.map_job import MapJob, row_blocks
 from rsuda.inference.prediction import Prediction
 from rsuda.inference.products import CLASSES, PRODUCTS, Product
@@ -181,7 +182,7 @@ def _tags(job: MapJob) -> dict[str, str]:
         **({} if job.options.adapt == "none" else {"RSUDA_ADAPT": job.options.adapt}),
         "RSUDA_SCENE": Path(str(job.scene.image)).name,
         **({} if job.scene.declared_gsd is None else {DECLARED_GSD: repr(float(job.scene.declared_gsd))}),
-        "RSUDA_KEY": job.tag,
+        KEY: job.tag,
     }
 
 

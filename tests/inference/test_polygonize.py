@@ -193,3 +193,61 @@ def test_command_needs_no_model_and_no_torch(tmp_path):
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert '"polygon_count": 3' in process.stdout and (tmp_path / "cover_polygons.qml").is_file()
+
+
+def refuse(image):
+    raise AssertionError("the map was predicted again")
+
+
+@pytest.mark.parametrize("confidence", [True, False])
+@pytest.mark.parametrize("scheduler", [None, pytest.param("local", marks=pytest.mark.slow)])
+def test_predict_with_other_options_of_polygons_uses_the_finished_map(scene, tmp_path, confidence, scheduler):
+    first, other = {**RUN, "polygons": "fgb", "confidence": confidence}, {"min_area": 2, "simplify": 1.0}
+    (before,) = predict(scene, trained(by_value), tmp_path, **first)
+    with pytest.raises(ExistsError, match=r"polygons.fgb exists, of other options.*not predicted again"):
+        predict(scene, trained(refuse), tmp_path, **{**first, **other})
+    options = {**first, **other, "overwrite": True, "scheduler": scheduler, "workers": 1}
+    (again,) = predict(scene, trained(refuse), tmp_path, **options)
+    assert not again.skipped and "not predicted again" in again.notes[0]
+    (whole,) = predict(scene, trained(by_value), tmp_path / "whole", **{**first, **other})
+    assert ("without confidence" in again.notes[0]) is not confidence
+    if confidence:
+        for name, file in whole.files.items():
+            assert again.files[name].read_bytes() == file.read_bytes(), name
+    else:
+        one, two = again.polygons_frame(), whole.polygons_frame()
+        assert one.confidence.isna().all() and two.confidence.notna().all() and one.geometry.equals(two.geometry)
+        assert again.raster.read_bytes() == whole.raster.read_bytes()
+    (skipped,) = predict(scene, trained(refuse), tmp_path, **{**first, **other})
+    assert skipped.skipped and not list(tmp_path.glob(".scene*"))
+    assert before.polygons == again.polygons
+
+
+@pytest.mark.parametrize(
+    "change", [{"overlap": 0}, {"confidence": True}, {"digest": "other"}, {"co": ["COMPRESS=ZSTD"]}, {"gsd": 0.51}]
+)
+def test_map_of_other_pixels_or_rasters_is_predicted_again(scene, tmp_path, change):
+    predict(scene, trained(by_value), tmp_path, **RUN)
+    model = trained(refuse, digest=change.pop("digest", "oracle"))
+    with pytest.raises(ExistsError, match=r"scene_classes.* exists: pass --overwrite"):
+        predict(scene, model, tmp_path, **{**RUN, "polygons": "fgb", **change})
+    with pytest.raises(AssertionError, match="predicted again"):
+        predict(scene, model, tmp_path, **{**RUN, "polygons": "fgb", **change, "overwrite": True})
+
+
+def test_another_format_needs_no_overwrite_and_a_damaged_map_is_predicted_again(scene, tmp_path):
+    (first,) = predict(scene, trained(by_value), tmp_path, **{**RUN, "polygons": "fgb"})
+    (second,) = predict(scene, trained(refuse), tmp_path, **{**RUN, "polygons": "geojson"})
+    assert second.polygons != first.polygons and first.polygons.is_file() and second.polygon_count
+    content = bytearray(second.raster.read_bytes())
+    with rasterio.open(second.raster) as file:
+        offset = int(
+            file.tags(1, ns="TIFF").get("BLOCK_OFFSET_0_0") or file.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1)
+        )
+    content[offset : offset + 40] = bytes(40)
+    second.raster.write_bytes(content)
+    (third,) = predict(
+        scene, trained(by_value), tmp_path, **{**RUN, "polygons": "fgb", "min_area": 2, "overwrite": True}
+    )
+    assert not third.skipped and not any("not predicted again" in note for note in third.notes)
+    assert np.array_equal(third.classes()[20:], rasterio.open(scene).read(1)[20:])
