@@ -114,8 +114,8 @@ class Diagram:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" class="rsuda-diagram" '
             f'style="max-width:{width:g}px">\n'
             f"<title>{escape(self.title)}</title>\n<style>{STYLE}"
-            ".rsuda-diagram{color:var(--md-typeset-color,#333)}\n"
-            "@media(prefers-color-scheme:dark){.rsuda-diagram{color:var(--md-typeset-color,#ddd)}}</style>\n"
+            ".rsuda-diagram{color:var(--pst-color-text-base,#333)}\n"
+            "@media(prefers-color-scheme:dark){.rsuda-diagram{color:var(--pst-color-text-base,#ddd)}}</style>\n"
             '<defs><marker id="d-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
             '<path d="M0 0L8 4L0 8z" fill="currentColor"/></marker>'
             f'<linearGradient id="d-both"><stop offset=".5" stop-color="{SOURCE}" stop-opacity=".15"/>'

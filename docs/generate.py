@@ -1,4 +1,4 @@
-"""Tables of the pages that the code knows: options of methods and commands, settings, presets.
+"""Tables of the pages that the code or a results file knows: options of methods and commands, settings, presets, scores.
 
 python docs/generate.py           # writes them between the marks of each page
 python docs/generate.py --check   # says which pages are not up to date, and ends with 1 if any is
@@ -6,9 +6,12 @@ python docs/generate.py --check   # says which pages are not up to date, and end
 
 from __future__ import annotations
 
+import csv
 import inspect
 import re
+import statistics
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,13 @@ from rsuda.evaluation.label_free import LabelFree
 from rsuda.methods import METHODS, described, presets_of
 
 DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "benchmarks" / "results" / "four_fields_400" / "table.csv"
+FIELDS = {
+    "dubai → mumbai": "Dubai → Mumbai: other city, sensor, season",
+    "mumbai → dubai": "Mumbai → Dubai: the same, back",
+    "dubai 1 m → 0.5 m": "Dubai at 1 m → Dubai at 0.5 m: other district",
+    "mumbai RGB → IRRG": "Mumbai RGB → Mumbai by a simulated IRRG sensor",
+}
 MARKS = re.compile(r"(<!-- table: (?P<what>[\w -]+) -->\n).*?(<!-- end of table -->)", re.S)
 
 
@@ -117,9 +127,51 @@ def label_free() -> str:
     return table(["score", "what it is"], [[f"`{k}`", v] for k, v in documented(LabelFree, "Attributes:").items()])
 
 
+def _with_deviation(values: list[float]) -> str:
+    if not values:
+        return "–"
+    mean = f"{statistics.mean(values):.1f}"
+    return f"{mean} ± {statistics.stdev(values):.1f} ({len(values)})" if len(values) > 1 else f"{mean} (1)"
+
+
+def four_fields() -> str:
+    """mIoU of the default method on four pairs: mean ± deviation (seeds), the paired gain and the share of the gap."""
+    runs: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    with RESULTS.open(newline="") as file:
+        for line in csv.DictReader(file):
+            runs[line["pair"], line["row"]][int(line["seed"])] = 100 * float(line["miou"])
+    rows = []
+    for pair, title in FIELDS.items():
+        names = ("source-only", "source-only, matched", "st-dasegnet", "oracle")
+        scores = [runs.get((pair, name), {}) for name in names]
+        plain, matched, default, oracle = scores
+        gain = [default[seed] - matched[seed] for seed in default if seed in matched]
+        low, high = statistics.mean(plain.values()), statistics.mean(oracle.values())
+        rows.append(
+            [
+                title,
+                *(_with_deviation(list(score.values())) for score in scores),
+                f"{statistics.mean(gain):+.1f}" if gain else "–",
+                f"{100 * (statistics.mean(default.values()) - low) / (high - low):.0f} %".replace("-", "−")
+                if default
+                else "–",
+            ]
+        )
+    head = [
+        "pair",
+        "source-only",
+        "aligned source-only",
+        "ST-DASegNet (default)",
+        "oracle",
+        "gain over aligned",
+        "gap closed",
+    ]
+    return table(head, rows)
+
+
 TABLES: dict[str, Callable[..., str]] = {
     "settings": settings, "presets": presets, "commands": commands, "label-free": label_free,
-    "method": method,
+    "method": method, "four-fields": four_fields,
 }  # fmt: skip
 
 
@@ -135,7 +187,7 @@ def up_to_date(page: str) -> str:
 
 def main() -> int:
     old = []
-    for page in sorted(DOCS.rglob("*.md")):
+    for page in [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]:
         text = page.read_text()
         made = up_to_date(text)
         if made != text:

@@ -185,21 +185,36 @@ def test_every_method_has_a_page_with_its_options():
         assert all(f"## {part}" in text for part in ("The idea", "The loss", "Options", "Deviations", "Results"))
 
 
-@pytest.mark.slow
-def test_site_builds_strictly_and_fetches_nothing(tmp_path):
-    pytest.importorskip("material")
-    pytest.importorskip("mkdocs_jupyter")
-    result = script("-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site"))
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """Build the site; warnings are errors. Returns its folder."""
+    pytest.importorskip("pydata_sphinx_theme")
+    pytest.importorskip("myst_nb")
+    folder = tmp_path_factory.mktemp("site")
+    result = script("docs/build.py", str(folder))
     assert result.returncode == 0, result.stdout + result.stderr
-    pages = list((tmp_path / "site").rglob("*.html"))
-    assert len(pages) > 25
+    return folder
+
+
+@pytest.mark.slow
+def test_site_fetches_nothing_and_draws_diagrams(site):
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 45
     for page in pages:
         text = page.read_text()
         fetched = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"?(?:https?:)?//[^\s\">]+", text)
         assert not fetched, f"{page.name} fetches {fetched}"
         assert not re.search(r"cdnjs\.|unpkg\.com|jsdelivr\.|fonts\.g", text), f"{page.name} may fetch from elsewhere"
-    index = (tmp_path / "site" / "methods" / "index.html").read_text()
-    assert all(f'href="{method}.html"><code>{method}</code>' in index for method in METHODS)
-    assert all(f"methods/{method}.html" in (tmp_path / "site" / "index.html").read_text() for method in METHODS)
-    dacs = (tmp_path / "site" / "methods" / "dacs.html").read_text()
+    index = (site / "methods" / "index.html").read_text()
+    assert all(re.search(rf'href="{method}.html"><code[^>]*><span class="pre">{method}<', index) for method in METHODS)
+    dacs = (site / "methods" / "dacs.html").read_text()
     assert '<svg xmlns="http://www.w3.org/2000/svg"' in dacs and "dacs.svg" not in dacs
+
+
+@pytest.mark.slow
+def test_site_has_every_page_in_its_menu_and_can_search(site):
+    """A page outside of the menu is a warning, so an error; the order is that of a user's work."""
+    home = (site / "index.html").read_text()
+    sections = re.findall(r'<a class="nav-link nav-internal" href="[^"]*">\s*([^<]+?)\s*</a>', home)
+    assert sections[:8] == ["Start", "Your data", "Adapt", "Map", "Judge", "Scale", "Methods", "Develop"]
+    assert '"quickstart"' in (site / "searchindex.js").read_text()
