@@ -129,7 +129,7 @@ def label_free() -> str:
 
 def _with_deviation(values: list[float]) -> str:
     if not values:
-        return "–"
+        return "-"
     mean = f"{statistics.mean(values):.1f}"
     return f"{mean} ± {statistics.stdev(values):.1f} ({len(values)})" if len(values) > 1 else f"{mean} (1)"
 
@@ -151,10 +151,8 @@ def four_fields() -> str:
             [
                 title,
                 *(_with_deviation(list(score.values())) for score in scores),
-                f"{statistics.mean(gain):+.1f}" if gain else "–",
-                f"{100 * (statistics.mean(default.values()) - low) / (high - low):.0f} %".replace("-", "−")
-                if default
-                else "–",
+                f"{statistics.mean(gain):+.1f}" if gain else "-",
+                f"{100 * (statistics.mean(default.values()) - low) / (high - low):.0f} %" if default else "-",
             ]
         )
     head = [
