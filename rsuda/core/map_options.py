@@ -138,11 +138,25 @@ class MapOptions(PredictorOptions, FileOptions):
     bounds: tuple[float, float, float, float] | None = option(
         None, "LEFT BOTTOM RIGHT TOP in the scene's CRS: predict only this rectangle.", changes="pixels"
     )
+    mosaic: bool = option(
+        False, "Take the scenes as tiles of one: context over their borders, one map.", changes="nothing"
+    )
+    per_tile: bool = option(
+        False, "With --mosaic: write rasters for each tile, and a virtual raster of them.", changes="files"
+    )
     scheduler: str | None = option(
         None, "Run on a Dask cluster: tcp://HOST:PORT, or 'local' for --workers processes.", changes="nothing"
     )
     workers: int = option(2, "Processes of --scheduler local.", changes="nothing", ge=1)
     threads: int | None = option(None, "CPU threads of each process; all cores by default.", changes="nothing", ge=1)
+
+    @model_validator(mode="after")
+    def _check_mosaic(self) -> Self:
+        if self.per_tile and not self.mosaic:
+            raise InputError("--per-tile divides the map of a mosaic: add --mosaic")
+        if self.per_tile and self.stac:
+            raise InputError("the STAC item describes one raster: leave out --stac or --per-tile")
+        return self
 
     @classmethod
     def of(cls, **values: Any) -> MapOptions:

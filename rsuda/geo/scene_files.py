@@ -15,6 +15,7 @@ from rsuda.geo.raster import READ_ERRORS, SUFFIXES, is_remote, quiet
 
 WILDCARDS = "*?["
 OWN_TAG = "RSUDA_"  # begins the tags of all rasters that rsuda writes
+MOSAIC_TAG = "RSUDA_MOSAIC"  # domain of the metadata of a virtual raster that joins tiles
 OWN_ENDINGS = ("_classes", "_confidence", "_probabilities")  # of the names that rsuda writes rasters under
 _READERS = 8  # headers that are read at once
 
@@ -24,8 +25,17 @@ def rasters_in(place: str) -> list[str]:
     path = Path(place)
     if path.is_dir():
         files = (file for file in path.rglob("*") if not any(p.startswith(".") for p in file.relative_to(path).parts))
-        return sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES)
-    return sorted(file for file in glob.glob(place, recursive=True) if file.lower().endswith(SUFFIXES))
+        return sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES and not _is_mosaic(file))
+    files_of_glob = glob.glob(place, recursive=True)
+    return sorted(file for file in files_of_glob if file.lower().endswith(SUFFIXES) and not _is_mosaic(Path(file)))
+
+
+def _is_mosaic(file: Path) -> bool:
+    """Check whether a file is a virtual raster of rsuda, whose tiles are scenes already, or a map of them."""
+    try:
+        return file.suffix.lower() == ".vrt" and "RSUDA_" in file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def is_pattern(place: str) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +23,14 @@ from rsuda.core.map_options import MapOptions
 from rsuda.core.version import __version__
 from rsuda.geo.attribute_table import SUFFIX as ATTRIBUTES
 from rsuda.geo.limits import check_disk
+from rsuda.geo.mosaic import Tile
 from rsuda.geo.raster import READ_ERRORS, is_remote
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
 from rsuda.inference.finished_rasters import KEY, FinishedRasters
+from rsuda.inference.map_tile import MapTile
 from rsuda.inference.predictor import Predictor
-from rsuda.inference.products import CLASSES, PRODUCTS
+from rsuda.inference.products import CLASSES, PRODUCTS, Product
 from rsuda.inference.sliding_window import Strip, strip_rows
 from rsuda.inference.strip_store import StripStore
 
@@ -48,14 +50,25 @@ class MapJob:
         predictor, options: how.
         raster: path of the class raster.
         files: paths of all data files by what they hold, the class raster last.
+        tiles: parts of the map that have rasters of their own.
         key: digest of scene, model and every option that changes pixels.
     """
 
-    def __init__(self, scene: Scene, region: Region, predictor: Predictor, options: MapOptions) -> None:
+    def __init__(
+        self, scene: Scene, region: Region, predictor: Predictor, options: MapOptions, tiles: Sequence[Tile] = ()
+    ) -> None:
         self.scene, self.region, self.predictor, self.options = scene, region, predictor, options
+        self.tiles = [part for tile in tiles if (part := MapTile.of(tile, region)) is not None]
         self.folder = options.out or (Path() if is_remote(scene.image) else Path(scene.image).parent)
         self.key = _key(scene, region, predictor, options)
-        self.files = {name: self.folder / f"{scene.name}_{ending}" for name, ending in _endings(options)}
+        self.files = {
+            **{
+                f"{product.name} of {tile.name}": self.folder / f"{tile.name}_{product.name}.tif"
+                for product in _products(options)
+                for tile in self.tiles
+            },
+            **{name: self.folder / f"{scene.name}_{ending}" for name, ending in _endings(options)},
+        }
         self.raster = self.files[CLASSES.name]
         self._store: StripStore | None = None
 
@@ -208,17 +221,23 @@ def row_blocks(height: int) -> Iterator[tuple[int, int]]:
         yield row, min(BLOCK_ROWS, height - row)
 
 
+def _products(options: MapOptions) -> list[Product]:
+    """List the rasters that options ask for, the class raster last."""
+    return [product for product in PRODUCTS if product is CLASSES or getattr(options, product.name)]
+
+
 def _endings(options: MapOptions) -> list[tuple[str, str]]:
     """List what each data file holds and how its name ends, the class raster last."""
-    *rasters, classes = PRODUCTS
-    endings = [(product.name, f"{product.name}.tif") for product in rasters if getattr(options, product.name)]
+    *rasters, classes = _products(options)
+    suffix = "vrt" if options.per_tile else "tif"
+    endings = [(product.name, f"{product.name}.{suffix}") for product in rasters]
     if options.regularise:
         endings.append(("footprints", f"footprints.{options.polygons}"))
     if options.polygons:
         endings.append(("polygons", f"polygons.{options.polygons}"))
     if options.stac:
         endings.append(("stac", "stac.json"))
-    raster = f"{classes.name}.tif"
+    raster = f"{classes.name}.{suffix}"
     return [*endings, ("attributes", raster + ATTRIBUTES), (classes.name, raster)]
 
 

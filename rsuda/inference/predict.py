@@ -22,6 +22,7 @@ from rsuda.geo.polygons import check_footprints
 from rsuda.geo.region import read_area, region_of
 from rsuda.inference.choose_scenes import choose_scenes
 from rsuda.inference.map_job import MapJob
+from rsuda.inference.mosaic_file import MosaicFile, joined
 from rsuda.inference.on_cluster import Cluster, cluster
 from rsuda.inference.open_scene import open_scene
 from rsuda.inference.prediction import Prediction
@@ -68,6 +69,8 @@ def predict(
     crs: str | None = None,
     aoi: PathLike | None = None,
     bounds: tuple[float, float, float, float] | None = None,
+    mosaic: bool = False,
+    per_tile: bool = False,
     scheduler: str | None = None,
     workers: int = 2,
     threads: int | None = None,
@@ -106,6 +109,9 @@ def predict(
         crs: for scenes that have a transform but no CRS ('EPSG:32632'; ISPRS tiles with world files).
         aoi: file of polygons; outputs end at their bounds and hold nodata outside. Scenes outside are left out.
         bounds: (left, bottom, right, top) in the CRS of the scenes, with the same effect.
+        mosaic: whether the scenes are tiles of one scene: windows reach over their borders, and one map 'mosaic' is written,
+            with the virtual raster mosaic.vrt of the tiles.
+        per_tile: whether a mosaic has rasters for each tile, and a virtual raster of them, instead of one raster.
         scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine.
         threads: CPU threads of each process; all cores, shared by local workers, by default. Convolutions round differently
             on another number of threads, which moves a few uint8 probabilities in a million by 1. At the same number a
@@ -156,8 +162,9 @@ def predict_scenes(
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     predictor = Predictor.of(_trained(model), **options.predictor.model_dump())
-    jobs = plan_maps(scenes, predictor, options)
-    finished = [job.is_finished() for job in jobs]  # raises ExistsError for files of anything else
+    with joined(scenes, options) as places:
+        jobs = plan_maps(places, predictor, options)
+        finished = [job.is_finished() for job in jobs]  # raises ExistsError for files of anything else
     errors: list[RsudaError] = []
     with ExitStack() as opened:
         workers = opened.enter_context(cluster(options)) if options.scheduler else None
@@ -195,9 +202,11 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
     check_footprints(options.regularise, spec.legend)
     if options.stac:
         check_extra("export", "pystac")
-    scenes, notes = choose_scenes(scenes)
-    for note in notes:
-        logger.info("note: %s", note)
+    tiles = scenes.tiles if isinstance(scenes, MosaicFile) else ()
+    if not isinstance(scenes, MosaicFile):
+        scenes, notes = choose_scenes(scenes)
+        for note in notes:
+            logger.info("note: %s", note)
     area = read_area(options.aoi) if options.aoi else None
     limits = "the area of --aoi" if options.aoi else "the rectangle of --bounds"
     opened = [
@@ -213,7 +222,7 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
             logger.info("note: %s is left out: %s holds none of its pixels", scene.image, limits)
         else:
             check_located(options.polygons, scene.grid.crs is not None, scene.image)
-            jobs.append(MapJob(scene, region, predictor, options))
+            jobs.append(MapJob(scene, region, predictor, options, tiles if options.per_tile else ()))
     _check_names(jobs)
     return jobs
 

@@ -24,6 +24,7 @@ from rsuda.geo.attribute_table import attribute_table, write_attributes
 from rsuda.geo.class_raster import DECLARED_GSD
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.collars import find_collar
+from rsuda.geo.mosaic import Mosaic
 from rsuda.geo.qgis_styles import raster_style, share_style, write_style
 from rsuda.geo.stac_item import MapRaster, acquisition_time, href, map_item, write_item
 from rsuda.inference.finished_rasters import KEY
@@ -116,17 +117,21 @@ def _write_raster(job: MapJob, product: Product) -> None:
         for i, description in enumerate(product.descriptions(legend))
     ]
     categorical = product is CLASSES
-    write_cog(
-        path,
-        bands,
-        job.region.grid,
-        legend if categorical else None,
-        tags=_tags(job),
-        options=creation_options(job.options.co),
-        gcps=_control_points(job),
-        rpcs=_coefficients(job),
-    )
-    write_style(raster_style(legend) if categorical else share_style(), path.with_suffix(".qml"))
+    style = raster_style(legend) if categorical else share_style()
+    how: dict[str, Any] = {
+        "legend": legend if categorical else None,
+        "tags": _tags(job),
+        "options": creation_options(job.options.co),
+    }
+    write_style(style, path.with_suffix(".qml"))
+    if not job.options.per_tile:
+        write_cog(path, bands, job.region.grid, gcps=_control_points(job), rpcs=_coefficients(job), **how)
+        return
+    files = [path.with_name(f"{tile.name}_{product.name}.tif") for tile in job.tiles]
+    for file, tile in zip(files, job.tiles, strict=True):
+        write_cog(file, tile.bands(bands), job.region.grid.window(*tile.window), **how)
+        write_style(style, file.with_suffix(".qml"))
+    path.write_text(Mosaic.of(files).as_vrt(path.parent), encoding="utf-8", newline="\n")
 
 
 def _write_vectors(job: MapJob) -> tuple[int, list[str]]:

@@ -132,7 +132,7 @@ def test_every_option_that_changes_a_map_changes_its_tag(tmp_path, monkeypatch):
         "polygons": "fgb", "min_area": 1.0, "simplify": 1.0, "regularise": ("roof",), "confidence": True,
         "probabilities": True, "co": ("LEVEL=9",), "stac": True, "window": 96, "overlap": 8, "tta": "flips",
         "precision": "bf16", "bands": "red,green", "gsd": 1.0, "crs": None, "nodata": 3.0, "aoi": gpkg,
-        "bounds": (500_000, 5_999_990, 500_010, 6_000_000), "adapt": "statistics",
+        "bounds": (500_000, 5_999_990, 500_010, 6_000_000), "adapt": "statistics", "per_tile": True,
     }  # fmt: skip
     fields = MapOptions.model_fields
     assert set(others) == {n for n, field in fields.items() if field.json_schema_extra["changes"] != "nothing"}
@@ -146,7 +146,7 @@ def test_every_option_that_changes_a_map_changes_its_tag(tmp_path, monkeypatch):
         return job.tag
 
     monkeypatch.setattr("rsuda.inference.predict.check_batch_norm", lambda _: None)
-    tags = {name: tag(**{name: value}) for name, value in others.items() if name != "crs"}
+    tags = {name: tag(**{name: value}, mosaic=name == "per_tile") for name, value in others.items() if name != "crs"}
     assert tag(batch_size=1, threads=1, overwrite=True) == tag()
     assert len({tag(), *tags.values()}) == 1 + len(tags)
 

@@ -490,9 +490,7 @@ def test_finished_scene_is_skipped_and_its_files_are_unchanged(tmp_path):
     assert before == {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.iterdir()}
 
 
-@pytest.mark.parametrize(
-    "other", [{"overlap": 8}, {"tta": "flips"}, {"polygons": "gpkg"}, {"confidence": True}, {"gsd": 0.5}]
-)
+@pytest.mark.parametrize("other", [{"overlap": 8}, {"tta": "flips"}, {"confidence": True}, {"gsd": 0.5}])
 def test_map_of_other_options_is_not_finished(tmp_path, other):
     scene = write(tmp_path / "scene.tif", positions(40, 60))
     predict_one(scene, trained(geometer(7)))
