@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from re import fullmatch
-from typing import Any, ClassVar, Literal, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import segmentation_models_pytorch as smp
 import timm
@@ -253,18 +253,16 @@ class PlainNetwork(SegmentationNetwork):
 class FrozenEncoder(nn.Module):
     """An encoder as it was before the first step, without gradients.
 
-    Args:
-        statistics: of batch norm. 'batch': of each batch, as in the encoder that is trained. With its ImageNet statistics,
-            features of the same network are far apart from the first step on, and staying near them unlearns the source
-            (DAFormer's own encoder has no batch norm). 'pretrained': those of its weights, so that a cell's feature
-            depends on its image alone.
+    Batch norm normalises by each batch, as in the encoder that is trained. With its ImageNet statistics, features of the
+    same network are far apart from the first step on, and staying near them unlearns the source (DAFormer's own encoder has
+    no batch norm).
     """
 
-    def __init__(self, encoder: Encoder, statistics: Literal["batch", "pretrained"] = "batch") -> None:
+    def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder.eval().requires_grad_(False)
         for module in self.encoder.modules():
-            if isinstance(module, _BatchNorm) and statistics == "batch":
+            if isinstance(module, _BatchNorm):
                 module.train()
                 module.momentum = 0.0
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsuda.core.legend import IGNORE
-from rsuda.learning.decoders import four_deepest
-from rsuda.learning.network import Encoder, SegmentationNetwork, resize
+from rsuda.learning.network import Encoder, SegmentationNetwork
 
 
 @dataclass(frozen=True)
@@ -52,23 +51,28 @@ class SourceBank:
 
 
 class ClassPrototypes(nn.Module):
-    """Compare the cells of images with a bank's classes, by cosine about the mean of the classes.
+    """Compare the cells of images with class means, by cosine about the mean of the classes.
 
-    z = (f - mu) / sigma, mu the mean of the class means and sigma the bank's deviation; the score of class k is the cosine
-    of z with that of the class's mean. A class without cells has the score 0, neither near nor far.
+    z = (f - mu) / sigma, mu the mean of the class means; the score of class k is the cosine of z with that of the class's
+    mean. A class without cells has the score 0, neither near nor far.
+
+    Args:
+        means: (K, D), as those of a bank.
+        deviation: (D,), sigma.
+        cells: (K,), how many cells each class has.
     """
 
     centre: Tensor
     deviation: Tensor
     direction: Tensor
 
-    def __init__(self, bank: SourceBank) -> None:
+    def __init__(self, means: Tensor, deviation: Tensor, cells: Tensor) -> None:
         super().__init__()
-        present = bank.cells > 0
-        centre = bank.means[present].mean(0) if present.any() else bank.means.mean(0)
-        direction = F.normalize((bank.means - centre) / bank.deviation, dim=1) * present[:, None]
+        present = cells > 0
+        centre = means[present].mean(0) if present.any() else means.mean(0)
+        direction = F.normalize((means - centre) / deviation, dim=1) * present[:, None]
         self.register_buffer("centre", centre)
-        self.register_buffer("deviation", bank.deviation)
+        self.register_buffer("deviation", deviation)
         self.register_buffer("direction", direction)
 
     @torch.no_grad()
@@ -76,8 +80,11 @@ class ClassPrototypes(nn.Module):
         """Scores (B, K, h, w) from -1 to 1 of cells (B, D, h, w)."""
         with torch.autocast(cells.device.type, enabled=False):
             rows = cells.permute(0, 2, 3, 1).to(self.centre.dtype)
-            scores = F.normalize((rows - self.centre) / self.deviation, dim=-1) @ self.direction.T
-            return scores.permute(0, 3, 1, 2)
+            return (self.standardised(rows) @ self.direction.T).permute(0, 3, 1, 2)
+
+    def standardised(self, rows: Tensor) -> Tensor:
+        """z of cells (…, D), of length 1."""
+        return F.normalize((rows - self.centre) / self.deviation, dim=-1)
 
 
 def own_encoder(model: SegmentationNetwork) -> Encoder:
@@ -89,54 +96,45 @@ def own_encoder(model: SegmentationNetwork) -> Encoder:
     raise TypeError(f"{type(model).__name__} has no encoder")
 
 
-class CellEncoder(nn.Module):
-    """An encoder that stays as it is: images (B, bands, H, W) -> cells (B, D, H / 8, W / 8).
-
-    A cell is the features of the levels of strides 4, 8 and 16, side by side. Batch norm normalises by its running statistics.
-    """
-
-    def __init__(self, encoder: nn.Module) -> None:
-        super().__init__()
-        self.encoder = cast(Encoder, encoder.eval().requires_grad_(False))
-
-    def train(self, mode: bool = True) -> CellEncoder:
-        """Change nothing: the encoder stays as it is."""
-        return self
-
-    @torch.no_grad()
-    def forward(self, image: Tensor) -> Tensor:
-        pyramid = self.encoder(image)
-        levels = [pyramid[k] for k in four_deepest(self.encoder.out_channels)[:3]]
-        size = (image.shape[-2] // 8, image.shape[-1] // 8)
-        # the finest level is averaged over each cell; the others are as coarse as the cells or coarser
-        return torch.cat([F.adaptive_avg_pool2d(levels[0], size), *(resize(level, size) for level in levels[1:])], 1)
-
-
-class BankSums:
-    """Running sums from which a bank is made, batch by batch.
+class CellSums(nn.Module):
+    """Running sums of labelled cells, from which class means are made, batch by batch.
 
     Args:
         classes: number of classes K.
+        width: numbers of a cell D.
+        dtype: of the sums. Devices without double precision need single precision.
     """
 
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
-        self.cells = torch.zeros(classes, dtype=torch.long)
-        self.sum = self.square = torch.zeros(())
+    cells: Tensor
+    sum: Tensor
+    square: Tensor
 
+    def __init__(self, classes: int, width: int, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        self.register_buffer("cells", torch.zeros(classes, dtype=torch.long))
+        self.register_buffer("sum", torch.zeros(classes, width, dtype=dtype))
+        self.register_buffer("square", torch.zeros(classes, width, dtype=dtype))
+
+    @torch.no_grad()
     def add(self, cells: Tensor, label: Tensor) -> None:
         """Add cells (B, D, h, w) with their class indices (B, h, w), 255 ignored."""
-        rows, of = cells.permute(0, 2, 3, 1).flatten(0, 2).double().cpu(), label.flatten().cpu()
+        rows, of = cells.permute(0, 2, 3, 1).flatten(0, 2).to(self.sum), label.flatten().to(self.cells)
         rows, of = rows[of != IGNORE], of[of != IGNORE]
-        member = F.one_hot(of, self.classes).double().T
-        self.cells = self.cells + member.sum(1).long()
-        self.sum, self.square = self.sum + member @ rows, self.square + member @ rows.square()
+        member = F.one_hot(of, len(self.cells)).to(self.sum).T
+        self.cells += member.sum(1).long()
+        with torch.autocast(rows.device.type, enabled=False):
+            self.sum += member @ rows
+            self.square += member @ rows.square()
 
-    def bank(self, shares: tuple[float, ...], *, pretrained: bool) -> SourceBank:
-        """Make the bank of what was added."""
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Class means (K, D), 0 for a class without cells, and the deviation (D,) about the mean of the classes."""
         number, present = self.cells.clamp(min=1)[:, None], self.cells > 0
         means = self.sum / number
         centre = means[present].mean(0)
         about = self.square / number - 2 * centre * means + centre.square()  # mean square about the centre
-        deviation = about[present].mean(0).clamp(min=1e-12).sqrt()
+        return means, about[present].mean(0).clamp(min=1e-12).sqrt()
+
+    def bank(self, shares: tuple[float, ...], *, pretrained: bool) -> SourceBank:
+        """Make the bank of what was added."""
+        means, deviation = self.moments()
         return SourceBank(means.float(), deviation.float(), self.cells, torch.tensor(shares), torch.tensor(pretrained))

@@ -20,7 +20,7 @@ from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.validation import validate
-from rsuda.methods.old_options import renamed
+from rsuda.methods.old_options import todays
 
 if TYPE_CHECKING:
     from rsuda.methods.base import Method, MethodOptions
@@ -180,7 +180,7 @@ def options_of(name: str, values: Mapping[str, Any]) -> MethodOptions:
     Raises:
         InputError: an option is unknown, of the wrong type or out of range.
     """
-    return validate(find_method(name).Options, renamed(values), f"{name} option")
+    return validate(find_method(name).Options, todays(values, name), f"{name} option")
 
 
 def option_names(name: str) -> list[str]:

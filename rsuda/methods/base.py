@@ -1,119 +1,26 @@
-"""Define what a method of adaptation is: its networks, its options, and its loss."""
+"""Define what a method of adaptation is: a network, options, and a loss.
+
+A method builds its networks by a ``NetworkBuilder`` (``rsuda.learning.network_builder``). Its options are a ``MethodOptions``
+(``rsuda.methods.options``).
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from rsuda.core.errors import InputError
 from rsuda.core.spec import Spec
-from rsuda.core.validation import FrozenModel
-from rsuda.learning.augmentation import Augmentation
-from rsuda.learning.first_layer import name_filters
-from rsuda.learning.network import Architecture, FrozenEncoder, SegmentationNetwork, build_encoder
-from rsuda.learning.networks import build_network
-from rsuda.learning.source_bank import SourceBank
-from rsuda.methods.blocks.neighbours import Neighbours, NoNeighbours
-from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS
+from rsuda.learning.network import SegmentationNetwork
+from rsuda.learning.network_builder import NetworkBuilder
 from rsuda.methods.blocks.teacher import Teacher
+from rsuda.methods.options import ClassWeights, MethodOptions, PaperClassWeights, Share, Weight
 
-
-class MethodOptions(FrozenModel):
-    """The options of a method: every field has a default, a range and a description."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _number_is_no_bool(cls, value: Any, field: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[str(field.field_name)].annotation is not bool:
-            raise ValueError(f"it cannot be {str(value).lower()}")
-        return value
-
-
-def _words_or_numbers(*words: str) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if value in words if isinstance(value, str) else _are_weights(value):
-            return value
-        raise ValueError(f"it is {value!r}; it must be {', '.join(words)} or a list of one number per class")
-
-    return BeforeValidator(check)
-
-
-def _are_weights(values: Any) -> bool:
-    numbers = isinstance(values, list | tuple) and not any(isinstance(v, bool) for v in values)
-    return numbers and all(isinstance(v, int | float) and 0 <= v < float("inf") for v in values)
-
-
-ClassWeights = Annotated[str | list[float], _words_or_numbers("none", "balanced")]
-PaperClassWeights = Annotated[str | list[float], _words_or_numbers("paper", "none", "balanced", *PAPER_WEIGHTS)]
-Weight = Annotated[float, Field(ge=0)]  # of a term of the loss; 0 leaves the term out
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-_Built = TypeVar("_Built", bound=nn.Module)
-
-
-@dataclass(frozen=True)
-class NetworkBuilder:
-    """What a method builds its networks from.
-
-    Attributes:
-        arch: encoder, decoder, classes and bands.
-        spec: what the network expects of the target's pixels, and its classes.
-        weights: of encoders: 'none', 'imagenet', 'packaged' or a file.
-        seed: of the networks' random weights.
-        augmentation: for methods that distort images themselves; None changes no image.
-        start: kind and architecture of the network that training starts from; None for a run from the first weights.
-        bank: what that network's run keeps of its source's classes; None where it keeps nothing.
-    """
-
-    arch: Architecture
-    spec: Spec
-    weights: str = "none"
-    seed: int = 0
-    augmentation: Augmentation | None = None
-    start: Mapping[str, Any] | None = None
-    bank: SourceBank | None = None
-
-    def network_of_start(self) -> SegmentationNetwork:
-        """Build a network of the start's kind; a plain one without a start."""
-        fields = dict(self.start or {"network": "plain"})
-        fields.pop("architecture", None)
-        network: SegmentationNetwork = self.network(fields.pop("network"), **fields)
-        return network
-
-    def network(self, kind: str = "plain", **options: Any) -> Any:
-        """Build a network of a kind in ``rsuda.learning.networks.NETWORKS``."""
-        network = build_network(kind, self.arch, self.weights, **options)
-        return self._with_filters(network)
-
-    def frozen_encoder(self, statistics: Literal["batch", "pretrained"] = "batch") -> FrozenEncoder:
-        """Build another encoder with the first weights, which training leaves as it is; see ``FrozenEncoder``."""
-        return FrozenEncoder(self._with_filters(build_encoder(self.arch, self.weights)), statistics)
-
-    def neighbours(self, weight: float, spread: float) -> Neighbours | NoNeighbours:
-        """Build the votes of labelled source cells in a pretrained encoder, if they have a weight and can be.
-
-        A first layer that was made to fit other bands than the three of pretraining gives features that vote worse than
-        the model labels: with it the votes are off.
-        """
-        if not weight or self.weights == "none" or len(self.spec.bands) != 3:
-            return NoNeighbours()
-        return Neighbours(self.frozen_encoder("pretrained"), self.arch.classes, weight, spread)
-
-    def _with_filters(self, network: _Built) -> _Built:
-        if self.weights != "none":
-            name_filters(network, self.spec.bands)
-        return network
-
-    def strong(self, image: Tensor, key: Tensor, strength: float) -> Tensor:
-        """Jitter and blur standardised images, drawn from each item's key; see ``Augmentation.strong``."""
-        return image if self.augmentation is None else self.augmentation.strong(image, key, strength)
+__all__ = ["ClassWeights", "Method", "MethodOptions", "NetworkBuilder", "PaperClassWeights", "Share", "Weight"]
 
 
 class Method(nn.Module):

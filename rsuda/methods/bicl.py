@@ -20,15 +20,15 @@ from pydantic import Field, StrictBool
 from torch import Tensor, nn
 
 from rsuda.core.legend import IGNORE
+from rsuda.learning.cells import labels_on_grid
 from rsuda.learning.distributed import all_gather, rank, world_size
 from rsuda.learning.losses import cross_entropy, entropy, labelled_cross_entropy
 from rsuda.learning.network import PlainNetwork
-from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, Share, Weight
+from rsuda.methods.base import Method, NetworkBuilder, Share, Weight
 from rsuda.methods.blocks.contrast import weight_by_share
 from rsuda.methods.blocks.prototypes import (
     Calibration,
     Prototypes,
-    labels_on_grid,
     masked_average,
     prototype_contrast,
     transfer,
@@ -36,18 +36,17 @@ from rsuda.methods.blocks.prototypes import (
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.self_training import (
     ContrastShare,
-    NeighbourSpread,
-    NeighbourWeight,
     TeacherDecay,
     TeacherStatistics,
 )
 from rsuda.methods.blocks.teacher import Teacher
+from rsuda.methods.blocks.votes import VoteOptions, build_votes
 
 
 class BiCL(Method):
     """L = CE(x_s, y_s) + l_T CE(x_t, y_F) + l_H (H(P_S) + l_T H(P_T)) + l_1 FCL + l_2 BCL."""
 
-    class Options(MethodOptions):
+    class Options(VoteOptions):
         forward_weight: Annotated[Weight, Field(description="l_1 (released code 0.2)")] = 0.2
         backward_weight: Annotated[
             Weight, Field(description="l_2 (released code 0.2); l_1 and l_2 at 0 leave contrast out")
@@ -110,8 +109,6 @@ class BiCL(Method):
         source_only_share: Annotated[
             Share, Field(description="share of the run that is source-only (paper: a source-only stage before)")
         ] = 0.1
-        neighbours: NeighbourWeight = 0.0
-        spread: NeighbourSpread = 0.0
 
     off: ClassVar[dict[str, Any]] = {
         "forward_weight": 0.0,
@@ -134,7 +131,7 @@ class BiCL(Method):
         decay = options.teacher_decay if options.static == "teacher" else 0.0
         self.labeller = Teacher(self.model, decay, options.teacher_statistics)
         self.trust = PseudoLabelWeights(classes, "classes", 0.0, options.keep_share)
-        self.neighbours = build.neighbours(options.neighbours, options.spread)
+        self.votes = build_votes(build, options)
         self.calibration = Calibration(classes, self.model.network.decoder.width, options.calibration)
 
     def heads(self) -> list[nn.Module]:
@@ -142,7 +139,7 @@ class BiCL(Method):
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s = batch["source_image"], batch["source_label"].long()
-        self.neighbours.observe(x_s, y_s, batch["key"], self.step)
+        self.votes.observe(x_s, y_s, batch["key"], self.step)
         source = self.model.network(x_s)
         # over all pixels as in all methods here (released code: over labelled ones)
         terms = {"ce": cross_entropy(source.logits, y_s)}
@@ -193,7 +190,7 @@ class BiCL(Method):
         The released code labels the whole training set at the start of a round and stores it; labelling patches as they
         come, by a network that stays the same for the round, is the same but for the thresholds, which are moving averages.
         """
-        labels = self.trust(self.neighbours(self.labeller.predict(x_t), x_t, key), valid)
+        labels = self.trust(self.votes(self.labeller.predict(x_t), x_t, key), valid)
         confidence = labels.confidence.where(valid, -1.0).flatten(1)
         rank = max(1, round(confidence.shape[1] * self.options.keep_share))
         local = labels.confidence >= confidence.kthvalue(confidence.shape[1] - rank + 1).values[:, None, None]
@@ -243,9 +240,15 @@ class BiCL(Method):
         return torch.where((static == IGNORE) & valid, nearest, static)
 
     @torch.no_grad()
+    def teacher_logits(self, image: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of the labeller alone, for pictures and curves."""
+        logits: Tensor = self.labeller(image)
+        return logits
+
+    @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The labeller's labels of images, for pictures and curves."""
-        return self.trust(self.neighbours(self.labeller(image), image), update=False)
+        """The labels of images, for pictures and curves; nothing is learnt from them."""
+        return self.trust(self.votes(self.teacher_logits(image), image), update=False)
 
     def after_step(self) -> None:
         if self.options.static == "teacher" or self.step % max(1, self.steps // self.options.rounds) == 0:

@@ -31,7 +31,7 @@ from rsuda.learning.two_resolution_network import (
     two_resolution_cross_entropy,
     uncertain_boxes,
 )
-from rsuda.methods.base import Method, NetworkBuilder, Share, Weight
+from rsuda.methods.base import NetworkBuilder, Share, Weight
 from rsuda.methods.blocks.contrast import (
     features_at,
     pixel_contrast,
@@ -41,12 +41,10 @@ from rsuda.methods.blocks.contrast import (
 )
 from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.mixing import class_mask, paste
-from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
-from rsuda.methods.blocks.self_training import ContrastShare, TwoResolutionTraining
-from rsuda.methods.blocks.teacher import Teacher
+from rsuda.methods.blocks.self_training import ContrastShare, TeacherMethod, TwoResolutionTraining
 
 
-class CLUDA(Method):
+class CLUDA(TeacherMethod):
     """L = CE(x_s, y_s) + lambda_C CL(x_s) + lambda (q-weighted CE(x_m, y_m) + lambda_C CL(x_m)) + lambda_FD distance.
 
     With two resolutions it is the learned-weighted form on HRDA's network, with one the plain form on DAFormer's.
@@ -108,9 +106,7 @@ class CLUDA(Method):
             self.weigher = Decoder(arch, self.model.network.encoder.out_channels)
             for parameter in self.weigher.classifier.parameters():
                 nn.init.normal_(parameter, std=1e-4)
-        self.teacher = Teacher(self.model, options.teacher_decay, options.teacher_statistics)
-        self.trust = PseudoLabelWeights(build.arch.classes, options.trust, options.threshold, options.keep_share)
-        self.neighbours = build.neighbours(options.neighbours, options.spread)
+        self.add_teacher()
         self.things = self.classes_named(options.things)
         self.distance_weight = options.distance_weight if self.things and build.weights != "none" else 0.0
         self.imagenet = build.frozen_encoder() if self.distance_weight else None
@@ -127,7 +123,7 @@ class CLUDA(Method):
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
-        self.neighbours.observe(x_s, y_s, key, self.step)
+        self.votes.observe(x_s, y_s, key, self.step)
         certain = torch.ones_like(y_s, dtype=torch.float32)
         ce, contrast, weight, deepest, seen = self._learn(x_s, y_s, certain, key, mixed=False)
         terms = {"ce": ce, "contrast": contrast}
@@ -143,8 +139,7 @@ class CLUDA(Method):
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]
-        with torch.no_grad():
-            pseudo = self.trust(self.neighbours(self.teacher.predict(x_t), x_t, key), valid)
+        pseudo = self.label(x_t, valid, key)
         pasted = class_mask(y_s, key)
         x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
         y_m = paste(pasted, y_s, pseudo.label)
@@ -203,11 +198,3 @@ class CLUDA(Method):
     def _centre(self, z: Tensor) -> Tensor:
         """What is subtracted of features (N, C) before their cosines: 0 as in the paper, or their mean."""
         return z.mean(0) if self.options.centred else z.new_zeros(())
-
-    @torch.no_grad()
-    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The teacher's labels of images, for pictures and curves."""
-        return self.trust(self.neighbours(self.teacher(image), image), update=False)
-
-    def after_step(self) -> None:
-        self.teacher.update(self.model)

@@ -14,14 +14,12 @@ from torch import Tensor, nn
 
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import PlainNetwork
-from rsuda.methods.base import Method, NetworkBuilder
+from rsuda.methods.base import NetworkBuilder
 from rsuda.methods.blocks.mixing import class_mask, paste
-from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
-from rsuda.methods.blocks.self_training import Jitter, SelfTraining, TeacherDecay
-from rsuda.methods.blocks.teacher import Teacher
+from rsuda.methods.blocks.self_training import Jitter, SelfTraining, TeacherDecay, TeacherMethod
 
 
-class DACS(Method):
+class DACS(TeacherMethod):
     """Self-training on class-mixed images: L = CE(x_s, y_s) + lambda q-weighted CE(x_m, y_m)."""
 
     class Options(SelfTraining):  # the paper's values
@@ -39,23 +37,20 @@ class DACS(Method):
     def __init__(self, build: NetworkBuilder, options: Options) -> None:
         super().__init__(build, options)
         self.model = build.network("plain")
-        self.teacher = Teacher(self.model, options.teacher_decay, options.teacher_statistics)
-        self.trust = PseudoLabelWeights(build.arch.classes, options.trust, options.threshold, options.keep_share)
-        self.neighbours = build.neighbours(options.neighbours, options.spread)
+        self.add_teacher()
 
     def heads(self) -> list[nn.Module]:
         return [self.model.network.decoder]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
-        self.neighbours.observe(x_s, y_s, key, self.step)
+        self.votes.observe(x_s, y_s, key, self.step)
         terms = {"ce": cross_entropy(self.model(x_s), y_s)}
         if self.options.mix_weight == 0 or self.progress < self.options.source_only_share:
             return terms["ce"], terms
         x_t, valid = batch["target_image"], batch["target_valid"]
 
-        with torch.no_grad():
-            pseudo = self.trust(self.neighbours(self.teacher.predict(x_t), x_t, key), valid)
+        pseudo = self.label(x_t, valid, key)
         pasted = class_mask(y_s, key)
         x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
         y_m = paste(pasted, y_s, pseudo.label)
@@ -64,11 +59,3 @@ class DACS(Method):
         terms["mix"] = cross_entropy(self.model(x_m), y_m, pixel_weight=q_m)
         terms["quality"] = pseudo.quality
         return terms["ce"] + self.options.mix_weight * terms["mix"], terms
-
-    @torch.no_grad()
-    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The teacher's labels of images, for pictures and curves."""
-        return self.trust(self.neighbours(self.teacher(image), image), update=False)
-
-    def after_step(self) -> None:
-        self.teacher.update(self.model)

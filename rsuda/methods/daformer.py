@@ -16,15 +16,13 @@ from torch import Tensor, nn
 
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import PlainNetwork
-from rsuda.methods.base import Method, NetworkBuilder
+from rsuda.methods.base import NetworkBuilder
 from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.mixing import class_mask, paste
-from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
-from rsuda.methods.blocks.self_training import FeatureDistanceTraining
-from rsuda.methods.blocks.teacher import Teacher
+from rsuda.methods.blocks.self_training import FeatureDistanceTraining, TeacherMethod
 
 
-class DAFormer(Method):
+class DAFormer(TeacherMethod):
     """L = CE(x_s, y_s) + lambda q-weighted CE(x_m, y_m) + lambda_FD distance of features to ImageNet's."""
 
     class Options(FeatureDistanceTraining):
@@ -43,9 +41,7 @@ class DAFormer(Method):
     def __init__(self, build: NetworkBuilder, options: Options) -> None:
         super().__init__(build, options)
         self.model = build.network("plain")
-        self.teacher = Teacher(self.model, options.teacher_decay, options.teacher_statistics)
-        self.trust = PseudoLabelWeights(build.arch.classes, options.trust, options.threshold, options.keep_share)
-        self.neighbours = build.neighbours(options.neighbours, options.spread)
+        self.add_teacher()
         self.things = self.classes_named(options.things)
         self.distance_weight = options.distance_weight if self.things and build.weights != "none" else 0.0
         self.imagenet = build.frozen_encoder() if self.distance_weight else None
@@ -55,7 +51,7 @@ class DAFormer(Method):
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
-        self.neighbours.observe(x_s, y_s, key, self.step)
+        self.votes.observe(x_s, y_s, key, self.step)
         out = self.model.network(x_s)
         terms = {"ce": cross_entropy(out.logits, y_s)}
         loss = terms["ce"]
@@ -70,8 +66,7 @@ class DAFormer(Method):
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]
-        with torch.no_grad():
-            pseudo = self.trust(self.neighbours(self.teacher.predict(x_t), x_t, key), valid)
+        pseudo = self.label(x_t, valid, key)
         pasted = class_mask(y_s, key)
         x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
         y_m = paste(pasted, y_s, pseudo.label)
@@ -79,11 +74,3 @@ class DAFormer(Method):
         terms["mix"] = cross_entropy(self.model(x_m), y_m, pixel_weight=q_m)
         terms["quality"] = pseudo.quality
         return loss + self.options.mix_weight * terms["mix"], terms
-
-    @torch.no_grad()
-    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The teacher's labels of images, for pictures and curves."""
-        return self.trust(self.neighbours(self.teacher(image), image), update=False)
-
-    def after_step(self) -> None:
-        self.teacher.update(self.model)

@@ -18,16 +18,14 @@ from torch import Tensor, nn
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import PlainNetwork
 from rsuda.learning.two_resolution_network import TwoResolutionNetwork, random_boxes, two_resolution_cross_entropy
-from rsuda.methods.base import Method, NetworkBuilder, Share, Weight
+from rsuda.methods.base import NetworkBuilder, Share, Weight
 from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.masking import block_mask
 from rsuda.methods.blocks.mixing import class_mask, paste
-from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
-from rsuda.methods.blocks.self_training import TwoResolutionTraining
-from rsuda.methods.blocks.teacher import Teacher
+from rsuda.methods.blocks.self_training import TeacherMethod, TwoResolutionTraining
 
 
-class MIC(Method):
+class MIC(TeacherMethod):
     """L = CE(x_s, y_s) + lambda q-weighted CE(x_m, y_m) + lambda_FD distance + lambda_M q-weighted CE(x_M, y_t)."""
 
     class Options(TwoResolutionTraining):
@@ -53,9 +51,7 @@ class MIC(Method):
     def __init__(self, build: NetworkBuilder, options: Options) -> None:
         super().__init__(build, options)
         self.model = build.network("two-resolution" if options.resolutions == 2 else "plain")
-        self.teacher = Teacher(self.model, options.teacher_decay, options.teacher_statistics)
-        self.trust = PseudoLabelWeights(build.arch.classes, options.trust, options.threshold, options.keep_share)
-        self.neighbours = build.neighbours(options.neighbours, options.spread)
+        self.add_teacher()
         self.things = self.classes_named(options.things)
         self.distance_weight = options.distance_weight if self.things and build.weights != "none" else 0.0
         self.imagenet = build.frozen_encoder() if self.distance_weight else None
@@ -72,7 +68,7 @@ class MIC(Method):
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
-        self.neighbours.observe(x_s, y_s, key, self.step)
+        self.votes.observe(x_s, y_s, key, self.step)
         ce, deepest, seen = self._supervised(x_s, y_s, key)
         terms, loss = {"ce": ce}, ce
 
@@ -88,8 +84,7 @@ class MIC(Method):
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]
-        with torch.no_grad():
-            pseudo = self.trust(self.neighbours(self.teacher.predict(x_t), x_t, key), valid)
+        pseudo = self.label(x_t, valid, key)
         terms["quality"] = pseudo.quality
 
         if self.options.mix_weight > 0:
@@ -121,11 +116,3 @@ class MIC(Method):
             return loss, out.pyramid[-1], self.model.halved(image)
         plain = self.model.network(image)
         return cross_entropy(plain.logits, label, pixel_weight=weight), plain.pyramid[-1], image
-
-    @torch.no_grad()
-    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The teacher's labels of images, for pictures and curves."""
-        return self.trust(self.neighbours(self.teacher(image), image), update=False)
-
-    def after_step(self) -> None:
-        self.teacher.update(self.model)

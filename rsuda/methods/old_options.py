@@ -1,19 +1,26 @@
-"""Read options that version 0.1 wrote by other names."""
+"""Read options that older versions wrote by other names, or that are gone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from rsuda.core.old_settings import OLD_OPTIONS, renamed_value
-from rsuda.core.old_settings import renamed_options as renamed
+from rsuda.core.old_settings import OLD_OPTIONS, renamed_options, renamed_value
+
+# options that a method had, and the value that left them off; files that hold them are still read
+DROPPED = {"st-dasegnet": {"mixing": False, "jitter": 0.2}}
 
 
-def renaming_notes(options: Mapping[str, Any]) -> list[str]:
-    """Say what ``renamed`` changes, one sentence for each option."""
+def todays(options: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Give options of any version their names and values of now, without those that the method has no more."""
+    dropped = DROPPED.get(method, {})
+    return {name: value for name, value in renamed_options(options).items() if name not in dropped}
+
+
+def renaming_notes(options: Mapping[str, Any], method: str) -> list[str]:
+    """Say what ``todays`` changes, one sentence for each option. Dropped options that were off need none."""
     notes = [f"option {name} is now {OLD_OPTIONS[name]}" for name in options if name in OLD_OPTIONS]
     values = [(name, value) for name, value in options.items() if renamed_value(name, value) != value]
-    return notes + [f"value {value} of option {name} is now {renamed_value(name, value)}" for name, value in values]
-
-
-__all__ = ["renamed", "renaming_notes"]
+    notes += [f"value {value} of option {name} is now {renamed_value(name, value)}" for name, value in values]
+    gone = [name for name, off in DROPPED.get(method, {}).items() if options.get(name, off) != off]
+    return notes + [f"{method} has no option {name} any more: the run goes without it" for name in gone]

@@ -30,9 +30,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rsuda.core.errors import InputError
+from rsuda.learning.cells import CellEncoder
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Decoder, SegmentationNetwork, resize
-from rsuda.learning.source_bank import CellEncoder, ClassPrototypes, SourceBank, own_encoder
+from rsuda.learning.source_bank import ClassPrototypes, SourceBank, own_encoder
 from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, Weight
 from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
@@ -76,8 +77,8 @@ class SourceFree(Method):
         self.trust = PseudoLabelWeights(build.arch.classes, "classes", 0.0, options.keep_share)
         self.cells: CellEncoder | None = None
         if build.bank is not None and options.prototype_weight > 0:
-            self.cells = CellEncoder(_encoder_of(build.bank, build, self.model))
-            self.prototypes = ClassPrototypes(build.bank)
+            self.cells = _cell_encoder(build.bank, build, self.model)
+            self.prototypes = ClassPrototypes(build.bank.means, build.bank.deviation, build.bank.cells)
         if options.freeze_classifier:
             for decoder in self._decoders():
                 decoder.classifier.requires_grad_(False)
@@ -124,16 +125,16 @@ class SourceFree(Method):
             self.teacher.update(self.model)
 
 
-def _encoder_of(bank: SourceBank, build: NetworkBuilder, model: SegmentationNetwork) -> nn.Module:
+def _cell_encoder(bank: SourceBank, build: NetworkBuilder, model: SegmentationNetwork) -> CellEncoder:
     """The encoder that the bank's cells come from. Raises InputError where its weights are left out."""
     if not bank.pretrained:
-        return copy.deepcopy(own_encoder(model))
+        return CellEncoder(copy.deepcopy(own_encoder(model)))
     if build.weights == "none":
         raise InputError(
             "the start's bank was made with pretrained encoder weights, but --weights is 'none': leave --weights out, or turn "
             "the bank off by --set method.prototype_weight=0"
         )
-    return build.frozen_encoder("pretrained").encoder
+    return build.cell_encoder()
 
 
 def _partners(size: int) -> Tensor:

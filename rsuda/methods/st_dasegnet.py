@@ -21,7 +21,7 @@ from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import resize
 from rsuda.learning.target_statistics import running_statistics_kept
 from rsuda.learning.two_branch_network import TwoBranchNetwork
-from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, PaperClassWeights, Share, Weight
+from rsuda.methods.base import Method, NetworkBuilder, PaperClassWeights, Share, Weight
 from rsuda.methods.blocks.discriminators import (
     Discriminator,
     data_mask,
@@ -29,26 +29,17 @@ from rsuda.methods.blocks.discriminators import (
     frozen_discriminator,
     spatial_softmax,
 )
-from rsuda.methods.blocks.mixing import class_mask, paste
-from rsuda.methods.blocks.neighbours import NoNeighbours
 from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS, paper_weights
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights, quality_weighted
-from rsuda.methods.blocks.self_training import (
-    Jitter,
-    KeepShare,
-    NeighbourSpread,
-    NeighbourWeight,
-    SourceOnlyShare,
-    TeacherDecay,
-    TeacherStatistics,
-)
+from rsuda.methods.blocks.self_training import KeepShare, SourceOnlyShare, TeacherDecay, TeacherStatistics
 from rsuda.methods.blocks.teacher import Teacher
+from rsuda.methods.blocks.votes import NoVotes, VoteOptions, build_votes
 
 
 class STDASegNet(Method):
     """L = CE of both students on x_s + lambda_P pseudo-label CE of both on x_t + lambda_A (adversarial + discriminators)."""
 
-    class Options(MethodOptions):
+    class Options(VoteOptions):
         adversarial_weight: Annotated[
             Weight, Field(description="lambda_A of the adversarial and discriminator terms (paper 0.005)")
         ] = 0.005
@@ -113,16 +104,6 @@ class STDASegNet(Method):
             ),
         ] = "quality"
         keep_share: KeepShare = 0.5
-        mixing: Annotated[
-            StrictBool,
-            Field(
-                description="whether students learn pseudo labels on images mixed from both domains, as in DACS, instead of "
-                "the target's"
-            ),
-        ] = False
-        jitter: Jitter = 0.2
-        neighbours: NeighbourWeight = 0.0
-        spread: NeighbourSpread = 0.0
         source_only_share: SourceOnlyShare = 0.0
 
     off: ClassVar[dict[str, Any]] = {
@@ -148,7 +129,7 @@ class STDASegNet(Method):
         self.teacher_s = Teacher(self.model.head_s, options.teacher_decay, options.teacher_statistics)
         self.teacher_t = Teacher(self.model.head_t, options.teacher_decay, options.teacher_statistics)
         self.trust = PseudoLabelWeights(build.arch.classes, "classes", 0.0, options.keep_share)
-        self.neighbours = build.neighbours(options.neighbours, options.spread)
+        self.votes = build_votes(build, options)
         deepest = self.model.backbone_s.out_channels[-1]
         self.discriminator_s = Discriminator(deepest, strided=options.strided)
         self.discriminator_t = Discriminator(deepest, strided=options.strided)
@@ -173,7 +154,7 @@ class STDASegNet(Method):
         x_s, y_s, model = batch["source_image"], batch["source_label"], self.model
         size = (x_s.shape[-2], x_s.shape[-1])
         adapting = self.options.adversarial_weight > 0 or self.options.pseudo_weight > 0
-        self.neighbours.observe(x_s, y_s, batch["key"], self.step)
+        self.votes.observe(x_s, y_s, batch["key"], self.step)
         if self._alone:
             terms = {"ce_s": cross_entropy(model.source_branch(x_s), y_s, self.weight_s)}
             return terms["ce_s"], terms
@@ -196,8 +177,6 @@ class STDASegNet(Method):
         g_ts, g_tt = model.separate(f_ts, f_tt)
         if self.options.pseudo_weight > 0:
             for_s, for_t = self._label(g_ts, g_tt, batch["target_image"], valid, batch["key"])
-            if self.options.mixing:
-                g_ts, g_tt, for_s, for_t = self._mixed(batch, x_t, for_s, for_t)
             p_ts, p_tt = resize(model.head_s(g_ts)[1], size), resize(model.head_t(g_tt)[1], size)
             terms["pseudo"] = cross_entropy(p_ts, for_s.label, self.weight_s, for_s.weight) + cross_entropy(
                 p_tt, for_t.label, self.weight_t, for_t.weight
@@ -229,24 +208,6 @@ class STDASegNet(Method):
             loss = loss + self.options.adversarial_weight * (terms["adversarial"] + terms["discriminator"])
         return loss, terms
 
-    def _mixed(
-        self, batch: dict[str, Tensor], x_t: Tensor, for_s: PseudoLabels, for_t: PseudoLabels
-    ) -> tuple[list[Tensor], list[Tensor], PseudoLabels, PseudoLabels]:
-        """Features, labels and weights of target images into which classes of the source are pasted (DACS)."""
-        x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
-        pasted = class_mask(y_s, key)
-        x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
-        with running_statistics_kept(self.model):
-            g_ms, g_mt = self.model.separate(self.model.backbone_s(x_m), self.model.backbone_t(x_m))
-        for_s, for_t = (
-            labels._replace(
-                label=paste(pasted, y_s, labels.label),
-                weight=paste(pasted, torch.ones_like(labels.weight), labels.weight),
-            )
-            for labels in (for_s, for_t)
-        )
-        return g_ms, g_mt, for_s, for_t
-
     @property
     def _alone(self) -> bool:
         """Whether the step is one of the source-only phase, in which the source branch learns for both (not in the paper, whose
@@ -257,7 +218,7 @@ class STDASegNet(Method):
     def votes_missing(self) -> bool:
         """Whether neighbours are asked for but cannot vote. Pseudo labels that only the model itself stands for would confirm
         its errors, so such a run is source-only to its end."""
-        return self.options.neighbours > 0 and isinstance(self.neighbours, NoNeighbours)
+        return self.options.neighbours > 0 and isinstance(self.votes, NoVotes)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -277,30 +238,39 @@ class STDASegNet(Method):
         released code they do so in eval mode and without gradients, since live dropout only makes the labels noisy."""
         by_s, by_t = self.teacher_s.predict(g_ts)[1], self.teacher_t.predict(g_tt)[1]
         if self.options.pseudo_labels == "separate":
-            return self._weigh(by_s, x_t, valid, key), self._weigh(by_t, x_t, valid, key)
-        shared = self._weigh((by_s + by_t) / 2, x_t, valid, key)
+            for_s, for_t = (self._weigh(self._sized(by, x_t), x_t, valid, key) for by in (by_s, by_t))
+            return for_s, for_t
+        shared = self._weigh(self._sized((by_s + by_t) / 2, x_t), x_t, valid, key)
         return shared, shared
 
     def _weigh(self, logits: Tensor, x_t: Tensor, valid: Tensor, key: Tensor | None) -> PseudoLabels:
-        """Pseudo labels of a teacher's logits (B, K, h, w), corrected by neighbours, and their weights; without a key, for
+        """Pseudo labels of a teacher's logits (B, K, H, W), corrected by votes, and their weights; without a key, for
         pictures, nothing is learnt from the images."""
-        logits = resize(logits.to(torch.promote_types(logits.dtype, torch.float32)), valid.shape[-2:])
-        logits = self.neighbours(logits, x_t, key)
+        logits = self.votes(logits, x_t, key)
         if self.options.trust == "classes":
             return self.trust(logits, valid, update=key is not None)
         scaled = self.options.quality == "batch"
         return quality_weighted(logits, valid, self.factor, self.options.certain, self.options.trusted, scaled)
 
+    def _sized(self, logits: Tensor, image: Tensor) -> Tensor:
+        """Logits (B, K, H, W) in at least single precision of logits on a coarser grid."""
+        return resize(logits.to(torch.promote_types(logits.dtype, torch.float32)), image.shape[-2:])
+
     @torch.no_grad()
-    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The first student's pseudo labels of images as prediction sees them, for pictures and curves."""
+    def teacher_logits(self, image: Tensor) -> Tensor:
+        """Logits (B, K, H, W) that label images for the first student, as prediction sees them, for pictures and curves."""
         was = self.model.training
         self.model.eval()
         g_ts, g_tt = self.model.separate(self.model.backbone_s(image), self.model.backbone_t(image))
         self.model.train(was)
-        valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
         by_s, by_t = self.teacher_s(g_ts)[1], self.teacher_t(g_tt)[1]
-        return self._weigh(by_s if self.options.pseudo_labels == "separate" else (by_s + by_t) / 2, image, valid, None)
+        return self._sized(by_s if self.options.pseudo_labels == "separate" else (by_s + by_t) / 2, image)
+
+    @torch.no_grad()
+    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
+        """The first student's pseudo labels of images, for pictures and curves; nothing is learnt from them."""
+        valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
+        return self._weigh(self.teacher_logits(image), image, valid, None)
 
     def after_step(self) -> None:
         if self._alone:

@@ -11,7 +11,7 @@ import torch
 from rsuda.core.settings import Settings
 from rsuda.core.version import __version__
 from rsuda.methods import METHODS
-from rsuda.methods.old_options import renamed
+from rsuda.methods.old_options import todays
 from rsuda.report.runs import ReportRun
 from rsuda.report.views import RunView
 
@@ -67,7 +67,7 @@ def facts(views: Sequence[RunView]) -> list[Fact]:
 
 def options(run: ReportRun) -> dict[str, str]:
     """Return the method's options as text; a star marks one that differs from a known default."""
-    chosen = renamed(run.settings.method.options)
+    chosen = todays(run.settings.method.options, run.settings.method.name)
     method = METHODS.get(run.settings.method.name)  # None for a method file, which never runs here
     default = chosen if method is None else method.Options().model_dump()
     return {name: f"{value}" + ("" if default.get(name) == value else " *") for name, value in chosen.items()}

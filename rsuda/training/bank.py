@@ -13,10 +13,10 @@ from torch import Tensor
 from rsuda.core.settings import Settings
 from rsuda.data.pair import Pair
 from rsuda.data.patches import PatchDataset
-from rsuda.learning.source_bank import BankSums, CellEncoder, SourceBank, own_encoder
+from rsuda.learning.cells import CellEncoder, labels_on_grid
+from rsuda.learning.source_bank import CellSums, SourceBank, own_encoder
 from rsuda.learning.target_statistics import estimate_statistics
 from rsuda.methods.base import Method
-from rsuda.methods.blocks.prototypes import labels_on_grid
 
 WINDOWS = 20  # windows for each class
 BATCH = 4
@@ -31,16 +31,16 @@ def make_bank(method: Method, settings: Settings, pair: Pair, device: torch.devi
     the source's statistics of batch norm. The same run gives the same bank, whatever the number of its processes and the
     size of its batches.
     """
-    # a first layer made to fit other bands than the three of pretraining gives features that tell classes apart worse
-    pretrained = settings.network.weights != "none" and len(pair.target_spec.bands) == 3
+    pretrained = method.build.pretrained_features
     classes = len(pair.target_spec.legend)
     with torch.random.fork_rng(devices=[]):
         if pretrained:
-            encoder = method.build.frozen_encoder("pretrained").encoder.to(device)
+            cell_encoder = method.build.cell_encoder().to(device)
         else:
             encoder = copy.deepcopy(own_encoder(method.model)).to(device)
             estimate_statistics(encoder, (image.to(device) for image, _ in _source_batches(pair, settings)))
-        cell_encoder, sums = CellEncoder(encoder), BankSums(classes)
+            cell_encoder = CellEncoder(encoder)
+        sums = CellSums(classes, sum(cell_encoder.widths))
         for image, label in _source_batches(pair, settings):
             cells = cell_encoder(image.to(device))
             sums.add(cells, labels_on_grid(label, classes, (cells.shape[-2], cells.shape[-1])))

@@ -118,7 +118,7 @@ def check_run(settings: Settings, together: int = 1) -> tuple[Settings, list[str
     Raises:
         InputError: an unknown method or option, a value out of range, or a window or batch too small for the method.
     """
-    name, notes = settings.method.name, renaming_notes(settings.method.options)
+    name, notes = settings.method.name, renaming_notes(settings.method.options, settings.method.name)
     cls, options = find_method(name), options_of(name, settings.method.options)
     # an absolute path, so that resuming works from another folder
     settings = settings.changed({"method": {"name": absolute_name(name), **options.model_dump()}})

@@ -174,8 +174,20 @@ _PARTS = {
 }
 
 
+_VOTES = {  # votes by neighbours before they had another mode
+    "source_cells": "witness.cells",
+    "source_number": "witness.number",
+    "target_cells": "similar.cells",
+    "target_labels": "similar.labels",
+    "target_number": "similar.number",
+}
+
+
 def _key_of_today(key: str) -> str:
     """The name of a tensor in today's checkpoints; version 0.1 saved the method's parts without a prefix."""
+    if key.startswith("method.neighbours."):
+        part = key.removeprefix("method.neighbours.")
+        return f"method.votes.{_VOTES.get(part, part)}"
     if key.startswith("method."):
         return key
     part, dot, rest = key.partition(".")

@@ -9,7 +9,7 @@ from method_runs import WITH_SOURCE, WITHOUT_SOURCE, all_parts, built, run_setti
 from short_settings import settings
 
 from rsuda.methods import METHODS
-from rsuda.methods.blocks import neighbours
+from rsuda.methods.blocks import nearest_cells, nearest_means, similar_cells
 from rsuda.runs.weights import load_run
 from rsuda.training.method_module import MethodModule
 from rsuda.training.train import train
@@ -182,15 +182,19 @@ def encoder_file(two_cities, tmp_path_factory):
     return file
 
 
-@pytest.mark.parametrize("name", ["st-dasegnet", "dacs", "bicl"])
-def test_a_resumed_run_goes_on_with_the_neighbours_of_the_interrupted_one(
-    data, data_without_target_labels, encoder_file, name, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("st-dasegnet", "neighbours"), ("bicl", "neighbours"), ("st-dasegnet", "prototypes"), ("dacs", "prototypes")],
+)
+def test_a_resumed_run_goes_on_with_the_votes_of_the_interrupted_one(
+    data, data_without_target_labels, encoder_file, name, mode, tmp_path, monkeypatch
 ):
-    for constant in ("CELLS", "TARGET_START"):  # short lists, which vote from the second step on
-        monkeypatch.setattr(neighbours, constant, 100)
+    # short lists, which vote from the second step on
+    for module, constant in ((nearest_cells, "CELLS"), (nearest_means, "CELLS"), (similar_cells, "START")):
+        monkeypatch.setattr(module, constant, 100)
 
     def run(folder, where=data, **changes):
-        options = {**all_parts(name), "neighbours": 1.0, "spread": 0.5, **changes}
+        options = {**all_parts(name), "neighbours": 1.0, "votes": mode, "spread": 0.5, **changes}
         return run_settings(where, name, steps=4, weights=str(encoder_file), options=options), tmp_path / folder
 
     train(*run("whole"), quiet=True)
@@ -198,7 +202,7 @@ def test_a_resumed_run_goes_on_with_the_neighbours_of_the_interrupted_one(
     with pytest.raises(InterruptionError):
         train(*run("cut", data_without_target_labels), quiet=True, callbacks=[Interrupt()])
     saved = torch.load(tmp_path / "cut" / "last.ckpt", weights_only=True)["state_dict"]
-    assert int(saved["method.neighbours.target_number"]) > 0
+    assert int(saved["method.votes.similar.number"]) > 0
     train(*run("cut", data_without_target_labels), resume=True, quiet=True)
     whole, cut, alone = (weights(tmp_path / folder) for folder in ("whole", "cut", "alone"))
     assert all(torch.equal(whole[k], cut[k]) for k in whole)

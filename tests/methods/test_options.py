@@ -4,7 +4,7 @@ import pytest
 
 from rsuda.core.errors import InputError
 from rsuda.methods import METHODS, find_method, options_of, presets_of
-from rsuda.methods.old_options import renamed, renaming_notes
+from rsuda.methods.old_options import renaming_notes, todays
 
 assert len(METHODS) >= 9
 
@@ -53,9 +53,18 @@ def test_whole_numbers_and_lists_are_taken():
 def test_names_and_values_of_version_0_1_are_read_with_a_note():
     old = {"keep": 0.3, "start": 0.2, "teacher_statistics": "shown", "trust": "classes"}
     today = {"keep_share": 0.3, "source_only_share": 0.2, "teacher_statistics": "target", "trust": "classes"}
-    assert renamed(old) == today and renamed(today) == today
-    assert len(renaming_notes(old)) == 3 and not renaming_notes(today)
+    assert todays(old, "dacs") == today and todays(today, "dacs") == today
+    assert len(renaming_notes(old, "dacs")) == 3 and not renaming_notes(today, "dacs")
     assert options_of("dacs", old) == options_of("dacs", today)
+
+
+def test_options_that_st_dasegnet_no_longer_has_are_left_out_with_a_note_where_they_were_on():
+    off, on = {"mixing": False, "jitter": 0.2}, {"mixing": True, "jitter": 0.2}
+    assert options_of("st-dasegnet", on) == options_of("st-dasegnet", off) == options_of("st-dasegnet", {})
+    assert not renaming_notes(off, "st-dasegnet") and renaming_notes(on, "st-dasegnet") == [
+        "st-dasegnet has no option mixing any more: the run goes without it"
+    ]
+    assert options_of("dacs", {"jitter": 0.5}).jitter == 0.5
 
 
 @pytest.mark.parametrize("name", METHODS)

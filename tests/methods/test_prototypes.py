@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
+from rsuda.learning.cells import labels_on_grid
 from rsuda.learning.most_likely import most_likely
 from rsuda.learning.network import Architecture
 from rsuda.methods import options_of
@@ -19,7 +20,6 @@ from rsuda.methods.blocks.prototypes import (
     Calibration,
     Prototypes,
     cosine,
-    labels_on_grid,
     masked_average,
     prototype_contrast,
     transfer,

@@ -15,12 +15,14 @@ import rasterio
 import torch
 from method_runs import all_parts
 from oracle_models import write
+from safetensors.torch import save_file
 from tiny_cities import build as towns
 from tiny_cities import options
 
 from rsuda.data.find_domain import training_domains
 from rsuda.data.patches import loader
 from rsuda.methods import METHODS
+from rsuda.methods.blocks import nearest_cells, nearest_means, similar_cells
 from rsuda.training.build import build, check_run, common_ground, with_class_weights
 from rsuda.training.processes import processes
 from rsuda.training.train import train
@@ -61,6 +63,8 @@ RELATING = {
     "st-dasegnet": {"certain": 0.4, "trusted": 0.4, "statistics": "target"},
     "source-free": {"keep_share": 0.4, "prototype_weight": 3.0},
     "st-dasegnet:both": {"certain": 0.4, "pseudo_labels": "separate", "statistics": "both"},
+    "dacs:neighbours": {"threshold": 0.4, "neighbours": 1.0, "spread": 0.5},
+    "st-dasegnet:prototypes": {"trust": "classes", "neighbours": 1.0, "votes": "prototypes", "spread": 0.5},
 }
 CASES = list(dict.fromkeys([*METHODS, *RELATING]))
 
@@ -72,6 +76,10 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
     """The state (networks, discriminators, teachers, thresholds, prototypes' bias) of a method after ``STEPS`` steps."""
     name = case.partition(":")[0]
     more = {**NETWORK, **more}
+    if "neighbours" in RELATING.get(case, {}):
+        more |= {"weights": str(data / "encoder.safetensors")}
+        # short lists, which vote from the second step on
+        nearest_cells.CELLS = nearest_means.CELLS = similar_cells.START = 100
     if not METHODS[name].needs_source:
         more |= {"source": "", "start": str(data / "start")}
     s = options(
@@ -103,7 +111,9 @@ def cities(folder):
             values = (values + rng.normal(0, 15, values.shape)).clip(1, 255).astype(np.uint8)
             values[:, :90, :170] = 0
         write(path, values, nodata=0 if "image" in path.name else None)
-    train(options(folder, method="source-only", steps=1, crop=192, **NETWORK), folder / "start", quiet=True)
+    method = train(options(folder, method="source-only", steps=1, crop=192, **NETWORK), folder / "start", quiet=True)
+    encoder = {name: values.contiguous() for name, values in method.model.network.encoder.state_dict().items()}
+    save_file(encoder, folder / "encoder.safetensors")
     return folder
 
 

@@ -51,8 +51,10 @@ def by_two(data, tmp_path_factory):
 def test_two_processes_train_as_one_on_twice_the_batch(data, by_two, case):
     first, second = held(by_two, case)
     assert furthest(first, second)[0] < 1e-12
-    far, where = furthest(first, trained(data, case, 4))
+    whole = trained(data, case, 4)
+    far, where = furthest(first, whole)
     assert far < 1e-7, where
+    assert int(whole.get("votes.similar.number", 1)) > 0
 
 
 @pytest.mark.slow

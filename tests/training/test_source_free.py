@@ -14,7 +14,7 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.data.find_domain import find_domains
 from rsuda.data.pair import pair
 from rsuda.learning.network import Architecture, build_encoder
-from rsuda.learning.source_bank import BankSums, ClassPrototypes
+from rsuda.learning.source_bank import CellSums, ClassPrototypes
 from rsuda.methods import option_names, presets_of
 from rsuda.methods.source_free import _partners
 from rsuda.runs.resolve import resolve
@@ -171,14 +171,14 @@ def test_cells_are_nearest_to_the_mean_of_their_class():
     centres = torch.randn(3, 8, generator=generator)
     label = torch.arange(3).repeat(1, 20, 1)  # (1, 20, 3)
     cells = centres[label].permute(0, 3, 1, 2) + 0.1 * torch.randn(1, 8, 20, 3, generator=generator)
-    sums = BankSums(4)
+    sums = CellSums(4, 8)
     sums.add(cells, label)
     bank = sums.bank((0.5, 0.3, 0.2, 0.0), pretrained=True)
     assert bank.cells.tolist() == [20, 20, 20, 0] and bank.fits(4) and not bank.fits(3)
     assert torch.allclose(bank.means[:3], centres, atol=0.1) and not bank.means[3].any()
-    scores = ClassPrototypes(bank)(cells)
+    scores = ClassPrototypes(bank.means, bank.deviation, bank.cells)(cells)
     assert torch.equal(scores.argmax(1), label) and scores.abs().max() <= 1 + 1e-6 and not scores[:, 3].any()
-    halves = BankSums(4)
+    halves = CellSums(4, 8)
     for part, of in zip(cells.split(10, 2), label.split(10, 1), strict=True):
         halves.add(part, of)
     again = halves.bank((0.5, 0.3, 0.2, 0.0), pretrained=True)

@@ -20,23 +20,6 @@ class Prototypes(NamedTuple):
     present: Tensor
 
 
-def labels_on_grid(label: Tensor, classes: int, size: tuple[int, int]) -> Tensor:
-    """Labels (B, H, W) on a coarser grid: the class of at least half of a cell's pixels, else 255.
-
-    BiCL takes the nearest pixel; a majority does not give a whole cell to a thin object that happens to lie at its centre.
-    """
-    height, width = (-(-n // cells) for n, cells in zip(label.shape[-2:], size, strict=True))
-    if label.shape[-2:] != (height * size[0], width * size[1]):  # cells of unequal size
-        one_hot = torch.stack([label == k for k in range(classes)], 1).float()
-        share, winner = most_likely(F.adaptive_avg_pool2d(one_hot, size))
-        return torch.where(share >= 0.5, winner, IGNORE)
-    cells = (
-        label.to(torch.uint8).unflatten(1, (size[0], height)).unflatten(3, (size[1], width)).transpose(2, 3).flatten(3)
-    )
-    count, winner = most_likely(torch.stack([(cells == k).sum(-1) for k in range(classes)], 1))
-    return torch.where(2 * count >= height * width, winner, IGNORE)
-
-
 def masked_average(feature: Tensor, label: Tensor, classes: int) -> Prototypes:
     """rho(c) = mean of the features (B, D, h, w) whose label (B, h, w) is c, over the batch of all processes; differentiable."""
     rows = feature.permute(0, 2, 3, 1).flatten(0, 2)

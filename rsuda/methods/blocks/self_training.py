@@ -1,12 +1,20 @@
-"""Name the options that methods of self-training share; a paper's own class changes their defaults."""
+"""Share what methods of self-training have in common: their options, and labels by a teacher and votes.
+
+A paper's own class changes the defaults of options.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
+from torch import Tensor
 
-from rsuda.methods.base import MethodOptions, Share, Weight
+from rsuda.methods.base import Method, Share, Weight
+from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
+from rsuda.methods.blocks.teacher import Teacher
+from rsuda.methods.blocks.votes import VoteOptions, build_votes
 
 TeacherDecay = Annotated[float, Field(ge=0, lt=1, description="final decay of the teacher's moving average")]
 TeacherStatistics = Annotated[
@@ -23,17 +31,6 @@ SourceOnlyShare = Annotated[
     float,
     Field(ge=0, le=1, description="share of the run that is source-only, until the teacher is worth learning from"),
 ]
-NeighbourWeight = Annotated[
-    Weight,
-    Field(
-        description="weight of the votes of labelled source cells in the frozen pretrained encoder, beside the teacher's "
-        "softmax; 0 for no votes; without pretrained weights of three bands they are off"
-    ),
-]
-NeighbourSpread = Annotated[
-    Share,
-    Field(description="share of a target cell's pseudo label that similar target cells have; needs ``neighbours``"),
-]
 ContrastShare = Annotated[
     float,
     Field(
@@ -45,7 +42,7 @@ ContrastShare = Annotated[
 Jitter = Annotated[float, Field(ge=0, le=1, description="strength of the colour jitter of mixed images")]
 
 
-class SelfTraining(MethodOptions):
+class SelfTraining(VoteOptions):
     """Self-training on images mixed from both domains, with the labels of a teacher."""
 
     mix_weight: Annotated[Weight, Field(description="lambda, the weight of mixed images (paper 1)")] = 1.0
@@ -62,8 +59,6 @@ class SelfTraining(MethodOptions):
     teacher_decay: TeacherDecay = 0.999
     teacher_statistics: TeacherStatistics = "batch"
     jitter: Jitter = 0.2
-    neighbours: NeighbourWeight = 0.0
-    spread: NeighbourSpread = 0.0
 
 
 class FeatureDistanceTraining(SelfTraining):
@@ -88,3 +83,35 @@ class TwoResolutionTraining(FeatureDistanceTraining):
         Literal[1, 2], Field(description="2 trains HRDA's network, 1 a plain one (ablation, or DAFormer's)")
     ] = 2
     detail_weight: Annotated[Share, Field(description="lambda_d, the weight of the detail window (paper 0.1)")] = 0.1
+
+
+class TeacherMethod(Method):
+    """A method that labels the target by one teacher of its whole model, corrected by votes."""
+
+    options: SelfTraining
+
+    def add_teacher(self) -> None:
+        """Build the teacher of ``self.model``, the trust in its labels, and the votes on them."""
+        options = self.options
+        self.teacher = Teacher(self.model, options.teacher_decay, options.teacher_statistics)
+        self.trust = PseudoLabelWeights(self.build.arch.classes, options.trust, options.threshold, options.keep_share)
+        self.votes = build_votes(self.build, options)
+
+    @torch.no_grad()
+    def label(self, x_t: Tensor, valid: Tensor, key: Tensor) -> PseudoLabels:
+        """Pseudo labels of a batch's target images; thresholds, statistics and votes learn from them."""
+        return self.trust(self.votes(self.teacher.predict(x_t), x_t, key), valid)
+
+    @torch.no_grad()
+    def teacher_logits(self, image: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of the teacher alone, for pictures and curves."""
+        logits: Tensor = self.teacher(image)
+        return logits
+
+    @torch.no_grad()
+    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
+        """The labels of images, for pictures and curves; nothing is learnt from them."""
+        return self.trust(self.votes(self.teacher_logits(image), image), update=False)
+
+    def after_step(self) -> None:
+        self.teacher.update(self.model)

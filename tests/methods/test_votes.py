@@ -1,4 +1,4 @@
-"""Test the votes of labelled source cells in a frozen encoder, and ST-DASegNet's phase before them."""
+"""Test the votes of the labelled source in a frozen encoder, by both modes, and ST-DASegNet's phase before them."""
 
 import copy
 
@@ -8,10 +8,13 @@ import torch
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
 from rsuda.learning.network import Architecture
+from rsuda.learning.source_bank import ClassPrototypes
 from rsuda.methods import options_of
 from rsuda.methods.base import NetworkBuilder
-from rsuda.methods.blocks import neighbours as block
-from rsuda.methods.blocks.neighbours import CELLS, Neighbours, NoNeighbours
+from rsuda.methods.blocks import nearest_means, similar_cells
+from rsuda.methods.blocks.nearest_cells import CELLS, NearestCells
+from rsuda.methods.blocks.nearest_means import NearestMeans
+from rsuda.methods.blocks.votes import NoVotes, VoteOptions, Votes, build_votes
 from rsuda.methods.st_dasegnet import STDASegNet
 
 LEGEND = Legend(("road", "roof", "tree"), (((1, 1, 1),), ((2, 2, 2),), ((3, 3, 3),)))
@@ -20,9 +23,14 @@ ARCH = Architecture("mobilenet_v2", "segformer", 3, 3, 32)
 KEY = torch.tensor([5, 6])
 
 
-def votes(spread=0.0, weight=1.0):
+MODES = ("neighbours", "prototypes")
+
+
+def votes(mode="neighbours", spread=0.0, weight=1.0):
     torch.manual_seed(0)
-    return Neighbours(NetworkBuilder(ARCH, SPEC).frozen_encoder("pretrained"), 3, weight, spread)
+    encoder = NetworkBuilder(ARCH, SPEC).cell_encoder(smooth=mode == "neighbours")
+    witness = NearestCells(encoder.widths, 3) if mode == "neighbours" else NearestMeans(sum(encoder.widths), 3)
+    return Votes(encoder, witness, 3, weight, spread)
 
 
 def striped(shift=0.0, size=192):
@@ -33,16 +41,17 @@ def striped(shift=0.0, size=192):
     return colour[label].permute(0, 3, 1, 2) + shift + 0.1 * noise, label
 
 
-def filled(**options):
-    module = votes(**options)
+def filled(mode="neighbours", **options):
+    module = votes(mode, **options)
     image, label = striped()
     for step in range(6):
         module.observe(image, label, KEY + step, step)
     return module
 
 
-def test_cells_vote_for_the_class_of_what_looks_alike():
-    module = filled()
+@pytest.mark.parametrize("mode", MODES)
+def test_cells_vote_for_the_class_of_what_looks_alike(mode):
+    module = filled(mode)
     image, _ = striped(shift=0.2)
     r = module.vote(image)
     assert r.shape == (2, 3, 24, 24) and torch.allclose(r.sum(1), torch.ones(2, 24, 24))
@@ -61,9 +70,9 @@ def test_logits_stay_as_they_are_until_the_lists_are_half_full():
     assert module.ready and not torch.equal(module(logits, image, KEY), logits)
 
 
-@pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
-def test_the_correction_is_the_weighted_mean_of_softmax_and_vote(weight):
-    module = filled(weight=weight)
+@pytest.mark.parametrize(("mode", "weight"), [("neighbours", 0.5), ("neighbours", 3.0), ("prototypes", 1.0)])
+def test_the_correction_is_the_weighted_mean_of_softmax_and_vote(mode, weight):
+    module = filled(mode, weight=weight)
     image, _ = striped(shift=0.3)
     logits = torch.randn(2, 3, 192, 192, generator=torch.Generator().manual_seed(2))
     r = torch.nn.functional.interpolate(module.vote(image), (192, 192), mode="bilinear")
@@ -71,8 +80,9 @@ def test_the_correction_is_the_weighted_mean_of_softmax_and_vote(weight):
     assert torch.allclose(module(logits, image, KEY).exp(), wanted, atol=1e-5)
 
 
-def test_a_class_without_source_cells_gets_no_votes_and_stops_none():
-    module = votes()
+@pytest.mark.parametrize("mode", MODES)
+def test_a_class_without_source_cells_gets_no_votes_and_stops_none(mode):
+    module = votes(mode)
     image, label = striped()
     for step in range(6):
         module.observe(image, label.where(label != 2, 255), KEY + step, step)
@@ -81,48 +91,66 @@ def test_a_class_without_source_cells_gets_no_votes_and_stops_none():
 
 def test_lists_forget_the_oldest_cells_and_slow_down():
     module = filled()
-    assert module.source_number.tolist() == [360] * 3
+    assert module.witness.number.tolist() == [360] * 3
     image, label = striped()
     for step in range(6, 30):
         module.observe(image, label, KEY + step, step)
-    assert module.source_number.tolist() == [60 * (16 + 2)] * 3  # steps 0 to 15, 16 and 24
-    assert module.source_cells.shape[1] == CELLS and bool((module.source_cells.abs().sum(-1) > 0).all())
+    assert module.witness.number.tolist() == [60 * (16 + 2)] * 3  # steps 0 to 15, 16 and 24
+    assert module.witness.cells.shape[1] == CELLS and bool((module.witness.cells.abs().sum(-1) > 0).all())
 
 
-def test_similar_target_cells_share_their_labels(monkeypatch):
-    monkeypatch.setattr(block, "TARGET_START", 500)
-    module = filled(spread=0.7)
+def test_prototypes_are_the_means_of_all_cells_and_those_of_a_bank():
+    module = filled("prototypes")
+    image, label = striped()
+    cells = module.encoder(image).permute(0, 2, 3, 1).flatten(0, 2)
+    classes = torch.nn.functional.max_pool2d(label.float()[:, None], 8).long().flatten()
+    means, _ = module.witness.sums.moments()
+    assert all(torch.allclose(means[k], cells[classes == k].mean(0), atol=1e-4) for k in range(3))
+    bank = module.witness.sums.bank((0.3, 0.3, 0.4), pretrained=True)
+    assert torch.equal(bank.means, means) and bank.cells.tolist() == [6 * 2 * 24 * 8] * 3
+    cosine = ClassPrototypes(bank.means, bank.deviation, bank.cells)(module.encoder(image))
+    assert torch.allclose(module.vote(image), (nearest_means.SHARPNESS * cosine).softmax(1), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_similar_target_cells_share_their_labels(mode, monkeypatch):
+    monkeypatch.setattr(similar_cells, "START", 500)
+    module = filled(mode, spread=0.7)
     image, _ = striped(shift=0.2)
     sure = torch.zeros(2, 3, 192, 192)
     sure[:, 0] = 8.0
     for step in range(3):
         module(sure, image, KEY + step)
-    assert int(module.target_number) == 750
+    number = module.similar.number.clone()
+    assert int(number) == 750
     doubtful = torch.zeros(2, 3, 192, 192)
-    number = module.target_number.clone()
     assert float(module(doubtful, image).exp()[:, 0].mean()) > 0.4  # 1/3 without the list
-    assert torch.equal(number, module.target_number)  # without a key nothing is remembered
+    assert torch.equal(number, module.similar.number)  # without a key nothing is remembered
 
 
-def test_a_copy_with_the_saved_lists_goes_on_alike():
-    module = filled(spread=0.5)
-    image, _ = striped(shift=0.1)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_copy_with_the_saved_buffers_goes_on_alike(mode):
+    module = filled(mode, spread=0.5)
+    image, label = striped(shift=0.1)
     logits = torch.randn(2, 3, 192, 192)
     for step in range(6):
         module(logits, image, KEY + step)
-    other = votes(spread=0.5)
+    other = votes(mode, spread=0.5)
     other.load_state_dict(copy.deepcopy(module.state_dict()))
+    for either in (module, other):
+        either.observe(image, label, KEY, 6)
     assert torch.equal(module(logits, image, KEY), other(logits, image, KEY))
-    assert torch.equal(module.target_labels, other.target_labels)
+    assert torch.equal(module.similar.labels, other.similar.labels)
 
 
 def test_votes_are_off_without_pretraining_or_for_other_bands():
     two = Spec(("red", "green"), 0.5, (0,) * 2, (255,) * 2, (0.5,) * 2, (0.25,) * 2, LEGEND)
-    assert isinstance(NetworkBuilder(ARCH, SPEC, "none").neighbours(1.0, 0.5), NoNeighbours)
-    assert isinstance(NetworkBuilder(ARCH, two, "imagenet").neighbours(1.0, 0.5), NoNeighbours)
-    assert isinstance(NetworkBuilder(ARCH, SPEC, "imagenet").neighbours(0.0, 0.5), NoNeighbours)
+    options = VoteOptions(neighbours=1.0, spread=0.5)
+    assert isinstance(build_votes(NetworkBuilder(ARCH, SPEC, "none"), options), NoVotes)
+    assert isinstance(build_votes(NetworkBuilder(ARCH, two, "imagenet"), options), NoVotes)
+    assert isinstance(build_votes(NetworkBuilder(ARCH, SPEC, "imagenet"), VoteOptions(spread=0.5)), NoVotes)
     logits = torch.randn(1, 3, 4, 4)
-    assert NoNeighbours()(logits, logits) is logits
+    assert NoVotes()(logits, logits) is logits
 
 
 # ---- the source-only phase of ST-DASegNet -----------------------------------------------------------------------------

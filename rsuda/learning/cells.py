@@ -1,0 +1,74 @@
+"""Turn images into cells: features of a frozen encoder on a grid of an eighth of the pixels, and labels on that grid."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rsuda.core.legend import IGNORE
+from rsuda.learning.decoders import four_deepest
+from rsuda.learning.most_likely import most_likely
+from rsuda.learning.network import Encoder, resize
+
+STRIDE = 8  # pixels of a cell's side
+
+
+class CellEncoder(nn.Module):
+    """An encoder that stays as it is: images (B, bands, H, W) -> cells (B, D, H / 8, W / 8).
+
+    A cell is the features of the levels of strides 4, 8 and 16, side by side. Stride 32 told classes apart worse on three
+    fields. Batch norm normalises by its running statistics, so a cell depends on its image alone.
+
+    Args:
+        encoder: becomes a part of this module, without gradients.
+        smooth: whether coarse levels are resized to the finest one and averaged with it, which blurs them over the cells
+            beside; or else they are resized to the cells at once.
+    """
+
+    def __init__(self, encoder: nn.Module, *, smooth: bool = False) -> None:
+        super().__init__()
+        self.encoder, self.smooth = cast(Encoder, encoder.eval().requires_grad_(False)), smooth
+        self.levels = four_deepest(self.encoder.out_channels)[:3]
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of each level in a cell; their sum is D."""
+        return [self.encoder.out_channels[k] for k in self.levels]
+
+    def train(self, mode: bool = True) -> CellEncoder:
+        """Change nothing: the encoder stays as it is."""
+        return self
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Tensor:
+        pyramid, size = self.encoder(image), cells_of(image)
+        finest, *coarse = (pyramid[k] for k in self.levels)
+        if self.smooth:
+            coarse = [resize(level, finest.shape[-2:]) for level in coarse]
+            return F.adaptive_avg_pool2d(torch.cat([finest, *coarse], 1), size)
+        return torch.cat([F.adaptive_avg_pool2d(finest, size), *(resize(level, size) for level in coarse)], 1)
+
+
+def cells_of(image: Tensor) -> tuple[int, int]:
+    """Rows and columns of an image's cells."""
+    return image.shape[-2] // STRIDE, image.shape[-1] // STRIDE
+
+
+def labels_on_grid(label: Tensor, classes: int, size: tuple[int, int]) -> Tensor:
+    """Labels (B, H, W) on a coarser grid: the class of at least half of a cell's pixels, else 255.
+
+    BiCL takes the nearest pixel; a majority does not give a whole cell to a thin object that happens to lie at its centre.
+    """
+    height, width = (-(-n // cells) for n, cells in zip(label.shape[-2:], size, strict=True))
+    if label.shape[-2:] != (height * size[0], width * size[1]):  # cells of unequal size
+        one_hot = torch.stack([label == k for k in range(classes)], 1).float()
+        share, winner = most_likely(F.adaptive_avg_pool2d(one_hot, size))
+        return torch.where(share >= 0.5, winner, IGNORE)
+    cells = (
+        label.to(torch.uint8).unflatten(1, (size[0], height)).unflatten(3, (size[1], width)).transpose(2, 3).flatten(3)
+    )
+    count, winner = most_likely(torch.stack([(cells == k).sum(-1) for k in range(classes)], 1))
+    return torch.where(2 * count >= height * width, winner, IGNORE)

@@ -1,0 +1,81 @@
+"""Build the networks of a run: trained ones, frozen ones, or those of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from rsuda.core.spec import Spec
+from rsuda.learning.augmentation import Augmentation
+from rsuda.learning.cells import CellEncoder
+from rsuda.learning.first_layer import name_filters
+from rsuda.learning.network import Architecture, Encoder, FrozenEncoder, SegmentationNetwork, build_encoder
+from rsuda.learning.networks import build_network
+from rsuda.learning.source_bank import SourceBank
+
+_Built = TypeVar("_Built", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class NetworkBuilder:
+    """What a run's networks are built from, and how.
+
+    Attributes:
+        arch: encoder, decoder, classes and bands.
+        spec: what the network expects of the target's pixels, and its classes.
+        weights: of encoders: 'none', 'imagenet', 'packaged' or a file.
+        seed: of the networks' random weights.
+        augmentation: for methods that distort images themselves; None changes no image.
+        start: kind and architecture of the network that training starts from; None for a run from the first weights.
+        bank: what that network's run keeps of its source's classes; None where it keeps nothing.
+    """
+
+    arch: Architecture
+    spec: Spec
+    weights: str = "none"
+    seed: int = 0
+    augmentation: Augmentation | None = None
+    start: Mapping[str, Any] | None = None
+    bank: SourceBank | None = None
+
+    def network(self, kind: str = "plain", **options: Any) -> Any:
+        """Build a network of a kind in ``rsuda.learning.networks.NETWORKS``."""
+        return self._with_filters(build_network(kind, self.arch, self.weights, **options))
+
+    def network_of_start(self) -> SegmentationNetwork:
+        """Build a network of the start's kind; a plain one without a start."""
+        fields = dict(self.start or {"network": "plain"})
+        fields.pop("architecture", None)
+        network: SegmentationNetwork = self.network(fields.pop("network"), **fields)
+        return network
+
+    @property
+    def pretrained_features(self) -> bool:
+        """Whether features of the first weights tell classes apart: they are pretrained, and for the three bands of pretraining.
+
+        A first layer that was made to fit other bands gives features that vote worse than the model labels.
+        """
+        return self.weights != "none" and len(self.spec.bands) == 3
+
+    def frozen_encoder(self) -> FrozenEncoder:
+        """Build another encoder with the first weights, which training leaves as it is; see ``FrozenEncoder``."""
+        return FrozenEncoder(self._encoder())
+
+    def cell_encoder(self, *, smooth: bool = False) -> CellEncoder:
+        """Build another encoder with the first weights, for the features of cells; see ``CellEncoder``."""
+        return CellEncoder(self._encoder(), smooth=smooth)
+
+    def strong(self, image: Tensor, key: Tensor, strength: float) -> Tensor:
+        """Jitter and blur standardised images, drawn from each item's key; see ``Augmentation.strong``."""
+        return image if self.augmentation is None else self.augmentation.strong(image, key, strength)
+
+    def _encoder(self) -> Encoder:
+        return self._with_filters(build_encoder(self.arch, self.weights))
+
+    def _with_filters(self, network: _Built) -> _Built:
+        if self.weights != "none":
+            name_filters(network, self.spec.bands)
+        return network

@@ -1,0 +1,47 @@
+"""Vote by the class means of the labelled source: the prototypes that source-free takes from a bank, learnt in training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rsuda.learning.source_bank import CellSums, ClassPrototypes
+
+CELLS = 200  # of each class, from which its mean may vote
+SHARPNESS = 10.0  # lambda; source-free weights the same cosines by it
+
+
+class NearestMeans(nn.Module):
+    """r = softmax over the classes of lambda cos(z, m_k), m_k the mean of all source cells of class k so far.
+
+    Args:
+        width: numbers of a cell D.
+        classes: K.
+    """
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.sums = CellSums(classes, width, torch.float32)
+
+    @property
+    def ready(self) -> bool:
+        """Whether each class that has cells at all has enough of them."""
+        number = self.sums.cells[self.sums.cells > 0]
+        return len(number) > 1 and bool((number >= CELLS).all())
+
+    def learn(self, cells: Tensor, label: Tensor, key: Tensor) -> None:
+        """Add all cells (B, D, h, w) with labels (B, h, w) to the means."""
+        self.sums.add(cells, label)
+
+    def directions(self, cells: Tensor) -> Tensor:
+        """z of cells (N, D): features about the mean of the class means, over their deviation, length 1."""
+        return self._prototypes().standardised(cells)
+
+    def votes(self, z: Tensor) -> Tensor:
+        """Votes (N, K) of directions; a class without source cells gets none."""
+        with torch.autocast(z.device.type, enabled=False):
+            cosine = z @ self._prototypes().direction.T
+        return (SHARPNESS * cosine).masked_fill(self.sums.cells == 0, -torch.inf).softmax(1)
+
+    def _prototypes(self) -> ClassPrototypes:
+        return ClassPrototypes(*self.sums.moments(), self.sums.cells)
