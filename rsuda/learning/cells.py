@@ -19,7 +19,7 @@ STRIDE = 8  # pixels of a cell's side
 class CellEncoder(nn.Module):
     """An encoder that stays as it is: images (B, bands, H, W) -> cells (B, D, H / 8, W / 8).
 
-    A cell is the features of the levels of strides 4, 8 and 16, side by side. Stride 32 told classes apart worse on three
+    A cell is the features of the levels of strides 4, 8 and 16, side by side. Stride 32 separated classes less on three
     fields. Batch norm normalises by its running statistics, so a cell depends on its image alone.
 
     Args:
