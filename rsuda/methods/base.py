@@ -101,10 +101,14 @@ class Method(nn.Module):
 
         Raises RuntimeError when they are not those of this network.
         """
-        self.model.load_state_dict(tensors)
+        self.load_start(tensors)
         for teacher in (m for m in self.modules() if isinstance(m, Teacher)):
             teacher.n_averaged.zero_()  # so that the next update is a plain copy
         self.after_step()
+
+    def load_start(self, tensors: Mapping[str, Tensor]) -> None:
+        """Load the weights of another run's ``model`` into ``self.model``; see ``start_from``."""
+        self.model.load_state_dict(tensors)
 
     @property
     def spec(self) -> Spec:

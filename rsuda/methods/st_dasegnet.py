@@ -10,6 +10,7 @@ F_ab is the feature of an image of domain a through backbone b.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -17,6 +18,7 @@ import torch
 from pydantic import Field, StrictBool
 from torch import Tensor, nn
 
+from rsuda.learning.branch_start import is_plain, load_plain
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import resize
 from rsuda.learning.target_statistics import running_statistics_kept
@@ -31,7 +33,7 @@ from rsuda.methods.blocks.discriminators import (
 )
 from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS, paper_weights
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights, quality_weighted
-from rsuda.methods.blocks.self_training import KeepShare, SourceOnlyShare, TeacherDecay, TeacherStatistics
+from rsuda.methods.blocks.self_training import KeepShare, TeacherDecay, TeacherStatistics
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.methods.blocks.votes import NoVotes, VoteOptions, build_votes
 
@@ -104,7 +106,15 @@ class STDASegNet(Method):
             ),
         ] = "quality"
         keep_share: KeepShare = 0.5
-        source_only_share: SourceOnlyShare = 0.0
+        source_only_share: Annotated[
+            float,
+            Field(
+                ge=0,
+                le=1,
+                description="share of the run in which one branch learns the source alone for both; 0 in effect with a start, "
+                "which is trained already",
+            ),
+        ] = 0.0
 
     off: ClassVar[dict[str, Any]] = {
         "adversarial_weight": 0.0,
@@ -208,11 +218,17 @@ class STDASegNet(Method):
             loss = loss + self.options.adversarial_weight * (terms["adversarial"] + terms["discriminator"])
         return loss, terms
 
+    def load_start(self, tensors: Mapping[str, Tensor]) -> None:
+        if is_plain(tensors):
+            load_plain(self.model, tensors)
+        else:
+            super().load_start(tensors)
+
     @property
     def _alone(self) -> bool:
         """Whether the step is one of the source-only phase, in which the source branch learns for both (not in the paper, whose
-        runs are long enough to do without)."""
-        return self.votes_missing or self.progress < self.options.source_only_share
+        runs are long enough to do without). A start is a trained network, which has this phase behind it."""
+        return self.votes_missing or (self.build.start is None and self.progress < self.options.source_only_share)
 
     @property
     def votes_missing(self) -> bool:
@@ -223,7 +239,8 @@ class STDASegNet(Method):
     @property
     def notes(self) -> tuple[str, ...]:
         if not self.votes_missing:
-            return ()
+            late = self.build.start is not None and self.options.source_only_share > 0
+            return ("the run starts from a trained network, so source_only_share has no effect",) if late else ()
         return (
             "the run is source-only on the aligned domains: neighbours cannot vote on pseudo labels, since they need the three "
             f"bands of a pretrained encoder and the pair has {', '.join(self.spec.bands)} with weights '{self.build.weights}'; "

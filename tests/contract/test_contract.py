@@ -4,8 +4,7 @@ import shutil
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback
-from method_runs import WITH_SOURCE, WITHOUT_SOURCE, all_parts, built, run_settings
+from method_runs import WITH_SOURCE, WITHOUT_SOURCE, Interrupt, InterruptionError, all_parts, built, run_settings
 from short_settings import settings
 
 from rsuda.methods import METHODS
@@ -132,16 +131,6 @@ def test_before_its_start_a_method_is_source_only(data, name):
     inputs = ready(method, batch_of(patches))
     _, terms = method.loss({k: v for k, v in inputs.items() if not k.startswith("target")})
     assert {"ce", "ce_s"} & set(terms) and not {"mix", "masked", "ce_target", "pseudo", "adversarial"} & set(terms)
-
-
-class InterruptionError(Exception):
-    """Training is interrupted on purpose."""
-
-
-class Interrupt(Callback):
-    def on_train_batch_start(self, trainer, *_):
-        if trainer.global_step == 2:
-            raise InterruptionError
 
 
 @pytest.fixture(scope="session")

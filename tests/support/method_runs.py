@@ -1,6 +1,7 @@
 """Build cities, settings and methods for short training runs of every method."""
 
 from labelled_city import city
+from lightning.pytorch.callbacks import Callback
 from short_settings import settings
 
 from rsuda.data.find_domain import training_domains
@@ -19,6 +20,18 @@ SMALL = {
     "encoder": "tu-mobilenetv3_small_050", "output_stride": 16, "channels": 16, "weights": "none", "crop": 128,
     "batch_size": 2, "steps": 3, "workers": 0, "precision": "fp32", "device": "cpu",
 }  # fmt: skip
+
+
+class InterruptionError(Exception):
+    """Training is interrupted on purpose."""
+
+
+class Interrupt(Callback):
+    """Interrupt training after two steps."""
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == 2:
+            raise InterruptionError
 
 
 def all_parts(method):

@@ -7,7 +7,7 @@ import pytest
 import rasterio
 import torch
 import yaml
-from method_runs import SMALL, WITH_SOURCE, built, run_settings
+from method_runs import SMALL, WITH_SOURCE, Interrupt, InterruptionError, built, run_settings
 from short_settings import settings
 
 from rsuda.core.errors import InputError, MissingError
@@ -18,7 +18,7 @@ from rsuda.data.pair import pair
 from rsuda.data.patches import PatchDataset
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.runs.weights import load_run, saved_settings
-from rsuda.training.build import check_run
+from rsuda.training.build import build, check_run, common_ground
 from rsuda.training.train import train
 
 WINDOWS = {"0": (96, 32, 64)}  # scene of west: row, column, size
@@ -105,6 +105,26 @@ def test_another_methods_options_are_not_taken_over(data, run, tmp_path):
     assert load_run(tmp_path / "dacs").method == "dacs"
 
 
+def test_a_plain_network_becomes_both_branches_of_st_dasegnet_and_a_resumed_run_is_exact(data, run, tmp_path, caplog):
+    options = {"neighbours": 0.0, "strided": 1, "adversarial_weight": 0.01}
+    s = settings(start=str(run), method="st-dasegnet", steps=4, options=options)
+    checked, pair_of_run, start = common_ground(check_run(s)[0], find_domains(s))
+    model, plain = build(checked, pair_of_run, start).method.model.eval(), load_run(run).model.eval()
+    learnt = plain.network.encoder.state_dict()
+    for branch in (model.backbone_s, model.backbone_t):
+        assert all(torch.equal(values, learnt[name]) for name, values in branch.state_dict().items())
+    image = torch.rand(1, 3, 128, 128)
+    assert torch.allclose(model(image), plain(image), atol=1e-5)
+    train(s, tmp_path / "whole", quiet=True)
+    assert "ce_t" in (tmp_path / "whole" / "metrics.csv").read_text()  # both branches learn from the first step
+    assert "source_only_share has no effect" in caplog.text
+    with pytest.raises(InterruptionError):
+        train(s, tmp_path / "cut", quiet=True, callbacks=[Interrupt()])
+    train(s, tmp_path / "cut", resume=True, quiet=True)
+    whole, cut = (load_run(tmp_path / name).model.state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
 def test_patches_hold_labelled_pixels_however_few_they_are(tmp_path):
     size, crop = 1500, 192
     rng = np.random.default_rng(0)
@@ -146,7 +166,7 @@ def test_whole_labels_are_drawn_from_as_ever(data):
     ("given", "says"),
     [
         ({"gsd": 1.0}, r"--gsd is 1.0, but the model of .* was trained at 0.5 m"),
-        ({"method": "st-dasegnet"}, r"network of method source-only, which does not fit method st-dasegnet"),
+        ({"method": "hrda"}, r"network of method source-only, which does not fit method hrda"),
         ({"channels": 32}, r"does not fit method source-only with .*: start from it by --method source-only"),
         ({"source": "other.yaml"}, r"classes of other \(tree, road, roof\) differ from those .*\(road, roof, tree\)"),
     ],
