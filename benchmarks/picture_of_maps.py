@@ -1,4 +1,4 @@
-"""Draw the maps of two runs, one above the other, with the share of right pixels: no imagery and no labels, for data that may not be shown.
+"""Draw the maps of two runs, one above the other, with the share of right pixels but without imagery and labels.
 
     python benchmarks/picture_of_maps.py --domain configs/domains/mumbai.yaml --data DATA --out docs/mumbai.png \
         --scene "val_jp22_3.1=turbid sea" "val_tile_4.16=mangroves" -- "trained on Dubai=runs/a" "adapted=runs/b"
