@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsuda.annotation.suggestions import Suggestions
+from rsuda.core.setting_keywords import KEYWORDS
 from rsuda.core.settings import Settings
 from rsuda.evaluation.finished_run import Run
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     DomainLike = str | os.PathLike[str] | Domain | Any  # what rsuda.domain takes; Any for datasets of torchgeo
 
-logger = logging.getLogger("rsuda")
+log = logging.getLogger("rsuda")
 
 
 def adapt(
@@ -40,10 +41,21 @@ def adapt(
     accumulate: int | None = None,
     window: int | None = None,
     gsd: float | str | None = None,
+    standardise: str | None = None,
+    band_matching: str | None = None,
+    band_mixing: float | str | None = None,
+    colours: str | None = None,
+    target_statistics: bool | str | None = None,
+    rare_temperature: float | None = None,
+    source_split: str | None = None,
+    target_split: str | None = None,
     source_bands: str | None = None,
     target_bands: str | None = None,
+    source_nodata: float | None = None,
     target_nodata: float | None = None,
+    encoder: str | None = None,
     weights: str | Path | None = None,
+    lr: float | None = None,
     seed: int | None = None,
     precision: str | None = None,
     device: str | None = None,
@@ -51,8 +63,10 @@ def adapt(
     nodes: int | None = None,
     strategy: str | None = None,
     workers: int | None = None,
+    threads: int | None = None,
     score_every: int | None = None,
     bank: bool | None = None,
+    logger: str | Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -84,17 +98,24 @@ def adapt(
         accumulate: batches that make one optimizer step.
         window: patch size in pixels, a multiple of 32.
         gsd: common metres per pixel, 'target', 'native', or 'auto': the target's unless the source is much coarser.
+        standardise, band_matching, band_mixing, colours, target_statistics, rare_temperature: what else brings the domains
+            nearer, mostly 'auto'; see the settings of ``align``.
+        source_split, target_split: splits that are trained on, 'train' by default.
         source_bands, target_bands: band order, such as 'IRRG'.
-        target_nodata: value that marks pixels of the target without data; the files' own by default.
+        source_nodata, target_nodata: value that marks pixels without data; the files' own by default.
+        encoder: of segmentation-models-pytorch, such as 'mobilenet_v2', or 'tu-NAME' of timm.
         weights: of the encoder: 'imagenet', 'packaged', 'none' or a file.
         seed: of weights, patches and augmentation.
         precision: 'auto', 'bf16' or 'fp32'.
         device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
         devices, nodes, strategy: devices of each machine, machines, and how they train together.
+        lr: learning rate of the encoder.
         workers: processes that read patches.
+        threads: CPU threads of each process that trains; all cores by default.
         score_every: steps after which the target's labelled split is scored, for a curve.
         bank: whether the source's class means are kept in the weights file, for adaptation without the source later.
-        settings: any other setting, by its dotted name: ``{"optimizer.lr": 1e-3, "method.trusted": 0.7}``.
+        logger: trackers of experiments: 'tensorboard', 'mlflow', 'wandb', or a list of them.
+        settings: any other setting, by its dotted name: ``{"optimizer.weight_decay": 0.05, "method.trusted": 0.7}``.
         tell: called with sentences on the way; they are logged by default.
 
     Returns:
@@ -113,36 +134,13 @@ def adapt(
         >>> sorted(p.name for p in run.path.glob("*.json"))
         ['label_free.json', 'run.json', 'scores_vaihingen_val.json', 'spec.json']
     """
+    keywords = {name: value for name, value in locals().items() if name in KEYWORDS}
     from rsuda.data.find_domain import names_and_objects
     from rsuda.methods import option_names, presets_of
     from rsuda.runs.resolve import changes_of, resolve
 
     names, objects = names_and_objects(source, target)
-    keywords = {
-        "method": method,
-        "data": data,
-        "preset": preset,
-        "start": start,
-        "steps": steps,
-        "batch_size": batch_size,
-        "accumulate": accumulate,
-        "window": window,
-        "gsd": gsd,
-        "source_bands": source_bands,
-        "target_bands": target_bands,
-        "target_nodata": target_nodata,
-        "weights": weights,
-        "seed": seed,
-        "precision": precision,
-        "device": device,
-        "devices": devices,
-        "nodes": nodes,
-        "strategy": strategy,
-        "workers": workers,
-        "score_every": score_every,
-        "bank": bank,
-    }
-    tell = tell or logger.info
+    tell = tell or log.info
     resolved, folder = resolve(
         config,
         changes_of(names, keywords, settings),
@@ -180,9 +178,7 @@ def resolve_settings(
 
     names, _ = names_and_objects(source, target)
     changes = changes_of(names, keywords, settings)
-    resolved, _ = resolve(
-        config, changes, "unused", False, logger.debug, presets_of=presets_of, option_names=option_names
-    )
+    resolved, _ = resolve(config, changes, "unused", False, log.debug, presets_of=presets_of, option_names=option_names)
     return check_run(resolved)
 
 

@@ -181,7 +181,15 @@ def _kept(job: BenchmarkRun) -> None:
         settings.changed({"network.weights": Path(settings.network.weights).name}).by_name()
         for settings in (saved_settings(job.folder), check_run(job.settings)[0])
     )
-    free = ("data", "training.device", "training.precision", "patches.workers", "validation.every")
+    free = (
+        "data",
+        "training.device",
+        "training.precision",
+        "training.threads",
+        "training.loggers",
+        "patches.workers",
+        "validation.every",
+    )
     changed = [
         name
         for name in {**before, **now}

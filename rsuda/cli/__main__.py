@@ -1,5 +1,5 @@
-"""``python -m rsuda.cli``."""
+"""``python -m rsuda.cli``, as ``python -m rsuda``."""
 
 from rsuda.cli import main
 
-main()
+main(name="rsuda")

@@ -4,90 +4,65 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from rsuda.cli import run_options as run
 from rsuda.cli.app import app, log
+from rsuda.cli.run_options import Config, Domains, Set, domains_of, with_settings
+
+RUN = "Run"
 
 
 @app.command()
+@with_settings(before="out")
 def adapt(
-    source: run.Source = None,
-    target: run.Target = None,
-    method: run.Method = None,
-    data: run.Data = None,
+    domains: Domains = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/<pair>_<method> by default.")
     ] = None,
-    start: run.Start = None,
-    config: run.Config = None,
-    preset: run.Preset = None,
-    steps: run.Steps = None,
-    batch_size: run.BatchSize = None,
-    accumulate: run.Accumulate = None,
-    window: run.Window = None,
-    crop: run.HiddenCrop = None,
-    gsd: run.GSD = None,
-    source_bands: run.SourceBands = None,
-    target_bands: run.TargetBands = None,
-    target_nodata: run.TargetNodata = None,
-    weights: run.Weights = None,
-    seed: run.Seed = None,
-    precision: run.Precision = None,
-    device: run.Device = None,
-    devices: run.Devices = None,
-    nodes: run.Nodes = None,
-    strategy: run.Strategy = None,
-    workers: run.Workers = None,
-    score_every: run.ScoreEvery = None,
-    bank: run.Bank = None,
-    option: run.Set = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing run.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in --out (or the newest checkpoint).")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON: run, scores.")] = False,
+    config: Config = None,
+    option: Set = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing run.", rich_help_panel=RUN)
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the run in --out (or the newest checkpoint).", rich_help_panel=RUN),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print notes and results alone.", rich_help_panel=RUN)
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print every term of the loss.", rich_help_panel=RUN)
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="End with one line of JSON: run, scores.", rich_help_panel=RUN)
+    ] = False,
+    **settings: Any,
 ) -> None:
     """Train on a labelled source and an unlabelled target, and leave a run folder."""
     import json
+    import logging
 
     from rsuda import api
     from rsuda.cli.terminal import print_label_free, print_scores
     from rsuda.core.settings import parse_option
 
-    log()
+    log(verbose=verbose, level=logging.WARNING if quiet else None)
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
 
+    source, target = domains_of(
+        domains, settings.pop("source", None), settings.pop("target", None), settings.get("start")
+    )
     finished = api.adapt(
         source,
         target,
-        method=method,
-        data=data,
         out=out,
-        preset=preset,
         config=config,
-        start=start,
-        steps=steps,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        window=crop if window is None else window,
-        gsd=gsd,
-        source_bands=source_bands,
-        target_bands=target_bands,
-        target_nodata=target_nodata,
-        weights=weights,
-        seed=seed,
-        precision=precision,
-        device=device,
-        devices=devices,
-        nodes=nodes,
-        strategy=strategy,
-        workers=workers,
-        score_every=score_every,
-        bank=bank,
+        **settings,
         settings=dict(parse_option(text) for text in option or []),
         overwrite=overwrite,
         resume=resume,

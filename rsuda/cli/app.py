@@ -11,29 +11,12 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from rsuda.cli.pages import ORDER, Application, Pages, Stopped
 from rsuda.core.display import printable
 from rsuda.core.errors import RsudaError
 from rsuda.core.version import __version__
 
-ORDER = (
-    "sample",
-    "init",
-    "gap",
-    "adapt",
-    "config",
-    "predict",
-    "polygonize",
-    "evaluate",
-    "report",
-    "suggest",
-    "export",
-    "info",
-    "domains",
-    "methods",
-    "benchmark",
-)
 AFTERWARDS = {
     "adapt": ": rsuda adapt --out RUN --resume goes on from the last checkpoint, if there was one",
     "predict": ": run the same command again to continue after the last finished strip",
@@ -45,15 +28,9 @@ class Terminated(BaseException):
     """Interrupt a command on SIGTERM. It is a BaseException, so that no handler takes it for an error of a scene or a run."""
 
 
-class InOrder(TyperGroup):
-    """List commands in the order of their use."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
-
-
-app = typer.Typer(
-    cls=InOrder,
+app = Application(
+    cls=Pages,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -65,7 +42,7 @@ app = typer.Typer(
 def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
     """Run a command. An error that a user can fix is one sentence on stderr and exit code 2; a bug has its traceback.
 
-    SIGTERM is one line and exit code 143.
+    Ctrl-C is one line and exit code 130, SIGTERM one line and exit code 143.
 
     Args:
         words: of the command line; those of the process by default.
@@ -79,6 +56,10 @@ def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
     except RsudaError as error:
         print(f"Error: {printable(error)}", file=sys.stderr)
         raise SystemExit(2) from None
+    except Stopped as stopped:
+        sentence = stopped.sentence or f"interrupted{AFTERWARDS.get(stopped.command, '')}"
+        print(f"\n{sentence[0].upper()}{sentence[1:]}.", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except Terminated:
         command = next((word for word in (sys.argv[1:] if words is None else words) if word in ORDER), "")
         print(f"Terminated{AFTERWARDS.get(command, '')}.", file=sys.stderr)
@@ -127,14 +108,20 @@ def _root(
     pass
 
 
-def log(quiet: bool = False) -> None:
-    """Print the package's notes to stderr, unless ``quiet``. A run's log file gets the details."""
+def log(quiet: bool = False, verbose: bool = False, level: int | None = None) -> None:
+    """Print the package's notes to stderr. A run's log file gets the details whatever is printed.
+
+    Args:
+        quiet: print errors alone.
+        verbose: print the details too.
+        level: lowest level that is printed, instead of INFO.
+    """
     import logging
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("rsuda").setLevel(logging.ERROR if quiet else logging.DEBUG)
-    for handler in logging.getLogger().handlers:  # the run's log file takes the details too
-        handler.setLevel(logging.INFO if sys.stderr.isatty() else logging.DEBUG)
+    for handler in logging.getLogger().handlers:  # the run's log file has a level of its own
+        handler.setLevel(logging.DEBUG if verbose else level or logging.INFO)
         handler.addFilter(_worth_printing)
 
 

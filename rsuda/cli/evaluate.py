@@ -9,7 +9,7 @@ import typer
 
 from rsuda.cli import completion
 from rsuda.cli.app import app, log
-from rsuda.cli.options import HiddenTileSize, Overlap, Window
+from rsuda.cli.options import Overlap, Window
 
 
 @app.command()
@@ -28,7 +28,6 @@ def evaluate(
     ] = None,
     bands: Annotated[str | None, typer.Option(help="Band order to use where the domain has several.")] = None,
     window: Window = 512,
-    tile_size: HiddenTileSize = None,
     overlap: Overlap = 128,
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32; the run's own by default.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
@@ -51,7 +50,7 @@ def evaluate(
         bands=bands,
         device=device,
         precision=precision,
-        window=tile_size or window,
+        window=window,
         overlap=overlap,
         overwrite=overwrite,
     )

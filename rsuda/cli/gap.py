@@ -8,11 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from rsuda.cli import completion
-from rsuda.cli import run_options as run
 from rsuda.cli.app import app, log
+from rsuda.cli.options import with_options
+from rsuda.cli.run_options import run_option
+
+SETTINGS = ("data", "source_bands", "target_bands", "target_nodata")
 
 
 @app.command()
+@with_options([run_option(name) for name in SETTINGS], before="plot")
 def gap(
     source: Annotated[
         str, typer.Argument(help="Labelled domain: a known name or a domain file.", autocompletion=completion.domains)
@@ -23,13 +27,10 @@ def gap(
             help="Domain to adapt to: name, domain file, folder or glob of rasters.", autocompletion=completion.domains
         ),
     ],
-    data: run.Data = None,
-    source_bands: run.SourceBands = None,
-    target_bands: run.TargetBands = None,
-    target_nodata: run.TargetNodata = None,
     plot: Annotated[Path | None, typer.Option(help="PNG to draw the comparison in.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing plot.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing plot.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    **settings: Any,
 ) -> None:
     """Compare a source and a target as ``rsuda adapt`` does before training: what differs, what is chosen, what to expect."""
     import json
@@ -40,10 +41,7 @@ def gap(
     facts = measure_gap(
         source,
         target,
-        data=data,
-        source_bands=source_bands,
-        target_bands=target_bands,
-        target_nodata=target_nodata,
+        **settings,
         plot=plot,
         overwrite=overwrite,
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -19,49 +21,78 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 Complete = Callable[[str], list[str]]
+Command = Callable[..., None]
+MAIN = "Options"  # the first group of a command's help
 
 
-def with_fields(
-    model: type[BaseModel], *, before: str, complete: Mapping[str, Complete] | None = None
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for each field of a model, in the place of its ``**options``.
+@dataclass(frozen=True)
+class FieldOption:
+    """An option of a command that a pydantic field declares.
 
-    The command receives the options that are not None by name, validated. Flags, help texts and defaults are those of
-    the fields; a hidden flag stands for its field.
+    Attributes:
+        name: of the command's parameter.
+        field: gives type and help text, and the default where ``keeps_default``.
+        flags: where they are not the parameter's name.
+        group: heading of the help that it stands under.
+        complete: completion of the shell.
+        kind: what the command line reads; that of the field's type by default.
+        environment: variable that gives the value by default.
+        keeps_default: whether the option has the field's default; None otherwise.
+    """
+
+    name: str
+    field: FieldInfo
+    flags: tuple[str, ...] = ()
+    group: str = MAIN
+    complete: Complete | None = None
+    kind: Any = None
+    environment: str | None = None
+    keeps_default: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The flag that sentences name."""
+        return self.flags[0] if self.flags else f"--{self.name.replace('_', '-')}"
+
+    def parameter(self) -> inspect.Parameter:
+        """Make the parameter that typer reads."""
+        field_kind = _kind(self.field.annotation)
+        kind, flags = self.kind or field_kind, self.flags
+        if field_kind is bool and not flags:
+            flags = (self.flag,) if self.keeps_default else (f"{self.flag}/--no-{self.name.replace('_', '-')}",)
+        option = typer.Option(
+            *flags,
+            help=self.field.description,
+            autocompletion=self.complete,
+            rich_help_panel=self.group,
+            envvar=self.environment,
+        )
+        default = self.field.default if self.keeps_default and self.field.default != () else None
+        annotation: Any = Annotated[kind if self.keeps_default else kind | None, option]
+        return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def with_options(options: Sequence[FieldOption], *, before: str) -> Callable[[Command], Command]:
+    """Give a command options in the place of its ``**options``, which receive those that are not None by name.
 
     Args:
         before: name of the command's parameter that follows them in the help.
-        complete: completion of the shell by field.
     """
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        parameters = {
+    def decorate(command: Command) -> Command:
+        declared = {
             name: parameter.replace(kind=parameter.KEYWORD_ONLY)
             for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
             if parameter.kind is not parameter.VAR_KEYWORD
         }
-        generated = {
-            name: _parameter(name, field, (complete or {}).get(name)) for name, field in model.model_fields.items()
-        }
-        hidden = {
-            flag.lstrip("-").replace("-", "_"): (name, flag)
-            for name, field in model.model_fields.items()
-            if (flag := _extra(field)["hidden_flag"])
-        }
-        generated |= {alias: _hidden(alias, flag, generated[name].annotation) for alias, (name, flag) in hidden.items()}
-        names = list(parameters)
-        position = names.index(before)
-        ordered = [parameters[name] for name in names[:position]]
-        ordered += [*generated.values(), *(parameters[name] for name in names[position:])]
+        position = list(declared).index(before)
+        ordered = list(declared.values())
+        ordered[position:position] = [option.parameter() for option in options]
 
         @wraps(command)
         def run(**values: Any) -> None:
-            for alias, (name, _) in hidden.items():
-                value = values.pop(alias)
-                values[name] = values[name] if value is None else value
-            chosen = {name: value for name, value in values.items() if name in generated and value is not None}
-            _check(model, chosen, generated)
-            command(**{name: values[name] for name in parameters}, **chosen)
+            chosen = {option.name: values.pop(option.name) for option in options}
+            command(**values, **{name: value for name, value in chosen.items() if value is not None})
 
         run.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in ordered}
@@ -70,21 +101,54 @@ def with_fields(
     return decorate
 
 
-def _check(model: type[BaseModel], values: dict[str, Any], options: Mapping[str, inspect.Parameter]) -> None:
+def with_fields(
+    model: type[BaseModel],
+    *,
+    before: str,
+    complete: Mapping[str, Complete] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> Callable[[Command], Command]:
+    """Give a command an option for each field of a model; the command receives their values validated.
+
+    Args:
+        before: see ``with_options``.
+        complete: completion of the shell by field.
+        groups: fields by heading of the help; the others stand under the first.
+    """
+    heading = {name: group for group, names in (groups or {}).items() for name in names}
+    options = [
+        FieldOption(
+            name,
+            field,
+            tuple(_extra(field)["flags"]),
+            heading.get(name, MAIN),
+            (complete or {}).get(name),
+            keeps_default=True,
+        )
+        for name, field in model.model_fields.items()
+    ]
+    ordered = sorted(options, key=lambda option: [MAIN, *(groups or {})].index(option.group))
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def checked(**values: Any) -> None:
+            _check(model, {name: value for name, value in values.items() if name in model.model_fields}, options)
+            command(**values)
+
+        return with_options(ordered, before=before)(checked)
+
+    return decorate
+
+
+def _check(model: type[BaseModel], values: dict[str, Any], options: Sequence[FieldOption]) -> None:
     """Validate options. Raises InputError, which names the flag instead of the field."""
     try:
         validate(model, values, "option")
     except InputError as error:
         text = str(error)
-        for name, option in options.items():
-            text = re.sub(rf"option {name}\b", _flag(name, option), text)
+        for option in options:
+            text = re.sub(rf"option {option.name}\b", option.flag, text)
         raise InputError(text) from None
-
-
-def _flag(name: str, option: inspect.Parameter) -> str:
-    """Return the flag of a generated option."""
-    declared = get_args(option.annotation)[1].param_decls
-    return str(declared[0]) if declared else f"--{name.replace('_', '-')}"
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:
@@ -92,36 +156,19 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
     return field.json_schema_extra
 
 
-def _parameter(name: str, field: FieldInfo, complete: Complete | None) -> inspect.Parameter:
-    """Make a parameter of a command of a field."""
-    kind, flags = _kind(field.annotation), tuple(_extra(field)["flags"])
-    flags = flags or ((f"--{name.replace('_', '-')}",) if kind is bool else ())
-    default = None if field.default == () else field.default
-    option = typer.Option(*flags, help=field.description, autocompletion=complete)
-    return _keyword(name, kind, option, default)
-
-
-def _hidden(alias: str, flag: str, annotation: Any) -> inspect.Parameter:
-    """Make a parameter of an older name of a flag."""
-    return _keyword(alias, get_args(annotation)[0] | None, typer.Option(flag, hidden=True), None)
-
-
-def _keyword(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:
-    annotation = Annotated[kind, option]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
 def _kind(annotation: Any) -> Any:
-    """Return the type that the command line reads for a field's type."""
+    """Return the type that the command line reads for a field's type; text where several are possible."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is tuple and arguments[-1] is Ellipsis:
         return list[str] | None
     if origin is Annotated:
-        return arguments[0]
+        return _kind(arguments[0])
     if origin is Literal:
         return str
-    if type(None) in arguments:
-        return _kind(arguments[0]) | None
+    if origin in (Union, UnionType):
+        kinds = [_kind(argument) for argument in arguments if argument is not type(None)]
+        kind = kinds[0] if len(kinds) == 1 else str
+        return kind | None if type(None) in arguments else kind
     return annotation
 
 
@@ -131,7 +178,6 @@ def _option(model: type[BaseModel], name: str) -> Any:
 
 
 Window = Annotated[int, _option(PredictorOptions, "window")]
-HiddenTileSize = Annotated[int | None, typer.Option("--tile-size", hidden=True)]  # the older name of --window
 Overlap = Annotated[int, _option(PredictorOptions, "overlap")]
 Scheduler = Annotated[str | None, _option(MapOptions, "scheduler")]
 Workers = Annotated[int, _option(MapOptions, "workers")]

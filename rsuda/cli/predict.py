@@ -16,9 +16,19 @@ from rsuda.core.map_options import MapOptions
 if TYPE_CHECKING:
     from rsuda.inference.prediction import Prediction
 
+GROUPS = {
+    "Polygons and further files": (
+        *("polygons", "min_area", "simplify", "regularise", "confidence", "probabilities", "co", "stac"),
+    ),
+    "Scenes": ("bands", "gsd", "nodata", "crs", "aoi", "bounds"),
+    "Model at work": ("window", "overlap", "batch_size", "tta", "adapt"),
+    "Machine": ("device", "precision", "threads"),
+    "Cluster": ("scheduler", "workers"),
+}
+
 
 @app.command()
-@with_fields(MapOptions, before="quiet", complete={"polygons": completion.formats})
+@with_fields(MapOptions, before="quiet", complete={"polygons": completion.formats}, groups=GROUPS)
 def predict(
     scenes: Annotated[
         list[str], typer.Argument(help="Rasters to map: files, folders, globs, or what GDAL can open (https://…).")

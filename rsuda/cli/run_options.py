@@ -1,81 +1,107 @@
-"""Declare the options of a run, which ``rsuda adapt`` and ``rsuda config`` share.
-
-The help texts are those of the settings' fields (a test compares them), written out so that the help loads no model.
-"""
+"""Declare the options of a run, which ``rsuda adapt`` and ``rsuda config`` share, from the fields of the settings."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rsuda.cli import completion
+from rsuda.cli.options import MAIN, Command, FieldOption, with_options
+from rsuda.core.errors import InputError
+from rsuda.core.setting_keywords import KEYWORDS
+from rsuda.core.settings import setting_field
 
-Source = Annotated[
+TRAINING = "Model and training"
+GROUPS = {
+    MAIN: ("source", "target", "data", "method", "steps"),
+    "Domains": ("source_split", "target_split", "source_bands", "target_bands", "source_nodata", "target_nodata"),
+    "Alignment (each is 'auto' or off by default)": (
+        "gsd",
+        "standardise",
+        "band_matching",
+        "band_mixing",
+        "colours",
+        "target_statistics",
+        "rare_temperature",
+    ),
+    TRAINING: (
+        *("preset", "encoder", "weights", "start", "lr", "batch_size", "accumulate", "window", "seed"),
+        *("score_every", "bank", "logger"),
+    ),
+    "Machine": ("device", "precision", "workers", "threads"),
+    "Several devices or machines": ("devices", "nodes", "strategy"),
+}
+_SETTINGS = {"source": "source.name", "target": "target.name", **KEYWORDS}
+_COMPLETE = {
+    "source": completion.domains,
+    "target": completion.domains,
+    "method": completion.methods,
+    "preset": completion.presets,
+}
+_KINDS: dict[str, Any] = {"source": list[str], "data": Path, "start": Path}
+
+
+def run_option(name: str, group: str = MAIN) -> FieldOption:
+    """Make one option of a run."""
+    return FieldOption(
+        name,
+        setting_field(_SETTINGS[name]),
+        group=group,
+        complete=_COMPLETE.get(name),
+        kind=_KINDS.get(name),
+        environment="RSUDA_DATA" if name == "data" else None,
+    )
+
+
+def with_settings(*, before: str) -> Callable[[Command], Command]:
+    """Give a command the options of a run."""
+    options = [run_option(name, group) for group, names in GROUPS.items() for name in names]
+    return with_options(options, before=before)
+
+
+Domains = Annotated[
     list[str] | None,
-    typer.Option(
-        help="Labelled domain: a known name or a domain file; --source may be repeated.",
+    typer.Argument(
+        metavar="[SOURCE TARGET]",
+        help="The domains, instead of --source and --target.",
         autocompletion=completion.domains,
+        show_default=False,
     ),
 ]
-Target = Annotated[
-    str | None,
-    typer.Option(
-        help="Domain to adapt to: name, domain file, folder or glob of rasters.", autocompletion=completion.domains
-    ),
-]
-Method = Annotated[str | None, typer.Option(help="Method; rsuda methods lists all.", autocompletion=completion.methods)]
-Data = Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data of both domains.")]
-Start = Annotated[
-    Path | None, typer.Option(help="Run folder whose model training starts from; its settings are the defaults.")
-]
-Config = Annotated[Path | None, typer.Option(help="YAML file of settings; flags override it.")]
-Preset = Annotated[
-    str | None,
-    typer.Option(
-        help="Preset: small, raw, sample, paper, mit-b0, mit-b5 or resnet50.", autocompletion=completion.presets
-    ),
-]
-Steps = Annotated[int | None, typer.Option(help="Optimizer steps.")]
-BatchSize = Annotated[int | None, typer.Option(help="Patches of each domain in a batch of one process.")]
-Accumulate = Annotated[int | None, typer.Option(help="Batches that make one optimizer step.")]
-Window = Annotated[int | None, typer.Option("--window", help="Patch size in pixels, a multiple of 32.")]
-HiddenCrop = Annotated[int | None, typer.Option("--crop", hidden=True)]  # the older name of --window
-GSD = Annotated[
-    str | None,
-    typer.Option(
-        help="Common metres per pixel, 'target', 'native', or 'auto': the target's unless the source is much coarser."
-    ),
-]
-SourceBands = Annotated[
-    str | None, typer.Option(help="Band order of the source, e.g. RGB or IRRG; the pair chooses by default.")
-]
-TargetBands = Annotated[str | None, typer.Option(help="Band order of the target; the pair chooses by default.")]
-TargetNodata = Annotated[
-    float | None,
-    typer.Option(help="Value that marks pixels of the target without data; the files' own by default."),
-]
-Weights = Annotated[str | None, typer.Option(help="Encoder weights: imagenet (downloaded), packaged, none or a file.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of weights, patches and augmentation.")]
-Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps (GPUs of Apple).")]
-Devices = Annotated[str | None, typer.Option(help="Devices of each machine that train together, or auto.")]
-Nodes = Annotated[int | None, typer.Option(help="Machines that train together; each runs this command.")]
-Strategy = Annotated[str | None, typer.Option(help="How they train together: ddp.")]
-Workers = Annotated[int | None, typer.Option(help="Processes that read patches, for each process that trains.")]
-ScoreEvery = Annotated[
-    int | None,
-    typer.Option(help="Steps after which the target's labelled split is scored, for a curve; 0 is never."),
-]
-Bank = Annotated[
-    bool | None,
-    typer.Option(
-        "--bank/--no-bank",
-        help="Keep the source's class means in the weights file, for adaptation without the source later.",
-    ),
+Config = Annotated[
+    Path | None, typer.Option(help="YAML file of settings; flags override it.", rich_help_panel=TRAINING)
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="setting=value, such as optimizer.lr=1e-3 or method.jitter=0.3; may be repeated."),
+    typer.Option(
+        "--set",
+        help="Any setting, such as optimizer.weight_decay=0.05 or method.jitter=0.3; may be repeated.",
+        rich_help_panel=TRAINING,
+    ),
 ]
+
+
+def domains_of(
+    words: Sequence[str] | None, source: Sequence[str] | None, target: str | None, start: Path | None = None
+) -> tuple[list[str] | None, str | None]:
+    """Take source and target from the words before the flags, of which the last is the target, or from the flags.
+
+    One word alone is the target of a run that starts from another without its source.
+
+    Raises:
+        InputError: domains in both ways, or one word alone without a start.
+    """
+    if not words:
+        return list(source) if source else None, target
+    if target is not None or source:
+        flags = " and ".join(flag for flag, value in (("--source", source), ("--target", target)) if value)
+        raise InputError(
+            f"'{' '.join(words)}' and {flags} both name domains: name them once, and quote patterns such as 'tiles/*.tif'"
+        )
+    *sources, last = words
+    if not sources and start is None:
+        raise InputError(f"'{last}' is one domain: name two, rsuda adapt SOURCE TARGET")
+    return sources or None, last

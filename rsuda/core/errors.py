@@ -26,6 +26,10 @@ class WriteError(RsudaError, OSError):
     """A failed write: the disk is full or the folder is read-only."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in work that can go on; the sentence says how."""
+
+
 NO_ROOM = {
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO") if hasattr(errno, name)
 }  # quotas are Unix's

@@ -22,7 +22,6 @@ def option(
     *,
     changes: Changes,
     flags: tuple[str, ...] = (),
-    hidden_flag: str | None = None,
     **limits: Any,
 ) -> Any:
     """Declare a field of the options.
@@ -30,10 +29,9 @@ def option(
     Args:
         changes: what another value of the field changes: the pixels of a map, its files only, or nothing in it.
         flags: of the command line, where they are not the field's name.
-        hidden_flag: an older name of the flag, still accepted.
         limits: further arguments of pydantic's Field, such as ``ge=0``.
     """
-    extra: Any = {"changes": changes, "flags": list(flags), "hidden_flag": hidden_flag}
+    extra: Any = {"changes": changes, "flags": list(flags)}
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
@@ -53,7 +51,6 @@ class PredictorOptions(FrozenModel):
         512,
         "Side of the windows in pixels of the model's GSD, a multiple of 32.",
         changes="pixels",
-        hidden_flag="--tile-size",
         ge=32,
         multiple_of=32,
     )

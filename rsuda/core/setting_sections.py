@@ -44,6 +44,9 @@ def _share(value: Any) -> float | str:
 
 
 def _switch(value: Any) -> bool | str | None:
+    words: dict[Any, bool | None] = {"true": True, "false": False, "null": None}  # on the command line
+    if isinstance(value, str) and value in words:
+        return words[value]
     if value is None or isinstance(value, bool) or (isinstance(value, str) and value == "auto"):
         return value
     raise PydanticCustomError("switch", "true, false, 'auto' or null")
@@ -227,9 +230,15 @@ class TrainingSettings(FrozenModel):
     seed: int = Field(0, ge=0, description="Seed of weights, patches and augmentation.")
     precision: Text = Field("auto", description="auto, bf16 or fp32.")
     device: Text = Field("auto", description="auto, cpu, cuda, cuda:N or mps (GPUs of Apple).")
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads of each process that trains; all cores by default."
+    )
     devices: Devices = Field("1", description="Devices of each machine that train together, or auto.")
     nodes: int = Field(1, ge=1, description="Machines that train together; each runs this command.")
     strategy: Literal["ddp"] = Field("ddp", description="How they train together: ddp.")
+    loggers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field(
+        (), description="Tracker of experiments beside metrics.csv: tensorboard, mlflow or wandb; may be repeated."
+    )
     bank: StrictBool = Field(
         True,
         description="Keep the source's class means in the weights file, for adaptation without the source later.",

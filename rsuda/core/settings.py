@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 import yaml
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
 from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
@@ -102,12 +103,17 @@ def setting_names(options: Iterable[str] = ()) -> list[str]:
     return [*names, *(f"method.{option}" for option in options)]
 
 
-def description(name: str) -> str:
-    """Describe a setting by its dotted name."""
+def setting_field(name: str) -> FieldInfo:
+    """Find the field of a setting by its dotted name: its type, range, default and description."""
     section, _, field = name.rpartition(".")
     model = Settings.model_fields[section].annotation if section else Settings
     assert isinstance(model, type) and issubclass(model, FrozenModel)
-    return str(model.model_fields[field].description)
+    return model.model_fields[field]
+
+
+def description(name: str) -> str:
+    """Describe a setting by its dotted name."""
+    return str(setting_field(name).description)
 
 
 def preset_names() -> tuple[str, ...]:

@@ -54,6 +54,17 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
+def use_threads(count: int | None) -> None:
+    """Compute with a number of CPU threads in this process; None changes nothing.
+
+    Raises InputError for a number below 1.
+    """
+    if count is not None and count < 1:
+        raise InputError(f"threads is {count}: it must be at least 1")
+    if count is not None:
+        torch.set_num_threads(count)
+
+
 @cache
 def keep_freed_memory() -> None:
     """Let glibc keep freed blocks for the next tensors, in one pool for all threads.

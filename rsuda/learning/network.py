@@ -143,7 +143,16 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         safe = path.suffix == ".safetensors"
         tensors = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors and pickle raise many kinds for a file that is not theirs
-        raise InputError(f"weights file {path} cannot be read: {str(error).splitlines()[0]}") from error
+        kind = (
+            "a safetensors file"
+            if path.suffix == ".safetensors"
+            else "a file of tensors alone, as torch.save writes it"
+        )
+        raise InputError(
+            f"weights file {path} cannot be read as {kind}: pass a .safetensors or .pth file of the encoder's weights"
+        ) from error
+    if not isinstance(tensors, dict):
+        raise InputError(f"weights file {path} holds {type(tensors).__name__}: pass a file of tensors by name")
     state = cast("dict[str, Tensor]", tensors.get("state_dict", tensors))
     return {k.removeprefix("encoder."): v.float() if v.is_floating_point() else v for k, v in state.items()}
 

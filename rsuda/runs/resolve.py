@@ -9,6 +9,7 @@ from typing import Any
 
 from rsuda.core.errors import InputError
 from rsuda.core.sample_data import SAMPLE_DOMAINS, sample_tiles
+from rsuda.core.setting_keywords import KEYWORDS
 from rsuda.core.setting_sections import SourceSettings
 from rsuda.core.settings import CONFIG, MethodPresets, OptionNames, Settings, by_section, make_settings, merged
 from rsuda.runs.folders import free_folder, newest_checkpoint, saved_settings
@@ -18,37 +19,14 @@ FREE_TO_CHANGE = (
     "data",
     "training.device",
     "training.precision",
+    "training.threads",
+    "training.loggers",
     "patches.workers",
     "validation.every",
     "training.bank",
 )
 
 SOURCE_FREE = "source-free"  # the method that reads no source
-
-KEYWORDS = {  # keywords of rsuda.adapt and their settings
-    "method": "method.name",
-    "data": "data",
-    "preset": "preset",
-    "start": "network.start",
-    "steps": "training.steps",
-    "batch_size": "training.batch_size",
-    "accumulate": "training.accumulate",
-    "window": "patches.window",
-    "gsd": "align.gsd",
-    "source_bands": "source.bands",
-    "target_bands": "target.bands",
-    "target_nodata": "target.nodata",
-    "weights": "network.weights",
-    "seed": "training.seed",
-    "precision": "training.precision",
-    "device": "training.device",
-    "devices": "training.devices",
-    "nodes": "training.nodes",
-    "strategy": "training.strategy",
-    "workers": "patches.workers",
-    "score_every": "validation.every",
-    "bank": "training.bank",
-}
 
 
 def resolve(
@@ -140,6 +118,8 @@ def changes_of(
     """Collect changes to the settings by dotted names, from keywords of ``rsuda.adapt`` (None: no change) and ``settings``."""
     values = {KEYWORDS[keyword]: value for keyword, value in keywords.items()}
     values["network.start"] = None if values.get("network.start") is None else os.fspath(values["network.start"])
+    loggers = values.get("training.loggers")
+    values["training.loggers"] = [loggers] if isinstance(loggers, str) else loggers
     common = {name: value for name, value in {**names, **values}.items() if value is not None}
     return common | dict(settings or {})
 

@@ -16,6 +16,7 @@ from rsuda.methods.base import Method, NetworkBuilder
 from rsuda.methods.blocks.discriminators import strided_layers
 from rsuda.methods.old_options import renaming_notes
 from rsuda.runs.weights import TrainedNetwork, architecture, load_run
+from rsuda.training.loggers import check_loggers
 from rsuda.training.method_module import MethodModule
 
 
@@ -118,6 +119,7 @@ def check_run(settings: Settings, together: int = 1) -> tuple[Settings, list[str
     Raises:
         InputError: an unknown method or option, a value out of range, or a window or batch too small for the method.
     """
+    check_loggers(settings.training.loggers)
     name, notes = settings.method.name, renaming_notes(settings.method.options, settings.method.name)
     cls, options = find_method(name), options_of(name, settings.method.options)
     # an absolute path, so that resuming works from another folder

@@ -17,6 +17,7 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError
 from rsuda.learning.distributed import all_gather, world_size
 from rsuda.runs.folders import CHECKPOINT
+from rsuda.training.metrics_csv import MetricsFile
 
 
 class DivergedError(InputError):
@@ -90,6 +91,8 @@ class CheckpointCallback(Checkpoint):
         if not all(bool(torch.isfinite(weights).all()) for weights in module.parameters()):
             raise self._complaint("weights", step - 1, trainer)
         for logger in trainer.loggers:  # first, so that the rows before a checkpoint exist with it
+            if not isinstance(logger, MetricsFile):
+                continue
             if step and step % trainer.log_every_n_steps == 0:  # Lightning logs a step after its callbacks
                 terms = {name: float(value) for name, value in trainer.logged_metrics.items()}
                 logger.log_metrics({**terms, "epoch": trainer.current_epoch}, step - 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from rsuda.core.errors import InputError, RsudaError, write_error
+from rsuda.core.errors import InputError, Interrupted, RsudaError, write_error
 from rsuda.core.settings import Settings
 from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
@@ -20,6 +22,7 @@ from rsuda.learning import distributed
 from rsuda.runs.folders import CHECKPOINT
 from rsuda.runs.weights import checkpoint_step
 from rsuda.training.checkpoint import AtomicCheckpointIO, CheckpointCallback, DivergedError
+from rsuda.training.loggers import build_loggers
 from rsuda.training.method_module import MethodModule
 from rsuda.training.metrics_csv import MetricsFile
 from rsuda.training.processes import Processes
@@ -68,17 +71,18 @@ def fit(
             max_steps=settings.training.steps,
             accumulate_grad_batches=settings.training.accumulate,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
-            logger=MetricsFile(folder, first) if team.first else False,
+            logger=[MetricsFile(folder, first), *build_loggers(settings, folder, first)] if team.first else False,
             log_every_n_steps=min(10, settings.training.steps),
             plugins=[AtomicCheckpointIO()],
-            callbacks=[checkpoint, LogProgress(), *bars, *callbacks],
+            callbacks=[checkpoint, LogProgress(bool(bars)), *bars, *callbacks],
             enable_progress_bar=not quiet,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
         if first >= settings.training.steps:
             logger.info("the checkpoint is already at step %d of %d", first, settings.training.steps)
-        trainer.fit(module, batches, ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True)
+        with _interruptible(trainer, folder, checkpoint):
+            trainer.fit(module, batches, ckpt_path=str(folder / CHECKPOINT) if resume else None, weights_only=True)
         checkpoint.save(trainer, module)
         distributed.leave_group()
 
@@ -92,6 +96,24 @@ def _quiet_lightning() -> Iterator[None]:
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.ERROR)
         yield
+
+
+@contextmanager
+def _interruptible(trainer: L.Trainer, folder: Path, checkpoint: CheckpointCallback) -> Iterator[None]:
+    """Raise Interrupted for Ctrl-C, which Lightning turns into an exit with code 1 and a deaf process."""
+    try:
+        yield
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        step = f"interrupted at step {trainer.global_step} of {trainer.max_steps}"
+        if checkpoint.saved is None:
+            goes_on = f"no checkpoint had been written yet: rsuda adapt --resume --out {folder} begins again"
+        else:
+            goes_on = f"rsuda adapt --resume --out {folder} goes on from step {checkpoint.saved}"
+        raise Interrupted(f"{step}; {goes_on}") from None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ logger = logging.getLogger("rsuda")
 
 
 class TrainingBar(TQDMProgressBar):
-    """Lightning's bar (loss terms, ETA) with images per second.
+    """Lightning's bar (time left) with the loss, the trusted share of pseudo labels, and images per second.
 
     Args:
         images: number of images in a step of all processes.
@@ -42,21 +42,50 @@ class TrainingBar(TQDMProgressBar):
         return int(self.trainer.max_steps) * self.batches
 
     def get_metrics(self, trainer: Any, module: Any) -> dict[str, Any]:
-        items = super().get_metrics(trainer, module)
-        items.pop("v_num", None)
+        items = dict(_plain(trainer.callback_metrics))
         done = trainer.global_step - self.first
         items["img/s"] = f"{done * self.images / max(1e-9, time.monotonic() - self.began):.1f}"
         return items
 
 
 class LogProgress(Callback):
-    """Callback that logs a line every tenth of the run."""
+    """Callback that logs a line every tenth of the run: time left, loss and trust in words, then every term as a detail.
+
+    Args:
+        bar: whether a bar shows the same, so that the line in words is a detail too.
+    """
 
     last_step = 0
+
+    def __init__(self, bar: bool) -> None:
+        self.level = logging.DEBUG if bar else logging.INFO
+        self.began, self.first = time.monotonic(), 0
+
+    def on_train_start(self, trainer: Any, *_: Any) -> None:
+        self.began, self.first = time.monotonic(), trainer.global_step
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         step, steps = trainer.global_step, trainer.max_steps
         if step % max(1, steps // 10) == 0 and step != self.last_step:  # a step may take several batches
             self.last_step = step
+            seconds = (time.monotonic() - self.began) / max(1, step - self.first) * (steps - step)
+            left = f", {_duration(seconds)} left" if step < steps else ""
+            words = "".join(f", {name} {value}" for name, value in _plain(trainer.callback_metrics))
+            logger.log(self.level, "step %d of %d%s%s", step, steps, left, words)
             terms = ", ".join(f"{name} {float(value):.3g}" for name, value in trainer.callback_metrics.items())
-            logger.debug("step %d of %d: %s", step, steps, terms)
+            logger.debug("details of step %d: %s", step, terms)
+
+
+def _plain(terms: Any) -> list[tuple[str, str]]:
+    """Choose the terms that a user without the paper understands: the loss, and how many pseudo labels are trusted."""
+    trust = next((name for name in ("quality", "trusted") if name in terms), None)
+    items = [("loss", f"{float(terms['loss']):.3g}")] if "loss" in terms else []
+    return items + ([("pseudo labels trusted", f"{float(terms[trust]):.0%}")] if trust else [])
+
+
+def _duration(seconds: float) -> str:
+    """Say a time in the unit that fits, such as '40 s', '3 min' or '2 h 10 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

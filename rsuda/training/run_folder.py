@@ -15,6 +15,7 @@ from rsuda.core.errors import ExistsError, MissingError, RsudaError, write_error
 from rsuda.core.locks import LOCK, exclusive
 from rsuda.core.settings import CONFIG
 from rsuda.runs.folders import CHECKPOINT, CURVE, SPEC, WEIGHTS
+from rsuda.training.loggers import TRACKERS
 from rsuda.training.metrics_csv import METRICS
 from rsuda.training.provenance import ABOUT
 
@@ -98,6 +99,8 @@ class RunFolder:
     def _remove_results(self) -> None:
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
+        for tracker in TRACKERS:
+            shutil.rmtree(self.path / tracker, ignore_errors=True)
         for scores in self.path.glob("scores_*"):
             scores.unlink()
 

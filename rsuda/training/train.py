@@ -17,7 +17,7 @@ from rsuda.data.find_domain import Objects, training_domains
 from rsuda.data.pair import Pair
 from rsuda.data.patches import target_batches
 from rsuda.data.suitability import domain_doubts
-from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
+from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision, use_threads
 from rsuda.learning.source_bank import SourceBank
 from rsuda.learning.target_statistics import estimate_statistics
 from rsuda.methods.base import Method
@@ -130,6 +130,7 @@ def _as_begun(settings: Settings, folder: Path) -> Settings:
 
 def _prepare(settings: Settings, objects: Objects, device: torch.device, team: Processes) -> _Job:
     """Read the domains and build the method. Everything that can be wrong with the input is found before it returns."""
+    use_threads(settings.training.threads)
     if device.type == "cpu":
         keep_freed_memory()
     precision = pick_precision(settings.training.precision, device)

@@ -153,7 +153,6 @@ def test_every_option_of_a_map_is_an_option_of_predict():
     command = typer.main.get_command(app).commands["predict"]
     options = {parameter.name: parameter for parameter in command.params}
     own = {"scenes", "model", "quiet", "as_json"}
-    assert set(options) == {*MapOptions.model_fields, *own, "tile_size"}
-    assert options["tile_size"].hidden and "--tile-size" in options["tile_size"].opts
+    assert set(options) == {*MapOptions.model_fields, *own}
     for name, field in MapOptions.model_fields.items():
         assert options[name].help == field.description and options[name].default in (field.default, None)

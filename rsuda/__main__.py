@@ -1,0 +1,5 @@
+"""``python -m rsuda``."""
+
+from rsuda.cli import main
+
+main(name="rsuda")

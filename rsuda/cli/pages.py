@@ -1,0 +1,124 @@
+"""Lay out the pages of --help, and understand words that other programs use for the same."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from rsuda.cli.habits import check_words, command_of_today, words_of_today
+from rsuda.cli.options import MAIN
+
+ORDER = (
+    "sample",
+    "init",
+    "gap",
+    "adapt",
+    "config",
+    "predict",
+    "polygonize",
+    "evaluate",
+    "report",
+    "suggest",
+    "export",
+    "info",
+    "domains",
+    "methods",
+    "benchmark",
+)
+LAST = ("Machine", "Several devices or machines", "Cluster")  # groups of options
+_KINDS = {"list[str]": "TEXT", "str": "TEXT", "path": "PATH", "int": "N", "float": "NUMBER"}
+_COLUMN = 30  # widest first column
+
+
+class Stopped(BaseException):
+    """End a command on Ctrl-C. It is no KeyboardInterrupt, of which typer makes 'Aborted' and exit code 1.
+
+    Args:
+        command: its name.
+        sentence: how the work goes on, where it is known.
+    """
+
+    def __init__(self, command: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.command, self.sentence = command, sentence
+
+
+class Page(TyperCommand):
+    """A command whose help groups its options, and which reads flags of other programs."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        flags = {flag for option in self.params for flag in (*option.opts, *option.secondary_opts)}
+        words = words_of_today(args, flags)
+        check_words(str(self.name), words, flags)
+        return super().parse_args(ctx, words)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Stopped(str(self.name), str(error)) from None
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        arguments = [param for param in self.params if param.param_type_name == "argument"]
+        return ["[OPTIONS]", *map(_placeholder, arguments)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx)
+            if record is not None:
+                argument = option.param_type_name == "argument"
+                group = "Arguments" if argument else getattr(option, "rich_help_panel", None) or MAIN
+                name = _placeholder(option) if argument else _plain(record[0])
+                groups.setdefault(group, []).append((name, record[1]))
+        for group in sorted(groups, key=lambda group: LAST.index(group) if group in LAST else -1):
+            _write(formatter, group, groups[group], [name for rows in groups.values() for name, _ in rows])
+
+
+class Pages(TyperGroup):
+    """All commands, in the order of their use, each with a whole sentence."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, [command_of_today(args[0], self.commands), *args[1:]])
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        rows = [(name, _first_sentence(self.commands[name])) for name in self.list_commands(ctx)]
+        _write(formatter, "Commands", rows, [name for name, _ in rows])
+
+
+class Application(typer.Typer):
+    """An application whose commands have pages."""
+
+    def command(self, name: str | None = None, **options: Any) -> Any:
+        return super().command(name, **{"cls": Page, **options})
+
+
+def _write(formatter: Any, heading: str, rows: list[tuple[str, str]], names: list[str]) -> None:
+    """Write rows under a heading; the first column is as wide as that of all ``names``."""
+    width = min(_COLUMN, max(map(len, names)))
+    with formatter.section(heading):
+        formatter.write_dl([(name.ljust(width), text) for name, text in rows], col_max=_COLUMN)
+
+
+def _placeholder(argument: Any) -> str:
+    """Name an argument in the usage: in capitals, in brackets where it may be missing."""
+    if argument.metavar:
+        return str(argument.metavar)
+    name = str(argument.name).upper() + "..." * (argument.nargs == -1)
+    return name if argument.required else f"[{name}]"
+
+
+def _plain(name: str) -> str:
+    """Name what an option takes by a word; typer writes Python's types."""
+    return re.sub(r"<(.*?)>", lambda match: _KINDS.get(match[1], match[1].upper()), name)
+
+
+def _first_sentence(command: Any) -> str:
+    paragraph = " ".join((command.help or "").partition("\n\n")[0].split()).replace("``", "")
+    return re.split(r"(?<=\.) (?=[A-Z])", paragraph)[0]

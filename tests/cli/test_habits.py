@@ -1,0 +1,81 @@
+"""Words and flags that people bring from other programs, and the pages of --help."""
+
+import re
+
+import pytest
+import yaml
+
+from rsuda.cli import main
+from rsuda.cli.habits import words_of_today
+
+
+@pytest.fixture
+def say(capsys, monkeypatch):
+    def run(*words, columns=80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        with pytest.raises(SystemExit) as end:
+            main(list(words), "rsuda")
+        out, err = capsys.readouterr()
+        return end.value.code or 0, out, err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("train", "use rsuda adapt; .*source-only trains without"),
+        ("FIT --source a", "use rsuda adapt"),
+        ("infer scene.tif", "use rsuda predict"),
+        ("adapt a b --epochs 3", "no option --epochs: .*pass --steps"),
+        ("adapt a b --ckpt_path x", "no option --ckpt-path: pass --start RUN .*--resume"),
+        ("adapt a", "'a' is one domain: name two"),
+        ("adapt a.tif b.tif --target c.tif", "'a.tif b.tif' and --target both name domains.*quote"),
+        ("predict a.tif --checkpoint nowhere", "the run nowhere is missing"),
+        ("predict a.tif --patch-size=33", "--window is 33; it must be a multiple of 32"),
+        ("predict a.tif --tile_size 33", "--window is 33"),
+        ("config a b --learning-rate -1", "optimizer.lr is -1"),
+    ],
+)
+def test_a_habit_works_or_is_answered_by_the_right_word(say, words, says):
+    code, out, err = say(*words.split())
+    assert (code, out) == (2, "") and err.startswith("Error: ") and err.count("\n") == 1
+    assert re.search(says, err), err
+
+
+def test_other_names_of_a_flag_are_read_where_the_command_has_it_and_before_a_lone_dash():
+    flags = {"--window", "--out"}
+    words = ["--crop=64", "--output", "x", "--lr", "1", "--", "--crop"]
+    assert words_of_today(words, flags) == ["--window=64", "--out", "x", "--lr", "1", "--", "--crop"]
+    assert words_of_today(["--output", "logits"], {"--output", "--out"}) == ["--output", "logits"]
+
+
+def test_settings_of_alignment_and_splits_have_flags(say):
+    words = "config a b --source-split all --target-split test --lr 1e-3 --encoder resnet18 --threads 2 --gsd 0.5"
+    align = "--standardise domain --band-matching name --band-mixing 0.3 --target-statistics false --colours match"
+    code, out, err = say(*words.split(), *align.split(), "--backbone", "resnet34")
+    settings = yaml.safe_load(out)
+    assert code == 0, err
+    assert (settings["source"]["name"], settings["target"]["name"]) == ("a", "b")
+    assert (settings["source"]["split"], settings["target"]["split"]) == ("all", "test")
+    assert (settings["optimizer"]["lr"], settings["network"]["encoder"]) == (0.001, "resnet34")
+    assert settings["training"]["threads"] == 2
+    expected = {"standardise": "domain", "band_matching": "name", "band_mixing": 0.3, "target_statistics": False}
+    assert {"gsd": 0.5, "colours": "match", **expected}.items() <= settings["align"].items()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_has_whole_sentences_within_the_terminal(say, columns):
+    for flag in ("-h", "--help"):
+        code, out, _ = say(flag, columns=columns)
+        assert code == 0 and "..." not in out.partition("Commands:")[2]
+        assert max(map(len, out.splitlines())) <= columns
+
+
+def test_help_of_adapt_begins_with_the_common_options_and_ends_with_those_of_several_machines(say):
+    code, out, _ = say("adapt", "-h")
+    headings = re.findall(r"^(\w.*):$", out, re.M)
+    assert code == 0 and headings[:2] == ["Arguments", "Options"] and headings[-1] == "Several devices or machines"
+    common = re.findall(r"--([a-z-]+)", out.partition("\nOptions:")[2].partition("\nDomains:")[0])
+    assert [name for name in common if name != "source"][:5] == ["target", "data", "method", "steps", "out"]
+    assert max(map(len, out.splitlines())) <= 80
