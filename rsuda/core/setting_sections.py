@@ -148,7 +148,7 @@ class AlignSettings(FrozenModel):
     target_statistics: Switch = Field(
         "auto",
         description="Estimate batch norm's running statistics on target patches after the last step (AdaBN); "
-        "null is the method's own, 'auto' is true for another domain.",
+        "null is the method's own, 'auto' is true where colours differ.",
     )
 
 

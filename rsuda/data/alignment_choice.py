@@ -8,18 +8,19 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from rsuda.core.legend import IGNORE
 from rsuda.core.setting_sections import AlignSettings
 from rsuda.core.spec import Spec, band_code
-from rsuda.data.colour_sample import ColourSample, colour_relations, deviation_ratios, mean_distances
+from rsuda.data.class_mix import explain_by_classes
+from rsuda.data.colour_sample import ColourSample, colour_relations
 from rsuda.data.pair_look import FedBands, PairLook
 from rsuda.data.suitability import imagenet
 from rsuda.geo.scene import Scene
 
 SIMILAR_GSD = 1.5  # ratio of GSDs up to which detail is much the same
-# Standardisation by domain costs little where it is not needed, so small differences call for it: a tenth of a deviation is
-# less than a change of light or season makes.
-_SAME_MEAN = 0.1  # deviations
-_SAME_DEVIATION = 1.1  # ratio
+# Standardisation by domain must explain so much more of the target's colours: two halves of one city explain each other to
+# 0.10 as they are and to 0.23 standardised, two cities of two sensors to 0.39 and 0.34.
+_GAIN = 0.02  # share of the target's pixels
 # Two halves of one city differ by 0.16, two cities of two sensors by 0.6: at 0.3 the part of a band that another band does not
 # explain is 1.8 times larger in one domain.
 _SAME_RELATIONS = 0.3
@@ -74,8 +75,8 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
     """Choose what is 'auto' of a pair's settings; the others stay as they are.
 
     Where the source's scenes are the target's own, nothing is aligned. Otherwise each setting follows its own rule:
-    ``choose_band_matching``, ``choose_gsd``, ``choose_standardise``, ``choose_band_mixing``. Batch norm is estimated on the
-    target. Colours are sampled only where a choice needs them.
+    ``choose_band_matching``, ``choose_gsd``, ``choose_standardise``, ``choose_band_mixing``, ``choose_target_statistics``.
+    Colours are sampled only where a choice needs them.
 
     Raises:
         InputError: bands that do not match, or a domain without a valid pixel.
@@ -105,7 +106,9 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
         lambda: _start_choice(look.start) if look.start else choose_standardise(*look.colours(fed, read_at)),
     )
     decide("band_mixing", lambda: _mixing_choice(look, fed, read_at))
-    decide("target_statistics", lambda: Choice(True, "the target is another domain than the source"))
+    decide(
+        "target_statistics", lambda: choose_target_statistics(look.start, chosen["standardise"], chosen["band_mixing"])
+    )
     return Alignment(**chosen, reasons=reasons)
 
 
@@ -166,25 +169,44 @@ def choose_gsd(finest: float, target: float) -> Choice:
 
 
 def choose_standardise(sources: Sequence[ColourSample], target: ColourSample) -> Choice:
-    """Standardise by domain where the depth of pixels, a mean or a deviation of a band differs; else by ImageNet's values.
+    """Standardise by domain where that brings the target's colours nearer to the source's classes; else by ImageNet's values.
+
+    Means and deviations also differ where one sensor saw another mix of classes. Standardising by domain would then pull
+    equal things apart, so the target's colours are compared with the source's classes in their best mix.
 
     Args:
-        sources: colours of each source.
+        sources: colours of each source, with classes where they are labelled.
         target: colours of the target.
     """
     if any((sample.is_byte != target.is_byte).any() for sample in sources):
         return Choice("domain", "one domain has 8-bit pixels and the other has not")
-    means = np.array([mean_distances(sample, target) for sample in sources]).max(0)
-    ratios = np.array([deviation_ratios(sample, target) for sample in sources]).max(0)
-    if means.max() > _SAME_MEAN:
-        band = int(means.argmax())
-        return Choice("domain", f"the mean of {target.bands[band]} differs by {means[band]:.2g} deviations")
-    if ratios.max() > _SAME_DEVIATION:
-        band = int(ratios.argmax())
-        return Choice("domain", f"the deviation of {target.bands[band]} differs {ratios[band]:.2g}-fold")
+    raw, aligned = unlike_colours(sources, target, "imagenet"), unlike_colours(sources, target, "domain")
+    if raw > aligned + _GAIN:
+        return Choice(
+            "domain", f"it leaves {aligned:.0%} of the target's colours unlike the source's classes, not {raw:.0%}"
+        )
     return Choice(
-        "imagenet", f"the means of the bands differ by {means.max():.1g} deviations at most, and their deviations agree"
+        "imagenet",
+        f"{raw:.0%} of the target's colours are unlike the source's classes, and {aligned:.0%} would be after "
+        "standardising each domain by itself",
     )
+
+
+def unlike_colours(sources: Sequence[ColourSample], target: ColourSample, standardise: str) -> float:
+    """Measure the share of the target's colours that no mix of a source's classes explains, 0 to 1; mean over sources.
+
+    Args:
+        standardise: 'imagenet' compares values on 0..1, 'domain' those standardised by each domain.
+    """
+    values = (lambda sample: sample.standardised) if standardise == "domain" else (lambda sample: sample.unit)
+    unlike = []
+    for sample in sources:
+        classes = np.zeros(sample.pixels.shape[1], np.uint8) if sample.classes is None else sample.classes
+        labelled = classes != IGNORE
+        if not labelled.any():
+            classes, labelled = np.zeros_like(classes), ~labelled
+        unlike.append(explain_by_classes(values(sample)[:, labelled], classes[labelled], values(target)).unexplained)
+    return float(np.mean(unlike))
 
 
 def choose_band_mixing(sources: Sequence[ColourSample], target: ColourSample) -> Choice:
@@ -206,19 +228,29 @@ def choose_band_mixing(sources: Sequence[ColourSample], target: ColourSample) ->
             f"{target.bands[min(row, col)]} and {target.bands[max(row, col)]} vary together differently "
             f"(correlation {before:.3f} and {after:.3f})",
         )
-    return Choice(0.0, "bands, GSD and the relations of the bands are those of one sensor")
+    return Choice(0.0, "bands and their relations are those of one sensor")
+
+
+def choose_target_statistics(start: Spec | None, standardise: str, band_mixing: float) -> Choice:
+    """Estimate batch norm on the target where colours differ; the means of features also follow the mix of classes.
+
+    Args:
+        start: spec of the model that training starts from, which may have seen other colours.
+        standardise, band_mixing: what is chosen for the pair.
+    """
+    if start is None and standardise == "imagenet" and not band_mixing:
+        return Choice(
+            False, "the colours are those of one sensor, so the features of a class are alike in both domains"
+        )
+    return Choice(True, "the colours of the target differ from those that the model learns")
 
 
 def _mixing_choice(look: PairLook, fed: FedBands, read_at: float | None) -> Choice:
-    """Mix bands fully between sensors: they differ in bands or GSD, or in how their bands vary together."""
-    if len(fed[1]) > 1:
-        if set(look.source_bands) != set(look.target_bands):
-            return Choice(
-                1.0, f"the sensors differ: bands {band_code(look.source_bands)} and {band_code(look.target_bands)}"
-            )
-        finest, coarsest = _gsd_range([*look.sources, *look.targets])
-        if coarsest > SIMILAR_GSD * finest:
-            return Choice(1.0, f"the sensors differ: GSDs are {finest:g} to {coarsest:g} m")
+    """Mix bands fully between sensors: they differ in bands, or in how their bands vary together."""
+    if len(fed[1]) > 1 and set(look.source_bands) != set(look.target_bands):
+        return Choice(
+            1.0, f"the sensors differ: bands {band_code(look.source_bands)} and {band_code(look.target_bands)}"
+        )
     return choose_band_mixing(*look.colours(fed, read_at))
 
 
@@ -228,11 +260,6 @@ def _start_choice(start: Spec) -> Choice:
 
 def _gsd_of(scene: Scene) -> float:
     return sum(scene.gsd) / 2
-
-
-def _gsd_range(scenes: Sequence[Scene]) -> tuple[float, float]:
-    sizes = [_gsd_of(scene) for scene in scenes]
-    return round(min(sizes), 6), round(max(sizes), 6)
 
 
 def _area_of(scene: Scene) -> float:

@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from rsuda.core.legend import Legend
 from rsuda.data.pixel_types import byte_bands
-from rsuda.data.statistics import sample_pixels, value_range
+from rsuda.data.statistics import sample_labelled_pixels, sample_pixels, value_range
 from rsuda.geo.scene import Scene
 
 _LEAST_DEVIATION = 1e-3  # on 0..1; a constant band has this one, as in ``make_spec``
@@ -25,6 +26,7 @@ class ColourSample:
         pixels: raw values (n, pixels).
         is_byte: whether a band is 8-bit, (n,) bool.
         low, high: raw values that become 0 and 1, (n,).
+        classes: class of each pixel, (pixels,) uint8, IGNORED where a label says nothing; None without labels.
     """
 
     bands: tuple[str, ...]
@@ -32,6 +34,7 @@ class ColourSample:
     is_byte: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    classes: np.ndarray | None = None
 
     @cached_property
     def unit(self) -> np.ndarray:
@@ -67,18 +70,25 @@ class ColourSample:
         return correlation
 
 
-def sample_colours(scenes: list[Scene], bands: tuple[str, ...], gsd: float | None) -> ColourSample:
+def sample_colours(
+    scenes: list[Scene], bands: tuple[str, ...], gsd: float | None, legend: Legend | None = None
+) -> ColourSample:
     """Sample the colours of a domain; the same pixels in every call.
 
     Args:
         gsd: metres per pixel to sample at; None for each scene's own.
+        legend: classes to read of the scenes' labels; None opens no label.
 
     Raises:
         InputError: no window has a valid pixel.
     """
-    is_byte, pixels = byte_bands(scenes, bands), sample_pixels(scenes, bands, gsd)
+    is_byte, classes = byte_bands(scenes, bands), None
+    if legend is None:
+        pixels = sample_pixels(scenes, bands, gsd)
+    else:
+        pixels, classes = sample_labelled_pixels(scenes, bands, gsd, legend)
     low, high = (np.array(ends) for ends in value_range(pixels.astype(np.float64), is_byte))
-    return ColourSample(bands, pixels, is_byte, low, high)
+    return ColourSample(bands, pixels, is_byte, low, high, classes)
 
 
 def mean_distances(source: ColourSample, target: ColourSample) -> np.ndarray:

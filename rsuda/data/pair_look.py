@@ -54,13 +54,13 @@ class PairLook:
         return match_bands(self.source_bands, self.target_bands, matching)
 
     def colours(self, fed: FedBands, gsd: float | None) -> tuple[list[ColourSample], ColourSample]:
-        """Sample the colours of each source and of the target, once.
+        """Sample the colours of each source, with classes, and of the target, once.
 
         Args:
             gsd: metres per pixel to sample at; None for each scene's own.
         """
         if (fed, gsd) not in self._colours:
-            sources = [sample_colours(scenes, fed[0], gsd) for _, scenes in self.groups]
+            sources = [sample_colours(scenes, fed[0], gsd, self.source.legend) for _, scenes in self.groups]
             self._colours[fed, gsd] = sources, sample_colours(self.targets, fed[1], gsd)
         return self._colours[fed, gsd]
 

@@ -104,17 +104,36 @@ def sample_pixels(scenes: list[Scene], bands: tuple[str, ...], gsd: float | None
     Raises:
         InputError: no window has a valid pixel.
     """
+    return _sample(scenes, bands, gsd, None)[0]
+
+
+def sample_labelled_pixels(
+    scenes: list[Scene], bands: tuple[str, ...], gsd: float | None, legend: Legend
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sample the pixels of ``sample_pixels`` with their classes (n,) uint8; IGNORED where a label says nothing.
+
+    Raises:
+        InputError: no window has a valid pixel.
+    """
+    return _sample(scenes, bands, gsd, legend)
+
+
+def _sample(
+    scenes: list[Scene], bands: tuple[str, ...], gsd: float | None, legend: Legend | None
+) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    samples = []
+    samples, classes = [], [np.zeros(0, np.uint8)]
     for _ in range(_NUMBER):
         scene = scenes[int(rng.integers(len(scenes)))]
         grid = scene.grid_at(gsd)
-        row, col = random_window(rng, grid.height, grid.width, _SIZE)
-        patch = scene.read(bands, gsd, (row, col, _SIZE, _SIZE))
+        window = (*random_window(rng, grid.height, grid.width, _SIZE), _SIZE, _SIZE)
+        patch = scene.read(bands, gsd, window)
         if patch.valid.any():
             samples.append(patch.values[:, patch.valid])
+            if legend is not None:
+                classes.append(scene.read_label(legend, gsd, window)[0][patch.valid])
     if not samples:
         raise InputError(
             f"no valid pixel in {_NUMBER} windows of {Path(scenes[0].image).parent}: check the nodata value of its scenes"
         )
-    return np.concatenate(samples, 1)
+    return np.concatenate(samples, 1), np.concatenate(classes)

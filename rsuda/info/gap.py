@@ -13,7 +13,7 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import Legend
 from rsuda.core.settings import make_settings
 from rsuda.core.spec import band_code
-from rsuda.data.alignment_choice import Alignment, choose_alignment, common_gsd
+from rsuda.data.alignment_choice import Alignment, choose_alignment, common_gsd, unlike_colours
 from rsuda.data.colour_sample import ColourSample, colour_distances, mean_distances, standardised_distances
 from rsuda.data.find_domain import find_domains, names_and_objects
 from rsuda.data.label_notes import class_notes
@@ -146,7 +146,8 @@ def measure(look: PairLook) -> Gap:
     notes = [*source.notes, *target.notes, *band_notes(look, fed), *class_notes(source, target, shares)]
     left = max(float(_aligned_distances(sample, target_sample, alignment).mean()) for sample in samples)
     before = max(float(colour_distances(sample, target_sample).mean()) for sample in samples)
-    risk = expected_risk(look, fed, (before, left), by_class)
+    unlike = unlike_colours(samples, target_sample, alignment.standardise)
+    risk = expected_risk(look, fed, (before, left), unlike, by_class)
     return Gap(look, alignment, fed, gsd, samples, target_sample, by_class, risk, tuple(dict.fromkeys(notes)))
 
 

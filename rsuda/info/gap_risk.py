@@ -11,9 +11,9 @@ from rsuda.data.alignment_choice import SIMILAR_GSD, finest_gsd
 from rsuda.data.pair_look import FedBands, PairLook
 
 LEVELS = ("low", "moderate", "high")
-# Mean Wasserstein distance of the bands after alignment, in deviations: two halves of one city have 0.14, and four pairs of
-# real domains 0.2 to 0.35 (docs/data.md).
-COLOURS_LEFT = (0.1, 0.3)
+# Share of the target's colours that no mix of the source's classes explains, after alignment: two halves of one city have
+# 0.10, and four pairs of real domains 0.14 to 0.30 (docs/data.md).
+UNLIKE_COLOURS = (0.15, 0.4)
 COARSER = (SIMILAR_GSD, 3.0)  # times that the source is coarser than the target
 RARE = 0.01  # share of the source's labelled pixels below which a class has few examples
 
@@ -34,11 +34,13 @@ class Risk:
         reasons: bands, GSD, colours and classes, each with its level.
         apart: mean distance of the bands in deviations, as the files are.
         apart_aligned: the same as the model is trained on them.
+        unlike: share of the target's colours that no mix of the source's classes explains, after alignment.
     """
 
     reasons: tuple[Reason, ...]
     apart: float
     apart_aligned: float
+    unlike: float
 
     @property
     def level(self) -> str:
@@ -51,23 +53,27 @@ class Risk:
             "level": self.level,
             "apart": round(self.apart, 3),
             "apart_aligned": round(self.apart_aligned, 3),
+            "unlike": round(self.unlike, 3),
             "reasons": [{"level": reason.level, "text": reason.text} for reason in self.reasons],
         }
 
 
-def expected_risk(look: PairLook, fed: FedBands, apart: tuple[float, float], class_shares: Mapping[str, float]) -> Risk:
+def expected_risk(
+    look: PairLook, fed: FedBands, apart: tuple[float, float], unlike: float, class_shares: Mapping[str, float]
+) -> Risk:
     """Judge bands, GSD, colours and classes of a pair.
 
     Args:
         fed: bands of source and target that the model is fed.
         apart: mean distance of the bands in deviations, before and after alignment.
+        unlike: share of the target's colours that no mix of the source's classes explains, after alignment.
         class_shares: shares of the source's labelled pixels.
     """
     if look.within_target:
         reasons = [Reason("low", "the source's scenes are the target's own"), _classes(look, class_shares)]
     else:
-        reasons = [_bands(look, fed), _detail(look), _colours(*apart), _classes(look, class_shares)]
-    return Risk(tuple(reasons), *apart)
+        reasons = [_bands(look, fed), _detail(look), _colours(unlike), _classes(look, class_shares)]
+    return Risk(tuple(reasons), *apart, unlike)
 
 
 def _bands(look: PairLook, fed: FedBands) -> Reason:
@@ -87,9 +93,9 @@ def _detail(look: PairLook) -> Reason:
     return Reason(_level(finest / target, COARSER), text)
 
 
-def _colours(before: float, after: float) -> Reason:
-    text = f"colours are {before:.2f} deviations apart, and {after:.2f} after alignment"
-    return Reason(_level(after, COLOURS_LEFT), text)
+def _colours(unlike: float) -> Reason:
+    text = f"{unlike:.0%} of the target's colours are unlike those of the source's classes, after alignment"
+    return Reason(_level(unlike, UNLIKE_COLOURS), text)
 
 
 def _classes(look: PairLook, shares: Mapping[str, float]) -> Reason:

@@ -1,15 +1,20 @@
 """Settings of section align that are 'auto': what a look at both domains chooses, and why."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 from oracle_models import write
 from short_settings import settings
 
 from rsuda.core.errors import InputError
+from rsuda.core.legend import IGNORE
 from rsuda.core.settings import make_settings
 from rsuda.core.spec import IMAGENET_MEAN
 from rsuda.data.alignment_choice import (
@@ -18,8 +23,11 @@ from rsuda.data.alignment_choice import (
     choose_band_mixing,
     choose_gsd,
     choose_standardise,
+    choose_target_statistics,
     finest_of,
+    unlike_colours,
 )
+from rsuda.data.class_mix import explain_by_classes
 from rsuda.data.colour_sample import (
     ColourSample,
     colour_distances,
@@ -126,12 +134,57 @@ def test_the_coarser_gsd_is_taken_where_the_source_has_no_finer_detail(source, t
 def test_colours_that_differ_are_standardised_by_domain():
     assert choose_standardise([sample(0)], sample(1)).value == "imagenet"
     choice = choose_standardise([sample(0)], sample(1, shift=0.05))
-    assert choice.value == "domain" and choice.reason.endswith("differs by 0.48 deviations")
-    assert "deviation of" in choose_standardise([sample(0)], sample(1, gain=1.3, shift=-0.12)).reason
+    assert choice.value == "domain" and "of the target's colours unlike the source's classes" in choice.reason
+    assert choose_standardise([sample(0)], sample(1, gain=1.5, shift=-0.2)).value == "domain"
     # one of two sources is enough
     assert choose_standardise([sample(0), sample(2, shift=0.2)], sample(1)).value == "domain"
     deep = colours(sample(1).pixels, byte=False)
     assert choose_standardise([sample(0)], deep) == ("domain", "one domain has 8-bit pixels and the other has not")
+
+
+def town(shares, seed=0, gain=1.0, number=30000):
+    """Colours of three classes in the given shares, with their classes."""
+    rng = np.random.default_rng(seed)
+    classes = rng.choice(3, number, p=shares).astype(np.uint8)
+    light = np.array([0.15, 0.45, 0.75])[classes] + rng.normal(0, 0.05, number)
+    unit = gain * np.stack([light + rng.normal(0, 0.02, number) for _ in range(3)])
+    made = colours((255 * unit.clip(0, 1)).astype(np.float32))
+    return replace(made, classes=classes)
+
+
+def test_another_mix_of_classes_is_no_reason_to_standardise():
+    """Means differ by more than a deviation, yet each class has the same colours in both."""
+    wet, dry = town([0.7, 0.2, 0.1]), replace(town([0.05, 0.25, 0.7], 1), classes=None)
+    assert mean_distances(wet, dry).min() > 1
+    assert choose_standardise([wet], dry).value == "imagenet"
+    mix = explain_by_classes(wet.unit, wet.classes, dry.unit)
+    assert np.allclose(mix.shares, [0.05, 0.25, 0.7], atol=0.03) and mix.unexplained < 0.05
+    assert unlike_colours([wet], dry, "domain") > 0.2
+    # a darker sensor is one, whatever the mix
+    assert choose_standardise([wet], replace(town([0.7, 0.2, 0.1], 1, gain=0.7), classes=None)).value == "domain"
+    unlabelled = replace(wet, classes=np.full_like(wet.classes, IGNORE))
+    # without classes there is one mix, that of the source
+    assert (
+        unlike_colours([unlabelled], dry, "imagenet")
+        == unlike_colours([replace(wet, classes=None)], dry, "imagenet")
+        > 0.5
+    )
+
+
+@given(st.lists(st.floats(0.02, 1), min_size=3, max_size=3), st.lists(st.floats(0.02, 1), min_size=3, max_size=3))
+@settings_of_hypothesis(max_examples=8, deadline=None)
+def test_the_mix_of_classes_is_found_whatever_the_shares(source, target):
+    source, target = np.array(source) / sum(source), np.array(target) / sum(target)
+    one, other = town(source), town(target, 1)
+    mix = explain_by_classes(one.unit, one.classes, other.unit)
+    assert mix.shares.sum() == pytest.approx(1) and np.allclose(mix.shares, target, atol=0.06)
+    assert 0 <= mix.unexplained < 0.08
+
+
+def test_batch_norm_follows_the_target_where_its_colours_differ():
+    assert choose_target_statistics(None, "imagenet", 0.0).value is False
+    assert choose_target_statistics(None, "domain", 0.0).value is True
+    assert choose_target_statistics(None, "imagenet", 1.0).value is True
 
 
 def test_bands_are_mixed_where_they_vary_together_differently():
