@@ -26,7 +26,7 @@ from rsuda.data.find_domain import find_domains
 from rsuda.learning.device import pick_device, pick_precision
 from rsuda.methods import option_names, presets_of
 from rsuda.methods.base import Method
-from rsuda.training.build import build, check_run, common_ground, with_class_weights
+from rsuda.training.build import build, check_run, common_ground, options_for_pair
 from rsuda.training.loop import fit
 from rsuda.training.processes import processes
 
@@ -71,7 +71,7 @@ def train(args: argparse.Namespace, report: Callable[[dict[str, Any]], Any]) -> 
     team = processes("1", 1, device)
     settings, _ = check_run(settings)
     pair, start = common_ground(settings, find_domains(settings))
-    settings = with_class_weights(settings, pair)
+    settings = options_for_pair(settings, pair)
     module = build(settings, pair, start)
     module.to(memory_format=torch.channels_last)
     measure(module.method, args.every, report)

@@ -85,11 +85,11 @@ class STDASegNet(Method):
             ),
         ] = 2
         statistics: Annotated[
-            Literal["both", "target"],
+            Literal["auto", "both", "target"],
             Field(
                 description="images that batch norm's running statistics follow: 'both', source and target batches (paper), "
-                "or 'target' batches only; training normalises each domain by its own batch, prediction sees the target "
-                "alone, so mixed running statistics fit neither"
+                "'target' batches only, or 'auto', as align.target_statistics; training normalises each domain by its own "
+                "batch, and prediction sees the target alone, so mixed statistics fit neither where colours differ"
             ),
         ] = "target"
         teacher_decay: TeacherDecay = 0.999
@@ -171,7 +171,7 @@ class STDASegNet(Method):
 
         # Source images through both backbones, supervised in both.
         with ExitStack() as stack:
-            if adapting and self.options.statistics == "target":
+            if adapting and self.options.statistics != "both":
                 stack.enter_context(running_statistics_kept(model))
             f_ss, f_st = model.backbone_s(x_s), model.backbone_t(x_s)
             g_ss, g_st = model.separate(f_ss, f_st)

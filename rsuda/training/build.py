@@ -99,11 +99,18 @@ def balanced(shares: Sequence[float]) -> list[float]:
     return [round(scale * share**-0.5, 4) for share in present]
 
 
-def with_class_weights(settings: Settings, domain_pair: Pair) -> Settings:
-    """Replace class weights that follow the source's class shares by numbers."""
-    if settings.method.options.get("class_weights") != "balanced":
-        return settings
-    return settings.changed({"method.class_weights": balanced(domain_pair.class_shares)})
+def options_for_pair(settings: Settings, domain_pair: Pair) -> Settings:
+    """Replace options that follow the pair by values: balanced class weights, and the statistics of batch norm.
+
+    Args:
+        settings: with section ``align`` as ``common_ground`` returns it.
+    """
+    options, chosen = settings.method.options, {}
+    if options.get("class_weights") == "balanced":
+        chosen["method.class_weights"] = balanced(domain_pair.class_shares)
+    if options.get("statistics") == "auto":
+        chosen["method.statistics"] = "target" if settings.align.target_statistics else "both"
+    return settings.changed(chosen) if chosen else settings
 
 
 def check_run(settings: Settings, together: int = 1) -> tuple[Settings, list[str]]:

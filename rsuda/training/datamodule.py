@@ -23,7 +23,7 @@ from rsuda.geo.scene import Scene
 from rsuda.geo.windows import window_starts
 from rsuda.methods import find_method, option_names, options_of, presets_of
 from rsuda.runs.resolve import resolve
-from rsuda.training.build import build, check_run, common_ground, with_class_weights
+from rsuda.training.build import build, check_run, common_ground, options_for_pair
 from rsuda.training.method_module import MethodModule
 
 
@@ -161,7 +161,7 @@ class PairDataModule(L.LightningDataModule):
         self.setup()
         settings = self.settings.changed({"method": options})
         options_of(settings.method.name, settings.method.options)
-        module = build(with_class_weights(settings, self.pair), self.pair, self.start)
+        module = build(options_for_pair(settings, self.pair), self.pair, self.start)
         module.to(memory_format=torch.channels_last)
         return module
 

@@ -24,7 +24,7 @@ from rsuda.methods.base import Method
 from rsuda.runs.folders import CHECKPOINT, saved_settings
 from rsuda.runs.weights import TrainedNetwork, checkpoint_step, save_run
 from rsuda.training.bank import make_bank
-from rsuda.training.build import build, check_run, common_ground, with_class_weights
+from rsuda.training.build import build, check_run, common_ground, options_for_pair
 from rsuda.training.loop import fit
 from rsuda.training.method_module import MethodModule
 from rsuda.training.processes import Processes, processes
@@ -135,7 +135,7 @@ def _prepare(settings: Settings, objects: Objects, device: torch.device, team: P
         keep_freed_memory()
     precision = pick_precision(settings.training.precision, device)
     settings, pair, start = common_ground(settings, training_domains(settings, objects))
-    settings = with_class_weights(settings, pair)
+    settings = options_for_pair(settings, pair)
     module = build(settings, pair, start)
     module.to(memory_format=torch.channels_last)
     return _Job(module, settings, pair, start, device, precision, team)

@@ -42,6 +42,7 @@ from rsuda.data.pair_look import look_at
 from rsuda.data.patches import PatchDataset
 from rsuda.runs.folders import saved_settings
 from rsuda.runs.weights import load_run
+from rsuda.training.build import check_run, common_ground, options_for_pair
 from rsuda.training.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -177,7 +178,7 @@ def test_the_mix_of_classes_is_found_whatever_the_shares(source, target):
     source, target = np.array(source) / sum(source), np.array(target) / sum(target)
     one, other = town(source), town(target, 1)
     mix = explain_by_classes(one.unit, one.classes, other.unit)
-    assert mix.shares.sum() == pytest.approx(1) and np.allclose(mix.shares, target, atol=0.06)
+    assert mix.shares.sum() == pytest.approx(1) and np.allclose(mix.shares, target, atol=0.08)
     assert 0 <= mix.unexplained < 0.08
 
 
@@ -239,21 +240,19 @@ def chosen(folder, source, target, **changes):
 @pytest.mark.parametrize(
     "source, target, expected",
     [
-        ("a", "twin", {}),
+        ("a", "twin", {"target_statistics": False}),
         ("a", "dark", {"standardise": "domain"}),
-        ("coarse", "twin", {"gsd": 1.0, "band_mixing": 1.0}),
-        ("twin", "coarse", {"band_mixing": 1.0}),
-        ("a", "infrared", {"standardise": "domain", "band_mixing": 1.0}),
+        ("coarse", "twin", {"gsd": 1.0, "target_statistics": False}),
+        ("twin", "coarse", {"target_statistics": False}),
+        ("a", "infrared", {"band_mixing": 1.0}),
         ("a", "deep", {"standardise": "domain"}),
     ],
 )
 def test_each_difference_of_two_cities_calls_for_its_own_settings(cities, source, target, expected):
     alignment = chosen(cities, source, target)
     made = alignment.as_settings()
-    expected = {**NOTHING, **{f"align.{name}": value for name, value in expected.items()}}
-    if {source, target} == {"coarse", "twin"}:  # blocks of another GSD may differ in colour by chance
-        expected["align.standardise"] = made["align.standardise"]
-    assert made == {**expected, "align.band_matching": "name", "align.target_statistics": True}
+    expected = {f"align.{name}": value for name, value in {"target_statistics": True, **expected}.items()}
+    assert made == {**NOTHING, "align.band_matching": "name", **expected}
     assert len(alignment.reasons) == 5 and alignment.notes
 
 
@@ -282,17 +281,16 @@ def test_preset_raw_aligns_nothing_and_reads_no_colours(cities, monkeypatch):
 
 
 def test_each_pixel_of_the_spec_is_sampled_once(cities, monkeypatch):
-    from rsuda.data import colour_sample, statistics
+    from rsuda.data import statistics
 
     calls = []
 
     def counted(*args):
         calls.append(args)
-        return sample_pixels(*args)
+        return sample(*args)
 
-    sample_pixels = statistics.sample_pixels
-    monkeypatch.setattr(statistics, "sample_pixels", counted)
-    monkeypatch.setattr(colour_sample, "sample_pixels", counted)
+    sample = statistics._sample
+    monkeypatch.setattr(statistics, "_sample", counted)
     made = settings(source=str(cities / "a.yaml"), target=str(cities / "dark.yaml"), data=str(cities))
     auto = pair(*find_domains(made), made)
     assert len(calls) == 2
@@ -338,7 +336,7 @@ def test_a_run_holds_what_was_chosen_says_why_and_starts_others_by_it(cities, tm
     assert {made.align.gsd, made.align.standardise, made.align.band_mixing, made.align.target_statistics} == {"auto"}
     train(made, tmp_path / "run", quiet=True)
     saved = saved_settings(tmp_path / "run").align
-    assert (saved.gsd, saved.standardise, saved.band_matching, saved.band_mixing) == (None, "domain", "name", 1.0)
+    assert (saved.gsd, saved.standardise, saved.band_matching, saved.band_mixing) == (None, "imagenet", "name", 1.0)
     assert saved.target_statistics is True and load_run(tmp_path / "run").spec.bands == ("red", "green")
     log = (tmp_path / "run" / "log.txt").read_text()
     for words in (
@@ -370,9 +368,9 @@ def test_a_resumed_run_keeps_what_was_chosen_although_the_target_has_changed(cit
     made = quick(tmp_path, "a", "b")
     train(made, tmp_path / "run", quiet=True)
     before = saved_settings(tmp_path / "run").align
-    assert before.band_mixing == 0.0
-    city(tmp_path, "b", gsd=1.0, seed=6)
-    assert chosen(tmp_path, "a", "b").band_mixing == 1.0
+    assert before.standardise == "imagenet" and before.target_statistics is False
+    city(tmp_path, "b", gain=0.5, seed=6)
+    assert chosen(tmp_path, "a", "b").standardise == "domain"
     train(made.changed({"training.steps": 3}), tmp_path / "run", resume=True, quiet=True)
     assert saved_settings(tmp_path / "run").align == before
 
@@ -385,6 +383,14 @@ def test_a_start_decides_bands_gsd_and_standardisation(cities, tmp_path):
     alignment = choose_alignment(auto.align, look_at(*find_domains(auto), auto, start))
     assert (alignment.gsd, alignment.standardise) == (None, "domain") and "gsd" not in alignment.reasons
     assert pair(*find_domains(auto), auto, start).target_spec == start
+
+
+def test_st_dasegnets_statistics_follow_what_was_chosen(cities):
+    for target, value in (("twin", "both"), ("dark", "target")):
+        made, _ = check_run(quick(cities, "a", target, preset="small", method="st-dasegnet", crop=192))
+        assert made.method.options["statistics"] == "auto"
+        made, matched, _ = common_ground(made, find_domains(made))
+        assert options_for_pair(made, matched).method.options["statistics"] == value
 
 
 # ---- real fields ----------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from rsuda.data.find_domain import training_domains
 from rsuda.data.patches import loader
 from rsuda.methods import METHODS
 from rsuda.methods.blocks import nearest_cells, nearest_means, similar_cells
-from rsuda.training.build import build, check_run, common_ground, with_class_weights
+from rsuda.training.build import build, check_run, common_ground, options_for_pair
 from rsuda.training.processes import processes
 from rsuda.training.train import train
 
@@ -88,7 +88,7 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
     )  # fmt: skip
     s, _ = check_run(s)
     s, found, start = common_ground(s, training_domains(s))
-    module = build(with_class_weights(s, found), found, start)
+    module = build(options_for_pair(s, found), found, start)
     team = processes(s.training.devices, 1, torch.device("cpu"))
     trainer = L.Trainer(
         **team.trainer(torch.device("cpu")), max_steps=STEPS, accumulate_grad_batches=accumulate, precision="64-true",
