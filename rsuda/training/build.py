@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
@@ -105,7 +106,8 @@ def options_for_pair(settings: Settings, domain_pair: Pair) -> Settings:
     Args:
         settings: with section ``align`` as ``common_ground`` returns it.
     """
-    options, chosen = settings.method.options, {}
+    options = settings.method.options
+    chosen: dict[str, Any] = {}
     if options.get("class_weights") == "balanced":
         chosen["method.class_weights"] = balanced(domain_pair.class_shares)
     if options.get("statistics") == "auto":
