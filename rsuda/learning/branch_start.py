@@ -51,9 +51,9 @@ def _after_disentangling(network: TwoBranchNetwork, decoder: dict[str, Tensor]) 
             f"{', '.join(_READERS)}, or leave the module out by --set method.disentangle=false"
         )
     changed = dict(decoder)
-    for key, wanted in network.head_s.state_dict().items():
+    for key, tensor in network.head_s.state_dict().items():
         if key.startswith(_READERS[name]) and key.endswith("weight") and key in decoder:
-            added = wanted.shape[1] - decoder[key].shape[1]
-            universal = decoder[key].new_zeros((len(wanted), added, *wanted.shape[2:]))
+            added = tensor.shape[1] - decoder[key].shape[1]
+            universal = decoder[key].new_zeros((len(tensor), added, *tensor.shape[2:]))
             changed[key] = torch.cat([2 * decoder[key], universal], 1)
     return changed

@@ -16,6 +16,7 @@ from rsuda.methods.blocks.nearest_cells import CELLS, NearestCells
 from rsuda.methods.blocks.nearest_means import NearestMeans
 from rsuda.methods.blocks.votes import NoVotes, VoteOptions, Votes, build_votes
 from rsuda.methods.st_dasegnet import STDASegNet
+from rsuda.training.method_module import _key_of_today
 
 LEGEND = Legend(("road", "roof", "tree"), (((1, 1, 1),), ((2, 2, 2),), ((3, 3, 3),)))
 SPEC = Spec(("red", "green", "blue"), 0.5, (0,) * 3, (255,) * 3, (0.5,) * 3, (0.25,) * 3, LEGEND)
@@ -141,6 +142,15 @@ def test_a_copy_with_the_saved_buffers_goes_on_alike(mode):
         either.observe(image, label, KEY, 6)
     assert torch.equal(module(logits, image, KEY), other(logits, image, KEY))
     assert torch.equal(module.similar.labels, other.similar.labels)
+
+
+def test_checkpoints_of_votes_without_modes_are_read():
+    before = {"encoder.encoder.conv.weight": "encoder.encoder.conv.weight", "source_cells": "witness.cells",
+              "source_number": "witness.number", "target_labels": "similar.labels"}  # fmt: skip
+    for old, new in before.items():
+        assert _key_of_today(f"method.neighbours.{old}") == f"method.votes.{new}"
+    names = votes().state_dict()
+    assert {"witness.cells", "witness.number", "similar.cells", "similar.labels", "similar.number"} <= set(names)
 
 
 def test_votes_are_off_without_pretraining_or_for_other_bands():
