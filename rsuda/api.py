@@ -194,7 +194,8 @@ def _train_and_score(
 ) -> Run:
     """Train a run, score it without labels, and with them where the target has a labelled split."""
     from rsuda.data.find_domain import training_domains
-    from rsuda.evaluation.evaluate import score_run, score_without_labels
+    from rsuda.evaluation.evaluate import predictor_of_run, score_run, score_without_labels
+    from rsuda.evaluation.preview import watch_preview, write_preview
     from rsuda.evaluation.target_curve import watch_target
     from rsuda.learning.device import pick_device
     from rsuda.training.build import check_run
@@ -211,11 +212,12 @@ def _train_and_score(
         overwrite=overwrite,
         resume=resume,
         quiet=quiet,
-        callbacks=watch_target(settings, target, folder),
+        callbacks=[*watch_target(settings, target, folder), *watch_preview(settings, target, folder)],
         objects=domains,
     )
     machine = {"device": how.device, "precision": how.precision}
     label_free, _ = score_without_labels(folder, target, settings.target.split, **machine)
+    write_preview(predictor_of_run(folder, **machine), folder, settings, target)
     scores, split = None, settings.validation.split
     if target.has_labels(split):
         scores, _ = score_run(folder, target, split, overwrite=True, **machine)

@@ -75,4 +75,5 @@ def adapt(
     print_label_free(finished.label_free, finished.path)
     if finished.scores:
         print_scores(finished.scores, finished.path)
+    print(f"Three windows of the target, before and after: {finished.preview}")
     print(f"Next: rsuda predict SCENE.tif --model {finished.path}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsuda.core.settings import Settings
-from rsuda.runs.folders import saved_settings
+from rsuda.runs.folders import PREVIEW, saved_settings
 
 if TYPE_CHECKING:
     from rsuda.evaluation.evaluate import Evaluation
@@ -32,6 +32,11 @@ class Run:
         scores = self.scores
         text = f"mIoU {100 * scores.scores.miou:.1f} on {scores.domain} {scores.split}" if scores else "not scored"
         return f"Run({str(self.path)!r}, {text}, selection {self.label_free.selection:.3f})"
+
+    @property
+    def preview(self) -> Path:
+        """The picture of three target windows before and after adaptation."""
+        return self.path / PREVIEW
 
     def __fspath__(self) -> str:
         return str(self.path)

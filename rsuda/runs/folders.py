@@ -11,6 +11,7 @@ from rsuda.core.settings import CONFIG, OBJECT, Settings, make_settings
 
 WEIGHTS, SPEC, CHECKPOINT = "weights.safetensors", "spec.json", "last.ckpt"
 CURVE = "target_curve.csv"
+PREVIEW, PREVIEW_BEFORE = "preview.png", ".preview_before.npy"
 
 
 def free_folder(sources: Sequence[str], target: str, method: str) -> Path:
