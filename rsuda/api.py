@@ -315,7 +315,7 @@ def suggest(
         split: split whose scenes may be annotated.
         k: number of windows.
         size: their side in pixels of the model's GSD.
-        out: GeoPackage to write the windows to.
+        out: GeoPackage to write the windows to, with its QGIS style; left out with a note for scenes without a CRS.
         data: folder of the domain's files; the run's by default.
         bands: band order to use where the domain has several.
         seed: of the clustering.
@@ -325,16 +325,16 @@ def suggest(
     Raises:
         InputError, MissingError, ExistsError: before anything is computed.
     """
-    from rsuda.annotation.suggest import check_output, write_suggestions
+    from rsuda.annotation.suggest import check_output, write_if_located
     from rsuda.annotation.suggest import suggest as suggest_windows
     from rsuda.evaluation.evaluate import domain_of_run, predictor_of_run
 
     folder = Path(run)
     scenes = domain_of_run(folder, domain, data, bands)
     if out is not None:
-        check_output(scenes, split, out, overwrite=overwrite)
+        check_output(out, overwrite=overwrite)
     predictor = predictor_of_run(folder, device=device, precision=precision)
     windows = suggest_windows(predictor, scenes, split, k, size, seed)
     spec = predictor.trained.spec
-    file = None if out is None else write_suggestions(windows, scenes, spec, out, overwrite=overwrite)
+    file = None if out is None else write_if_located(windows, scenes, spec, out, overwrite=overwrite)
     return Suggestions(tuple(windows), scenes, spec, file)

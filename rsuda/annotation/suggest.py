@@ -9,6 +9,7 @@ are the window's class probabilities, and these times their entropy. BENCHMARKS.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,9 +21,13 @@ from rsuda.annotation.candidates import Candidate, candidates
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.core.spec import Spec
+from rsuda.core.vector_formats import FORMATS
 from rsuda.data.domain import Domain
+from rsuda.geo.qgis_styles import window_style, write_style
 from rsuda.geo.scene import Scene
 from rsuda.inference.predictor import Predictor
+
+logger = logging.getLogger("rsuda")
 
 
 @dataclass(frozen=True)
@@ -188,23 +193,34 @@ def write_suggestions(
     if layer is None:
         raise InputError("no window to write: suggest at least one")
     with atomic_write(path, overwrite=overwrite) as temporary:
-        layer.to_file(temporary, driver="GPKG", layer=path.stem, engine="pyogrio")
+        options = dict(FORMATS["gpkg"].options)
+        layer.to_file(temporary, driver="GPKG", layer=path.stem, engine="pyogrio", **options)
+    write_style(window_style(), path.with_suffix(".qml"))
     return path
 
 
-def check_output(domain: Domain, split: str, path: Path | str, *, overwrite: bool = False) -> None:
-    """Check, before anything is computed, that ``write_suggestions`` can write. Raises InputError or ExistsError."""
+def write_if_located(
+    suggestions: list[Suggestion], domain: Domain, spec: Spec, path: Path | str, *, overwrite: bool = False
+) -> Path | None:
+    """Write the windows as ``write_suggestions``; None, with a note, where a scene has no CRS."""
+    try:
+        return write_suggestions(suggestions, domain, spec, path, overwrite=overwrite)
+    except InputError as error:
+        logger.warning("note: %s is not written: %s", path, error)
+        return None
+
+
+def check_output(path: Path | str, *, overwrite: bool = False) -> None:
+    """Check, before anything is computed, that ``write_suggestions`` can write. Raises ExistsError."""
     if Path(path).exists() and not overwrite:
         raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
-    for scene in domain.split(split):
-        _check_georeferenced(scene)
 
 
 def _check_georeferenced(scene: Scene) -> None:
     if scene.grid.crs is None or not scene.grid.georeferenced:
         raise InputError(
             f"scene '{scene.name}' ({scene.image}) has no CRS, so a GIS cannot place its windows: add 'crs' to its domain "
-            "file, or leave out --out and use the rows and columns of the table"
+            "file, or use the rows and columns of the table"
         )
 
 

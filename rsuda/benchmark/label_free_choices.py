@@ -13,6 +13,8 @@ from rsuda.benchmark.plan import Plan
 from rsuda.benchmark.rows import Row, label_free_of
 from rsuda.evaluation.label_free import SCORES
 
+_FEWEST = 4  # runs of which a rank correlation says something
+
 NEAR = 1.0  # points of mIoU below the best run that still count as a good choice
 
 
@@ -101,9 +103,9 @@ def ranks(values: Sequence[float]) -> np.ndarray:
 
 
 def correlation(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return Spearman's rank correlation; nan below three pairs without nan, or where all values of one are equal."""
+    """Return Spearman's rank correlation; nan below four pairs without nan, or where all values of one are equal."""
     pairs = np.array([one, other], float)
     pairs = pairs[:, np.isfinite(pairs).all(0)]
-    if pairs.shape[1] < 3 or (np.ptp(pairs, 1) == 0).any():
+    if pairs.shape[1] < _FEWEST or (np.ptp(pairs, 1) == 0).any():
         return float("nan")
     return float(spearmanr(*pairs).statistic)

@@ -33,7 +33,7 @@ def report(
 ) -> None:
     """Write an HTML page: did adapting help, where is the model still wrong, which windows to label next.
 
-    The page needs no network and no other file. With the labels of the target's score split it shows scores and errors;
+    The page works offline and needs no other file. With the labels of the target's score split it shows scores and errors;
     without them, what images alone can tell.
     """
     from rsuda.report.report import report as write

@@ -145,10 +145,10 @@ def _classes(predictor: Predictor, drawn: list[Window], spec: Spec | None = None
     Args:
         spec: of the windows' scale, if it is not that of the model.
     """
-    own = predictor.trained.spec
+    expected = predictor.trained.spec
     units = np.stack([window.unit for window in drawn])
-    if spec is not None and (spec.low, spec.high) != (own.low, own.high):
+    if spec is not None and (spec.low, spec.high) != (expected.low, expected.high):
         low, high = (np.array(edge, np.float32)[:, None, None] for edge in (spec.low, spec.high))
-        units = np.stack([own.unit(unit * (high - low) + low) for unit in units])
+        units = np.stack([expected.unit(unit * (high - low) + low) for unit in units])
     best = predictor.probabilities(units.astype(np.float32)).argmax(1).astype(np.uint8)
     return [np.where(window.valid, part, np.uint8(IGNORE)) for window, part in zip(drawn, best, strict=True)]

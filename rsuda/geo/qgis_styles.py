@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element, SubElement
 from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import Colour, Legend
 
+_DARK, _RED = "35,35,35,255", "227,26,28,255"  # borders of polygons, so that white is visible on white; of windows
 _RAMP = ("#fbf7ec", "#cfe3d8", "#8fc3bd", "#4a8f9b", "#1f4e66")  # colours of 0 to 1 in even steps
 
 
@@ -56,13 +57,13 @@ def share_style() -> str:
     )
     for k, colour in enumerate(_RAMP):
         share = k / (len(_RAMP) - 1)
-        item = {"value": f"{254 * share:g}", "color": colour, "label": f"{share:.0%}", "alpha": "255"}
+        item = {"value": f"{254 * share:g}", "color": colour, "label": f"{share:g}", "alpha": "255"}
         SubElement(shader, "item", item)
     return _text(root)
 
 
 def polygon_style(legend: Legend) -> str:
-    """Make the style of polygons: categories of the attribute 'name', half transparent, with a border of the same colour."""
+    """Make the style of polygons: categories of the attribute 'name', half transparent, with a thin dark border."""
     root = Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology"})
     renderer = SubElement(
         root, "renderer-v2", {"type": "categorizedSymbol", "attr": "name", "forceraster": "0", "symbollevels": "0"}
@@ -81,14 +82,41 @@ def polygon_style(legend: Legend) -> str:
         colours = {
             "color": f"{rgb},128",
             "style": "solid",
-            "outline_color": f"{rgb},255",
+            "outline_color": _DARK,
             "outline_style": "solid",
-            "outline_width": "0.26",
+            "outline_width": "0.15",
             "outline_width_unit": "MM",
             "joinstyle": "bevel",
         }
         for key, value in colours.items():
             SubElement(options, "Option", {"type": "QString", "name": key, "value": value})
+    return _text(root)
+
+
+def window_style() -> str:
+    """Make the style of windows to label: a red border without a fill, so that the pixels stay visible, and the rank."""
+    root = Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology|Labeling", "labelsEnabled": "1"})
+    renderer = SubElement(root, "renderer-v2", {"type": "singleSymbol", "forceraster": "0", "symbollevels": "0"})
+    symbol = SubElement(SubElement(renderer, "symbols"), "symbol", {"type": "fill", "name": "0", "alpha": "1"})
+    layer = SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "pass": "0"})
+    options = SubElement(layer, "Option", {"type": "Map"})
+    border = {
+        "color": _RED,
+        "style": "no",
+        "outline_color": _RED,
+        "outline_style": "solid",
+        "outline_width": "0.66",
+        "outline_width_unit": "MM",
+        "joinstyle": "miter",
+    }
+    for key, value in border.items():
+        SubElement(options, "Option", {"type": "QString", "name": key, "value": value})
+    settings = SubElement(SubElement(root, "labeling", {"type": "simple"}), "settings", {"calloutType": "simple"})
+    text = {"fieldName": "rank", "isExpression": "0", "fontSize": "14", "fontSizeUnit": "Point", "textColor": _RED}
+    style = SubElement(settings, "text-style", {**text, "fontWeight": "75", "textOpacity": "1"})
+    halo = {"bufferDraw": "1", "bufferSize": "0.8", "bufferSizeUnits": "MM", "bufferColor": "255,255,255,255"}
+    SubElement(style, "text-buffer", {**halo, "bufferOpacity": "1", "bufferNoFill": "0"})
+    SubElement(settings, "placement", {"placement": "1", "quadOffset": "4", "centroidInside": "1"})
     return _text(root)
 
 

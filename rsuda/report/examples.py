@@ -77,7 +77,7 @@ class _Result:
 def target_patches(
     views: Sequence[RunView], scenes: Sequence[Scene], before: int | None, after: int, *, labelled: bool
 ) -> list[Patch]:
-    """Show windows of the target: where adapting helped most and harmed most, where most is wrong, and a median one.
+    """Show windows of the target: where adapting helped most and harmed most, where errors are largest, and a median one.
 
     Without labels: where the model is least, median and most confident.
     """
@@ -155,9 +155,9 @@ def _choose(results: list[_Result], before: int | None, after: int, *, labelled:
 
 def _by_accuracy(results: list[_Result], before: int | None, after: int) -> list[tuple[_Result, str]]:
     order = sorted(results, key=lambda result: result.accuracy(after))
-    reasons = [(order[0], "most is wrong"), (order[len(order) // 2], "median accuracy")]
+    reasons = [(order[0], "largest errors"), (order[len(order) // 2], "median accuracy")]
     if before is None:
-        return [*reasons, (order[-1], "most is right")]
+        return [*reasons, (order[-1], "smallest errors")]
 
     def gain(result: _Result) -> float:
         return result.accuracy(after) - result.accuracy(before)

@@ -13,7 +13,7 @@ from torch import nn
 
 import rsuda.annotation.candidates as candidates_module
 from rsuda.annotation.candidates import candidates
-from rsuda.annotation.suggest import suggest, write_suggestions
+from rsuda.annotation.suggest import suggest, write_if_located, write_suggestions
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.data.domain import Domain
 from rsuda.geo.scene import Scene
@@ -260,3 +260,17 @@ def test_the_command_reads_no_label(rsuda):
     for label in Path("data").glob("west_*_label.tif"):
         label.unlink()
     assert rsuda(*SUGGEST, "-k", 2).code == 0
+
+
+def test_file_of_windows_without_crs_is_left_out_with_a_note(tmp_path, caplog):
+    scene, network = one_scene(tmp_path, field(64, 64), crs=None), trained(uncertain)
+    windows = suggest(engine(network), domain_of(scene), k=1, size=64)
+    with caplog.at_level("WARNING", "rsuda"):
+        assert write_if_located(windows, domain_of(scene), network.spec, tmp_path / "w.gpkg") is None
+    assert "w.gpkg is not written: scene" in caplog.text and not list(tmp_path.glob("w.*"))
+    place = one_scene(tmp_path, field(64, 64), "placed")
+    placed = [replace(windows[0], scene="placed")]
+    file = write_if_located(placed, domain_of(place), network.spec, tmp_path / "w.gpkg")
+    style = file.with_suffix(".qml").read_text()
+    assert 'name="style" value="no"' in style and 'fieldName="rank"' in style
+    assert file.read_bytes()[60:64] == (10200).to_bytes(4, "big")  # the version of GeoPackage that old programs read

@@ -133,7 +133,7 @@ def test_qgis_shows_the_legend_of_the_polygons(in_qgis):
 def test_qgis_shows_shares_in_a_ramp_from_pale_to_dark(in_qgis, name):
     layer = in_qgis[name]
     assert layer["renderer"] == "QgsSingleBandPseudoColorRenderer"
-    assert [c[:2] for c in layer["classes"]] == [[0, "0%"], [63.5, "25%"], [127, "50%"], [190.5, "75%"], [254, "100%"]]
+    assert [c[:2] for c in layer["classes"]] == [[0, "0"], [63.5, "0.25"], [127, "0.5"], [190.5, "0.75"], [254, "1"]]
     light = [sum(int(c[2][k : k + 2], 16) for k in (1, 3, 5)) for c in layer["classes"]]
     assert light == sorted(light, reverse=True)
     sure_of_it, *_, undecided, nothing = layer["pixels"]
