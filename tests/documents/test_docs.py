@@ -91,9 +91,13 @@ def test_quickstart_writes_the_files_that_it_lists(quickstart):
     paths = {
         path.relative_to(quickstart).as_posix() for path in quickstart.rglob("*") if "sample_tiles" not in path.parts
     }
-    listed = re.search(r"```text\n(runs/.*?)```", FIRST.read_text(), re.S).group(1)
-    files = re.findall(r"^((?:runs|maps)/\S+)", listed, re.M)
-    assert len(files) >= 10 and set(files) <= paths
+    run, maps = re.findall(
+        r"`((?:runs|maps)/[\w-]*/?)`[^\n]*:\n\n\| file \| content \|\n\|---\|---\|\n((?:\|.*\n)+)", FIRST.read_text()
+    )
+    files = {folder + name for folder, rows in (run, maps) for name in re.findall(r"^\| `([^`]+)`", rows, re.M)}
+    assert (
+        len(files) >= 17 and {path for path in paths if Path(path).name[0] != "." and "." in Path(path).name} == files
+    )
 
 
 @pytest.mark.slow
