@@ -104,7 +104,7 @@ def adapt(
         source_bands, target_bands: band order, such as 'IRRG'.
         source_nodata, target_nodata: value that marks pixels without data; the files' own by default.
         encoder: of segmentation-models-pytorch, such as 'mobilenet_v2', or 'tu-NAME' of timm.
-        weights: of the encoder: 'imagenet', 'packaged', 'none' or a file.
+        weights: of the encoder: 'imagenet', 'packaged', 'sample', 'none' or a file.
         seed: of weights, patches and augmentation.
         precision: 'auto', 'bf16' or 'fp32'.
         device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.

@@ -1,4 +1,4 @@
-"""Find the sample tiles in the installed package, or in a checkout."""
+"""Find the sample tiles and the encoder that was pretrained on drawn cities: in the installed package, or in a checkout."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from rsuda.core.atomic import make_folder
-from rsuda.core.errors import ExistsError, MissingError, write_error
+from rsuda.core.errors import ExistsError, InputError, MissingError, write_error
 
+SAMPLE = "sample"  # as network.weights
 SAMPLE_DOMAINS = ("potsdam", "vaihingen")
 FOLDER = "sample_tiles"
+_ENCODER = "encoder.safetensors"
+ENCODER_NAME = "tu-lcnet_100"
 
 
 def sample_folder() -> Path:
@@ -22,7 +25,7 @@ def sample_folder() -> Path:
     """
     package = Path(str(files("rsuda")))
     for folder in (package / FOLDER, package.parent / FOLDER):
-        if (folder / "potsdam").is_dir():
+        if (folder / _ENCODER).is_file():
             return folder
     raise MissingError(f"this installation of rsuda has no {FOLDER}/: install the wheel, or pass --data DIR")
 
@@ -35,6 +38,21 @@ def sample_tiles() -> Path:
     """
     local = Path(FOLDER)
     return local if all((local / name).is_dir() for name in SAMPLE_DOMAINS) else sample_folder()
+
+
+def sample_encoder(encoder: str) -> Path:
+    """Return the weights file of preset 'sample'.
+
+    Raises:
+        InputError: the weights are of another encoder.
+        MissingError: the installation has no sample data.
+    """
+    if encoder != ENCODER_NAME:
+        raise InputError(
+            f"the weights 'sample' are those of {ENCODER_NAME}, and the encoder is {encoder}: pass other --weights, such as "
+            "none or imagenet"
+        )
+    return sample_folder() / _ENCODER
 
 
 def sample(out: str | Path = FOLDER) -> Path:

@@ -199,7 +199,9 @@ class NetworkSettings(FrozenModel):
     channels: int = Field(128, ge=1, le=8192, description="Width of the decoder.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the classifier.")
     output_stride: Literal[8, 16, 32] = Field(32, description="Output stride of the encoder.")
-    weights: Text = Field("imagenet", description="Encoder weights: imagenet (downloaded), packaged, none or a file.")
+    weights: Text = Field(
+        "imagenet", description="Encoder weights: imagenet (downloaded), packaged, sample, none or a file."
+    )
     start: Text | None = Field(
         None, description="Run folder whose model training starts from; its settings are the defaults."
     )

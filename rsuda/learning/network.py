@@ -24,6 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.packaged_encoders import PACKAGED
+from rsuda.core.sample_data import SAMPLE, sample_encoder
 from rsuda.learning.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
 from rsuda.learning.downloads import quick_downloads
 from rsuda.learning.first_layer import repeat_filters
@@ -79,7 +80,7 @@ class Encoder(nn.Module):
 
 
 def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
-    """An encoder, with weights 'none', 'imagenet' (downloaded by smp or timm), 'packaged' or a file.
+    """An encoder, with weights 'none', 'imagenet' (downloaded by smp or timm), 'packaged', 'sample' or a file.
 
     Raises:
         InputError: unknown encoder, or the file's tensors do not fit it.
@@ -118,7 +119,8 @@ def _with_weights(arch: Architecture, weights: str) -> Any:
     # timm's encoders cannot change their number of bands later, so their tensors change before
     by_timm = arch.encoder.startswith("tu-")
     bands = arch.bands if by_timm else 3
-    file = None if weights == PACKAGED else _read_weights(Path(weights).expanduser())
+    path = sample_encoder(arch.encoder) if weights == SAMPLE else Path(weights).expanduser()
+    file = None if weights == PACKAGED else _read_weights(path)
     encoder = smp.encoders.get_encoder(arch.encoder, in_channels=bands, weights=None, **stride)
     tensors = packaged_tensors(arch.encoder, encoder.state_dict()) if file is None else file
     if by_timm:

@@ -26,7 +26,7 @@ class NetworkBuilder:
     Attributes:
         arch: encoder, decoder, classes and bands.
         spec: what the network expects of the target's pixels, and its classes.
-        weights: of encoders: 'none', 'imagenet', 'packaged' or a file.
+        weights: of encoders: 'none', 'imagenet', 'packaged', 'sample' or a file.
         seed: of the networks' random weights.
         augmentation: for methods that distort images themselves; None changes no image.
         start: kind and architecture of the network that training starts from; None for a run from the first weights.

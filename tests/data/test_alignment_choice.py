@@ -317,7 +317,7 @@ def test_a_target_of_another_order_of_size_is_refused(cities, tmp_path):
 
 QUICK = {
     "preset": "sample", "method": "source-only", "encoder": "tu-mobilenetv3_small_050", "channels": 16, "crop": 64,
-    "batch_size": 2, "steps": 2, "workers": 0, "precision": "fp32", "device": "cpu",
+    "weights": "none", "batch_size": 2, "steps": 2, "workers": 0, "precision": "fp32", "device": "cpu",
 }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def test_wheel_holds_the_package_and_the_sample_data_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     package = {str(f.relative_to(ROOT).as_posix()) for f in (ROOT / "rsuda").rglob("*") if f.is_file()}
     tiles = {f"rsuda/{f.relative_to(ROOT).as_posix()}" for f in (ROOT / "sample_tiles").rglob("*.t*") if f.is_file()}
-    extra = {"rsuda/sample_tiles/README.md"}
+    extra = {"rsuda/sample_tiles/README.md", "rsuda/sample_tiles/encoder.safetensors"}
     assert len(tiles) == 2 * (6 * 3 + 6 * 2)
     package = {name for name in package if "__pycache__" not in name}
     assert {name for name in names if ".dist-info/" not in name} == package | tiles | extra
@@ -49,15 +49,15 @@ def test_wheel_holds_the_package_and_the_sample_data_and_nothing_else(wheel):
 
 def test_wheel_finds_its_own_sample_data_in_an_empty_folder(unpacked, tmp_path):
     code = (
-        "from rsuda.core.sample_data import sample, sample_tiles;"
-        "print(sample_tiles(), sample(), sample_tiles(), sep='\\n')"
+        "from rsuda.core.sample_data import sample, sample_encoder, sample_tiles;"
+        "print(sample_tiles(), sample(), sample_tiles(), sample_encoder('tu-lcnet_100'), sep='\\n')"
     )
     words = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(unpacked)!r}); {code}"]
     answer = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split("\n")
     inside = unpacked / "rsuda" / "sample_tiles"
-    assert answer[:3] == [str(inside), "sample_tiles", "sample_tiles"]
+    assert answer[:4] == [str(inside), "sample_tiles", "sample_tiles", str(inside / "encoder.safetensors")]
     copied = {f.relative_to(tmp_path / "sample_tiles") for f in (tmp_path / "sample_tiles").rglob("*") if f.is_file()}
-    assert copied == {f.relative_to(inside) for f in inside.rglob("*") if f.is_file()}
+    assert copied == {f.relative_to(inside) for f in inside.rglob("*.[!s]*") if f.is_file()}
 
 
 def test_sample_leaves_what_exists(tmp_path, monkeypatch, capsys):
@@ -96,7 +96,7 @@ def test_sdist_holds_what_its_tests_read(tmp_path):
     files = {
         f for folder in folders for f in (ROOT / folder).rglob("*") if f.is_file() and "__pycache__" not in f.parts
     }
-    files |= {ROOT / name for name in ("README.md", "CITATION.cff", "LICENSE", "mkdocs.yml", "constraints-minimum.txt")}
+    files |= {ROOT / name for name in ("README.md", "CITATION.cff", "LICENSE", "constraints-minimum.txt")}
     missing = {f.relative_to(ROOT).as_posix() for f in files} - names
     assert len(files) > 400 and not {name for name in missing if not name.startswith("benchmarks/results/")}
 
