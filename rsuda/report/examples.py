@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,6 +91,21 @@ def target_patches(
     chosen = _choose(results, before, after, labelled=labelled)
     runs = [run.run for run in views]
     return [_patch(result, why, domain.name, runs, before, after, view) for result, why in chosen]
+
+
+def opening(patches: Sequence[Patch], runs: Sequence[ReportRun], before: int | None, after: int) -> Patch | None:
+    """Choose the median window for the top of the page, with its image and its maps before and after.
+
+    None without windows.
+    """
+    if not patches:
+        return None
+    patch = next((patch for patch in patches if "median" in patch.why), patches[0])
+    titles = {"image": "image", f"map-{after}": runs[after].name if before is None else f"after: {runs[after].name}"}
+    if before is not None:
+        titles[f"map-{before}"] = f"before: {runs[before].name}"
+    pictures = [replace(part, title=titles[part.key]) for part in patch.pictures if part.key in titles]
+    return replace(patch, pictures=tuple(pictures))
 
 
 def source_patches(views: Sequence[RunView], before: int | None, after: int, number: int = 2) -> list[Patch]:

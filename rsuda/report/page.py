@@ -43,6 +43,7 @@ class Page:
         labelled: whether the target has labels; ``split`` and ``scenes`` of ``scenes_total`` were predicted.
         differences: settings beside the method in which before and after differ.
         confusions: (index of a run, (K, K) shares of each label's pixels).
+        opening: window at the top of the page, with its image and its maps before and after.
         windows_file: name of the GeoPackage beside the page; '' without one.
         no_suggestions: why no window is suggested.
     """
@@ -71,6 +72,7 @@ class Page:
     trust: Sequence[Curve | None]
     metric: Chart | None
     by_class: Chart | None
+    opening: Patch | None
     target_patches: Sequence[Patch]
     source_patches: Sequence[Patch]
     features: Sequence[Features]

@@ -18,7 +18,7 @@ from rsuda.geo.scene import Scene
 from rsuda.inference.open_scene import open_scene
 from rsuda.report import curves, setup
 from rsuda.report.annotation import overviews, suggested_windows
-from rsuda.report.examples import source_patches, target_patches
+from rsuda.report.examples import opening, source_patches, target_patches
 from rsuda.report.features import features
 from rsuda.report.histograms import band_histograms
 from rsuda.report.page import MOST_BYTES, Page, render
@@ -161,6 +161,7 @@ def _page(material: Material, measures: Measures, windows_file: str, tell: Tell)
     if material.map_scene is not None:
         tell(f"Predicting {material.map_scene.name} for the map")
         drawn_map = scene_map(view.predictor, material.map_scene, list(target.scenes.values()))
+    examples = target_patches(views, scenes, before, after, labelled=labelled)
     return Page(
         title=headline(runs, quality, before, after, target.name),
         findings=findings(runs, quality, measures.label_free, before, after, measures.suggestions),
@@ -186,7 +187,8 @@ def _page(material: Material, measures: Measures, windows_file: str, tell: Tell)
         trust=[curves.trust(run) for run in runs],
         metric=curves.metric(runs, before, after),
         by_class=curves.by_class(runs[after]),
-        target_patches=target_patches(views, scenes, before, after, labelled=labelled),
+        opening=opening(examples, runs, before, after),
+        target_patches=examples,
         source_patches=source_patches(views, before, after),
         features=[cloud for cloud in clouds if cloud is not None],
         bands=band_histograms(view, scenes),
