@@ -9,7 +9,7 @@ import typer
 
 from rsuda.cli import completion
 from rsuda.cli.app import app, log
-from rsuda.cli.options import Overlap, Window
+from rsuda.cli.options import Overlap, Threads, Window
 
 
 @app.command()
@@ -31,6 +31,7 @@ def evaluate(
     overlap: Overlap = 128,
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32; the run's own by default.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace scores that differ.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON, for scripts.")] = False,
 ) -> None:
@@ -39,8 +40,10 @@ def evaluate(
 
     from rsuda import api
     from rsuda.cli.terminal import print_scores
+    from rsuda.learning.device import use_threads
 
     log()
+    use_threads(threads)
     scores = api.evaluate(
         run,
         domain,

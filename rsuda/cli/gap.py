@@ -11,6 +11,7 @@ from rsuda.cli import completion
 from rsuda.cli.app import app, log
 from rsuda.cli.options import with_options
 from rsuda.cli.run_options import run_option
+from rsuda.cli.terminal import make_table
 
 SETTINGS = ("data", "source_bands", "target_bands", "target_nodata")
 
@@ -70,17 +71,6 @@ def _print(facts: dict[str, Any]) -> None:
         console.print(f"  {reason['level']}: {printable(reason['text'])}")
 
 
-def _table(*columns: str, right: int = 0) -> Any:
-    """Make a table without a frame, whose last ``right`` columns hold numbers."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place >= len(columns) - right else "left", overflow="fold")
-    return table
-
-
 def _row(table: Any, *cells: Any) -> None:
     from rsuda.core.display import printable
 
@@ -88,7 +78,7 @@ def _row(table: Any, *cells: Any) -> None:
 
 
 def _domains(facts: dict[str, Any]) -> Any:
-    table = _table("", "domain", "scenes", "bands", "GSD, m", "pixels")
+    table = make_table("", "domain", "scenes", "bands", "GSD, m", "pixels")
     for role, domain in [*(("source", part) for part in facts["sources"]), ("target", facts["target"])]:
         gsd = " to ".join(f"{size:g}" for size in dict.fromkeys(domain["gsd"]))
         _row(table, role, domain["name"], domain["scenes"], domain["bands"], gsd, ", ".join(domain["types"]))
@@ -99,7 +89,7 @@ def _bands(facts: dict[str, Any]) -> list[Any]:
     """Make a table for each source."""
     tables = []
     for name, bands in facts["bands"].items():
-        table = _table("band", name, facts["target"]["name"], "means apart", "apart", "aligned", right=5)
+        table = make_table("band", name, facts["target"]["name"], "means apart", "apart", "aligned", right=5)
         table.title = "mean ± deviation of pixels, and distances in deviations"
         table.title_style, table.title_justify = "", "left"
         for band in bands:
@@ -114,14 +104,14 @@ def _bands(facts: dict[str, Any]) -> list[Any]:
 
 
 def _classes(facts: dict[str, Any]) -> Any:
-    table = _table("class of the source", "share", right=1)
+    table = make_table("class of the source", "share", right=1)
     for name, share in sorted(facts["classes"].items(), key=lambda entry: -entry[1]):
         _row(table, name, f"{share:.1%}")
     return table
 
 
 def _settings(facts: dict[str, Any]) -> Any:
-    table = _table("setting", "chosen", "why")
+    table = make_table("setting", "chosen", "why")
     for name, choice in facts["settings"].items():
         value = "target" if choice["value"] is None else choice["value"]
         _row(table, name, str(value).lower(), choice["reason"] or "")

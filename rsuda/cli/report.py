@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rsuda.cli.app import app, log
+from rsuda.cli.options import Threads
 
 
 @app.command()
@@ -28,6 +29,7 @@ def report(
     crs: Annotated[str | None, typer.Option(help="CRS of a scene that has a transform but no CRS.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32; the runs' own by default.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -36,9 +38,11 @@ def report(
     The page works offline and needs no other file. With the labels of the target's score split it shows scores and errors;
     without them, what images alone can tell.
     """
+    from rsuda.learning.device import use_threads
     from rsuda.report.report import report as write
 
     log()
+    use_threads(threads)
 
     def tell(sentence: str) -> None:
         if not quiet:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rsuda.cli.app import app, log
+from rsuda.cli.options import Threads
 
 
 @app.command()
@@ -28,6 +29,7 @@ def suggest(
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32; the run's own by default.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Suggest the windows of a domain that are most worth a label: uncertain, and unlike each other. No label is read."""
@@ -36,8 +38,10 @@ def suggest(
 
     from rsuda import api
     from rsuda.cli.terminal import suggestion_table
+    from rsuda.learning.device import use_threads
 
     log()
+    use_threads(threads)
     suggestions = api.suggest(
         run,
         domain,

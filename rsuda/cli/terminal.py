@@ -32,6 +32,17 @@ class PixelBar:
         self.bar = None
 
 
+def make_table(*columns: str, right: int = 0) -> Any:
+    """Make a table without a frame, whose last ``right`` columns hold numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place >= len(columns) - right else "left", overflow="fold")
+    return table
+
+
 def print_map(result: Any) -> None:
     """Print a finished map: notes, files, speed and class shares."""
     for note in result.notes:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def methods(name: str | None = None) -> dict[str, dict[str, Any]]:
-    """Describe the methods, or one: paper, networks, cost, window, options with defaults.
+    """Describe the methods, or one: summary, paper, networks, cost, window, options with defaults.
 
     Raises InputError for an unknown name.
     """

@@ -189,11 +189,12 @@ def option_names(name: str) -> list[str]:
 
 
 def described(name: str) -> dict[str, Any]:
-    """Describe a method for users: paper, networks, cost, window, and ``options`` as (default, what it does) by name."""
+    """Describe a method for users: summary, paper, networks, cost, window, and ``options`` as (default, what it does) by name."""
     cls = find_method(name)
     trained, predicting = cls.passes
     fields = cls.Options.model_fields
     return {
+        "summary": cls.summary or (cls.__doc__ or "").strip().partition("\n")[0],
         "paper": cls.paper,
         "networks": cls.networks,
         "cost": trained + predicting / 3,  # a backward pass costs about two forward ones

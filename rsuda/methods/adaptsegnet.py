@@ -38,6 +38,7 @@ class AdaptSegNet(Method):
         ] = 64
 
     off: ClassVar[dict[str, Any]] = {"adversarial_weight": 0.0}
+    summary: ClassVar[str] = "a discriminator pulls the target's predictions towards the source's"
     paper: ClassVar[str] = "Tsai et al., AdaptSegNet, CVPR 2018, arXiv 1802.10349"
     networks: ClassVar[str] = "network, discriminator"
     passes: ClassVar[tuple[float, float]] = (2, 0)

@@ -34,6 +34,7 @@ class Method(nn.Module):
         off: options that leave the method as source-only, or its start as it is where it reads no source.
         needs_target: whether target images are read at all.
         needs_source: whether source images and labels are read; a method without them adapts a finished run.
+        summary: what the method does, in words for users.
         paper: authors, title, venue, year.
         networks: what is in memory while training.
         passes: what a step costs in units of source-only: networks trained (forward and backward) and networks that
@@ -54,6 +55,7 @@ class Method(nn.Module):
     off: ClassVar[dict[str, Any]] = {}
     needs_target: ClassVar[bool] = True
     needs_source: ClassVar[bool] = True
+    summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     networks: ClassVar[str] = "network"
     passes: ClassVar[tuple[float, float]] = (1, 0)

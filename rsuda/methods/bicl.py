@@ -117,6 +117,9 @@ class BiCL(Method):
         "entropy_weight": 0.0,
         "source_only_share": 0.0,
     }
+    summary: ClassVar[str] = (
+        "self-training with contrast between features and class means, from each domain to the other"
+    )
     paper: ClassVar[str] = "Lee et al., BiCL, ECCV 2022, arXiv 2207.10892"
     networks: ClassVar[str] = "network, teacher"
     passes: ClassVar[tuple[float, float]] = (2, 2)

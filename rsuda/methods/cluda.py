@@ -88,6 +88,7 @@ class CLUDA(TeacherMethod):
         "contrast_weight": 0.0,
         "resolutions": 1,
     }
+    summary: ClassVar[str] = "self-training on mixed images, with contrast between the features of both domains"
     paper: ClassVar[str] = "Vayyat et al., CLUDA, 2022, arXiv 2208.14227"
     networks: ClassVar[str] = "network on one or two resolutions, teacher, frozen encoder"
     passes: ClassVar[tuple[float, float]] = (2, 3)

@@ -27,6 +27,7 @@ class DACS(TeacherMethod):
         jitter: Jitter = 0.25
 
     off: ClassVar[dict[str, Any]] = {"mix_weight": 0.0}
+    summary: ClassVar[str] = "self-training on mixed images: source pixels of some classes pasted onto the target"
     paper: ClassVar[str] = "Tranheden et al., DACS, WACV 2021, arXiv 2007.08702"
     networks: ClassVar[str] = "network, teacher"
     passes: ClassVar[tuple[float, float]] = (2, 2)

@@ -29,6 +29,7 @@ class DAFormer(TeacherMethod):
         """Defaults are the paper's values."""
 
     off: ClassVar[dict[str, Any]] = {"mix_weight": 0.0, "distance_weight": 0.0}
+    summary: ClassVar[str] = "DACS with rare classes drawn more often and features kept near ImageNet's"
     paper: ClassVar[str] = "Hoyer et al., DAFormer, CVPR 2022, arXiv 2111.14887"
     networks: ClassVar[str] = "network, teacher, frozen encoder"
     passes: ClassVar[tuple[float, float]] = (2, 3)

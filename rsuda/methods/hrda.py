@@ -32,6 +32,7 @@ class HRDA(TeacherMethod):
         """Defaults are the paper's values."""
 
     off: ClassVar[dict[str, Any]] = {"mix_weight": 0.0, "distance_weight": 0.0, "resolutions": 1}
+    summary: ClassVar[str] = "DAFormer with a wide and a detailed view of each window, joined by learnt attention"
     paper: ClassVar[str] = "Hoyer et al., HRDA, ECCV 2022, arXiv 2204.13132"
     networks: ClassVar[str] = "network on two resolutions, teacher, frozen encoder"
     # each resolution has a quarter of the pixels; the teacher sees the one and nine windows of the other

@@ -40,6 +40,7 @@ class MIC(TeacherMethod):
         ] = 0
 
     off: ClassVar[dict[str, Any]] = {"mix_weight": 0.0, "distance_weight": 0.0, "masked_weight": 0.0, "resolutions": 1}
+    summary: ClassVar[str] = "DAFormer or HRDA that must also label masked target images"
     paper: ClassVar[str] = "Hoyer et al., MIC, CVPR 2023, arXiv 2212.01322"
     networks: ClassVar[str] = "network on one or two resolutions, teacher, frozen encoder"
     passes: ClassVar[tuple[float, float]] = (3, 3)

@@ -65,6 +65,7 @@ class SourceFree(Method):
     off: ClassVar[dict[str, Any]] = {"pseudo_weight": 0.0}
     needs_source: ClassVar[bool] = False
     target_statistics: ClassVar[bool] = True
+    summary: ClassVar[str] = "adapts a finished run to a new target without the source's data"
     paper: ClassVar[str] = "after SHOT (Liang et al., ICML 2020) and ProDA (Zhang et al., CVPR 2021)"
     networks: ClassVar[str] = "network, teacher, frozen encoder"
     passes: ClassVar[tuple[float, float]] = (1, 3)

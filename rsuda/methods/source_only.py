@@ -26,6 +26,7 @@ class SourceOnly(Method):
         ] = "none"
 
     needs_target: ClassVar[bool] = False
+    summary: ClassVar[str] = "no adaptation: trains on the source alone, to compare with"
     paper: ClassVar[str] = "the lower bound of every paper; with source = target, the upper bound"
     networks: ClassVar[str] = "network"
     passes: ClassVar[tuple[float, float]] = (1, 0)

@@ -123,6 +123,7 @@ class STDASegNet(Method):
         "disentangle": False,
         "source_only_share": 0.0,
     }
+    summary: ClassVar[str] = "two students, one for each domain's style, teach each other and fool discriminators"
     paper: ClassVar[str] = "Zhao, Lyu et al., ST-DASegNet, JAG 2024, arXiv 2301.05526"
     networks: ClassVar[str] = "two networks, two teachers of decoders, two discriminators"
     passes: ClassVar[tuple[float, float]] = (4, 1)

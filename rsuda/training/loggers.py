@@ -30,15 +30,18 @@ def build_loggers(settings: Settings, folder: Path, first: int = 0) -> list[Logg
     Args:
         first: the step that a resumed run continues from.
     """
-    return [_BUILDERS[name](settings, folder, first) for name in dict.fromkeys(settings.training.loggers)]
+    loggers = [_BUILDERS[name](settings, folder, first) for name in dict.fromkeys(settings.training.loggers)]
+    if not first:  # MLflow refuses settings that differ, such as the steps of a longer run
+        for logger in loggers:
+            logger.log_hyperparams({name: str(value) for name, value in settings.by_name().items()})
+    return loggers
 
 
 def _tensorboard(settings: Settings, folder: Path, first: int) -> Logger:
     from lightning.pytorch.loggers import TensorBoardLogger
 
     # steps after the checkpoint are logged again
-    logger = TensorBoardLogger(folder, name="tensorboard", version="", purge_step=first or None)
-    return _described(logger, settings)
+    return TensorBoardLogger(folder, name="tensorboard", version="", purge_step=first or None)
 
 
 def _mlflow(settings: Settings, folder: Path, first: int) -> Logger:
@@ -55,7 +58,7 @@ def _mlflow(settings: Settings, folder: Path, first: int) -> Logger:
         artifact_location=None if "MLFLOW_TRACKING_URI" in os.environ else place.absolute().as_uri(),
     )
     _save_id(place, str(logger.run_id))
-    return _described(logger, settings)
+    return logger
 
 
 def _wandb(settings: Settings, folder: Path, first: int) -> Logger:
@@ -73,19 +76,13 @@ def _wandb(settings: Settings, folder: Path, first: int) -> Logger:
         settings=_quiet_wandb(),
     )
     _save_id(place, str(logger.experiment.id))
-    return _described(logger, settings)
+    return logger
 
 
 def _quiet_wandb() -> Any:
     import wandb
 
     return wandb.Settings(silent=True, console="off")
-
-
-def _described(logger: Logger, settings: Settings) -> Logger:
-    """Log the settings of the run once."""
-    logger.log_hyperparams({name: str(value) for name, value in settings.by_name().items()})
-    return logger
 
 
 def _saved_id(place: Path) -> str | None:
