@@ -230,6 +230,9 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
             _warn(warnings, error)
     warnings += collar_notes(domain.name, list(domain.scenes.values()), domain.bands)
     warnings += scene_notes(list(domain.scenes.values()))
+    if domain.label_sets and not any(scene.label for scene in domain.scenes.values()):
+        sought = "; ".join(str(labels) for labels in domain.label_sets)
+        warnings.append(f"no scene has labels (files that match: {sought}): correct labels in the domain file")
     shares, off_legend = _count_classes(domain, warnings)
     return {
         "kind": "domain",

@@ -398,3 +398,14 @@ def test_real_unusual_rasters_are_described_without_a_traceback(world, real_data
         assert json.loads(json.dumps(facts, allow_nan=False)) == facts, file
     code, out, _ = call("info", real_data / "geotiffs" / "rasterio" / "corrupt.tif")
     assert code == 0 and "rsuda cannot use it" in out
+
+
+def test_a_pattern_of_labels_that_matches_nothing_is_a_warning(tmp_path):
+    rng = np.random.default_rng(0)
+    write(tmp_path / "a.tif", rng.integers(1, 255, (3, 64, 64), np.uint8))
+    (tmp_path / "d.yaml").write_text(
+        "name: d\ngsd: 0.5\nimages: {RGB: {files: '{n}.tif', bands: RGB}}\nlabels: ['mask/{n}.tif']\n"
+        "legend: [{name: road, colour: [0, 0, 0]}, {name: roof, colour: [9, 9, 9]}]\n"
+    )
+    doubts = rsuda.info(str(tmp_path / "d.yaml"), data=tmp_path)["warnings"]
+    assert any("no scene has labels" in doubt and "mask/{n}.tif" in doubt for doubt in doubts), doubts
