@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rsuda.benchmark.benchmark import benchmark
     from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
     from rsuda.core.legend import Legend
-    from rsuda.core.sample_data import sample
+    from rsuda.core.sample_data import sample_tiles
     from rsuda.data.domain import Domain
     from rsuda.data.draft_domain import init
     from rsuda.data.find_domain import domain
@@ -50,7 +50,7 @@ else:
         "rsuda.core.errors": ("ExistsError", "InputError", "MissingError", "RsudaError", "WriteError"),
         "rsuda.data.find_domain": ("domain",),
         "rsuda.core.legend": ("Legend",),
-        "rsuda.core.sample_data": ("sample",),
+        "rsuda.core.sample_data": ("sample_tiles",),
         "rsuda.inference.segmenter": ("Segmenter", "load"),
         "rsuda.info.catalogue": ("domains", "methods"),
         "rsuda.info.gap": ("gap",),
@@ -108,6 +108,6 @@ __all__ = [
     "polygonize",
     "predict",
     "report",
-    "sample",
+    "sample_tiles",
     "suggest",
 ]

@@ -14,7 +14,7 @@ from rsuda.cli import (
     polygonize,
     predict,
     report,
-    sample,
+    sample_tiles,
     suggest,
 )
 from rsuda.cli.app import app, main
@@ -35,6 +35,6 @@ __all__ = [
     "polygonize",
     "predict",
     "report",
-    "sample",
+    "sample_tiles",
     "suggest",
 ]

@@ -12,7 +12,7 @@ from rsuda.cli.habits import check_words, command_of_today, words_of_today
 from rsuda.cli.options import MAIN
 
 ORDER = (
-    "sample",
+    "sample-tiles",
     "init",
     "gap",
     "adapt",

@@ -30,7 +30,7 @@ def sample_folder() -> Path:
     raise MissingError(f"this installation of rsuda has no {FOLDER}/: install the wheel, or pass --data DIR")
 
 
-def sample_tiles() -> Path:
+def tiles_folder() -> Path:
     """Return the folder of the sample tiles: sample_tiles/ in the working folder, or the package's own.
 
     Raises:
@@ -55,7 +55,7 @@ def sample_encoder(encoder: str) -> Path:
     return sample_folder() / _ENCODER
 
 
-def sample(out: str | Path = FOLDER) -> Path:
+def sample_tiles(out: str | Path = FOLDER) -> Path:
     """Copy the synthetic sample tiles of two cities, to look at and to try commands on.
 
     Args:
@@ -69,7 +69,7 @@ def sample(out: str | Path = FOLDER) -> Path:
 
     Example:
         >>> import rsuda
-        >>> folder = rsuda.sample("tiles")
+        >>> folder = rsuda.sample_tiles("tiles")
         >>> sorted(file.name for file in folder.iterdir())
         ['README.md', 'potsdam', 'vaihingen']
     """

@@ -45,12 +45,12 @@ def explain_by_classes(source: np.ndarray, classes: np.ndarray, target: np.ndarr
     both = np.concatenate([_draw(rng, source, _CELLS // 2), _draw(rng, target, _CELLS // 2)], 1)
     cells = cKDTree(both.T)
     by_class = _histograms(cells.query(source.T)[1], classes)
-    wanted = np.bincount(cells.query(target.T)[1], minlength=_CELLS) / target.shape[1]
+    histogram = np.bincount(cells.query(target.T)[1], minlength=_CELLS) / target.shape[1]
     shares = np.full(len(by_class), 1 / len(by_class))
     for _ in range(_ROUNDS):
         weighted = shares[:, None] * by_class
-        shares = (weighted / weighted.sum(0) * wanted).sum(1)
-    return ClassMix(shares, float(np.abs(wanted - shares @ by_class).sum() / 2))
+        shares = (weighted / weighted.sum(0) * histogram).sum(1)
+    return ClassMix(shares, float(np.abs(histogram - shares @ by_class).sum() / 2))
 
 
 def _draw(rng: np.random.Generator, values: np.ndarray, number: int) -> np.ndarray:

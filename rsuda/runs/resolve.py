@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rsuda.core.errors import InputError
-from rsuda.core.sample_data import SAMPLE_DOMAINS, sample_tiles
+from rsuda.core.sample_data import SAMPLE_DOMAINS, tiles_folder
 from rsuda.core.setting_keywords import KEYWORDS
 from rsuda.core.setting_sections import SourceSettings
 from rsuda.core.settings import CONFIG, MethodPresets, OptionNames, Settings, by_section, make_settings, merged
@@ -86,7 +86,7 @@ def _new(
     if not settings.target.name or not (settings.source.name or source_free):
         raise InputError("--source and --target are missing: pass both, or a --config that names them")
     if settings.data is None and {*settings.source.names, settings.target.name} <= set(SAMPLE_DOMAINS):
-        tiles = sample_tiles()
+        tiles = tiles_folder()
         settings = make({"preset": "sample", **changes, "data": str(tiles)})
         kind = "small preset" if settings.preset == "sample" else "preset"
         tell(

@@ -49,8 +49,8 @@ def test_wheel_holds_the_package_and_the_sample_data_and_nothing_else(wheel):
 
 def test_wheel_finds_its_own_sample_data_in_an_empty_folder(unpacked, tmp_path):
     code = (
-        "from rsuda.core.sample_data import sample, sample_encoder, sample_tiles;"
-        "print(sample_tiles(), sample(), sample_tiles(), sample_encoder('tu-lcnet_100'), sep='\\n')"
+        "from rsuda.core.sample_data import sample_encoder, sample_tiles, tiles_folder;"
+        "print(tiles_folder(), sample_tiles(), tiles_folder(), sample_encoder('tu-lcnet_100'), sep='\\n')"
     )
     words = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(unpacked)!r}); {code}"]
     answer = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split("\n")
@@ -67,10 +67,10 @@ def test_sample_leaves_what_exists(tmp_path, monkeypatch, capsys):
     assert not end.value.code and "--data cities" in capsys.readouterr().out
     changed = tmp_path / "cities" / "vaihingen" / "top" / "top_mosaic_09cm_area2.tif"
     changed.write_bytes(b"mine")
-    assert rsuda.sample("cities") == Path("cities") and changed.read_bytes() == b"mine"
+    assert rsuda.sample_tiles("cities") == Path("cities") and changed.read_bytes() == b"mine"
     (tmp_path / "other").mkdir()
     with pytest.raises(rsuda.ExistsError, match="other exists and holds other files: choose another --out"):
-        rsuda.sample("other")
+        rsuda.sample_tiles("other")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["cities", "other"]
 
 
