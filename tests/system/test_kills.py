@@ -17,7 +17,7 @@ RUNS = {
     "st-dasegnet": {"method": "st-dasegnet", "dropout": 0.1, "rare_temperature": 0.2, "crop": 192},
     "bicl": {"method": "bicl", "options": {"source_only_share": 0.2}, "optimiser": "sgd", "score_every": 7},
 }
-KILLS = 20
+KILLS = 12
 # what is being written when a process is killed: each is a folder that whole_file makes
 WRITES = [".metrics-*", ".weights-*", ".spec-*", ".run-*", ".config-*"]
 
