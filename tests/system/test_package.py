@@ -63,7 +63,7 @@ def test_wheel_finds_its_own_sample_data_in_an_empty_folder(unpacked, tmp_path):
 def test_sample_leaves_what_exists(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
-        main(["sample", "--out", "cities"])
+        main(["sample-tiles", "--out", "cities"])
     assert not end.value.code and "--data cities" in capsys.readouterr().out
     changed = tmp_path / "cities" / "vaihingen" / "top" / "top_mosaic_09cm_area2.tif"
     changed.write_bytes(b"mine")
