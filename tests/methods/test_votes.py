@@ -100,6 +100,21 @@ def test_lists_forget_the_oldest_cells_and_slow_down():
     assert module.witness.cells.shape[1] == CELLS and bool((module.witness.cells.abs().sum(-1) > 0).all())
 
 
+def test_a_rare_class_does_not_hold_up_the_votes_of_the_others():
+    """A class of fewer cells than vote waits until the source has shown many cells of the others, and then gets no votes."""
+    witness, draw = NearestMeans(8, 3), torch.Generator().manual_seed(0)
+    cells, label = torch.randn(1, 8, 50, 200, generator=draw), torch.zeros(1, 50, 200, dtype=torch.long)
+    label[:, 25:], label[:, 0, :40] = 1, 2
+    witness.learn(cells, label, KEY)
+    assert not witness.ready
+    label[:, 0, :40] = 0
+    for _ in range(2):
+        witness.learn(cells, label, KEY)
+    assert witness.ready
+    r = witness.votes(witness.directions(cells.permute(0, 2, 3, 1).flatten(0, 2)))
+    assert float(r[:, 2].abs().max()) == 0 and torch.allclose(r.sum(1), torch.ones(len(r)))
+
+
 def test_prototypes_are_the_means_of_all_cells_and_those_of_a_bank():
     module = filled("prototypes")
     image, label = striped()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from rsuda.learning.source_bank import CellSums, ClassPrototypes
 
 CELLS = 200  # of each class, from which its mean may vote
+ALL_CELLS = 100 * CELLS  # of all classes, from which a class of fewer cells, below 1 %, no longer holds up the others
 SHARPNESS = 10.0  # lambda; source-free weights the same cosines by it
 
 
@@ -25,9 +26,10 @@ class NearestMeans(nn.Module):
 
     @property
     def ready(self) -> bool:
-        """Whether each class that has cells at all has enough of them."""
-        number = self.sums.cells[self.sums.cells > 0]
-        return len(number) > 1 and bool((number >= CELLS).all())
+        """Whether each class that has cells at all has enough of them, or the source has shown so many that it is a rare one."""
+        number, voting = self.sums.cells, self._voting
+        complete = bool(voting[number > 0].all()) or int(number.sum()) >= ALL_CELLS
+        return int(voting.sum()) > 1 and complete
 
     def learn(self, cells: Tensor, label: Tensor, key: Tensor) -> None:
         """Add all cells (B, D, h, w) with labels (B, h, w) to the means."""
@@ -38,10 +40,15 @@ class NearestMeans(nn.Module):
         return self._prototypes().standardised(cells)
 
     def votes(self, z: Tensor) -> Tensor:
-        """Votes (N, K) of directions; a class without source cells gets none."""
+        """Votes (N, K) of directions; a class without enough source cells gets none."""
         with torch.autocast(z.device.type, enabled=False):
             cosine = z @ self._prototypes().direction.T
-        return (SHARPNESS * cosine).masked_fill(self.sums.cells == 0, -torch.inf).softmax(1)
+        return (SHARPNESS * cosine).masked_fill(~self._voting, -torch.inf).softmax(1)
+
+    @property
+    def _voting(self) -> Tensor:
+        """Whether a class has enough cells to vote (K,)."""
+        return self.sums.cells >= CELLS
 
     def _prototypes(self) -> ClassPrototypes:
         return ClassPrototypes(*self.sums.moments(), self.sums.cells)
