@@ -68,6 +68,7 @@ VOTES = {
     "spread": 0.7,
     "distort_target": False,
     "statistics": "auto",
+    "votes": "prototypes",
 }
 
 
@@ -89,7 +90,7 @@ def test_presets_have_the_values_of_version_0_1(names):
         later = {"network.encoder": "tu-lcnet_100", "network.weights": "sample", "optimizer.decoder_lr_factor": 2.0}
         if method == "st-dasegnet":
             del options["method.certain"]
-            later |= {f"method.{option}": value for option, value in VOTES.items()}
+            later |= {f"method.{option}": value for option, value in (VOTES | {"votes": "neighbours"}).items()}
     expected = Settings().changed({OLD_NAMES[k]: v for k, v in stored.items()} | options | later)
     assert settings(preset=name, method=method) == expected
     assert options_of(method, expected.method.options)
