@@ -226,10 +226,10 @@ def test_a_file_that_is_none_is_refused(tmp_path):
 
 def test_methods_lists_every_method_with_all_its_options():
     out = CliRunner().invoke(app, ["methods"]).output
-    for name, cls in METHODS.items():
-        assert f"{name}: {cls.paper}" in out
+    for name in METHODS:
+        assert f" {name} " in out
         about = described(name)
-        assert set(about["options"]) == set(cls.Options.model_fields)
+        assert set(about["options"]) == set(METHODS[name].Options.model_fields)
         assert all(what for _, what in about["options"].values()), name
         assert about["cost"] >= 1
     one = json.loads(CliRunner().invoke(app, ["methods", "cluda", "--json"]).output)

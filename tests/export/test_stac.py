@@ -123,11 +123,13 @@ def test_map_without_its_item_or_attributes_is_not_finished(tmp_path):
     scene = write(tmp_path / "scene.tif", np.zeros((2, 20, 30), np.uint8))
     prediction, _ = mapped(scene)
     assert mapped(scene)[0].skipped and mapped(scene)[0].as_fields()["stac"] == str(prediction.stac)
+    pixels = prediction.classes()
+    (bare,) = predict([scene], trained(by_value), **{**RUN, "stac": False})  # the finished map, without its item
+    assert not bare.skipped and bare.stac is None and (bare.classes() == pixels).all()
     with pytest.raises(ExistsError, match="overwrite"):
-        mapped(scene, stac=False)  # written with other options
+        mapped(scene)  # the item is of other options
     prediction.stac.unlink()
-    with pytest.raises(ExistsError, match="overwrite"):
-        mapped(scene)
+    assert not mapped(scene)[0].skipped
     mapped(scene, overwrite=True)
     Path(f"{prediction.raster}.aux.xml").unlink()
     with pytest.raises(ExistsError, match="overwrite"):
