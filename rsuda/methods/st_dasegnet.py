@@ -136,7 +136,9 @@ class STDASegNet(Method):
     def __init__(self, build: NetworkBuilder, options: Options) -> None:
         super().__init__(build, options)
         self.distorts_target = options.distort_target
-        self.model = build.network("two-branch", disentangle=options.disentangle)
+        # a run that stays source-only would train the module to no use, and its decoder on half of each feature
+        source_only = options.neighbours > 0 and not build.pretrained_features and build.start is None
+        self.model = build.network("two-branch", disentangle=options.disentangle and not source_only)
         self.teacher_s = Teacher(self.model.head_s, options.teacher_decay, options.teacher_statistics)
         self.teacher_t = Teacher(self.model.head_t, options.teacher_decay, options.teacher_statistics)
         self.trust = PseudoLabelWeights(build.arch.classes, "classes", 0.0, options.keep_share)

@@ -15,6 +15,7 @@ from rsuda.methods.blocks import nearest_means, similar_cells
 from rsuda.methods.blocks.nearest_cells import CELLS, NearestCells
 from rsuda.methods.blocks.nearest_means import NearestMeans
 from rsuda.methods.blocks.votes import NoVotes, VoteOptions, Votes, build_votes
+from rsuda.methods.source_only import SourceOnly
 from rsuda.methods.st_dasegnet import STDASegNet
 from rsuda.training.method_module import _key_of_today
 
@@ -212,4 +213,11 @@ def test_without_votes_a_run_that_asks_for_them_is_source_only_and_says_so():
     loss, terms = method.loss({**batch, "source_label": batch["source_label"].long()})
     assert set(terms) == {"ce_s"} and loss.isfinite()
     assert "red, green" in method.notes[0] and "method.neighbours" in method.notes[0]
+    # it learns what source-only learns, from the same first weights
+    torch.manual_seed(0)
+    branch = STDASegNet(NetworkBuilder(arch, two), options_of("st-dasegnet", {"neighbours": 1.0, "strided": 1})).model
+    torch.manual_seed(0)
+    plain = SourceOnly(NetworkBuilder(arch, two), options_of("source-only", {})).model
+    image = batch["source_image"]
+    assert torch.equal(branch.eval().source_branch(image), plain.eval()(image))
     assert not STDASegNet(NetworkBuilder(arch, two), options_of("st-dasegnet", {"strided": 1})).notes
