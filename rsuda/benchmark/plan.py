@@ -18,6 +18,7 @@ from rsuda.core.settings import by_section, check_names, is_auto, make_settings,
 from rsuda.data.find_domain import find_domains
 from rsuda.methods import METHODS, option_names, options_of, presets_of
 from rsuda.runs.folders import saved_settings
+from rsuda.runs.resolve import FREE_TO_CHANGE
 from rsuda.training.build import check_run
 
 _KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle", "control"}
@@ -181,15 +182,7 @@ def _kept(job: BenchmarkRun) -> None:
         settings.changed({"network.weights": Path(settings.network.weights).name}).by_name()
         for settings in (saved_settings(job.folder), check_run(job.settings)[0])
     )
-    free = (
-        "data",
-        "training.device",
-        "training.precision",
-        "training.threads",
-        "training.loggers",
-        "patches.workers",
-        "validation.every",
-    )
+    free = set(FREE_TO_CHANGE) - {"training.steps"}
     changed = [
         name
         for name in {**before, **now}

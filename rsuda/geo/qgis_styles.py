@@ -77,7 +77,6 @@ def polygon_style(legend: Legend) -> str:
         )
         symbol = SubElement(symbols, "symbol", {"type": "fill", "name": str(index), "alpha": "1"})
         layer = SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "pass": "0"})
-        options = SubElement(layer, "Option", {"type": "Map"})
         rgb = ",".join(map(str, colour))
         colours = {
             "color": f"{rgb},128",
@@ -88,9 +87,15 @@ def polygon_style(legend: Legend) -> str:
             "outline_width_unit": "MM",
             "joinstyle": "bevel",
         }
-        for key, value in colours.items():
-            SubElement(options, "Option", {"type": "QString", "name": key, "value": value})
+        _add_options(layer, colours)
     return _text(root)
+
+
+def _add_options(layer: Element, values: dict[str, str]) -> None:
+    """Add the options of a symbol's layer."""
+    options = SubElement(layer, "Option", {"type": "Map"})
+    for key, value in values.items():
+        SubElement(options, "Option", {"type": "QString", "name": key, "value": value})
 
 
 def window_style() -> str:
@@ -99,7 +104,6 @@ def window_style() -> str:
     renderer = SubElement(root, "renderer-v2", {"type": "singleSymbol", "forceraster": "0", "symbollevels": "0"})
     symbol = SubElement(SubElement(renderer, "symbols"), "symbol", {"type": "fill", "name": "0", "alpha": "1"})
     layer = SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "pass": "0"})
-    options = SubElement(layer, "Option", {"type": "Map"})
     border = {
         "color": _RED,
         "style": "no",
@@ -109,8 +113,7 @@ def window_style() -> str:
         "outline_width_unit": "MM",
         "joinstyle": "miter",
     }
-    for key, value in border.items():
-        SubElement(options, "Option", {"type": "QString", "name": key, "value": value})
+    _add_options(layer, border)
     settings = SubElement(SubElement(root, "labeling", {"type": "simple"}), "settings", {"calloutType": "simple"})
     text = {"fieldName": "rank", "isExpression": "0", "fontSize": "14", "fontSizeUnit": "Point", "textColor": _RED}
     style = SubElement(settings, "text-style", {**text, "fontWeight": "75", "textOpacity": "1"})
