@@ -69,7 +69,7 @@ RELATING = {
 CASES = list(dict.fromkeys([*METHODS, *RELATING]))
 
 
-NETWORK = {"encoder": "tu-mobilenetv3_small_050", "dropout": 0.2}
+NETWORK = {"encoder": "tu-mobilenetv3_small_050", "weights": "none", "dropout": 0.2}
 
 
 def trained(data, case, batch_size, devices=1, accumulate=1, **more):
