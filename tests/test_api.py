@@ -368,7 +368,7 @@ def test_validation_windows_cover_the_labelled_split_of_the_target(world):
 def test_a_data_module_refuses_what_adapt_refuses(world):
     with pytest.raises(rsuda.InputError, match="unknown method 'dac'"):
         rsuda.PairDataModule("data/east.yaml", "data/west.yaml", method="dac")
-    with pytest.raises(rsuda.InputError, match="--source and --target are missing"):
+    with pytest.raises(rsuda.InputError, match="`source` and `target` are missing"):
         rsuda.PairDataModule()
     module = rsuda.PairDataModule("data/east.yaml", "data/none.yaml", data="data", **SMALL)
     with pytest.raises(rsuda.MissingError, match=r"no domain file data/none\.yaml"):

@@ -19,7 +19,7 @@ from shapely import Polygon
 
 from rsuda.annotation.candidates import Candidate, candidates
 from rsuda.core.atomic import atomic_write
-from rsuda.core.errors import ExistsError, InputError
+from rsuda.core.errors import InputError, exists
 from rsuda.core.spec import Spec
 from rsuda.core.vector_formats import FORMATS
 from rsuda.data.domain import Domain
@@ -213,7 +213,7 @@ def write_if_located(
 def check_output(path: Path | str, *, overwrite: bool = False) -> None:
     """Check, before anything is computed, that ``write_suggestions`` can write. Raises ExistsError."""
     if Path(path).exists() and not overwrite:
-        raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
+        raise exists(path)
 
 
 def _check_georeferenced(scene: Scene) -> None:

@@ -24,6 +24,7 @@ from rsuda.cluster.tasks import run_on_each, run_tasks
 from rsuda.core.atomic import make_folder
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.settings import Settings, dump, make_settings
+from rsuda.core.spelling import spell
 from rsuda.data.find_domain import find_domains
 
 _APPEARS = 60.0  # seconds that a file system may take to show what another machine has written
@@ -87,8 +88,8 @@ def check_shared(folder: Path) -> None:
     worker = f"the worker on {platform.node()}"
     if not folder.is_dir():
         raise InputError(
-            f"{worker} does not see the folder {folder.parent} of this machine: put the runs (--out) where all machines of the "
-            "cluster see them under the same path"
+            f"{worker} does not see the folder {folder.parent} of this machine: put the runs ({spell('out')}) where all "
+            "machines of the cluster see them under the same path"
         )
     if not os.access(folder.parent, os.W_OK):
         raise InputError(f"{worker} cannot write to {folder.parent}: make the folder of the runs writable for it")

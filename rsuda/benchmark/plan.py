@@ -15,6 +15,7 @@ from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.settings import by_section, check_names, is_auto, make_settings, merged, preset
+from rsuda.core.spelling import spell
 from rsuda.data.find_domain import find_domains
 from rsuda.methods import METHODS, option_names, options_of, presets_of
 from rsuda.runs.folders import saved_settings
@@ -160,8 +161,7 @@ def _job(
     if settings.training.devices != "1" or settings.training.nodes > 1:
         raise InputError(
             f"row '{method}' asks for devices {settings.training.devices} and nodes {settings.training.nodes}, but "
-            "a benchmark trains each run on one device and "
-            "several runs at a time: name the devices by --device"
+            "a benchmark trains each run on one device, and several runs at a time: leave them out of the row"
         )
     if as_oracle:
         settings = settings.changed({"source": settings.target.model_dump()})
@@ -192,7 +192,7 @@ def _kept(job: BenchmarkRun) -> None:
         name = changed[0]
         raise InputError(
             f"{job.folder} was run with {name} {before.get(name)}, and the file now says {now.get(name)}: take another "
-            "--out, or remove that folder to run it again"
+            f"{spell('out')}, or remove that folder to run it again"
         )
 
 
@@ -213,11 +213,11 @@ def run_plan(
     workers that do not see what this machine sees.
     """
     if threads is not None and threads < 1:
-        raise InputError(f"--threads must be at least 1, not {threads}")
+        raise InputError(f"{spell('threads')} must be at least 1, not {threads}")
     if scheduler and len(devices) > 1:
         raise InputError(
-            f"--scheduler takes one --device for all workers, not {', '.join(devices)}: start a worker for each GPU, with "
-            "CUDA_VISIBLE_DEVICES"
+            f"{spell('scheduler')} takes one device for all workers, not {', '.join(devices)}: start a worker "
+            "for each GPU, with CUDA_VISIBLE_DEVICES"
         )
     for job in plan.jobs:
         if job.done:

@@ -15,6 +15,7 @@ import typer
 from rsuda.cli.pages import ORDER, Application, Pages, Stopped
 from rsuda.core.display import printable
 from rsuda.core.errors import RsudaError
+from rsuda.core.spelling import as_flags
 from rsuda.core.version import __version__
 
 AFTERWARDS = {
@@ -51,7 +52,7 @@ def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
     if hasattr(sys.stdout, "reconfigure"):  # Windows prints in an encoding that lacks most letters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with _terminable():
+        with _terminable(), as_flags():
             app(words, prog_name=name, standalone_mode=True)
     except RsudaError as error:
         print(f"Error: {printable(error)}", file=sys.stderr)

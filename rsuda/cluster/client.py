@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rsuda.core.errors import InputError, MissingError
+from rsuda.core.spelling import spell
 
 TIMEOUT = 10.0  # seconds to wait for a scheduler's answer
 
@@ -71,7 +72,9 @@ def connect(scheduler: str, workers: int, timeout: float | None = None) -> Itera
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise InputError("--scheduler needs Dask, which is not installed: pip install 'rsuda[cluster]'") from None
+        raise InputError(
+            f"{spell('scheduler')} needs Dask, which is not installed: pip install 'rsuda[cluster]'"
+        ) from None
     if scheduler != "local":
         try:
             client = Client(scheduler, timeout=TIMEOUT if timeout is None else timeout)
@@ -83,7 +86,7 @@ def connect(scheduler: str, workers: int, timeout: float | None = None) -> Itera
             yield client
         return
     if workers < 1:
-        raise InputError(f"--workers is {workers}: it must be at least 1")
+        raise InputError(f"{spell('workers')} is {workers}: it must be at least 1")
     with (
         LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as local,
         Client(local) as client,

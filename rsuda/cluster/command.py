@@ -19,6 +19,7 @@ from typing import IO
 from rsuda.core.display import printable
 from rsuda.core.errors import InputError, RsudaError
 from rsuda.core.machine import kill_with_children, was_killed
+from rsuda.core.spelling import as_flags
 
 ATTACHED = "--attached"  # end when standard input closes, which the system does when the starting process ends
 _POLL = 0.5  # seconds between two checks whether the command is still needed
@@ -105,7 +106,8 @@ def exit_code(work: Callable[[], object], attached: bool) -> int:
     if attached:
         threading.Thread(target=_end_with_input, daemon=True).start()
     try:
-        work()
+        with as_flags():
+            work()
     except RsudaError as error:
         print(f"{_ERROR}{printable(error)}", file=sys.stderr, flush=True)
         return 2

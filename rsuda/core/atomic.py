@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rsuda.core.errors import ExistsError, MissingError, write_error
+from rsuda.core.errors import ExistsError, MissingError, exists, write_error
 from rsuda.core.machine import flush
+from rsuda.core.spelling import spell
 
 _STEM = 40  # characters of a file's name in the name of its temporary folder
 
@@ -27,7 +28,7 @@ def atomic_write(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise ExistsError(f"{path} exists: pass --overwrite to replace it, or choose another --out")
+        raise exists(path)
     make_folder(path.parent)
     try:
         folder = tempfile.mkdtemp(prefix=f".{path.stem[:_STEM]}-", dir=path.parent)
@@ -76,6 +77,10 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise ExistsError(f"{path} cannot be a folder, since it or a parent is a file: choose another --out") from None
+        raise ExistsError(
+            f"{path} cannot be a folder, since it or a parent is a file: choose another {spell('out')}"
+        ) from None
     except OSError as error:
-        raise MissingError(f"the folder {path} cannot be made ({error.strerror}): choose another --out") from None
+        raise MissingError(
+            f"the folder {path} cannot be made ({error.strerror}): choose another {spell('out')}"
+        ) from None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 
 BANDS = ("ir", "red", "green", "blue")  # band names that have a letter code; all other names are allowed too
 MOST_BANDS = 1000  # of a file, a scene and a model
@@ -86,8 +87,8 @@ def example_order(count: int) -> str:
 def advice(count: int) -> str:
     """Tell how a user names the bands of a file with this number of bands, for the end of a sentence."""
     return (
-        f"name its bands in file order, for example --bands {example_order(count)} (adapt has --target-bands and "
-        "--source-bands, domain files have bands:)"
+        f"name its bands in file order, for example {spell('bands', example_order(count))} (adapt has "
+        f"{spell('target_bands')} and {spell('source_bands')}, domain files have bands:)"
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
 
+from rsuda.core.spelling import spell
+
 
 class RsudaError(Exception):
     """Base of all errors that a user can fix."""
@@ -41,6 +43,13 @@ def write_error(what: object, error: OSError) -> WriteError | None:
     if isinstance(error, RsudaError) or error.errno not in _WRITE_ERRORS:
         return None
     return WriteError(f"cannot write {what}: {error.strerror}")
+
+
+def exists(path: object) -> ExistsError:
+    """Build the error for an existing file or folder that would be overwritten."""
+    return ExistsError(
+        f"{path} exists: pass {spell('overwrite', True)} to replace it, or choose another {spell('out')}"
+    )
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> InputError:

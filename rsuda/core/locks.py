@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from rsuda.core.errors import ExistsError, write_error
 from rsuda.core.machine import host
+from rsuda.core.spelling import spell
 
 LOCK = ".lock"
 _UNSUPPORTED = {getattr(errno, name) for name in ("ENOLCK", "EOPNOTSUPP", "ENOSYS") if hasattr(errno, name)}
@@ -83,4 +84,4 @@ def _refusal(file: Path, what: str) -> ExistsError:
         stream.seek(1)
         holder = (stream.read(200) or b"").decode(errors="replace")
     writer = "this process" if holder == _holder() else holder or "another process"
-    return ExistsError(f"{what} is being written by {writer}: wait until it ends, or choose another --out")
+    return ExistsError(f"{what} is being written by {writer}: wait until it ends, or choose another {spell('out')}")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, field_validator, model_validator
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.core.validation import FrozenModel, validate
 from rsuda.core.vector_formats import FORMATS, check_format
 
@@ -111,7 +112,9 @@ class FileOptions(FrozenModel):
         if self.polygons is not None:
             check_format(self.polygons)
         elif self.regularise:
-            raise InputError("regularise squares polygons, and none are written: choose a --format other than none")
+            raise InputError(
+                f"{spell('regularise')} squares polygons, and none are written: choose a {spell('polygons')} other than none"
+            )
         return self
 
 
@@ -150,9 +153,9 @@ class MapOptions(PredictorOptions, FileOptions):
     @model_validator(mode="after")
     def _check_mosaic(self) -> Self:
         if self.per_tile and not self.mosaic:
-            raise InputError("--per-tile divides the map of a mosaic: add --mosaic")
+            raise InputError(f"{spell('per_tile')} divides the map of a mosaic: add {spell('mosaic', True)}")
         if self.per_tile and self.stac:
-            raise InputError("the STAC item describes one raster: leave out --stac or --per-tile")
+            raise InputError(f"the STAC item describes one raster: leave out {spell('stac')} or {spell('per_tile')}")
         return self
 
     @classmethod

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rsuda.core.atomic import make_folder
 from rsuda.core.errors import ExistsError, InputError, MissingError, write_error
+from rsuda.core.spelling import spell
 
 SAMPLE = "sample"  # as network.weights
 SAMPLE_DOMAINS = ("potsdam", "vaihingen")
@@ -27,7 +28,9 @@ def sample_folder() -> Path:
     for folder in (package / FOLDER, package.parent / FOLDER):
         if (folder / _ENCODER).is_file():
             return folder
-    raise MissingError(f"this installation of rsuda has no {FOLDER}/: install the wheel, or pass --data DIR")
+    raise MissingError(
+        f"this installation of rsuda has no {FOLDER}/: install the wheel, or pass {spell('data', 'DIR')}"
+    )
 
 
 def tiles_folder() -> Path:
@@ -49,8 +52,8 @@ def sample_encoder(encoder: str) -> Path:
     """
     if encoder != ENCODER_NAME:
         raise InputError(
-            f"the weights 'sample' are those of {ENCODER_NAME}, and the encoder is {encoder}: pass other --weights, such as "
-            "none or imagenet"
+            f"the weights 'sample' are those of {ENCODER_NAME}, and the encoder is {encoder}: choose "
+            f"{spell('weights', 'imagenet')} (downloaded once) or {spell('weights', 'none')}"
         )
     return sample_folder() / _ENCODER
 
@@ -77,7 +80,7 @@ def sample_tiles(out: str | Path = FOLDER) -> Path:
     if all((folder / name).is_dir() for name in SAMPLE_DOMAINS):
         return folder
     if folder.exists():
-        raise ExistsError(f"{folder} exists and holds other files: choose another --out")
+        raise ExistsError(f"{folder} exists and holds other files: choose another {spell('out')}")
     make_folder(folder.parent)
     temporary = Path(tempfile.mkdtemp(prefix=".sample-", dir=folder.parent))
     try:

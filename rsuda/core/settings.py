@@ -45,7 +45,7 @@ OptionNames = Callable[[str], Iterable[str]]  # name of a method -> names of its
 
 
 class Settings(FrozenModel):
-    """All settings of ``rsuda adapt`` in sections. A run folder has them in ``config.yaml``, which ``--config`` reads."""
+    """All settings of ``rsuda adapt`` in sections. A run folder has them in ``config.yaml``, which ``config`` reads."""
 
     sections: ClassVar[tuple[str, ...]] = (
         "source",
@@ -305,18 +305,18 @@ def dump(settings: Settings) -> str:
     """Write settings as YAML, in sections."""
     fields = settings.model_dump(mode="json")
     lines = yaml.safe_dump(fields, sort_keys=False)
-    return f"# rsuda {__version__}: every setting of the run; rsuda adapt --config reads this file\n{lines}"
+    return f"# rsuda {__version__}: every setting of the run; rsuda adapt reads this file as its config\n{lines}"
 
 
 def parse_option(text: str) -> tuple[str, Any]:
     """Read 'name=value' as a name and a YAML value. Raises InputError without '='."""
     name, sign, value = text.partition("=")
     if not sign or not name:
-        raise InputError(f"--set takes setting=value, such as training.steps=200, not '{text}'")
+        raise InputError(f"a setting is NAME=VALUE, such as training.steps=200, not '{text}'")
     try:
         return name.strip(), _number(yaml.safe_load(value))
     except yaml.YAMLError:
-        raise InputError(f"the value in --set '{text}' is not valid YAML") from None
+        raise InputError(f"the value in the setting '{text}' is not valid YAML") from None
 
 
 def _number(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, MissingError
+from rsuda.core.spelling import spell, spell_command
 from rsuda.data.archives import path_of
 from rsuda.data.domain import some_names
 from rsuda.data.draft_images import describe_images
@@ -76,7 +76,7 @@ def _look(root: Path, name: str, labels: str | None) -> tuple[Draft, Pairs]:
     notes = [f"{len(maps)} maps of rsuda are left out: {some_names(maps)}"] if maps else []
     chosen = None if labels is None else [file for file in files if fnmatchcase(file, labels) or file == labels]
     if chosen == []:
-        raise InputError(f"no file in {root} matches --labels '{labels}': its files are {some_names(files)}")
+        raise InputError(f"no file in {root} matches {spell('labels', labels)}: its files are {some_names(files)}")
     if chosen is not None:  # other files that are named like labels are neither images nor labels
         files = [
             file for file in files if file in chosen or not (is_label_name(file) or file.lower().endswith(VECTORS))
@@ -213,6 +213,8 @@ def _facts(draft: Draft) -> dict[str, Any]:
 
 def _commands(file: Path, root: Path, labelled: bool) -> list[str]:
     """The commands to run next."""
-    name, data = shlex.quote(str(file)), shlex.quote(str(root))
-    adapt = f"rsuda adapt --source {name} --target …" if labelled else f"rsuda adapt --source … --target {name}"
-    return [f"rsuda info {name} --data {data}", f"{adapt} --data {data}"]
+    source, target = (file, "TARGET") if labelled else ("SOURCE", file)
+    return [
+        spell_command("info", file, data=root),
+        spell_command("adapt", source=source, target=target, data=root),
+    ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rsuda.core.errors import InputError, MissingError
+from rsuda.core.spelling import spell
 from rsuda.geo.class_names import class_colours, names_in_files
 from rsuda.geo.raster import RasterFile
 from rsuda.geo.raster_info import sample
@@ -133,7 +134,7 @@ def _check_number(number: int, what: str, labels: Sequence[object]) -> None:
     if number > _MOST:
         raise InputError(
             f"{labels[0]} is no label: it holds {number} {what}, and at most {_MOST} are taken for classes; name the labels "
-            "by --labels, as in --labels 'masks/*'"
+            f"by {spell('labels', 'masks/*')} or alike"
         )
 
 

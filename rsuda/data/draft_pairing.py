@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.geo.polygon_input import VECTORS
 
 _IMAGES = frozenset((
@@ -188,7 +189,7 @@ def _in_order(partners: list[tuple[int, FileGroup]]) -> list[FileGroup]:
     if len(whole) > 1 and whole[0][0] == whole[1][0] and set(whole[0][1].files) == set(whole[1][1].files):
         first, second = (group.pattern(group.varying()) for _, group in whole[:2])
         raise InputError(
-            f"two sets of labels fit the images: {first} and {second}: name one, as in --labels '{_glob(first)}'"
+            f"two sets of labels fit the images: {first} and {second}: name one, as in {spell('labels', _glob(first))}"
         )
     return [group for _, group in partners]
 

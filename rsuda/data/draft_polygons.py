@@ -11,6 +11,7 @@ from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
 from rsuda.geo.polygon_classes import USUAL, value_text
 from rsuda.geo.polygon_input import read_frame
@@ -84,6 +85,6 @@ def layer_over(files: Sequence[str], root: Path, grids: Sequence[Grid]) -> str |
     if len(over) > 1:
         raise InputError(
             f"{len(over)} files of polygons lie over the images ({', '.join(over[:5])}): name the labels, as in "
-            f"--labels '{over[0]}'"
+            f"{spell('labels', over[0])}"
         )
     return over[0] if over else None

@@ -16,6 +16,7 @@ from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.settings import OBJECT, Settings
 from rsuda.core.spec import band_code
+from rsuda.core.spelling import spell
 from rsuda.data.archives import note_of_archives, path_of
 from rsuda.data.domain import Domain, natural_order, some_names
 from rsuda.data.domain_file import KNOWN, DomainFile, read_domain_file
@@ -296,7 +297,7 @@ def _more_rasters(
 
 def _data_folder(fields: DomainFile, data: str | Path | None) -> Path:
     if data is None:
-        raise MissingError(f"no data folder for domain {fields.name}: pass --data or set RSUDA_DATA")
+        raise MissingError(f"no data folder for domain {fields.name}: pass {spell('data', 'DIR')}")
     root = Path(data).expanduser()
     if not root.is_dir():
         raise MissingError(f"the data folder {root} is missing; to get the data: {fields.how_to_get}")

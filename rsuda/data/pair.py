@@ -11,6 +11,7 @@ from rsuda.core.legend import Legend
 from rsuda.core.setting_sections import SourceSettings
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec
+from rsuda.core.spelling import spell
 from rsuda.data.alignment_choice import SIMILAR_GSD, Alignment, choose_alignment, common_gsd
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colour_sample import ColourSample
@@ -209,7 +210,7 @@ def _gsd_notes(look: PairLook, settings: Settings, gsd: float | None) -> list[st
         if settings.align.gsd is None and source.gsd > SIMILAR_GSD * target.gsd:
             notes.append(
                 f"the source ({source.gsd:g} m) is coarser than the target ({target.gsd:g} m) and lacks its fine detail; "
-                f"--gsd {source.gsd:g} reads both at {source.gsd:g} m"
+                f"{spell('gsd', source.gsd)} reads both at {source.gsd:g} m"
             )
     return notes
 
@@ -252,6 +253,6 @@ def _check_start(start: Spec, source: Domain, settings: Settings) -> None:
         )
     if isinstance(settings.align.gsd, float) and settings.align.gsd != start.gsd:
         raise InputError(
-            f"--gsd is {settings.align.gsd}, but the model of {settings.network.start} was trained at {start.gsd:g} m: "
-            "leave --gsd out"
+            f"{spell('gsd')} is {settings.align.gsd}, but the model of {settings.network.start} was trained at {start.gsd:g} m: "
+            "leave it out"
         )

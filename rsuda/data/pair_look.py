@@ -9,6 +9,7 @@ from rsuda.core.band_names import example_order
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec, band_code
+from rsuda.core.spelling import spell
 from rsuda.data.check_files import check_readable
 from rsuda.data.colour_sample import ColourSample, sample_colours
 from rsuda.data.domain import Domain
@@ -127,7 +128,8 @@ def _assumed_bands(source: Domain, first: Scene) -> tuple[str, ...]:
         fed = f", and the source has {len(source.bands)}" if source.bands else ""
         raise InputError(
             f"{file.path} has {file.count} band{'s' * (file.count > 1)} of unknown order{fed}: name "
-            f"{'them' if file.count > 1 else 'it'} in file order, for example --target-bands {example_order(file.count)} "
+            f"{'them' if file.count > 1 else 'it'} in file order, for example "
+            f"{spell('target_bands', example_order(file.count))} "
             "(bands: in a domain file)"
         )
     return source.bands

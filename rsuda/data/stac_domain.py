@@ -18,6 +18,7 @@ from rsuda.core.display import printable
 from rsuda.core.errors import InputError, MissingError, check_extra
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code, band_names
+from rsuda.core.spelling import spell
 from rsuda.data.domain import Domain, some_names
 from rsuda.geo.class_names import class_colours
 from rsuda.geo.raster import SUFFIXES, is_remote
@@ -233,7 +234,8 @@ def _of_roles(item: Item, images: Sequence[_Image]) -> list[_Image]:
         if choice:
             break
     raise InputError(
-        f"the STAC item {item.id} has several images: {_listed(images)}; name the bands, as in --target-bands RGB"
+        f"the STAC item {item.id} has several images: {_listed(images)}; name the bands, as in "
+        f"{spell('target_bands', 'RGB')}"
     )
 
 

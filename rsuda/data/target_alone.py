@@ -6,6 +6,7 @@ from rsuda.core.crosswalk import unshared_note
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec
+from rsuda.core.spelling import spell
 from rsuda.data.alignment_choice import Alignment
 from rsuda.data.check_files import check_readable
 from rsuda.data.class_locations import ClassLocations
@@ -34,7 +35,7 @@ def target_alone(target: Domain, settings: Settings, start: Spec) -> Pair:
     gsd = settings.align.gsd if isinstance(settings.align.gsd, float) else None
     if gsd not in (None, start.gsd):
         raise InputError(
-            f"--gsd is {gsd}, but the model of {settings.network.start} was trained at {start.gsd:g} m: leave --gsd out"
+            f"{spell('gsd')} is {gsd}, but the model of {settings.network.start} was trained at {start.gsd:g} m: leave it out"
         )
     scenes = unlabelled_scenes(target, settings.target.split)
     check_readable(scenes)

@@ -20,6 +20,7 @@ from rsuda.core.display import csv_cell
 from rsuda.core.documents import read_json
 from rsuda.core.errors import ExistsError, InputError, unknown
 from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.spelling import spell
 from rsuda.data.domain import Domain
 from rsuda.data.find_domain import domain
 from rsuda.data.label_notes import label_notes, scene_notes
@@ -96,7 +97,7 @@ def evaluate(
         protocol: 'scenes' predicts and stitches whole scenes on their own grids, so that each labelled pixel counts
             once. 'st-dasegnet' scores the domain's list of tiles of that paper (512 px; for Vaihingen they overlap by
             half, remainders are dropped). Each tile is predicted alone; inner pixels count up to four times.
-        adapt: of the protocol 'scenes': 'none', or 'statistics' as ``rsuda predict --adapt``.
+        adapt: of the protocol 'scenes': 'none', or 'statistics' as ``adapt`` of ``rsuda.predict``.
 
     Raises:
         InputError: the split has no labels, shares no class with the model, or holds no scored pixel; the domain has no
@@ -278,7 +279,8 @@ def _check_same(file: Path, fields: dict[str, Any]) -> None:
     if isinstance(before, dict) and all(before.get(name) == fields[name] for name in ("confusion", *MEANS)):
         return
     raise ExistsError(
-        f"{file} holds other scores ({_summary(before)}; now {_summary(fields)}): pass --overwrite to replace them"
+        f"{file} holds other scores ({_summary(before)}; now {_summary(fields)}): pass {spell('overwrite', True)} to replace "
+        "them"
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from rsuda.core.atomic import atomic_write
-from rsuda.core.errors import ExistsError, InputError, check_extra, unknown
+from rsuda.core.errors import InputError, check_extra, exists, unknown
+from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
 from rsuda.export.deepness import deepness_metadata
 from rsuda.export.onnx_network import OnnxNetwork
@@ -153,18 +154,18 @@ def _check(format: str, window: int, overlap: int, output: str | None) -> None:
         raise unknown("export format", format, FORMATS)
     check_extra("export", *FORMATS[format].packages)
     if window < STRIDE or window % STRIDE:
-        raise InputError(f"--window is {window}; it must be a multiple of {STRIDE}")
+        raise InputError(f"{spell('window')} is {window}; it must be a multiple of {STRIDE}")
     if not 0 <= overlap < window:
-        raise InputError(f"--overlap is {overlap}; it must be at least 0 and below the window of {window} px")
+        raise InputError(f"{spell('overlap')} is {overlap}; it must be at least 0 and below the window of {window} px")
     if output is not None and output not in OUTPUTS:
         raise unknown("output", output, OUTPUTS)
 
 
 def _check_file(file: Path, *, overwrite: bool) -> None:
     if file.is_dir():
-        raise InputError(f"{file} is a folder: pass the path of a file to --out")
+        raise InputError(f"{file} is a folder: pass the path of a file to {spell('out')}")
     if file.exists() and not overwrite:
-        raise ExistsError(f"{file} exists: pass --overwrite to replace it, or choose another --out")
+        raise exists(file)
 
 
 def _write_onnx(request: Request, path: Path, _: Path) -> float:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from rsuda.core.documents import parse_json
 from rsuda.core.errors import InputError, MissingError, check_extra
 from rsuda.core.spec import Spec
+from rsuda.core.spelling import spell
 from rsuda.export.programs import INPUT, KEY, PROBABILITIES
 from rsuda.runs.weights import TrainedNetwork
 
@@ -99,7 +100,8 @@ class OnnxNetwork(nn.Module):
         if tuple(image.shape[-2:]) != (self.window, self.window):
             raise InputError(
                 f"the exported model has windows of {self.window} x {self.window} px, not {image.shape[-1]} x "
-                f"{image.shape[-2]}: predict with --window {self.window}, or export it with --window {image.shape[-1]}"
+                f"{image.shape[-2]}: predict with {spell('window', self.window)}, or export it with "
+                f"{spell('window', image.shape[-1])}"
             )
         values = image.detach().float().cpu().contiguous().numpy()
         try:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 
 INPUT, LOGITS, PROBABILITIES = "image", "logits", "probabilities"
 KEY = "rsuda"  # of rsuda's own metadata, in both formats
@@ -71,7 +72,8 @@ def to_onnx(program: ExportedProgram) -> Any:
             )
         except OnnxExporterError as error:
             raise InputError(
-                f"ONNX has no operator for {_operators(error)} of this network: --format torch-export writes it"
+                f"ONNX has no operator for {_operators(error)} of this network: {spell('format', 'torch-export')} "
+                "writes it"
             ) from error
     assert exported is not None
     model = exported.model_proto

@@ -13,6 +13,7 @@ import rasterio
 
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Colour, Legend
+from rsuda.core.spelling import spell
 from rsuda.geo.class_names import class_colours, names_in_files
 from rsuda.geo.raster import RasterFile, quiet
 from rsuda.geo.raster_labels import read_classes, read_label_pixels
@@ -53,7 +54,11 @@ class ClassRaster:
         if bands != 1 and not (legend is not None and bands == 3):
             raise InputError(
                 f"{file.path} has {bands} bands, and a raster of classes has one"
-                + (": for classes by colour, name their legend by --legend" if bands == 3 and legend is None else "")
+                + (
+                    f": for classes by colour, name their legend by {spell('legend')}"
+                    if bands == 3 and legend is None
+                    else ""
+                )
             )
         if legend is not None:
             return ClassRaster(file, legend, tuple(range(len(legend))), chosen=True)
@@ -130,7 +135,7 @@ def _values(file: RasterFile) -> list[int]:
             if len(values) > _MOST:
                 raise InputError(
                     f"{file.path} holds more than {_MOST} values, such as {max(values):g}: it is no raster of classes, or "
-                    "name its classes by --legend"
+                    f"name its classes by {spell('legend')}"
                 )
     return sorted(int(value) for value in values)
 

@@ -19,6 +19,7 @@ from rasterio.windows import Window
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, WriteError
 from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
 
 _BLOCK = 512
@@ -34,12 +35,16 @@ def creation_options(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, sign, value = text.partition("=")
         if not sign or not name or not value:
-            raise InputError(f"--co is '{text}'; it must be NAME=VALUE of GDAL's COG driver, such as COMPRESS=ZSTD")
+            raise InputError(
+                f"{spell('co')} is '{text}'; it must be NAME=VALUE of GDAL's COG driver, such as COMPRESS=ZSTD"
+            )
         options[name.strip().upper()] = value.strip()
     complaints = gdal_complaints(options) if options else []
     if complaints:
         reason = complaints[0].partition(" in ")[2] or complaints[0]
-        raise InputError(f"GDAL's COG driver does not accept --co {' --co '.join(texts)}: {reason.splitlines()[0]}")
+        raise InputError(
+            f"GDAL's COG driver does not accept {spell('co')} {', '.join(texts)}: {reason.splitlines()[0]}"
+        )
     return options
 
 

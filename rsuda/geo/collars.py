@@ -10,6 +10,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 from scipy import ndimage
 
+from rsuda.core.spelling import spell
 from rsuda.geo.raster import READ_ERRORS, RasterFile, is_remote, quiet
 from rsuda.geo.raster_stack import RasterStack
 from rsuda.geo.sparse_sample import sparse_sample
@@ -34,8 +35,8 @@ class Collar:
     def __str__(self) -> str:
         return (
             f"{max(self.share, 0.01):.0%} of its pixels are one region of value {self.value:g} at the border, which no nodata "
-            f"value, mask or alpha band marks: if they hold no data, declare it (--nodata {self.value:g}; nodata: in a domain "
-            f"file; --target-nodata of adapt)"
+            f"value, mask or alpha band marks: if they hold no data, declare it ({spell('nodata', float(self.value))}; "
+            f"nodata: in a domain file; {spell('target_nodata')} of adapt)"
         )
 
 

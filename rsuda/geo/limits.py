@@ -12,6 +12,7 @@ import numpy as np
 from rsuda.core.band_names import MOST_BANDS as MOST_BANDS
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.machine import free_disk, memory
+from rsuda.core.spelling import spell
 
 MOST_SIDE = 20_000_000  # pixels: the circumference of the Earth at 2 m
 MOST_BLOCK = 1 << 29  # bytes of a block, which GDAL decodes for a window of one pixel
@@ -125,7 +126,8 @@ def check_disk(needed: int, folder: Path, what: str) -> None:
     free = free_disk(parent)
     if free is not None and needed > free:
         raise MissingError(
-            f"{what} needs {_gib(needed)} on the disk of {parent}, which has {_gib(free)} left: choose another --out"
+            f"{what} needs {_gib(needed)} on the disk of {parent}, which has {_gib(free)} left: choose "
+            f"another {spell('out')}"
         )
 
 

@@ -20,6 +20,7 @@ from rasterio.enums import MaskFlags
 from rasterio.shutil import copy
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import RasterFile, is_remote, quiet
 
@@ -183,7 +184,9 @@ def _check_place(file: RasterFile) -> None:
     if not grid.georeferenced:
         raise InputError(f"{file.path} has no georeference, so its place in the mosaic is unknown: predict it alone")
     if grid.transform.b or grid.transform.d or grid.transform.a < 0:
-        raise InputError(f"{file.path} is rotated or mirrored: warp it (gdalwarp), or predict it without --mosaic")
+        raise InputError(
+            f"{file.path} is rotated or mirrored: warp it (gdalwarp), or predict it without {spell('mosaic')}"
+        )
 
 
 def _check_alike(first: RasterFile, other: RasterFile) -> None:

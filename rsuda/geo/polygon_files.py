@@ -18,6 +18,7 @@ import shapely
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, MissingError, WriteError
+from rsuda.core.spelling import spell
 from rsuda.core.vector_formats import VectorFormat, check_format
 
 _URL_SIGNS = set(";!:?#")
@@ -71,7 +72,7 @@ def _check_size(frame: gpd.GeoDataFrame, vector_format: VectorFormat, path: Path
     if size > vector_format.most_bytes:
         raise WriteError(
             f"{path} would have about {size / 2**30:.1f} GiB, and a {vector_format.driver} holds at most "
-            f"{vector_format.most_bytes / 2**30:.0f} GiB: choose --format gpkg; finished strips stay"
+            f"{vector_format.most_bytes / 2**30:.0f} GiB: choose {spell('polygons', 'gpkg')}; finished strips stay"
         )
 
 

@@ -13,6 +13,7 @@ import shapely
 
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import Legend
+from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
 from rsuda.geo.rings import Rings, find_rings
 from rsuda.geo.run_lengths import (
@@ -142,7 +143,9 @@ def _generalise(
     isolated = f"{_readable(len(components))} surrounded by nodata have no neighbour and stay"
     if raised > least:
         merged = f"{total}: areas below {raised} pixels ({raised * pixel:.3g} m2) are merged into their neighbours"
-        return components, [f"{merged}{f', {isolated}' if len(components) > most else ''}; --min-area sets the limit"]
+        return components, [
+            f"{merged}{f', {isolated}' if len(components) > most else ''}; {spell('min_area')} sets the limit"
+        ]
     return components, [f"{total}: {isolated}"] if len(components) > most else []
 
 

@@ -13,6 +13,7 @@ from rasterio.enums import ColorInterp
 
 from rsuda.core.band_names import example_order
 from rsuda.core.errors import InputError, MissingError
+from rsuda.core.spelling import spell
 from rsuda.geo.collars import find_collar
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import READ_ERRORS, RasterFile, is_remote, quiet
@@ -84,7 +85,9 @@ def _header(path: str | Path, warnings: list[str]) -> tuple[dict[str, Any], list
         located_by = "ground control points" if file.gcps[0] else "RPCs" if file.rpcs is not None else None
     facts["bands"] = band_facts
     if located_by and not grid.georeferenced:
-        warnings.append(f"it is located by {located_by}, not by a grid: warp it first (gdalwarp), or declare --gsd")
+        warnings.append(
+            f"it is located by {located_by}, not by a grid: warp it first (gdalwarp), or declare {spell('gsd')}"
+        )
     for number, (dtype, value) in enumerate(zip(file.dtypes, file.nodatavals, strict=True), 1):
         if value is not None and not _holds(dtype, value):
             warnings.append(f"nodata {value:g} of band {number} is outside of {dtype}, so no pixel can have it")
@@ -148,9 +151,9 @@ def _warn_of_bands(file: RasterFile, interpretation: Any, warnings: list[str]) -
         )
     if file.band_order is None:
         warnings.append(
-            f"its {file.count} bands have no names: declare them (--bands {example_order(file.count)})"
+            f"its {file.count} bands have no names: declare them ({spell('bands', example_order(file.count))})"
             if file.count > 1
-            else "its band has no name: declare it (--bands pan)"
+            else f"its band has no name: declare it ({spell('bands', 'pan')})"
         )
 
 
@@ -161,10 +164,12 @@ def _gsd(grid: Grid, warnings: list[str]) -> list[float] | None:
         warnings.append(str(error))
         return None
     if metres is None:
-        warnings.append("it has no georeference, so its GSD is unknown: declare it (--gsd)")
+        warnings.append(f"it has no georeference, so its GSD is unknown: declare it ({spell('gsd')})")
         return None
     if grid.crs is None:
-        warnings.append("it has a transform but no CRS: its units are assumed to be metres (--crs declares one)")
+        warnings.append(
+            f"it has a transform but no CRS: its units are assumed to be metres ({spell('crs')} declares one)"
+        )
     return [float(v) for v in metres]
 
 

@@ -14,6 +14,7 @@ from shapely.geometry import box, mapping
 from shapely.geometry.base import BaseGeometry
 
 from rsuda.core.errors import InputError, MissingError
+from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
 from rsuda.geo.polygon_input import are_whole, clean, project, read_frame, split_layer
 from rsuda.geo.scene import Scene
@@ -67,11 +68,11 @@ def read_area(file: str | Path) -> gpd.GeoSeries:
     """
     path, layer = split_layer(str(file))
     if not Path(path).is_file():
-        raise MissingError(f"there is no file {path} (--aoi takes a file of polygons)")
+        raise MissingError(f"there is no file {path} ({spell('aoi')} takes a file of polygons)")
     geometries = clean(read_frame(Path(path), layer, ()).geometry)
     shapes = geometries[are_whole(geometries)]
     if shapes.empty:
-        raise InputError(f"{file} has no polygon: pass a file of polygons to --aoi")
+        raise InputError(f"{file} has no polygon: pass a file of polygons to {spell('aoi')}")
     return shapes
 
 
@@ -93,7 +94,7 @@ def region_of(
         left, bottom, right, top = bounds
         if not (left < right and bottom < top):
             raise InputError(
-                f"--bounds are left bottom right top, and {left:g} {bottom:g} {right:g} {top:g} have no area"
+                f"{spell('bounds')} are left bottom right top, and {left:g} {bottom:g} {right:g} {top:g} have no area"
             )
         region = box(*bounds)
     if area is not None:
@@ -101,7 +102,7 @@ def region_of(
             area = project(area, grid.crs.to_wkt(), f"the area over {scene.image}")
         elif area.crs is not None:
             raise InputError(
-                f"{scene.image} has no CRS, so the area cannot be projected to it: declare the CRS with --crs"
+                f"{scene.image} has no CRS, so the area cannot be projected to it: declare the CRS with {spell('crs')}"
             )
         union = area.make_valid().union_all()  # polygons may cross themselves
         region = union if region is None else region.intersection(union)

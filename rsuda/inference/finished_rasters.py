@@ -11,6 +11,7 @@ import rasterio
 from rasterio.windows import Window
 
 from rsuda.core.map_options import MapOptions
+from rsuda.core.spelling import spell
 from rsuda.geo.cog import LOSSLESS, creation_options
 from rsuda.geo.raster import READ_ERRORS, quiet
 from rsuda.geo.run_lengths import UNKNOWN
@@ -66,7 +67,9 @@ class FinishedRasters:
     @property
     def note(self) -> str:
         """Say that the map was not predicted again."""
-        missing = "" if self.confidence else ", without confidence, since the map was made without --confidence"
+        missing = (
+            "" if self.confidence else f", without confidence, since the map was made without {spell('confidence')}"
+        )
         return (
             f"{self.classes} is of the same model, scene and settings, so it was not predicted again: only the polygons are "
             f"new{missing}"

@@ -16,10 +16,11 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from rsuda.core.atomic import make_folder
-from rsuda.core.errors import ExistsError, WriteError
+from rsuda.core.errors import ExistsError, WriteError, exists
 from rsuda.core.legend import IGNORE
 from rsuda.core.locks import LOCK, exclusive
 from rsuda.core.map_options import MapOptions
+from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
 from rsuda.geo.attribute_table import SUFFIX as ATTRIBUTES
 from rsuda.geo.limits import check_disk
@@ -111,11 +112,11 @@ class MapJob:
             return True
         changing = [self.files[name] for name in _VECTORS if name in self.files and self.files[name].exists()]
         if self.rasters is None:
-            raise ExistsError(f"{existing[0]} exists: pass --overwrite to replace it, or choose another --out")
+            raise exists(existing[0])
         if changing:
             raise ExistsError(
-                f"{changing[0]} exists, of other options: pass --overwrite to replace it (the map is not predicted again), "
-                "or choose another --format or --out"
+                f"{changing[0]} exists, of other options: pass {spell('overwrite', True)} to replace it (the map "
+                f"is not predicted again), or choose another {spell('polygons')} or {spell('out')}"
             )
         return False
 

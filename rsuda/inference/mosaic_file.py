@@ -11,6 +11,7 @@ from pathlib import Path
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.core.map_options import MapOptions
+from rsuda.core.spelling import spell
 from rsuda.geo.mosaic import Mosaic, Tile
 from rsuda.geo.raster import is_remote
 from rsuda.geo.scene_files import MOSAIC_TAG
@@ -53,7 +54,8 @@ def joined(scenes: Sequence[str | Path], options: MapOptions) -> Iterator[Sequen
     if text != before:  # the date of the file is part of the key of its map
         if before is not None and not options.overwrite:
             raise ExistsError(
-                f"{file} exists, of other or changed tiles: pass --overwrite to replace it, or choose another --out"
+                f"{file} exists, of other or changed tiles: pass {spell('overwrite', True)} to replace it, or "
+                f"choose another {spell('out')}"
             )
         _write(file, text)
     try:
@@ -91,5 +93,5 @@ def _check_names(tiles: Sequence[Tile], options: MapOptions) -> None:
         if other is not tile or tile.name.casefold() == NAME:
             raise InputError(
                 f"rasters of the tile {tile.file.path} would have the names of those of {other.file.path} or of the mosaic: "
-                "rename it, or leave out --per-tile"
+                f"rename it, or leave out {spell('per_tile')}"
             )

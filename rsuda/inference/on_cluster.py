@@ -15,6 +15,7 @@ from rsuda.cluster.client import Threads, connect, slots, threads_of
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.machine import host
 from rsuda.core.map_options import MapOptions, PredictorOptions
+from rsuda.core.spelling import spell
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
 from rsuda.inference.map_job import MapJob, planes_of
@@ -155,7 +156,7 @@ def _result(future: Any) -> Planes:
     except KilledWorker as error:
         raise MissingError(
             "several workers died one after another at the same part of a scene, perhaps out of memory: give them more "
-            f"memory, or a smaller --window or --batch-size; last worker {error.last_worker.address}"
+            f"memory, or a smaller {spell('window')} or {spell('batch_size')}; last worker {error.last_worker.address}"
         ) from None
     if isinstance(result, RsudaError):
         raise result

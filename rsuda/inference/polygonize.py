@@ -15,9 +15,10 @@ import geopandas as gpd
 import numpy as np
 
 from rsuda.core.documents import read_yaml
-from rsuda.core.errors import ExistsError, InputError
+from rsuda.core.errors import InputError, exists
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.map_options import MapOptions
+from rsuda.core.spelling import spell
 from rsuda.core.vector_formats import FORMATS
 from rsuda.data.domain_file import KNOWN, read_domain_file
 from rsuda.geo.class_raster import DECLARED_GSD, ClassRaster, class_raster_name, raster_tags
@@ -151,7 +152,7 @@ def polygonize(
     check_located(options.polygons, scene.grid.crs is not None, path)
     region = region_of(scene, read_area(options.aoi) if options.aoi else None, options.bounds)
     if region is None:
-        raise InputError(f"the area of --aoi or --bounds touches no pixel of {path}")
+        raise InputError(f"the area of {spell('aoi')} or {spell('bounds')} touches no pixel of {path}")
     source = _Source(classes, region, *_confidence(path, classes))
     frame, notes = write_layers(
         source.strips(),
@@ -178,7 +179,7 @@ def polygonize(
 def _format(out: PathLike | None, polygons: str | None) -> str:
     """Choose the format of the polygons: as passed, else by the ending of the file, else GeoPackage."""
     if polygons == "none":
-        raise InputError("polygonize writes polygons: choose a --format other than none")
+        raise InputError(f"polygonize writes polygons: choose a {spell('polygons')} other than none")
     if out is None:
         return polygons or "gpkg"
     suffix = Path(out).suffix.lstrip(".").lower()
@@ -187,7 +188,7 @@ def _format(out: PathLike | None, polygons: str | None) -> str:
             f"{out} has no ending of a format: name it NAME.gpkg, or end it with one of {', '.join(FORMATS)}"
         )
     if polygons is not None and suffix != polygons:
-        raise InputError(f"{out} does not end with .{polygons}: rename it, or leave --format out")
+        raise InputError(f"{out} does not end with .{polygons}: rename it, or leave {spell('polygons')} out")
     return suffix
 
 
@@ -201,7 +202,7 @@ def _files(path: Path | str, out: PathLike | None, options: MapOptions) -> dict[
         files["footprints"] = files["polygons"].with_name(f"{stem}_footprints.{options.polygons}")
     existing = [file for file in files.values() if file.exists()]
     if existing and not options.overwrite:
-        raise ExistsError(f"{existing[0]} exists: pass --overwrite to replace it, or choose another --out")
+        raise exists(existing[0])
     return files
 
 
@@ -212,7 +213,7 @@ def _legend(legend: PathLike | Legend | None) -> Legend | None:
     name, path = os.fspath(legend), Path(legend).expanduser()
     if name not in KNOWN and path.suffix not in (".yaml", ".yml"):
         raise InputError(
-            f"--legend is {name}; it must be a YAML file with a legend, or a known domain: {', '.join(KNOWN)}"
+            f"{spell('legend')} is {name}; it must be a YAML file with a legend, or a known domain: {', '.join(KNOWN)}"
         )
     if name in KNOWN:
         return read_domain_file(KNOWN[name]).class_legend
@@ -240,7 +241,11 @@ def _scene(path: Path | str, options: MapOptions) -> Scene:
 
 
 def _scene_notes(scene: Scene) -> list[str]:
-    notes = [] if scene.grid.crs else [f"{scene.image} has no CRS, so neither have its polygons (--crs declares one)"]
+    notes = (
+        []
+        if scene.grid.crs
+        else [f"{scene.image} has no CRS, so neither have its polygons ({spell('crs')} declares one)"]
+    )
     return [*notes, scene.gsd_note] if scene.gsd_note else notes
 
 
@@ -301,7 +306,7 @@ class _Source:
         if outside > inside:
             raise InputError(
                 f"{outside / (outside + inside):.0%} of the pixels of {path} are outside the legend "
-                f"({', '.join(legend.names)}): choose another --legend"
+                f"({', '.join(legend.names)}): choose another {spell('legend')}"
             )
         if not inside:
             raise InputError(f"no pixel of {path} holds a class")

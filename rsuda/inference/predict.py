@@ -15,6 +15,7 @@ import torch
 
 from rsuda.core.errors import InputError, RsudaError, check_extra
 from rsuda.core.map_options import MapOptions
+from rsuda.core.spelling import spell
 from rsuda.data.check_files import check_readable
 from rsuda.geo.cog import creation_options
 from rsuda.geo.polygon_files import check_located
@@ -208,7 +209,7 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
         for note in notes:
             logger.info("note: %s", note)
     area = read_area(options.aoi) if options.aoi else None
-    limits = "the area of --aoi" if options.aoi else "the rectangle of --bounds"
+    limits = f"the area of {spell('aoi')}" if options.aoi else f"the rectangle of {spell('bounds')}"
     opened = [
         open_scene(path, spec, bands=options.bands, gsd=options.gsd, crs=options.crs, nodata=options.nodata)
         for path in scenes

@@ -5,7 +5,8 @@ windows say little of a scene, so the model's own statistics count as a number o
 robustness against common corruptions by covariate shift adaptation", 2020).
 
 The windows depend on the scene and the model alone. They lie in the whole scene, also where only a part of it is predicted,
-and pass in batches of their own in fp32. So a pixel gets the same class under any --bounds and --batch-size, and on a cluster.
+and pass in batches of their own in fp32. So a pixel gets the same class under any ``bounds`` and ``batch_size``, and on
+a cluster.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.geo.raster import Raster
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import window_starts
@@ -39,7 +41,7 @@ def check_batch_norm(trained: TrainedNetwork) -> None:
     if not has_batch_norm(trained.model):
         raise InputError(
             f"the model {trained.path} has no batch norm, so a scene's statistics change nothing in it: "
-            "predict without --adapt statistics"
+            f"predict without {spell('adapt', 'statistics')}"
         )
 
 

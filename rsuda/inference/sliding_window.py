@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rsuda.core.legend import IGNORE
+from rsuda.core.spelling import spell
 from rsuda.data.gsd_limit import check_gsd
 from rsuda.geo.limits import check_memory
 from rsuda.geo.region import Region
@@ -161,7 +162,7 @@ class Blend:
         check_memory(
             4 * (len(spec.legend) + 3 * len(spec.bands)) * self.height * self.width,
             f"a row of windows of {windows.scene.image}, {self.width} px wide at the model's GSD,",
-            "predict it in parts (--bounds, --aoi)",
+            f"predict it in parts ({spell('bounds')}, {spell('aoi')})",
         )
         self.sums = torch.zeros((len(spec.legend), self.height, self.width), device=self.predictor.device)
 

@@ -18,6 +18,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from rsuda.core.errors import WriteError
+from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
 from rsuda.data.suitability import scene_doubts
 from rsuda.geo.attribute_table import attribute_table, write_attributes
@@ -85,7 +86,7 @@ def scene_notes(job: MapJob) -> list[str]:
     if scene.grid.crs is None:
         points = "control points" if _control_points(job) else "RPCs" if _coefficients(job) is not None else ""
         located = f" but {points}, which its rasters keep" if points else ""
-        notes.append(f"{scene.image} has no CRS{located}, so neither have its outputs (--crs declares one)")
+        notes.append(f"{scene.image} has no CRS{located}, so neither have its outputs ({spell('crs')} declares one)")
     if scene.gsd_note:
         notes.append(scene.gsd_note)
     named = scene.file.band_order

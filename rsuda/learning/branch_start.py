@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.learning.two_branch_network import TwoBranchNetwork
 
 # decoders whose first layers read the pyramid, each one level: names of these layers within the decoder
@@ -48,7 +49,7 @@ def _after_disentangling(network: TwoBranchNetwork, decoder: dict[str, Tensor]) 
     if name not in _READERS:
         raise InputError(
             f"a plain network with decoder {name} cannot start the disentangle module: start from a run with decoder "
-            f"{', '.join(_READERS)}, or leave the module out by --set method.disentangle=false"
+            f"{', '.join(_READERS)}, or leave the module out by {spell('method.disentangle', False)}"
         )
     changed = dict(decoder)
     for key, tensor in network.head_s.state_dict().items():

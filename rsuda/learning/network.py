@@ -25,6 +25,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.packaged_encoders import PACKAGED
 from rsuda.core.sample_data import SAMPLE, sample_encoder
+from rsuda.core.spelling import spell
 from rsuda.learning.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
 from rsuda.learning.downloads import quick_downloads
 from rsuda.learning.first_layer import repeat_filters
@@ -97,7 +98,8 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
             raise
         raise MissingError(
             f"the ImageNet weights of {arch.encoder} could not be downloaded ({type(error).__name__}): go online once, "
-            "or pass --weights FILE (a .safetensors or .pth file of the encoder), --weights packaged or --weights none"
+            f"or pass {spell('weights', 'FILE')} (a .safetensors or .pth file of the encoder), "
+            f"{spell('weights', 'packaged')} or {spell('weights', 'none')}"
         ) from error
     if arch.encoder == "mobilenet_v2":
         # its last 1x1 convolution, 320 -> 1280 channels, serves the classifier; modules that work on channel pairs
@@ -140,7 +142,7 @@ def _is_encoder(name: str) -> bool:
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise MissingError(f"there is no weights file {path} (--weights takes imagenet, none or a file)")
+        raise MissingError(f"there is no weights file {path} ({spell('weights')} takes imagenet, none or a file)")
     try:
         safe = path.suffix == ".safetensors"
         tensors = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)

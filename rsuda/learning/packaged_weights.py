@@ -15,6 +15,7 @@ from torch import Tensor
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.packaged_encoders import PACKAGES
 from rsuda.core.spec import IMAGENET_MEAN, IMAGENET_STD
+from rsuda.core.spelling import spell
 
 _STEM = {"conv_stem": "_conv_stem", "bn1": "_bn0"}
 _FIRST_BLOCK = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
@@ -41,8 +42,8 @@ def packaged_tensors(encoder: str, state: dict[str, Tensor]) -> dict[str, Tensor
     """
     if encoder not in PACKAGES:
         raise InputError(
-            f"no package holds weights of the encoder {encoder}: pass --set network.encoder= one of {', '.join(PACKAGES)}, "
-            "or other --weights"
+            f"no package holds weights of the encoder {encoder}: choose an {spell('encoder')} of {', '.join(PACKAGES)}, "
+            f"or other {spell('weights')}"
         )
     path = PACKAGES[encoder].path
     if path is None or not path.is_file():

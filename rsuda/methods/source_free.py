@@ -30,6 +30,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.learning.cells import CellEncoder
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Decoder, SegmentationNetwork, resize
@@ -132,8 +133,8 @@ def _cell_encoder(bank: SourceBank, build: NetworkBuilder, model: SegmentationNe
         return CellEncoder(copy.deepcopy(own_encoder(model)))
     if build.weights == "none":
         raise InputError(
-            "the start's bank was made with pretrained encoder weights, but --weights is 'none': leave --weights out, or turn "
-            "the bank off by --set method.prototype_weight=0"
+            f"the start's bank was made with pretrained encoder weights, but {spell('weights')} is 'none': leave "
+            f"{spell('weights')} out, or turn the bank off by {spell('method.prototype_weight', 0)}"
         )
     return build.cell_encoder()
 

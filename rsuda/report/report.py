@@ -10,7 +10,8 @@ import numpy as np
 
 from rsuda.annotation.suggest import Suggestion, suggest, write_suggestions
 from rsuda.core.atomic import atomic_write
-from rsuda.core.errors import ExistsError, InputError
+from rsuda.core.errors import ExistsError, InputError, exists
+from rsuda.core.spelling import spell
 from rsuda.evaluation.label_free import SELECTION
 from rsuda.evaluation.metrics import Scores
 from rsuda.geo.raster import is_remote
@@ -222,10 +223,10 @@ def roles(
 
 def _check_output(out: Path, windows: Path, *, overwrite: bool) -> None:
     if out.is_dir():
-        raise ExistsError(f"{out} is a folder: name the page, for example --out {out / 'report.html'}")
+        raise ExistsError(f"{out} is a folder: name the page, for example {spell('out', out / 'report.html')}")
     for file in (out, windows):
         if file.exists() and not overwrite:
-            raise ExistsError(f"{file} exists: pass --overwrite to replace it, or choose another --out")
+            raise exists(file)
 
 
 def _open(scene: str | Path, view: RunView, bands: str | None, gsd: float | None, crs: str | None) -> Scene:

@@ -14,6 +14,7 @@ from rasterio.warp import transform_bounds
 
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
+from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
 from rsuda.geo.polygons import polygonise
 from rsuda.geo.region import Region
@@ -121,7 +122,7 @@ def _shapes(
             frame["class"], frame["area_m2"], frame["confidence"], frame.geometry, strict=True
         )
     ]
-    return shapes, [note.replace("; --min-area sets the limit", "") for note in frame.attrs["notes"]]
+    return shapes, [note.removesuffix(f"; {spell('min_area')} sets the limit") for note in frame.attrs["notes"]]
 
 
 def _path(polygon: Any, scale: tuple[float, float]) -> str:

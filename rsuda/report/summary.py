@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsuda.annotation.suggest import Suggestion
+from rsuda.core.spelling import spell
 from rsuda.evaluation.label_free import SELECTION
 from rsuda.evaluation.metrics import Scores
 from rsuda.report.runs import ReportRun
@@ -82,8 +83,8 @@ def _not_compared(run: ReportRun) -> Finding:
         )
         return Finding(_HELPED, "nothing adapted", text, "scores", "scores")
     text = (
-        "The report has adapted runs only. Train the 'before' with --method source-only on the same pair and options, and "
-        "report on both runs."
+        f"The report has adapted runs only. Train the 'before' with {spell('method', 'source-only')} on the same pair and "
+        "options, and report on both runs."
     )
     return Finding(_HELPED, "not known yet", text, "scores", "scores")
 

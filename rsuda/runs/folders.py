@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rsuda.core.errors import MissingError
 from rsuda.core.settings import CONFIG, OBJECT, Settings, make_settings
+from rsuda.core.spelling import spell
 
 WEIGHTS, SPEC, CHECKPOINT = "weights.safetensors", "spec.json", "last.ckpt"
 CURVE = "target_curve.csv"
@@ -36,7 +37,7 @@ def newest_checkpoint() -> Path:
     begun = [file for file in Path("runs").glob(f"*/{CONFIG}") if not (file.parent / WEIGHTS).is_file()]
     files = sorted([*Path("runs").glob(f"*/{CHECKPOINT}"), *begun], key=os.path.getmtime)
     if not files:
-        raise MissingError("runs/ holds no run to resume: pass --out RUN")
+        raise MissingError(f"runs/ holds no run to resume: pass {spell('out', 'RUN')}")
     return files[-1].parent
 
 
@@ -44,7 +45,9 @@ def newest_run(folder: str | Path = "runs") -> Path:
     """Find the run folder with the newest weights. Raises MissingError without a finished run."""
     files = sorted(Path(folder).glob(f"*/{WEIGHTS}"), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise MissingError(f"{Path(folder).resolve()} holds no finished run: adapt first, or pass --model RUN")
+        raise MissingError(
+            f"{Path(folder).resolve()} holds no finished run: adapt first, or pass {spell('model', 'RUN')}"
+        )
     return files[-1].parent
 
 

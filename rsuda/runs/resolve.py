@@ -12,6 +12,7 @@ from rsuda.core.sample_data import SAMPLE_DOMAINS, tiles_folder
 from rsuda.core.setting_keywords import KEYWORDS
 from rsuda.core.setting_sections import SourceSettings
 from rsuda.core.settings import CONFIG, MethodPresets, OptionNames, Settings, by_section, make_settings, merged
+from rsuda.core.spelling import spell
 from rsuda.runs.folders import free_folder, newest_checkpoint, saved_settings
 
 FREE_TO_CHANGE = (
@@ -68,11 +69,12 @@ def resolve(
 
 
 def _check_shared_folder(settings: Settings, out: str | Path | None) -> None:
-    """Refuse several processes without --out: each resolves its own settings, and the folder of one is no longer free."""
+    """Refuse several processes without ``out``: each resolves its own settings, and the folder of one is no longer free."""
     training = settings.training
     if not out and (training.devices != "1" or training.nodes > 1):
         raise InputError(
-            f"training by several processes (devices {training.devices}, nodes {training.nodes}) needs --out, the run folder"
+            f"training by several processes (devices {training.devices}, nodes {training.nodes}) needs "
+            f"{spell('out')}, the run folder"
         )
 
 
@@ -84,14 +86,16 @@ def _new(
     settings = make(changes)
     source_free = settings.method.name == SOURCE_FREE
     if not settings.target.name or not (settings.source.name or source_free):
-        raise InputError("--source and --target are missing: pass both, or a --config that names them")
+        raise InputError(
+            f"{spell('source')} and {spell('target')} are missing: pass both, or a {spell('config')} that names them"
+        )
     if settings.data is None and {*settings.source.names, settings.target.name} <= set(SAMPLE_DOMAINS):
         tiles = tiles_folder()
         settings = make({"preset": "sample", **changes, "data": str(tiles)})
         kind = "small preset" if settings.preset == "sample" else "preset"
         tell(
             f"No data folder was passed: using the synthetic {tiles.name}/ and the {kind} '{settings.preset}' "
-            f"({settings.training.steps} steps, a few minutes on 2 cores). For real imagery pass --data DIR."
+            f"({settings.training.steps} steps, a few minutes on 2 cores). For real imagery pass {spell('data', 'DIR')}."
         )
     return settings
 
@@ -134,7 +138,8 @@ def _resumed(
     changed = [name for name in after if name not in FREE_TO_CHANGE and after[name] != before.get(name)]
     if changed or config:
         raise InputError(
-            f"--resume goes on with the settings of {folder} and cannot change {', '.join(changed) or 'them by --config'} "
+            f"{spell('resume', True)} goes on with the settings of {folder} and cannot change "
+            f"{', '.join(changed) or 'them by ' + spell('config')} "
             f"(only {', '.join(FREE_TO_CHANGE)})"
         )
     return settings

@@ -22,6 +22,7 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.core.settings import CONFIG as CONFIG
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec
+from rsuda.core.spelling import spell, spell_command
 from rsuda.core.validation import FrozenModel, validate
 from rsuda.core.version import __version__
 from rsuda.learning.network import Architecture, SegmentationNetwork
@@ -140,7 +141,8 @@ def load_run(path: str | Path) -> TrainedNetwork:
         if not path.is_dir():
             raise MissingError(f"the run {path} is missing: name a run folder or a weights file")
         raise MissingError(
-            f"{path} holds no {WEIGHTS}: finish its training with rsuda adapt --out {path} --resume, or name a run folder"
+            f"{path} holds no {WEIGHTS}: finish its training with "
+            f"{spell_command('adapt', out=path, resume=True)}, or name a run folder"
         )
     about = description(file)
     spec = Spec.from_fields(about.spec)
@@ -259,5 +261,6 @@ def checkpoint_step(folder: Path) -> int:
         return int(torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["global_step"])
     except Exception as error:  # torch's reader lets errors of pickle, zip files and storages through, of a dozen kinds
         raise InputError(
-            f"{folder / CHECKPOINT} cannot be read, so it cannot be resumed: train it from the start with --overwrite"
+            f"{folder / CHECKPOINT} cannot be read, so it cannot be resumed: train it from the start with "
+            f"{spell('overwrite', True)}"
         ) from error

@@ -7,6 +7,7 @@ from typing import Any
 
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
+from rsuda.core.spelling import spell
 from rsuda.data.domain import Domain
 from rsuda.data.pair import Pair, pair
 from rsuda.data.target_alone import target_alone
@@ -85,7 +86,8 @@ def start_from(method: Method, settings: Settings, trained: TrainedNetwork) -> N
         network = settings.network
         raise InputError(
             f"{network.start} holds a network of method {trained.method}, which does not fit method {settings.method.name} "
-            f"with {network.encoder} and {network.decoder}: start from it by --method {trained.method} and with its own network"
+            f"with {network.encoder} and {network.decoder}: start from it by {spell('method', trained.method)} and "
+            "with its own network"
         ) from None
 
 
@@ -155,15 +157,16 @@ def _check_source(settings: Settings, cls: type[Method]) -> None:
     if cls.needs_source:
         if not settings.source.name:
             raise InputError(
-                f"method {name} reads a labelled source: pass --source, or --method source-free --start RUN"
+                f"method {name} reads a labelled source: pass {spell('source')}, or {spell('method', 'source-free')} with "
+                f"{spell('start', 'RUN')}"
             )
     elif settings.source.name:
         raise InputError(
-            f"method {name} reads no source, and the source is {settings.source.title}: leave --source out, or choose "
-            "another --method"
+            f"method {name} reads no source, and the source is {settings.source.title}: leave {spell('source')} out, or choose "
+            f"another {spell('method')}"
         )
     elif not start:
-        raise InputError(f"method {name} adapts a finished run: pass --start RUN")
+        raise InputError(f"method {name} adapts a finished run: pass {spell('start', 'RUN')}")
 
 
 def _with_fitting_discriminators(settings: Settings, notes: list[str]) -> tuple[Settings, list[str]]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.learning.distributed import all_gather, world_size
 from rsuda.runs.folders import CHECKPOINT
 from rsuda.training.metrics_csv import MetricsFile
@@ -117,5 +118,5 @@ class CheckpointCallback(Checkpoint):
         return DivergedError(
             f"the {what} became infinite or nan in step {step + 1} of {trainer.max_steps} ({self.batch(step)}): check these "
             "windows, and train again with a smaller learning rate"
-            + (" or with --precision fp32" if "bf16" in str(trainer.precision) else "")
+            + (f" or with {spell('precision', 'fp32')}" if "bf16" in str(trainer.precision) else "")
         )

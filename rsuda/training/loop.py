@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.errors import InputError, Interrupted, RsudaError, write_error
 from rsuda.core.settings import Settings
+from rsuda.core.spelling import spell, spell_command
 from rsuda.data.pair import Pair
 from rsuda.data.patches import loader
 from rsuda.learning import distributed
@@ -108,11 +109,12 @@ def _interruptible(trainer: L.Trainer, folder: Path, checkpoint: CheckpointCallb
             raise
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        again = spell_command("adapt", out=folder, resume=True)
         step = f"interrupted at step {trainer.global_step} of {trainer.max_steps}"
         if checkpoint.saved is None:
-            goes_on = f"no checkpoint had been written yet: rsuda adapt --resume --out {folder} begins again"
+            goes_on = f"no checkpoint had been written yet: {again} begins again"
         else:
-            goes_on = f"rsuda adapt --resume --out {folder} goes on from step {checkpoint.saved}"
+            goes_on = f"{again} goes on from step {checkpoint.saved}"
         raise Interrupted(f"{step}; {goes_on}") from None
 
 
@@ -148,7 +150,7 @@ def explained(folder: Path, checkpoint: CheckpointCallback) -> Iterator[None]:
 def _worker_killed(folder: Path, checkpoint: CheckpointCallback) -> InputError:
     return InputError(
         "a process that reads patches was killed, most likely since memory ran out: take fewer of them, or none by "
-        f"--workers 0; {left_behind(folder, checkpoint)}"
+        f"{spell('workers', 0)}; {left_behind(folder, checkpoint)}"
     )
 
 
@@ -156,4 +158,5 @@ def left_behind(folder: Path, checkpoint: CheckpointCallback) -> str:
     """Say which checkpoint a broken run has, and how it goes on."""
     if checkpoint.saved is None:
         return "no checkpoint had been written yet"
-    return f"the checkpoint of step {checkpoint.saved} is kept: rsuda adapt --out {folder} --resume goes on from it"
+    again = spell_command("adapt", out=folder, resume=True)
+    return f"the checkpoint of step {checkpoint.saved} is kept: {again} goes on from it"

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from rsuda.core.errors import InputError
 from rsuda.core.setting_sections import OptimizerSettings
 from rsuda.core.spec import Spec
+from rsuda.core.spelling import spell
 from rsuda.learning import distributed
 from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.network import SegmentationNetwork
@@ -161,7 +162,7 @@ class MethodModule(L.LightningModule):
         if set(tensors) != set(self.state_dict()):
             raise InputError(
                 "the checkpoint holds other parts than this method has, so it was begun by another version: train it "
-                "from the start with --overwrite"
+                f"from the start with {spell('overwrite', True)}"
             )
         checkpoint["state_dict"] = tensors
 

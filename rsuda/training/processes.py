@@ -17,6 +17,7 @@ from lightning.fabric.plugins.environments import (
 from lightning.pytorch.strategies import DDPStrategy
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def processes(devices: str, nodes: int, device: torch.device) -> Processes:
     if each * nodes == 1:
         return Processes()
     if device.index is not None or device.type == "mps":
-        raise InputError(f"device '{device}' is one device, but {each * nodes} must train together: use --device cuda")
+        raise InputError(
+            f"device '{device}' is one device, but {each * nodes} must train together: use {spell('device', 'cuda')}"
+        )
     if gpus and each > gpus:
         raise InputError(f"devices is {each}, but this machine has {gpus} CUDA devices: use at most {gpus}")
     kinds: list[type[ClusterEnvironment]] = [SLURMEnvironment, TorchElasticEnvironment]

@@ -14,6 +14,7 @@ from rsuda.core.atomic import leftovers, make_folder
 from rsuda.core.errors import ExistsError, MissingError, RsudaError, write_error
 from rsuda.core.locks import LOCK, exclusive
 from rsuda.core.settings import CONFIG
+from rsuda.core.spelling import spell
 from rsuda.runs.folders import CHECKPOINT, CURVE, PREVIEW, PREVIEW_BEFORE, SPEC, WEIGHTS
 from rsuda.training.loggers import TRACKERS
 from rsuda.training.metrics_csv import METRICS
@@ -88,14 +89,18 @@ class RunFolder:
         if self.resume:
             if not (path / CHECKPOINT).is_file() and (path / WEIGHTS).is_file():
                 raise MissingError(
-                    f"{path} is finished but holds no {CHECKPOINT}, so it cannot be resumed: --overwrite trains it again"
+                    f"{path} is finished but holds no {CHECKPOINT}, so it cannot be resumed: "
+                    f"{spell('overwrite', True)} trains it again"
                 )
             return
         if any(parent.is_file() for parent in (path, *path.parents)):
-            raise ExistsError(f"{path} cannot be a folder, since it or a parent is a file: choose another --out")
+            raise ExistsError(
+                f"{path} cannot be a folder, since it or a parent is a file: choose another {spell('out')}"
+            )
         if path.is_dir() and not self.overwrite and {*path.iterdir()} - {path / LOCK, *leftovers(path)}:
             raise ExistsError(
-                f"{path} exists: pass --resume to continue it, --overwrite to replace it, or another --out"
+                f"{path} exists: pass {spell('resume', True)} to continue it, {spell('overwrite', True)} to replace it, or "
+                f"another {spell('out')}"
             )
 
     def _remove_results(self) -> None:

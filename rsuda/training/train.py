@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.settings import CONFIG, Settings, dump, is_auto
+from rsuda.core.spelling import spell_command
 from rsuda.data.find_domain import Objects, training_domains
 from rsuda.data.pair import Pair
 from rsuda.data.patches import target_batches
@@ -191,7 +192,7 @@ def _bank_notes(job: _Job) -> list[str]:
         return []
     return [
         f"{job.settings.network.start} keeps no bank of its source, so pseudo labels are chosen by confidence alone; where the "
-        f"source's data lie, rsuda adapt --out {job.settings.network.start} --resume adds one"
+        f"source's data lie, {spell_command('adapt', out=job.settings.network.start, resume=True)} adds one"
     ]
 
 

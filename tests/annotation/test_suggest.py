@@ -212,7 +212,7 @@ def test_nothing_is_overwritten_and_scenes_without_crs_are_refused(tmp_path):
     windows = suggest(engine(network), domain_of(scene), k=1, size=64)
     path = write_suggestions(windows, domain_of(scene), network.spec, tmp_path / "w.gpkg")
     before = path.read_bytes()
-    with pytest.raises(ExistsError, match="--overwrite"):
+    with pytest.raises(ExistsError, match="overwrite=True"):
         write_suggestions(windows, domain_of(scene), network.spec, path)
     assert path.read_bytes() == before
     write_suggestions([replace(windows[0], rank=7)], domain_of(scene), network.spec, path, overwrite=True)

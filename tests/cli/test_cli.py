@@ -157,7 +157,7 @@ BAD = {
     "unknown method option": (None, ADAPT, "--set trust=1", "did you mean 'method.trust'.*rsuda config prints all"),
     "method option of a wrong kind": (None, ADAPT, "--set method.strided=abc", "option strided .*'abc'"),
     "method option of a wrong word": (None, ADAPT, "--set method.quality=good", "quality: 'good'.*known are batch, none"),
-    "option without value": (None, ADAPT, "--set method.trusted", "setting=value"),
+    "option without value": (None, ADAPT, "--set method.trusted", "a setting is NAME=VALUE"),
     "option that is no YAML": (None, ADAPT, "--set method.trusted=[", "not valid YAML"),
     "unknown precision": (None, ADAPT, "--precision fp23", "did you mean 'fp32'"),
     "unknown device": (None, ADAPT, "--device tpu7", "tpu7"),
@@ -171,7 +171,7 @@ BAD = {
     "no step": (None, ADAPT, "--steps 0", "training.steps is 0; it must be at least 1"),
     "gsd that is no number": (None, ADAPT, "--gsd fine", "gsd.*fine"),
     # adapt: data
-    "no data folder given": (None, NO_DATA, "", "pass --data or set RSUDA_DATA"),
+    "no data folder given": (None, NO_DATA, "", "pass --data DIR"),
     "data folder missing": (None, ADAPT, "--data nowhere", "data folder nowhere is missing"),
     "data in another layout": (None, ADAPT, "--source potsdam", "looked for .*top_potsdam_{tile}_IRRG.tif"),
     "no raster in the target": (Path("t").mkdir, ADAPT, "--target t", "no raster .* in t"),

@@ -49,7 +49,7 @@ def test_the_older_name_of_the_window_is_read(capsys):
         ("training.steps=0", "training.steps is 0; it must be at least 1"),
         ("trainng.steps=3", "did you mean 'training.steps'"),
         ("align.colours=red", "align.colours: 'red': .*known are match, none"),
-        ("optimizer.lr", "setting=value"),
+        ("optimizer.lr", "a setting is NAME=VALUE"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_and_exit_code_2(capsys, change, says):

@@ -149,7 +149,7 @@ def test_nodata_of_labels_is_no_class(tmp_path):
 def test_a_folder_without_labels_is_a_target(tmp_path):
     write(tmp_path / "d/a.tif", IMAGE)
     facts = rsuda.init(tmp_path / "d", tmp_path / "d.yaml")
-    assert facts["labelled"] == 0 and "--target" in facts["next"][1]
+    assert facts["labelled"] == 0 and "target=" in facts["next"][1]
     domain = rsuda.domain(tmp_path / "d.yaml", tmp_path / "d")
     assert domain.legend is None and len(domain.split("train")) == 1
     assert rsuda.info(tmp_path / "d.yaml", data=tmp_path / "d")["classes"] is None
@@ -177,10 +177,10 @@ def test_refusals(tmp_path):
         write(tmp_path / f"two/img/{tile}.tif", IMAGE)
         write(tmp_path / f"two/gt/{tile}.tif", LABEL)
         write(tmp_path / f"two/masks/{tile}.tif", LABEL)
-    with pytest.raises(InputError, match=r"two sets of labels fit .* --labels 'gt/"):
+    with pytest.raises(InputError, match=r"two sets of labels fit .* labels='gt/"):
         rsuda.init(tmp_path / "two", tmp_path / "x.yaml")
     assert rsuda.init(tmp_path / "two", tmp_path / "two.yaml", labels="masks/*")["labels"] == ["masks/{tile}.tif"]
-    with pytest.raises(ExistsError, match="--overwrite"):
+    with pytest.raises(ExistsError, match="overwrite=True"):
         rsuda.init(tmp_path / "two", tmp_path / "two.yaml", labels="masks/*")
     assert not (tmp_path / "x.yaml").exists() and not list(tmp_path.glob(".*"))
 

@@ -288,5 +288,5 @@ def test_an_option_is_a_name_and_a_yaml_value(text, read):
 
 @pytest.mark.parametrize("text", ["a", "=1", "", "a=[1", "a={"])
 def test_an_option_without_name_or_value_is_refused(text):
-    with pytest.raises(InputError, match="--set"):
+    with pytest.raises(InputError, match="setting"):
         parse_option(text)

@@ -355,7 +355,7 @@ def test_known_domain_without_data_says_how_to_get_them(name, tmp_path):
         domain(name, tmp_path)
     with pytest.raises(MissingError, match=rf"the data folder {tmp_path}/gone is missing; to get the data: \w+"):
         domain(name, tmp_path / "gone")
-    with pytest.raises(MissingError, match=f"no data folder for domain {name}: pass --data or set RSUDA_DATA"):
+    with pytest.raises(MissingError, match=f"no data folder for domain {name}: pass data=DIR"):
         domain(name, None)
 
 

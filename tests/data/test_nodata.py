@@ -60,7 +60,7 @@ def test_target_declares_nodata(folder):
     assert source.scenes["x"].nodata is None
     assert not target.scenes["x"].file.read().valid[RIM].any()
     notes = pair(source, target, settings).notes
-    assert any("1 of 1 scenes of d have a collar" in note and "--nodata 0" in note for note in notes)
+    assert any("1 of 1 scenes of d have a collar" in note and "nodata=0" in note for note in notes)
     assert not any("of img have a collar" in note for note in notes)
     assert any("nodata value of label" in note and "class 'a'" in note for note in notes)
 
@@ -68,7 +68,7 @@ def test_target_declares_nodata(folder):
 def test_notes_of_collars_and_labels(folder):
     described = domain(folder / "d.yaml", folder)
     scenes = list(described.scenes.values())
-    assert "--nodata 0" in collar_notes("d", scenes, described.bands)[0]
+    assert "nodata=0" in collar_notes("d", scenes, described.bands)[0]
     assert len(label_nodata_notes(scenes, described.legend)) == 1
 
 

@@ -125,7 +125,7 @@ def test_maps_of_rsuda_are_left_out(tmp_path):
 
 def test_refusals(tmp_path):
     assets = {key: (f"./{key}.tif", ["data"], eo(("r", "red"), ("n", "nir"))) for key in ("one", "two")}
-    with pytest.raises(InputError, match=r"several images: one \(.*\), two .*--target-bands"):
+    with pytest.raises(InputError, match=r"several images: one \(.*\), two .*target_bands='RGB'"):
         domain(save(item("x", assets), tmp_path / "x.json"))
     with pytest.raises(InputError, match="has no band red in an asset of its own: its assets are one"):
         domain(save(item("x", assets), tmp_path / "x.json"), bands="RGB")

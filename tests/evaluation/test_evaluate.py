@@ -246,7 +246,7 @@ def test_different_scores_are_replaced_only_on_demand(tmp_path):
     before = file.read_bytes(), table.read_bytes()
     assert write_scores(good, run) == (file, table)  # the same numbers are no conflict
     with pytest.raises(
-        ExistsError, match=r"other scores \(mIoU 8.* at fp32, window 64; now mIoU .*\): pass --overwrite"
+        ExistsError, match=r"other scores \(mIoU 8.* at fp32, window 64; now mIoU .*\): pass overwrite=True"
     ):
         write_scores(bad, run)
     assert (file.read_bytes(), table.read_bytes()) == before

@@ -187,7 +187,7 @@ def test_onnx_file_predicts_the_map_of_the_run_for_a_real_scene(real_data, tmp_p
 
 
 def test_window_that_differs_from_the_file_is_refused(as_onnx, tmp_path):
-    with pytest.raises(InputError, match=r"has windows of 64 x 64 px, not 96 x 96: predict with --window 64"):
+    with pytest.raises(InputError, match=r"has windows of 64 x 64 px, not 96 x 96: predict with window=64"):
         mask(textured(tmp_path / "scene.tif"), load_exported(as_onnx.file), tmp_path / "out", window=96)
 
 
@@ -222,7 +222,7 @@ def test_every_architecture_can_be_exported(encoder, decoder, method, stride, tm
 
 def test_operator_unknown_to_onnx_is_named_and_nothing_is_written(tmp_path):
     network = trained(lambda x: torch.special.bessel_j0(x) + x, BANDS)
-    with pytest.raises(InputError, match=r"ONNX has no operator for \w+\.\w*bessel_j0 .*--format torch-export"):
+    with pytest.raises(InputError, match=r"ONNX has no operator for \w+\.\w*bessel_j0 .*format='torch-export'"):
         export(network, "onnx", tmp_path / "bessel.onnx", **WINDOW)
     assert not list(tmp_path.iterdir())
     assert export(network, "torch-export", tmp_path / "bessel.pt2", **WINDOW).difference == 0
@@ -260,7 +260,7 @@ def test_invalid_export_options_are_refused(options, says, run):
 def test_existing_export_is_replaced_with_overwrite_only(tmp_path):
     network, file = trained(lambda x: 2 * x, BANDS, names=BANDS), tmp_path / "model.onnx"
     file.write_bytes(b"mine")
-    with pytest.raises(ExistsError, match=r"model\.onnx exists: pass --overwrite"):
+    with pytest.raises(ExistsError, match=r"model\.onnx exists: pass overwrite=True"):
         export(network, "onnx", file, **WINDOW)
     assert file.read_bytes() == b"mine"
     export(network, "onnx", file, overwrite=True, **WINDOW)

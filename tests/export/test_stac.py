@@ -224,7 +224,7 @@ def test_item_of_a_run_describes_input_and_output_of_the_model(run):
     assert "/home/me" not in exported.file.read_text()
     elsewhere = checked(export(run, "stac", run.parent / "items" / "one.json").file)
     assert all((run.parent / "items" / a.href).is_file() for a in elsewhere.assets.values())
-    with pytest.raises(ExistsError, match=r"stac\.json exists: pass --overwrite"):
+    with pytest.raises(ExistsError, match=r"stac\.json exists: pass overwrite=True"):
         export(run, "stac")
 
 

@@ -40,14 +40,14 @@ def test_counted_bands_are_unnamed_and_refused_with_the_flags(tmp_path):
     file = write(tmp_path / "arcgis.tif", 4, [f"Band_{n}" for n in range(1, 5)])
     assert file.band_order is None
     assert file.band_numbers(("red", "green", "blue", "ir")) == [1, 2, 3, 4]
-    with pytest.raises(InputError, match=r"4 bands of unknown order.*--bands RGBIR.*--target-bands.*bands:"):
+    with pytest.raises(InputError, match=r"4 bands of unknown order.*bands='RGBIR'.*`target_bands`.*bands:"):
         file.band_numbers(("red",))
 
 
 def test_named_bands_without_those_needed_are_refused_with_the_flags(tmp_path):
     file = write(tmp_path / "names.tif", 3, ["alpha", "beta", "gamma"])
     RasterFile(tmp_path / "names.tif", ("red", "green", "blue"))
-    with pytest.raises(InputError, match=r"has the bands alpha, beta, gamma, but red are needed.*--bands RGB "):
+    with pytest.raises(InputError, match=r"has the bands alpha, beta, gamma, but red are needed.*bands='RGB' "):
         file.band_numbers(("red",))
 
 

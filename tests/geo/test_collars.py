@@ -30,7 +30,7 @@ def test_collar_is_found_with_its_value_and_share(write, area, value, options):
     collar = find_collar(RasterFile(write("a.tif", values, **options)), [1, 2, 3])
     assert collar.value == value
     assert collar.share == pytest.approx(area.mean(), abs=0.08)
-    assert f"--nodata {value}" in str(collar)
+    assert f"nodata={value}" in str(collar)
 
 
 @pytest.mark.parametrize(("dtype", "value"), [(np.uint16, 65535), (np.uint16, 0), (np.float32, -32768)])

@@ -199,7 +199,7 @@ def test_too_many_components_are_merged_with_a_note():
     (note,) = frame.attrs["notes"]
     result = f"{len(polygons(classes)):,}"
     assert note.startswith(f"the mask has {result} areas, more than 500: areas below 4 pixels (1 m2) are merged")
-    assert note.endswith("--min-area sets the limit")
+    assert note.endswith("`min_area` sets the limit")
     again = polygons(classes, min_area=1)
     assert again.geometry.to_wkb().tolist() == frame.geometry.to_wkb().tolist() and again.attrs["notes"] == []
 

@@ -504,7 +504,7 @@ def test_interrupt_while_cleaning_up_leaves_no_file(tmp_path, monkeypatch):
 def test_existing_file_stays_until_the_new_one_is_complete(tmp_path):
     out = tmp_path / "out.tif"
     out.write_text("old")
-    with pytest.raises(ExistsError, match=r"out\.tif exists.*--overwrite"), atomic_write(out):
+    with pytest.raises(ExistsError, match=r"out\.tif exists.*overwrite=True"), atomic_write(out):
         pytest.fail("the block must not run")
     with pytest.raises(RuntimeError), atomic_write(out, overwrite=True):
         raise RuntimeError

@@ -80,7 +80,7 @@ def test_scenes_outside_of_an_area_are_left_out_with_a_note(tmp_path, caplog):
                          device="cpu", window=64, overlap=16))  # fmt: skip
     assert [w.scene for w in result] == [west]
     assert [r.getMessage() for r in caplog.records if "left out" in r.getMessage()] == [
-        f"note: {east} is left out: the area of --aoi holds none of its pixels"
+        f"note: {east} is left out: the area of `aoi` holds none of its pixels"
     ]
 
 
@@ -100,7 +100,7 @@ def test_bounds_select_whole_pixels(tmp_path):
 
 def test_area_with_crs_over_a_scene_without_crs_is_refused(tmp_path):
     scene = Scene("scene", write(tmp_path / "scene.tif", positions(4, 6), crs=None))
-    with pytest.raises(InputError, match="--crs"):
+    with pytest.raises(InputError, match="`crs`"):
         region_of(scene, gpd.GeoSeries([box(0, 0, 1, 1)], crs=CRS.from_epsg(32632)))
 
 

@@ -151,7 +151,7 @@ def test_mosaic_leaves_nothing_behind_and_replaces_nothing(image, tmp_path):
     tiles = cut(image, tmp_path / "tiles", PARTS)
     with pytest.raises(InputError, match="touches none"):
         predict(tiles, MODEL, **RUN, mosaic=True, bounds=(0, 0, 1, 1))
-    with pytest.raises(InputError, match="--mosaic"):
+    with pytest.raises(InputError, match="mosaic=True"):
         predict(tiles, MODEL, **RUN, per_tile=True)
     assert sorted(file.name for file in tiles.iterdir()) == [f"t{k}.tif" for k in range(4)]
     predict(tiles, MODEL, **RUN, mosaic=True)

@@ -171,13 +171,13 @@ def test_other_rasters_and_existing_files_are_refused(tmp_path):
     many = write(tmp_path / "many.tif", np.arange(400, dtype=np.int16).reshape(1, 20, 20), NORTH_UP)
     with pytest.raises(InputError, match="more than 250 values"):
         rsuda.polygonize(many)
-    with pytest.raises(InputError, match=r"3 bands.*--legend"):
+    with pytest.raises(InputError, match=r"3 bands.*`legend`"):
         rsuda.polygonize(write(tmp_path / "rgb.tif", np.zeros((3, 8, 8), np.uint8), NORTH_UP))
     with pytest.raises(MissingError, match="there is no file"):
         rsuda.polygonize(tmp_path / "none.tif")
     raster = foreign(tmp_path, "uint8")
     rsuda.polygonize(raster)
-    with pytest.raises(ExistsError, match="--overwrite"):
+    with pytest.raises(ExistsError, match="overwrite=True"):
         rsuda.polygonize(raster)
     assert rsuda.polygonize(raster, overwrite=True).count == 3
 
@@ -229,7 +229,7 @@ def test_predict_with_other_options_of_polygons_uses_the_finished_map(scene, tmp
 def test_map_of_other_pixels_or_rasters_is_predicted_again(scene, tmp_path, change):
     predict(scene, trained(by_value), tmp_path, **RUN)
     model = trained(refuse, digest=change.pop("digest", "oracle"))
-    with pytest.raises(ExistsError, match=r"scene_classes.* exists: pass --overwrite"):
+    with pytest.raises(ExistsError, match=r"scene_classes.* exists: pass overwrite=True"):
         predict(scene, model, tmp_path, **{**RUN, "polygons": "fgb", **change})
     with pytest.raises(AssertionError, match="predicted again"):
         predict(scene, model, tmp_path, **{**RUN, "polygons": "fgb", **change, "overwrite": True})

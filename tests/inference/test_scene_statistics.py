@@ -101,7 +101,7 @@ def test_scenes_do_not_leak_into_each_other(tmp_path, model):
 
 def test_an_adapted_map_is_another_map(tmp_path, model, scene):
     run(scene, model, tmp_path, adapt="statistics")
-    with pytest.raises(ExistsError, match="--overwrite"):
+    with pytest.raises(ExistsError, match="overwrite=True"):
         run(scene, model, tmp_path)
     (prediction,) = predict(scene, model, tmp_path, adapt="statistics", **OPTIONS)
     assert prediction.skipped
@@ -110,7 +110,7 @@ def test_an_adapted_map_is_another_map(tmp_path, model, scene):
 def test_model_without_batch_norm_is_refused(tmp_path, scene):
     with pytest.raises(InputError, match="has no batch norm") as caught:
         predict(scene, trained(by_value, ("red", "green", "blue")), tmp_path / "out", adapt="statistics", **OPTIONS)
-    assert "predict without --adapt statistics" in str(caught.value) and not (tmp_path / "out").exists()
+    assert "predict without adapt='statistics'" in str(caught.value) and not (tmp_path / "out").exists()
 
 
 def test_windows_lie_all_over_the_scene_and_hold_data(tmp_path, model):

@@ -199,7 +199,7 @@ def test_a_target_without_labels_is_reported_without_scores(reported, tmp_path):
 def test_a_single_run_and_missing_metrics_are_explained(copies):
     (copies / "dacs" / "metrics.csv").unlink()
     page = Page(report([copies / "dacs"], out=copies / "r.html", **CPU).read_text())
-    assert "DACS reaches mIoU" in page.text and "Train the 'before' with --method source-only" in page.text
+    assert "DACS reaches mIoU" in page.text and "Train the 'before' with method='source-only'" in page.text
     assert "has no metrics.csv with losses, so their curves are missing" in page.text
     assert not (copies / "r.html").with_name("r_windows.html").exists()
 
@@ -305,7 +305,7 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(copies, case):
 @pytest.mark.parametrize("name", ["r.html", "r_windows.gpkg"])
 def test_existing_files_are_overwritten_only_on_demand(copies, name):
     (copies / name).write_text("kept")
-    with pytest.raises(ExistsError, match="--overwrite"):
+    with pytest.raises(ExistsError, match="overwrite=True"):
         report([copies / "dacs"], out=copies / "r.html", **CPU)
     assert (copies / name).read_text() == "kept"
     with pytest.raises(ExistsError, match="is a folder"):

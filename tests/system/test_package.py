@@ -69,7 +69,7 @@ def test_sample_leaves_what_exists(tmp_path, monkeypatch, capsys):
     changed.write_bytes(b"mine")
     assert rsuda.sample_tiles("cities") == Path("cities") and changed.read_bytes() == b"mine"
     (tmp_path / "other").mkdir()
-    with pytest.raises(rsuda.ExistsError, match="other exists and holds other files: choose another --out"):
+    with pytest.raises(rsuda.ExistsError, match="other exists and holds other files: choose another `out`"):
         rsuda.sample_tiles("other")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["cities", "other"]
 

@@ -191,7 +191,7 @@ def test_impossible_numbers_of_processes_are_refused():
         with pytest.raises(InputError, match=next(iter(wrong))):
             settings(**wrong)
     assert settings(devices=2).training.devices == "2"
-    with pytest.raises(InputError, match="needs --out"):
+    with pytest.raises(InputError, match="needs `out`"):
         resolve(None, {"source": "a.yaml", "target": "b.yaml", "training.devices": "2"}, None, False, print)
 
 

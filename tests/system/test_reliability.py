@@ -101,7 +101,7 @@ def test_full_disk_is_one_sentence_and_the_last_checkpoint_stays(tiny_city, run)
     s = options(tiny_city, method="source-only", steps=4)
     with files_up_to(100_000), pytest.raises(WriteError) as raised:
         train(s, run, resume=True, quiet=True)
-    assert "last.ckpt: File too large; the checkpoint of step 2 is kept: rsuda adapt --out" in str(raised.value)
+    assert "last.ckpt: File too large; the checkpoint of step 2 is kept: rsuda.adapt(out=" in str(raised.value)
     assert bytes_of(run, "last.ckpt", "weights.safetensors") == {
         k: before[k] for k in ("last.ckpt", "weights.safetensors")
     }
@@ -182,7 +182,7 @@ def test_killed_worker_is_an_error_that_says_what_to_do(tiny_city, tmp_path):
 
     s = options(tiny_city, method="source-only", steps=50, workers=1)
     with pytest.raises(
-        InputError, match=r"a process that reads patches was killed.*--workers 0; the checkpoint of step 5"
+        InputError, match=r"a process that reads patches was killed.*workers=0; the checkpoint of step 5"
     ):
         train(s, tmp_path / "run", quiet=True, callbacks=[At(6, kill)])
     train(changed(s, steps=7, workers=0), tmp_path / "run", resume=True, quiet=True)

@@ -30,7 +30,9 @@ def test_ctrl_c_names_the_command_that_goes_on_and_progress_is_in_words(two_citi
     settings = run_settings(two_cities, "dacs", steps=30, options={"source_only_share": 0.0})
     with caplog.at_level(logging.DEBUG, "rsuda"), pytest.raises(Interrupted) as stopped:
         train(settings, run, quiet=True, callbacks=[CtrlC(5)])
-    assert str(stopped.value) == (f"interrupted at step 5 of 30; rsuda adapt --resume --out {run} goes on from step 3")
+    assert str(stopped.value) == (
+        f"interrupted at step 5 of 30; rsuda.adapt(out={str(run)!r}, resume=True) goes on from step 3"
+    )
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
     assert any(
         re.fullmatch(r"step 3 of 30, \d+ \w+ left, loss [\d.]+, pseudo labels trusted \d+%", line) for line in lines

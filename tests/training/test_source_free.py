@@ -108,7 +108,7 @@ def test_a_pretrained_encoder_is_the_banks(data, tmp_path):
     method = train(resolved(data, tmp_path / "start")[0], tmp_path / "adapted", quiet=True)
     frozen = method.cells.encoder.state_dict()
     assert all(torch.equal(v, encoder.state_dict()[k]) for k, v in frozen.items())
-    with pytest.raises(InputError, match=r"made with pretrained encoder weights, but --weights is 'none'"):
+    with pytest.raises(InputError, match=r"made with pretrained encoder weights, but `weights` is 'none'"):
         train(resolved(data, tmp_path / "start", weights="none")[0], tmp_path / "other", quiet=True)
     assert not (tmp_path / "other").exists()
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(data, start, chang
 def test_a_start_that_is_missing_is_named(data, tmp_path):
     with pytest.raises(MissingError, match=r"nowhere"):
         resolved(data, tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"method source-free adapts a finished run: pass --start RUN"):
+    with pytest.raises(InputError, match=r"method source-free adapts a finished run: pass start=RUN"):
         check_run(resolved(data, None, method="source-free", start=None)[0])
 
 

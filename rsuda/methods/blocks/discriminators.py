@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.learning.distributed import all_sum, world_size
 
 
@@ -76,7 +77,7 @@ def strided_layers(cells: int, most: int) -> int:
             return strided
     raise InputError(
         f"the discriminator needs at least 6 x 6 feature cells, but this window has {cells} x {cells}: use a larger "
-        "--window (192 px at stride 32)"
+        f"{spell('window')} (192 px at stride 32)"
     )
 
 
