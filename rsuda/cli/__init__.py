@@ -3,6 +3,7 @@
 from rsuda.cli import (
     adapt,
     benchmark,
+    calibrate,
     config,
     domains,
     evaluate,
@@ -23,6 +24,7 @@ __all__ = [
     "adapt",
     "app",
     "benchmark",
+    "calibrate",
     "config",
     "domains",
     "evaluate",

@@ -20,6 +20,7 @@ ORDER = (
     "predict",
     "polygonize",
     "evaluate",
+    "calibrate",
     "report",
     "suggest",
     "export",

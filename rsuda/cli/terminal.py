@@ -78,6 +78,8 @@ def print_scores(result: Any, run: Any) -> None:
     print(means_line("all classes", result.scores))
     if result.without_clutter is not None:
         print(means_line(f"without {', '.join(result.without_clutter.left_out)}", result.without_clutter))
+    if result.reliability is not None:
+        print(reliability_line(result.reliability))
     if result.off_palette:
         print(f"{result.off_palette} label pixels were outside the legend and ignored")
     for note in result.notes:
@@ -109,6 +111,42 @@ def means_line(what: str, scores: Any) -> str:
     """Format the means over the classes in percent."""
     means = (("mIoU", scores.miou), ("mF", scores.mf1), ("OA", scores.accuracy), ("kappa", scores.kappa))
     return f"{what}: " + "  ".join(f"{name} {100 * mean:.2f}" for name, mean in means)
+
+
+def reliability_line(reliability: Any) -> str:
+    """Format how far confidence is from accuracy."""
+    error, confidence, accuracy = (100 * getattr(reliability, k) for k in ("ece", "confidence", "accuracy"))
+    return f"confidence: ECE {error:.2f}  mean {confidence:.2f}  accuracy {accuracy:.2f}"
+
+
+def print_calibration(result: Any) -> None:
+    """Print a Calibration: the temperature, what it is fitted on, and the calibration before and after."""
+    from rsuda.evaluation.calibrate import CALIBRATION, limit_note
+
+    numbers = ", ".join(f"{number:.3g}" for number in result.temperature)
+    own = f" (of their own: {', '.join(result.classes)})" if result.classes else ""
+    print(
+        f"Temperature {numbers}{own}, fitted on {result.pixels} labelled pixels in {result.groups} places: {result.fitted_on}"
+    )
+    print(
+        "Measured on halves that were not fitted:" if result.held_out else "Measured on the fitted pixels themselves:"
+    )
+    for name, part in (("before", result.before), ("after", result.after)):
+        print(f"  {name:6}  {reliability_line(part)}  log loss {part.log_loss:.3f}")
+    note = limit_note(result.temperature)
+    if note:
+        print(f"note: {note}")
+    estimate = result.estimate
+    if estimate is not None:
+        print(
+            f"Without labels of the target, its accuracy is estimated as {100 * estimate.confidence:.0f} % by mean confidence "
+            f"and {100 * estimate.atc:.0f} % by ATC; the source's is {100 * estimate.source_accuracy:.0f} %."
+        )
+        print(
+            "note: temperature and estimates are the source's: under shift a model stays too sure, and both estimates are too "
+            "high; a few labels of the target are better (rsuda calibrate --labels)"
+        )
+    print(f"Written into the weights and {printable(result.run)}/{CALIBRATION}; maps keep their classes")
 
 
 def print_facts(facts: dict[str, Any], indent: int = 0) -> None:

@@ -126,6 +126,13 @@ class MapOptions(PredictorOptions, FileOptions):
         "Adapt the model to each scene: 'statistics' takes those of batch norm from the scene; or none.",
         changes="pixels",
     )
+    min_confidence: Number = option(
+        0.0,
+        "Probability below which a pixel is 'undecided', a class of its own after the model's.",
+        changes="pixels",
+        ge=0,
+        le=1,
+    )
     bands: str | None = option(
         None, "Band order of the scenes, for files that do not name their bands, e.g. RGBIR.", changes="pixels"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -30,6 +30,8 @@ class Spec:
         low, high: raw pixel values that become 0 and 1 (0 and 255 for 8-bit imagery).
         mean, std: standardisation on the 0..1 scale.
         legend: the classes of the output in the order of their indices.
+        temperature: what a pixel's logits are divided by before their softmax: one number, or one for each predicted class
+            in the legend's order; () divides by nothing. ``rsuda calibrate`` fits it, and it never changes a class.
     """
 
     bands: tuple[str, ...]
@@ -39,6 +41,11 @@ class Spec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     legend: Legend
+    temperature: tuple[float, ...] = ()
+
+    def uncalibrated(self) -> Spec:
+        """Return the spec without a temperature."""
+        return replace(self, temperature=()) if self.temperature else self
 
     def unit(self, values: np.ndarray) -> np.ndarray:
         """Scale raw pixels (bands, ...) to 0..1, float32."""
@@ -78,13 +85,14 @@ class Spec:
             "mean": list(self.mean),
             "std": list(self.std),
             "legend": self.legend.as_fields(),
+            **({"temperature": list(self.temperature)} if self.temperature else {}),
         }
 
     @staticmethod
     def from_fields(fields: dict[str, Any]) -> Spec:
         """Read what ``as_fields`` wrote. Raises InputError for missing, unknown or invalid fields."""
         valid = validate(_SpecFields, fields, "field", where="the spec of the model")
-        numbers = {key: getattr(valid, key) for key in ("gsd", "low", "high", "mean", "std")}
+        numbers = {key: getattr(valid, key) for key in ("gsd", "low", "high", "mean", "std", "temperature")}
         return Spec(bands=valid.bands, legend=Legend.from_fields(valid.legend), **numbers)
 
 
@@ -99,6 +107,7 @@ class _SpecFields(FrozenModel):
     mean: _Numbers
     std: _Numbers
     legend: list[Any]
+    temperature: tuple[Annotated[float, Field(ge=0.01, le=100)], ...] = ()
 
     @model_validator(mode="after")
     def _check_bands(self) -> Self:
@@ -114,4 +123,9 @@ class _SpecFields(FrozenModel):
             raise ValueError("'high' must be above 'low' in every band")
         if not all(value > 1e-12 for value in self.std):
             raise ValueError("'std' must be above 0 in every band")
+        if len(self.temperature) not in (0, 1, len(self.legend)):
+            raise ValueError(
+                f"'temperature' has {len(self.temperature)} numbers; it must have one, or one for each of "
+                f"{len(self.legend)} classes"
+            )
         return self

@@ -26,6 +26,7 @@ from rsuda.data.find_domain import domain
 from rsuda.data.label_notes import label_notes, scene_notes
 from rsuda.evaluation.label_free import LabelFree, label_free, write_label_free
 from rsuda.evaluation.metrics import MEANS, Scores, confusion
+from rsuda.evaluation.reliability import BINS, Reliability, tally
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import full_windows
 from rsuda.inference.predictor import Predictor
@@ -49,6 +50,7 @@ class Evaluation:
         prediction: precision, window, overlap, tta and device of the prediction.
         notes: sentences on what the scores leave out, such as classes that the model lacks.
         by_scene: (K, K) int64 confusion matrix of each scene by its name; their sum is that of ``scores``.
+        reliability: how far confidence is from accuracy; None in protocols of tiles.
     """
 
     domain: str
@@ -62,6 +64,7 @@ class Evaluation:
     prediction: dict[str, str | int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     by_scene: dict[str, np.ndarray] = field(default_factory=dict)
+    reliability: Reliability | None = None
 
     @property
     def stem(self) -> str:
@@ -83,6 +86,7 @@ class Evaluation:
             **self.scores.as_fields(),
             "without_clutter": self.without_clutter.as_fields() if self.without_clutter else None,
             "confusion": self.scores.matrix.tolist(),
+            "calibration": self.reliability.as_fields() if self.reliability else None,
         }
 
 
@@ -105,7 +109,7 @@ def evaluate(
     """
     legend, scenes = predictor.trained.spec.legend, domain.labelled(split)
     assert domain.legend is not None
-    table = _class_table(legend, domain.legend, domain.name)
+    table = class_table(legend, domain.legend, domain.name)
     for note in (*scene_notes(scenes), *label_notes(scenes, domain.legend)):
         logger.warning("note: %s", note)
     if protocol not in PROTOCOLS:
@@ -115,14 +119,15 @@ def evaluate(
     size, stride = (domain.protocol or {}).get("window", 0), (domain.protocol or {}).get("stride", 0)
     by_scene: dict[str, np.ndarray] = {}
     off_palette, tiles, counts = 0, 0, np.zeros(256, np.int64)
+    by_confidence = np.zeros((3, len(legend), BINS))
     for scene in scenes:
         label, unlisted = scene.whole_label(domain.legend)
         counts += np.bincount(label.ravel(), minlength=256)
         label, off_palette = table[label], off_palette + unlisted
         if protocol == "scenes":
-            by_scene[scene.name] = confusion(
-                label, predict_scene(adapted(predictor, scene, adapt), scene).classes, len(legend)
-            )
+            predicted = predict_scene(adapted(predictor, scene, adapt), scene)
+            by_scene[scene.name] = confusion(label, predicted.classes, len(legend))
+            by_confidence += tally(label, predicted.classes, predicted.confidence / 254, len(legend))
             continue
         by_scene[scene.name] = np.zeros((len(legend), len(legend)), np.int64)
         for row, col in _tile_corners(scene, size, stride):
@@ -156,10 +161,11 @@ def evaluate(
         },
         (left_over,) if left_over else (),
         by_scene,
+        None if tiles else Reliability(by_confidence, legend.names),
     )
 
 
-def _class_table(legend: Legend, other: Legend, name: str) -> np.ndarray:
+def class_table(legend: Legend, other: Legend, name: str) -> np.ndarray:
     """Return the (256,) table from a domain's class indices to the model's. Raises InputError without a common class."""
     table = legend.mapping_from(other)
     if (table == IGNORE).all():

@@ -174,9 +174,13 @@ def _write_onnx(request: Request, path: Path, _: Path) -> float:
     write_onnx(model, path, request.metadata)
     difference = _checked(largest_difference(network, OnnxNetwork(path).raw, bands, window))
     if request.output == PROBABILITIES:
-        add_softmax(model)
+        calibrated = Softmax(network, request.trained.spec.temperature)
+        if calibrated.temperature:
+            model = to_onnx(traced(calibrated, bands, window), PROBABILITIES)
+        else:
+            add_softmax(model)
         write_onnx(model, path, request.metadata)
-        _checked(largest_difference(network, OnnxNetwork(path).raw, bands, window, softmax=True))
+        _checked(largest_difference(calibrated, OnnxNetwork(path).raw, bands, window))
     return difference
 
 
@@ -185,8 +189,9 @@ def _write_pt2(request: Request, path: Path, _: Path) -> float:
     write_pt2(traced(network, bands, window), path, request.metadata)
     difference = _checked(largest_difference(network, torch.export.load(path).module(), bands, window))
     if request.output == PROBABILITIES:
-        write_pt2(traced(Softmax(network), bands, window), path, request.metadata)
-        _checked(largest_difference(network, torch.export.load(path).module(), bands, window, softmax=True))
+        calibrated = Softmax(network, request.trained.spec.temperature)
+        write_pt2(traced(calibrated, bands, window), path, request.metadata)
+        _checked(largest_difference(calibrated, torch.export.load(path).module(), bands, window))
     return difference
 
 

@@ -46,6 +46,7 @@ def load_exported(path: str | Path) -> TrainedNetwork:
         raise InputError(
             f"{path} has an input of {network.bands} bands and describes {len(spec.bands)}: it was not written by rsuda export"
         )
+    network.temperature = spec.temperature
     return TrainedNetwork(network.eval(), spec, path, method, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
@@ -94,6 +95,7 @@ class OnnxNetwork(nn.Module):
             )
         self.output: str = output_names[0]
         self.window, self.path, self.bands = sides[1], path, sides[0]
+        self.temperature: tuple[float, ...] = ()  # that probabilities of the file have
 
     def raw(self, image: Tensor) -> Tensor:
         """Run the file on images (B, bands, window, window): probabilities or logits, as ``output`` says."""
@@ -116,8 +118,14 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         output = self.raw(image)
+        if self.output != PROBABILITIES:
+            return output
         # logarithms of probabilities are logits: their softmax is the probabilities
-        return output.clamp_min(torch.finfo(torch.float32).tiny).log() if self.output == PROBABILITIES else output
+        logits = output.clamp_min(torch.finfo(torch.float32).tiny).log()
+        if not self.temperature:
+            return logits
+        numbers = torch.tensor(self.temperature, device=logits.device)
+        return logits * (numbers if len(numbers) == 1 else numbers[logits.argmax(1, keepdim=True)])
 
 
 def _first_line(error: Exception) -> str:

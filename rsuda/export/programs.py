@@ -6,7 +6,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,27 @@ KEY = "rsuda"  # of rsuda's own metadata, in both formats
 
 
 class Softmax(nn.Module):
-    """A network followed by a softmax: probabilities (B, K, H, W)."""
+    """A network followed by a softmax: probabilities (B, K, H, W).
 
-    def __init__(self, network: nn.Module) -> None:
+    Args:
+        temperature: that of its spec; see ``rsuda.core.spec.Spec``.
+    """
+
+    def __init__(self, network: nn.Module, temperature: Sequence[float] = ()) -> None:
         super().__init__()
         self.network = network
+        self.temperature = tuple(temperature)
+        self.register_buffer("inverse", torch.tensor([1 / t for t in self.temperature]), persistent=False)
+
+    inverse: Tensor
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.softmax(self.network(image), 1)
+        logits = self.network(image)
+        if len(self.temperature) == 1:
+            logits = logits * self.inverse
+        elif self.temperature:
+            logits = logits * self.inverse[logits.argmax(1, keepdim=True)]
+        return torch.softmax(logits, 1)
 
 
 def traced(network: nn.Module, bands: int, window: int) -> ExportedProgram:
@@ -53,8 +66,11 @@ def traced(network: nn.Module, bands: int, window: int) -> ExportedProgram:
     return program
 
 
-def to_onnx(program: ExportedProgram) -> Any:
-    """Convert a program to an onnx.ModelProto with the input ``image`` and the output ``logits``, for any batch.
+def to_onnx(program: ExportedProgram, output: str = LOGITS) -> Any:
+    """Convert a program to an onnx.ModelProto with the input ``image`` and one output, for any batch.
+
+    Args:
+        output: the name of the output.
 
     Raises InputError when ONNX lacks an operator of the network.
     """
@@ -66,7 +82,7 @@ def to_onnx(program: ExportedProgram) -> Any:
                 program,
                 dynamo=True,
                 input_names=[INPUT],
-                output_names=[LOGITS],
+                output_names=[output],
                 verbose=False,
                 dynamic_shapes=({0: Dim("batch", min=1)},),
             )
@@ -119,13 +135,8 @@ def write_pt2(program: ExportedProgram, path: Path, metadata: Mapping[str, str])
         torch.export.save(program, path, extra_files=dict(metadata))
 
 
-def largest_difference(
-    network: nn.Module, other: Callable[[Tensor], Tensor], bands: int, window: int, softmax: bool = False
-) -> float:
+def largest_difference(network: nn.Module, other: Callable[[Tensor], Tensor], bands: int, window: int) -> float:
     """Compare a network with ``other`` on standard normal images, one alone and two at once.
-
-    Args:
-        softmax: whether ``other`` returns probabilities instead of logits.
 
     Returns:
         the largest absolute difference.
@@ -133,8 +144,6 @@ def largest_difference(
     image = torch.randn(2, bands, window, window, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = network(image)
-        if softmax:
-            expected = expected.softmax(1)
         return max(float((other(image[:count]) - expected[:count]).abs().max()) for count in (1, 2))
 
 

@@ -17,10 +17,11 @@ from rasterio.errors import RasterioError
 
 from rsuda.core.atomic import make_folder
 from rsuda.core.errors import ExistsError, WriteError, exists
-from rsuda.core.legend import IGNORE
+from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.locks import LOCK, exclusive
 from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import spell
+from rsuda.core.undecided import with_undecided
 from rsuda.core.version import __version__
 from rsuda.geo.attribute_table import SUFFIX as ATTRIBUTES
 from rsuda.geo.limits import check_disk
@@ -72,6 +73,12 @@ class MapJob:
         }
         self.raster = self.files[CLASSES.name]
         self._store: StripStore | None = None
+
+    @property
+    def legend(self) -> Legend:
+        """The classes of the map: those of the model and, where pixels may be undecided, that class."""
+        legend = self.predictor.trained.spec.legend
+        return with_undecided(legend) if self.options.min_confidence else legend
 
     @property
     def work(self) -> Path:

@@ -80,8 +80,14 @@ def _predict(part: Part, threads: Threads) -> Planes:
     predictor = _predictor(part.run, part.digest, part.options.predictor)
     if part.options.adapt != "none":
         predictor = _adapted(part.run, part.digest, part.options, part.scene)
-    rows, probabilities = (part.first, part.end), part.options.probabilities
-    pieces = strips(predictor, part.scene, part.region, rows=rows, probabilities=probabilities)
+    pieces = strips(
+        predictor,
+        part.scene,
+        part.region,
+        rows=(part.first, part.end),
+        probabilities=part.options.probabilities,
+        min_confidence=part.options.min_confidence,
+    )
     planes = [planes_of(strip, part.options) for strip in pieces]
     return part.first, [np.concatenate(plane) for plane in zip(*planes, strict=True)]
 

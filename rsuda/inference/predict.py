@@ -15,7 +15,8 @@ import torch
 
 from rsuda.core.errors import InputError, RsudaError, check_extra
 from rsuda.core.map_options import MapOptions
-from rsuda.core.spelling import spell
+from rsuda.core.spelling import spell, spell_command
+from rsuda.core.undecided import with_undecided
 from rsuda.data.check_files import check_readable
 from rsuda.geo.cog import creation_options
 from rsuda.geo.polygon_files import check_located
@@ -64,6 +65,7 @@ def predict(
     precision: str = "auto",
     device: str = "auto",
     adapt: str = "none",
+    min_confidence: float = 0.0,
     bands: str | None = None,
     gsd: float | None = None,
     nodata: float | None = None,
@@ -104,6 +106,7 @@ def predict(
         device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
         adapt: 'none', or 'statistics' for a model whose batch norms have each scene's own statistics, of one pass over
             up to 64 windows. Runs and their files stay as they are.
+        min_confidence: probability below which a pixel is 'undecided', a class after those of the model, 0 to 1.
         bands: band order of the scenes, for files that do not name their bands ('RGBIR').
         gsd: metres per pixel, for scenes without a georeference.
         nodata: value that marks pixels without data, in all bands; the scenes' own by default.
@@ -197,6 +200,12 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
     Raises InputError, MissingError: a scene or an option cannot be used, no scene is touched, or two maps have one name.
     """
     spec = predictor.trained.spec
+    if options.min_confidence:
+        with_undecided(spec.legend)
+        if not spec.temperature:
+            logger.info(
+                "note: the model's confidence is not calibrated: --min-confidence reads it as it is (rsuda calibrate)"
+            )
     if options.adapt == "statistics":
         check_batch_norm(predictor.trained)
     creation_options(options.co)
@@ -226,6 +235,10 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
             jobs.append(MapJob(scene, region, predictor, options, tiles if options.per_tile else ()))
     _check_names(jobs)
     return jobs
+
+
+def _advice() -> str:
+    return f"{spell_command('calibrate', 'RUN', labels='DOMAIN')} makes it honest"
 
 
 def _check_names(jobs: Sequence[MapJob]) -> None:
@@ -284,7 +297,14 @@ def _predict_missing(job: MapJob) -> Iterator[int]:
         return
     predictor = adapted(job.predictor, job.scene, job.options.adapt)
     for first, end in missing:
-        rows = strips(predictor, job.scene, job.region, rows=(first, end), probabilities=job.options.probabilities)
+        rows = strips(
+            predictor,
+            job.scene,
+            job.region,
+            rows=(first, end),
+            probabilities=job.options.probabilities,
+            min_confidence=job.options.min_confidence,
+        )
         for strip in rows:
             job.write(strip)
             yield strip.classes.shape[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rsuda.core.map_options import PredictorOptions
 from rsuda.core.validation import validate
+from rsuda.learning.calibration import tempered
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.learning.network import without_batch_norm
 from rsuda.runs.weights import TrainedNetwork
@@ -71,6 +72,10 @@ class Predictor:
             tta=options.tta,
         )
 
+    def uncalibrated(self) -> Predictor:
+        """Return this predictor without the temperature of its model."""
+        return replace(self, trained=replace(self.trained, spec=self.trained.spec.uncalibrated()))
+
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Predict class probabilities (B, K, h, w) float32 of images (B, bands, h, w) on the 0..1 scale."""
         standardised = torch.from_numpy(self.trained.spec.standardise_unit(images))
@@ -78,7 +83,8 @@ class Predictor:
 
     def probabilities_of(self, x: Tensor) -> Tensor:
         """Predict class probabilities (B, K, h, w) float32, on the device, of standardised images (B, bands, h, w)."""
-        return torch.stack([logits.softmax(1) for logits in self.view_logits(x.to(self.device))]).mean(0)
+        mean = torch.stack([logits.softmax(1) for logits in self.view_logits(x.to(self.device))]).mean(0)
+        return tempered(mean, self.trained.spec.temperature, axis=1)
 
     @torch.inference_mode()
     def view_logits(self, x: Tensor) -> list[Tensor]:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
+from rsuda.learning.calibration import divided
 from rsuda.learning.network import STRIDE
 from rsuda.runs.weights import TrainedNetwork, load_run
 
@@ -24,7 +25,7 @@ class Segmenter(nn.Module):
     A tensor (B, bands, H, W) of pixel values as in the file, of any dtype, becomes logits (B, K, H, W) float32.
     A sample, a dict with "image" (bands, H, W) or (B, bands, H, W), becomes a copy with "prediction", class indices
     (H, W) or (B, H, W) int64, and "probabilities" (K, H, W) or (B, K, H, W) float32. All other keys of the sample, such
-    as "crs", "bounds" and "transform", stay as they are.
+    as "crs", "bounds" and "transform", stay as they are. Probabilities have the temperature of ``spec``, logits do not.
 
     The bands are those of ``spec.bands`` in that order, the pixels ``gsd`` metres long: only ``rsuda.predict`` resamples.
     Pixels that are NaN or infinite count as nodata does in training: they are the 0 of the 0..1 scale.
@@ -75,7 +76,8 @@ class Segmenter(nn.Module):
             raise InputError(f"the sample has no tensor 'image'; it has {', '.join(map(str, image)) or 'no keys'}")
         single = image["image"].ndim == 3
         logits = self._logits(image["image"][None] if single else image["image"])
-        predicted = {"prediction": logits.argmax(1), "probabilities": logits.softmax(1)}
+        probabilities = divided(logits, self.spec.temperature, axis=1).softmax(1)
+        predicted = {"prediction": logits.argmax(1), "probabilities": probabilities}
         return {**image, **{key: value[0] if single else value for key, value in predicted.items()}}
 
     def _logits(self, image: Tensor) -> Tensor:

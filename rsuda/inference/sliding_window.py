@@ -23,6 +23,7 @@ from rsuda.geo.scene import Scene
 from rsuda.geo.windows import blend_weights
 from rsuda.inference.predictor import Predictor, add_softmax
 from rsuda.inference.window_grid import WindowGrid
+from rsuda.learning.calibration import tempered
 from rsuda.learning.most_likely import most_likely_probability
 
 SLICE = 128  # rows of the scene that are brought to its own grid at once
@@ -37,7 +38,7 @@ class Strip:
     Attributes:
         row: the first, counted from the region's first.
         classes: (h, W) uint8; 255 where the scene is nodata and outside the region.
-        confidence: (h, W) uint8, probability of the class, 0 to 254 for 0..1; 255 is nodata.
+        confidence: (h, W) uint8, probability of the most likely class, 0 to 254 for 0..1; 255 is nodata.
         probabilities: (K, h, W) uint8 in the same scale; None unless requested.
     """
 
@@ -63,6 +64,7 @@ def strips(
     *,
     rows: tuple[int, int] | None = None,
     probabilities: bool = False,
+    min_confidence: float = 0.0,
 ) -> Iterator[Strip]:
     """Predict rows of a region from top to bottom, up to SLICE rows a strip.
 
@@ -74,6 +76,40 @@ def strips(
         rows: first row of the region, and the row after the last; all by default. For the same bits as in the whole the
             first must be a multiple of SLICE.
         probabilities: whether strips hold the probabilities of all classes.
+        min_confidence: probability below which a pixel is undecided: it has the class after the legend's last.
+    """
+    spec = predictor.trained.spec
+    row0, col0, _, width = region.window
+    for row, blend in blended(predictor, scene, region, rows=rows):
+        count = blend.shape[1]
+        best, classes = most_likely_probability(blend)
+        if spec.temperature:  # after the choice of classes, which stays as it is
+            blend = tempered(blend, spec.temperature)
+            best = blend.amax(0)
+        if min_confidence > 0:
+            classes.masked_fill_(best < min_confidence, len(spec.legend))
+        valid = scene.valid(spec.bands, (row0 + row, col0, count, width))
+        inside = region.inside(row, count)
+        if inside is not None:
+            valid = inside if valid is None else valid & inside
+        yield Strip(
+            row,
+            _masked(classes, valid),
+            _masked(_bytes(best), valid),
+            _masked(_bytes(blend), valid) if probabilities else None,
+        )
+
+
+def blended(
+    predictor: Predictor, scene: Scene, region: Region, *, rows: tuple[int, int] | None = None
+) -> Iterator[tuple[int, Tensor]]:
+    """Blend the probabilities of a region's rows on the scene's own grid, before any temperature.
+
+    Args:
+        rows: see ``strips``.
+
+    Returns:
+        (first row within the region, (K, rows, width) float32 probabilities), up to SLICE rows at once.
     """
     spec = predictor.trained.spec
     check_gsd(scene, spec.gsd)
@@ -99,17 +135,7 @@ def strips(
         blend = pieces.take(top, bottom)
         if down is not None:
             blend = torch.from_numpy(weigh(blend.cpu().numpy(), down, across))
-        best, classes = most_likely_probability(blend)
-        valid = scene.valid(spec.bands, (row0 + row, col0, count, width))
-        inside = region.inside(row, count)
-        if inside is not None:
-            valid = inside if valid is None else valid & inside
-        yield Strip(
-            row,
-            _masked(classes, valid),
-            _masked(_bytes(best), valid),
-            _masked(_bytes(blend), valid) if probabilities else None,
-        )
+        yield row, blend
 
 
 def _bytes(probabilities: Tensor) -> Tensor:

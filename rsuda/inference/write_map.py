@@ -71,7 +71,7 @@ def finished_map(job: MapJob, counts: list[int] | None = None) -> Prediction:
                 file.read(1, window=((row, row + count), (0, file.width))) for row, count in row_blocks(file.height)
             )
             counts = _count_values(blocks)
-    names, pixel = job.predictor.trained.spec.legend.names, job.scene.gsd[0] * job.scene.gsd[1]
+    names, pixel = job.legend.names, job.scene.gsd[0] * job.scene.gsd[1]
     return Prediction(
         scene=job.scene.image,
         files={name: path for name, path in job.files.items() if name != "attributes"},
@@ -112,12 +112,12 @@ def _write_error(job: MapJob) -> Iterator[None]:
 
 
 def _write_raster(job: MapJob, product: Product) -> None:
-    legend, path = job.predictor.trained.spec.legend, job.staging / job.files[product.name].name
+    path, categorical = job.staging / job.files[product.name].name, product is CLASSES
+    legend = job.legend if categorical else job.predictor.trained.spec.legend
     bands = [
         (description, job.rows_of(product.first_plane + i))
         for i, description in enumerate(product.descriptions(legend))
     ]
-    categorical = product is CLASSES
     style = raster_style(legend) if categorical else share_style()
     how: dict[str, Any] = {
         "legend": legend if categorical else None,
@@ -140,14 +140,13 @@ def _write_vectors(job: MapJob) -> tuple[int, list[str]]:
     strips = zip(job.blocks(0), job.blocks(1), strict=True)
     layers = [name for name in job.files if name in ("polygons", "footprints")]
     files = {name: job.staging / job.files[name].name for name in layers}
-    legend = job.predictor.trained.spec.legend
-    frame, notes = write_layers(strips, job.region.grid, legend, job.scene.gsd, job.options, files)
+    frame, notes = write_layers(strips, job.region.grid, job.legend, job.scene.gsd, job.options, files)
     return len(frame), notes
 
 
 def _write_descriptions(job: MapJob, counts: list[int]) -> None:
     """Write the attribute table and the STAC item."""
-    legend = job.predictor.trained.spec.legend
+    legend = job.legend
     pixel = job.scene.gsd[0] * job.scene.gsd[1]
     table = attribute_table(legend, counts[: len(legend)], pixel)
     write_attributes(table, job.staging / job.files["attributes"].name)
@@ -186,6 +185,7 @@ def _tags(job: MapJob) -> dict[str, str]:
         "RSUDA_WINDOW": f"{predictor.window}, overlap {predictor.overlap}",
         "RSUDA_TTA": predictor.tta,
         **({} if job.options.adapt == "none" else {"RSUDA_ADAPT": job.options.adapt}),
+        **({"RSUDA_MIN_CONFIDENCE": f"{job.options.min_confidence:g}"} if job.options.min_confidence else {}),
         "RSUDA_SCENE": Path(str(job.scene.image)).name,
         **({} if job.scene.declared_gsd is None else {DECLARED_GSD: repr(float(job.scene.declared_gsd))}),
         KEY: job.tag,
@@ -217,7 +217,7 @@ def _coefficients(job: MapJob) -> Any:
 
 def _item(job: MapJob, counts: list[int]) -> Any:
     """Build the STAC item of a job's files."""
-    trained, legend = job.predictor.trained, job.predictor.trained.spec.legend
+    trained, legend = job.predictor.trained, job.legend
     rasters = {
         product.name: MapRaster(
             job.files[product.name], product.title, categorical=product is CLASSES, per_class=product.per_class

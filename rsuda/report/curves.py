@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from rsuda.evaluation.reliability import Reliability
+from rsuda.report import svg
 from rsuda.report.runs import ReportRun
 from rsuda.report.svg import AFTER, BEFORE, SOURCE, TARGET, curves
 
@@ -64,6 +66,22 @@ def metric(runs: Sequence[ReportRun], before: int | None, after: int) -> tuple[C
     if not series:
         return None
     return Curve("target mIoU, percent", curves(series, (3.7, 2.0), percent=True), ""), keys
+
+
+def reliability(
+    runs: Sequence[ReportRun], diagrams: Sequence[Reliability | None], before: int | None, after: int
+) -> tuple[Curve, list[Key]] | None:
+    """Draw the reliability diagrams of 'before' and 'after'; None without labels."""
+    drawn, keys = [], []
+    for i, colour, style, css in ((before, BEFORE, "--", "var(--before)"), (after, AFTER, "-", "var(--after)")):
+        diagram = None if i is None else diagrams[i]
+        if i is None or diagram is None or not diagram.pixels:
+            continue
+        drawn.append((diagram.bins(), colour, style))
+        sure = "too sure" if diagram.confidence > diagram.accuracy else "not sure enough"
+        mean = f"mean confidence {100 * diagram.confidence:.0f}, accuracy {100 * diagram.accuracy:.0f}: {sure}"
+        keys.append(Key(css, style != "-", runs[i].name, mean))
+    return (Curve("accuracy over confidence, percent", svg.reliability(drawn), ""), keys) if drawn else None
 
 
 def by_class(run: ReportRun) -> tuple[Curve, list[Key]] | None:

@@ -72,6 +72,7 @@ class Page:
     trust: Sequence[Curve | None]
     metric: Chart | None
     by_class: Chart | None
+    reliability: Chart | None
     opening: Patch | None
     target_patches: Sequence[Patch]
     source_patches: Sequence[Patch]

@@ -188,6 +188,7 @@ def _page(material: Material, measures: Measures, windows_file: str, tell: Tell)
         trust=[curves.trust(run) for run in runs],
         metric=curves.metric(runs, before, after),
         by_class=curves.by_class(runs[after]),
+        reliability=curves.reliability(runs, [measured.reliability for measured in quality], before, after),
         opening=opening(examples, runs, before, after),
         target_patches=examples,
         source_patches=source_patches(views, before, after),

@@ -12,6 +12,7 @@ from rsuda.core.legend import IGNORE
 from rsuda.data.domain import Domain
 from rsuda.evaluation.label_free import label_free, with_selection
 from rsuda.evaluation.metrics import Scores, confusion
+from rsuda.evaluation.reliability import BINS, Reliability, tally
 from rsuda.geo.scene import Scene
 from rsuda.inference.sliding_window import predict_scene
 from rsuda.report.views import RunView
@@ -31,6 +32,7 @@ class Quality:
         confidence: (K,) mean probability of a class where it is predicted; nan where it never is.
         scenes: number of predicted scenes, of ``scenes_total``.
         worst: (scene, mIoU) of the labelled scenes, worst first.
+        reliability: how far confidence is from accuracy; None without labels.
     """
 
     scores: Scores | None
@@ -41,6 +43,7 @@ class Quality:
     scenes: int
     scenes_total: int
     worst: tuple[tuple[str, float], ...]
+    reliability: Reliability | None
 
 
 def measure(view: RunView, scenes: Sequence[Scene], scenes_total: int, *, labelled: bool) -> Quality:
@@ -49,6 +52,7 @@ def measure(view: RunView, scenes: Sequence[Scene], scenes_total: int, *, labell
     classes = len(legend)
     matrix, area, true_area = np.zeros((classes, classes), np.int64), np.zeros(classes), np.zeros(classes)
     confidence_sum, counts, by_scene = np.zeros(classes), np.zeros(classes), []
+    by_confidence = np.zeros((3, classes, BINS))
     for scene in scenes:
         strip, pixel = predict_scene(view.predictor, scene), float(np.prod(scene.gsd))
         valid = strip.classes != IGNORE
@@ -62,6 +66,7 @@ def measure(view: RunView, scenes: Sequence[Scene], scenes_total: int, *, labell
         label = legend.mapping_from(domain.legend)[scene.whole_label(domain.legend)[0]]
         scored = confusion(label, strip.classes, classes)
         matrix += scored
+        by_confidence += tally(label, strip.classes, strip.confidence / 254, classes)
         area += scored.sum(0) * pixel
         true_area += scored.sum(1) * pixel
         if scored.any():
@@ -81,6 +86,7 @@ def measure(view: RunView, scenes: Sequence[Scene], scenes_total: int, *, labell
         len(scenes),
         scenes_total,
         tuple(sorted(by_scene, key=lambda scene: scene[1])),
+        Reliability(by_confidence, legend.names) if labelled else None,
     )
 
 

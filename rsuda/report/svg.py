@@ -135,6 +135,33 @@ def scatter(
     return _drawn(draw, (3.4, 2.9))
 
 
+def reliability(runs: Sequence[tuple[Sequence[tuple[float, float, float]], str, str]]) -> Markup:
+    """Draw reliability diagrams: accuracy over confidence, with the diagonal of honest confidence.
+
+    Args:
+        runs: (confidence, accuracy, share of all pixels) of each bin, colour and line style of each run. The area of a point
+            is the share of pixels.
+    """
+
+    def draw(axes: Any) -> None:
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=0.9, linestyle=":")
+        for bins, colour, style in runs:
+            confidence, accuracy, share = np.array(bins).T
+            axes.plot(100 * confidence, 100 * accuracy, color=colour, linestyle=style, linewidth=1.2)
+            axes.scatter(
+                100 * confidence, 100 * accuracy, s=4 + 260 * share, color=colour, alpha=0.75, linewidths=0, zorder=3
+            )
+        axes.set_xlim(0, 103)
+        axes.set_ylim(0, 103)
+        axes.set_aspect("equal")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel("confidence, percent")
+        axes.set_ylabel("accuracy, percent")
+
+    return _drawn(draw, (3.4, 3.1))
+
+
 def _drawn(draw: Any, size: tuple[float, float]) -> Markup:
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": "rsuda"}):
         figure = Figure(figsize=size, layout="constrained")

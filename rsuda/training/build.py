@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rsuda.core.errors import InputError
@@ -31,6 +32,8 @@ def common_ground(
     chose for them, the pair, and the run.
     """
     start = load_run(settings.network.start) if settings.network.start else None
+    if start is not None:  # a temperature is of the weights that it was fitted on
+        start = replace(start, spec=start.spec.uncalibrated())
     source, target = domains
     if source is not None:
         matched = pair(source, target, settings, start.spec if start else None)

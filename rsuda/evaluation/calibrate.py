@@ -1,0 +1,216 @@
+"""Calibrate the confidence of a run: fit a temperature to labelled pixels and write it into the run's model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from rsuda.core.atomic import atomic_write
+from rsuda.core.errors import ExistsError, InputError
+from rsuda.evaluation.evaluate import class_table, domain_of_run, predictor_of_run
+from rsuda.evaluation.labelled_pixels import LabelledPixels, pixels_of_points, pixels_of_scenes
+from rsuda.evaluation.reliability import Reliability, tally
+from rsuda.evaluation.source_confidence import AccuracyEstimate, estimate_accuracy, source_pixels
+from rsuda.geo.polygon_input import VECTORS, split_layer
+from rsuda.inference.open_scene import open_scene
+from rsuda.inference.predictor import Predictor
+from rsuda.learning.calibration import HIGHEST, LOWEST, fit_temperature, log_loss, tempered
+from rsuda.learning.network import SegmentationNetwork
+from rsuda.runs.weights import save_run
+
+CALIBRATION = "calibration.json"
+ENOUGH_PIXELS, ENOUGH_POINTS, ENOUGH_GROUPS = 1000, 50, 5  # of a class that gets a temperature of its own
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The calibration of probabilities on labelled pixels: ECE, negative log-likelihood, mean confidence, accuracy."""
+
+    ece: float
+    log_loss: float
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a calibration fitted and how good it is.
+
+    Attributes:
+        temperature: one number, or one for each class of the legend.
+        fitted_on: the labels in words.
+        pixels, groups: labelled pixels that were drawn, and places that they are of (scenes, squares or points).
+        before, after: on held-out pixels: half of the groups is fitted, the other half measured, and the other way round.
+            They are those of the fitted pixels where there is one group only.
+        held_out: whether they are.
+        classes: those with a temperature of their own.
+        estimate: of the target's accuracy, where the labels are the source's.
+    """
+
+    run: Path
+    temperature: tuple[float, ...]
+    fitted_on: str
+    pixels: int
+    groups: int
+    before: Measure
+    after: Measure
+    held_out: bool
+    classes: tuple[str, ...] = ()
+    estimate: AccuracyEstimate | None = None
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        fields = {**asdict(self), "run": str(self.run), "temperature": list(self.temperature)}
+        return {**fields, "classes": list(self.classes), "biased_under_shift": self.estimate is not None}
+
+
+def calibrate(
+    run: str | Path,
+    labels: Any = None,
+    split: str = "train",
+    *,
+    from_source: bool = False,
+    scenes: Sequence[str | Path] = (),
+    attribute: str | None = None,
+    by_class: bool = False,
+    data: str | Path | None = None,
+    bands: str | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> Calibration:
+    """Fit a temperature to labels and write it into the run's weights file and spec; no weight and no class changes.
+
+    Args:
+        run: a run folder.
+        labels: a domain whose split has labels, as in ``rsuda.domain``, or a vector file of points with a class.
+        split: labelled split of the domain.
+        from_source: fit on the source's labels instead, and estimate the target's accuracy; both are biased under shift.
+        scenes: rasters that the points lie on.
+        attribute: column of the points that holds the class.
+        by_class: whether classes with enough labels get a temperature of their own.
+        data, bands: of the domain; see ``rsuda.evaluate``.
+        overwrite: replace an earlier calibration.
+        options: see ``Predictor.of``; ``precision`` is the run's own by default.
+
+    Raises:
+        InputError: no labels, or none that the model can use.
+        ExistsError: the run is calibrated and ``overwrite`` is False.
+    """
+    folder = Path(run)
+    if (labels is None) == (not from_source):
+        raise InputError(
+            "calibration needs labels of the target: pass --labels with a domain or a file of points, or --from-source for a "
+            "temperature of the source's labels, which is biased under shift"
+            if labels is None
+            else "--from-source takes the source's labels: leave out --labels"
+        )
+    predictor = predictor_of_run(folder, **options)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a weights file: name its run folder, which also holds the spec")
+    if predictor.trained.spec.temperature and not overwrite:
+        numbers = ", ".join(f"{t:g}" for t in predictor.trained.spec.temperature)
+        raise ExistsError(f"{folder} is calibrated already (temperature {numbers}): pass --overwrite to replace it")
+    predictor, enough, estimate = predictor.uncalibrated(), ENOUGH_PIXELS, None
+    if from_source:
+        pixels, about = source_pixels(predictor, folder, data)
+    elif _is_points(labels):
+        spec, enough = predictor.trained.spec, ENOUGH_POINTS
+        opened = [open_scene(scene, spec, bands=bands) for scene in scenes]
+        if not opened:
+            raise InputError(f"{labels} holds points: name the scenes that they lie on by --scene")
+        pixels, about = pixels_of_points(predictor, opened, labels, attribute), f"points of {Path(str(labels)).name}"
+    else:
+        domain = domain_of_run(folder, labels, data, bands)
+        labelled = domain.labelled(split)
+        assert domain.legend is not None
+        table = class_table(predictor.trained.spec.legend, domain.legend, domain.name)
+        pixels, about = pixels_of_scenes(predictor, labelled, domain.legend, table), f"{domain.name}, split {split}"
+    temperature, own = fit(pixels, by_class=by_class, enough=enough)
+    if from_source:
+        estimate = estimate_accuracy(predictor, folder, data, pixels, temperature)
+    before, after, held_out = _measured(pixels, by_class=by_class, enough=enough)
+    names = tuple(predictor.trained.spec.legend.names[k] for k in own)
+    result = Calibration(
+        folder, temperature, about, len(pixels), pixels.group_count, before, after, held_out, names, estimate
+    )
+    _write(predictor, result)
+    return result
+
+
+def fit(pixels: LabelledPixels, *, by_class: bool, enough: int) -> tuple[tuple[float, ...], list[int]]:
+    """Fit one temperature or, where asked, one for each predicted class with ``enough`` pixels in ENOUGH_GROUPS groups.
+
+    Returns:
+        the temperature of a spec, and the indices of classes that have one of their own.
+    """
+    probabilities, labels = torch.from_numpy(pixels.probabilities), torch.from_numpy(pixels.labels)
+    common = fit_temperature(probabilities, labels)
+    if not by_class:
+        return (common,), []
+    predicted, numbers, own = pixels.probabilities.argmax(1), [], []
+    for k in range(pixels.probabilities.shape[1]):
+        chosen = predicted == k
+        part = pixels.part(chosen)
+        use = len(part) >= enough and part.group_count >= ENOUGH_GROUPS
+        numbers.append(fit_temperature(probabilities[chosen], labels[chosen]) if use else common)
+        own += [k] * use
+    return (tuple(numbers), own) if own else ((common,), [])
+
+
+def measure(pixels: LabelledPixels, temperature: Sequence[float]) -> Measure:
+    """Measure the calibration of pixels under a temperature."""
+    reliability, loss = _reliability(pixels, temperature)
+    return Measure(reliability.ece, loss, reliability.confidence, reliability.accuracy)
+
+
+def _reliability(pixels: LabelledPixels, temperature: Sequence[float]) -> tuple[Reliability, float]:
+    probabilities = tempered(torch.from_numpy(pixels.probabilities), temperature, axis=1)
+    best, predicted = (values.numpy() for values in probabilities.max(1))
+    classes = pixels.probabilities.shape[1]
+    counts = tally(pixels.labels, predicted.astype(np.uint8), best, classes)
+    return Reliability(counts, ("",) * classes), log_loss(probabilities, torch.from_numpy(pixels.labels))
+
+
+def _measured(pixels: LabelledPixels, *, by_class: bool, enough: int) -> tuple[Measure, Measure, bool]:
+    """Measure before and after on groups that were not fitted; on the fitted pixels where there is one group."""
+    groups = np.unique(pixels.groups)
+    if len(groups) == 1:
+        temperature, _ = fit(pixels, by_class=by_class, enough=enough)
+        return measure(pixels, ()), measure(pixels, temperature), False
+    first = np.isin(pixels.groups, np.random.default_rng(0).permutation(groups)[::2])
+    halves = [pixels.part(first), pixels.part(~first)]
+    counts, losses = [], []
+    for fitted, other in (halves, halves[::-1]):
+        temperature, _ = fit(fitted, by_class=by_class, enough=enough)
+        reliability, loss = _reliability(other, temperature)
+        counts.append(reliability.counts)
+        losses.append(loss * len(other) / len(pixels))
+    both = Reliability(np.add(*counts), reliability.names)
+    return measure(pixels, ()), Measure(both.ece, sum(losses), both.confidence, both.accuracy), True
+
+
+def _write(predictor: Predictor, result: Calibration) -> None:
+    """Write the temperature into the weights file and the spec, and the numbers beside them."""
+    trained = predictor.trained
+    spec = replace(trained.spec, temperature=result.temperature)
+    save_run(result.run, cast(SegmentationNetwork, trained.model), spec, trained.method, trained.bank)
+    with atomic_write(result.run / CALIBRATION, overwrite=True) as temporary:
+        text = json.dumps(result.as_fields(), indent=2) + "\n"
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def limit_note(temperature: Sequence[float]) -> str | None:
+    """Say that a temperature is at a limit of the fit; None otherwise."""
+    if not any(number in (LOWEST, HIGHEST) for number in temperature):
+        return None
+    return f"a temperature ends at a limit of the fit ({LOWEST:g} or {HIGHEST:g}): the labels are too few or all alike"
+
+
+def _is_points(labels: Any) -> bool:
+    return isinstance(labels, str | Path) and Path(split_layer(str(labels))[0]).suffix.lower() in VECTORS
