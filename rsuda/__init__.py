@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rsuda.data.domain import Domain
     from rsuda.data.draft_domain import init
     from rsuda.data.find_domain import domain
+    from rsuda.evaluation.calibrate import calibrate
     from rsuda.evaluation.finished_run import Run
     from rsuda.export.export import export
     from rsuda.inference.polygonize import Polygons, polygonize
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 else:
     _HOMES = {
         "rsuda.api": ("adapt", "evaluate", "suggest"),
+        "rsuda.evaluation.calibrate": ("calibrate",),
         "rsuda.evaluation.finished_run": ("Run",),
         "rsuda.benchmark.benchmark": ("benchmark",),
         "rsuda.export.export": ("export",),
@@ -96,6 +98,7 @@ __all__ = [
     "WriteError",
     "adapt",
     "benchmark",
+    "calibrate",
     "domain",
     "domains",
     "evaluate",

@@ -29,8 +29,9 @@ def calibrate(
         typer.Option(help="Column of the points that holds the class; reference, class or name by default."),
     ] = None,
     by_class: Annotated[
-        bool, typer.Option("--by-class", help="Fit classes with enough labels a temperature of their own.")
-    ] = False,
+        bool,
+        typer.Option("--by-class/--no-by-class", help="Fit classes with enough labels a temperature of their own."),
+    ] = True,
     from_source: Annotated[
         bool, typer.Option("--from-source", help="Fit the source's labels instead: biased under shift.")
     ] = False,
@@ -63,7 +64,7 @@ def calibrate(
         labels,
         split,
         from_source=from_source,
-        scenes=scene or [],
+        scene=scene or (),
         attribute=attribute,
         by_class=by_class,
         data=data,

@@ -124,9 +124,9 @@ def print_calibration(result: Any) -> None:
     from rsuda.evaluation.calibrate import CALIBRATION, limit_note
 
     numbers = ", ".join(f"{number:.3g}" for number in result.temperature)
-    own = f" (of their own: {', '.join(result.classes)})" if result.classes else ""
+    classes = f" (of their own: {', '.join(result.classes)})" if result.classes else ""
     print(
-        f"Temperature {numbers}{own}, fitted on {result.pixels} labelled pixels in {result.groups} places: {result.fitted_on}"
+        f"Temperature {numbers}{classes}, fitted on {result.pixels} labelled pixels in {result.groups} places: {result.fitted_on}"
     )
     print(
         "Measured on halves that were not fitted:" if result.held_out else "Measured on the fitted pixels themselves:"

@@ -13,6 +13,7 @@ import torch
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError
+from rsuda.core.spelling import spell
 from rsuda.evaluation.evaluate import class_table, domain_of_run, predictor_of_run
 from rsuda.evaluation.labelled_pixels import LabelledPixels, pixels_of_points, pixels_of_scenes
 from rsuda.evaluation.reliability import Reliability, tally
@@ -76,13 +77,17 @@ def calibrate(
     split: str = "train",
     *,
     from_source: bool = False,
-    scenes: Sequence[str | Path] = (),
+    scene: str | Path | Sequence[str | Path] = (),
     attribute: str | None = None,
-    by_class: bool = False,
+    by_class: bool = True,
     data: str | Path | None = None,
     bands: str | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    window: int = 512,
+    overlap: int = 128,
+    batch_size: int = 4,
     overwrite: bool = False,
-    **options: Any,
 ) -> Calibration:
     """Fit a temperature to labels and write it into the run's weights file and spec; no weight and no class changes.
 
@@ -91,12 +96,12 @@ def calibrate(
         labels: a domain whose split has labels, as in ``rsuda.domain``, or a vector file of points with a class.
         split: labelled split of the domain.
         from_source: fit on the source's labels instead, and estimate the target's accuracy; both are biased under shift.
-        scenes: rasters that the points lie on.
+        scene: raster that the points lie on, or several.
         attribute: column of the points that holds the class.
         by_class: whether classes with enough labels get a temperature of their own.
         data, bands: of the domain; see ``rsuda.evaluate``.
+        device, precision, window, overlap, batch_size: of the prediction; see ``rsuda.evaluate``.
         overwrite: replace an earlier calibration.
-        options: see ``Predictor.of``; ``precision`` is the run's own by default.
 
     Raises:
         InputError: no labels, or none that the model can use.
@@ -105,25 +110,30 @@ def calibrate(
     folder = Path(run)
     if (labels is None) == (not from_source):
         raise InputError(
-            "calibration needs labels of the target: pass --labels with a domain or a file of points, or --from-source for a "
-            "temperature of the source's labels, which is biased under shift"
+            f"calibration needs labels of the target: pass {spell('labels')} with a domain or a file of points, or "
+            f"{spell('from_source', True)} for a temperature of the source's labels, which is biased under shift"
             if labels is None
-            else "--from-source takes the source's labels: leave out --labels"
+            else f"{spell('from_source', True)} takes the source's labels: leave out {spell('labels')}"
         )
-    predictor = predictor_of_run(folder, **options)
+    predictor = predictor_of_run(
+        folder, device=device, precision=precision, window=window, overlap=overlap, batch_size=batch_size
+    )
     if not folder.is_dir():
         raise InputError(f"{folder} is a weights file: name its run folder, which also holds the spec")
     if predictor.trained.spec.temperature and not overwrite:
-        numbers = ", ".join(f"{t:g}" for t in predictor.trained.spec.temperature)
-        raise ExistsError(f"{folder} is calibrated already (temperature {numbers}): pass --overwrite to replace it")
+        numbers = ", ".join(f"{number:g}" for number in predictor.trained.spec.temperature)
+        raise ExistsError(
+            f"{folder} is calibrated already (temperature {numbers}): pass {spell('overwrite', True)} to replace it"
+        )
     predictor, enough, estimate = predictor.uncalibrated(), ENOUGH_PIXELS, None
     if from_source:
         pixels, about = source_pixels(predictor, folder, data)
     elif _is_points(labels):
         spec, enough = predictor.trained.spec, ENOUGH_POINTS
-        opened = [open_scene(scene, spec, bands=bands) for scene in scenes]
+        files = [scene] if isinstance(scene, str | Path) else scene
+        opened = [open_scene(file, spec, bands=bands) for file in files]
         if not opened:
-            raise InputError(f"{labels} holds points: name the scenes that they lie on by --scene")
+            raise InputError(f"{labels} holds points: name the scenes that they lie on by {spell('scene')}")
         pixels, about = pixels_of_points(predictor, opened, labels, attribute), f"points of {Path(str(labels)).name}"
     else:
         domain = domain_of_run(folder, labels, data, bands)
@@ -131,11 +141,11 @@ def calibrate(
         assert domain.legend is not None
         table = class_table(predictor.trained.spec.legend, domain.legend, domain.name)
         pixels, about = pixels_of_scenes(predictor, labelled, domain.legend, table), f"{domain.name}, split {split}"
-    temperature, own = fit(pixels, by_class=by_class, enough=enough)
+    temperature, separate = fit(pixels, by_class=by_class, enough=enough)
     if from_source:
         estimate = estimate_accuracy(predictor, folder, data, pixels, temperature)
     before, after, held_out = _measured(pixels, by_class=by_class, enough=enough)
-    names = tuple(predictor.trained.spec.legend.names[k] for k in own)
+    names = tuple(predictor.trained.spec.legend.names[k] for k in separate)
     result = Calibration(
         folder, temperature, about, len(pixels), pixels.group_count, before, after, held_out, names, estimate
     )
@@ -153,14 +163,14 @@ def fit(pixels: LabelledPixels, *, by_class: bool, enough: int) -> tuple[tuple[f
     common = fit_temperature(probabilities, labels)
     if not by_class:
         return (common,), []
-    predicted, numbers, own = pixels.probabilities.argmax(1), [], []
+    predicted, numbers, separate = pixels.probabilities.argmax(1), [], []
     for k in range(pixels.probabilities.shape[1]):
         chosen = predicted == k
         part = pixels.part(chosen)
         use = len(part) >= enough and part.group_count >= ENOUGH_GROUPS
         numbers.append(fit_temperature(probabilities[chosen], labels[chosen]) if use else common)
-        own += [k] * use
-    return (tuple(numbers), own) if own else ((common,), [])
+        separate += [k] * use
+    return (tuple(numbers), separate) if separate else ((common,), [])
 
 
 def measure(pixels: LabelledPixels, temperature: Sequence[float]) -> Measure:

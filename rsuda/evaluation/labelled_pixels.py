@@ -11,6 +11,7 @@ import numpy as np
 
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.spelling import spell
 from rsuda.geo.polygon_input import read_frame, split_layer
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
@@ -110,7 +111,7 @@ def pixels_of_points(
     if others and not {*names} & {*legend.names}:
         raise InputError(
             f"column '{column}' of {layer} holds {', '.join(others[:5])}, and the model's classes are "
-            f"{', '.join(legend.names)}: name the column of classes by --attribute"
+            f"{', '.join(legend.names)}: name the column of classes by {spell('attribute')}"
         )
     named = named[names.isin(legend.names)]
     parts: list[LabelledPixels] = []
@@ -119,7 +120,7 @@ def pixels_of_points(
         classes = [legend.names.index(str(name).strip()) for name in located[column]]
         parts += _of_scene(predictor, scene, located, np.array(classes, np.uint8), sum(map(len, parts)))
     return _joined(
-        parts, len(legend), f"no point of {layer} with a class lies on a scene: name their scenes by --scene"
+        parts, len(legend), f"no point of {layer} with a class lies on a scene: name their scenes by {spell('scene')}"
     )
 
 
@@ -135,7 +136,8 @@ def _points(layer: str | Path, attribute: str | None) -> tuple[gpd.GeoDataFrame,
     column = attribute or next((name for name in POINT_COLUMNS if name in columns), None)
     if column is None:
         raise InputError(
-            f"{layer} has none of the columns {', '.join(POINT_COLUMNS)}: name the one of classes by --attribute; "
+            f"{layer} has none of the columns {', '.join(POINT_COLUMNS)}: name the one of classes by "
+            f"{spell('attribute')}; "
             f"it has {', '.join(columns) or 'no column'}"
         )
     return frame, column

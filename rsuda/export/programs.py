@@ -33,7 +33,7 @@ class Softmax(nn.Module):
         super().__init__()
         self.network = network
         self.temperature = tuple(temperature)
-        self.register_buffer("inverse", torch.tensor([1 / t for t in self.temperature]), persistent=False)
+        self.register_buffer("inverse", 1 / torch.tensor(self.temperature), persistent=False)
 
     inverse: Tensor
 

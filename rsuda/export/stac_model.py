@@ -147,7 +147,7 @@ def _model_output(spec: Spec, window: int) -> ModelOutput:
     from pystac.extensions.raster import DataType
 
     structure = ResultStructure.create([-1, len(spec.legend), window, window], _ORDER, DataType.FLOAT32)
-    numbers = ", ".join(f"{t:g}" for t in spec.temperature)
+    numbers = ", ".join(f"{number:g}" for number in spec.temperature)
     which = "the temperature of the predicted class, in the order of the classes" if len(spec.temperature) > 1 else "T"
     text = f"Calibrated probabilities are softmax(logits / T), where T is {which}: {numbers}" if numbers else None
     described = ModelOutput.create(

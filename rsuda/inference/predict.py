@@ -203,9 +203,8 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
     if options.min_confidence:
         with_undecided(spec.legend)
         if not spec.temperature:
-            logger.info(
-                "note: the model's confidence is not calibrated: --min-confidence reads it as it is (rsuda calibrate)"
-            )
+            advice = spell_command("calibrate", "RUN", labels="DOMAIN")
+            logger.info("note: the model's confidence may be far from its accuracy: %s makes it honest", advice)
     if options.adapt == "statistics":
         check_batch_norm(predictor.trained)
     creation_options(options.co)
@@ -235,10 +234,6 @@ def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOp
             jobs.append(MapJob(scene, region, predictor, options, tiles if options.per_tile else ()))
     _check_names(jobs)
     return jobs
-
-
-def _advice() -> str:
-    return f"{spell_command('calibrate', 'RUN', labels='DOMAIN')} makes it honest"
 
 
 def _check_names(jobs: Sequence[MapJob]) -> None:

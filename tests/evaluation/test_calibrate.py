@@ -54,7 +54,7 @@ def test_one_command_changes_confidences_and_no_class(tiny_city, run, tmp_path, 
     assert (before.classes() == after.classes()).all()
     assert (before.confidences() != after.confidences()).any()
     assert (np.sort(before.class_probabilities(), 0)[-1] == before.confidences()).mean() > 0.99
-    with pytest.raises(ExistsError, match=r"calibrated already .*--overwrite"):
+    with pytest.raises(ExistsError, match=r"calibrated already .*overwrite=True"):
         calibrate(run, tiny_city / "west.yaml", data=tiny_city, **HOW)
     again = calibrate(run, tiny_city / "west.yaml", data=tiny_city, by_class=by_class, overwrite=True, **HOW)
     assert again.temperature == result.temperature
@@ -68,18 +68,18 @@ def test_points_of_an_accuracy_sample_calibrate_too(tiny_city, run, tmp_path):
     names = [{(255, 255, 255): "a", (0, 0, 255): "b", (0, 255, 0): "c"}[tuple(colours[:, r, c])] for r, c in places]
     frame = gpd.GeoDataFrame({"reference": [None, *names[1:]]}, geometry=points, crs=crs).to_crs("EPSG:4326")
     frame.to_file(tmp_path / "points.gpkg")
-    with pytest.raises(InputError, match="name the scenes that they lie on by --scene"):
+    with pytest.raises(InputError, match="name the scenes that they lie on by `scene`"):
         calibrate(run, tmp_path / "points.gpkg", **HOW)
-    result = calibrate(run, tmp_path / "points.gpkg", scenes=[tiny_city / "west_1_image.tif"], **HOW)
+    result = calibrate(run, tmp_path / "points.gpkg", scene=[tiny_city / "west_1_image.tif"], **HOW)
     assert (result.pixels, result.groups, result.held_out) == (63, 63, True)
     frame["reference"] = "marsh"
     frame.to_file(tmp_path / "others.gpkg")
     with pytest.raises(InputError, match=r"column 'reference' .* holds marsh, and the model's classes are a, b, c"):
-        calibrate(run, tmp_path / "others.gpkg", scenes=[tiny_city / "west_1_image.tif"], overwrite=True, **HOW)
+        calibrate(run, tmp_path / "others.gpkg", scene=[tiny_city / "west_1_image.tif"], overwrite=True, **HOW)
 
 
 def test_without_labels_it_is_refused_or_named_biased(tiny_city, run):
-    with pytest.raises(InputError, match=r"calibration needs labels of the target: pass --labels .*biased under shift"):
+    with pytest.raises(InputError, match=r"calibration needs labels of the target: pass `labels` .*biased under shift"):
         calibrate(run)
     result = calibrate(run, from_source=True, **HOW)
     assert result.estimate is not None and result.as_fields()["biased_under_shift"]

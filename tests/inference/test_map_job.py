@@ -133,6 +133,7 @@ def test_every_option_that_changes_a_map_changes_its_tag(tmp_path, monkeypatch):
         "probabilities": True, "co": ("LEVEL=9",), "stac": True, "window": 96, "overlap": 8, "tta": "flips",
         "precision": "bf16", "bands": "red,green", "gsd": 1.0, "crs": None, "nodata": 3.0, "aoi": gpkg,
         "bounds": (500_000, 5_999_990, 500_010, 6_000_000), "adapt": "statistics", "per_tile": True,
+        "min_confidence": 0.5,
     }  # fmt: skip
     fields = MapOptions.model_fields
     assert set(others) == {n for n, field in fields.items() if field.json_schema_extra["changes"] != "nothing"}
