@@ -79,7 +79,7 @@ def adapt(
     data (method 'source-free').
 
     Target labels are not opened while training. Where the target has a labelled split, the last checkpoint is scored on
-    it once, at the end.
+    it once, at the end, and so is the model before adaptation (see ``Run.before``).
 
     Args:
         source, target: names of domains, domain files, folders, Domain objects or torchgeo datasets; see ``rsuda.domain``.
@@ -194,10 +194,13 @@ def _train_and_score(
 ) -> Run:
     """Train a run, score it without labels, and with them where the target has a labelled split."""
     from rsuda.data.find_domain import training_domains
+    from rsuda.evaluation.before import KeepBefore, model_before, score_before
     from rsuda.evaluation.evaluate import predictor_of_run, score_run, score_without_labels
-    from rsuda.evaluation.preview import watch_preview, write_preview
+    from rsuda.evaluation.preview import write_preview
+    from rsuda.evaluation.references import references
     from rsuda.evaluation.target_curve import watch_target
     from rsuda.learning.device import pick_device
+    from rsuda.runs.folders import BEFORE_WEIGHTS
     from rsuda.training.build import check_run
     from rsuda.training.processes import processes
     from rsuda.training.train import train
@@ -212,18 +215,22 @@ def _train_and_score(
         overwrite=overwrite,
         resume=resume,
         quiet=quiet,
-        callbacks=[*watch_target(settings, target, folder), *watch_preview(settings, target, folder)],
+        callbacks=[*watch_target(settings, target, folder), KeepBefore(folder)],
         objects=domains,
     )
     machine = {"device": how.device, "precision": how.precision}
     label_free, _ = score_without_labels(folder, target, settings.target.split, **machine)
-    write_preview(predictor_of_run(folder, **machine), folder, settings, target)
+    predictor = predictor_of_run(folder, **machine)
+    start = model_before(folder, settings, predictor)
+    before = score_before(start, folder, target, settings)
+    write_preview(predictor, start, folder, settings, target)
+    (folder / BEFORE_WEIGHTS).unlink(missing_ok=True)
     scores, split = None, settings.validation.split
     if target.has_labels(split):
         scores, _ = score_run(folder, target, split, overwrite=True, **machine)
     else:
         tell(f"{target.name} has no labelled split '{split}', so nothing was scored.")
-    return Run(folder, label_free, scores)
+    return Run(folder, label_free, scores, before, tuple(references(settings, target)))
 
 
 def evaluate(

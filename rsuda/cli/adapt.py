@@ -46,7 +46,7 @@ def adapt(
     import logging
 
     from rsuda import api
-    from rsuda.cli.terminal import print_label_free, print_scores
+    from rsuda.cli.terminal import print_comparison, print_label_free, print_scores
     from rsuda.core.settings import parse_option
 
     log(verbose=verbose, level=logging.WARNING if quiet else None)
@@ -75,5 +75,7 @@ def adapt(
     print_label_free(finished.label_free, finished.path)
     if finished.scores:
         print_scores(finished.scores, finished.path)
-    print(f"Three windows of the target, before and after: {finished.preview}")
+    print_comparison(finished)
+    windows = "before and after" if finished.before else "image and map"
+    print(f"Three windows of the target, {windows}: {finished.preview}")
     print(f"Next: rsuda predict SCENE.tif --model {finished.path}")

@@ -195,3 +195,21 @@ def suggestion_table(result: list[Any], domain: Any, spec: Any) -> str:
             f"{item.rank:4d}  {item.scene:{width}}  {item.row:6d} {item.col:6d}  {centre:24} {item.uncertainty:11.3f}  {seen}"
         )
     return "\n".join(lines)
+
+
+def print_comparison(run: Any) -> None:
+    """Print what a person compares at the end of a run: before, after, and known scores; percent of mIoU."""
+    from rich.console import Console
+
+    step = run.settings.training.steps
+    miou = run.scores.scores.miou if run.scores else None
+    rows = [(f"before ({run.before.what})", run.before.miou, run.before.selection)] if run.before else []
+    rows.append((f"after (step {step})", miou, run.label_free.selection))
+    rows += [(f"for comparison: {reference.what}", reference.miou, None) for reference in run.references]
+    if len(rows) == 1:
+        return
+    table = make_table("", *(["mIoU"] if run.scores else []), "selection, no labels", right=1 + bool(run.scores))
+    for name, score, selection in rows:
+        scores = ["-" if score is None else f"{100 * score:.1f}"] if run.scores else []
+        table.add_row(name, *scores, "-" if selection is None else f"{selection:.3f}")
+    Console(markup=False, highlight=False, emoji=False, width=110).print(table)

@@ -14,7 +14,7 @@ from rsuda.core.spelling import spell
 SAMPLE = "sample"  # as network.weights
 SAMPLE_DOMAINS = ("potsdam", "vaihingen")
 FOLDER = "sample_tiles"
-_ENCODER = "encoder.safetensors"
+_ENCODER, _REFERENCES = "encoder.safetensors", "references.json"
 ENCODER_NAME = "tu-lcnet_100"
 
 
@@ -31,6 +31,11 @@ def sample_folder() -> Path:
     raise MissingError(
         f"this installation of rsuda has no {FOLDER}/: install the wheel, or pass {spell('data', 'DIR')}"
     )
+
+
+def references_file() -> Path:
+    """Return the file of scores that were measured on the sample tiles. Raises MissingError without sample data."""
+    return sample_folder() / _REFERENCES
 
 
 def tiles_folder() -> Path:

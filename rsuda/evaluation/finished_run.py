@@ -10,8 +10,10 @@ from rsuda.core.settings import Settings
 from rsuda.runs.folders import PREVIEW, saved_settings
 
 if TYPE_CHECKING:
+    from rsuda.evaluation.before import Before
     from rsuda.evaluation.evaluate import Evaluation
     from rsuda.evaluation.label_free import LabelFree
+    from rsuda.evaluation.references import Reference
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,11 +24,15 @@ class Run:
         path: the run folder.
         label_free: scores of the model by the target's images alone.
         scores: of the last checkpoint on the target's labelled split; None without such a split.
+        before: the same of the model before adaptation: at the end of the source-only phase, or of the run it starts from.
+        references: known scores to compare with, on the sample tiles only.
     """
 
     path: Path
     label_free: LabelFree
     scores: Evaluation | None = None
+    before: Before | None = None
+    references: tuple[Reference, ...] = ()
 
     def __repr__(self) -> str:
         scores = self.scores
@@ -52,4 +58,6 @@ class Run:
             "run": str(self.path),
             "label_free": self.label_free.as_fields(),
             "scores": self.scores.as_fields() if self.scores else None,
+            "before": self.before.as_fields() if self.before else None,
+            "references": {reference.what: reference.miou for reference in self.references},
         }

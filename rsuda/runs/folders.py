@@ -12,7 +12,8 @@ from rsuda.core.spelling import spell
 
 WEIGHTS, SPEC, CHECKPOINT = "weights.safetensors", "spec.json", "last.ckpt"
 CURVE = "target_curve.csv"
-PREVIEW, PREVIEW_BEFORE = "preview.png", ".preview_before.npy"
+PREVIEW = "preview.png"
+BEFORE, BEFORE_WEIGHTS = "before.json", ".before.safetensors"  # scores and weights before adaptation
 
 
 def free_folder(sources: Sequence[str], target: str, method: str) -> Path:

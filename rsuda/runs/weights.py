@@ -119,13 +119,21 @@ def save_run(folder: Path, model: SegmentationNetwork, spec: Spec, method: str, 
         method: name of what trained the network, for information.
         bank: what the run keeps of its source's classes.
     """
+    about = save_weights(folder / WEIGHTS, model, spec, method, bank)
+    with atomic_write(folder / SPEC, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8", newline="\n")
+
+
+def save_weights(
+    file: Path, model: SegmentationNetwork, spec: Spec, method: str, bank: SourceBank | None = None
+) -> dict[str, Any]:
+    """Write a weights file, see ``save_run``, and return the description in it."""
     about = {"rsuda": __version__, **model.as_fields(), "spec": spec.as_fields(), "method": method}
     tensors = {k: tensor.detach().cpu().contiguous() for k, tensor in model.state_dict().items()}
     tensors |= {f"{_BANK}{k}": tensor for k, tensor in (bank.tensors() if bank else {}).items()}
-    with atomic_write(folder / WEIGHTS, overwrite=True) as temporary:
+    with atomic_write(file, overwrite=True) as temporary:
         temporary.write_bytes(save(tensors, {"rsuda": json.dumps(about)}))
-    with atomic_write(folder / SPEC, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8", newline="\n")
+    return about
 
 
 def load_run(path: str | Path) -> TrainedNetwork:

@@ -15,7 +15,7 @@ from rsuda.core.errors import ExistsError, MissingError, RsudaError, write_error
 from rsuda.core.locks import LOCK, exclusive
 from rsuda.core.settings import CONFIG
 from rsuda.core.spelling import spell
-from rsuda.runs.folders import CHECKPOINT, CURVE, PREVIEW, PREVIEW_BEFORE, SPEC, WEIGHTS
+from rsuda.runs.folders import BEFORE, BEFORE_WEIGHTS, CHECKPOINT, CURVE, PREVIEW, SPEC, WEIGHTS
 from rsuda.training.loggers import TRACKERS
 from rsuda.training.metrics_csv import METRICS
 from rsuda.training.provenance import ABOUT
@@ -23,7 +23,8 @@ from rsuda.training.provenance import ABOUT
 LOG = "log.txt"
 # the configuration comes first: without it, nobody resumes a run whose removal was interrupted
 _FILES = (
-    CONFIG, WEIGHTS, SPEC, CHECKPOINT, CURVE, METRICS, ABOUT, "hparams.yaml", LOG, "label_free.json", PREVIEW, PREVIEW_BEFORE,
+    CONFIG, WEIGHTS, SPEC, CHECKPOINT, CURVE, METRICS, ABOUT, "hparams.yaml", LOG, "label_free.json", PREVIEW, BEFORE,
+    BEFORE_WEIGHTS,
 )  # fmt: skip
 
 logger = logging.getLogger("rsuda")

@@ -246,9 +246,9 @@ def test_exported_file_that_differs_from_its_model_is_removed(format, tmp_path):
     [
         ({"format": "onxn"}, "unknown export format 'onxn': did you mean 'onnx'"),
         ({"output": "classes"}, "unknown output 'classes'"),
-        ({"window": 100}, "--window is 100; it must be a multiple of 32"),
-        ({"window": 0}, "--window is 0; it must be a multiple of 32"),
-        ({"window": 64, "overlap": 64}, "--overlap is 64; it must be at least 0 and below the window of 64 px"),
+        ({"window": 100}, "`window` is 100; it must be a multiple of 32"),
+        ({"window": 0}, "`window` is 0; it must be a multiple of 32"),
+        ({"window": 64, "overlap": 64}, "`overlap` is 64; it must be at least 0 and below the window of 64 px"),
         ({"out": "."}, "is a folder"),
     ],
 )

@@ -173,7 +173,7 @@ def test_keywords_of_python_are_the_fields():
             {"polygons": "gpk"},
             "unknown polygon format 'gpk': did you mean 'gpkg'? known are fgb, geojson, gpkg, kml, parquet, shp",
         ),
-        ({"polygons": None, "regularise": ["roof"]}, "choose a --format other than none"),
+        ({"polygons": None, "regularise": ["roof"]}, "choose a `polygons` other than none"),
         ({"min_aera": 3}, "unknown option 'min_aera': did you mean 'min_area'?"),
     ],
 )

@@ -348,7 +348,7 @@ def too_coarse(path):
         (no_raster, MissingError, "cannot read"),
         (lambda path: path, MissingError, "there is no file"),
         (one_band, InputError, "1 band, but 2 are needed"),
-        (five_bands, InputError, "unknown order.*--bands"),
+        (five_bands, InputError, "unknown order.*bands="),
         (nowhere, InputError, "GSD of .* is unknown"),
         (too_coarse, InputError, "3000 m"),
     ],

@@ -119,7 +119,7 @@ def test_disk_that_fills_up_is_named(tiny_city, tmp_path):
 
 
 def test_read_only_folder_is_refused(tiny_city, tmp_path):
-    said = r"cannot be made \(Read-only file system\): choose another --out"
+    said = r"cannot be made \(Read-only file system\): choose another `out`"
     with mounted(tmp_path / "disk", "-o", "ro") as disk, pytest.raises(MissingError, match=said):
         train(options(tiny_city, method="source-only"), disk / "run", quiet=True)
 

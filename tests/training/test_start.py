@@ -165,9 +165,9 @@ def test_whole_labels_are_drawn_from_as_ever(data):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"gsd": 1.0}, r"--gsd is 1.0, but the model of .* was trained at 0.5 m"),
+        ({"gsd": 1.0}, r"`gsd` is 1.0, but the model of .* was trained at 0.5 m"),
         ({"method": "hrda"}, r"network of method source-only, which does not fit method hrda"),
-        ({"channels": 32}, r"does not fit method source-only with .*: start from it by --method source-only"),
+        ({"channels": 32}, r"does not fit method source-only with .*: start from it by method='source-only'"),
         ({"source": "other.yaml"}, r"classes of other \(tree, road, roof\) differ from those .*\(road, roof, tree\)"),
     ],
 )
