@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -25,14 +25,21 @@ _COLUMNS = (
 )
 
 
-def attribute_table(legend: Legend, counts: Sequence[int], pixel_m2: float) -> str:
+def attribute_table(
+    legend: Legend, counts: Sequence[int], pixel_m2: float, tags: Mapping[str, str] | None = None
+) -> str:
     """Make the text of RASTER.aux.xml: a row for each class, and the class names as GDAL's category names.
 
     Args:
         counts: pixels of each class.
         pixel_m2: square metres of a pixel.
+        tags: metadata that GDAL reads instead of the raster's own of the same names.
     """
     root = Element("PAMDataset")
+    if tags:
+        metadata = SubElement(root, "Metadata")
+        for key, value in tags.items():
+            SubElement(metadata, "MDI", {"key": key}).text = value
     band = SubElement(root, "PAMRasterBand", {"band": "1"})
     categories = SubElement(band, "CategoryNames")
     table = SubElement(band, "GDALRasterAttributeTable", {"tableType": "thematic"})

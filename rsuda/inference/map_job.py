@@ -137,6 +137,11 @@ class MapJob:
             lambda name: self.folder / f"{self.scene.name}_{name}.tif", self.key, shape, self.options
         )
 
+    @property
+    def keeps_rasters(self) -> bool:
+        """Whether the finished rasters stay untouched. Creation options ask for rasters of another form."""
+        return self.rasters is not None and not self.options.co
+
     def reuse(self) -> bool:
         """Fill the store with the pixels of the finished rasters. Returns False where they are missing or unreadable."""
         if self.rasters is None:

@@ -41,13 +41,14 @@ def write_map(job: MapJob) -> Prediction:
     """Write the files of a job whose strips are all finished.
 
     They are written into a hidden folder and then moved into place. The class raster moves last: where it is, all are.
+    Finished rasters with the same pixels stay as they are; then their attribute file moves last and has the new tag.
 
     Raises WriteError when a file cannot be written; the finished strips stay.
     """
     with _write_error(job):
         shutil.rmtree(job.staging, ignore_errors=True)
         for product in PRODUCTS:
-            if product.name in job.files:
+            if product.name in job.files and not job.keeps_rasters:
                 _write_raster(job, product)
         polygon_count, notes = _write_vectors(job) if "polygons" in job.files else (None, [])
         counts = _count_values(job.blocks())
@@ -148,7 +149,8 @@ def _write_descriptions(job: MapJob, counts: list[int]) -> None:
     """Write the attribute table and the STAC item."""
     legend = job.legend
     pixel = job.scene.gsd[0] * job.scene.gsd[1]
-    table = attribute_table(legend, counts[: len(legend)], pixel)
+    tags = {KEY: job.tag} if job.keeps_rasters else {}
+    table = attribute_table(legend, counts[: len(legend)], pixel, tags)
     write_attributes(table, job.staging / job.files["attributes"].name)
     if "stac" in job.files:
         write_item(_item(job, counts), job.staging / job.files["stac"].name)
@@ -160,7 +162,8 @@ def _move_into_place(job: MapJob) -> None:
     last = [job.staging / path.name for path in job.files.values()]
     first = [path for path in sorted(job.staging.iterdir()) if path not in last]
     for path in [*first, *last]:
-        os.replace(path, job.folder / path.name)
+        if path.exists():  # a raster that stays has none
+            os.replace(path, job.folder / path.name)
 
 
 def _count_values(blocks: Iterable[np.ndarray]) -> list[int]:
