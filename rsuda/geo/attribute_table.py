@@ -38,8 +38,8 @@ def attribute_table(
     root = Element("PAMDataset")
     if tags:
         metadata = SubElement(root, "Metadata")
-        for key, value in tags.items():
-            SubElement(metadata, "MDI", {"key": key}).text = value
+        for key, text in tags.items():
+            SubElement(metadata, "MDI", {"key": key}).text = text
     band = SubElement(root, "PAMRasterBand", {"band": "1"})
     categories = SubElement(band, "CategoryNames")
     table = SubElement(band, "GDALRasterAttributeTable", {"tableType": "thematic"})
