@@ -1,19 +1,13 @@
-"""Segmentation networks from segmentation-models-pytorch as (feature pyramid, fused feature, logits); pretrained weights."""
+"""Segmentation networks of an encoder and a decoder: (feature pyramid, fused feature, logits)."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
-from re import fullmatch
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple
 
-import segmentation_models_pytorch as smp
-import timm
 import torch
-from safetensors.torch import load_file
 from segmentation_models_pytorch.base import initialization
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
@@ -22,42 +16,14 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from rsuda.core.errors import InputError, MissingError, unknown
-from rsuda.core.packaged_encoders import PACKAGED
-from rsuda.core.sample_data import SAMPLE, sample_encoder
-from rsuda.core.spelling import spell
+from rsuda.core.errors import InputError, unknown
+from rsuda.learning.architecture import STRIDE as STRIDE
+from rsuda.learning.architecture import Architecture as Architecture
 from rsuda.learning.decoders import AllMLPDecoder, ContextDecoder, DilatedClassifier, SumOfBranches
-from rsuda.learning.downloads import quick_downloads
-from rsuda.learning.first_layer import repeat_filters
-from rsuda.learning.layers import quicken
-from rsuda.learning.packaged_weights import packaged_tensors
+from rsuda.learning.encoders.build import Encoder as Encoder
+from rsuda.learning.encoders.build import build_encoder as build_encoder
 
 DECODERS = ("segformer", "daformer", "deeplabv3plus", "deeplabv2", "unet")
-STRIDE = 32  # every encoder used here halves its input five times or dilates from there; crops are multiples of it
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What a network is built from; saved beside its weights.
-
-    Attributes:
-        encoder: any encoder name of segmentation-models-pytorch ('mit_b5', 'resnet50', 'mobilenet_v2', 'tu-…').
-        decoder: 'segformer' (all-MLP), 'daformer', 'deeplabv3plus', 'deeplabv2' or 'unet'.
-        channels: width of the fused feature.
-        dropout: Dropout2d before the classifier.
-        output_stride: 8, 16 or 32; the encoder's last stages are dilated instead of strided below 32.
-    """
-
-    encoder: str
-    decoder: str
-    classes: int
-    bands: int = 3
-    channels: int = 256
-    dropout: float = 0.0
-    output_stride: int = 32
-
-    def as_fields(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class Output(NamedTuple):
@@ -72,107 +38,6 @@ class Output(NamedTuple):
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear resize with align_corners=False, as all three papers use."""
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
-
-
-class Encoder(nn.Module):
-    """What smp's encoders are to the type checker: image -> pyramid, with the channels of its levels."""
-
-    out_channels: list[int]
-
-
-def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
-    """An encoder, with weights 'none', 'imagenet' (downloaded by smp or timm), 'packaged', 'sample' or a file.
-
-    Raises:
-        InputError: unknown encoder, or the file's tensors do not fit it.
-        MissingError: weights cannot be downloaded, or there is no such file.
-    """
-    if not _is_encoder(arch.encoder):  # timm would fetch 'hf-hub:…', and import what a folder 'local-dir:…' says
-        raise unknown("encoder", arch.encoder, smp.encoders.get_encoder_names())
-    try:
-        encoder = _with_weights(arch, weights)
-    except KeyError:
-        raise unknown("encoder", arch.encoder, smp.encoders.get_encoder_names()) from None
-    except (OSError, RuntimeError) as error:
-        if weights != "imagenet" or isinstance(error, MissingError):
-            raise
-        raise MissingError(
-            f"the ImageNet weights of {arch.encoder} could not be downloaded ({type(error).__name__}): go online once, "
-            f"or pass {spell('weights', 'FILE')} (a .safetensors or .pth file of the encoder), "
-            f"{spell('weights', 'packaged')} or {spell('weights', 'none')}"
-        ) from error
-    if arch.encoder == "mobilenet_v2":
-        # its last 1x1 convolution, 320 -> 1280 channels, serves the classifier; modules that work on channel pairs
-        # of the last level would cost 16 times as much with it
-        encoder.features[-1] = nn.Identity()
-        encoder._out_channels = [*encoder.out_channels[:-1], 320]
-    quicken(encoder)
-    return cast(Encoder, encoder)
-
-
-def _with_weights(arch: Architecture, weights: str) -> Any:
-    """Build an encoder of smp with its first weights."""
-    stride = {} if arch.output_stride == 32 else {"output_stride": arch.output_stride}
-    if weights == "imagenet":
-        with quick_downloads():
-            return smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights="imagenet", **stride)
-    if weights == "none":
-        return smp.encoders.get_encoder(arch.encoder, in_channels=arch.bands, weights=None, **stride)
-    # timm's encoders cannot change their number of bands later, so their tensors change before
-    by_timm = arch.encoder.startswith("tu-")
-    bands = arch.bands if by_timm else 3
-    path = sample_encoder(arch.encoder) if weights == SAMPLE else Path(weights).expanduser()
-    file = None if weights == PACKAGED else _read_weights(path)
-    encoder = smp.encoders.get_encoder(arch.encoder, in_channels=bands, weights=None, **stride)
-    tensors = packaged_tensors(arch.encoder, encoder.state_dict()) if file is None else file
-    if by_timm:
-        repeat_filters(encoder, tensors)
-    _load_encoder(encoder, tensors, arch.encoder, weights)
-    if arch.bands != bands:
-        encoder.set_in_channels(arch.bands, pretrained=True)
-    return encoder
-
-
-def _is_encoder(name: str) -> bool:
-    """Whether smp or timm have an encoder of this name themselves."""
-    if name.startswith("tu-"):
-        return fullmatch(r"[\w.]+", name[3:]) is not None and timm.is_model(name[3:])
-    return name in smp.encoders.get_encoder_names()
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise MissingError(f"there is no weights file {path} ({spell('weights')} takes imagenet, none or a file)")
-    try:
-        safe = path.suffix == ".safetensors"
-        tensors = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors and pickle raise many kinds for a file that is not theirs
-        kind = (
-            "a safetensors file"
-            if path.suffix == ".safetensors"
-            else "a file of tensors alone, as torch.save writes it"
-        )
-        raise InputError(
-            f"weights file {path} cannot be read as {kind}: pass a .safetensors or .pth file of the encoder's weights"
-        ) from error
-    if not isinstance(tensors, dict):
-        raise InputError(f"weights file {path} holds {type(tensors).__name__}: pass a file of tensors by name")
-    state = cast("dict[str, Tensor]", tensors.get("state_dict", tensors))
-    return {k.removeprefix("encoder."): v.float() if v.is_floating_point() else v for k, v in state.items()}
-
-
-def _load_encoder(encoder: nn.Module, tensors: dict[str, Tensor], name: str, path: str) -> None:
-    state = encoder.state_dict()
-    wrong = [k for k in state if k not in tensors or tensors[k].shape != state[k].shape]
-    if wrong:
-        raise InputError(
-            f"weights file {path} does not fit the encoder {name}: {len(wrong)} of its {len(state)} tensors are missing "
-            f"or have another shape, the first is {wrong[0]}"
-        )
-    for key in list(tensors):
-        if key not in state:  # a classifier head, say
-            del tensors[key]
-    encoder.load_state_dict(tensors)
 
 
 class Decoder(nn.Module):

@@ -290,14 +290,14 @@ class Runs:
 def test_checkpoint_and_encoder_weights_run_no_code(tmp_path):
     import torch
 
-    from rsuda.learning.network import _read_weights
+    from rsuda.learning.encoders.weights_file import read_weights
     from rsuda.runs.weights import checkpoint_step
 
     torch.save({"global_step": Runs(str(tmp_path / "ran"))}, tmp_path / "last.ckpt")
     with pytest.raises(InputError, match="cannot be resumed"):
         checkpoint_step(tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
-        _read_weights(tmp_path / "last.ckpt")
+        read_weights(tmp_path / "last.ckpt")
     assert not (tmp_path / "ran").exists()
 
 

@@ -1,0 +1,179 @@
+"""Read a file of pretrained weights, and find each tensor of an encoder in it, whatever library wrote it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from rsuda.core.errors import InputError, MissingError
+from rsuda.learning.encoders.new_layers import is_new
+from rsuda.learning.encoders.timm_encoders import PREFIX, TimmModel
+from rsuda.learning.first_layer import repeat_filters
+
+_NESTS = ("state_dict", "model_state_dict", "model_ema", "model", "module", "teacher", "student")
+_PREFIXES = ("module.", "_orig_mod.", "encoder.", "backbone.", "model.")
+_NAMED = 4  # tensors that a sentence names
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The tensors of a file by name, in float32, without the prefixes of programs that trained them."""
+
+    path: str
+    tensors: dict[str, Tensor]
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Read a .safetensors file, or one of torch.save that holds tensors alone. No code in it runs.
+
+    Raises:
+        MissingError: no such file.
+        InputError: a file of another kind.
+    """
+    if not path.is_file():
+        raise MissingError(f"there is no weights file {path} (--weights takes imagenet, none or a file)")
+    safe = path.suffix == ".safetensors"
+    try:
+        content: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # safetensors and pickle raise many kinds for a file that is not theirs
+        kind = "a safetensors file" if safe else "a file of tensors alone, as torch.save writes it"
+        raise InputError(
+            f"weights file {path} cannot be read as {kind}: pass a .safetensors or .pth file of the encoder's weights"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(f"weights file {path} holds {type(content).__name__}: pass a file of tensors by name")
+    while nests := [name for name in _NESTS if isinstance(content.get(name), dict)]:
+        content = content[nests[0]]
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    return WeightsFile(str(path), {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()})
+
+
+def load_weights(encoder: nn.Module, file: WeightsFile, name: str, described: TimmModel | None) -> str:
+    """Load a file into an encoder, by the names of rsuda, smp or timm.
+
+    Args:
+        name: of the encoder, for the sentence.
+        described: timm's model of this encoder; None for one of smp's own.
+
+    Returns:
+        a sentence on the tensors of the file that the encoder does not use; empty where it uses all.
+
+    Raises:
+        InputError: a tensor of the encoder is missing or has another shape.
+    """
+    state = {key: tensor for key, tensor in encoder.state_dict().items() if not is_new(encoder, key)}
+    named = {key.removeprefix("encoder."): (key, tensor) for key, tensor in file.tensors.items()}
+    if not _fits(named, state):
+        named = _by_timm_names(file, state, described)
+        by_timm = True
+    else:
+        by_timm = False
+    chosen = {key: named[key][1] for key in state if key in named}
+    repeat_filters(encoder, chosen)
+    missing = [key for key in state if key not in chosen and not key.endswith("num_batches_tracked")]
+    other = [key for key in chosen if chosen[key].shape != state[key].shape]
+    if missing or other:
+        raise _unfit(file, name, state, missing, other, chosen)
+    encoder.load_state_dict({**encoder.state_dict(), **chosen})
+    if by_timm and described is not None:
+        described.take_imagenet_statistics(encoder)
+    used = {named[key][0] for key in chosen}
+    return _note(file, [key for key in file.tensors if key not in used])
+
+
+def _fits(named: Mapping[str, Any], state: Mapping[str, Tensor]) -> bool:
+    return all(key in named for key in state if not key.endswith("num_batches_tracked"))
+
+
+def _by_timm_names(
+    file: WeightsFile, state: Mapping[str, Tensor], described: TimmModel | None
+) -> dict[str, tuple[str, Tensor]]:
+    """The file's tensors by the encoder's names, each with its name in the file, after timm's own conversion."""
+    bare = {_bare(key): key for key in file.tensors}
+    tensors = {key: file.tensors[original] for key, original in bare.items()}
+    if described is not None:
+        tensors = _first_of_several_images(tensors)
+        tensors = _converted(tensors, described, file.path)
+    originals = {_canonical(key): bare.get(key, key) for key in tensors}
+    by_name = {_canonical(key): tensor for key, tensor in tensors.items()}
+    return {key: (originals[k], by_name[k]) for key in state if (k := _canonical(key)) in by_name}
+
+
+def _bare(key: str) -> str:
+    """A name without the prefixes of the programs that train."""
+    while prefix := next((prefix for prefix in _PREFIXES if key.startswith(prefix)), ""):
+        key = key.removeprefix(prefix)
+    return key
+
+
+def _canonical(key: str) -> str:
+    """A name as timm has it: its own lists of features join the first two parts, 'stages_0.' for 'stages.0.'."""
+    return re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", _bare(key))
+
+
+def _converted(tensors: dict[str, Tensor], described: TimmModel, path: str) -> dict[str, Tensor]:
+    """Tensors as timm's own loader converts those of other programs, other patches and other image sizes."""
+    module = sys.modules[timm.model_entrypoint(described.name).__module__]
+    convert = getattr(module, "checkpoint_filter_fn", None)
+    if convert is None:
+        return tensors
+    try:
+        return cast("dict[str, Tensor]", convert(tensors, described.whole()))
+    except Exception as error:  # of many kinds, for tensors of another model
+        raise InputError(
+            f"weights file {path} does not fit the encoder {PREFIX}{described.name}: timm cannot convert its tensors "
+            f"({type(error).__name__})"
+        ) from error
+
+
+def _first_of_several_images(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a transformer of time series, such as Prithvi, for one image: its patches of several dates are added.
+
+    A position embedding of several dates gives that of the first.
+    """
+    patches, positions = tensors.get("patch_embed.proj.weight"), tensors.get("pos_embed")
+    if patches is None or patches.ndim != 5:
+        return tensors
+    changed = {**tensors, "patch_embed.proj.weight": patches.sum(2)}
+    if positions is not None:
+        tokens = positions.shape[1] - 1
+        side = next((n for n in range(1, 9) if tokens % n == 0 and round((tokens // n) ** 0.5) ** 2 == tokens // n), 1)
+        changed["pos_embed"] = positions[:, : 1 + tokens // side]
+    return changed
+
+
+def _unfit(
+    file: WeightsFile,
+    name: str,
+    state: Mapping[str, Tensor],
+    missing: list[str],
+    other: list[str],
+    chosen: Mapping[str, Tensor],
+) -> InputError:
+    if not missing and len(other) == 1 and chosen[other[0]].shape[2:] == state[other[0]].shape[2:]:
+        bands = [tensor.shape[1] for tensor in (chosen[other[0]], state[other[0]])]
+        return InputError(
+            f"weights file {file.path} is for {bands[0]} bands, and the pair has {bands[1]}: choose the bands by "
+            "--source-bands and --target-bands, or weights for three bands, which are repeated"
+        )
+    hint = "" if name.startswith(PREFIX) else f" (timm's files fit encoders of timm, such as {PREFIX}resnet50)"
+    return InputError(
+        f"weights file {file.path} does not fit the encoder {name}: {len(missing) + len(other)} of its {len(state)} tensors "
+        f"are missing or have another shape, the first is {[*missing, *other][0]}{hint}"
+    )
+
+
+def _note(file: WeightsFile, unused: list[str]) -> str:
+    if not unused:
+        return ""
+    names = ", ".join(unused[:_NAMED]) + (f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else "")
+    return f"{len(unused)} of {len(file.tensors)} tensors in {file.path} are not used by the encoder: {names}"
