@@ -194,13 +194,25 @@ class MethodSettings(FrozenModel):
 class NetworkSettings(FrozenModel):
     """The network and its first weights."""
 
-    encoder: Text = Field("mobilenet_v2", description="Encoder of segmentation-models-pytorch; tu-NAME is one of timm.")
+    encoder: Text = Field(
+        "mobilenet_v2",
+        description="Encoder of segmentation-models-pytorch; tu-NAME is one of timm, vision transformers too.",
+    )
     decoder: Text = Field("segformer", description="Decoder: segformer, unet, deeplabv3plus, deeplabv2 or daformer.")
     channels: int = Field(128, ge=1, le=8192, description="Width of the decoder.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the classifier.")
     output_stride: Literal[8, 16, 32] = Field(32, description="Output stride of the encoder.")
     weights: Text = Field(
-        "imagenet", description="Encoder weights: imagenet (downloaded), packaged, sample, none or a file."
+        "imagenet", description="Encoder weights: imagenet (downloaded), packaged, sample, none or a file, timm's too."
+    )
+    frozen: StrictBool = Field(
+        False, description="Leave the encoder's pretrained weights as they are; the decoder and adapters train."
+    )
+    adapter_rank: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Rank of adapters (LoRA) beside the linear layers of a frozen encoder; 0 for none.",
     )
     start: Text | None = Field(
         None, description="Run folder whose model training starts from; its settings are the defaults."

@@ -26,7 +26,7 @@ def name_filters(network: nn.Module, bands: Sequence[str]) -> None:
     """
     if len(bands) <= _IN_ORDER or not set(RGB) & set(bands):
         return
-    for encoder in (module for module in network.modules() if _is_encoder(module)):
+    for encoder in (module for module in network.modules() if is_encoder(module)):
         first = next((module for module in encoder.modules() if isinstance(module, nn.Conv2d)), None)
         if first is None or first.weight.shape[1] != len(bands):
             continue
@@ -47,6 +47,6 @@ def repeat_filters(encoder: nn.Module, tensors: dict[str, Tensor]) -> None:
             return
 
 
-def _is_encoder(module: nn.Module) -> bool:
+def is_encoder(module: nn.Module) -> bool:
     """Whether a module is an encoder of smp, which knows its output stride and the channels of its pyramid."""
     return hasattr(module, "output_stride") and hasattr(module, "out_channels")

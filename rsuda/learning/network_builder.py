@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rsuda.core.spec import Spec
 from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.cells import CellEncoder
+from rsuda.learning.encoders.frozen import freeze_encoders
 from rsuda.learning.first_layer import name_filters
 from rsuda.learning.network import Architecture, Encoder, FrozenEncoder, SegmentationNetwork, build_encoder
 from rsuda.learning.networks import build_network
@@ -30,6 +31,7 @@ class NetworkBuilder:
         seed: of the networks' random weights.
         augmentation: for methods that distort images themselves; None changes no image.
         start: kind and architecture of the network that training starts from; None for a run from the first weights.
+        frozen: whether the pretrained weights of the networks' encoders stay as they are.
         bank: what that network's run keeps of its source's classes; None where it keeps nothing.
     """
 
@@ -40,10 +42,14 @@ class NetworkBuilder:
     augmentation: Augmentation | None = None
     start: Mapping[str, Any] | None = None
     bank: SourceBank | None = None
+    frozen: bool = False
 
     def network(self, kind: str = "plain", **options: Any) -> Any:
         """Build a network of a kind in ``rsuda.learning.networks.NETWORKS``."""
-        return self._with_filters(build_network(kind, self.arch, self.weights, **options))
+        network = self._with_filters(build_network(kind, self.arch, self.weights, **options))
+        if self.frozen:
+            freeze_encoders(network)
+        return network
 
     def network_of_start(self) -> SegmentationNetwork:
         """Build a network of the start's kind; a plain one without a start."""
@@ -73,7 +79,7 @@ class NetworkBuilder:
         return image if self.augmentation is None else self.augmentation.strong(image, key, strength)
 
     def _encoder(self) -> Encoder:
-        return self._with_filters(build_encoder(self.arch, self.weights))
+        return self._with_filters(build_encoder(replace(self.arch, adapter_rank=0), self.weights))
 
     def _with_filters(self, network: _Built) -> _Built:
         if self.weights != "none":

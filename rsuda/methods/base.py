@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from rsuda.core.errors import InputError
 from rsuda.core.spec import Spec
+from rsuda.learning.encoders.adapters import with_own_adapters
 from rsuda.learning.network import SegmentationNetwork
 from rsuda.learning.network_builder import NetworkBuilder
 from rsuda.methods.blocks.teacher import Teacher
@@ -110,7 +111,7 @@ class Method(nn.Module):
 
     def load_start(self, tensors: Mapping[str, Tensor]) -> None:
         """Load the weights of another run's ``model`` into ``self.model``; see ``start_from``."""
-        self.model.load_state_dict(tensors)
+        self.model.load_state_dict(with_own_adapters(self.model, tensors))
 
     @property
     def spec(self) -> Spec:

@@ -72,6 +72,7 @@ class ArchitectureFields(FrozenModel):
     channels: int = Field(256, ge=1, le=8192)
     dropout: float = Field(0.0, ge=0, lt=1)
     output_stride: Literal[8, 16, 32] = 32
+    adapter_rank: int = Field(0, ge=0, le=1024)
 
 
 class Description(FrozenModel):
@@ -105,7 +106,14 @@ def architecture(settings: Settings, spec: Spec) -> Architecture:
     """Describe the architecture that settings ask for, with the classes and bands of a spec."""
     net = settings.network
     return Architecture(
-        net.encoder, net.decoder, len(spec.legend), len(spec.bands), net.channels, net.dropout, net.output_stride
+        net.encoder,
+        net.decoder,
+        len(spec.legend),
+        len(spec.bands),
+        net.channels,
+        net.dropout,
+        net.output_stride,
+        net.adapter_rank,
     )
 
 

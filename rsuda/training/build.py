@@ -13,6 +13,8 @@ from rsuda.data.domain import Domain
 from rsuda.data.pair import Pair, pair
 from rsuda.data.target_alone import target_alone
 from rsuda.learning.augmentation import Augmentation
+from rsuda.learning.encoders.build import check_encoder
+from rsuda.learning.encoders.licences import licence_note
 from rsuda.learning.networks import NETWORKS
 from rsuda.methods import absolute_name, find_method, options_of
 from rsuda.methods.base import Method, NetworkBuilder
@@ -69,6 +71,7 @@ def build(settings: Settings, domain_pair: Pair, start: TrainedNetwork | None = 
         augmentation,
         start.network_fields if start else None,
         start.bank if start else None,
+        frozen=settings.network.frozen or settings.network.adapter_rank > 0,
     )
     method = find_method(name)(builder, options_of(name, settings.method.options))
     if type(method.model) not in NETWORKS.values():
@@ -147,11 +150,28 @@ def check_run(settings: Settings, together: int = 1) -> tuple[Settings, list[str
     if settings.training.batch_size * together < 2:
         raise InputError("batch size 1 leaves batch norm without a batch to normalise by: use 2 or more")
     _check_source(settings, cls)
+    notes = [*notes, *_check_network(settings)]
     if settings.align.rare_temperature is None:
         settings = settings.changed({"align.rare_temperature": cls.rare_temperature})
     if settings.align.target_statistics is None:
         settings = settings.changed({"align.target_statistics": cls.target_statistics})
     return _with_fitting_discriminators(settings, notes)
+
+
+def _check_network(settings: Settings) -> list[str]:
+    """Check the encoder before anything is read. Returns a note on the licence of weights that are downloaded.
+
+    Raises InputError for an encoder that cannot be used, and for one of random weights that would never learn.
+    """
+    network = settings.network
+    check_encoder(network.encoder, network.output_stride)
+    if (network.frozen or network.adapter_rank) and network.weights == "none" and not network.start:
+        name = "frozen" if network.frozen else "adapter_rank"
+        raise InputError(
+            f"network.{name} leaves the encoder as it is, and network.weights 'none' are random: pass --weights, --start, or "
+            f"--set network.{name}={'false' if network.frozen else 0}"
+        )
+    return [licence_note(network.encoder)] if network.weights == "imagenet" and not network.start else []
 
 
 def _check_source(settings: Settings, cls: type[Method]) -> None:

@@ -18,6 +18,7 @@ from rsuda.core.spec import Spec
 from rsuda.core.spelling import spell
 from rsuda.learning import distributed
 from rsuda.learning.augmentation import Augmentation
+from rsuda.learning.encoders.new_layers import new_parameters
 from rsuda.learning.network import SegmentationNetwork
 from rsuda.learning.random_draws import BatchShard
 from rsuda.learning.sync_batch_norm import restore, synchronise
@@ -144,6 +145,7 @@ class MethodModule(L.LightningModule):
     def _optimizer_of_networks(self) -> Optimizer:
         settings = self.optimizer_settings
         heads = {id(parameter) for part in self.method.heads() for parameter in part.parameters()}
+        heads |= {id(parameter) for parameter in new_parameters(self)}
         discriminators = {id(parameter) for part in self.method.discriminators() for parameter in part.parameters()}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for parameter in self.parameters():

@@ -19,6 +19,7 @@ from rsuda.data.pair import Pair
 from rsuda.data.patches import target_batches
 from rsuda.data.suitability import domain_doubts
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision, use_threads
+from rsuda.learning.encoders.build import encoder_notes
 from rsuda.learning.source_bank import SourceBank
 from rsuda.learning.target_statistics import estimate_statistics
 from rsuda.methods.base import Method
@@ -87,6 +88,7 @@ def train(
                 *_bank_notes(job),
                 *job.pair.notes,
                 *job.module.method.notes,
+                *encoder_notes(job.module.method.model),
                 *domain_doubts(job.pair.target, job.pair.target_spec),
             ]:
                 logger.warning("note: %s", note)

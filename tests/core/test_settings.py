@@ -157,7 +157,7 @@ def test_a_dump_names_every_setting_and_its_version():
 
 
 def test_every_setting_is_described():
-    assert len(setting_names()) == 56
+    assert len(setting_names()) == 58
     assert all(len(description(name)) > 10 for name in setting_names())
 
 
@@ -269,7 +269,7 @@ def test_a_flat_file_of_version_0_1_is_read_with_a_note(tmp_path, caplog):
 
 def test_every_setting_had_a_name_in_version_0_1():
     new = {"source.nodata", "target.nodata", "source.also", "source.weights", "patches.hue", "training.bank"}
-    new |= {"training.threads", "training.loggers"}
+    new |= {"training.threads", "training.loggers", "network.frozen", "network.adapter_rank"}
     assert {*OLD_NAMES.values()} - {"method.options"} == set(setting_names()) - new and len(OLD_NAMES) == 49
 
 

@@ -9,6 +9,7 @@ transformers and accelerate for the same 20 lines, and its own names of tensors.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
 
 from torch import Tensor, nn
@@ -43,3 +44,9 @@ def add_adapters(encoder: nn.Module, rank: int, name: str) -> None:
         down = layer.weight.new_empty(rank, layer.in_features)
         layer.lora_a = nn.Parameter(down.uniform_(-1, 1) / sqrt(layer.in_features))
         layer.lora_b = nn.Parameter(layer.weight.new_zeros(layer.out_features, rank))
+
+
+def with_own_adapters(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Add a network's own adapters to the tensors of another network where that has none."""
+    own = network.state_dict()
+    return {**{key: own[key] for key in own if key.rpartition(".")[2].startswith(ADAPTER)}, **tensors}

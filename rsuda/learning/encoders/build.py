@@ -103,3 +103,9 @@ def _bands(file: WeightsFile) -> set[int]:
     """Bands that the first convolution of a file may have, but three."""
     first: Tensor | None = next((tensor for tensor in file.tensors.values() if tensor.ndim == 4), None)
     return set() if first is None or first.shape[1] == 3 else {first.shape[1]}
+
+
+def encoder_notes(network: nn.Module) -> list[str]:
+    """List the notes on the weights files of a network's encoders, each once."""
+    notes = (getattr(module, "weights_note", "") for module in network.modules())
+    return [note for note in dict.fromkeys(notes) if note]

@@ -12,12 +12,15 @@ Each level is normalised over channels without weights, since the scale of token
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from rsuda.core.spec import IMAGENET_MEAN, IMAGENET_STD
 
 STRIDES = (4, 8, 16, 32)
 PATCHES = (8, 16, 32)  # pixels of a patch's side that fit these strides
@@ -82,19 +85,15 @@ def _normalised(tokens: Tensor) -> Tensor:
     return F.layer_norm(tokens.permute(0, 2, 3, 1), tokens.shape[1:2]).permute(0, 3, 1, 2)
 
 
-@torch.no_grad()
-def take_imagenet_statistics(model: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-    """Let a model that was trained on (v - mean) / std take images standardised by ImageNet's statistics, in place.
+def with_imagenet_statistics(
+    weight: Tensor, bias: Tensor, mean: Sequence[float], std: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Change a first layer for (v - mean) / std so that it takes images standardised by ImageNet's statistics.
 
-    The first layer changes: it has no padding, so the answer is the same. Bands repeat red, green and blue.
+    The layer has no padding, so its answer is the same. Its bands repeat red, green and blue; one band is their sum.
     """
-    from rsuda.core.spec import IMAGENET_MEAN, IMAGENET_STD
-
-    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
-    if (tuple(mean), tuple(std)) == (tuple(IMAGENET_MEAN), tuple(IMAGENET_STD)) or first.bias is None:
-        return
-    rgb = torch.arange(first.in_channels) % 3
-    ours, our_std, theirs, their_std = (torch.tensor(v)[rgb] for v in (IMAGENET_MEAN, IMAGENET_STD, mean, std))
-    weight = first.weight.clone()
-    first.weight.copy_(weight * (our_std / their_std).view(1, -1, 1, 1))
-    first.bias.add_((weight.sum((2, 3)) * ((ours - theirs) / their_std)).sum(1))
+    bands = torch.arange(weight.shape[1]) % 3
+    columns = [torch.tensor(v)[bands].view(1, -1, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD, mean, std)]
+    ours, our_std, theirs, their_std = columns
+    offset = (weight * ((ours - theirs) / their_std)).sum((1, 2, 3))
+    return weight * (our_std / their_std), bias + offset

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsuda.core.errors import InputError
-from rsuda.learning.encoders.plain_transformer import PATCHES, PlainTransformer, take_imagenet_statistics
+from rsuda.learning.encoders.plain_transformer import PATCHES, PlainTransformer, with_imagenet_statistics
 
 PREFIX = "tu-"
 _PROBE = (96, 160)  # rows and columns of an image that every encoder takes
@@ -42,7 +42,9 @@ class TimmModel:
         if self.plain:
             encoder = PlainTransformer(self.name, bands, output_stride, self.options, pretrained)
             if pretrained:
-                self.take_imagenet_statistics(encoder)
+                tensors = encoder.state_dict()
+                self.take_imagenet_statistics(tensors)
+                encoder.load_state_dict(tensors)
             return encoder
         stride = {} if output_stride == 32 else {"output_stride": output_stride}
         encoder = smp.encoders.get_encoder(
@@ -58,11 +60,13 @@ class TimmModel:
         with torch.device("meta"):
             return timm.create_model(self.name, **self.options)
 
-    def take_imagenet_statistics(self, encoder: nn.Module) -> None:
-        """Let a plain transformer with weights of timm take images standardised by ImageNet's statistics."""
+    def take_imagenet_statistics(self, tensors: dict[str, Tensor]) -> None:
+        """Let a plain transformer's tensors take images standardised by ImageNet's statistics, in place."""
         cfg = timm.get_pretrained_cfg(self.name)
-        if self.plain and cfg is not None:
-            take_imagenet_statistics(encoder, cfg.mean, cfg.std)
+        weight, bias = (f"model.patch_embed.proj.{name}" for name in ("weight", "bias"))
+        if self.plain and cfg is not None and {weight, bias} <= set(tensors):
+            changed = with_imagenet_statistics(tensors[weight], tensors[bias], cfg.mean, cfg.std)
+            tensors[weight], tensors[bias] = changed
 
 
 class PaddedPartitions(PartitionAttentionCl):

@@ -70,28 +70,24 @@ def load_weights(encoder: nn.Module, file: WeightsFile, name: str, described: Ti
     Raises:
         InputError: a tensor of the encoder is missing or has another shape.
     """
-    state = {key: tensor for key, tensor in encoder.state_dict().items() if not is_new(encoder, key)}
+    state = encoder.state_dict()
+    needed = [key for key in state if not key.endswith("num_batches_tracked")]
     named = {key.removeprefix("encoder."): (key, tensor) for key, tensor in file.tensors.items()}
-    if not _fits(named, state):
+    own = all(key in named for key in needed)  # a file of rsuda or smp
+    if not own:
+        needed = [key for key in needed if not is_new(encoder, key)]
         named = _by_timm_names(file, state, described)
-        by_timm = True
-    else:
-        by_timm = False
     chosen = {key: named[key][1] for key in state if key in named}
+    if described is not None and not own:
+        described.take_imagenet_statistics(chosen)
     repeat_filters(encoder, chosen)
-    missing = [key for key in state if key not in chosen and not key.endswith("num_batches_tracked")]
+    missing = [key for key in needed if key not in chosen]
     other = [key for key in chosen if chosen[key].shape != state[key].shape]
     if missing or other:
         raise _unfit(file, name, state, missing, other, chosen)
     encoder.load_state_dict({**encoder.state_dict(), **chosen})
-    if by_timm and described is not None:
-        described.take_imagenet_statistics(encoder)
     used = {named[key][0] for key in chosen}
     return _note(file, [key for key in file.tensors if key not in used])
-
-
-def _fits(named: Mapping[str, Any], state: Mapping[str, Tensor]) -> bool:
-    return all(key in named for key in state if not key.endswith("num_batches_tracked"))
 
 
 def _by_timm_names(

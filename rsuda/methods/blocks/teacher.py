@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
 from rsuda.core.errors import unknown
+from rsuda.learning.encoders.frozen import share_frozen
 
 STATISTICS = ("student", "batch", "target")
 
@@ -48,6 +49,7 @@ class Teacher(AveragedModel):
         self.statistics = statistics
         self.register_buffer("looks", torch.zeros((), dtype=torch.long))
         self.eval().requires_grad_(False)
+        share_frozen(self.module, student)
 
     @torch.no_grad()
     def update(self, student: nn.Module) -> None:

@@ -1,0 +1,203 @@
+"""Plain transformers become pyramids, timm's files fit, frozen weights stay, adapters learn, and the rest is refused."""
+
+import pytest
+import timm
+import torch
+from method_runs import Interrupt, InterruptionError, run_settings
+from safetensors.torch import save_file
+
+from rsuda.core.errors import InputError
+from rsuda.core.spec import IMAGENET_MEAN, IMAGENET_STD
+from rsuda.learning.encoders.adapters import AdaptedLinear, add_adapters
+from rsuda.learning.encoders.build import check_encoder, encoder_notes
+from rsuda.learning.encoders.frozen import freeze_encoders
+from rsuda.learning.encoders.licences import licence_note
+from rsuda.learning.network import Architecture, Network, build_encoder
+from rsuda.methods.blocks.teacher import Teacher
+from rsuda.runs.weights import load_run
+from rsuda.training.build import check_run
+from rsuda.training.train import train
+
+TINY = "vit_tiny_patch16_224"
+
+
+@pytest.fixture(scope="session")
+def vit_file(tmp_path_factory):
+    """A file of timm's own names with a classifier, as timm's hub has them."""
+    torch.manual_seed(0)
+    model = timm.create_model(TINY)
+    file = tmp_path_factory.mktemp("vit") / "model.safetensors"
+    save_file(model.state_dict(), file)
+    return file
+
+
+def vit(bands=3, weights="none", **fields):
+    return build_encoder(Architecture(f"tu-{TINY}", "segformer", 3, bands, **fields), str(weights)).eval()
+
+
+def standardised(image, mean=IMAGENET_MEAN, std=IMAGENET_STD):
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
+    return (image - mean) / std
+
+
+def normalised(tokens):
+    return torch.nn.functional.layer_norm(tokens.permute(0, 2, 3, 1), (tokens.shape[1],)).permute(0, 3, 1, 2)
+
+
+def test_a_pyramid_holds_what_timms_blocks_say(vit_file):
+    """At the size of pretraining the level of stride 16 is the block's output, normalised; the others are resized."""
+    model = timm.create_model(TINY)
+    model.load_state_dict(timm.models.load_state_dict(str(vit_file)))
+    pixels = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        blocks = model.eval().forward_intermediates(
+            (pixels - 0.5) / 0.5, indices=[2, 5, 8, 11], intermediates_only=True
+        )
+        pyramid = vit(weights=vit_file)(standardised(pixels))
+    assert [level.shape[-1] for level in pyramid] == [224, 112, 56, 28, 14, 7]
+    torch.testing.assert_close(pyramid[4], normalised(blocks[2]), rtol=1e-3, atol=1e-3)
+    finer = torch.nn.functional.interpolate(normalised(blocks[1]), scale_factor=2.0, mode="bilinear")
+    torch.testing.assert_close(pyramid[3], finer, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", ["bare", "nested", "model.", "encoder.", "rsuda"])
+def test_a_file_fits_whatever_wrote_it(vit_file, form, tmp_path):
+    tensors = timm.models.load_state_dict(str(vit_file))
+    expected = vit(weights=vit_file)
+    if form == "nested":
+        tensors = {"epoch": 3, "state_dict": tensors}
+    elif form == "rsuda":
+        tensors = expected.state_dict()
+    elif form != "bare":
+        tensors = {f"{form}{name}": values for name, values in tensors.items()}
+    torch.save(tensors, tmp_path / "weights.pth")
+    encoder = vit(weights=tmp_path / "weights.pth")
+    for key, values in expected.state_dict().items():
+        assert torch.equal(encoder.state_dict()[key], values), key
+    note = " ".join(encoder_notes(encoder))
+    assert ("4 of 152 tensors" in note and "head.weight" in note) if form != "rsuda" else not note
+
+
+@pytest.mark.parametrize("bands", [1, 2, 4, 13])
+def test_other_bands_repeat_the_filters(vit_file, bands):
+    three, many = (vit(n, vit_file).model.patch_embed.proj.weight for n in (3, bands))
+    repeated = three.sum(1, keepdim=True) if bands == 1 else three[:, torch.arange(bands) % 3] * (3 / bands)
+    torch.testing.assert_close(many, repeated, rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_for_other_bands_is_refused(vit_file, tmp_path):
+    tensors = timm.models.load_state_dict(str(vit_file))
+    tensors["patch_embed.proj.weight"] = tensors["patch_embed.proj.weight"][:, [0, 1, 2, 0, 1, 2]]
+    torch.save(tensors, tmp_path / "six.pth")
+    assert vit(6, tmp_path / "six.pth").model.patch_embed.proj.weight.shape[1] == 6
+    with pytest.raises(InputError, match=r"six\.pth is for 6 bands, and the pair has 3"):
+        vit(3, tmp_path / "six.pth")
+
+
+def test_weights_of_a_series_give_those_of_one_image(vit_file, tmp_path):
+    """Prithvi's patches are of several dates; the positions of one image are those of the first."""
+    tensors = timm.models.load_state_dict(str(vit_file))
+    patches, positions = tensors["patch_embed.proj.weight"], tensors["pos_embed"]
+    tensors["patch_embed.proj.weight"] = patches[:, :, None]
+    tensors["pos_embed"] = torch.cat([positions, positions[:, 1:] + 1, positions[:, 1:] + 2], 1)
+    torch.save({f"encoder.{name}": values for name, values in tensors.items()}, tmp_path / "series.pt")
+    encoder, plain = vit(weights=tmp_path / "series.pt"), vit(weights=vit_file)
+    assert torch.equal(encoder.model.pos_embed, plain.model.pos_embed)
+    assert torch.equal(encoder.model.patch_embed.proj.weight, plain.model.patch_embed.proj.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "sentence"),
+    [
+        ("tu-beit_base_patch16_224", 32, "made for images of one size"),
+        ("tu-swin_tiny_patch4_window7_224", 16, "pass --set network.output_stride=32"),
+        ("tu-crossvit_9_240", 32, "choose another --set network.encoder"),
+        ("tu-vit_small_patch16_dinov9", 32, "unknown encoder"),
+    ],
+)
+def test_what_cannot_be_an_encoder_is_refused(name, stride, sentence):
+    with pytest.raises(InputError, match=sentence):
+        check_encoder(name, stride)
+
+
+def test_weights_of_patches_of_14_px_become_those_of_16(tmp_path):
+    """A smooth image gives the tokens that it gives at 14 px a patch, each of a patch of the same content."""
+    torch.manual_seed(0)
+    name = "vit_pwee_patch16_reg1_gap_256"
+    small = timm.create_model(name, patch_size=14, img_size=140)
+    torch.nn.init.normal_(small.patch_embed.proj.weight, std=0.05)
+    torch.save(small.state_dict(), tmp_path / "small.pth")
+    encoder = build_encoder(Architecture(f"tu-{name}", "segformer", 2), str(tmp_path / "small.pth"))
+    mean, std = (small.pretrained_cfg[key] for key in ("mean", "std"))
+    ramp = torch.linspace(0, 1, 160).view(1, 1, 1, 160).expand(1, 3, 160, 160)
+    with torch.no_grad():
+        shrunk = torch.nn.functional.interpolate(ramp, (140, 140), mode="bilinear")
+        at_14 = small.patch_embed.proj(standardised(shrunk, mean, std))
+        at_16 = encoder.model.patch_embed.proj(standardised(ramp))
+    torch.testing.assert_close(at_16, at_14, rtol=0.05, atol=0.05)
+
+
+def test_licences_are_named():
+    assert "nothing commercial" in licence_note("mit_b0")
+    assert "DINOv3 licence" in licence_note("tu-vit_small_patch16_dinov3")
+    assert "Apache-2.0" in licence_note(f"tu-{TINY}") and "BSD-3" in licence_note("mobilenet_v2")
+
+
+def test_adapters_change_nothing_at_first_and_are_all_that_trains(vit_file):
+    arch = Architecture(f"tu-{TINY}", "segformer", 3, channels=16, adapter_rank=4)
+    network = Network(arch, str(vit_file))
+    freeze_encoders(network)
+    image = torch.rand(2, 3, 64, 64)
+    assert torch.allclose(network.eval().encoder(image)[-1], vit(weights=vit_file)(image)[-1], atol=1e-5)
+    trained = {n for n, p in network.encoder.named_parameters() if p.requires_grad}
+    assert trained and all("lora_" in name or name.startswith("finer.") for name in trained)
+    assert sum(isinstance(m, AdaptedLinear) for m in network.modules()) == 48
+    network(image).logits.square().mean().backward()
+    before = {n: p.clone() for n, p in network.named_parameters()}
+    torch.optim.SGD([p for p in network.parameters() if p.requires_grad], 1.0).step()
+    moved = {n for n, p in network.named_parameters() if not torch.equal(p, before[n])}
+    assert any("lora_b" in name for name in moved) and not any("qkv.weight" in name for name in moved)
+
+
+def test_a_convolutional_encoder_takes_no_adapters():
+    with pytest.raises(InputError, match="no linear layers"):
+        add_adapters(build_encoder(Architecture("resnet18", "segformer", 2)), 4, "resnet18")
+
+
+def test_a_teacher_shares_frozen_weights_and_averages_the_rest(vit_file):
+    network = Network(Architecture(f"tu-{TINY}", "segformer", 3, channels=16), str(vit_file))
+    freeze_encoders(network)
+    teacher = Teacher(network)
+    pairs = list(zip(network.parameters(), teacher.module.parameters(), strict=True))
+    assert all((one is other) == (not one.requires_grad) for one, other in pairs)
+    frozen = network.encoder.model.pos_embed.clone()
+    with torch.no_grad():
+        network.decoder.classifier.weight.add_(1)
+    teacher.update(network)
+    assert torch.equal(network.encoder.model.pos_embed, frozen)
+    assert not torch.equal(teacher.module.decoder.classifier.weight, network.decoder.classifier.weight)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "changes"), [("source-only", {"frozen": True}), ("st-dasegnet", {"adapter_rank": 2})]
+)
+def test_a_frozen_run_resumes_to_the_bit_and_its_encoder_stays(two_cities, vit_file, method, changes, tmp_path):
+    network = {"encoder": f"tu-{TINY}", "output_stride": 16, "crop": 128, "weights": str(vit_file)}
+    settings = run_settings(
+        two_cities, method, **network, **{f"network.{name}": value for name, value in changes.items()}
+    )
+    train(settings, tmp_path / "whole", quiet=True)
+    with pytest.raises(InterruptionError):
+        train(settings, tmp_path / "cut", quiet=True, callbacks=[Interrupt()])
+    train(settings, tmp_path / "cut", resume=True, quiet=True)
+    one, other = (load_run(tmp_path / name).model.state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    pretrained = vit(weights=vit_file).state_dict()
+    stayed = {key: one[key] for key in one if key.endswith("blocks.3.attn.qkv.weight")}
+    assert stayed and all(torch.equal(v, pretrained["model.blocks.3.attn.qkv.weight"]) for v in stayed.values())
+
+
+def test_an_encoder_that_would_never_learn_is_refused(two_cities):
+    with pytest.raises(InputError, match=r"network\.frozen leaves the encoder as it is"):
+        check_run(run_settings(two_cities, "source-only", **{"network.frozen": True}))
