@@ -168,8 +168,8 @@ def _check_network(settings: Settings) -> list[str]:
     if (network.frozen or network.adapter_rank) and network.weights == "none" and not network.start:
         name = "frozen" if network.frozen else "adapter_rank"
         raise InputError(
-            f"network.{name} leaves the encoder as it is, and network.weights 'none' are random: pass --weights, --start, or "
-            f"--set network.{name}={'false' if network.frozen else 0}"
+            f"network.{name} leaves the encoder as it is, and network.weights 'none' are random: pass "
+            f"{spell('weights', 'FILE')}, {spell('start', 'RUN')} or {spell(f'network.{name}', False if network.frozen else 0)}"
         )
     return [licence_note(network.encoder)] if network.weights == "imagenet" and not network.start else []
 

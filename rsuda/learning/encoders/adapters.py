@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 
 ADAPTER = "lora_"  # before the names of adapters' tensors
 _LEAST = 32  # inputs and outputs of a layer that is adapted
@@ -36,8 +37,8 @@ def add_adapters(encoder: nn.Module, rank: int, name: str) -> None:
     layers = [m for m in encoder.modules() if type(m) is nn.Linear and min(m.in_features, m.out_features) >= _LEAST]
     if not layers:
         raise InputError(
-            f"the encoder {name} has no linear layers for adapters: pass --set network.adapter_rank=0, with "
-            "--set network.frozen=true for an encoder that stays as it is"
+            f"the encoder {name} has no linear layers for adapters: pass {spell('network.adapter_rank', 0)}, and "
+            f"{spell('network.frozen', True)} for an encoder that stays as it is"
         )
     for layer in layers:
         layer.__class__ = AdaptedLinear
@@ -48,5 +49,5 @@ def add_adapters(encoder: nn.Module, rank: int, name: str) -> None:
 
 def with_own_adapters(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Add a network's own adapters to the tensors of another network where that has none."""
-    own = network.state_dict()
-    return {**{key: own[key] for key in own if key.rpartition(".")[2].startswith(ADAPTER)}, **tensors}
+    state = network.state_dict()
+    return {**{key: state[key] for key in state if key.rpartition(".")[2].startswith(ADAPTER)}, **tensors}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rsuda.core.errors import MissingError, unknown
 from rsuda.core.packaged_encoders import PACKAGED
 from rsuda.core.sample_data import SAMPLE, sample_encoder
+from rsuda.core.spelling import spell
 from rsuda.learning.architecture import Architecture
 from rsuda.learning.downloads import quick_downloads
 from rsuda.learning.encoders.adapters import add_adapters
@@ -56,7 +57,8 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
             raise
         raise MissingError(
             f"the ImageNet weights of {arch.encoder} could not be downloaded ({type(error).__name__}): go online once, "
-            "or pass --weights FILE (a .safetensors or .pth file of the encoder), --weights packaged or --weights none"
+            f"or pass {spell('weights', 'FILE')} (a .safetensors or .pth file of the encoder), "
+            f"{spell('weights', 'packaged')} or {spell('weights', 'none')}"
         ) from error
     if arch.encoder == "mobilenet_v2":
         # its last 1x1 convolution, 320 -> 1280 channels, serves the classifier; modules that work on channel pairs

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.learning.encoders.plain_transformer import PATCHES, PlainTransformer, with_imagenet_statistics
 
 PREFIX = "tu-"
@@ -125,14 +126,17 @@ def check_timm_encoder(name: str, output_stride: int) -> None:
     except Exception:  # of many kinds, out of models that are made for one size
         if output_stride != 32 and not described.plain:
             check_timm_encoder(name, 32)
-            raise _refused(name, "it has no output stride but 32", "pass --set network.output_stride=32") from None
+            raise _refused(
+                name, "it has no output stride but 32", f"pass {spell('network.output_stride', 32)}"
+            ) from None
         raise _refused(name, "it is made for images of one size") from None
     strides = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
     if [level.shape[-2:] for level in pyramid[-4:]] != [(_PROBE[0] // s, _PROBE[1] // s) for s in strides]:
         raise _refused(name, "its features do not have the strides 4, 8, 16 and 32")
 
 
-def _refused(name: str, why: str, instead: str = "choose another --set network.encoder") -> InputError:
+def _refused(name: str, why: str, instead: str = "") -> InputError:
+    instead = instead or f"choose another {spell('encoder')}"
     return InputError(f"the encoder {PREFIX}{name} cannot be used, since {why}: {instead}")
 
 

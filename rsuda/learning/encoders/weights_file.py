@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rsuda.core.errors import InputError, MissingError
+from rsuda.core.spelling import spell
 from rsuda.learning.encoders.new_layers import is_new
 from rsuda.learning.encoders.timm_encoders import PREFIX, TimmModel
 from rsuda.learning.first_layer import repeat_filters
@@ -37,10 +38,10 @@ def read_weights(path: Path) -> WeightsFile:
 
     Raises:
         MissingError: no such file.
-        InputError: a file of another kind.
+        InputError: a file that holds no tensors by name.
     """
     if not path.is_file():
-        raise MissingError(f"there is no weights file {path} (--weights takes imagenet, none or a file)")
+        raise MissingError(f"there is no weights file {path} ({spell('weights')} takes imagenet, none or a file)")
     safe = path.suffix == ".safetensors"
     try:
         content: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
@@ -73,12 +74,12 @@ def load_weights(encoder: nn.Module, file: WeightsFile, name: str, described: Ti
     state = encoder.state_dict()
     needed = [key for key in state if not key.endswith("num_batches_tracked")]
     named = {key.removeprefix("encoder."): (key, tensor) for key, tensor in file.tensors.items()}
-    own = all(key in named for key in needed)  # a file of rsuda or smp
-    if not own:
+    complete = all(key in named for key in needed)  # a file of rsuda or smp
+    if not complete:
         needed = [key for key in needed if not is_new(encoder, key)]
         named = _by_timm_names(file, state, described)
     chosen = {key: named[key][1] for key in state if key in named}
-    if described is not None and not own:
+    if described is not None and not complete:
         described.take_imagenet_statistics(chosen)
     repeat_filters(encoder, chosen)
     missing = [key for key in needed if key not in chosen]
@@ -158,8 +159,8 @@ def _unfit(
     if not missing and len(other) == 1 and chosen[other[0]].shape[2:] == state[other[0]].shape[2:]:
         bands = [tensor.shape[1] for tensor in (chosen[other[0]], state[other[0]])]
         return InputError(
-            f"weights file {file.path} is for {bands[0]} bands, and the pair has {bands[1]}: choose the bands by "
-            "--source-bands and --target-bands, or weights for three bands, which are repeated"
+            f"weights file {file.path} is for {bands[0]} bands, and the pair has {bands[1]}: choose other "
+            f"{spell('source_bands')} and {spell('target_bands')}, or {spell('weights')} for three bands, which are repeated"
         )
     hint = "" if name.startswith(PREFIX) else f" (timm's files fit encoders of timm, such as {PREFIX}resnet50)"
     return InputError(
