@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from rsuda.info.gap import gap
     from rsuda.info.info import info
     from rsuda.report.report import report
+    from rsuda.sharing.card import card
+    from rsuda.sharing.push import push
     from rsuda.training.datamodule import PairDataModule
 else:
     _HOMES = {
@@ -58,6 +60,8 @@ else:
         "rsuda.info.gap": ("gap",),
         "rsuda.info.info": ("info",),
         "rsuda.report.report": ("report",),
+        "rsuda.sharing.card": ("card",),
+        "rsuda.sharing.push": ("push",),
         "rsuda.inference.prediction": ("Prediction",),
     }
 
@@ -99,6 +103,7 @@ __all__ = [
     "adapt",
     "benchmark",
     "calibrate",
+    "card",
     "domain",
     "domains",
     "evaluate",
@@ -110,6 +115,7 @@ __all__ = [
     "methods",
     "polygonize",
     "predict",
+    "push",
     "report",
     "sample_tiles",
     "suggest",

@@ -24,6 +24,8 @@ ORDER = (
     "report",
     "suggest",
     "export",
+    "card",
+    "push",
     "info",
     "domains",
     "methods",

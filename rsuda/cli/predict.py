@@ -34,7 +34,11 @@ def predict(
         list[str], typer.Argument(help="Rasters to map: files, folders, globs, or what GDAL can open (https://…).")
     ],
     model: Annotated[
-        Path | None, typer.Option(help="Run folder; the newest in runs/ by default.", autocompletion=completion.runs)
+        Path | None,
+        typer.Option(
+            help="Run folder, or hf://ORG/NAME[@REVISION]; the newest in runs/ by default.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per scene, for scripts.")] = False,

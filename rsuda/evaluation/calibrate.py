@@ -211,7 +211,8 @@ def _write(predictor: Predictor, result: Calibration) -> None:
     spec = replace(trained.spec, temperature=result.temperature)
     save_run(result.run, cast(SegmentationNetwork, trained.model), spec, trained.method, trained.bank)
     with atomic_write(result.run / CALIBRATION, overwrite=True) as temporary:
-        text = json.dumps(result.as_fields(), indent=2) + "\n"
+        fields = {name: value for name, value in result.as_fields().items() if name != "run"}
+        text = json.dumps(fields, indent=2) + "\n"
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -179,7 +179,7 @@ def _tags(job: MapJob) -> dict[str, str]:
     predictor, trained = job.predictor, job.predictor.trained
     return {
         "SOFTWARE": f"rsuda {__version__}",
-        "RSUDA_RUN": trained.path.name,
+        "RSUDA_RUN": trained.name,
         "RSUDA_METHOD": trained.method,
         "RSUDA_NETWORK": trained.digest,
         "RSUDA_BANDS": ",".join(trained.spec.bands),
@@ -239,7 +239,7 @@ def _item(job: MapJob, counts: list[int]) -> Any:
         source=href(job.scene.image, job.folder),
         when=acquisition_time(job.scene.image),
         properties={
-            "rsuda:run": trained.path.name,
+            "rsuda:run": trained.name,
             "rsuda:method": trained.method,
             "rsuda:network": trained.digest,
         },

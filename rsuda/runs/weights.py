@@ -32,6 +32,7 @@ from rsuda.runs.folders import CHECKPOINT, SPEC, WEIGHTS
 from rsuda.runs.folders import CURVE as CURVE
 from rsuda.runs.folders import newest_run as newest_run
 from rsuda.runs.folders import saved_settings as saved_settings
+from rsuda.runs.hub import local_model, model_name
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class TrainedNetwork:
     method: str
     digest: str
     bank: SourceBank | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the run, as files of maps have it."""
+        return model_name(self.path)
 
     @property
     def network_fields(self) -> dict[str, Any]:
@@ -145,13 +151,13 @@ def save_weights(
 
 
 def load_run(path: str | Path) -> TrainedNetwork:
-    """Load a run folder, or a weights file of one.
+    """Load a run folder, a weights file of one, or a model of a hub (hf://org/name, file:///folder).
 
     Raises:
         MissingError: the run is missing, or has no weights (its training has not ended).
         InputError: the weights were not written by rsuda, or do not fit their own description.
     """
-    path = Path(path).expanduser()
+    path = local_model(path).expanduser()
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         if not path.is_dir():

@@ -1,0 +1,34 @@
+"""rsuda push."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsuda.cli import completion
+from rsuda.cli.app import app, log
+
+
+@app.command()
+def push(
+    run: Annotated[Path, typer.Argument(help="Run folder.", autocompletion=completion.runs)],
+    address: Annotated[str, typer.Argument(help="hf://ORG/NAME[@BRANCH], or file:///FOLDER.")],
+    license: Annotated[str | None, typer.Option(help="Licence of the weights, such as cc-by-4.0.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON, for scripts.")] = False,
+) -> None:
+    """Push a run to a hub of models: weights, spec, scores and card. Settings, logs and checkpoints stay here."""
+    import json
+
+    from rsuda.sharing.push import push as upload
+
+    log()
+    pushed = upload(run, address, license=license, private=private, overwrite=overwrite)
+    if as_json:
+        print(json.dumps(pushed.as_fields()))
+        return
+    print(f"pushed {len(pushed.files)} files, {pushed.bytes / 1e6:.1f} MB: {', '.join(pushed.files)}")
+    print(f"Next: rsuda predict SCENE.tif --model {pushed.address}")
