@@ -52,8 +52,13 @@ class Hub(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.asked.append(path)
         name = path.partition(f"/resolve/{COMMIT}/")[2]
-        if path.startswith("/api/models/org/city"):
-            files = [{"rfilename": file.name, "size": file.stat().st_size} for file in sorted(self.folder.iterdir())]
+        files = [
+            {"type": "file", "path": file.name, "rfilename": file.name, "size": file.stat().st_size, "oid": "0" * 40}
+            for file in sorted(self.folder.iterdir())
+        ]
+        if path.startswith("/api/models/org/city/tree/"):
+            self.answer(json.dumps(files).encode())
+        elif path.startswith("/api/models/org/city"):
             self.answer(json.dumps({"id": "org/city", "sha": COMMIT, "siblings": files}).encode())
         elif name and (self.folder / name).is_file():
             body = (self.folder / name).read_bytes()
