@@ -14,6 +14,7 @@ from rsuda.learning.most_likely import most_likely
 from rsuda.learning.network import Encoder, resize
 
 STRIDE = 8  # pixels of a cell's side
+CONTEXT = 32  # pixels that an image is mirrored by at its borders, a multiple of encoders' strides
 
 
 class CellEncoder(nn.Module):
@@ -21,6 +22,9 @@ class CellEncoder(nn.Module):
 
     A cell is the features of the levels of strides 4, 8 and 16, side by side. Stride 32 separated classes less on three
     fields. Batch norm normalises by its running statistics, so a cell depends on its image alone.
+
+    Encoders pad their levels with zeros, at the upper and left borders most. Cells there looked like another class: votes on
+    the upper 8 of 384 pixels were right for 29 % and 20 % of two fields, and for 70 % and 80 % in mirrored context.
 
     Args:
         encoder: becomes a part of this module, without gradients.
@@ -44,6 +48,13 @@ class CellEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
+        context = CONTEXT if min(image.shape[-2:]) > CONTEXT else 0  # a mirror shows at most the image itself
+        cells = self._cells(F.pad(image, (context,) * 4, mode="reflect") if context else image)
+        border = context // STRIDE
+        return cells[..., border : cells.shape[-2] - border, border : cells.shape[-1] - border]
+
+    def _cells(self, image: Tensor) -> Tensor:
+        """Cells of an image that lies in its context."""
         pyramid, size = self.encoder(image), cells_of(image)
         finest, *coarse = (pyramid[k] for k in self.levels)
         if self.smooth:
