@@ -17,7 +17,7 @@ def info(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Run whose network a raster is to fit; the newest in runs/ by default.", autocompletion=completion.runs
+            help="Run whose model a raster is to fit; the newest in runs/ by default.", autocompletion=completion.runs
         ),
     ] = None,
     data: Annotated[Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data of a domain.")] = None,
@@ -29,7 +29,7 @@ def info(
     crs: Annotated[str | None, typer.Option(help="CRS of a raster that has a transform but none.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
-    """Tell what a raster, a run or a domain is, what is odd about it, and whether a raster fits a run's network."""
+    """Describe a raster, a run or a domain, list warnings, and check a raster against a run's model."""
     import json
 
     from rsuda.cli.terminal import print_facts

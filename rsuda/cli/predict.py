@@ -50,7 +50,7 @@ def predict(
     """
     import json
 
-    from rsuda.cli.terminal import PixelBar, print_map
+    from rsuda.cli.terminal import Notes, PixelBar, print_map
     from rsuda.inference.predict import predict as predict_scenes
     from rsuda.runs.folders import newest_run
 
@@ -62,15 +62,18 @@ def predict(
             print(f"Using the newest run, {model}")
     bar = PixelBar(talkative and sys.stderr.isatty())
 
+    notes = Notes()
+
     def show(prediction: Prediction) -> None:
         bar.close()
         if as_json:
             print(json.dumps(prediction.as_fields()), flush=True)
         elif talkative:
-            print_map(prediction)
+            print_map(prediction, notes)
 
     try:
         predict_scenes(scenes, model, progress=bar, on_scene=show, **options)
+        notes.close()
     except KeyboardInterrupt:
         bar.close()
         print("Interrupted. Run the same command again to continue.", file=sys.stderr)

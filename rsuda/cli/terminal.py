@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from rsuda.core.display import printable
@@ -32,6 +35,30 @@ class PixelBar:
         self.bar = None
 
 
+class Notes:
+    """Print the notes of several scenes: a note that differs by its scene alone is printed once, with their number at the end."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, str] = {}
+        self.more: Counter[str] = Counter()
+
+    def show(self, notes: Sequence[str], scene: object) -> None:
+        """Print the notes of a scene that no earlier scene has."""
+        name = re.escape(str(scene).rpartition("/")[2].rpartition(".")[0])
+        for note in notes:
+            kind = re.sub(rf"(?<![^\W_]){name}(?![^\W_])", "", note.replace(str(scene), ""))
+            if kind in self.first:
+                self.more[kind] += 1
+            else:
+                self.first[kind] = note
+                print(f"note: {printable(note)}")
+
+    def close(self) -> None:
+        """Say how many further scenes have each note."""
+        for kind, count in self.more.items():
+            print(f"note: {count} more scene{'s' * (count > 1)} like this: {printable(self.first[kind])}")
+
+
 def make_table(*columns: str, right: int = 0) -> Any:
     """Make a table without a frame, whose last ``right`` columns hold numbers."""
     from rich.box import SIMPLE_HEAD
@@ -43,10 +70,9 @@ def make_table(*columns: str, right: int = 0) -> Any:
     return table
 
 
-def print_map(result: Any) -> None:
+def print_map(result: Any, notes: Notes) -> None:
     """Print a finished map: notes, files, speed and class shares."""
-    for note in result.notes:
-        print(f"note: {printable(note)}")
+    notes.show(result.notes, result.scene)
     name = printable(str(result.scene).rpartition("/")[2])
     if result.skipped:
         print(f"{name}: finished before, {printable(result.raster)} is kept (--overwrite predicts it again)")
@@ -155,6 +181,8 @@ def print_facts(facts: dict[str, Any], indent: int = 0) -> None:
         if value is None or (isinstance(value, (list, dict)) and not value):
             continue
         head = f"{' ' * indent}{printable(key)}:"
+        if key == "gsd" and isinstance(value, list):
+            value = _metres(value)
         if isinstance(value, dict) and not all(_plain(entry) for entry in value.values()):
             print(head)
             print_facts(value, indent + 2)
@@ -164,6 +192,11 @@ def print_facts(facts: dict[str, Any], indent: int = 0) -> None:
                 print(f"{' ' * indent}  - {_line(entry)}")
         else:
             print(head, _line(value))
+
+
+def _metres(sizes: list[float]) -> float | str:
+    """Format the two values of a GSD: both sides of a pixel, or the smallest and the largest of several scenes."""
+    return sizes[0] if sizes[0] == sizes[-1] else f"{sizes[0]:g} to {sizes[-1]:g}"
 
 
 def _plain(value: Any) -> bool:

@@ -17,6 +17,7 @@ from rsuda.data.field_types import Length, Pixels, Text
 from rsuda.data.image_files import ImageFiles, as_deliveries
 from rsuda.data.label_files import LabelEntries
 
+_ENDINGS = (".yaml", ".yml")
 KNOWN = {path.stem: path for path in sorted((Path(__file__).parent / "known").glob("*.yaml"))}
 _DEEPEST = 5  # files that extend one another
 
@@ -134,8 +135,30 @@ def read_domain_file(path: Path) -> DomainFile:
         MissingError: the file, or a file that it extends, is missing.
         InputError: a field is unknown, missing or invalid.
     """
+    near = None if path.exists() else file_near(path)
+    if near is not None:
+        raise MissingError(f"there is no domain file {path}: did you mean {near}?")
     fields = {key: value for key, value in _merged_fields(path).items() if value is not None}
     return validate(DomainFile, fields, "field", where=f"domain file {path}")
+
+
+def file_near(name: Path) -> Path | None:
+    """Find the domain file of a name without its ending: in the folder of the name, or among those of a checkout."""
+    stem = name.with_suffix("") if name.suffix in _ENDINGS else name
+    places = [stem, Path("configs/domains") / stem.name]
+    return next((file for place in places for end in _ENDINGS if (file := Path(f"{place}{end}")).is_file()), None)
+
+
+def unknown_domain(name: str, *others: str) -> InputError:
+    """Build the error for the name of no domain; it names a domain file of this name that lies near.
+
+    Args:
+        others: what else a user may pass.
+    """
+    near = file_near(Path(name))
+    if near is None:
+        return unknown("domain", name, [*KNOWN, *others])
+    return InputError(f"unknown domain '{name}': to use its domain file, pass {near}")
 
 
 def _merged_fields(path: Path, depth: int = 0) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from rsuda.core.errors import InputError, MissingError, unknown
+from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import Legend
 from rsuda.core.settings import OBJECT, Settings
 from rsuda.core.spec import band_code
 from rsuda.core.spelling import spell
 from rsuda.data.archives import note_of_archives, path_of
 from rsuda.data.domain import Domain, natural_order, some_names
-from rsuda.data.domain_file import KNOWN, DomainFile, read_domain_file
+from rsuda.data.domain_file import KNOWN, DomainFile, read_domain_file, unknown_domain
 from rsuda.data.file_patterns import list_files, matches_any
 from rsuda.data.image_files import ImageFiles, choose_variant, scenes_of_domain
 from rsuda.data.joined_sources import join_sources
@@ -240,7 +240,7 @@ def _domain_of_files(name: str, data: str | Path | None, bands: str | None, gsd:
         return domain_of_rasters(str(path), bands, gsd)
     if len(path.parts) > 1 or path.suffix:
         raise MissingError(f"there is no folder, raster or domain file {name}")
-    raise unknown("domain", name, [*KNOWN, "a YAML file", "a folder or glob of rasters"])
+    raise unknown_domain(name, "a YAML file", "a folder or glob of rasters")
 
 
 def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None) -> Domain:
@@ -316,7 +316,7 @@ def _make_splits(
     A scene whose only label is refused leaves its splits, so that the other scenes can be used.
     """
     splits: dict[str, list[str]] = {}
-    notes = list(refused.values())
+    notes, partial = list(refused.values()), []
     for split, patterns in fields.splits.items():
         members = [name for name in scenes if matches_any(name, patterns)]
         splits[split] = [name for name in members if name not in refused]
@@ -327,8 +327,8 @@ def _make_splits(
                 f"({some_names(scenes)}): looked for {some_names(patterns)}"
             )
         elif explicit and len(members) < len(patterns):
-            notes.append(
-                f"{len(members)} of the {len(patterns)} scenes of {fields.name}'s split '{split}' are in {root}"
-            )
+            partial.append(f"{len(members)} of the {len(patterns)} scenes of split '{split}'")
+    if partial:
+        notes.append(f"{root} has {' and '.join(partial)} of {fields.name}")
     splits.setdefault("all", list(scenes))
     return splits, notes

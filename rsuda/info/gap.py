@@ -11,6 +11,7 @@ import numpy as np
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import Legend
+from rsuda.core.sample_data import SAMPLE_DOMAINS, tiles_folder
 from rsuda.core.settings import make_settings
 from rsuda.core.spec import band_code
 from rsuda.data.alignment_choice import Alignment, choose_alignment, common_gsd, unlike_colours
@@ -92,7 +93,7 @@ def gap(
 
     Args:
         source, target: as in ``rsuda.adapt``.
-        data: folder of the files of domains that are named.
+        data: folder of the files of domains that are named. Without it, 'potsdam' and 'vaihingen' are the sample tiles.
         source_bands, target_bands: band order, such as 'IRRG'.
         target_nodata: value that marks pixels of the target without data; the files' own by default.
         plot: PNG to draw the comparison in.
@@ -115,6 +116,8 @@ def gap(
         True
     """
     names, objects = names_and_objects(source, target)
+    if data is None and {names["source.name"], names["target.name"]} <= set(SAMPLE_DOMAINS):
+        data = tiles_folder()
     chosen = {
         **names,
         "data": data,

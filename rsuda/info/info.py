@@ -14,12 +14,12 @@ import numpy as np
 
 from rsuda.core.crosswalk import unshared_note
 from rsuda.core.documents import read_json
-from rsuda.core.errors import InputError, MissingError, unknown
+from rsuda.core.errors import InputError, MissingError
 from rsuda.core.settings import CONFIG, Settings
 from rsuda.core.spec import Spec, band_code, band_names
 from rsuda.data import find_domain
 from rsuda.data.domain import Domain, natural_order
-from rsuda.data.domain_file import KNOWN, describe
+from rsuda.data.domain_file import KNOWN, describe, unknown_domain
 from rsuda.data.label_notes import label_notes, scene_notes
 from rsuda.data.stac_domain import is_stac
 from rsuda.data.validity_notes import collar_notes, label_nodata_notes
@@ -81,7 +81,7 @@ def info(
         return domain_facts(find_domain.domain(name, data, bands=bands, gsd=gsd, nodata=nodata))
     if len(path.parts) > 1 or path.suffix:
         raise MissingError(f"there is no file, run or folder {name}")
-    raise unknown("domain", name, [*KNOWN, "a raster", "a run folder"])
+    raise unknown_domain(name, "a raster", "a run folder")
 
 
 def with_old_keys(facts: dict[str, Any]) -> dict[str, Any]:

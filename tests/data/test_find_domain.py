@@ -200,9 +200,9 @@ def test_incomplete_split_has_a_note_with_the_number(tmp_path):
     result = domain("potsdam", potsdam(tmp_path, ["2_10", "2_11"]))
     assert result.splits["train"] == ["2_10", "2_11"]
     assert result.notes == (
-        f"2 of the 24 scenes of potsdam's split 'train' are in {tmp_path}",
         f"split 'val' of potsdam matches none of the 2 scenes in {tmp_path} (2_10, 2_11): "
         "looked for 2_13, 2_14, 3_13, 3_14, 4_13, …",
+        f"{tmp_path} has 2 of the 24 scenes of split 'train' of potsdam",
     )
     with pytest.raises(InputError, match="split 'val' of domain potsdam has no scene"):
         result.split("val")
