@@ -17,6 +17,9 @@ from rsuda.core.version import __version__ as __version__
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 if TYPE_CHECKING:
+    from rsuda.accuracy.assess import assess
+    from rsuda.accuracy.results import Assessment
+    from rsuda.accuracy.sample import PointSample, sample
     from rsuda.api import adapt, evaluate, suggest
     from rsuda.benchmark.benchmark import benchmark
     from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
     from rsuda.training.datamodule import PairDataModule
 else:
     _HOMES = {
+        "rsuda.accuracy.assess": ("assess",),
+        "rsuda.accuracy.results": ("Assessment",),
+        "rsuda.accuracy.sample": ("PointSample", "sample"),
         "rsuda.api": ("adapt", "evaluate", "suggest"),
         "rsuda.evaluation.calibrate": ("calibrate",),
         "rsuda.evaluation.finished_run": ("Run",),
@@ -88,12 +94,14 @@ else:
 
 
 __all__ = [
+    "Assessment",
     "Domain",
     "ExistsError",
     "InputError",
     "Legend",
     "MissingError",
     "PairDataModule",
+    "PointSample",
     "Polygons",
     "Prediction",
     "RsudaError",
@@ -101,6 +109,7 @@ __all__ = [
     "Segmenter",
     "WriteError",
     "adapt",
+    "assess",
     "benchmark",
     "calibrate",
     "card",
@@ -117,6 +126,7 @@ __all__ = [
     "predict",
     "push",
     "report",
+    "sample",
     "sample_tiles",
     "suggest",
 ]

@@ -2,6 +2,7 @@
 
 from rsuda.cli import (
     adapt,
+    assess,
     benchmark,
     calibrate,
     card,
@@ -17,6 +18,7 @@ from rsuda.cli import (
     predict,
     push,
     report,
+    sample,
     sample_tiles,
     suggest,
 )
@@ -25,6 +27,7 @@ from rsuda.cli.app import app, main
 __all__ = [
     "adapt",
     "app",
+    "assess",
     "benchmark",
     "calibrate",
     "card",
@@ -41,6 +44,7 @@ __all__ = [
     "predict",
     "push",
     "report",
+    "sample",
     "sample_tiles",
     "suggest",
 ]

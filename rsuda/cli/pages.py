@@ -22,6 +22,8 @@ ORDER = (
     "evaluate",
     "calibrate",
     "report",
+    "sample",
+    "assess",
     "suggest",
     "export",
     "card",

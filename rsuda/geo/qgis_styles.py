@@ -24,7 +24,7 @@ def raster_style(legend: Legend) -> str:
     palette = SubElement(renderer, "colorPalette")
     for index, (name, colour) in enumerate(zip(legend.names, legend.palette, strict=True)):
         SubElement(palette, "paletteEntry", {"value": str(index), "color": _hex(colour), "label": name, "alpha": "255"})
-    return _text(root)
+    return style_text(root)
 
 
 def share_style() -> str:
@@ -59,7 +59,7 @@ def share_style() -> str:
         share = k / (len(_RAMP) - 1)
         item = {"value": f"{254 * share:g}", "color": colour, "label": f"{share:g}", "alpha": "255"}
         SubElement(shader, "item", item)
-    return _text(root)
+    return style_text(root)
 
 
 def polygon_style(legend: Legend) -> str:
@@ -87,11 +87,11 @@ def polygon_style(legend: Legend) -> str:
             "outline_width_unit": "MM",
             "joinstyle": "bevel",
         }
-        _add_options(layer, colours)
-    return _text(root)
+        add_options(layer, colours)
+    return style_text(root)
 
 
-def _add_options(layer: Element, values: dict[str, str]) -> None:
+def add_options(layer: Element, values: dict[str, str]) -> None:
     """Add the options of a symbol's layer."""
     options = SubElement(layer, "Option", {"type": "Map"})
     for key, value in values.items():
@@ -113,14 +113,14 @@ def window_style() -> str:
         "outline_width_unit": "MM",
         "joinstyle": "miter",
     }
-    _add_options(layer, border)
+    add_options(layer, border)
     settings = SubElement(SubElement(root, "labeling", {"type": "simple"}), "settings", {"calloutType": "simple"})
     text = {"fieldName": "rank", "isExpression": "0", "fontSize": "14", "fontSizeUnit": "Point", "textColor": _RED}
     style = SubElement(settings, "text-style", {**text, "fontWeight": "75", "textOpacity": "1"})
     halo = {"bufferDraw": "1", "bufferSize": "0.8", "bufferSizeUnits": "MM", "bufferColor": "255,255,255,255"}
     SubElement(style, "text-buffer", {**halo, "bufferOpacity": "1", "bufferNoFill": "0"})
     SubElement(settings, "placement", {"placement": "1", "quadOffset": "4", "centroidInside": "1"})
-    return _text(root)
+    return style_text(root)
 
 
 def write_style(text: str, path: Path) -> None:
@@ -133,7 +133,8 @@ def _hex(colour: Colour) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _text(root: Element) -> str:
+def style_text(root: Element) -> str:
+    """Make the text of a style of its elements."""
     ElementTree.indent(root)
     body = ElementTree.tostring(root, encoding="unicode")
     return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{body}\n"

@@ -14,13 +14,12 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 
-from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, exists
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import spell
 from rsuda.core.vector_formats import FORMATS
-from rsuda.data.domain_file import KNOWN, read_domain_file
+from rsuda.data.chosen_legend import chosen_legend
 from rsuda.geo.class_raster import DECLARED_GSD, ClassRaster, class_raster_name, raster_tags
 from rsuda.geo.polygon_files import check_located, read_polygons
 from rsuda.geo.polygons import check_footprints
@@ -28,7 +27,7 @@ from rsuda.geo.raster import RasterFile, is_remote
 from rsuda.geo.region import Region, read_area, region_of
 from rsuda.geo.run_lengths import Strip
 from rsuda.geo.scene import Scene
-from rsuda.inference.finished_rasters import KEY
+from rsuda.inference.confidence_file import confidence_beside
 from rsuda.inference.write_layers import write_layers
 
 PathLike = str | os.PathLike[str]
@@ -146,14 +145,14 @@ def polygonize(
     )
     path: Path | str = str(raster) if is_remote(os.fspath(raster)) else Path(raster).expanduser()
     files = _files(path, out, options)
-    classes = ClassRaster.of(RasterFile(path, nodata=options.nodata), _legend(legend))
+    classes = ClassRaster.of(RasterFile(path, nodata=options.nodata), chosen_legend(legend))
     check_footprints(options.regularise, classes.legend)
     scene = _scene(path, options)
     check_located(options.polygons, scene.grid.crs is not None, path)
     region = region_of(scene, read_area(options.aoi) if options.aoi else None, options.bounds)
     if region is None:
         raise InputError(f"the area of {spell('aoi')} or {spell('bounds')} touches no pixel of {path}")
-    source = _Source(classes, region, *_confidence(path, classes))
+    source = _Source(classes, region, *_confidence(classes))
     frame, notes = write_layers(
         source.strips(),
         region.grid,
@@ -206,32 +205,6 @@ def _files(path: Path | str, out: PathLike | None, options: MapOptions) -> dict[
     return files
 
 
-def _legend(legend: PathLike | Legend | None) -> Legend | None:
-    """Read a chosen legend: of a known domain, a domain file, or a YAML file of the fields legend, ignore and classes."""
-    if legend is None or isinstance(legend, Legend):
-        return legend
-    name, path = os.fspath(legend), Path(legend).expanduser()
-    if name not in KNOWN and path.suffix not in (".yaml", ".yml"):
-        raise InputError(
-            f"{spell('legend')} is {name}; it must be a YAML file with a legend, or a known domain: {', '.join(KNOWN)}"
-        )
-    if name in KNOWN:
-        return read_domain_file(KNOWN[name]).class_legend
-    fields = read_yaml(path, "legend")
-    if isinstance(fields, dict) and ("images" in fields or "extends" in fields):
-        chosen = read_domain_file(path).class_legend
-    elif isinstance(fields, dict) and "legend" in fields:
-        chosen = Legend.from_fields(fields["legend"], fields.get("ignore"))
-        chosen = chosen.merged(fields["classes"]) if fields.get("classes") else chosen
-    else:
-        chosen = None
-    if chosen is None:
-        raise InputError(
-            f"{path} has no field 'legend': list the classes there, each with a name, a colour and a value"
-        )
-    return chosen
-
-
 def _scene(path: Path | str, options: MapOptions) -> Scene:
     """Take the raster as a scene with a GSD: declared, of the map's tags, or of its georeference."""
     gsd = options.gsd
@@ -258,18 +231,10 @@ def _numbered(numbers: Sequence[int], frame: gpd.GeoDataFrame) -> gpd.GeoDataFra
     return frame.assign(**{"class": values.astype(kind)[frame["class"].to_numpy()]})
 
 
-def _confidence(path: Path | str, classes: ClassRaster) -> tuple[RasterFile | None, list[str]]:
+def _confidence(classes: ClassRaster) -> tuple[RasterFile | None, list[str]]:
     """Find the confidence raster of the same map beside a class raster, and notes for the user."""
-    if is_remote(path) or not Path(path).stem.endswith("_classes"):
-        return None, []
-    beside = Path(path).with_name(f"{class_raster_name(path)}_confidence{Path(path).suffix}")
-    if not beside.is_file():
-        return None, []
-    file = RasterFile(beside)
-    same_map = raster_tags(beside).get(KEY) == raster_tags(path).get(KEY)
-    if file.grid != classes.file.grid or file.dtype != "uint8" or not same_map:
-        return None, [f"{beside} belongs to another map, so the polygons have no confidence"]
-    return file, []
+    file, reason = confidence_beside(classes.file)
+    return file, [f"{reason}, so the polygons have no confidence"] if reason else []
 
 
 class _Source:

@@ -1,0 +1,232 @@
+"""Estimate how good a map is from the labels of a sample of its points."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rsuda.accuracy.allocation import allocate, points_for
+from rsuda.accuracy.class_map import ClassMap, open_map
+from rsuda.accuracy.estimators import Sample, ratios, wald, wilson
+from rsuda.accuracy.methods_text import methods_text
+from rsuda.accuracy.points_file import Design, read_points
+from rsuda.accuracy.results import Assessment, ClassAccuracy, Comparison, Estimate, MorePoints, StratumLabels
+from rsuda.accuracy.strata import Census, census
+from rsuda.accuracy.units import Units, join
+from rsuda.accuracy.write_assessment import check_folder, write_assessment
+from rsuda.core.errors import InputError
+from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.spelling import spell
+from rsuda.data.chosen_legend import chosen_legend
+
+PathLike = str | os.PathLike[str]
+
+
+def assess(
+    map: PathLike,
+    points: PathLike,
+    other: PathLike | None = None,
+    *,
+    out: PathLike | None = None,
+    reference: str = "reference",
+    target_error: float | None = None,
+    legend: PathLike | Legend | None = None,
+    nodata: float | None = None,
+    gsd: float | None = None,
+    crs: str | None = None,
+    overwrite: bool = False,
+) -> Assessment:
+    """Estimate accuracies of a map and areas of its classes from labelled points, with standard errors and 95 % intervals.
+
+    The estimators are those of Stehman (2014), which are those of Olofsson et al. (2014) where the strata are the map's classes.
+    The map need not be the one that was sampled. Points without strata count as random places, post-stratified by class.
+
+    Args:
+        map: raster of classes, or a folder or glob of the tiles of one map.
+        points: file of ``rsuda.sample`` with labels, or any file of points.
+        other: a second map, compared with the first on the same points.
+        out: folder for the results as JSON, CSV, text and an HTML page; none by default.
+        reference: column of the labels: names or values of the map's classes, empty for none.
+        target_error: half the width of the interval of overall accuracy, to compute how many more points it takes.
+        legend, nodata, gsd, crs: what the raster lacks; see ``rsuda.polygonize``.
+        overwrite: whether to replace existing files.
+
+    Raises:
+        InputError, MissingError, ExistsError: before anything is written.
+
+    Example:
+        >>> import rsuda
+        >>> accuracy = rsuda.assess("maps/scene_classes.tif", "points.gpkg")
+        >>> accuracy.overall.low <= accuracy.overall.value <= accuracy.overall.high
+        True
+    """
+    path, folder = Path(points).expanduser(), None if out is None else Path(out)
+    if folder is not None:
+        check_folder(folder, overwrite=overwrite)
+    frame, design = read_points(path)
+    options: dict[str, Any] = {"nodata": nodata, "gsd": gsd, "crs": crs}
+    with open_map(map, chosen_legend(legend), **options) as map_:
+        same_map = design is not None and _is_sampled(design, map_)
+        counts = None if same_map else census(map_, confidence=False)
+        units = join(frame, design, map_, counts, reference, str(path))
+        result = _assessment(map_, units, path, _mapped_areas(map_, units, counts))
+        if design is not None and not same_map:
+            sampled = design.facts.get("map", "another map")
+            note = f"{map_.place} is not the map that was sampled ({sampled}), whose strata count (Stehman 2014)"
+            result = replace(result, notes=(note, *result.notes))
+        if target_error is not None:
+            result = replace(result, more=_more_points(target_error, units, result))
+        if other is not None:
+            with open_map(other, chosen_legend(legend), **options) as second:
+                comparison, compared = _compare(map_, second, units)
+                result = replace(result, comparison=comparison, notes=(*result.notes, *compared))
+    result = replace(result, methods=methods_text(result), folder=folder)
+    if folder is not None:
+        write_assessment(result, folder, overwrite=overwrite)
+    return result
+
+
+def _is_sampled(design: Design, map_: ClassMap) -> bool:
+    """Whether a design is that of this map: the digests of both are equal, and so are the classes."""
+    digest = design.facts.get("digest")
+    return bool(digest) and digest == map_.digest() and design.facts.get("classes") == list(map_.legend.names)
+
+
+def _mapped_areas(map_: ClassMap, units: Units, counts: Census | None) -> np.ndarray:
+    """Sum the area of each class in the map."""
+    if counts is not None:
+        areas: np.ndarray = counts.area.sum(1)
+        return areas
+    sums = dict.fromkeys(map_.legend.names, 0.0)
+    for stratum in units.strata:
+        sums[stratum.map_class] += stratum.area
+    return np.array(list(sums.values()))
+
+
+def _assessment(map_: ClassMap, units: Units, path: Path, mapped_areas: np.ndarray) -> Assessment:
+    """Estimate everything of one map."""
+    classes, notes = map_.classes_at(units.rows, units.cols), [*map_.notes, *units.notes]
+    sample, share = _within(units.sample, classes)
+    if share < 1:
+        notes.append(
+            f"the map has no class at {(classes == IGNORE).sum()} points, so the results are those of the rest of its area"
+        )
+    total = units.total_area * share
+    names = map_.legend.names
+    mapped, labelled = _indicators(classes, len(names)), _indicators(units.reference, len(names))
+    both, ones = mapped * labelled, np.ones((len(classes), 1))
+    inside = classes != IGNORE
+    count = {"mapped": mapped.sum(0), "labelled": labelled[inside].sum(0)}
+    overall = _shares(sample, both.sum(1, keepdims=True), ones, np.array([inside.sum()]))[0]
+    users = _shares(sample, both, mapped, count["mapped"])
+    producers = _shares(sample, both, labelled, count["labelled"])
+    f1 = _shares(sample, 2 * both, mapped + labelled, np.maximum(count["mapped"], count["labelled"]))
+    areas = _shares(sample, labelled, np.ones_like(labelled), np.full(len(names), inside.sum()))
+    right = (classes == units.reference) & inside
+    return Assessment(
+        map=str(map_.place),
+        file=path,
+        design=units.design,
+        points=units.points,
+        labelled=len(classes),
+        unit="pixels" if map_.pixel_m2 is None else "m2",
+        total_area=total,
+        overall=overall,
+        classes=tuple(
+            ClassAccuracy(
+                name,
+                int(count["mapped"][k]),
+                int(count["labelled"][k]),
+                users[k],
+                producers[k],
+                f1[k],
+                float(mapped_areas[k]),
+                areas[k].times(total),
+            )
+            for k, name in enumerate(names)
+        ),
+        strata=tuple(
+            StratumLabels(
+                part.name,
+                part.pixels,
+                part.area,
+                int((sample.stratum == number).sum()),
+                int(right[sample.stratum == number].sum()),
+            )
+            for number, part in enumerate(units.strata)
+        ),
+        counts=(mapped.T @ labelled).astype(np.int64),
+        shares=_cells(sample, mapped, labelled),
+        comparison=None,
+        more=None,
+        notes=tuple(notes),
+    )
+
+
+def _within(sample: Sample, classes: np.ndarray) -> tuple[Sample, float]:
+    """Limit a sample to the part of its area where the map has a class; return the share of this part."""
+    inside = (classes != IGNORE).astype(float)
+    if inside.all():
+        return sample, 1.0
+    if not inside.any():
+        raise InputError("the map has no class at any labelled point: name the map that was sampled")
+    share = ratios(sample, inside[:, None], np.ones((len(inside), 1)))[0]
+    return replace(sample, area=sample.area * inside), float(share[0])
+
+
+def _indicators(classes: np.ndarray, count: int) -> np.ndarray:
+    """Mark (n, K) the class of each point by 1."""
+    marks: np.ndarray = (classes[:, None] == np.arange(count)).astype(float)
+    return marks
+
+
+def _shares(sample: Sample, above: np.ndarray, below: np.ndarray, points: np.ndarray) -> list[Estimate]:
+    """Estimate shares with Wilson's intervals."""
+    value, error = ratios(sample, above, below)
+    low, high = wilson(value, error, points)
+    return [Estimate(*map(float, entry)) for entry in zip(value, error, low, high, strict=True)]
+
+
+def _cells(sample: Sample, mapped: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """Estimate the share of the area (K, K) by class of the map and of the label (Olofsson et al. 2014, equation 4)."""
+    weights = sample.sizes if sample.weights is None else sample.weights
+    each = sample.area * (weights / np.maximum(sample.counts, 1))[sample.stratum]
+    cells: np.ndarray = (mapped * each[:, None]).T @ labelled
+    return cells / cells.sum()
+
+
+def _more_points(half_width: float, units: Units, result: Assessment) -> MorePoints:
+    """Compute the points for an error from the accuracies of the strata, each with one more right and one more wrong point."""
+    sizes = np.array([part.pixels for part in units.strata], float)
+    likely = np.array([(part.right + 1) / (part.labelled + 2) for part in result.strata])
+    needed = max(points_for(half_width, sizes, likely), 2 * len(sizes))
+    numbers, _ = allocate(needed, sizes.astype(np.int64).tolist(), likely.tolist(), "optimal", 2)
+    more = {part.name: max(0, int(n) - part.labelled) for part, n in zip(result.strata, numbers, strict=True)}
+    return MorePoints(half_width, needed, more)
+
+
+def _compare(first: ClassMap, second: ClassMap, units: Units) -> tuple[Comparison, list[str]]:
+    """Compare two maps on the same points where both have a class; return also notes for the user."""
+    if set(first.legend.names) != set(second.legend.names):
+        raise InputError(
+            f"the maps have different classes: {first.place} has {', '.join(first.legend.names)}, {second.place} has "
+            f"{', '.join(second.legend.names)}: pass one {spell('legend')} for both"
+        )
+    one = first.classes_at(units.rows, units.cols)
+    rows, cols = first.grid.points_in(second.grid, units.rows + 0.5, units.cols + 0.5)
+    places = (np.floor(np.nan_to_num(v, nan=-1)).astype(np.int64) for v in (rows, cols))
+    two = first.legend.mapping_from(second.legend)[second.classes_at(*places)]
+    missing = (one == IGNORE) | (two == IGNORE)
+    sample, _ = _within(units.sample, np.where(missing, IGNORE, one))
+    notes = [f"the maps are compared at the {(~missing).sum()} points where both have a class"] if missing.any() else []
+    right = np.stack([one == units.reference, two == units.reference], 1).astype(float)
+    ones = np.ones((len(one), 1))
+    overall = _shares(sample, right[:, 1:], ones, np.array([(~missing).sum()]))[0]
+    value, error = ratios(sample, right[:, 1:] - right[:, :1], ones)
+    low, high = wald(value, error)
+    difference = Estimate(float(value[0]), float(error[0]), max(float(low[0]), -1.0), min(float(high[0]), 1.0))
+    return Comparison(str(second.place), overall, difference), notes

@@ -1,0 +1,274 @@
+"""Join the points of a sample to a map: their strata, the map's classes and the labels of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import geopandas as gpd
+import numpy as np
+
+from rsuda.accuracy.class_map import ClassMap
+from rsuda.accuracy.estimators import Sample
+from rsuda.accuracy.points_file import Design, columns_of
+from rsuda.accuracy.strata import Census, Stratum
+from rsuda.core.display import printable
+from rsuda.core.errors import InputError, unknown
+from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.spelling import spell
+from rsuda.geo.polygon_classes import value_text
+
+STRATIFIED, POST_STRATIFIED, SIMPLE = "stratified random", "post-stratified simple random", "simple random"
+
+
+@dataclass(frozen=True)
+class Units:
+    """The labelled points of a sample.
+
+    Attributes:
+        sample: strata and weights of the points, for the estimators.
+        reference: (n,) uint8 class by a person.
+        rows, cols: (n,) pixels of the map.
+        strata: the parts of the map; ``points`` is the number drawn.
+        design: how the points were drawn, one of the names of this file.
+        points: number of points with and without a label.
+        notes: sentences for the user.
+    """
+
+    sample: Sample
+    reference: np.ndarray
+    rows: np.ndarray
+    cols: np.ndarray
+    strata: tuple[Stratum, ...]
+    design: str
+    points: int
+    notes: tuple[str, ...]
+
+    @property
+    def total_area(self) -> float:
+        """Ground area of the map, in the unit of the strata."""
+        return sum(stratum.area for stratum in self.strata)
+
+
+def join(
+    frame: gpd.GeoDataFrame, design: Design | None, map_: ClassMap, counts: Census | None, column: str, what: str
+) -> Units:
+    """Join points to a map.
+
+    Args:
+        counts: of the map, for points without a design.
+        column: of the labels.
+        what: name of the points' file, for sentences.
+
+    Raises:
+        InputError: a label is no class of the map, too few points have one, or a point's stratum is unknown.
+    """
+    reference = labels(frame, map_.legend, column, what)
+    rows, cols = positions(frame, map_, what)
+    strata, stratum, how, notes = _strata(frame, design, map_, counts, rows, cols, what)
+    labelled = (reference != IGNORE) & (stratum >= 0)
+    if not labelled.any():
+        raise InputError(f"no point of {what} has a label in '{column}': label some in QGIS, from number 1 on")
+    if labelled.sum() < len(frame):
+        notes.append(f"{labelled.sum()} of {len(frame)} points are labelled; they count as the sample of their strata")
+    strata, stratum, more = _with_labels(strata, stratum, labelled)
+    _check_labels(strata, stratum[labelled], frame, labelled, stratum, what)
+    sizes = np.array([part.pixels for part in strata], float)
+    weights = None
+    if how == STRATIFIED:
+        area = map_.areas(rows + 0.5, cols + 0.5)[labelled]
+    else:  # places drawn at random, so that a larger pixel is drawn more often
+        area, weights = np.ones(labelled.sum()), np.array([part.area for part in strata])
+        sizes = np.full(len(strata), np.inf)
+    return Units(
+        sample=Sample(sizes, stratum[labelled], area, weights),
+        reference=reference[labelled],
+        rows=rows[labelled],
+        cols=cols[labelled],
+        strata=tuple(strata),
+        design=how,
+        points=len(frame),
+        notes=(*notes, *more),
+    )
+
+
+def labels(frame: gpd.GeoDataFrame, legend: Legend, column: str, what: str) -> np.ndarray:
+    """Look up the labels (n,) uint8 of points by the names or values of a legend; 255 without a label.
+
+    Raises:
+        InputError: there is no such column, or a label is no class.
+    """
+    names = {name.lower(): name for name in columns_of(frame)}
+    if column.lower() not in names:
+        raise InputError(
+            f"{what} has no column '{column}': name that of the labels by {spell('reference')}; it has {_listed(frame)}"
+        )
+    texts = [value_text(value) for value in frame[names[column.lower()]]]
+    classes = {str(value): k for k, values in enumerate(legend.values) for value in values}
+    classes |= {name.casefold(): k for k, name in enumerate(legend.names)}
+    classes |= {name: k for k, name in enumerate(legend.names)}
+    result = np.full(len(texts), IGNORE, np.uint8)
+    for place, text in enumerate(texts):
+        if text is None:
+            continue
+        k = classes.get(text, classes.get(text.casefold()))
+        if k is None:
+            raise InputError(f"{what}: {unknown(f'label of point {place + 1}', printable(text), legend.names)}")
+        result[place] = k
+    return result
+
+
+def positions(frame: gpd.GeoDataFrame, map_: ClassMap, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Find the pixels (n,) and (n,) of points, also outside of the map. Raises InputError if all are outside of it."""
+    grid = replace(map_.grid, transform=map_.grid.display_transform)
+    if frame.crs is not None and grid.crs is not None:
+        try:
+            frame = frame.to_crs(grid.crs)
+        except Exception as error:  # of pyproj, for many kinds of invalid CRS
+            raise InputError(f"the points of {what} cannot be projected to the map's CRS: {error}") from None
+    points = np.stack([frame.geometry.x, frame.geometry.y], 1)
+    pixels = np.nan_to_num(grid.pixels(points), nan=-1, posinf=-1, neginf=-1)
+    rows, cols = np.floor(pixels.clip(-1, 2**40)).astype(np.int64).T
+    inside = (rows >= 0) & (cols >= 0) & (rows < grid.height) & (cols < grid.width)
+    if not inside.any():
+        raise InputError(
+            f"no point of {what} is inside of {map_.place}: name the map that was sampled, and check the CRS of both"
+        )
+    return rows, cols
+
+
+def _listed(frame: gpd.GeoDataFrame) -> str:
+    return ", ".join(columns_of(frame)[:30]) or "no columns"
+
+
+def _strata(
+    frame: gpd.GeoDataFrame,
+    design: Design | None,
+    map_: ClassMap,
+    counts: Census | None,
+    rows: np.ndarray,
+    cols: np.ndarray,
+    what: str,
+) -> tuple[list[Stratum], np.ndarray, str, list[str]]:
+    """Find the strata and each point's number among them; -1 for points that are left out."""
+    columns = columns_of(frame)
+    if design is not None and "stratum" in columns:
+        strata = list(design.strata)
+        return strata, _numbers(frame, [part.name for part in strata], what), STRATIFIED, []
+    if "stratum" in columns and "weight" in columns:
+        return (
+            *_weighted(frame, map_, rows, cols, what),
+            STRATIFIED,
+            [
+                f"{what} has no table of its strata any more; their sizes are the sums of 'weight', right if no point was deleted"
+            ],
+        )
+    if "stratum" in columns:
+        raise InputError(
+            f"{what} has strata of unknown size: keep the file of rsuda sample, or add a column 'weight' with the pixels that "
+            "each point stands for"
+        )
+    assert counts is not None
+    return _own_points(map_, counts, rows, cols, what)
+
+
+def _numbers(frame: gpd.GeoDataFrame, names: Sequence[str], what: str) -> np.ndarray:
+    """Look up the points' strata by name."""
+    numbers = {name: number for number, name in enumerate(names)}
+    texts = [str(value) for value in frame["stratum"]]
+    for text in texts:
+        if text not in numbers:
+            raise InputError(f"{what}: {unknown('stratum', printable(text), names)}")
+    return np.array([numbers[text] for text in texts])
+
+
+def _weighted(
+    frame: gpd.GeoDataFrame, map_: ClassMap, rows: np.ndarray, cols: np.ndarray, what: str
+) -> tuple[list[Stratum], np.ndarray]:
+    """Make the strata of points that have weights and no table of strata."""
+    weights = frame["weight"].to_numpy(float)
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise InputError(f"{what}: 'weight' is the number of pixels that a point stands for, so it must be above 0")
+    names = list(dict.fromkeys(str(value) for value in frame["stratum"]))
+    numbers, areas = _numbers(frame, names, what), map_.areas(rows + 0.5, cols + 0.5)
+    strata = []
+    for number, name in enumerate(names):
+        inside = numbers == number
+        pixels = max(round(weights[inside].sum()), int(inside.sum()))
+        strata.append(Stratum(name, "", 0, 1, pixels, pixels * float(areas[inside].mean()), 0.8, int(inside.sum())))
+    return strata, numbers
+
+
+def _own_points(
+    map_: ClassMap, counts: Census, rows: np.ndarray, cols: np.ndarray, what: str
+) -> tuple[list[Stratum], np.ndarray, str, list[str]]:
+    """Take a user's own points as random places of the map, post-stratified by its classes where each has two of them."""
+    classes = map_.classes_at(rows, cols)
+    notes = [f"{what} has no strata, so its points are taken as random places of the whole map, independent of it"]
+    if (outside := int((classes == IGNORE).sum())) == len(classes):
+        raise InputError(f"no point of {what} is on a pixel of {map_.place} that has a class")
+    if outside:
+        notes.append(f"{outside} points are on no pixel with a class and are left out")
+    pixels, areas = counts.pixels.sum(1), counts.area.sum(1)
+    each = np.bincount(classes[classes != IGNORE], minlength=len(pixels))
+    names = map_.legend.names
+    if (each[pixels > 0] >= 2).all():
+        kept_classes = np.flatnonzero(pixels)
+        strata = [
+            Stratum(names[k], names[k], 0, 1, int(pixels[k]), float(areas[k]), 0.8, int(each[k])) for k in kept_classes
+        ]
+        table = np.full(256, -1)
+        table[kept_classes] = np.arange(len(kept_classes))
+        return strata, table[classes], POST_STRATIFIED, notes
+    few = ", ".join(names[k] for k in np.flatnonzero((pixels > 0) & (each < 2)))
+    notes.append(f"they are not post-stratified by class, since {few} has fewer than 2 of them")
+    whole = Stratum("map", "", 0, 1, int(pixels.sum()), float(areas.sum()), 0.8, int(each.sum()))
+    return [whole], np.where(classes == IGNORE, -1, 0), SIMPLE, notes
+
+
+def _with_labels(
+    strata: list[Stratum], stratum: np.ndarray, labelled: np.ndarray
+) -> tuple[list[Stratum], np.ndarray, list[str]]:
+    """Join the bands of a class where one has fewer than two labels; return the strata, the points' numbers and notes."""
+    counts = np.bincount(stratum[labelled], minlength=len(strata))
+    few = {part.map_class for part, count in zip(strata, counts, strict=True) if count < min(2, part.pixels)}
+    keys = [part.map_class if part.map_class in few and part.map_class else part.name for part in strata]
+    joined, numbers, notes = [], np.zeros(len(strata), np.int64), []
+    for number, key in enumerate(dict.fromkeys(keys)):
+        parts = [part for part, name in zip(strata, keys, strict=True) if name == key]
+        numbers[[name == key for name in keys]] = number
+        if len(parts) == 1:
+            joined.append(parts[0])
+            continue
+        notes.append(
+            f"the {len(parts)} bands of confidence of '{key}' count as one stratum, since one has fewer than 2 labels"
+        )
+        pixels = sum(part.pixels for part in parts)
+        expected = sum(part.expected * part.pixels for part in parts) / pixels
+        area, points = sum(part.area for part in parts), sum(part.points for part in parts)
+        joined.append(Stratum(key, key, parts[0].low, parts[-1].high, pixels, area, expected, points))
+    return joined, np.where(stratum < 0, -1, numbers[stratum]), notes
+
+
+def _check_labels(
+    strata: list[Stratum],
+    stratum: np.ndarray,
+    frame: gpd.GeoDataFrame,
+    labelled: np.ndarray,
+    every: np.ndarray,
+    what: str,
+) -> None:
+    """Raise InputError for a stratum with fewer than two labels, with the points to label."""
+    counts = np.bincount(stratum, minlength=len(strata))
+    total = sum(part.pixels for part in strata)
+    for number, (part, count) in enumerate(zip(strata, counts, strict=True)):
+        if count >= min(2, part.pixels):
+            continue
+        open_points = np.flatnonzero((every == number) & ~labelled)[:4]
+        ids = frame["id"] if "id" in frame else np.arange(1, len(frame) + 1)
+        listed = ", ".join(str(ids[place]) for place in open_points)
+        advice = f"label at least 2, such as number {listed}" if listed else "draw more points by rsuda sample"
+        raise InputError(
+            f"stratum '{part.name}' of {what} ({part.pixels / total:.1%} of the pixels) has {count} labelled points, and 2 are "
+            f"needed: {advice}"
+        )

@@ -1,0 +1,124 @@
+"""rsuda assess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rsuda.cli import completion
+from rsuda.cli.app import app, log
+
+if TYPE_CHECKING:
+    from rsuda.accuracy.results import Assessment
+
+
+@app.command()
+def assess(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MAP [MAP] POINTS",
+            help="Map, perhaps a second one to compare, and the labelled points. A map is a raster of classes, or a folder or "
+            "glob of tiles.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the results as JSON, CSV, text and an HTML page.")
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="Column of the labels: names or values of the map's classes.")
+    ] = "reference",
+    target_error: Annotated[
+        float | None,
+        typer.Option(
+            help="Half the interval of overall accuracy that you want, such as 0.02: how many more points it takes."
+        ),
+    ] = None,
+    legend: Annotated[
+        str | None,
+        typer.Option(
+            help="YAML file with a legend, or a known domain; by default the raster's own names and colours.",
+            autocompletion=completion.domains,
+        ),
+    ] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="Value that marks pixels without a class; the raster's own by default.")
+    ] = None,
+    gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a raster without a georeference.")] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="CRS of a raster that has a transform but no CRS, e.g. EPSG:32632.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, for scripts.")] = False,
+) -> None:
+    """Estimate accuracies and areas of a map from labelled points, with standard errors and 95 % intervals.
+
+    Areas are corrected for the errors of the map. Points of ``rsuda sample`` may be labelled in part; your own points count as
+    random places of the map.
+    """
+    import json
+
+    from rsuda.accuracy.assess import assess as estimate
+    from rsuda.core.errors import InputError
+
+    log()
+    if not 2 <= len(files) <= 3:
+        raise InputError(
+            f"rsuda assess takes a map, perhaps a second one, and points, but got {len(files)} names: MAP POINTS"
+        )
+    result = estimate(
+        files[0],
+        files[-1],
+        files[1] if len(files) == 3 else None,
+        out=out,
+        reference=reference,
+        target_error=target_error,
+        legend=legend,
+        nodata=nodata,
+        gsd=gsd,
+        crs=crs,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print(json.dumps(result.as_fields()))
+    else:
+        _print(result)
+
+
+def _print(result: Assessment) -> None:
+    """Print overall accuracy, the table of classes, the comparison, and the points that are missing."""
+    from rich.console import Console
+
+    from rsuda.accuracy.display import area, area_interval, area_unit, percent
+    from rsuda.cli.terminal import make_table
+    from rsuda.core.display import printable
+
+    for note in result.notes:
+        print(f"note: {printable(note)}")
+    unit = area_unit(result.total_area, result.unit)
+    table = make_table(
+        "class", "points", "user's %", "producer's %", "F1 %", f"mapped {unit[0]}", f"area {unit[0]}", right=6
+    )
+    for part in result.classes:
+        shares = [percent(estimate) for estimate in (part.users, part.producers, part.f1)]
+        areas = area(part.mapped_area, unit), area_interval(part.area, unit)
+        table.add_row(printable(part.name), str(part.points_mapped), *shares, *areas)
+    Console(markup=False, highlight=False, emoji=False).print(table)
+    print(
+        f"Overall accuracy {percent(result.overall)} %, standard error {100 * result.overall.se:.1f}; "
+        f"{result.labelled} labelled points, {result.design} sample; parentheses are 95 % intervals"
+    )
+    if result.comparison is not None:
+        print(f"{printable(result.comparison.map)}: overall accuracy {percent(result.comparison.overall)} %")
+        difference = result.comparison.difference
+        print(f"Difference, second minus first: {percent(difference)} points, standard error {100 * difference.se:.1f}")
+    if result.more is not None:
+        missing = ", ".join(f"{count} of {printable(name)}" for name, count in result.more.more.items() if count)
+        wanted = f"± {100 * result.more.half_width:g} points take about {result.more.points} points"
+        print(f"{wanted} in the best allocation; missing are {missing}" if missing else f"{wanted}: you have enough")
+    if result.folder is not None:
+        print(
+            f"Wrote {printable(result.folder)}: accuracy.html, accuracy.json, accuracy.csv, confusion.csv, methods.txt"
+        )

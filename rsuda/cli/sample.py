@@ -1,0 +1,140 @@
+"""rsuda sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsuda.cli import completion
+from rsuda.cli.app import app, log
+
+
+@app.command()
+def sample(
+    map: Annotated[str, typer.Argument(help="Raster of classes, or a folder or glob of the tiles of one map.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="GeoPackage of the points, with a style and a form for QGIS.")
+    ] = Path("points.gpkg"),
+    points: Annotated[
+        int | None,
+        typer.Option("--points", "-n", help="Number of points; 300, or what --target-error takes, by default."),
+    ] = None,
+    strata: Annotated[
+        str,
+        typer.Option(help="class, or confidence: bands of confidence within each class, of the raster beside the map."),
+    ] = "class",
+    bands: Annotated[int | None, typer.Option(help="Bands of confidence in each class; 2 by default.")] = None,
+    allocation: Annotated[
+        str, typer.Option(help="proportional to pixels, equal, or optimal for overall accuracy.")
+    ] = "proportional",
+    minimum: Annotated[int, typer.Option(help="Least number of points of a class or band.")] = 20,
+    expected: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="CLASS=SHARE that you expect to be right, such as water=0.95; the mean confidence by default."
+        ),
+    ] = None,
+    target_error: Annotated[
+        float | None,
+        typer.Option(help="Half the interval of overall accuracy that you want, such as 0.03; it gives -n."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draws; equal seeds give equal points.")] = 0,
+    chips: Annotated[Path | None, typer.Option(help="Folder for a picture of each point, with --image.")] = None,
+    image: Annotated[str | None, typer.Option(help="Scene that the pictures are cut out of.")] = None,
+    show_class: Annotated[
+        bool, typer.Option("--show-class", help="Show the map's class in the form; it may sway who labels.")
+    ] = False,
+    legend: Annotated[
+        str | None,
+        typer.Option(
+            help="YAML file with a legend, or a known domain; by default the raster's own names and colours.",
+            autocompletion=completion.domains,
+        ),
+    ] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="Value that marks pixels without a class; the raster's own by default.")
+    ] = None,
+    gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a raster without a georeference.")] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="CRS of a raster that has a transform but no CRS, e.g. EPSG:32632.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, for scripts.")] = False,
+) -> None:
+    """Draw random points of a map, by class or confidence, to label in QGIS. ``rsuda assess`` turns the labels into accuracies.
+
+    The points are numbered in random order, so you may stop after any of them.
+    """
+    import json
+
+    from rsuda.accuracy.sample import sample as draw
+
+    log()
+    result = draw(
+        map,
+        out,
+        points=points,
+        strata=strata,
+        bands=bands,
+        allocation=allocation,
+        minimum=minimum,
+        expected=_expected(expected or []),
+        target_error=target_error,
+        seed=seed,
+        legend=legend,
+        nodata=nodata,
+        gsd=gsd,
+        crs=crs,
+        show_class=show_class,
+        chips=chips,
+        image=image,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print(json.dumps(result.as_fields()))
+        return
+    _print(result)
+
+
+def _expected(texts: list[str]) -> dict[str, float]:
+    """Read CLASS=SHARE. Raises InputError for other texts."""
+    from rsuda.core.errors import InputError
+
+    shares = {}
+    for text in texts:
+        name, sign, value = text.rpartition("=")
+        try:
+            shares[name] = float(value)
+        except ValueError:
+            sign = ""
+        if not sign or not name:
+            raise InputError(f"--expected is '{text}'; write CLASS=SHARE, such as water=0.95")
+    return shares
+
+
+def _print(result: object) -> None:
+    """Print the strata, the file and how to go on."""
+    from typing import cast
+
+    from rich.console import Console
+
+    from rsuda.accuracy.sample import PointSample
+    from rsuda.cli.terminal import make_table
+    from rsuda.core.display import printable
+
+    sample_points = cast(PointSample, result)
+    for note in sample_points.notes:
+        print(f"note: {printable(note)}")
+    table = make_table("stratum", "pixels", "share", "points", "expected right", right=4)
+    total = sum(stratum.pixels for stratum in sample_points.strata)
+    for stratum in sample_points.strata:
+        cells = stratum.pixels, f"{stratum.pixels / total:.1%}", stratum.points, f"{stratum.expected:.0%}"
+        table.add_row(printable(stratum.name), *map(str, cells))
+    Console(markup=False, highlight=False, emoji=False).print(table)
+    print(
+        f"{sample_points.points} points: {printable(sample_points.file)}; label them in QGIS, from number 1 on, then rsuda assess"
+    )
+    if sample_points.chips is not None:
+        print(f"Pictures of the points: {printable(sample_points.chips)}")

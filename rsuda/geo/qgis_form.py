@@ -1,0 +1,96 @@
+"""Write the QGIS style and form of points that are labelled one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element, SubElement
+
+from rsuda.core.legend import Legend
+from rsuda.geo.qgis_styles import add_options, style_text
+
+_TO_LABEL, _LABELLED = "227,26,28,255", "255,255,255,255"
+_DARK = "35,35,35,255"
+
+
+def label_style(legend: Legend, columns: Sequence[str], *, shown: Sequence[str], label: str, text: str) -> str:
+    """Make the style of points to label: rings, red until the label is set, and a form with a list of the classes.
+
+    Args:
+        columns: all columns in their order.
+        shown: columns of the form and of the table; the others are hidden.
+        label: column of the class, chosen from the legend's names.
+        text: column of free text.
+    """
+    categories = "Symbology|Labeling|Fields|Forms|AttributeTable"
+    root = Element("qgis", {"version": "3.22.0", "styleCategories": categories, "labelsEnabled": "1"})
+    _add_rings(root, label)
+    _add_numbers(root)
+    fields = SubElement(root, "fieldConfiguration")
+    for name in columns:
+        widget = SubElement(SubElement(fields, "field", {"name": name, "configurationFlags": "None"}), "editWidget")
+        _fill_widget(widget, name, legend, hidden=name not in shown, label=label, text=text)
+    editable = SubElement(root, "editable")
+    for name in columns:
+        SubElement(editable, "field", {"name": name, "editable": str(int(name in (label, text)))})
+    SubElement(root, "editorlayout").text = "tablayout"
+    form = SubElement(root, "attributeEditorForm")
+    for name in shown:
+        place = {"name": name, "index": str(columns.index(name)), "showLabel": "1"}
+        SubElement(form, "attributeEditorField", place)
+    table = SubElement(SubElement(root, "attributetableconfig", {"sortOrder": "0"}), "columns")
+    for name in [*shown, *(name for name in columns if name not in shown)]:
+        SubElement(table, "column", {"type": "field", "name": name, "hidden": str(int(name not in shown))})
+    SubElement(root, "previewExpression").text = f'"{shown[0]}"'
+    SubElement(root, "layerGeometryType").text = "0"
+    return style_text(root)
+
+
+def _fill_widget(widget: Element, name: str, legend: Legend, *, hidden: bool, label: str, text: str) -> None:
+    """Choose how the form shows a column."""
+    if name == label:
+        widget.set("type", "ValueMap")
+        config = SubElement(SubElement(widget, "config"), "Option", {"type": "Map"})
+        choices = SubElement(config, "Option", {"type": "List", "name": "map"})
+        # the first entry is QGIS's own for an empty value
+        for title, value in [("to label", "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"), *((n, n) for n in legend.names)]:
+            choice = SubElement(choices, "Option", {"type": "Map"})
+            SubElement(choice, "Option", {"type": "QString", "name": title, "value": value})
+        return
+    widget.set("type", "Hidden" if hidden else "TextEdit")
+    config = SubElement(SubElement(widget, "config"), "Option", {"type": "Map"})
+    if name == text:
+        SubElement(config, "Option", {"type": "bool", "name": "IsMultiline", "value": "true"})
+
+
+def _add_rings(root: Element, label: str) -> None:
+    """Draw a ring around each point, which leaves the pixel visible: red while it has no label, then white."""
+    state = f"CASE WHEN \"{label}\" <> '' THEN 'labelled' ELSE 'to label' END"
+    how = {"type": "categorizedSymbol", "attr": state, "forceraster": "0", "symbollevels": "0"}
+    renderer = SubElement(root, "renderer-v2", how)
+    categories, symbols = SubElement(renderer, "categories"), SubElement(renderer, "symbols")
+    for number, (title, colour) in enumerate((("to label", _TO_LABEL), ("labelled", _LABELLED))):
+        entry = {"symbol": str(number), "value": title, "label": title, "render": "true", "type": "string"}
+        SubElement(categories, "category", entry)
+        symbol = SubElement(symbols, "symbol", {"type": "marker", "name": str(number), "alpha": "1"})
+        for size, line, width in (("5.4", _DARK, "1.2"), ("5.4", colour, "0.7"), ("0.5", colour, "0.1")):
+            ring = {
+                "name": "circle",
+                "color": colour if size == "0.5" else "0,0,0,0",
+                "size": size,
+                "size_unit": "MM",
+                "outline_color": line,
+                "outline_style": "solid",
+                "outline_width": width,
+                "outline_width_unit": "MM",
+            }
+            add_options(SubElement(symbol, "layer", {"class": "SimpleMarker", "enabled": "1", "pass": "0"}), ring)
+
+
+def _add_numbers(root: Element) -> None:
+    """Write the number of each point beside it."""
+    settings = SubElement(SubElement(root, "labeling", {"type": "simple"}), "settings", {"calloutType": "simple"})
+    font = {"fieldName": "id", "isExpression": "0", "fontSize": "9", "fontSizeUnit": "Point", "textColor": _DARK}
+    style = SubElement(settings, "text-style", {**font, "fontWeight": "75", "textOpacity": "1"})
+    halo = {"bufferDraw": "1", "bufferSize": "0.8", "bufferSizeUnits": "MM", "bufferColor": "255,255,255,255"}
+    SubElement(style, "text-buffer", {**halo, "bufferOpacity": "1", "bufferNoFill": "0"})
+    SubElement(settings, "placement", {"placement": "0", "dist": "3.2", "distUnits": "MM"})
