@@ -9,12 +9,12 @@ from rsuda.accuracy.results import Estimate
 DASH = "\N{EN DASH}"
 
 
-def percent(estimate: Estimate, digits: int = 1) -> str:
+def percent(estimate: Estimate, interval_digits: int = 1) -> str:
     """Format a share in percent with its interval: '88.0 (80.2–93.1)'; a dash where there is none."""
     if not math.isfinite(estimate.value):
         return DASH
-    value, low, high = (f"{100 * part:.{digits}f}" for part in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low}{DASH}{high})"
+    low, high = (f"{100 * part:.{interval_digits}f}" for part in (estimate.low, estimate.high))
+    return f"{100 * estimate.value:.1f} ({low}{DASH}{high})"
 
 
 def area_unit(largest: float, unit: str) -> tuple[str, float, int]:

@@ -88,7 +88,7 @@ def assess(
 
 
 def _print(result: Assessment) -> None:
-    """Print overall accuracy, the table of classes, the comparison, and the points that are missing."""
+    """Print overall accuracy, the tables of classes, the comparison, and the points that are missing."""
     from rich.console import Console
 
     from rsuda.accuracy.display import area, area_interval, area_unit, percent
@@ -98,14 +98,15 @@ def _print(result: Assessment) -> None:
     for note in result.notes:
         print(f"note: {printable(note)}")
     unit = area_unit(result.total_area, result.unit)
-    table = make_table(
-        "class", "points", "user's %", "producer's %", "F1 %", f"mapped {unit[0]}", f"area {unit[0]}", right=6
-    )
+    accuracies = make_table("class", "points", "user's %", "producer's %", "F1 %", right=4)
+    areas = make_table("class", f"mapped {unit[0]}", f"area {unit[0]}", right=2)
     for part in result.classes:
-        shares = [percent(estimate) for estimate in (part.users, part.producers, part.f1)]
-        areas = area(part.mapped_area, unit), area_interval(part.area, unit)
-        table.add_row(printable(part.name), str(part.points_mapped), *shares, *areas)
-    Console(markup=False, highlight=False, emoji=False).print(table)
+        name, shares = printable(part.name), (part.users, part.producers, part.f1)
+        accuracies.add_row(name, str(part.points_mapped), *(percent(share, 0) for share in shares))
+        areas.add_row(name, area(part.mapped_area, unit), area_interval(part.area, unit))
+    console = Console(markup=False, highlight=False, emoji=False)
+    console.print(accuracies)
+    console.print(areas)
     print(
         f"Overall accuracy {percent(result.overall)} %, standard error {100 * result.overall.se:.1f}; "
         f"{result.labelled} labelled points, {result.design} sample; parentheses are 95 % intervals"
