@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsuda.accuracy.estimators import Z
+from rsuda.accuracy.estimators import QUANTILE
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.spelling import spell
 
@@ -93,5 +93,5 @@ def points_for(error: float, sizes: np.ndarray, accuracy: np.ndarray) -> int:
             f"{spell('target_error')} is {error:g}; it must be between 0 and 0.5, such as 0.02 for two percent"
         )
     weights, spread = sizes / sizes.sum(), deviations(accuracy)
-    needed = (weights @ spread) ** 2 / ((error / Z) ** 2 + weights @ spread**2 / sizes.sum())
+    needed = (weights @ spread) ** 2 / ((error / QUANTILE) ** 2 + weights @ spread**2 / sizes.sum())
     return math.ceil(needed)

@@ -205,7 +205,7 @@ def _more_points(half_width: float, units: Units, result: Assessment) -> MorePoi
     likely = np.array([(part.right + 1) / (part.labelled + 2) for part in result.strata])
     needed = max(points_for(half_width, sizes, likely), 2 * len(sizes))
     numbers, _ = allocate(needed, sizes.astype(np.int64).tolist(), likely.tolist(), "optimal", 2)
-    more = {part.name: max(0, int(n) - part.labelled) for part, n in zip(result.strata, numbers, strict=True)}
+    more = {part.name: max(0, int(number) - part.labelled) for part, number in zip(result.strata, numbers, strict=True)}
     return MorePoints(half_width, needed, more)
 
 
@@ -218,7 +218,7 @@ def _compare(first: ClassMap, second: ClassMap, units: Units) -> tuple[Compariso
         )
     one = first.classes_at(units.rows, units.cols)
     rows, cols = first.grid.points_in(second.grid, units.rows + 0.5, units.cols + 0.5)
-    places = (np.floor(np.nan_to_num(v, nan=-1)).astype(np.int64) for v in (rows, cols))
+    places = (np.floor(np.nan_to_num(place, nan=-1)).astype(np.int64) for place in (rows, cols))
     two = first.legend.mapping_from(second.legend)[second.classes_at(*places)]
     missing = (one == IGNORE) | (two == IGNORE)
     sample, _ = _within(units.sample, np.where(missing, IGNORE, one))

@@ -10,7 +10,7 @@ DASH = "\N{EN DASH}"
 
 
 def percent(estimate: Estimate, interval_digits: int = 1) -> str:
-    """Format a share in percent with its interval: '88.0 (80.2–93.1)'; a dash where there is none."""
+    """Format a share in percent with its interval: '88.0 (80.2–93.1)'; a dash where one is missing."""
     if not math.isfinite(estimate.value):
         return DASH
     low, high = (f"{100 * part:.{interval_digits}f}" for part in (estimate.low, estimate.high))

@@ -40,9 +40,9 @@ def draw(map_: ClassMap, strata: list[Stratum], table: np.ndarray, counts: np.nd
         table: from class and confidence to the stratum; see ``divide``.
         seed: at least 0; the draws of a stratum depend on it, on the stratum's number and on its pixels alone.
     """
-    numbers = [
-        _indices(stratum.pixels, int(count), (seed, h))
-        for h, (stratum, count) in enumerate(zip(strata, counts, strict=True))
+    draws = [
+        _indices(stratum.pixels, int(count), (seed, number))
+        for number, (stratum, count) in enumerate(zip(strata, counts, strict=True))
     ]
     chosen: list[tuple[int, int, int, int, int]] = []  # place of the draw, stratum, row, col, confidence
     before = np.zeros(len(strata), np.int64)
@@ -50,14 +50,18 @@ def draw(map_: ClassMap, strata: list[Stratum], table: np.ndarray, counts: np.nd
     for first, classes, levels in map_.strips(confidence=with_confidence):
         parts = table[classes, levels] if levels is not None else table[classes, 0]
         in_strip = np.bincount(parts[parts != OUTSIDE], minlength=len(strata))
-        for h in np.flatnonzero(in_strip):
-            places = np.flatnonzero((numbers[h] >= before[h]) & (numbers[h] < before[h] + in_strip[h]))
+        for number in np.flatnonzero(in_strip):
+            places = np.flatnonzero(
+                (draws[number] >= before[number]) & (draws[number] < before[number] + in_strip[number])
+            )
             if not len(places):
                 continue
-            flat = np.flatnonzero(parts == h)[numbers[h][places] - before[h]]
+            flat = np.flatnonzero(parts == number)[draws[number][places] - before[number]]
             for place, pixel in zip(places, flat, strict=True):
                 row, col = divmod(int(pixel), classes.shape[1])
-                chosen.append((int(place), int(h), first + row, col, 0 if levels is None else int(levels[row, col])))
+                chosen.append(
+                    (int(place), int(number), first + row, col, 0 if levels is None else int(levels[row, col]))
+                )
         before += in_strip
     return _in_random_order(chosen, seed, with_confidence)
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Z = 1.959964  # of the normal distribution, for 95 %
+QUANTILE = 1.959964  # of the normal distribution, for 95 %
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def ratios(sample: Sample, numerator: np.ndarray, denominator: np.ndarray) -> tu
 
 def wald(value: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Make 95 % intervals of estimates that have no limits, such as differences: 1.96 standard errors to both sides."""
-    return value - Z * error, value + Z * error
+    return value - QUANTILE * error, value + QUANTILE * error
 
 
 def wilson(value: np.ndarray, error: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,6 +92,10 @@ def wilson(value: np.ndarray, error: np.ndarray, points: np.ndarray) -> tuple[np
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = value * (1 - value)
         effective = np.where((error > 0) & (spread > 0), spread / error**2, points)
-        centre = (value + Z**2 / (2 * effective)) / (1 + Z**2 / effective)
-        half = Z * np.sqrt(np.maximum(spread, 0) / effective + Z**2 / (4 * effective**2)) / (1 + Z**2 / effective)
+        centre = (value + QUANTILE**2 / (2 * effective)) / (1 + QUANTILE**2 / effective)
+        half = (
+            QUANTILE
+            * np.sqrt(np.maximum(spread, 0) / effective + QUANTILE**2 / (4 * effective**2))
+            / (1 + QUANTILE**2 / effective)
+        )
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

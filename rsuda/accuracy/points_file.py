@@ -69,7 +69,7 @@ def write_points(
     """
     columns = [name for name in frame.columns if name != frame.geometry.name]
     extra = ["map_class", *(["confidence"] if "confidence" in columns else [])] if show_class else []
-    style = label_style(legend, ["fid", *columns], shown=[*FORM, *extra], label=REFERENCE, text="note")
+    style = label_style(legend, ["fid", *columns], visible=[*FORM, *extra], label=REFERENCE, text="note")
     tables = {
         _STRATA: pd.DataFrame([stratum.as_fields() for stratum in design.strata], columns=list(_FIELDS)),
         _DESIGN: pd.DataFrame([{"key": key, "value": json.dumps(value)} for key, value in design.facts.items()]),

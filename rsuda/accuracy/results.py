@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rsuda.accuracy.estimators import Z
+from rsuda.accuracy.estimators import QUANTILE
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Estimate:
     @property
     def margin(self) -> float:
         """1.96 standard errors, which papers write after +-."""
-        return Z * self.se
+        return QUANTILE * self.se
 
     def times(self, factor: float) -> Estimate:
         """Scale the estimate, such as a share to an area."""
@@ -153,7 +153,9 @@ class Assessment:
             "total_area": self.total_area,
             "overall": self.overall.as_fields(),
             "classes": {part.name: part.as_fields() for part in self.classes},
-            "strata": {part.name: {k: v for k, v in vars(part).items() if k != "name"} for part in self.strata},
+            "strata": {
+                part.name: {name: value for name, value in vars(part).items() if name != "name"} for part in self.strata
+            },
             "confusion_points": self.counts.tolist(),
             "confusion_shares": self.shares.tolist(),
             "comparison": comparison

@@ -103,10 +103,10 @@ def page(result: Assessment) -> str:
         "share": lambda value: f"{100 * value:.1f}" if math.isfinite(value) else DASH,
         "place": lambda value, largest: f"{100 * value / largest:.2f}",
     }
-    shown = [
+    present = [
         k for k, part in enumerate(result.classes) if part.points_mapped + part.points_labelled or part.mapped_area
     ]
     largest = max([part.area.high for part in result.classes] + [part.mapped_area for part in result.classes])
     return environment.get_template("accuracy.html").render(
-        result=result, shown=shown, unit=unit[0], largest=largest, finite=math.isfinite
+        result=result, present=present, unit=unit[0], largest=largest, finite=math.isfinite
     )

@@ -117,8 +117,10 @@ def _print(result: Assessment) -> None:
         print(f"Difference, second minus first: {percent(difference)} points, standard error {100 * difference.se:.1f}")
     if result.more is not None:
         missing = ", ".join(f"{count} of {printable(name)}" for name, count in result.more.more.items() if count)
-        wanted = f"± {100 * result.more.half_width:g} points take about {result.more.points} points"
-        print(f"{wanted} in the best allocation; missing are {missing}" if missing else f"{wanted}: you have enough")
+        sentence = f"± {100 * result.more.half_width:g} points take about {result.more.points} points"
+        print(
+            f"{sentence} in the best allocation; missing are {missing}" if missing else f"{sentence}: you have enough"
+        )
     if result.folder is not None:
         print(
             f"Wrote {printable(result.folder)}: accuracy.html, accuracy.json, accuracy.csv, confusion.csv, methods.txt"

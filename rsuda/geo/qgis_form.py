@@ -12,12 +12,12 @@ _TO_LABEL, _LABELLED = "227,26,28,255", "255,255,255,255"
 _DARK = "35,35,35,255"
 
 
-def label_style(legend: Legend, columns: Sequence[str], *, shown: Sequence[str], label: str, text: str) -> str:
+def label_style(legend: Legend, columns: Sequence[str], *, visible: Sequence[str], label: str, text: str) -> str:
     """Make the style of points to label: rings, red until the label is set, and a form with a list of the classes.
 
     Args:
         columns: all columns in their order.
-        shown: columns of the form and of the table; the others are hidden.
+        visible: columns of the form and of the table; the others are hidden.
         label: column of the class, chosen from the legend's names.
         text: column of free text.
     """
@@ -28,19 +28,19 @@ def label_style(legend: Legend, columns: Sequence[str], *, shown: Sequence[str],
     fields = SubElement(root, "fieldConfiguration")
     for name in columns:
         widget = SubElement(SubElement(fields, "field", {"name": name, "configurationFlags": "None"}), "editWidget")
-        _fill_widget(widget, name, legend, hidden=name not in shown, label=label, text=text)
+        _fill_widget(widget, name, legend, hidden=name not in visible, label=label, text=text)
     editable = SubElement(root, "editable")
     for name in columns:
         SubElement(editable, "field", {"name": name, "editable": str(int(name in (label, text)))})
     SubElement(root, "editorlayout").text = "tablayout"
     form = SubElement(root, "attributeEditorForm")
-    for name in shown:
+    for name in visible:
         place = {"name": name, "index": str(columns.index(name)), "showLabel": "1"}
         SubElement(form, "attributeEditorField", place)
     table = SubElement(SubElement(root, "attributetableconfig", {"sortOrder": "0"}), "columns")
-    for name in [*shown, *(name for name in columns if name not in shown)]:
-        SubElement(table, "column", {"type": "field", "name": name, "hidden": str(int(name not in shown))})
-    SubElement(root, "previewExpression").text = f'"{shown[0]}"'
+    for name in [*visible, *(name for name in columns if name not in visible)]:
+        SubElement(table, "column", {"type": "field", "name": name, "hidden": str(int(name not in visible))})
+    SubElement(root, "previewExpression").text = f'"{visible[0]}"'
     SubElement(root, "layerGeometryType").text = "0"
     return style_text(root)
 
