@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rsuda.info.gap import gap
     from rsuda.info.info import info
     from rsuda.report.report import report
+    from rsuda.serving.serve import serve
     from rsuda.sharing.card import card
     from rsuda.sharing.push import push
     from rsuda.training.datamodule import PairDataModule
@@ -66,6 +67,7 @@ else:
         "rsuda.info.gap": ("gap",),
         "rsuda.info.info": ("info",),
         "rsuda.report.report": ("report",),
+        "rsuda.serving.serve": ("serve",),
         "rsuda.sharing.card": ("card",),
         "rsuda.sharing.push": ("push",),
         "rsuda.inference.prediction": ("Prediction",),
@@ -128,5 +130,6 @@ __all__ = [
     "report",
     "sample",
     "sample_tiles",
+    "serve",
     "suggest",
 ]

@@ -20,6 +20,7 @@ from rsuda.cli import (
     report,
     sample,
     sample_tiles,
+    serve,
     suggest,
 )
 from rsuda.cli.app import app, main
@@ -46,5 +47,6 @@ __all__ = [
     "report",
     "sample",
     "sample_tiles",
+    "serve",
     "suggest",
 ]

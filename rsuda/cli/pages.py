@@ -28,6 +28,7 @@ ORDER = (
     "export",
     "card",
     "push",
+    "serve",
     "info",
     "domains",
     "methods",

@@ -187,6 +187,14 @@ def predict_scenes(
         raise type(errors[0])(count + "; ".join(map(str, errors)))
 
 
+def map_scene(
+    scene: str | Path, predictor: Predictor, options: MapOptions, *, progress: Progress | None = None
+) -> Prediction:
+    """Map one scene with a predictor that is ready. Errors are those of ``predict``."""
+    (job,) = plan_maps([scene], predictor, options)
+    return _finish(job, None, progress)
+
+
 def _trained(model: PathLike | Segmenter | TrainedNetwork | None) -> TrainedNetwork:
     """Load the model of a run; the newest run for None."""
     if isinstance(model, Segmenter | TrainedNetwork):

@@ -1,0 +1,1 @@
+"""Serve a model over HTTP: windows in, class rasters or polygons out."""

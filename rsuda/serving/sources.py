@@ -1,0 +1,99 @@
+"""Check what a client asks a service to read: GeoTIFFs alone, and only where the service may read."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from rsuda.core.display import shown
+from rsuda.core.errors import InputError, MissingError
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF
+_PATIENCE = 10.0  # seconds
+
+
+class NotAllowedError(InputError):
+    """An address that the service may not read."""
+
+
+def is_tiff(start: bytes) -> bool:
+    """Check whether a file begins as a TIFF. Virtual rasters and archives, which name other files, do not."""
+    return start[:4] in _MAGIC
+
+
+def allowed_source(address: str, allow: Sequence[str]) -> str | Path:
+    """Return the path or URL of a raster that a client names.
+
+    Args:
+        allow: folders, and URLs such as https://host/folder.
+
+    Raises:
+        NotAllowedError: it lies elsewhere.
+        MissingError: it cannot be read.
+        InputError: it is no TIFF.
+    """
+    if not address or len(address) > 2000 or any(ord(letter) < 32 for letter in address):
+        raise NotAllowedError("the address is empty, too long, or has control characters")
+    if address.startswith(("http://", "https://")):
+        return _url(address, [entry for entry in allow if "://" in entry])
+    if "://" in address or address.startswith("/vsi"):
+        raise NotAllowedError(f"{shown(address)} is no address that a service reads: name a file, or https://…")
+    return _file(address, [Path(entry).expanduser().resolve() for entry in allow if "://" not in entry])
+
+
+def _file(address: str, roots: Sequence[Path]) -> Path:
+    path = Path(address)
+    candidates = [path] if path.is_absolute() else [root / path for root in roots]
+    inside = [
+        place for place in (candidate.resolve() for candidate in candidates) if any(map(place.is_relative_to, roots))
+    ]
+    if not inside:
+        raise NotAllowedError(f"{shown(address)} is outside of what this service may read")
+    file = next((place for place in inside if place.is_file()), None)
+    if file is None:
+        raise MissingError(f"there is no file {shown(address)}")
+    with file.open("rb") as stream:
+        _check(stream.read(4), address)
+    return file
+
+
+def _url(address: str, roots: Sequence[str]) -> str:
+    try:
+        parts, port = urlsplit(address), urlsplit(address).port
+    except ValueError:
+        raise NotAllowedError(f"{shown(address)} is no valid URL") from None
+    path = unquote(parts.path)
+    if parts.username or parts.password or ".." in path.split("/") or "\\" in path:
+        raise NotAllowedError(f"{shown(address)} is outside of what this service may read")
+    for root in map(urlsplit, roots):
+        folder = root.path.rstrip("/") + "/"
+        same = (root.scheme, root.hostname, root.port) == (parts.scheme, parts.hostname, port)
+        if same and path.startswith(folder):
+            _check(_start(address), address)
+            return address
+    raise NotAllowedError(f"{shown(address)} is outside of what this service may read")
+
+
+def _start(address: str) -> bytes:
+    """Read the first bytes of a URL. A redirection, which may lead elsewhere, is refused."""
+    parts = urlsplit(address)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    try:
+        connection = kind(str(parts.hostname), parts.port, timeout=_PATIENCE)
+        connection.request("GET", target, headers={"Range": "bytes=0-3"})
+        response = connection.getresponse()
+        start = response.read(4)
+        connection.close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise MissingError(f"{shown(address)} cannot be read ({type(error).__name__})") from None
+    if response.status not in (200, 206):
+        raise MissingError(f"{shown(address)} cannot be read (status {response.status})")
+    return start
+
+
+def _check(start: bytes, address: str) -> None:
+    if not is_tiff(start):
+        raise InputError(f"{shown(address)} is no GeoTIFF")

@@ -1,0 +1,232 @@
+"""A service answers as ``rsuda predict`` does, refuses bad requests in a sentence, and loses none under load."""
+
+import http.client
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.io import MemoryFile
+
+from rsuda.inference.predict import predict
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+uvicorn = pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+
+HOW = {"device": "cpu", "precision": "fp32", "window": 64, "overlap": 16}
+
+
+class Served:
+    """A service in this process."""
+
+    def __init__(self, run, **limits):
+        from rsuda.core.map_options import MapOptions
+        from rsuda.inference.predictor import Predictor
+        from rsuda.runs.weights import load_run
+        from rsuda.serving.app import Service, make_app
+        from rsuda.serving.serve_options import ServeOptions
+
+        options = MapOptions.of(**HOW, overwrite=True)
+        predictor = Predictor.of(load_run(run), **options.predictor.model_dump())
+        self.service = Service(predictor, ServeOptions.of(**limits), options)
+        config = uvicorn.Config(make_app(self.service), port=0, log_level="error", timeout_keep_alive=5)
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def ask(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        return response.status, dict(response.getheaders()), content
+
+    def window(self, body, **query):
+        return self.ask("POST", "/predict?" + "&".join(f"{name}={value}" for name, value in query.items()), body)
+
+    def address(self, **fields):
+        return self.ask("POST", "/predict/address", json.dumps(fields), {"Content-Type": "application/json"})
+
+    def stop(self):
+        self.server.should_exit = True
+        self.thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def served(tiny_run, tiny_city):
+    service = Served(tiny_run, allow=(str(tiny_city),), max_bytes=200_000, max_pixels=128 * 128, queue=4)
+    yield service
+    service.stop()
+
+
+def pixels(content):
+    with MemoryFile(content) as memory, memory.open() as file:
+        return (
+            file.read(),
+            {k: v for k, v in file.tags().items() if k not in ("RSUDA_KEY", "RSUDA_SCENE")},
+            file.transform,
+        )
+
+
+def test_window_is_answered_as_predict_does(served, tiny_run, tiny_city, tmp_path):
+    scene = tiny_city / "west_1_image.tif"
+    (made,) = predict(scene, tiny_run, tmp_path, **HOW, polygons="geojson")
+    status, headers, content = served.window(scene.read_bytes())
+    assert status == 200 and headers["content-type"].startswith("image/tiff")
+    mine, theirs = pixels(content), pixels(made.raster.read_bytes())
+    assert (mine[0] == theirs[0]).all() and mine[1:] == theirs[1:]
+    status, _, content = served.window(scene.read_bytes(), format="geojson")
+    there = json.loads(made.polygons.read_text())
+    assert status == 200 and json.loads(content)["features"] == there["features"]
+    with rasterio.open(scene) as file:
+        left, bottom, right, top = file.bounds
+    bounds = (left, bottom, (left + right) / 2, top)
+    (part,) = predict(scene, tiny_run, tmp_path / "part", **HOW, polygons=None, bounds=bounds)
+    for address in (str(scene), scene.name):
+        status, _, content = served.address(address=address, bounds=bounds)
+        assert status == 200 and (pixels(content)[0] == pixels(part.raster.read_bytes())[0]).all()
+
+
+def bad_requests(city):
+    tiff = (city / "west_1_image.tif").read_bytes()
+    virtual = b"<VRTDataset rasterXSize='9' rasterYSize='9'><SourceFilename>/etc/passwd</SourceFilename></VRTDataset>"
+    wide = MemoryFile()
+    with wide.open(driver="GTiff", width=600, height=600, count=3, dtype="uint8", crs="EPSG:32632", tiled=True,
+                   transform=rasterio.transform.from_origin(0, 0, 0.5, 0.5), sparse_ok=True, compress="deflate"):  # fmt: skip
+        pass
+    one = MemoryFile()
+    with one.open(driver="GTiff", width=40, height=40, count=1, dtype="uint8", crs="EPSG:32632",
+                  transform=rasterio.transform.from_origin(0, 0, 0.5, 0.5)) as file:  # fmt: skip
+        file.write(np.ones((1, 40, 40), np.uint8))
+    box, name = [0, 0, 1, 1], str(city / "west_1_image.tif")
+
+    def address(**fields):
+        return ("POST", "/predict/address", json.dumps(fields).encode())
+
+    return [
+        (404, ("GET", "/", None)),
+        (405, ("GET", "/predict", None)),
+        (415, ("POST", "/predict", b"")),
+        (415, ("POST", "/predict", b"\x89PNG\r\n\x1a\n" + bytes(100))),
+        (415, ("POST", "/predict", virtual)),
+        (415, ("POST", "/predict", b"PK\x03\x04" + bytes(100))),
+        (404, ("POST", "/predict", b"II*\0" + bytes(50))),
+        (404, ("POST", "/predict", tiff[:200])),
+        (404, ("POST", "/predict", tiff[: len(tiff) // 2])),
+        (413, ("POST", "/predict", tiff + bytes(200_000))),
+        (413, ("POST", "/predict", wide.read())),
+        (422, ("POST", "/predict", one.read())),
+        (422, ("POST", "/predict?format=png", tiff)),
+        (422, ("POST", "/predict?min_confidence=2", tiff)),
+        (422, ("POST", "/predict?min_confidence=nan", tiff)),
+        (422, ("POST", "/predict?bands=banana", tiff)),
+        (422, ("POST", "/predict/address", b"{")),
+        (422, ("POST", "/predict/address", b"[1, 2]")),
+        (422, address(address=name)),
+        (422, address(address=name, bounds=[0, 0, 1])),
+        (422, address(address=name, bounds=[1, 1, 0, 0])),
+        (422, address(address=name, bounds=box)),
+        (422, address(address=name, bounds=box, run="../x")),
+        (403, address(address="/etc/passwd", bounds=box)),
+        (403, address(address=f"{city}/../../etc/passwd", bounds=box)),
+        (403, address(address="/vsicurl/http://127.0.0.1/x.tif", bounds=box)),
+        (403, address(address="s3://bucket/x.tif", bounds=box)),
+        (403, address(address="http://127.0.0.1:1/x.tif", bounds=box)),
+        (403, address(address="http://user:secret@host/x.tif", bounds=box)),
+        (403, address(address="http://[bad/x.tif", bounds=box)),
+        (404, address(address="missing.tif", bounds=box)),
+        (422, address(address="east.yaml", bounds=box)),
+        (413, ("POST", "/predict/address", b'{"address": "' + b"a" * 200_000 + b'"}')),
+    ]  # fmt: skip
+
+
+def test_bad_requests_are_one_sentence_each_and_the_service_goes_on(served, tiny_city):
+    requests = bad_requests(tiny_city)
+    assert len(requests) >= 20
+    wrong = []
+    for status, (method, path, body) in requests:
+        answer = served.ask(method, path, body, {"Content-Type": "application/json"} if "address" in path else {})
+        fields = json.loads(answer[2])
+        sentence = fields.get("error", fields.get("detail", ""))
+        if answer[0] != status or not sentence or "Traceback" in sentence or "/tmp/rsuda-serve" in sentence:
+            wrong.append((status, path, (body or b"")[:60], answer[0], sentence))
+    assert not wrong
+    status, _, content = served.ask("GET", "/health")
+    assert status == 200 and json.loads(content)["status"] == "ok" and json.loads(content)["classes"] == ["a", "b", "c"]
+    described = json.loads(served.ask("GET", "/openapi.json")[2])
+    assert {"/predict", "/predict/address", "/health"} <= set(described["paths"])
+
+
+def test_concurrent_load_loses_nothing_and_memory_stays_flat(served, tiny_city):
+    good, bad = (tiny_city / "west_1_image.tif").read_bytes(), b"not a tiff"
+    expected = served.window(good)[2]
+
+    def ask(number):
+        status, headers, content = served.window(bad if number % 5 == 0 else good)
+        if number % 5 == 0:
+            return status == 415
+        return (status == 200 and (pixels(content)[0] == pixels(expected)[0]).all()) or (
+            status == 503 and headers["retry-after"] == "5"
+        )
+
+    with ThreadPoolExecutor(12) as clients:
+        assert all(clients.map(ask, range(40)))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert all(clients.map(ask, range(60)))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kB
+    assert served.service.worker.waiting == 0 and not list(Path("/tmp").glob("rsuda-serve-*"))
+
+
+def test_late_answer_is_504_and_slow_client_408(tiny_run, tiny_city):
+    service = Served(tiny_run, timeout=0.3)
+    try:
+        with socket.create_connection(("127.0.0.1", service.port)) as slow:
+            slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nII*\0")
+            assert slow.recv(1000).startswith(b"HTTP/1.1 408")
+        held = threading.Event()
+        service.service.worker._predict, real = (lambda work: held.wait(5) or b""), service.service.worker._predict
+        status, _, content = service.window((tiny_city / "west_1_image.tif").read_bytes())
+        assert status == 504 and json.loads(content)["error"] == "the prediction took longer than 0.3 seconds"
+        held.set()
+        service.service.worker._predict = real
+        assert service.ask("GET", "/health")[0] == 200
+    finally:
+        service.stop()
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_command_after_what_is_running(tiny_run, tiny_city):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "rsuda.cli", "serve", tiny_run, "--port", port, "--window", 64, "--overlap", 16]
+    process = subprocess.Popen([*map(str, words), "--device", "cpu"], stderr=subprocess.PIPE, text=True, env=os.environ)
+    assert "serving run on http://127.0.0.1" in process.stderr.readline()
+    for _ in range(200):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/health")
+            assert connection.getresponse().status == 200
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", "/predict", (tiny_city / "west_1_image.tif").read_bytes())
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert connection.getresponse().status == 200
+    assert process.wait(60) == 143 and "Traceback" not in process.stderr.read()
