@@ -115,10 +115,10 @@ class Worker:
             )
             try:
                 self._check_pixels(scene, options)
-                made = map_scene(scene, self.predictor, options, progress=lambda *_: _check_time(work))
+                prediction = map_scene(scene, self.predictor, options, progress=lambda *_: _check_time(work))
             except RsudaError as error:
                 raise type(error)(str(error).replace(f"{folder / 'window.tif'}", "the window")) from None
-            file = made.polygons if work.format == "geojson" else made.raster
+            file = prediction.polygons if work.format == "geojson" else prediction.raster
             assert file is not None
             return file.read_bytes()
 
