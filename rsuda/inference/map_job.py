@@ -194,7 +194,7 @@ class MapJob:
 
     def write(self, strip: Strip) -> None:
         """Write a strip into the store."""
-        self.store.write(strip.row, planes_of(strip, self.options))
+        self.store.write(strip.row, planes_of(strip, self.options), strip.col)
 
     def blocks(self, plane: int = 0) -> Iterator[np.ndarray]:
         """Read a plane of the store as (rows, width) uint8 blocks, from top to bottom."""
@@ -224,7 +224,7 @@ class MapJob:
 
 
 def planes_of(strip: Strip, options: MapOptions) -> list[np.ndarray]:
-    """Arrange the pixels of a strip as planes of the store, each (rows, width) uint8."""
+    """Arrange the pixels of a strip as planes of the store, each (rows, columns) uint8."""
     return [strip.classes, strip.confidence, *([] if strip.probabilities is None else strip.probabilities)]
 
 

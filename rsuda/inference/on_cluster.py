@@ -18,10 +18,10 @@ from rsuda.core.map_options import MapOptions, PredictorOptions
 from rsuda.core.spelling import spell
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
+from rsuda.inference.column_tiles import tiled_strips
 from rsuda.inference.map_job import MapJob, planes_of
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.scene_statistics import adapted
-from rsuda.inference.sliding_window import strips
 from rsuda.inference.strip_store import StripStore
 from rsuda.runs.weights import load_run
 
@@ -80,16 +80,23 @@ def _predict(part: Part, threads: Threads) -> Planes:
     predictor = _predictor(part.run, part.digest, part.options.predictor)
     if part.options.adapt != "none":
         predictor = _adapted(part.run, part.digest, part.options, part.scene)
-    pieces = strips(
+    pieces = tiled_strips(
         predictor,
         part.scene,
         part.region,
         rows=(part.first, part.end),
+        strip_rows=part.end - part.first,
         probabilities=part.options.probabilities,
         min_confidence=part.options.min_confidence,
     )
-    planes = [planes_of(strip, part.options) for strip in pieces]
-    return part.first, [np.concatenate(plane) for plane in zip(*planes, strict=True)]
+    planes: list[np.ndarray] = []
+    for strip in pieces:
+        pixels = planes_of(strip, part.options)
+        planes = planes or [np.empty((part.end - part.first, part.region.window[3]), np.uint8) for _ in pixels]
+        place = np.s_[strip.row - part.first :, strip.col :]
+        for plane, values in zip(planes, pixels, strict=True):
+            plane[place][: values.shape[0], : values.shape[1]] = values
+    return part.first, planes
 
 
 class Cluster:
@@ -117,7 +124,7 @@ class Cluster:
         self.unfinished[job] = len(pieces)
 
     def fill(self, job: MapJob) -> Iterator[int]:
-        """Wait until the store of a job is full; yields numbers of its finished rows. Other stores fill meanwhile.
+        """Wait until the store of a job is full; yields numbers of its finished pixels. Other stores fill meanwhile.
 
         Raises the RsudaError that a worker met in the job's scene.
         """
@@ -138,7 +145,7 @@ class Cluster:
                 _write(owner.store, row, planes)
                 self.unfinished[owner] -= 1
                 if owner is job:
-                    yield planes[0].shape[0]
+                    yield planes[0].size
 
     def _submit(self) -> None:
         """Give each worker a part and one more to wait for; all other parts wait here."""

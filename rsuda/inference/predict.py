@@ -23,6 +23,7 @@ from rsuda.geo.polygon_files import check_located
 from rsuda.geo.polygons import check_footprints
 from rsuda.geo.region import read_area, region_of
 from rsuda.inference.choose_scenes import choose_scenes
+from rsuda.inference.column_tiles import tiled_strips
 from rsuda.inference.map_job import MapJob
 from rsuda.inference.mosaic_file import MosaicFile, joined
 from rsuda.inference.on_cluster import Cluster, cluster
@@ -31,7 +32,6 @@ from rsuda.inference.prediction import Prediction
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.scene_statistics import adapted, check_batch_norm
 from rsuda.inference.segmenter import Segmenter
-from rsuda.inference.sliding_window import strips
 from rsuda.inference.write_map import finished_map, write_map
 from rsuda.runs.folders import newest_run
 from rsuda.runs.weights import TrainedNetwork, load_run
@@ -277,11 +277,11 @@ def _predict(job: MapJob, workers: Cluster | None, progress: Progress | None) ->
     reused, store = job.reuse(), job.store
     if not store.done:
         check_readable([job.scene])
-    rows_finished = store.height - sum(end - first for first, end in store.missing())
-    for rows in workers.fill(job) if workers else _predict_missing(job):
-        rows_finished += rows
+    pixels_finished = store.width * (store.height - sum(end - first for first, end in store.missing()))
+    for pixels in workers.fill(job) if workers else _predict_missing(job):
+        pixels_finished += pixels
         if progress:
-            progress(job.scene.image, rows_finished * store.width, store.height * store.width)
+            progress(job.scene.image, pixels_finished, store.height * store.width)
     if not job.has_data():
         job.discard()
         where = " in the area" if job.region.shapes else ": all of it is nodata or transparent"
@@ -294,20 +294,21 @@ def _predict(job: MapJob, workers: Cluster | None, progress: Progress | None) ->
 
 
 def _predict_missing(job: MapJob) -> Iterator[int]:
-    """Predict the missing strips of a map in this process; yields numbers of rows."""
+    """Predict the missing strips of a map in this process; yields numbers of pixels."""
     missing = job.store.missing()
     if not missing:
         return
     predictor = adapted(job.predictor, job.scene, job.options.adapt)
     for first, end in missing:
-        rows = strips(
+        pieces = tiled_strips(
             predictor,
             job.scene,
             job.region,
             rows=(first, end),
+            strip_rows=job.store.strip_rows,
             probabilities=job.options.probabilities,
             min_confidence=job.options.min_confidence,
         )
-        for strip in rows:
+        for strip in pieces:
             job.write(strip)
-            yield strip.classes.shape[0]
+            yield strip.classes.size

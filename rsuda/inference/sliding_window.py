@@ -40,12 +40,14 @@ class Strip:
         classes: (h, W) uint8; 255 where the scene is nodata and outside the region.
         confidence: (h, W) uint8, probability of the most likely class, 0 to 254 for 0..1; 255 is nodata.
         probabilities: (K, h, W) uint8 in the same scale; None unless requested.
+        col: the first column, counted from the region's first.
     """
 
     row: int
     classes: np.ndarray
     confidence: np.ndarray
     probabilities: np.ndarray | None = None
+    col: int = 0
 
 
 def strip_rows(predictor: Predictor, scene: Scene) -> int:
@@ -63,6 +65,7 @@ def strips(
     region: Region,
     *,
     rows: tuple[int, int] | None = None,
+    cols: tuple[int, int] | None = None,
     probabilities: bool = False,
     min_confidence: float = 0.0,
 ) -> Iterator[Strip]:
@@ -75,12 +78,14 @@ def strips(
     Args:
         rows: first row of the region, and the row after the last; all by default. For the same bits as in the whole the
             first must be a multiple of SLICE.
+        cols: first column of the region, and the column after the last; all by default.
         probabilities: whether strips hold the probabilities of all classes.
         min_confidence: probability below which a pixel is undecided: it has the class after the legend's last.
     """
     spec = predictor.trained.spec
     row0, col0, _, width = region.window
-    for row, blend in blended(predictor, scene, region, rows=rows):
+    left, right = cols or (0, width)
+    for row, blend in blended(predictor, scene, region, rows=rows, cols=(left, right)):
         count = blend.shape[1]
         best, classes = most_likely_probability(blend)
         if spec.temperature:  # after the choice of classes, which stays as it is
@@ -88,25 +93,32 @@ def strips(
             best = blend.amax(0)
         if min_confidence > 0:
             classes.masked_fill_(best < min_confidence, len(spec.legend))
-        valid = scene.valid(spec.bands, (row0 + row, col0, count, width))
+        valid = scene.valid(spec.bands, (row0 + row, col0 + left, count, right - left))
         inside = region.inside(row, count)
         if inside is not None:
+            inside = inside[:, left:right]
             valid = inside if valid is None else valid & inside
         yield Strip(
             row,
             _masked(classes, valid),
             _masked(_bytes(best), valid),
             _masked(_bytes(blend), valid) if probabilities else None,
+            left,
         )
 
 
 def blended(
-    predictor: Predictor, scene: Scene, region: Region, *, rows: tuple[int, int] | None = None
+    predictor: Predictor,
+    scene: Scene,
+    region: Region,
+    *,
+    rows: tuple[int, int] | None = None,
+    cols: tuple[int, int] | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Blend the probabilities of a region's rows on the scene's own grid, before any temperature.
 
     Args:
-        rows: see ``strips``.
+        rows, cols: see ``strips``.
 
     Returns:
         (first row within the region, (K, rows, width) float32 probabilities), up to SLICE rows at once.
@@ -125,8 +137,10 @@ def blended(
         return axis_weights(grid.height, (row0 + row) / step[0], 1 / step[0], count)
 
     left, right, across = axis_weights(grid.width, col0 / step[1], 1 / step[1], width)
+    if cols is not None:
+        left, right, across = _part_of_axis(left, across, *cols)
     if same_gsd:
-        left, right = col0, col0 + width
+        left, right = (col0, col0 + width) if cols is None else (col0 + cols[0], col0 + cols[1])
     slices = [(row, min(SLICE, end - row)) for row in range(first, end, SLICE)]
     needed = source_rows(*slices[0])[0], source_rows(*slices[-1])[1]
     pieces = _RowReader(finished_rows(predictor, scene, rows=needed, cols=(left, right)))
@@ -136,6 +150,13 @@ def blended(
         if down is not None:
             blend = torch.from_numpy(weigh(blend.cpu().numpy(), down, across))
         yield row, blend
+
+
+def _part_of_axis(first: int, weights: AxisWeights, start: int, end: int) -> tuple[int, int, AxisWeights]:
+    """Cut weights to output pixels ``start`` to ``end``: the range of input pixels, and the very weights of the whole axis."""
+    pixel = weights.pixel[start:end]
+    low, high = int(pixel.min()), int(pixel.max())
+    return first + low, first + high + 1, AxisWeights(pixel - low, weights.weight[start:end])
 
 
 def _bytes(probabilities: Tensor) -> Tensor:

@@ -75,17 +75,26 @@ class StripStore:
             stretches.append((first, end))
         return stretches
 
-    def write(self, row: int, planes: list[np.ndarray]) -> None:
-        """Write rows of all planes, each (h, W) uint8. A strip is finished when its last row is written."""
+    def write(self, row: int, planes: list[np.ndarray], col: int = 0) -> None:
+        """Write rows of all planes, each (h, w) uint8, from column ``col`` on.
+
+        A strip is finished when the last column of its last row is written; tiles of columns come from left to right.
+        """
         with self._opened("r+b") as file:
             for number, pixels in enumerate(planes):
-                file.seek((number * self.height + row) * self.width)
-                file.write(np.ascontiguousarray(pixels).data)
+                start = (number * self.height + row) * self.width + col
+                if pixels.shape[1] == self.width:
+                    file.seek(start)
+                    file.write(np.ascontiguousarray(pixels).data)
+                else:
+                    for k, line in enumerate(pixels):
+                        file.seek(start + k * self.width)
+                        file.write(np.ascontiguousarray(line).data)
             file.flush()
             os.fsync(file.fileno())  # before the strip counts as finished
         end = row + planes[0].shape[0]
         strip = (end - 1) // self.strip_rows
-        if end == self.rows(strip)[1]:
+        if end == self.rows(strip)[1] and col + planes[0].shape[1] == self.width:
             self.done.add(strip)
             with atomic_write(self.folder / _STATE, overwrite=True) as temporary:
                 temporary.write_text(

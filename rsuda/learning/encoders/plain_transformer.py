@@ -57,7 +57,7 @@ class PlainTransformer(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         maps = self.model.forward_intermediates(image, indices=self.blocks, intermediates_only=True)
-        pyramid = [image, image.new_empty(len(image), 0, image.shape[-2] // 2, image.shape[-1] // 2)]
+        pyramid = [image, image.new_empty(image.shape[0], 0, image.shape[-2] // 2, image.shape[-1] // 2)]
         for tokens, finer, factor in zip(maps, self.finer, self.factors, strict=True):
             level = _normalised(tokens)
             pyramid.append(F.avg_pool2d(level, round(1 / factor)) if factor < 1 else finer(level))
