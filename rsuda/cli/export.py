@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rsuda.cli.app import app, log
+from rsuda.cli.options import Threads
 
 
 @app.command()
@@ -28,14 +29,17 @@ def export(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
 ) -> None:
     """Write the model of a run for other programs, checked against the original, or describe it as a STAC item."""
     import json
 
     from rsuda.export.export import export as write
+    from rsuda.learning.device import use_threads
 
     log()
+    use_threads(threads)
     exported = write(run, format, out, window=window, overlap=overlap, output=output, overwrite=overwrite)
     if as_json:
         print(json.dumps(exported.as_fields()))

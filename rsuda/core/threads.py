@@ -1,0 +1,75 @@
+"""Set how OpenMP's threads behave, before torch loads it: they share a busy machine, and keep to a container's limit.
+
+torch's wheels for Linux bring libgomp. A thread of it that waits for the others spins some 300 000 rounds, milliseconds, before
+it sleeps. Beside another busy process the thread that all wait for has no core meanwhile, and training stands still.
+
+The number of threads does not follow the load: sums over more or fewer threads round otherwise, and a resumed run would
+differ from the uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import MutableMapping
+
+SPIN_COUNT = 10_000  # rounds, some tenths of a millisecond: longer than between two layers, shorter than a time slice
+_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+_NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def set_up_threads(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set variables that OpenMP reads when torch is imported. Variables that a user has set win."""
+    if not any(name in environment for name in _WAITING):
+        environment["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
+    limit = processor_limit()
+    if limit is not None and limit < _cores() and not any(name in environment for name in _NUMBERS):
+        environment["OMP_NUM_THREADS"] = str(limit)
+
+
+def processor_limit(root: str = "/sys/fs/cgroup", groups: str = "/proc/self/cgroup") -> int | None:
+    """Count the processors that a container may use, at least 1; None without a limit. Both versions of cgroups are read."""
+    paths = ("", *_groups(groups))
+    quotas = [*(_quota(f"{root}{path}") for path in paths), *(_old_quota(f"{root}/cpu{path}") for path in paths)]
+    limits = [quota for quota in quotas if quota is not None]
+    return max(1, math.ceil(min(limits))) if limits else None
+
+
+def _groups(file: str) -> list[str]:
+    """Paths of this process's groups and of those above them, each below the root."""
+    paths: list[str] = []
+    for line in _read(file).splitlines():
+        parts = [part for part in line.rpartition(":")[2].split("/") if part not in ("", "..")]
+        paths += [f"/{'/'.join(parts[:count])}" for count in range(1, len(parts) + 1)]
+    return paths
+
+
+def _quota(folder: str) -> float | None:
+    quota, _, period = _read(f"{folder}/cpu.max").strip().partition(" ")
+    return _ratio(quota, period)
+
+
+def _old_quota(folder: str) -> float | None:
+    return _ratio(_read(f"{folder}/cpu.cfs_quota_us"), _read(f"{folder}/cpu.cfs_period_us"))
+
+
+def _ratio(quota: str, period: str) -> float | None:
+    try:
+        share = float(quota) / float(period)
+    except (ValueError, ZeroDivisionError):  # 'max', or no such file
+        return None
+    return share if share > 0 else None
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except (OSError, ValueError):
+        return ""
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,57 @@
+"""OpenMP's threads spin for a bounded time and keep to a container's limit; what a user has set wins."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rsuda.core import threads
+from rsuda.core.threads import SPIN_COUNT, processor_limit, set_up_threads
+
+
+@pytest.mark.parametrize(
+    ("set_before", "expected"),
+    [
+        ({}, {"GOMP_SPINCOUNT": str(SPIN_COUNT), "OMP_NUM_THREADS": "2"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "2"}),
+        ({"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "5"}, {"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "5"}),
+    ],
+)
+def test_variables_of_the_user_win(set_before, expected, monkeypatch):
+    monkeypatch.setattr(threads, "processor_limit", lambda: 2)
+    monkeypatch.setattr(threads, "_cores", lambda: 64)
+    environment = dict(set_before)
+    set_up_threads(environment)
+    assert environment == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "limit"),
+    [
+        ("cpu.max", "150000 100000\n", 2),
+        ("cpu.max", "max 100000\n", None),
+        ("slice/job/cpu.max", "50000 100000\n", 1),
+        ("cpu.max", "not a number", None),
+        ("cpu/slice/cpu.cfs_quota_us", "300000", 3),
+        ("cpu/cpu.cfs_quota_us", "-1", None),
+    ],
+)
+def test_limits_of_containers_are_read(tmp_path, file, text, limit):
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    if file.endswith("cfs_quota_us"):
+        path.with_name("cpu.cfs_period_us").write_text("100000")
+    groups = tmp_path / "groups"
+    groups.write_text("0::/slice/job\n")
+    assert processor_limit(str(tmp_path), str(groups)) == limit
+    assert processor_limit(str(tmp_path / "nowhere"), str(tmp_path / "nothing")) is None
+
+
+def test_it_is_set_before_torch_is_imported():
+    code = "import rsuda, os, sys; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": ""}
+    printed = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.split() == [str(SPIN_COUNT), "False"]
