@@ -238,7 +238,7 @@ def print_comparison(run: Any) -> None:
     miou = run.scores.scores.miou if run.scores else None
     rows = [(f"before ({run.before.what})", run.before.miou, run.before.selection)] if run.before else []
     rows.append((f"after (step {step})", miou, run.label_free.selection))
-    rows += [(f"for comparison: {reference.what}", reference.miou, None) for reference in run.references]
+    rows += [(f"{reference.what} (measured)", reference.miou, None) for reference in run.references]
     if len(rows) == 1:
         return
     table = make_table("", *(["mIoU"] if run.scores else []), "selection, no labels", right=1 + bool(run.scores))
