@@ -20,6 +20,7 @@ set_up_threads()
 
 if TYPE_CHECKING:
     from rsuda.accuracy.assess import assess
+    from rsuda.accuracy.change import Change, change
     from rsuda.accuracy.results import Assessment
     from rsuda.accuracy.sample import PointSample, sample
     from rsuda.api import adapt, evaluate, suggest
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 else:
     _HOMES = {
         "rsuda.accuracy.assess": ("assess",),
+        "rsuda.accuracy.change": ("Change", "change"),
         "rsuda.accuracy.results": ("Assessment",),
         "rsuda.accuracy.sample": ("PointSample", "sample"),
         "rsuda.api": ("adapt", "evaluate", "suggest"),
@@ -99,6 +101,7 @@ else:
 
 __all__ = [
     "Assessment",
+    "Change",
     "Domain",
     "ExistsError",
     "InputError",
@@ -117,6 +120,7 @@ __all__ = [
     "benchmark",
     "calibrate",
     "card",
+    "change",
     "domain",
     "domains",
     "evaluate",

@@ -67,10 +67,10 @@ def census(map_: ClassMap, *, confidence: bool) -> Census:
     pixels, area = np.zeros(shape, np.int64), np.zeros(shape)
     side = None if map_.has_equal_areas else map_.grid.height
     for first, classes, levels in map_.strips(confidence=confidence):
-        cells = _cells(classes.shape, side)
-        middle = np.array([((rows.start + rows.stop) / 2, (cols.start + cols.stop) / 2) for rows, cols in cells])
+        parts = cells(classes.shape, side)
+        middle = np.array([((rows.start + rows.stop) / 2, (cols.start + cols.stop) / 2) for rows, cols in parts])
         areas = map_.areas(first + middle[:, 0], middle[:, 1])
-        for (rows, cols), pixel_area in zip(cells, areas, strict=True):
+        for (rows, cols), pixel_area in zip(parts, areas, strict=True):
             part = classes[rows, cols]
             valid = part != IGNORE
             index = part[valid].astype(np.int64) * shape[1]
@@ -84,7 +84,7 @@ def census(map_: ClassMap, *, confidence: bool) -> Census:
     return Census(pixels, area)
 
 
-def _cells(shape: tuple[int, ...], height: int | None) -> list[tuple[slice, slice]]:
+def cells(shape: tuple[int, ...], height: int | None) -> list[tuple[slice, slice]]:
     """Cover a strip by cells that are small in a map of this height; None for a map whose pixels are equal."""
     rows = _ROWS if height is None else min(_ROWS, max(1, height // _CELLS))
     cols = shape[1] if height is None else -(-shape[1] // _COLUMNS)

@@ -24,6 +24,7 @@ ORDER = (
     "report",
     "sample",
     "assess",
+    "change",
     "suggest",
     "export",
     "card",
