@@ -23,7 +23,7 @@ from rsuda.core.legend import Legend
 from rsuda.geo.cog import write_cog
 from rsuda.geo.grid import Grid
 
-SEEDS = 50
+SEEDS = 100
 NAMES = ("background", "building", "road", "bare", "forest")
 COLOURS = ((190, 186, 160), (200, 60, 50), (90, 90, 100), (224, 180, 110), (40, 110, 60))
 LEGEND = Legend(NAMES, tuple((colour,) for colour in COLOURS), tuple((k,) for k in range(len(NAMES))))

@@ -74,9 +74,9 @@ def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd
 def _choose_layer(path: Path, layer: str | None) -> str:
     """The layer of this name, the only layer, or the only one of polygons. Raises InputError where that is not one layer."""
     with readable(path) as plain:
-        layers = [(str(name), kind) for name, kind in pyogrio.list_layers(plain)]
+        every = [(str(name), kind) for name, kind in pyogrio.list_layers(plain)]
         kinds = {
-            name: str(kind) for name, kind in layers if kind is not None or name == layer
+            name: str(kind) for name, kind in every if kind is not None or name == layer
         }  # tables have no geometries
     if layer is not None:
         if layer not in kinds:
