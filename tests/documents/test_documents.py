@@ -53,6 +53,19 @@ def test_benchmark_file_resolves_and_has_a_baseline_and_an_oracle(path, tmp_path
     assert least <= len(methods) and methods <= set(METHODS)
 
 
+def test_page_of_public_benchmarks_names_their_files_and_no_number_without_a_source():
+    text = (ROOT / "docs" / "public_benchmarks.md").read_text()
+    for name in ("isprs", "loveda"):
+        assert (
+            f"configs/benchmarks/{name}.yaml" in text and (ROOT / "configs" / "benchmarks" / f"{name}.yaml").is_file()
+        )
+    rows = [row.strip("| ").split(" | ") for row in re.findall(r"^\| .*\d\.\d.*$", text, re.M) if "protocol" not in row]
+    scores = [row for row in rows if row[1] in ("A", "B", "C", "test", "val")]
+    assert len(scores) >= 15 and all(len(row) in (5, 7) and len(row[-1]) > 5 for row in scores)
+    numbers = [float(cell) for row in scores for cell in row[2:-1] if cell != "\N{EN DASH}"]
+    assert all(20 < number < 80 for number in numbers)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_configuration_trains(path, tmp_path):
