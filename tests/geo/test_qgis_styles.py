@@ -200,3 +200,41 @@ def test_attribute_table_leaves_the_raster_unchanged(outputs, tmp_path):
     alone.write_bytes(outputs.raster.read_bytes())
     assert layer(outputs.raster) == layer(alone)
     assert not any(k.startswith("STATISTICS") for k in layer(outputs.raster)[4])
+
+
+LABELLING_IN_QGIS = """
+import json, sys
+from qgis.core import *
+from qgis.PyQt.QtCore import QSize
+app = QgsApplication([], True)
+app.initQgis()
+layer = QgsVectorLayer(sys.argv[1], "points", "ogr")
+loaded = layer.loadDefaultStyle()[1]
+fields = layer.fields()
+kinds = {field.name(): field.editorWidgetSetup().type() for field in fields}
+choices = fields[fields.indexFromName("reference")].editorWidgetSetup().config()["map"]
+layer.startEditing()
+first = next(layer.getFeatures())
+layer.changeAttributeValue(first.id(), fields.indexFromName("reference"), "road")
+settings = QgsMapSettings()
+settings.setLayers([layer])
+settings.setDestinationCrs(layer.crs())
+settings.setExtent(layer.extent())
+settings.setOutputSize(QSize(300, 300))
+job = QgsMapRendererParallelJob(settings)
+job.start()
+job.waitForFinished()
+image = job.renderedImage()
+colours = [image.pixelColor(x, y).getRgb()[:3] for x in range(300) for y in range(300)]
+names = [name for choice in choices for name in choice][1:]
+print(json.dumps([loaded, kinds, names, colours.count((227, 26, 28)) > 50, colours.count((35, 35, 35)) > 50]))
+"""
+
+
+def test_points_to_label_open_in_qgis_with_a_form_that_hides_the_map(outputs, tmp_path):
+    from rsuda.accuracy.sample import sample
+
+    file = sample(outputs.raster, tmp_path / "points.gpkg", points=30, minimum=5).file
+    loaded, kinds, names, red, dark = of_debian(LABELLING_IN_QGIS, file, module="qgis.core")
+    assert loaded and names == list(NAMES) and red and dark
+    assert kinds["reference"] == "ValueMap" and kinds["map_class"] == kinds["stratum"] == "Hidden"
