@@ -16,6 +16,7 @@ from rsuda.accuracy.allocation import allocate, points_for
 from rsuda.accuracy.chips import write_chips
 from rsuda.accuracy.class_map import ClassMap, open_map
 from rsuda.accuracy.draw import Drawn, draw
+from rsuda.accuracy.extend import EarlierSample
 from rsuda.accuracy.points_file import COLUMNS, Design, write_points
 from rsuda.accuracy.strata import Stratum, census, divide
 from rsuda.core.errors import ExistsError, InputError, unknown
@@ -74,6 +75,7 @@ def sample(
     minimum: int = 20,
     expected: Mapping[str, float] | None = None,
     target_error: float | None = None,
+    extend: PathLike | None = None,
     seed: int = 0,
     legend: PathLike | Legend | None = None,
     nodata: float | None = None,
@@ -98,6 +100,7 @@ def sample(
         minimum: least number of points of a stratum.
         expected: user's accuracy that is expected of a class, 0 to 1; by default the mean confidence, or 0.8.
         target_error: half the width of the interval of overall accuracy, from which ``points`` follows.
+        extend: an earlier sample of the same map and strata, whose points, labels and seed stay.
         seed: of the draws; equal seeds give equal points.
         legend, nodata, gsd, crs: what the raster lacks; see ``rsuda.polygonize``.
         show_class: whether the form shows the map's class, which may sway who labels.
@@ -115,6 +118,8 @@ def sample(
     """
     path, folder = Path(out), None if chips is None else Path(chips)
     _check(path, points, strata, bands, minimum, seed, folder, image, overwrite=overwrite)
+    earlier = None if extend is None else EarlierSample.read(extend)
+    seed = seed if earlier is None else earlier.seed
     with open_map(map, chosen_legend(legend), nodata=nodata, gsd=gsd, crs=crs) as map_:
         by_confidence = strata == "confidence"
         if by_confidence and map_.confidence is None:
@@ -128,10 +133,12 @@ def sample(
         if target_error is not None:
             points = max(points_for(target_error, np.array(sizes, float), np.array(likely)), 2 * len(parts))
         numbers, note = allocate(points or 300, sizes, likely, allocation, minimum)
+        numbers = numbers if earlier is None else np.maximum(numbers, earlier.least(map_, parts))
         parts = [replace(part, points=int(number)) for part, number in zip(parts, numbers, strict=True)]
         drawn = draw(map_, parts, table, numbers, seed)
         unit = "pixels" if map_.pixel_m2 is None else "m2"
         frame = _frame(map_, parts, drawn)
+        frame = frame if earlier is None else earlier.carry_labels(frame)
         notes = [*map_.notes, *([note] if note else [])]
         if folder is not None and image is not None:
             frame["chip"], more = write_chips(frame, image, folder, map_.grid, overwrite=overwrite)

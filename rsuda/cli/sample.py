@@ -40,6 +40,12 @@ def sample(
         float | None,
         typer.Option(help="Half the interval of overall accuracy that you want, such as 0.03; it gives -n."),
     ] = None,
+    extend: Annotated[
+        Path | None,
+        typer.Option(
+            help="Earlier sample of the same map and strata: its points and labels stay, and --points counts all."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws; equal seeds give equal points.")] = 0,
     chips: Annotated[Path | None, typer.Option(help="Folder for a picture of each point, with --image.")] = None,
     image: Annotated[str | None, typer.Option(help="Scene that the pictures are cut out of.")] = None,
@@ -82,6 +88,7 @@ def sample(
         minimum=minimum,
         expected=_expected(expected or []),
         target_error=target_error,
+        extend=extend,
         seed=seed,
         legend=legend,
         nodata=nodata,

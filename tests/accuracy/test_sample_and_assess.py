@@ -364,3 +364,21 @@ def test_multipoints_of_one_point_are_points(map_, truth, tmp_path):
     several.to_file(tmp_path / "clusters.gpkg")
     with pytest.raises(InputError, match="several points each: clusters"):
         assess(map_, tmp_path / "clusters.gpkg")
+
+
+def test_an_earlier_sample_is_extended_with_its_labels(map_, truth, tmp_path):
+    first = sample(map_, tmp_path / "points.gpkg", points=60, seed=4).file
+    before = label(first, truth[0], most=50)
+    result = sample(map_, tmp_path / "more.gpkg", points=150, allocation="optimal", extend=first)
+    after = read_points(result.file)[0]
+    assert result.seed == 4 and len(after) == 150 and not after.duplicated(["row", "col"]).any()
+    same = ["id", "row", "col", "reference"]
+    assert after[same][:60].equals(before.sort_values("id")[same].reset_index(drop=True))
+    assert after["reference"][50:].isna().all() and after["id"].tolist() == list(range(1, 151))
+    drawn = after["map_class"].value_counts()
+    assert {part.name: part.points for part in result.strata} == drawn.to_dict()
+    label(result.file, truth[0])
+    assert assess(map_, result.file).labelled == 150
+    other = write_map(tmp_path / "other.tif", truth[0])
+    with pytest.raises(InputError, match="is a sample of another map"):
+        sample(other, tmp_path / "again.gpkg", points=150, extend=first)

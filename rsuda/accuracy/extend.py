@@ -1,0 +1,71 @@
+"""Add points to an earlier sample of a map, whose labels stay."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+
+from rsuda.accuracy.class_map import ClassMap
+from rsuda.accuracy.points_file import REFERENCE, Design, read_points
+from rsuda.accuracy.strata import Stratum
+from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
+
+_LABELS = (REFERENCE, "note")
+
+
+@dataclass(frozen=True)
+class EarlierSample:
+    """A sample that is extended.
+
+    Attributes:
+        file: of ``rsuda.sample``.
+        points: with labels.
+        design: how they were drawn.
+    """
+
+    file: Path
+    points: gpd.GeoDataFrame
+    design: Design
+
+    @staticmethod
+    def read(file: str | os.PathLike[str]) -> EarlierSample:
+        """Read a sample. Raises InputError for points without the tables of ``rsuda.sample``."""
+        path = Path(file).expanduser()
+        points, design = read_points(path)
+        if design is None or not {"row", "col", *_LABELS} <= set(points.columns) or "seed" not in design.facts:
+            raise InputError(f"{path} is no file of rsuda sample with its tables, so it cannot be extended")
+        return EarlierSample(path, points, design)
+
+    @property
+    def seed(self) -> int:
+        """The seed of its draws, which go on."""
+        return int(self.design.facts["seed"])
+
+    def least(self, map_: ClassMap, strata: list[Stratum]) -> np.ndarray:
+        """Return the points (H,) that each stratum has already. Raises InputError for another map or other strata."""
+        if not map_.digest() or self.design.facts.get("digest") != map_.digest():
+            raise InputError(f"{self.file} is a sample of another map than {map_.place}, so it cannot be extended")
+        before = [(part.name, part.pixels) for part in self.design.strata]
+        if before != [(part.name, part.pixels) for part in strata]:
+            raise InputError(
+                f"{self.file} has other strata ({', '.join(name for name, _ in before[:10])}): pass the {spell('strata')} and "
+                f"{spell('bands')} that it was drawn with"
+            )
+        return np.array([part.points for part in self.design.strata])
+
+    def carry_labels(self, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        """Put the earlier points first, in their order and with their labels, and number all again."""
+        order = self.points.sort_values("id") if "id" in self.points else self.points
+        rank = {place: number for number, place in enumerate(zip(order["row"], order["col"], strict=True))}
+        ranks = [rank.get(place, len(rank)) for place in zip(frame["row"], frame["col"], strict=True)]
+        frame = frame.iloc[np.argsort(ranks, kind="stable")].reset_index(drop=True)
+        earlier = np.sort(ranks) < len(rank)
+        chosen = order.iloc[np.sort(ranks)[earlier]]
+        for name in _LABELS:
+            frame.loc[earlier, name] = chosen[name].to_numpy()
+        return frame.assign(id=np.arange(1, len(frame) + 1))
