@@ -20,7 +20,7 @@ from rsuda.inference.sliding_window import blended
 
 MOST = 400_000  # pixels that are drawn from all scenes
 _SQUARE = 256  # side in pixels of the squares that are grouped where there are few scenes
-_FEW = 4  # scenes below which squares are grouped
+_FEW = 5  # scenes below which squares are grouped
 POINT_COLUMNS = ("reference", "class", "name")
 
 
