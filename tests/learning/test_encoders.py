@@ -94,6 +94,16 @@ def test_a_file_for_other_bands_is_refused(vit_file, tmp_path):
         vit(3, tmp_path / "six.pth")
 
 
+def test_a_file_of_thirteen_bands_fits_a_pair_of_thirteen(tmp_path):
+    """Files of torchgeo name their tensors as timm does."""
+    torch.save(timm.create_model("resnet18", in_chans=13).state_dict(), tmp_path / "sentinel.pth")
+    encoder = build_encoder(Architecture("resnet18", "segformer", 3, 13), str(tmp_path / "sentinel.pth"))
+    assert encoder.conv1.weight.shape[1] == 13
+    assert "fc.weight" in " ".join(encoder_notes(encoder))
+    with pytest.raises(InputError, match="is for 13 bands, and the pair has 4"):
+        build_encoder(Architecture("resnet18", "segformer", 3, 4), str(tmp_path / "sentinel.pth"))
+
+
 def test_weights_of_a_series_give_those_of_one_image(vit_file, tmp_path):
     """Prithvi's patches are of several dates; the positions of one image are those of the first."""
     tensors = timm.models.load_state_dict(str(vit_file))

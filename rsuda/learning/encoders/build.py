@@ -82,7 +82,7 @@ def _with_weights(arch: Architecture, weights: str) -> Any:
     path = sample_encoder(arch.encoder) if weights == SAMPLE else Path(weights).expanduser()
     file = None if weights == PACKAGED else read_weights(path)
     # timm's encoders cannot change their number of bands later, so their tensors change before
-    bands = arch.bands if described is not None or (file and arch.bands in _bands(file)) else 3
+    bands = arch.bands if described is not None or (file and _has_other_bands(file)) else 3
     encoder = _new(arch, bands, described)
     if file is None:
         file = WeightsFile(PACKAGED, packaged_tensors(arch.encoder, encoder.state_dict()))
@@ -101,10 +101,10 @@ def _new(arch: Architecture, bands: int, described: TimmModel | None, *, pretrai
     return smp.encoders.get_encoder(arch.encoder, in_channels=bands, weights=weights, **stride)
 
 
-def _bands(file: WeightsFile) -> set[int]:
-    """Bands that the first convolution of a file may have, but three."""
+def _has_other_bands(file: WeightsFile) -> bool:
+    """Check whether the first convolution of a file takes other than three bands."""
     first: Tensor | None = next((tensor for tensor in file.tensors.values() if tensor.ndim == 4), None)
-    return set() if first is None or first.shape[1] == 3 else {first.shape[1]}
+    return first is not None and first.shape[1] != 3
 
 
 def encoder_notes(network: nn.Module) -> list[str]:
