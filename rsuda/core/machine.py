@@ -40,6 +40,13 @@ def processor() -> str:
     return next((value.strip() for key, _, value in pairs if key.strip() == "model name"), "")
 
 
+def usable_cores() -> int:
+    """Count the processor's cores that this process may use."""
+    with suppress(AttributeError):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def memory() -> int | None:
     """Count the bytes of the machine's memory; None where the system does not say."""
     with suppress(AttributeError, ValueError, OSError):

@@ -13,7 +13,11 @@ import math
 import os
 from collections.abc import MutableMapping
 
-SPIN_COUNT = 10_000  # rounds, some tenths of a millisecond: longer than between two layers, shorter than a time slice
+from rsuda.core.machine import usable_cores
+
+# Rounds. Training steps beside two busy processes on two cores took 26 s with 10 000 as with OpenMP's own, 11 s with 3 000 and
+# 10 s with 1 000; alone 5.1 s with 3 000, 5.9 s with 1 000 and 5.5 s with OpenMP's own (benchmarks/busy_neighbour.py).
+SPIN_COUNT = 3_000
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -23,7 +27,7 @@ def set_up_threads(environment: MutableMapping[str, str] = os.environ) -> None:
     if not any(name in environment for name in _WAITING):
         environment["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
     limit = processor_limit()
-    if limit is not None and limit < _cores() and not any(name in environment for name in _NUMBERS):
+    if limit is not None and limit < usable_cores() and not any(name in environment for name in _NUMBERS):
         environment["OMP_NUM_THREADS"] = str(limit)
 
 
@@ -67,9 +71,3 @@ def _read(path: str) -> str:
             return file.read()
     except (OSError, ValueError):
         return ""
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -13,6 +13,7 @@ from rsuda.core.setting_sections import AlignSettings
 from rsuda.core.spec import Spec, band_code
 from rsuda.data.class_mix import explain_by_classes
 from rsuda.data.colour_sample import ColourSample, colour_relations
+from rsuda.data.gsd_limit import check_gsd
 from rsuda.data.pair_look import FedBands, PairLook
 from rsuda.data.suitability import imagenet
 from rsuda.geo.scene import Scene
@@ -79,7 +80,7 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
     Colours are sampled only where a choice needs them.
 
     Raises:
-        InputError: bands that do not match, or a domain without a valid pixel.
+        InputError: bands that do not match, GSDs far apart, or a domain without a valid pixel.
     """
     chosen = {name: value for name, value in align.model_dump().items() if name in Alignment.__dataclass_fields__}
     reasons: dict[str, str] = {}
@@ -101,6 +102,8 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
         chosen["gsd"] = None  # that of the model that training starts from
     decide("gsd", lambda: choose_gsd(finest_gsd(look), look.target.gsd))
     fed, read_at = look.fed("name" if look.source.parts else chosen["band_matching"]), common_gsd(look, chosen["gsd"])
+    for scene in (*look.sources, *look.targets):
+        check_gsd(scene, read_at)  # colours at a GSD far from the scene's take minutes
     decide(
         "standardise",
         lambda: _start_choice(look.start) if look.start else choose_standardise(*look.colours(fed, read_at)),

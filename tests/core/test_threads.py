@@ -19,7 +19,7 @@ from rsuda.core.threads import SPIN_COUNT, processor_limit, set_up_threads
 )
 def test_variables_of_the_user_win(set_before, expected, monkeypatch):
     monkeypatch.setattr(threads, "processor_limit", lambda: 2)
-    monkeypatch.setattr(threads, "_cores", lambda: 64)
+    monkeypatch.setattr(threads, "usable_cores", lambda: 64)
     environment = dict(set_before)
     set_up_threads(environment)
     assert environment == expected

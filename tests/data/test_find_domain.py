@@ -341,7 +341,7 @@ assert len(SHIPPED) >= 4
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda p: p.stem)
 def test_shipped_domain_files_say_how_to_get_the_data(file, tmp_path):
     with pytest.raises(
-        MissingError, match=f"no image of domain {file.stem} in .* looked for .*; to get the data: (download|run) "
+        MissingError, match=f"no image of domain {file.stem} in .* looked for .*; to get the data: (download|run|ask) "
     ):
         domain(str(file), tmp_path)
 

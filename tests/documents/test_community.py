@@ -64,8 +64,9 @@ UNSAFE = {"eval", "exec", "compile", "__import__"}
 UNPICKLING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "multiprocessing.connection"}
 PIPES = {"Pipe", "Queue", "SimpleQueue", "JoinableQueue", "Listener", "Client", "Connection"}  # they unpickle messages
 
-# messages of child processes that the module itself starts
+# messages of child processes that the module itself starts, and a queue between threads
 OF_CHILDREN = {
+    "worker.py": ["queue.Queue"],
     "on_this_machine.py": [
         "import multiprocessing.connection",
         "import Connection",

@@ -32,7 +32,9 @@ def test_the_prediction_is_that_of_the_plain_network(decoder, disentangle):
 
 def test_a_decoder_that_mixes_levels_at_once_is_refused_with_the_disentangle_module():
     plain, two = networks("unet", True)
-    with pytest.raises(InputError, match=r"decoder unet cannot start the disentangle module: .*disentangle=false"):
+    with pytest.raises(
+        InputError, match=r"decoder unet cannot start the disentangle module: .*'method.disentangle': False"
+    ):
         load_plain(two, plain.state_dict())
 
 
