@@ -105,6 +105,7 @@ def test_undecided_pixels_are_a_class_of_the_map(tiny_city, run, tmp_path):
     assert unsure.class_probabilities().shape[0] == 3
 
 
+@pytest.mark.slow
 def test_torch_module_and_onnx_have_the_temperature(tiny_city, run, tmp_path):
     import torch
 

@@ -153,6 +153,7 @@ except RsudaError as error:
 """
 
 
+@pytest.mark.slow
 def test_model_of_a_hub_is_downloaded_once_and_used_offline(tiny_city, run, hub, tmp_path, monkeypatch):
     pytest.importorskip("huggingface_hub")
     (hub / "evil.pkl").write_bytes(b"never fetched")
