@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsuda.cli import completion
 from rsuda.cli.app import app, log
+from rsuda.cli.class_raster_options import CrsOption, GsdOption, LegendOption, NodataOption
 
 if TYPE_CHECKING:
     from rsuda.accuracy.results import Assessment
@@ -36,20 +36,10 @@ def assess(
             help="Half the interval of overall accuracy that you want, such as 0.02: how many more points it takes."
         ),
     ] = None,
-    legend: Annotated[
-        str | None,
-        typer.Option(
-            help="YAML file with a legend, or a known domain; by default the raster's own names and colours.",
-            autocompletion=completion.domains,
-        ),
-    ] = None,
-    nodata: Annotated[
-        float | None, typer.Option(help="Value that marks pixels without a class; the raster's own by default.")
-    ] = None,
-    gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a raster without a georeference.")] = None,
-    crs: Annotated[
-        str | None, typer.Option(help="CRS of a raster that has a transform but no CRS, e.g. EPSG:32632.")
-    ] = None,
+    legend: LegendOption = None,
+    nodata: NodataOption = None,
+    gsd: GsdOption = None,
+    crs: CrsOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, for scripts.")] = False,
 ) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsuda.cli import completion
 from rsuda.cli.app import app, log
+from rsuda.cli.class_raster_options import CrsOption, GsdOption, LegendOption, NodataOption
 
 if TYPE_CHECKING:
     from rsuda.accuracy.change import Change
@@ -22,20 +22,10 @@ def change(
         Path, typer.Option("--out", "-o", help="Folder for the raster and polygons of changes, a table and JSON.")
     ] = Path("change"),
     min_area: Annotated[float, typer.Option(help="Least square metres of a polygon.")] = 0.0,
-    legend: Annotated[
-        str | None,
-        typer.Option(
-            help="YAML file with a legend, or a known domain; by default the rasters' own names and colours.",
-            autocompletion=completion.domains,
-        ),
-    ] = None,
-    nodata: Annotated[
-        float | None, typer.Option(help="Value that marks pixels without a class; the rasters' own by default.")
-    ] = None,
-    gsd: Annotated[float | None, typer.Option(help="Metres per pixel of rasters without a georeference.")] = None,
-    crs: Annotated[
-        str | None, typer.Option(help="CRS of rasters that have a transform but no CRS, e.g. EPSG:32632.")
-    ] = None,
+    legend: LegendOption = None,
+    nodata: NodataOption = None,
+    gsd: GsdOption = None,
+    crs: CrsOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, for scripts.")] = False,
 ) -> None:

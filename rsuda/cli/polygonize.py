@@ -9,6 +9,7 @@ import typer
 
 from rsuda.cli import completion
 from rsuda.cli.app import app, log
+from rsuda.cli.class_raster_options import CrsOption, GsdOption, LegendOption, NodataOption
 from rsuda.core.map_options import MapOptions
 
 _HELP = {name: field.description for name, field in MapOptions.model_fields.items()}
@@ -27,23 +28,13 @@ def polygonize(
             "--format", help="Format of the polygons; by the ending of --out.", autocompletion=completion.formats
         ),
     ] = None,
-    legend: Annotated[
-        str | None,
-        typer.Option(
-            help="YAML file with a legend, or a known domain; by default the raster's own names and colours.",
-            autocompletion=completion.domains,
-        ),
-    ] = None,
+    legend: LegendOption = None,
     min_area: Annotated[float, typer.Option(help=_HELP["min_area"])] = 0.0,
     simplify: Annotated[float, typer.Option(help=_HELP["simplify"])] = 0.0,
     regularise: Annotated[list[str] | None, typer.Option(help=_HELP["regularise"])] = None,
-    gsd: Annotated[float | None, typer.Option(help="Metres per pixel of a raster without a georeference.")] = None,
-    nodata: Annotated[
-        float | None, typer.Option(help="Value that marks pixels without a class; the raster's own by default.")
-    ] = None,
-    crs: Annotated[
-        str | None, typer.Option(help="CRS of a raster that has a transform but no CRS, e.g. EPSG:32632.")
-    ] = None,
+    gsd: GsdOption = None,
+    nodata: NodataOption = None,
+    crs: CrsOption = None,
     aoi: Annotated[Path | None, typer.Option(help="File of polygons: convert only the area inside.")] = None,
     bounds: Annotated[
         tuple[float, float, float, float] | None,
