@@ -24,7 +24,7 @@ from rsuda.learning.cells import labels_on_grid
 from rsuda.learning.distributed import all_gather, rank, world_size
 from rsuda.learning.losses import cross_entropy, entropy, labelled_cross_entropy
 from rsuda.learning.network import PlainNetwork
-from rsuda.methods.base import Method, NetworkBuilder, Share, Weight
+from rsuda.methods.base import NetworkBuilder, Share, Weight
 from rsuda.methods.blocks.contrast import weight_by_share
 from rsuda.methods.blocks.prototypes import (
     Calibration,
@@ -33,17 +33,18 @@ from rsuda.methods.blocks.prototypes import (
     prototype_contrast,
     transfer,
 )
-from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
+from rsuda.methods.blocks.pseudo_labels import PseudoLabelWeights
 from rsuda.methods.blocks.self_training import (
     ContrastShare,
     TeacherDecay,
+    TeacherLabels,
     TeacherStatistics,
 )
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.methods.blocks.votes import VoteOptions, build_votes
 
 
-class BiCL(Method):
+class BiCL(TeacherLabels):
     """L = CE(x_s, y_s) + l_T CE(x_t, y_F) + l_H (H(P_S) + l_T H(P_T)) + l_1 FCL + l_2 BCL."""
 
     class Options(VoteOptions):
@@ -137,6 +138,9 @@ class BiCL(Method):
         self.votes = build_votes(build, options)
         self.calibration = Calibration(classes, self.model.network.decoder.width, options.calibration)
 
+    def labelling_teacher(self) -> Teacher:
+        return self.labeller
+
     def heads(self) -> list[nn.Module]:
         return [self.model.network.decoder]
 
@@ -193,7 +197,7 @@ class BiCL(Method):
         The released code labels the whole training set at the start of a round and stores it; labelling patches as they
         come, by a network that stays the same for the round, is the same but for the thresholds, which are moving averages.
         """
-        labels = self.trust(self.votes(self.labeller.predict(x_t), x_t, key), valid)
+        labels = self.label(x_t, valid, key)
         confidence = labels.confidence.where(valid, -1.0).flatten(1)
         rank = max(1, round(confidence.shape[1] * self.options.keep_share))
         local = labels.confidence >= confidence.kthvalue(confidence.shape[1] - rank + 1).values[:, None, None]
@@ -241,17 +245,6 @@ class BiCL(Method):
             return static
         nearest = transfer(f_t, self.calibration(rho_s), self.options.temperature, self.options.threshold)
         return torch.where((static == IGNORE) & valid, nearest, static)
-
-    @torch.no_grad()
-    def teacher_logits(self, image: Tensor) -> Tensor:
-        """Logits (B, K, H, W) of the labeller alone, for pictures and curves."""
-        logits: Tensor = self.labeller(image)
-        return logits
-
-    @torch.no_grad()
-    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The labels of images, for pictures and curves; nothing is learnt from them."""
-        return self.trust(self.votes(self.teacher_logits(image), image), update=False)
 
     def after_step(self) -> None:
         if self.options.static == "teacher" or self.step % max(1, self.steps // self.options.rounds) == 0:

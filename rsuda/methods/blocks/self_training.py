@@ -14,7 +14,7 @@ from torch import Tensor
 from rsuda.methods.base import Method, Share, Weight
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.teacher import Teacher
-from rsuda.methods.blocks.votes import VoteOptions, build_votes
+from rsuda.methods.blocks.votes import NoVotes, VoteOptions, Votes, build_votes
 
 TeacherDecay = Annotated[float, Field(ge=0, lt=1, description="final decay of the teacher's moving average")]
 TeacherStatistics = Annotated[
@@ -85,8 +85,35 @@ class TwoResolutionTraining(FeatureDistanceTraining):
     detail_weight: Annotated[Share, Field(description="lambda_d, the weight of the detail window (paper 0.1)")] = 0.1
 
 
-class TeacherMethod(Method):
-    """A method that labels the target by one teacher of its whole model, corrected by votes."""
+class TeacherLabels(Method):
+    """A method that labels the target by one teacher and corrects its labels by votes. It builds all three itself."""
+
+    trust: PseudoLabelWeights
+    votes: Votes | NoVotes
+
+    def labelling_teacher(self) -> Teacher:
+        """Return the teacher; methods store it under names that their checkpoints keep."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def label(self, x_t: Tensor, valid: Tensor, key: Tensor) -> PseudoLabels:
+        """Pseudo labels of a batch's target images; thresholds, statistics and votes learn from them."""
+        return self.trust(self.votes(self.labelling_teacher().predict(x_t), x_t, key), valid)
+
+    @torch.no_grad()
+    def teacher_logits(self, image: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of the teacher alone, for pictures and curves."""
+        logits: Tensor = self.labelling_teacher()(image)
+        return logits
+
+    @torch.no_grad()
+    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
+        """The labels of images, for pictures and curves; nothing is learnt from them."""
+        return self.trust(self.votes(self.teacher_logits(image), image), update=False)
+
+
+class TeacherMethod(TeacherLabels):
+    """A method whose teacher is the moving average of its whole model."""
 
     options: SelfTraining
 
@@ -97,21 +124,8 @@ class TeacherMethod(Method):
         self.trust = PseudoLabelWeights(self.build.arch.classes, options.trust, options.threshold, options.keep_share)
         self.votes = build_votes(self.build, options)
 
-    @torch.no_grad()
-    def label(self, x_t: Tensor, valid: Tensor, key: Tensor) -> PseudoLabels:
-        """Pseudo labels of a batch's target images; thresholds, statistics and votes learn from them."""
-        return self.trust(self.votes(self.teacher.predict(x_t), x_t, key), valid)
-
-    @torch.no_grad()
-    def teacher_logits(self, image: Tensor) -> Tensor:
-        """Logits (B, K, H, W) of the teacher alone, for pictures and curves."""
-        logits: Tensor = self.teacher(image)
-        return logits
-
-    @torch.no_grad()
-    def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The labels of images, for pictures and curves; nothing is learnt from them."""
-        return self.trust(self.votes(self.teacher_logits(image), image), update=False)
+    def labelling_teacher(self) -> Teacher:
+        return self.teacher
 
     def after_step(self) -> None:
         self.teacher.update(self.model)
