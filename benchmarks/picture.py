@@ -11,8 +11,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import Patch
 from picture_arguments import read_question
+from picture_legend import legend_below
 
 from rsuda.core.legend import IGNORE
 from rsuda.evaluation.metrics import Scores, confusion
@@ -24,7 +24,7 @@ def main() -> None:
     city, predictors, legend = question.city, question.predictors, question.legend
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(legend)] = legend.palette
-    _, axes = plt.subplots(
+    figure, axes = plt.subplots(
         len(question.scenes),
         2 + len(predictors),
         figsize=(3.4 * (2 + len(predictors)), 3.8 * len(question.scenes)),
@@ -45,13 +45,9 @@ def main() -> None:
             axis.imshow(picture)
             axis.set_title(title, fontsize=10)
             axis.axis("off")
-    handles = [
-        Patch(facecolor=np.array(colour) / 255, edgecolor="grey", label=name)
-        for name, colour in zip(legend.names, legend.palette, strict=True)
-    ]
-    plt.figlegend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=9)
-    plt.tight_layout(rect=(0, 0.06 / len(question.scenes), 1, 0.97), h_pad=2)
-    plt.savefig(question.out, dpi=90)
+    colours = {name: np.array(colour) / 255 for name, colour in zip(legend.names, legend.palette, strict=True)}
+    legend_below(figure, colours, 9)
+    figure.savefig(question.out, dpi=90)
 
 
 if __name__ == "__main__":

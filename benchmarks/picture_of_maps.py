@@ -11,8 +11,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import Patch
 from picture_arguments import read_question
+from picture_legend import legend_below
 
 from rsuda.core.legend import IGNORE
 from rsuda.inference.sliding_window import predict_scene
@@ -46,9 +46,7 @@ def main() -> None:
             axis.set(xticks=[], yticks=[])
             if column == 0:
                 axis.set_ylabel(which, fontsize=12)
-    handles = [Patch(facecolor=colours[name], label=name) for name in legend.names]
-    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=11)
-    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    legend_below(figure, colours, 11)
     figure.savefig(question.out, dpi=100)
 
 
