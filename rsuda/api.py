@@ -79,7 +79,7 @@ def adapt(
     data (method 'source-free').
 
     Target labels are not opened while training. Where the target has a labelled split, the last checkpoint is scored on
-    it once, at the end, and so is the model before adaptation (see ``Run.before``).
+    it once, at the end. So is the model before adaptation (see ``Run.before``).
 
     Args:
         source, target: names of domains, domain files, folders, Domain objects or torchgeo datasets; see ``rsuda.domain``.

@@ -20,9 +20,9 @@ def allocate(
 ) -> tuple[np.ndarray, str | None]:
     """Divide points among strata.
 
-    ``proportional`` follows the strata's pixels, ``equal`` gives all the same, and ``optimal`` follows pixels times the expected
-    standard deviation, which makes the error of overall accuracy least (Neyman). Each stratum gets at least ``minimum`` points,
-    or all of its pixels.
+    ``proportional`` follows the strata's pixels and ``equal`` gives all the same. ``optimal`` follows pixels times the
+    expected standard deviation, which makes the error of overall accuracy least (Neyman). Each stratum gets at least
+    ``minimum`` points, or all of its pixels.
 
     Returns:
         (H,) points of each stratum; a note where the minimum is lower than was asked for.

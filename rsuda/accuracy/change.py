@@ -98,8 +98,9 @@ def change(
 ) -> Change:
     """Compare two maps of one legend, pixel by pixel.
 
-    A difference of two maps holds the errors of both, so it overstates change: sample the raster of transitions by
-    ``rsuda.sample``, label its points for both dates, and ``rsuda.assess`` gives the areas of change with their intervals.
+    A difference of two maps holds the errors of both, so it overstates change. Sample the raster of transitions by
+    ``rsuda.sample`` and label its points for both dates. ``rsuda.assess`` then gives the areas of change with their
+    intervals.
 
     Args:
         first, second: rasters of classes, or folders or globs of tiles, with the same class names. Other grids are compared on

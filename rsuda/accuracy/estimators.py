@@ -1,8 +1,9 @@
 """Estimate accuracies and areas of a map from a stratified random sample of its pixels.
 
-Every estimate is a ratio of two totals, sum_h N_h mean_h(y) / sum_h N_h mean_h(x), over the strata h with N_h pixels: equations
-27 and 28 of S. V. Stehman, "Estimating area and map accuracy for stratified random sampling when the strata are different from
-the map classes", International Journal of Remote Sensing 35 (2014). y and x are indicators of a pixel, for class k:
+Every estimate is a ratio of two totals, sum_h N_h mean_h(y) / sum_h N_h mean_h(x), over the strata h with N_h pixels.
+These are equations 27 and 28 of S. V. Stehman, "Estimating area and map accuracy for stratified random sampling when
+the strata are different from the map classes", International Journal of Remote Sensing 35 (2014). y and x are
+indicators of a pixel, for class k:
 
     overall accuracy      y = map is reference                  x = 1
     user's accuracy       y = map is k and reference is k       x = map is k
@@ -10,9 +11,10 @@ the map classes", International Journal of Remote Sensing 35 (2014). y and x are
     F1                    y = 2 (map is k and reference is k)   x = (map is k) + (reference is k)
     share of the area     y = reference is k                    x = 1
 
-Where the strata are the map's classes, these are equations 1 to 11 of P. Olofsson et al., "Good practices for estimating area
-and assessing accuracy of land change", Remote Sensing of Environment 148 (2014), with the correction for finite strata. x and y
-are both multiplied by the pixel's ground area, so that shares are those of the area where pixels are unequal, as in degrees.
+Where the strata are the map's classes, these are equations 1 to 11 of P. Olofsson et al., "Good practices for
+estimating area and assessing accuracy of land change", Remote Sensing of Environment 148 (2014), with the correction
+for finite strata. x and y are both multiplied by the pixel's ground area. So shares are those of the area where pixels
+are unequal, as in degrees.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Give scores an interval by drawing scenes again (Efron, "Bootstrap methods: another look at the jackknife", 1979).
 
-A resample draws as many scenes as there are, with replacement, and its mIoU is that of the sum of their confusion matrices.
-All runs of a pair see the same resamples, so that their differences have an interval as well: what two runs share, such as a
-difficult scene, leaves the difference. Intervals cover the choice of scenes and not that of seeds.
+A resample draws as many scenes as there are, with replacement, and its mIoU is that of the sum of their confusion
+matrices. All runs of a pair see the same resamples, so that their differences have an interval as well. What two runs
+share, such as a difficult scene, leaves the difference. Intervals cover the choice of scenes and not that of seeds.
 """
 
 from __future__ import annotations

@@ -50,13 +50,14 @@ class Plan:
 def read_plan(file: str | Path, out: str | Path, changes: Mapping[str, Any] | None = None) -> Plan:
     """The runs of a benchmark file.
 
-    The file holds ``settings`` for all runs, ``seeds``, ``pairs``, ``methods``, and the rows that are ``baseline``, ``oracle``
-    (by default those of that name) and ``control`` (by default the baseline), with which the table compares the others. Of a
-    pair: settings with source and target, and ``matched``, those that bring its domains nearer to each other (colours, bands,
-    GSD). Of a method, a row of the table: settings, of which ``method`` is the row's name if left out; ``as_is: true`` aligns
-    nothing and leaves out what is ``matched``, ``oracle: true`` trains on the target's own labels, ``twin`` names another row
-    that the table compares it with, ``seeds`` and ``only`` (a list of pairs) restrict the row. A method's settings win over a
-    pair's, these over the common ones, and ``changes``, by dotted names, over all.
+    The file holds ``settings`` for all runs, ``seeds``, ``pairs`` and ``methods``. It names the rows with which the
+    table compares the others: ``baseline``, ``oracle`` (by default those of that name) and ``control`` (by default the
+    baseline). A pair has settings with source and target. Its ``matched`` are those that bring its domains nearer to
+    each other (colours, bands, GSD). A method is a row of the table. It has settings, of which ``method`` is the row's
+    name if left out. ``as_is: true`` aligns nothing and leaves out what is ``matched``, ``oracle: true`` trains on the
+    target's own labels. ``twin`` names another row that the table compares it with. ``seeds`` and ``only`` (a list of
+    pairs) restrict the row. A method's settings win over a pair's, these over the common ones, and ``changes``, by
+    dotted names, over all.
 
     Raises:
         MissingError: no such file.
@@ -199,18 +200,18 @@ def _kept(job: BenchmarkRun) -> None:
 def run_plan(
     plan: Plan, devices: list[str], scheduler: str | None = None, workers: int = 2, threads: int | None = None
 ) -> Iterator[tuple[BenchmarkRun, dict[str, Any] | str]]:
-    """Run what is not done, one process a device and one run a process at a time; yields each job with its result, or with
-    the sentence that says why it has none. An interrupted run continues from its checkpoint.
+    """Run what is not done, one process a device and one run a process at a time. Yields each job with its result, or
+    with the sentence that says why it has none. An interrupted run continues from its checkpoint.
 
     Args:
         devices: 'auto', 'cpu' or 'cuda:N'; a device that is named twice gets two processes.
-        scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine. Its workers run
-            the plan, one run a thread of theirs at a time, on the one device; they need the data and the plan's folder under
-            the same path. The run of a worker that dies goes on on another one.
+        scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine. Its workers
+            run the plan, one run a thread of theirs at a time, on the one device. They need the data and the plan's
+            folder under the same path. The run of a worker that dies goes on on another one.
         threads: CPU threads of each run; by default a machine's cores, shared by the runs on it.
 
-    Raises InputError, before anything runs, for finished runs of other settings, for domains that cannot be read, and for
-    workers that do not see what this machine sees.
+    Raises InputError, before anything runs, for finished runs of other settings and for domains that cannot be read. It
+    does the same for workers that do not see what this machine sees.
     """
     if threads is not None and threads < 1:
         raise InputError(f"{spell('threads')} must be at least 1, not {threads}")

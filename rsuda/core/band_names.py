@@ -42,8 +42,8 @@ _APART = 0.04
 def band_names(text: str | Sequence[str]) -> tuple[str, ...]:
     """Read band names from 'RGB', 'IRRG', 'RGBIR', 'red,green,nir', one name ('pan') or a list.
 
-    'IR', 'NIR' and 'N' mean near infrared. Numbers of Sentinel-2 (B02 … B12, B8A) and Landsat (SR_B4), single letters and
-    texts such as 'Band 1: Red' or 'Red (655 nm)' become the names of the colours.
+    'IR', 'NIR' and 'N' mean near infrared. Numbers of Sentinel-2 (B02 … B12, B8A) and Landsat (SR_B4) become the names
+    of the colours. So do single letters and texts such as 'Band 1: Red' or 'Red (655 nm)'.
 
     Raises:
         InputError: a code has other letters, or a band occurs twice.

@@ -82,9 +82,9 @@ def _bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Legend:
     """The classes of a domain, in the order of their indices 0..K-1.
 
-    Label files store classes by colour (``colours[k]`` are the colours of class k; outputs are drawn in the first one) or
-    by value (``values[k]`` are the pixel values of class k). ``ignored_colours`` and ``ignored_values`` become 255. All
-    other colours and values are off-palette: they become 255 and are counted.
+    Label files store classes by colour or by value. ``colours[k]`` are the colours of class k, and outputs are drawn in
+    the first one. ``values[k]`` are the pixel values of class k. ``ignored_colours`` and ``ignored_values`` become 255.
+    All other colours and values are off-palette: they become 255 and are counted.
 
     ``unmerged`` is the legend before its classes were merged, and ``common`` the class that each of its classes became.
 

@@ -1,5 +1,5 @@
-"""Define the options of prediction. One field is a flag of ``rsuda predict``, a keyword of ``rsuda.predict`` and, if it
-changes a map, a part of the key by which finished maps are skipped."""
+"""Define the options of prediction. One field is a flag of ``rsuda predict`` and a keyword of ``rsuda.predict``. If it
+changes a map, it is also a part of the key by which finished maps are skipped."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ class Spec:
         low, high: raw pixel values that become 0 and 1 (0 and 255 for 8-bit imagery).
         mean, std: standardisation on the 0..1 scale.
         legend: the classes of the output in the order of their indices.
-        temperature: what a pixel's logits are divided by before their softmax: one number, or one for each predicted class
-            in the legend's order; () divides by nothing. ``rsuda calibrate`` fits it, and it never changes a class.
+        temperature: divisor of a pixel's logits before their softmax: one number, or one for each predicted class in
+            the legend's order. () divides by nothing. ``rsuda calibrate`` fits it, and it never changes a class.
     """
 
     bands: tuple[str, ...]

@@ -3,7 +3,7 @@
 torch's wheels for Linux bring libgomp. A thread of it that waits for the others spins some 300 000 rounds, milliseconds, before
 it sleeps. Beside another busy process the thread that all wait for has no core meanwhile, and training stands still.
 
-The number of threads does not follow the load: sums over more or fewer threads round otherwise, and a resumed run would
+The number of threads does not follow the load. Sums over more or fewer threads round otherwise, and a resumed run would
 differ from the uninterrupted one.
 """
 

@@ -1,8 +1,8 @@
 """Explain the colours of a target by another mix of the source's classes: a city has other shares of water and roofs.
 
-Colours that only the mix sets apart are those of one sensor, and standardising each domain by itself would then pull equal
-things apart. The mix is estimated by expectation maximisation, as in Saerens et al., "Adjusting the outputs of a classifier
-to new a priori probabilities", Neural Computation 2002, with histograms in the place of a classifier.
+Colours that only the mix sets apart are those of one sensor, and standardising each domain by itself would then pull
+equal things apart. The mix is estimated by expectation maximisation, as in Saerens et al., "Adjusting the outputs of a
+classifier to new a priori probabilities", Neural Computation 2002. Histograms take the place of a classifier.
 """
 
 from __future__ import annotations

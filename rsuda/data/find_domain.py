@@ -53,7 +53,8 @@ def domain(
 
     Args:
         what: a known domain ('potsdam'), a domain file (YAML), a folder, raster or glob of rasters, or a torchgeo
-            dataset: a RasterDataset of images, a UnionDataset of such, or an IntersectionDataset of images and masks.
+            dataset. Datasets are a RasterDataset of images, a UnionDataset of such, or an IntersectionDataset of images
+            and masks.
         data: folder of the files of a known domain or domain file.
         bands: which delivery to use ('IRRG'); for rasters and datasets, the band order of the files.
         gsd: metres per pixel of rasters without a georeference.

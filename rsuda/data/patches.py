@@ -30,10 +30,10 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
 
     Without the source's data (a pair without source scenes) there are target patches alone.
 
-    Item i depends on (seed, i) alone, for any number of workers. It holds ``source_image`` and ``target_image``, (bands,
-    size, size) float32 on 0..1 with 0 at invalid pixels; ``source_label``, (size, size) uint8 with 255 at ignored and
-    invalid pixels; ``source_valid`` and ``target_valid``, (size, size) bool; and ``key``, a random integer that seeds the
-    method's own draws.
+    Item i depends on (seed, i) alone, for any number of workers. It holds ``source_image`` and ``target_image``,
+    (bands, size, size) float32 on 0..1 with 0 at invalid pixels. ``source_label`` is (size, size) uint8 with 255 at
+    ignored and invalid pixels. ``source_valid`` and ``target_valid`` are (size, size) bool. ``key`` is a random integer
+    that seeds the method's own draws.
     """
 
     def __init__(self, pair: Pair, settings: Settings, *, with_target: bool) -> None:

@@ -23,8 +23,8 @@ from rsuda.data.validity_notes import collar_notes
 def target_alone(target: Domain, settings: Settings, start: Spec) -> Pair:
     """Describe a target without a source: a pair that has no source scene.
 
-    Bands, GSD and classes are those of the start. Mean, deviation and, for pixels of more than 8 bits, the value range are
-    the target's own, as in a pair: 'domain' and 'imagenet' mean what they mean there.
+    Bands, GSD and classes are those of the start. Mean and deviation are the target's own, and so is the value range
+    for pixels of more than 8 bits. 'domain' and 'imagenet' mean what they mean in a pair.
 
     Args:
         start: spec of the network that training starts from.

@@ -104,8 +104,8 @@ def evaluate(
         adapt: of the protocol 'scenes': 'none', or 'statistics' as ``adapt`` of ``rsuda.predict``.
 
     Raises:
-        InputError: the split has no labels, shares no class with the model, or holds no scored pixel; the domain has no
-            tile list; the protocol is unknown.
+        InputError: the split has no labels, shares no class with the model, or holds no scored pixel. Or the domain has
+            no tile list, or the protocol is unknown.
     """
     legend, scenes = predictor.trained.spec.legend, domain.labelled(split)
     assert domain.legend is not None

@@ -40,8 +40,9 @@ class LabelFree:
         overlap: overlap consistency: the same IoU for two windows that overlap by half, where they overlap.
         information: mutual information of pixel and class, (H(mean p) - mean H(p)) / log K, in 0..1 (Bridle, Heading,
             MacKay, NeurIPS 1991; the IM loss of SHOT, Liang, Hu, Feng, ICML 2020, arXiv 2002.08546).
-        density: soft neighbourhood density (Saito et al., ICCV 2021, arXiv 2108.10860): the mean entropy of each pixel's
-            similarity to the other pixels in the space of predictions, temperature 0.05, over the logarithm of their number.
+        density: soft neighbourhood density (Saito et al., ICCV 2021, arXiv 2108.10860). It is the mean entropy of each
+            pixel's similarity to the other pixels, over the logarithm of their number. Similarity is in the space of
+            predictions, with temperature 0.05.
     """
 
     certainty: float

@@ -130,8 +130,8 @@ def export(
         output: 'probabilities' or 'logits'; probabilities by default for ONNX, since Deepness reads them, else logits.
 
     Raises:
-        MissingError, InputError: the run is not finished, a package is missing, the model cannot be written in the format,
-            or the file gives other logits than the model.
+        MissingError, InputError: the run is not finished, a package is missing, or the model cannot be written in the
+            format. Or the file gives other logits than the model.
         ExistsError: the file exists and ``overwrite`` is False.
     """
     _check(format, window, overlap, output)

@@ -30,7 +30,7 @@ class ClassRaster:
     """A raster of classes and the legend that it is read with.
 
     Attributes:
-        numbers: what stands for each class in the attribute 'class' of polygons: its pixel value, or its place in a legend
+        numbers: value of each class in the attribute 'class' of polygons: its pixel value, or its place in a legend
             that the user has chosen.
         chosen: whether the user has chosen the legend.
     """

@@ -77,7 +77,8 @@ class PolygonClasses:
 
 
 def value_text(value: Any) -> str | None:
-    """Convert a value of a column or a table to the text by which it is compared: 1, 1.0 and ' 1' are '1'; None if empty."""
+    """Convert a value of a column or a table to the text by which it is compared. 1, 1.0 and ' 1' are '1'; None if
+    empty."""
     if (
         value is None
         or value is pd.NA

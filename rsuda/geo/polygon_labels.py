@@ -1,7 +1,7 @@
 """Read labels that are polygons, such as drawn or corrected in a GIS, as class indices on the scene's grid.
 
-A pixel gets the topmost polygon under its centre. Near polygons of less than 16 pixels, it gets the class that covers most of
-its area, so that a field of one pixel is there whatever its position; what no polygon covers votes as well.
+A pixel gets the topmost polygon under its centre. Near polygons of less than 16 pixels, it gets the class that covers
+most of its area. So a field of one pixel is there whatever its position. What no polygon covers votes as well.
 """
 
 from __future__ import annotations

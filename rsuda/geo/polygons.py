@@ -46,8 +46,9 @@ def polygonise(
     share all vertices of their common border.
 
     Args:
-        classes: (H, W) uint8, 255 is left out; or its strips (h, W) from top to bottom; or pairs of these strips and (h, W)
-            uint8 confidences, 0 to 254 for 0..1 and 255 for unknown. Only one strip is in memory at a time.
+        classes: (H, W) uint8, 255 is left out; or its strips (h, W) from top to bottom; or pairs of these strips and
+            their confidences. Confidences are (h, W) uint8, 0 to 254 for 0..1 and 255 for unknown. Only one strip is in
+            memory at a time.
         gsd: (down, across) metres per pixel.
         min_area: square metres. Smaller components merge into the neighbour with the longest common border; those
             surrounded by nodata have no neighbour and stay.

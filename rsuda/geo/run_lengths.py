@@ -1,8 +1,8 @@
 """Encode a class raster as run lengths, find its connected components and their borders, and merge small components.
 
-Only one strip of the raster is in memory at a time. The raster is treated as one line of pixels, row after row, with one nodata
-pixel after each row, and one nodata row before the first and after the last. The left neighbour of position p is p - 1, the upper
-one p - stride, also at the raster's edges.
+Only one strip of the raster is in memory at a time. The raster is treated as one line of pixels, row after row. One
+nodata pixel follows each row, and one nodata row lies before the first and after the last. The left neighbour of
+position p is p - 1, the upper one p - stride, also at the raster's edges.
 """
 
 from __future__ import annotations

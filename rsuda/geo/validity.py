@@ -1,9 +1,9 @@
 """Say which pixels of a raster hold data: nodata values, NaN, masks and transparency, of images and of labels.
 
-The rule, in one place: a pixel is valid unless a band that is read is NaN or infinite there, a mask or a transparent band
-(less than half opaque) covers it, or it is nodata. In bands of 8 bits, where 0 and 255 are also dark and bright pixels, a
-pixel is nodata where all bands of 8 bits that are read have their nodata values. In bands of other types it is nodata where
-any band has its nodata value. Bands that are not read do not count.
+This is the one place of the rule. A pixel is invalid where a band that is read is NaN or infinite, and where it is
+nodata. It is also invalid where a mask or a transparent band (less than half opaque) covers it. In bands of 8 bits, 0
+and 255 are also dark and bright pixels. So a pixel is nodata where all bands of 8 bits that are read have their nodata
+values. In bands of other types it is nodata where any band has its nodata value. Bands that are not read do not count.
 """
 
 from __future__ import annotations

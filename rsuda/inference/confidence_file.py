@@ -13,7 +13,8 @@ def confidence_beside(classes: RasterFile) -> tuple[RasterFile | None, str | Non
     """Find NAME_confidence.tif of the same map beside NAME_classes.tif.
 
     Returns:
-        the raster, uint8 with 0 to 254 for 0 to 1, or None; the reason why a raster of this name is not read, or None.
+        the raster, uint8 with 0 to 254 for 0 to 1, or None. Then the reason why a raster of this name is not read, or
+        None.
     """
     path = classes.path
     if is_remote(path) or not Path(path).stem.endswith("_classes"):

@@ -113,8 +113,8 @@ def predict(
         crs: for scenes that have a transform but no CRS ('EPSG:32632'; ISPRS tiles with world files).
         aoi: file of polygons; outputs end at their bounds and hold nodata outside. Scenes outside are left out.
         bounds: (left, bottom, right, top) in the CRS of the scenes, with the same effect.
-        mosaic: whether the scenes are tiles of one scene: windows reach over their borders, and one map 'mosaic' is written,
-            with the virtual raster mosaic.vrt of the tiles.
+        mosaic: whether the scenes are tiles of one scene. Windows then reach over their borders, and one map 'mosaic'
+            is written, with the virtual raster mosaic.vrt of the tiles.
         per_tile: whether a mosaic has rasters for each tile, and a virtual raster of them, instead of one raster.
         scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine.
         threads: CPU threads of each process; all cores, shared by local workers, by default. Convolutions round differently
@@ -127,7 +127,7 @@ def predict(
         the files of each scene; ``classes()``, ``confidences()`` and ``polygons_frame()`` read them back.
 
     Raises:
-        InputError, MissingError, ExistsError: for any of the scenes before anything is computed; at the end for scenes
+        InputError, MissingError, ExistsError: for any of the scenes before anything is computed. At the end for scenes
             without a valid pixel or with pixels that cannot be read.
 
     Example:

@@ -1,8 +1,8 @@
 """Take the statistics of batch norm from the scene that is predicted, in one pass over some of its windows.
 
-AdaBN (Li et al., "Revisiting batch normalization for practical domain adaptation", 2016), with the scene as the target. Few
-windows say little of a scene, so the model's own statistics count as a number of windows too (Schneider et al., "Improving
-robustness against common corruptions by covariate shift adaptation", 2020).
+AdaBN (Li et al., "Revisiting batch normalization for practical domain adaptation", 2016), with the scene as the target.
+Few windows say little of a scene, so the model's own statistics count as a number of windows too. This follows
+Schneider et al., "Improving robustness against common corruptions by covariate shift adaptation", 2020.
 
 The windows depend on the scene and the model alone. They lie in the whole scene, also where only a part of it is predicted,
 and pass in batches of their own in fp32. So a pixel gets the same class under any ``bounds`` and ``batch_size``, and on

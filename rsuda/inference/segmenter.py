@@ -22,10 +22,11 @@ from rsuda.runs.weights import TrainedNetwork, load_run
 class Segmenter(nn.Module):
     """A model that takes raw pixels of images of any size. It standardises them itself.
 
-    A tensor (B, bands, H, W) of pixel values as in the file, of any dtype, becomes logits (B, K, H, W) float32.
-    A sample, a dict with "image" (bands, H, W) or (B, bands, H, W), becomes a copy with "prediction", class indices
-    (H, W) or (B, H, W) int64, and "probabilities" (K, H, W) or (B, K, H, W) float32. All other keys of the sample, such
-    as "crs", "bounds" and "transform", stay as they are. Probabilities have the temperature of ``spec``, logits do not.
+    A tensor (B, bands, H, W) of pixel values as in the file, of any dtype, becomes logits (B, K, H, W) float32. A
+    sample is a dict with "image" (bands, H, W) or (B, bands, H, W). It becomes a copy with "prediction" and
+    "probabilities". They are class indices (H, W) or (B, H, W) int64, and (K, H, W) or (B, K, H, W) float32. All other
+    keys of the sample, such as "crs", "bounds" and "transform", stay as they are. Probabilities have the temperature of
+    ``spec``, logits do not.
 
     The bands are those of ``spec.bands`` in that order, the pixels ``gsd`` metres long: only ``rsuda.predict`` resamples.
     Pixels that are NaN or infinite count as nodata does in training: they are the 0 of the 0..1 scale.

@@ -46,8 +46,8 @@ def info(
     """Describe a raster, a run or a domain by values that JSON can hold; the key ``kind`` says which it is.
 
     Args:
-        what: raster (file, or another name that GDAL opens), run folder, name of a domain, domain file, folder or glob of
-            rasters, Domain or torchgeo dataset.
+        what: raster (file, or another name that GDAL opens), run folder, name of a domain, or domain file. Also a
+            folder or glob of rasters, Domain or torchgeo dataset.
         model: run to check a raster against; by default the newest in runs/, if there is one.
         data: folder of the files of a domain.
         bands, gsd, crs, nodata: of a raster without them.

@@ -98,9 +98,10 @@ class Augmentation:
     def strong(self, image: Tensor, key: Tensor, strength: float = 0.2) -> Tensor:
         """Jitter colours of standardised target or mixed images (B, bands, H, W) and blur them, as in DACS and its successors.
 
-        Brightness, contrast and for 3 bands saturation and hue by up to ``strength``, with probability 0.8; Gaussian blur of
-        sigma 0.15 to 1.15 px with probability 0.5 (kernel of 9 px; the released codes' tenth of the image only adds
-        zeros). What is drawn depends on each image's key. Jitter is within the values that either domain's pixels can have.
+        Brightness, contrast and for 3 bands saturation and hue change by up to ``strength``, with probability 0.8.
+        Gaussian blur has a sigma of 0.15 to 1.15 px and probability 0.5. Its kernel has 9 px; the released codes' tenth
+        of the image only adds zeros. What is drawn depends on each image's key. Jitter is within the values that either
+        domain's pixels can have.
         """
         wide = torch.promote_types(image.dtype, torch.float32)
         mean, std = (

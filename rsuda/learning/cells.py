@@ -23,13 +23,14 @@ class CellEncoder(nn.Module):
     A cell is the features of the levels of strides 4, 8 and 16, side by side. Stride 32 separated classes less on three
     fields. Batch norm normalises by its running statistics, so a cell depends on its image alone.
 
-    Encoders pad their levels with zeros, at the upper and left borders most. Cells there looked like another class: votes on
-    the upper 8 of 384 pixels were right for 29 % and 20 % of two fields, and for 70 % and 80 % in mirrored context.
+    Encoders pad their levels with zeros, at the upper and left borders most. Cells there looked like another class.
+    Votes on the upper 8 of 384 pixels were right for 29 % and 20 % of two fields, and for 70 % and 80 % in mirrored
+    context.
 
     Args:
         encoder: becomes a part of this module, without gradients.
-        smooth: whether coarse levels are resized to the finest one and averaged with it, which blurs them over the cells
-            beside; or else they are resized to the cells at once.
+        smooth: whether coarse levels are resized to the finest one and averaged with it, which blurs them over the
+            cells beside. If not, they are resized to the cells at once.
     """
 
     def __init__(self, encoder: nn.Module, *, smooth: bool = False) -> None:

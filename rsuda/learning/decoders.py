@@ -32,12 +32,12 @@ def four_deepest(channels: Sequence[int]) -> list[int]:
 
 
 class AllMLPDecoder(nn.Module):
-    """SegFormer's decoder: each level to ``width`` channels, all at the size of the finest, concatenated, fused by a 1x1
-    convolution, batch norm, ReLU (Xie et al., NeurIPS 2021).
+    """SegFormer's decoder (Xie et al., NeurIPS 2021). Each level gets ``width`` channels, all at the size of the
+    finest, concatenated, fused by a 1x1 convolution, batch norm, ReLU.
 
-    A 1x1 convolution and a bilinear resize can change places, one of concatenated parts is a sum over the parts, and two in a
-    row are one whose weight is the product. So each level passes one convolution at its own small size and the sum is taken
-    after resizing: the same function for a tenth of the work.
+    A 1x1 convolution and a bilinear resize can change places. One convolution of concatenated parts is a sum over the
+    parts, and two in a row are one whose weight is the product. So each level passes one convolution at its own small
+    size and the sum is taken after resizing. This is the same function for a tenth of the work.
     """
 
     def __init__(self, channels: Sequence[int], width: int) -> None:

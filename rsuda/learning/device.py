@@ -69,9 +69,9 @@ def use_threads(count: int | None) -> None:
 def keep_freed_memory() -> None:
     """Let glibc keep freed blocks for the next tensors, in one pool for all threads.
 
-    By default it returns every large block to the system, which then hands out each page again: a forward pass of large
-    windows on a CPU spends more than half of its time on that (BENCHMARKS.md, Prediction). Does nothing where the C library
-    has no such setting.
+    By default it returns every large block to the system, which then hands out each page again. A forward pass of large
+    windows on a CPU spends more than half of its time on that (BENCHMARKS.md, Prediction). Does nothing where the C
+    library has no such setting.
     """
     if sys.platform != "linux":
         return

@@ -1,9 +1,9 @@
 """Sum, average and gather over the processes that train one network together.
 
-DDP averages gradients over the processes, and gradients flow back through the sums here. So a loss is right if its mean over
-the processes is the loss of the whole batch: a mean over equally many pixels needs nothing, a mean over chosen pixels is a
-``shared_mean``, and what relates all items to each other is computed alike by every process on the gathered batch. With one
-process every function returns its input, to the last bit.
+DDP averages gradients over the processes, and gradients flow back through the sums here. So a loss is right if its mean
+over the processes is the loss of the whole batch. A mean over equally many pixels needs nothing, and a mean over chosen
+pixels is a ``shared_mean``. What relates all items to each other is computed alike by every process on the gathered
+batch. With one process every function returns its input, to the last bit.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Fit the first convolution of encoders that were pretrained on RGB to other bands.
 
-For up to four bands the RGB filters are used in file order, so that near infrared in front of red and green has red's
-filters as in the ISPRS papers; the fourth band repeats the first filters. From five bands on, red, green and blue have their
-own filters by name, and all other bands have the mean of the three. Filters are scaled by 3 / bands, which keeps the size of
-activations.
+For up to four bands the RGB filters are used in file order. So near infrared in front of red and green has red's
+filters, as in the ISPRS papers. The fourth band repeats the first filters. From five bands on, red, green and blue have
+their own filters by name, and all other bands have the mean of the three. Filters are scaled by 3 / bands, which keeps
+the size of activations.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _IN_ORDER = 4  # bands up to which filters follow file order
 def name_filters(network: nn.Module, bands: Sequence[str]) -> None:
     """Give the bands of a network with pretrained encoders their filters by name, in place.
 
-    Encoders of smp and timm repeat the RGB filters over the bands (R, G, B, R, …), scaled by 3 / bands; this moves them to
-    their bands. Nothing changes for up to four bands, and where no band is red, green or blue.
+    Encoders of smp and timm repeat the RGB filters over the bands (R, G, B, R, …), scaled by 3 / bands. This function
+    moves them to their bands. Nothing changes for up to four bands, and where no band is red, green or blue.
     """
     if len(bands) <= _IN_ORDER or not set(RGB) & set(bands):
         return

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 class StridedDepthwise(nn.Conv2d):
     """On CPUs the gradient of a strided depthwise convolution takes 4 to 40 times as long in bfloat16 as in float32
-    (torch 2.15), so there it is left in float32. The same weights and, but for rounding, the same result."""
+    (torch 2.15). So there it is left in float32. The same weights and, but for rounding, the same result."""
 
     def forward(self, image: Tensor) -> Tensor:
         if image.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
@@ -20,8 +20,8 @@ class StridedDepthwise(nn.Conv2d):
 
 
 class FusedAttention(Attention):
-    """The attention of Mix Transformers by torch's fused kernel, which never holds the (heads, H W, h w) weights: on a GPU
-    they are most of a network's memory. The same but for rounding."""
+    """The attention of Mix Transformers by torch's fused kernel, which never holds the (heads, H W, h w) weights. On a
+    GPU they are most of a network's memory. The same but for rounding."""
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         batch, _, channels = x.shape

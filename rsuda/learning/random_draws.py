@@ -12,8 +12,8 @@ from torch import Tensor
 class BatchShard:
     """One of ``of`` equal parts into which processes or accumulated batches divide a step's whole batch.
 
-    What is drawn by the order of a batch is drawn for the whole one, and each part takes its own rows: so the parts together
-    draw what one batch of all items would have drawn.
+    What is drawn by the order of a batch is drawn for the whole one, and each part takes its own rows. So the parts
+    together draw what one batch of all items would have drawn.
     """
 
     index: int = 0

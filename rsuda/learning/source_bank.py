@@ -53,8 +53,8 @@ class SourceBank:
 class ClassPrototypes(nn.Module):
     """Compare the cells of images with class means, by cosine about the mean of the classes.
 
-    z = (f - mu) / sigma, mu the mean of the class means; the score of class k is the cosine of z with that of the class's
-    mean. A class without cells has the score 0, neither near nor far.
+    z = (f - mu) / sigma, mu the mean of the class means. The score of class k is the cosine of z with that of the
+    class's mean. A class without cells has the score 0, neither near nor far.
 
     Args:
         means: (K, D), as those of a bank.

@@ -41,8 +41,8 @@ class Distinct(nn.Module):
 class Universal(nn.Module):
     """Channel attention that both styles share.
 
-    Z = ReLU(conv(mean of F_S and F_T)); E_k = F_k Z^T over positions, without scaling; M = mean over k of the row softmax of
-    (row maximum - E_k); output ReLU(conv_k(M F_k)), d channels.
+    Z = ReLU(conv(mean of F_S and F_T)); E_k = F_k Z^T over positions, without scaling. M = mean over k of the row
+    softmax of (row maximum - E_k). The output is ReLU(conv_k(M F_k)), d channels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -68,8 +68,8 @@ class Universal(nn.Module):
 
 
 class Disentangle(nn.Module):
-    """Domain disentangle module: distinct branches at every level, the universal branch at the last level only (the
-    paper's figure draws both everywhere; the released code has them so), concatenated there.
+    """Domain disentangle module: distinct branches at every level, the universal branch at the last level only,
+    concatenated there. The paper's figure draws both everywhere; the released code has them so.
 
     Args:
         channels: of the pyramid's levels. Those before the four deepest (the image itself, and stride 2, which the paper's

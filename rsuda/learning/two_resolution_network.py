@@ -24,8 +24,9 @@ WINDOW = 4  # purpose of the draw
 class Detailed(NamedTuple):
     """Of a batch (B, bands, H, W) and a detail window of half its size for each image.
 
-    ``pyramid`` of the half-resolution image; ``low``, ``high``: fused features of both; ``box`` (B, 2) first row and column
-    of the detail window; ``low_logits`` and ``high_logits`` at stride 4 of their own resolutions; ``logits`` (B, K, H, W).
+    ``pyramid`` of the half-resolution image; ``low``, ``high``: fused features of both; ``box`` (B, 2) first row and
+    column of the detail window. ``low_logits`` and ``high_logits`` at stride 4 of their own resolutions; ``logits``
+    (B, K, H, W).
     """
 
     pyramid: list[Tensor]
@@ -68,8 +69,9 @@ def random_boxes(key: Tensor, height: int, width: int) -> Tensor:
 
 @torch.no_grad()
 def uncertain_boxes(low_logits: Tensor) -> Tensor:
-    """(B, 2): for each image the window, of 3 x 3 that overlap by half, whose prediction at half resolution has the highest
-    mean entropy (CLUDA). ``low_logits`` (B, K, h, w), a pixel of which is 8 image pixels long."""
+    """Return for each image the window, of 3 x 3 that overlap by half, with the highest mean entropy (CLUDA), (B, 2).
+    The entropy is that of the prediction at half resolution. ``low_logits`` (B, K, h, w), a pixel of which is 8 image
+    pixels long."""
     log_p = low_logits.float().log_softmax(1)
     uncertain = -(log_p.exp() * log_p).sum(1, keepdim=True)
     height, width = uncertain.shape[-2:]

@@ -6,7 +6,7 @@ arXiv 1802.10349.
 Symbols: x_s, y_s a source image and its label, x_t a target image, P_s, P_t their class probabilities, D the
 discriminator.
 The single-level form, the better one with least squares. It makes the target's outputs look like the source's, and so
-assumes that classes are equally frequent in both: between a town and the country they are not.
+assumes that classes are equally frequent in both. Between a town and the country they are not.
 """
 
 from __future__ import annotations

@@ -81,11 +81,12 @@ class Method(nn.Module):
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the scalar to minimise, and its terms for the log.
 
-        ``batch`` holds, augmented and standardised: key (B,) int64, a random number for each item's own draws; when the
-        method needs the source, source_image (B, bands, H, W), source_label (B, H, W) with 255 ignored, source_valid (B, H, W)
-        bool; when it needs the target, target_image (B, bands, H, W), target_valid (B, H, W) bool. source_image has changed
-        colours; target_image is the weak view, flipped and turned only, for teachers. For the student's view of it use
-        ``self.build.strong``, or target_distorted, which is there where ``distorts_target``.
+        ``batch`` is augmented and standardised. It always has key (B,) int64, a random number for each item's own
+        draws. When the method needs the source, it has source_image (B, bands, H, W), source_label (B, H, W) with 255
+        ignored, and source_valid (B, H, W). When it needs the target, it has target_image (B, bands, H, W) and
+        target_valid (B, H, W) bool. source_image has changed colours; target_image is the weak view, flipped and turned
+        only, for teachers. For the student's view of it use ``self.build.strong``, or target_distorted, which is there
+        where ``distorts_target``.
         """
 
     def heads(self) -> list[nn.Module]:

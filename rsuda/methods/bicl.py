@@ -3,9 +3,9 @@
 Lee, Eom, Lee, Park, Ham, "Bi-directional contrastive learning for domain adaptive semantic segmentation", ECCV 2022,
 arXiv 2207.10892.
 
-Symbols: x_s, y_s a source image and its label, x_t a target image; f_S, f_T their features before the classifier; rho_S,
-rho_T the class prototypes; y_F static and y_D dynamic pseudo labels, y_T both together; xi the bias of each class between
-domains.
+Symbols: x_s, y_s a source image and its label, x_t a target image. f_S, f_T their features before the classifier;
+rho_S, rho_T the class prototypes. y_F static and y_D dynamic pseudo labels, y_T both together; xi the bias of each
+class between domains.
 
 The paper says what calibration and dynamic labels are for; its released code has neither at work. What is not known of
 them is an option here: calibration, threshold, scope, ce_on_hybrid, static.

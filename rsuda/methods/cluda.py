@@ -3,9 +3,9 @@
 Vayyat, Kasi, Bhattacharya, Ahmed, Tallamraju, "CLUDA: contrastive learning in unsupervised domain adaptation for semantic
 segmentation", 2022, arXiv 2208.14227.
 
-Symbols: x_s, y_s a source image and its label, x_t a target image, x_m, y_m their mixture, q the trust in pseudo labels, F the
-fused multi-level feature before dropout and classifier. Contrast is within the source batch and within the mixed batch, where
-source and target pixels meet; the two batches are not contrasted with each other.
+Symbols: x_s, y_s a source image and its label, x_t a target image, x_m, y_m their mixture. q is the trust in pseudo
+labels, F the fused multi-level feature before dropout and classifier. Contrast is within the source batch and within
+the mixed batch, where source and target pixels meet. The two batches are not contrasted with each other.
 """
 
 from __future__ import annotations

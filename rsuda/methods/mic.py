@@ -3,8 +3,8 @@
 Hoyer, Dai, Wang, Van Gool, "MIC: masked image consistency for context-enhanced domain adaptation", CVPR 2023,
 arXiv 2212.01322.
 
-Symbols: x_s, y_s a source image and its label, x_t a target image, x_m, y_m their mixture, x_M the masked target image, q the
-trust in pseudo labels.
+Symbols: x_s, y_s a source image and its label, x_t a target image, x_m, y_m their mixture. x_M is the masked target
+image, q the trust in pseudo labels.
 """
 
 from __future__ import annotations

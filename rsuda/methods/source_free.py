@@ -5,11 +5,11 @@ adaptation" (SHOT), ICML 2020, arXiv 2002.08546: the classifier stays as it is, 
 Liu, Zhang, Wang, "Source-free domain adaptation for semantic segmentation", CVPR 2021, arXiv 2103.16372: the same
 question for segmentation.
 Zhang, Zhang, Zhang, Chen, Wang, Wen, "Prototypical pseudo label denoising and target structure learning for domain
-adaptive semantic segmentation" (ProDA), CVPR 2021, arXiv 2101.10979: p''(k) = p(k) w(k), w = softmax over k of the nearness of
-a feature to the class's prototype.
+adaptive semantic segmentation" (ProDA), CVPR 2021, arXiv 2101.10979. p''(k) = p(k) w(k), w = softmax over k of the
+nearness of a feature to the class's prototype.
 
-Symbols: x_t a target image, p the teacher's softmax, z a cell of a frozen encoder, m_k the source's mean cell of class k,
-both about the mean of the classes and divided by the deviation.
+Symbols: x_t a target image, p the teacher's softmax, z a cell of a frozen encoder, m_k the source's mean cell of class
+k. z and m_k are both about the mean of the classes and divided by the deviation.
 
     p''(k) = p(k) exp(lambda cos(z, m_k)) / sum over j of p(j) exp(lambda cos(z, m_j))
     y = argmax p'', trusted where p'' is among the surer half of the pixels with label y

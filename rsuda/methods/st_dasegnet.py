@@ -3,8 +3,8 @@
 Zhao, Lyu et al., "Self-training guided disentangled adaptation for cross-domain remote sensing image semantic
 segmentation", Int. J. Appl. Earth Obs. Geoinf. 2024, doi 10.1016/j.jag.2023.103646.
 
-Symbols: x_s, y_s a source image and its label, x_t a target image; B_S, B_T the source and target student backbones,
-H_S, H_T their decoders, T_S, T_T the EMA teachers of the decoders, D_S, D_T the domain discriminators.
+Symbols: x_s, y_s a source image and its label, x_t a target image. B_S, B_T are the source and target student
+backbones, H_S, H_T their decoders. T_S, T_T are the EMA teachers of the decoders, D_S, D_T the domain discriminators.
 F_ab is the feature of an image of domain a through backbone b.
 """
 

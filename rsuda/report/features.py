@@ -25,8 +25,8 @@ class Features:
 
     Attributes:
         explained: share of the variance that the plane shows, 0 to 1.
-        distance: by class, the distance of the domains' means over the mean distance of the source's pixels to their mean;
-            None for a class with too few pixels in either domain.
+        distance: by class, the distance of the domains' means over the mean distance of the source's pixels to their
+            mean. None for a class with too few pixels in either domain.
         from_labels: whether the target's classes come from its labels instead of the prediction.
     """
 

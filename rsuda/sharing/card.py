@@ -1,4 +1,4 @@
-"""Write the card of a run: what the model is for, how good it is, and what is known of its licences, as hubs read it."""
+"""Write the card of a run as hubs read it: purpose of the model, scores, and what is known of its licences."""
 
 from __future__ import annotations
 

@@ -45,9 +45,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class CheckpointCallback(Checkpoint):
     """Callback that writes ``last.ckpt`` every N steps, after ten minutes without one, and after the last step.
 
-    Before each, it checks the losses since the previous check and all weights, so a checkpoint with infinite or nan values
-    never replaces a good one. Losses are collected on the device, so that no step waits for it. Processes that train together
-    decide together, since all of them take part in writing.
+    Before each, it checks the losses since the previous check and all weights. So a checkpoint with infinite or nan
+    values never replaces a good one. Losses are collected on the device, so that no step waits for it. Processes that
+    train together decide together, since all of them take part in writing.
 
     Args:
         folder: the run folder.

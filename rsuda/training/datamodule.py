@@ -137,8 +137,9 @@ class PairDataModule(L.LightningDataModule):
         return batches
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Load windows that cover the target's labelled validation split: dicts of ``image``, (B, bands, H, W) float32 like
-        ``target_image``, and ``mask``, (B, H, W) uint8 class indices of the source's legend with 255 ignored.
+        """Load windows that cover the target's labelled validation split, as dicts. ``image`` is (B, bands, H, W)
+        float32 like ``target_image``. ``mask`` is (B, H, W) uint8, class indices of the source's legend with 255
+        ignored.
 
         Raises InputError where the target has no such labels.
         """

@@ -20,8 +20,8 @@ _ROWS = 20  # new rows after which the file is written
 class MetricsFile(Logger):
     """Lightning logger of a run: ``epoch``, ``step`` (from 0) and the terms, columns by name.
 
-    Each time the whole file is written (a few hundred kilobytes in the longest runs), so it never contains half a row, and a
-    term that appears later in a run becomes a column as well.
+    Each time the whole file is written (a few hundred kilobytes in the longest runs), so it never contains half a row.
+    A term that appears later in a run becomes a column as well.
 
     Args:
         folder: the run folder.

@@ -1,7 +1,8 @@
 """Adapt a frozen encoder by a few numbers: LoRA beside its linear layers.
 
 Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang, Chen, "LoRA: low-rank adaptation of large language models", ICLR 2022,
-arXiv 2106.09685: W x + (alpha / r) B A x with A (r, inputs) random and B (outputs, r) zero, so that nothing changes at first.
+arXiv 2106.09685. The layer is W x + (alpha / r) B A x with A (r, inputs) random and B (outputs, r) zero. So nothing
+changes at first.
 
 Here alpha = r, and all linear layers of blocks have adapters, attention and MLP alike. The library peft would bring
 transformers and accelerate for the same 20 lines, and its own names of tensors.

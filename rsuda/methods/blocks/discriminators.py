@@ -15,8 +15,8 @@ from rsuda.learning.distributed import all_sum, world_size
 
 
 class DataMask(NamedTuple):
-    """Where a batch has data: ``cells`` (B, 1, h, w) bool of a feature, ``weight`` (B, 1, H, W) of pixels, whose mean over all
-    processes is 1 (0 without any data)."""
+    """Where a batch has data: ``cells`` (B, 1, h, w) bool of a feature, ``weight`` (B, 1, H, W) of pixels. The mean of
+    ``weight`` over all processes is 1 (0 without any data)."""
 
     cells: Tensor
     weight: Tensor
@@ -47,7 +47,7 @@ class Discriminator(nn.Sequential):
     """ST-DASegNet's discriminator: 4x4 convolutions with padding 1, all with bias.
 
     ``strided`` convolutions of stride 2 (channels base, 2 base, …), one of stride 1 that doubles again, one of stride 1
-    to a logit map; LeakyReLU 0.2 between, InstanceNorm before it but for the first layer.
+    to a logit map. LeakyReLU 0.2 is between, InstanceNorm before it but for the first layer.
     """
 
     def __init__(self, channels: int, base: int = 64, strided: int = 2) -> None:
@@ -93,8 +93,8 @@ def domain_loss(logit_map: Tensor, real: bool, size: tuple[int, int], weight: Te
 
 
 class OutputDiscriminator(nn.Sequential):
-    """AdaptSegNet's discriminator of class probabilities (B, K, H, W): five 4x4 convolutions of stride 2, channels K, base, 2
-    base, 4 base, 8 base, 1, LeakyReLU 0.2 between, no norm. Needs 32 px at least."""
+    """AdaptSegNet's discriminator of class probabilities (B, K, H, W). Five 4x4 convolutions of stride 2 have channels
+    K, base, 2 base, 4 base, 8 base, 1, with LeakyReLU 0.2 between and no norm. Needs 32 px at least."""
 
     def __init__(self, classes: int, base: int = 64) -> None:
         widths = [classes, base, 2 * base, 4 * base, 8 * base, 1]

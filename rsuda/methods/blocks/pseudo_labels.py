@@ -62,8 +62,8 @@ class PseudoLabelWeights(nn.Module):
     'share' (DACS): the weight of all pixels is the share q of pixels with confidence >= ``threshold``.
     'pixels': 1 for these pixels, 0 for the rest.
     'classes' (class-balanced self-training, Zou et al., ECCV 2018; the first mask of CCM and BiCL): 1 for the most
-    confident ``keep_share`` of the pixels with each class's label, so that no class is swallowed because the network is less sure
-    of it. The classes' thresholds are moving averages over batches; a class not seen yet takes all its pixels.
+    confident ``keep_share`` of the pixels with each class's label. So no class is swallowed because the network is less
+    sure of it. The classes' thresholds are moving averages over batches; a class not seen yet takes all its pixels.
 
     Args:
         decay: share of the old threshold kept at each batch.

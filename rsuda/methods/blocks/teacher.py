@@ -25,14 +25,15 @@ class Teacher(AveragedModel):
 
     Call ``update(student)`` once per optimiser step. The number of updates is a buffer, so a resumed run goes on with
     its own a(i). Buffers (batch-norm statistics) are copied from the student, so that the teacher can be used in eval
-    mode. It starts as a copy; the released codes start it at random, which the early small a(i) forgets. Until i reaches
-    1 / (1 - top) it is the plain mean of all students so far, those of the warm-up included: at 0.99 the first 99 steps.
+    mode. It starts as a copy; the released codes start it at random, which the early small a(i) forgets. Until i
+    reaches 1 / (1 - top) it is the plain mean of all students so far, those of the warm-up included. At 0.99 these are
+    the first 99 steps.
 
     Args:
         top: the final share of the old teacher.
-        statistics: of batch norm. 'student': its running statistics, copied. 'batch': of each batch, as in the
-            released codes of DACS and DAFormer. 'target': running statistics of the target images that this teacher predicts;
-            the student's are those of source and mixed images, and those of a batch of few crops are noise
+        statistics: of batch norm. 'student': its running statistics, copied. 'batch': of each batch, as in the released
+            codes of DACS and DAFormer. 'target': running statistics of the target images that this teacher predicts.
+            The student's are those of source and mixed images, and those of a batch of few crops are noise
             (BENCHMARKS.md). Dropout is off in any case.
     """
 

@@ -108,8 +108,8 @@ class Votes(nn.Module):
 
     @torch.no_grad()
     def forward(self, logits: Tensor, image: Tensor, key: Tensor | None = None) -> Tensor:
-        """Correct the logits (B, K, H, W) of a teacher by the votes on each cell, or return them as they are before the
-        witness is ready. Without a key (B,) the list of target cells stays as it is."""
+        """Correct the logits (B, K, H, W) of a teacher by the votes on each cell. Before the witness is ready they are
+        returned as they are. Without a key (B,) the list of target cells stays as it is."""
         if not self.ready:
             return logits
         p = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
