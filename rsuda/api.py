@@ -279,9 +279,10 @@ def evaluate(
         >>> evaluation.scores.names[:2], bool(0 <= evaluation.scores.miou <= 1)
         (('impervious surface', 'building'), True)
     """
+    from rsuda.core.hub import run_folder
     from rsuda.evaluation.evaluate import domain_of_run, score_run
 
-    folder = Path(run)
+    folder = run_folder(run)
     scored = domain_of_run(folder, domain, data, bands)
     evaluation, _ = score_run(
         folder,
@@ -334,9 +335,10 @@ def suggest(
     """
     from rsuda.annotation.suggest import check_output, write_if_located
     from rsuda.annotation.suggest import suggest as suggest_windows
+    from rsuda.core.hub import local_model
     from rsuda.evaluation.evaluate import domain_of_run, predictor_of_run
 
-    folder = Path(run)
+    folder = local_model(run)
     scenes = domain_of_run(folder, domain, data, bands)
     if out is not None:
         check_output(out, overwrite=overwrite)

@@ -9,12 +9,12 @@ import typer
 
 from rsuda.cli import completion
 from rsuda.cli.app import app, log
-from rsuda.cli.options import Overlap, Threads, Window
+from rsuda.cli.options import Overlap, Run, Threads, Window
 
 
 @app.command()
 def calibrate(
-    run: Annotated[Path, typer.Argument(help="Run folder.", autocompletion=completion.runs)],
+    run: Run,
     labels: Annotated[
         str | None,
         typer.Option(

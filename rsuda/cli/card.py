@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from rsuda.cli import completion
 from rsuda.cli.app import app, log
+from rsuda.cli.options import Run
 
 
 @app.command()
 def card(
-    run: Annotated[Path, typer.Argument(help="Run folder.", autocompletion=completion.runs)],
+    run: Run,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File; README.md in the run folder by default.")
     ] = None,

@@ -9,12 +9,12 @@ import typer
 
 from rsuda.cli import completion
 from rsuda.cli.app import app, log
-from rsuda.cli.options import Overlap, Threads, Window
+from rsuda.cli.options import Overlap, Run, Threads, Window
 
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder.", autocompletion=completion.runs)],
+    run: Run,
     domain: Annotated[
         str | None,
         typer.Option(help="Domain to score on; the run's target by default.", autocompletion=completion.domains),
@@ -40,12 +40,14 @@ def evaluate(
 
     from rsuda import api
     from rsuda.cli.terminal import print_scores
+    from rsuda.core.hub import run_folder
     from rsuda.learning.device import use_threads
 
     log()
     use_threads(threads)
+    folder = run_folder(run)
     scores = api.evaluate(
-        run,
+        folder,
         domain,
         split,
         protocol,
@@ -60,4 +62,4 @@ def evaluate(
     if as_json:
         print(json.dumps(scores.as_fields()))
     else:
-        print_scores(scores, run)
+        print_scores(scores, folder)

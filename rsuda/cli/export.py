@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from rsuda.cli.app import app, log
-from rsuda.cli.options import Threads
+from rsuda.cli.options import Run, Threads
 
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Run,
     format: Annotated[
         str, typer.Option(help="onnx (QGIS, onnxruntime), torch-export, or stac (an item that describes the run).")
     ] = "onnx",

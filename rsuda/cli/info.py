@@ -13,7 +13,9 @@ from rsuda.cli.app import app, log
 
 @app.command()
 def info(
-    what: Annotated[str, typer.Argument(help="Raster, run folder, or domain: name, domain file, folder or glob.")],
+    what: Annotated[
+        str, typer.Argument(help="Raster, run folder, hf://ORG/NAME, or domain: name, domain file, folder or glob.")
+    ],
     model: Annotated[
         Path | None,
         typer.Option(

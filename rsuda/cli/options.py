@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import typer
 
+from rsuda.cli import completion
 from rsuda.core.errors import InputError
 from rsuda.core.map_options import MapOptions, PredictorOptions
 from rsuda.core.validation import validate
@@ -177,6 +178,7 @@ def _option(model: type[BaseModel], name: str) -> Any:
     return typer.Option(f"--{name.replace('_', '-')}", help=model.model_fields[name].description)
 
 
+Run = Annotated[str, typer.Argument(help="Run folder, or hf://ORG/NAME[@REVISION].", autocompletion=completion.runs)]
 Window = Annotated[int, _option(PredictorOptions, "window")]
 Overlap = Annotated[int, _option(PredictorOptions, "overlap")]
 Scheduler = Annotated[str | None, _option(MapOptions, "scheduler")]

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rsuda.cli import completion
 from rsuda.cli.app import app, log
+from rsuda.cli.options import Run
 
 
 @app.command()
 def push(
-    run: Annotated[Path, typer.Argument(help="Run folder.", autocompletion=completion.runs)],
+    run: Run,
     address: Annotated[str, typer.Argument(help="hf://ORG/NAME[@BRANCH], or file:///FOLDER.")],
     license: Annotated[str | None, typer.Option(help="Licence of the weights, such as cc-by-4.0.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON, for scripts.")] = False,
 ) -> None:
-    """Push a run to a hub of models: weights, spec, scores and card. Settings, logs and checkpoints stay here."""
+    """Push a run to a hub of models: weights, spec, settings without folders, scores and card. Logs and checkpoints stay."""
     import json
 
     from rsuda.sharing.push import push as upload

@@ -14,7 +14,10 @@ from rsuda.cli.options import Threads
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of one pair; a source-only one is the 'before'.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Runs of one pair, or hf://ORG/NAME; a source-only one is the 'before'."),
+    ],
     scene: Annotated[str | None, typer.Option(help="Raster to show as a map to click on.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page; windows to label go beside it.")] = Path(
         "report.html"

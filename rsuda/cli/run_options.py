@@ -41,7 +41,7 @@ _COMPLETE = {
     "method": completion.methods,
     "preset": completion.presets,
 }
-_KINDS: dict[str, Any] = {"source": list[str], "data": Path, "start": Path}
+_KINDS: dict[str, Any] = {"source": list[str], "data": Path}
 
 
 def run_option(name: str, group: str = MAIN) -> FieldOption:

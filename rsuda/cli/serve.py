@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
-from rsuda.cli import completion
 from rsuda.cli.app import app, log
-from rsuda.cli.options import Overlap, Threads, Window
+from rsuda.cli.options import Overlap, Run, Threads, Window
 
 
 @app.command()
 def serve(
-    run: Annotated[
-        str, typer.Argument(help="Run folder, or hf://ORG/NAME[@REVISION].", autocompletion=completion.runs)
-    ],
+    run: Run,
     host: Annotated[
         str, typer.Option(help="Address to listen on; others reach this machine by 0.0.0.0.")
     ] = "127.0.0.1",

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from rsuda.cli.app import app, log
-from rsuda.cli.options import Threads
+from rsuda.cli.options import Run, Threads
 
 
 @app.command()
 def suggest(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Run,
     domain: Annotated[str | None, typer.Option(help="Domain to annotate; the run's target by default.")] = None,
     split: Annotated[str, typer.Option(help="Split whose scenes may be annotated.")] = "all",
     k: Annotated[int, typer.Option("-k", help="Number of windows.")] = 10,

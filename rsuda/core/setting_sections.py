@@ -215,7 +215,7 @@ class NetworkSettings(FrozenModel):
         description="Rank of adapters (LoRA) beside the linear layers of a frozen encoder; 0 for none.",
     )
     start: Text | None = Field(
-        None, description="Run folder whose model training starts from; its settings are the defaults."
+        None, description="Run folder or hf://ORG/NAME whose model training starts from; its settings are the defaults."
     )
 
 

@@ -15,8 +15,12 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from rsuda.core.display import shown
-from rsuda.core.documents import read_yaml
+from rsuda.core.documents import read_json, read_yaml
 from rsuda.core.errors import InputError, unknown
+from rsuda.core.hub import CONFIG as CONFIG
+from rsuda.core.hub import SPEC, HubAddress, local_model
+from rsuda.core.hub_settings import OBJECT as OBJECT
+from rsuda.core.hub_settings import of_hub
 from rsuda.core.old_settings import OLD_NAMES, OLD_OPTIONS, note_old_names, renamed_options
 from rsuda.core.packaged_encoders import choose_encoder
 from rsuda.core.setting_sections import (
@@ -33,9 +37,6 @@ from rsuda.core.setting_sections import (
 )
 from rsuda.core.validation import FrozenModel, validate
 from rsuda.core.version import __version__
-
-CONFIG = "config.yaml"  # in a run folder
-OBJECT = "object: "  # precedes the name of a domain that was an object in Python
 
 _LIKE = "like"  # of a preset's file: the preset whose changes for a method hold here too
 PRESET_FILES = Path(__file__).with_name("presets")
@@ -280,7 +281,7 @@ def make_settings(
     start = chosen.get("network", {}).get("start")
     layer = read_settings(file) if file else {}
     if start and not file:
-        layer = read_settings(Path(start).expanduser() / CONFIG)
+        layer = _settings_of_start(start)
     name = _method_name(chosen, layer)
     if start and not file and name != _method_name(layer, {}):
         layer["method"] = {}  # options of another method
@@ -293,6 +294,21 @@ def make_settings(
     fields = merged(base, of_method, layer, chosen, {"preset": chosen_preset})
     fields = merged(fields, {"network": choose_encoder(fields.get("network") or {})})
     return validate(Settings, fields, "setting")
+
+
+def _settings_of_start(start: str) -> dict[str, Any]:
+    """The settings of the run that training starts from; of a hub's model without settings, its network alone."""
+    folder = local_model(start)
+    if HubAddress.of(start) is None:
+        return read_settings(folder / CONFIG)
+    if (folder / CONFIG).is_file():
+        return of_hub(read_settings(folder / CONFIG))
+    about = read_json(folder / SPEC, "model description")
+    network = about.get("architecture") if isinstance(about, dict) else None
+    if not isinstance(network, dict):
+        raise InputError(f"{folder / SPEC} is not a description of a model: the field 'architecture' is missing")
+    names = sorted(NetworkSettings.model_fields.keys() & network.keys())
+    return {"network": {name: network[name] for name in names} | {"weights": "none"}}
 
 
 def _method_name(*layers: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ import torch
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError
+from rsuda.core.hub import run_folder
 from rsuda.core.spelling import spell
 from rsuda.evaluation.evaluate import class_table, domain_of_run, predictor_of_run
 from rsuda.evaluation.labelled_pixels import LabelledPixels, pixels_of_points, pixels_of_scenes
@@ -107,7 +108,7 @@ def calibrate(
         InputError: no labels, or none that the model can use.
         ExistsError: the run is calibrated and ``overwrite`` is False.
     """
-    folder = Path(run)
+    folder = run_folder(run)
     if (labels is None) == (not from_source):
         raise InputError(
             f"calibration needs labels of the target: pass {spell('labels')} with a domain or a file of points, or "

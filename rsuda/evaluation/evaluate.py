@@ -32,7 +32,7 @@ from rsuda.geo.windows import full_windows
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.scene_statistics import adapted
 from rsuda.inference.sliding_window import predict_scene, predict_tile
-from rsuda.runs.folders import saved_settings
+from rsuda.runs.folders import WEIGHTS, saved_settings
 from rsuda.runs.weights import CONFIG, load_run
 
 logger = logging.getLogger("rsuda")
@@ -198,7 +198,10 @@ def domain_of_run(
     """
     if what is not None and not isinstance(what, str | os.PathLike):
         return domain(what, bands=bands)
-    settings = saved_settings(Path(run))
+    folder = Path(run)
+    if what is not None and (folder / WEIGHTS).is_file() and not (folder / CONFIG).is_file():
+        return domain(what, data, bands=bands)  # a model of a hub may have no settings
+    settings = saved_settings(folder)
     name = settings.target.name if what is None else os.fspath(what)
     target = settings.target if name == settings.target.name else None
     return domain(

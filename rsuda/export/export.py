@@ -13,6 +13,7 @@ import torch
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, check_extra, exists, unknown
+from rsuda.core.hub import local_model, run_folder
 from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
 from rsuda.export.deepness import deepness_metadata
@@ -136,7 +137,7 @@ def export(
     """
     _check(format, window, overlap, output)
     chosen = FORMATS[format]
-    trained = run if isinstance(run, TrainedNetwork) else load_run(Path(run))
+    trained = run if isinstance(run, TrainedNetwork) else load_run(local_model(run) if out else run_folder(run))
     folder = trained.path if trained.path.is_dir() else trained.path.parent
     file = Path(out) if out else folder / chosen.file
     _check_file(file, overwrite=overwrite)  # before the minutes that an export takes

@@ -15,6 +15,7 @@ import numpy as np
 from rsuda.core.crosswalk import unshared_note
 from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError, MissingError
+from rsuda.core.hub import HubAddress, local_model
 from rsuda.core.settings import CONFIG, Settings
 from rsuda.core.spec import Spec, band_code, band_names
 from rsuda.data import find_domain
@@ -46,9 +47,9 @@ def info(
     """Describe a raster, a run or a domain by values that JSON can hold; the key ``kind`` says which it is.
 
     Args:
-        what: raster (file, or another name that GDAL opens), run folder, name of a domain, or domain file. Also a
-            folder or glob of rasters, Domain or torchgeo dataset.
-        model: run to check a raster against; by default the newest in runs/, if there is one.
+        what: raster (file, or another name that GDAL opens), run folder, model of a hub (hf://org/name), or domain. A
+            domain is a name, domain file, folder or glob of rasters, Domain or torchgeo dataset.
+        model: run or model of a hub to check a raster against; by default the newest run in runs/, if there is one.
         data: folder of the files of a domain.
         bands, gsd, crs, nodata: of a raster without them.
 
@@ -64,15 +65,13 @@ def info(
     if not isinstance(what, str | os.PathLike):
         return domain_facts(find_domain.domain(what))
     name = os.fspath(what)
-    path = Path(name).expanduser()
+    run, path = _run_at(name), Path(name).expanduser()
+    if run is not None:
+        return run_facts(run) | {"run": str(HubAddress.of(name) or run)}
     if is_stac(name):
         return domain_facts(find_domain.domain(name, data, bands=bands, gsd=gsd))
     if is_remote(name):
         return _raster(name, model, bands, gsd, crs, nodata)
-    if (path / CONFIG).is_file() or (path / WEIGHTS).is_file():
-        return run_facts(path)
-    if path.name == WEIGHTS and path.is_file():
-        return run_facts(path.parent)
     if name in KNOWN or path.suffix in (".yaml", ".yml"):
         return _with_class_note(_described_domain(name, data, bands, nodata), model)
     if path.is_file():
@@ -82,6 +81,14 @@ def info(
     if len(path.parts) > 1 or path.suffix:
         raise MissingError(f"there is no file, run or folder {name}")
     raise unknown_domain(name, "a raster", "a run folder")
+
+
+def _run_at(name: str) -> Path | None:
+    """The folder of the run that a path, a weights file or an address on a hub names; None where it names no run."""
+    path = local_model(name)
+    if (path / CONFIG).is_file() or (path / WEIGHTS).is_file():
+        return path
+    return path.parent if path.name == WEIGHTS and path.is_file() else None
 
 
 def with_old_keys(facts: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def _raster(
 ) -> dict[str, Any]:
     facts = raster_facts(path, band_names(bands) if bands else None, nodata)
     try:
-        run = Path(model) if model is not None else newest_run()
+        run = local_model(model) if model is not None else newest_run()
     except MissingError:
         return facts  # no run to check against
     from rsuda.info.suitability import suitability  # imports torch
@@ -191,7 +198,7 @@ def _with_class_note(facts: dict[str, Any], model: Any) -> dict[str, Any]:
     """Add a warning on the classes that a domain and a model do not share."""
     if model is None or not facts.get("classes"):
         return facts
-    classes = run_facts(Path(model))["spec"]["classes"]
+    classes = run_facts(local_model(model))["spec"]["classes"]
     note = unshared_note(classes, facts["classes"], facts["name"])
     return facts | {"warnings": [*facts.get("warnings", []), *([note] if note else [])]}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rsuda.core.errors import InputError
+from rsuda.core.hub import local_model
 from rsuda.core.settings import Settings
 from rsuda.evaluation.label_free import read_label_free
 from rsuda.evaluation.target_curve import read_curve
@@ -56,7 +57,7 @@ def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
         MissingError: a folder is not a run folder, or has no weights since its training has not ended.
         InputError: the same run twice, runs of different pairs or legends, a damaged metrics file.
     """
-    folders = [Path(folder).expanduser() for folder in folders]
+    folders = [local_model(folder) for folder in folders]
     if not folders:
         raise InputError("a report needs a run folder: name at least one")
     repeated = [str(folder) for folder, count in Counter(folder.resolve() for folder in folders).items() if count > 1]

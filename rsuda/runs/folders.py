@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsuda.core.errors import MissingError
+from rsuda.core.hub import SPEC as SPEC
+from rsuda.core.hub import WEIGHTS as WEIGHTS
 from rsuda.core.settings import CONFIG, OBJECT, Settings, make_settings
 from rsuda.core.spelling import spell
 
-WEIGHTS, SPEC, CHECKPOINT = "weights.safetensors", "spec.json", "last.ckpt"
+CHECKPOINT = "last.ckpt"
 CURVE = "target_curve.csv"
 PREVIEW = "preview.png"
 BEFORE, BEFORE_WEIGHTS = "before.json", ".before.safetensors"  # scores and weights before adaptation

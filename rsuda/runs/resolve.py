@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rsuda.core.errors import InputError
+from rsuda.core.hub import pinned
 from rsuda.core.sample_data import SAMPLE_DOMAINS, tiles_folder
 from rsuda.core.setting_keywords import KEYWORDS
 from rsuda.core.setting_sections import SourceSettings
@@ -84,6 +85,8 @@ def _new(
     """Resolve the settings of a new run; without a data folder the sample tiles replace the domains they imitate."""
     changes = _without_source(changes) if _is_source_free(changes) else changes
     settings = make(changes)
+    if settings.network.start:
+        settings = settings.changed({"network.start": pinned(settings.network.start)})
     source_free = settings.method.name == SOURCE_FREE
     if not settings.target.name or not (settings.source.name or source_free):
         raise InputError(

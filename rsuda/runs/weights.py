@@ -19,6 +19,7 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.display import shown
 from rsuda.core.documents import parse_json
 from rsuda.core.errors import InputError, MissingError
+from rsuda.core.hub import local_model, model_name
 from rsuda.core.settings import CONFIG as CONFIG
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec
@@ -32,7 +33,6 @@ from rsuda.runs.folders import CHECKPOINT, SPEC, WEIGHTS
 from rsuda.runs.folders import CURVE as CURVE
 from rsuda.runs.folders import newest_run as newest_run
 from rsuda.runs.folders import saved_settings as saved_settings
-from rsuda.runs.hub import local_model, model_name
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def load_run(path: str | Path) -> TrainedNetwork:
         MissingError: the run is missing, or has no weights (its training has not ended).
         InputError: the weights were not written by rsuda, or do not fit their own description.
     """
-    path = local_model(path).expanduser()
+    path = local_model(path)
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         if not path.is_dir():

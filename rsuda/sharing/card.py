@@ -15,12 +15,12 @@ from jinja2 import Environment, StrictUndefined
 from rsuda.core.atomic import atomic_write
 from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError, MissingError, exists
+from rsuda.core.hub import CARD, local_model, run_folder
 from rsuda.core.packaged_encoders import PACKAGED
 from rsuda.core.settings import CONFIG, Settings
 from rsuda.core.version import __version__
 from rsuda.evaluation.label_free import read_label_free
 from rsuda.runs.folders import PREVIEW
-from rsuda.runs.hub import CARD
 from rsuda.runs.weights import TrainedNetwork, load_run, saved_settings
 
 TAGS = ("remote-sensing", "semantic-segmentation", "domain-adaptation", "geospatial", "rsuda")
@@ -78,7 +78,7 @@ def card(
         MissingError, InputError: the folder is no finished run, or a file of it is damaged.
         ExistsError: the file exists and ``overwrite`` is False.
     """
-    folder = Path(run)
+    folder = run_folder(run) if out is None else local_model(run)
     file = Path(out) if out is not None else folder / CARD
     if file.exists() and not overwrite:
         raise exists(file)

@@ -6,17 +6,18 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError, check_extra
+from rsuda.core.hub import CARD, CONFIG, ITEM, HubAddress, is_shared, local_model, shared_files
+from rsuda.core.hub_settings import without_machine
+from rsuda.core.settings import Settings, dump
 from rsuda.core.spelling import spell
 from rsuda.export.stac_model import model_item
 from rsuda.geo.stac_item import write_item
-from rsuda.runs.folders import WEIGHTS
-from rsuda.runs.hub import CARD, ITEM, SHARED, HubAddress
+from rsuda.runs.folders import WEIGHTS, saved_settings
 from rsuda.runs.weights import load_run
 from rsuda.sharing.card import card_text
 
@@ -42,12 +43,12 @@ def push(
     private: bool = False,
     overwrite: bool = False,
 ) -> Pushed:
-    """Push a finished run to a hub: its weights, spec, scores, picture, card and, with pystac, its STAC item.
+    """Push a finished run to a hub: its weights, spec, settings, scores, picture, card and, with pystac, its STAC item.
 
-    Settings, logs and checkpoints stay: they name folders of this machine, and checkpoints are pickles.
+    Folders of this machine are taken out of the settings. Logs and checkpoints stay: checkpoints are pickles.
 
     Args:
-        run: a run folder, which is loaded and checked first.
+        run: a run folder or another model of a hub, which is loaded and checked first.
         address: hf://ORG/NAME[@BRANCH], or file:///FOLDER.
         license: of the weights, as hubs name it ('cc-by-4.0'); unknown by default.
         private: whether a new repository is private.
@@ -61,7 +62,7 @@ def push(
     place = HubAddress.of(address)
     if place is None:
         raise InputError(f"{address} is no address of a hub: write hf://ORG/NAME or file:///FOLDER")
-    folder = Path(run)
+    folder = local_model(run)
     if not folder.is_dir():
         raise MissingError(f"the run {folder} is missing: name a run folder")
     if place.folder is None:
@@ -84,8 +85,11 @@ def push(
 def _stage(run: Path, folder: Path, address: str, license: str | None) -> None:
     """Copy the files that are shared, and write the card and the STAC item."""
     trained = load_run(run)
-    for file in sorted(run.iterdir()):
-        if file.is_file() and any(fnmatch(file.name, pattern) for pattern in SHARED) and file.name not in (CARD, ITEM):
+    for file in shared_files(run):
+        if file.name == CONFIG:
+            public = Settings.model_validate(without_machine(saved_settings(run).model_dump()))
+            (folder / CONFIG).write_text(dump(public), encoding="utf-8", newline="\n")
+        elif file.name not in (CARD, ITEM):
             shutil.copyfile(file, folder / file.name)
     (folder / CARD).write_text(card_text(trained, run, address, license), encoding="utf-8", newline="\n")
     if find_spec("pystac") is not None:
@@ -105,7 +109,7 @@ def _copy(staged: Path, folder: Path) -> None:
 def _is_model(folder: Path) -> bool:
     """Check whether a folder holds a model and nothing else, so that another may take its place."""
     names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
-    return WEIGHTS in names and all(any(fnmatch(name, pattern) for pattern in SHARED) for name in names)
+    return WEIGHTS in names and all(is_shared(name) for name in names)
 
 
 def _occupied(place: HubAddress) -> ExistsError:

@@ -91,7 +91,7 @@ def test_remote_file_is_a_domain_of_one_scene(tmp_path):
 
 
 def test_host_without_an_answer_is_noticed_in_seconds():
-    from rsuda.learning.downloads import answers
+    from rsuda.core.downloads import answers
 
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

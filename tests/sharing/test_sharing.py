@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from rsuda.core.errors import ExistsError, InputError, MissingError
+from rsuda.core.hub import SHARED, HubAddress
 from rsuda.inference.predict import predict
-from rsuda.runs.hub import SHARED, HubAddress
 from rsuda.runs.weights import load_run
 from rsuda.sharing.card import card
 from rsuda.sharing.push import push

@@ -8,12 +8,12 @@ from typing import Any, cast
 import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
+from rsuda.core.downloads import quick_downloads
 from rsuda.core.errors import MissingError, unknown
 from rsuda.core.packaged_encoders import PACKAGED
 from rsuda.core.sample_data import SAMPLE, sample_encoder
 from rsuda.core.spelling import spell
 from rsuda.learning.architecture import Architecture
-from rsuda.learning.downloads import quick_downloads
 from rsuda.learning.encoders.adapters import add_adapters
 from rsuda.learning.encoders.timm_encoders import PREFIX, TimmModel, check_timm_encoder, is_timm, timm_model
 from rsuda.learning.encoders.weights_file import WeightsFile, load_weights, read_weights

@@ -1,26 +1,36 @@
 """Find the folder of a model that is named by a hub's address: hf://org/name[@revision], or file:///folder.
 
-Only files of SHARED are downloaded: weights as safetensors, JSON, the card and its picture. None of them runs code.
+Only files of SHARED are downloaded: weights as safetensors, JSON, settings, the card and its picture. None of them runs code.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import os
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from rsuda.core.display import shown
-from rsuda.core.errors import InputError, MissingError, check_extra
-from rsuda.learning.downloads import quick_downloads
-from rsuda.runs.folders import SPEC, WEIGHTS
+from rsuda.core.documents import read_json
+from rsuda.core.downloads import quick_downloads
+from rsuda.core.errors import ExistsError, InputError, MissingError, check_extra
 
+WEIGHTS, SPEC, CONFIG = "weights.safetensors", "spec.json", "config.yaml"
 CARD, PICTURE, ITEM = "README.md", "preview.png", "stac.json"
-SHARED = (WEIGHTS, SPEC, ITEM, CARD, PICTURE, "label_free.json", "calibration.json", "scores_*.json")
+ORIGIN = "origin.json"  # in a copy of a hub's model: its address, and the digest of its weights there
+SHARED = (WEIGHTS, SPEC, CONFIG, ITEM, CARD, PICTURE, "label_free.json", "calibration.json", "scores_*.json")
 MOST_BYTES = 8 << 30  # of all files of a model
+_COPIES = Path("runs")
+_log = logging.getLogger("rsuda")
 _HUB = re.compile(r"hf:/{1,2}(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<revision>[\w./-]{1,100}))?")
 
 
@@ -58,8 +68,8 @@ class HubAddress:
         return f"hf://{self.repository}" + (f"@{self.revision}" if self.revision else "")
 
 
-def local_model(place: str | Path) -> Path:
-    """Return the folder of a model: a path itself, or the cached files of a hub's address.
+def local_model(place: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model that is read: a path itself, or the cached files of a hub's address.
 
     A repository is downloaded once; without a network the cached files are used.
 
@@ -69,11 +79,56 @@ def local_model(place: str | Path) -> Path:
     """
     address = HubAddress.of(place)
     if address is None:
-        return Path(place)
+        return Path(place).expanduser()
     folder = address.folder if address.folder is not None else _downloaded(address)
     if not (folder / WEIGHTS).is_file():
         raise MissingError(f"{address} holds no {WEIGHTS}, so it is no model of rsuda")
     return folder
+
+
+def run_folder(place: str | os.PathLike[str]) -> Path:
+    """Return the folder of a run that is written into: a path itself, or a copy in runs/ of a hub's model.
+
+    The copy is made once. It is used again while the hub has the weights that it was made of.
+
+    Raises:
+        InputError, MissingError: as ``local_model``.
+        ExistsError: the copy's place is taken by something else.
+    """
+    address = HubAddress.of(place)
+    if address is None:
+        return Path(place).expanduser()
+    model = local_model(place)
+    name = address.repository.replace("/", "_") or model.resolve().name
+    copy = _COPIES / name
+    origin = {"address": str(address), "sha256": hashlib.sha256((model / WEIGHTS).read_bytes()).hexdigest()}
+    if copy.exists():
+        if not (copy / ORIGIN).is_file() or read_json(copy / ORIGIN, "origin of a copy") != origin:
+            raise ExistsError(
+                f"{copy} exists and is no copy of {address} as it is now: rename it, or name {copy} itself"
+            )
+        return copy
+    _copy_shared(model, copy, origin)
+    _log.info("%s is copied to %s", address, copy)
+    return copy
+
+
+def pinned(place: str) -> str:
+    """Name the commit in the address of a repository, so that it is the same model later. Other places stay as they are."""
+    address = HubAddress.of(place)
+    if address is None or not address.repository:
+        return place
+    return str(HubAddress(address.repository, local_model(place).name))
+
+
+def shared_files(folder: Path) -> list[Path]:
+    """List the files of a folder that hubs may have, by name."""
+    return [file for file in sorted(folder.iterdir()) if file.is_file() and is_shared(file.name)]
+
+
+def is_shared(name: str) -> bool:
+    """Check whether a file of this name may be on a hub."""
+    return any(fnmatch(name, pattern) for pattern in SHARED)
 
 
 def model_name(path: Path) -> str:
@@ -105,16 +160,26 @@ def _downloaded(address: HubAddress) -> Path:
             ) from None
 
 
+def _copy_shared(model: Path, copy: Path, origin: dict[str, str]) -> None:
+    """Copy the shared files of a model to a folder that appears whole."""
+    _COPIES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_COPIES, prefix=".copy-") as name:
+        staged = Path(name) / copy.name
+        staged.mkdir()
+        for file in shared_files(model):
+            shutil.copyfile(file, staged / file.name)
+        (staged / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8", newline="\n")
+        staged.rename(copy)
+
+
 def _check_size(address: HubAddress) -> None:
     """Check what would be downloaded before it is. Raises InputError for more than MOST_BYTES."""
-    from fnmatch import fnmatch
-
     from huggingface_hub import HfApi, constants
 
     if constants.HF_HUB_OFFLINE:
         return
     info = HfApi().model_info(address.repository, revision=address.revision, files_metadata=True)
-    files = [part for part in info.siblings or [] if any(fnmatch(part.rfilename, name) for name in SHARED)]
+    files = [part for part in info.siblings or [] if is_shared(part.rfilename)]
     total = sum(part.size or 0 for part in files)
     if total > MOST_BYTES:
         raise InputError(f"{address} has {total / 1e9:.1f} GB of files; at most {MOST_BYTES / 1e9:.1f} are downloaded")
