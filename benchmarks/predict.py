@@ -33,6 +33,7 @@ from rsuda.geo.windows import window_starts
 from rsuda.inference.predict import predict
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast
+from rsuda.learning.folding import without_batch_norm
 from rsuda.learning.networks import build_network
 from rsuda.methods import presets_of
 from rsuda.runs.weights import TrainedNetwork, architecture, load_run
@@ -100,11 +101,17 @@ def ratio(args: argparse.Namespace) -> None:
         scene = make_scene(Path(folder, "scene.tif"), args.size, args.size, trained.spec.gsd)
         windows = len(window_starts(args.size, args.window, args.window - args.overlap)) ** 2
         some = min(40, max(1, windows // args.batch_size))
-        alone: dict[str, list[float]] = {"as it was trained": [], "batch norms folded": []}
+        folded = without_batch_norm(trained.model, len(trained.spec.bands)).to(memory_format=torch.channels_last)
+        networks = {
+            "as it was trained": trained.model,
+            "batch norms folded": folded,
+            "as rsuda runs it": predictor.model,
+        }
+        alone: dict[str, list[float]] = {name: [] for name in networks}
         written = {}
         for polygons in (None, "gpkg", "end"):  # the bare network before, between and after
-            for times, model in zip(alone.values(), (trained.model, predictor.model), strict=True):
-                times.append(bare(model, predictor, some))
+            for name, model in networks.items():
+                alone[name].append(bare(model, predictor, some))
             if polygons != "end":
                 (prediction,) = predict(
                     [scene], trained, Path(folder, str(polygons)), polygons=polygons, **options(args)
@@ -114,11 +121,13 @@ def ratio(args: argparse.Namespace) -> None:
         f"{args.size} x {args.size} px, {windows} windows of {args.window} px, overlap {args.overlap}, "
         f"batches of {args.batch_size}, {predictor.precision} on {predictor.device}, {torch.get_num_threads()} threads\n"
     )
-    plain, folded = (float(np.mean(seconds)) * windows / args.batch_size for seconds in alone.values())
-    print("| pass | seconds | Mpx/s | times the bare network | times the folded network |\n|---|---|---|---|---|")
-    for name, seconds in {"bare network": plain, "bare network, batch norms folded": folded, **written}.items():
-        mpx = args.size**2 / 1e6 / seconds
-        print(f"| {name} | {seconds:.1f} | {mpx:.2f} | {seconds / plain:.2f} | {seconds / folded:.2f} |")
+    plain, folded, prepared = (float(np.mean(seconds)) * windows / args.batch_size for seconds in alone.values())
+    print("| pass | seconds | Mpx/s | times the bare network | times the folded network | times rsuda's network |")
+    print("|---|---|---|---|---|---|")
+    bare_passes = {"bare network": plain, "batch norms folded": folded, "as rsuda runs it": prepared}
+    for name, seconds in {**bare_passes, **written}.items():
+        ratios = " | ".join(f"{seconds / reference:.2f}" for reference in bare_passes.values())
+        print(f"| {name} | {seconds:.1f} | {args.size**2 / 1e6 / seconds:.2f} | {ratios} |")
     figures = "; ".join(f"{name} {', '.join(f'{seconds:.3f}' for seconds in times)}" for name, times in alone.items())
     print(f"\nseconds a batch of the bare network before, between and after: {figures}")
 

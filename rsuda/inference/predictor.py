@@ -13,7 +13,7 @@ from rsuda.core.map_options import PredictorOptions
 from rsuda.core.validation import validate
 from rsuda.learning.calibration import tempered
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
-from rsuda.learning.network import without_batch_norm
+from rsuda.learning.folding import for_prediction
 from rsuda.runs.weights import TrainedNetwork
 
 
@@ -22,7 +22,7 @@ class Predictor:
     """A model on a device, with its windows and views.
 
     Attributes:
-        model: the network of ``trained``; its batch norms are folded into convolutions.
+        model: the network of ``trained``; its batch norms are folded into convolutions, on a CPU its activations too.
         precision: bf16 or fp32.
         window: pixels per side of the windows, a multiple of 32.
         overlap: pixels by which neighbouring windows overlap at least.
@@ -59,13 +59,13 @@ class Predictor:
         torch_device = pick_device(options.device)
         if torch_device.type == "cpu":
             keep_freed_memory()
-        model = without_batch_norm(trained.model.to(torch_device).eval(), len(trained.spec.bands))
-        model.to(memory_format=torch.channels_last)
+        precision = pick_precision(options.precision, torch_device)
+        model = trained.model.to(torch_device).eval()
         return Predictor(
             trained,
-            model,
+            for_prediction(model, len(trained.spec.bands), precision, torch_device),
             torch_device,
-            pick_precision(options.precision, torch_device),
+            precision,
             window=options.window,
             overlap=options.overlap,
             batch_size=options.batch_size,

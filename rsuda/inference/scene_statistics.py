@@ -24,7 +24,7 @@ from rsuda.geo.raster import Raster
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import window_starts
 from rsuda.inference.predictor import Predictor
-from rsuda.learning.network import without_batch_norm
+from rsuda.learning.folding import for_prediction
 from rsuda.learning.target_statistics import estimate_statistics, has_batch_norm, mix_statistics, pooled_norms
 from rsuda.runs.weights import TrainedNetwork
 
@@ -65,8 +65,8 @@ def with_scene_statistics(predictor: Predictor, scene: Scene) -> Predictor:
     batches = (torch.cat(windows[part::parts]) for part in range(parts))
     estimate_statistics(model, batches, without=pooled_norms(model, windows[0]))
     mix_statistics(model, trained.model, len(windows) / (len(windows) + OF_MODEL))
-    folded = without_batch_norm(model, len(trained.spec.bands))
-    return replace(predictor, model=folded.to(memory_format=torch.channels_last))
+    folded = for_prediction(model, len(trained.spec.bands), predictor.precision, predictor.device)
+    return replace(predictor, model=folded)
 
 
 def _windows(predictor: Predictor, scene: Scene) -> list[Raster]:

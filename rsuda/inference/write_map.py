@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -47,10 +49,11 @@ def write_map(job: MapJob) -> Prediction:
     """
     with _write_error(job):
         shutil.rmtree(job.staging, ignore_errors=True)
-        for product in PRODUCTS:
-            if product.name in job.files and not job.keeps_rasters:
-                _write_raster(job, product)
-        polygon_count, notes = _write_vectors(job) if "polygons" in job.files else (None, [])
+        # polygons need one core and little of the disk, so the rasters are written beside them
+        with ThreadPoolExecutor(1) as beside:
+            rasters = beside.submit(copy_context().run, _write_rasters, job)
+            polygon_count, notes = _write_vectors(job) if "polygons" in job.files else (None, [])
+            rasters.result()
         counts = _count_values(job.blocks())
         _write_descriptions(job, counts)
         _move_into_place(job)
@@ -110,6 +113,12 @@ def _write_error(job: MapJob) -> Iterator[None]:
             f"cannot write the files of {job.raster} ({reason}); the disk may be full. Finished strips stay: run the "
             "same command again to continue"
         ) from error
+
+
+def _write_rasters(job: MapJob) -> None:
+    for product in PRODUCTS:
+        if product.name in job.files and not job.keeps_rasters:
+            _write_raster(job, product)
 
 
 def _write_raster(job: MapJob, product: Product) -> None:

@@ -60,6 +60,38 @@ class AllMLPDecoder(nn.Module):
         return cast(Tensor, self.norm(total)).relu_()
 
 
+class FoldedMLPDecoder(nn.Module):
+    """``AllMLPDecoder`` for prediction: one weight a level, with the batch norm folded in.
+
+    Attributes:
+        weights: (width, channels) of each level.
+        bias: (width,) of their sum.
+    """
+
+    def __init__(self, decoder: AllMLPDecoder) -> None:
+        super().__init__()
+        self.levels, norm = decoder.levels, decoder.norm
+        assert norm.running_var is not None and norm.running_mean is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        bias = norm.bias - scale * norm.running_mean
+        self.weights = nn.ParameterList()
+        for embed, fuse in zip(decoder.embed, decoder.fuse, strict=True):
+            outer = scale[:, None] * cast(nn.Conv2d, fuse).weight.flatten(1)
+            self.weights.append(outer @ cast(nn.Conv2d, embed).weight.flatten(1))
+            bias = bias + outer @ cast(Tensor, cast(nn.Conv2d, embed).bias)
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        size = pyramid[self.levels[0]].shape[-2:]
+        total, *coarse = [
+            F.linear(pyramid[k].permute(0, 2, 3, 1), weight, None if number else self.bias).permute(0, 3, 1, 2)
+            for number, (k, weight) in enumerate(zip(self.levels, self.weights, strict=True))
+        ]
+        for part in coarse:
+            total = total.add_(F.interpolate(part, size=size, mode="bilinear", align_corners=False))
+        return total.relu_()
+
+
 def in_a_row(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
     """``second(first(x))`` of 1x1 convolutions, the second without bias, as one matrix product wherever that is less work."""
     if x.shape[-2] * x.shape[-1] <= first.in_channels:  # then the product of the weights costs more than it saves

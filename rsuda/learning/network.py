@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
-import torch
 from segmentation_models_pytorch.base import initialization
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rsuda.core.errors import InputError, unknown
 from rsuda.learning.architecture import STRIDE as STRIDE
@@ -151,33 +147,3 @@ class FrozenEncoder(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         pyramid: list[Tensor] = self.encoder(image)
         return pyramid
-
-
-@torch.no_grad()
-def without_batch_norm(model: nn.Module, bands: int) -> nn.Module:
-    """A copy of a network in evaluation mode whose batch norms are folded into the convolutions before them; but for
-    rounding it answers the same. Networks in which that changes anything come back as they are.
-    """
-    if not any(type(m) is nn.BatchNorm2d for m in model.modules()):
-        return model
-    folded = _folded(copy.deepcopy(model.eval()))
-    where = next(iter(model.parameters()), torch.empty(0)).device
-    image = torch.randn(1, bands, 4 * STRIDE, 4 * STRIDE, generator=torch.Generator().manual_seed(0)).to(where)
-    try:
-        before, after = model(image), folded(image)
-    except RuntimeError:
-        return model
-    alike = torch.allclose(before, after, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
-    return folded if alike else model
-
-
-def _folded(module: nn.Module) -> nn.Module:
-    children = list(module.named_children())
-    for (name, first), (after, second) in pairwise(children):
-        # subclasses of batch norm may do more, such as an activation
-        if isinstance(first, nn.Conv2d) and type(second) is nn.BatchNorm2d:
-            setattr(module, name, fuse_conv_bn_eval(first, second))
-            setattr(module, after, nn.Identity())
-    for _, child in children:
-        _folded(child)
-    return module
