@@ -1,10 +1,13 @@
-"""Measure time and memory from a class raster to polygons on disk, for rsuda and for rasterio with GeoPandas.
+"""Measure time and memory from a class raster to polygons on disk: by rsuda's two commands, and by rasterio with GeoPandas.
 
     python benchmarks/polygons.py [--width 10000] [--noise 4000] [--skip-rasterio]
 
+`predict` takes strips of a map as they are finished; here they come from a file of plain bytes. `polygonize` is the
+command on a deflated GeoTIFF of the same mask; its seconds include the start of Python. The polygons of both are compared.
+
 The clean mask has smooth areas of six classes and some nodata, like a good map. The noise has a random class in
-every pixel, the worst case. Masks are written first and read strip by strip from a file of plain bytes. Each mask
-and each measurement has a separate process, because a child process inherits the peak memory of its parent.
+every pixel, the worst case. Each mask and each measurement has a separate process, because a child process inherits the
+peak memory of its parent.
 """
 
 from __future__ import annotations
@@ -86,11 +89,13 @@ def measure(way: str, mask: Path, height: int, width: int) -> dict:
                 rows = min(STRIP, height - top)
                 yield np.frombuffer(file.read(rows * width), np.uint8).reshape(rows, width)
 
+    if way == "polygonize":
+        return measure_command(mask)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "map.gpkg"
         began = time.perf_counter()
-        if way == "rsuda":
+        if way == "predict":
             frame = polygonise(strips(), grid, legend, (PIXEL, PIXEL))
             drawn = time.perf_counter()
             write_polygons(frame, out)
@@ -103,17 +108,67 @@ def measure(way: str, mask: Path, height: int, width: int) -> dict:
             drawn, notes = time.perf_counter(), []
             frame.to_file(out, driver="GPKG", engine="pyogrio")
         ended = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        digest = digest_of(out)
     return {
         "seconds": ended - began, "drawing": drawn - began, "peak": peak / 2**20, "before": before / 2**20,
-        "polygons": len(frame), "notes": notes,
+        "polygons": len(frame), "notes": notes, "digest": digest,
     }  # fmt: skip
+
+
+def measure_command(mask: Path) -> dict:
+    """Run ``rsuda polygonize`` on the mask's GeoTIFF in a process of its own, whose peak memory is then the children's."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "map.gpkg"
+        command = [
+            sys.executable,
+            "-m",
+            "rsuda",
+            "polygonize",
+            str(mask.with_suffix(".tif")),
+            "--out",
+            str(out),
+            "--json",
+        ]
+        began = time.perf_counter()
+        process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        ended = time.perf_counter()
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        fields = json.loads(process.stdout)
+        digest = digest_of(out)
+    return {"seconds": ended - began, "peak": peak, "polygons": fields["polygon_count"], "notes": [], "digest": digest}
+
+
+def digest_of(out: Path) -> str:
+    """Condense the outlines and areas of a file of polygons, in their order."""
+    import hashlib
+
+    import geopandas as gpd
+    import shapely
+
+    frame = gpd.read_file(out)
+    digest = hashlib.sha256(b"".join(shapely.to_wkb(frame.geometry.values)))
+    for column in ("class", "area_m2"):
+        if column in frame:
+            digest.update(frame[column].to_numpy().tobytes())
+    return digest.hexdigest()
 
 
 def make(name: str, mask: Path, height: int, width: int) -> None:
     with open(mask, "wb") as file:
         for strip in MASKS[name](height, width):
             file.write(strip.tobytes())
+    import rasterio
+    from rasterio.windows import Window
+
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8", "nodata": 255,
+               "crs": "EPSG:32632", "transform": (PIXEL, 0, 500_000, 0, -PIXEL, 6_000_000), "tiled": True,
+               "blockxsize": STRIP, "blockysize": STRIP, "compress": "deflate"}  # fmt: skip
+    with open(mask, "rb") as file, rasterio.open(mask.with_suffix(".tif"), "w", **profile) as raster:
+        for top in range(0, height, STRIP):
+            rows = min(STRIP, height - top)
+            strip = np.frombuffer(file.read(rows * width), np.uint8).reshape(rows, width)
+            raster.write(strip, 1, window=Window(0, top, width, rows))
 
 
 def in_child(task: str, mask: Path, height: int, width: int) -> dict:
@@ -137,7 +192,7 @@ def main() -> None:
     print(
         "| mask | way | polygons | in memory, s | in the file, s | Mpx/s | peak memory, GB |\n|---|---|---|---|---|---|---|"
     )
-    notes, seconds = [], {}
+    notes, seconds, digests = [], {}, {}
     sizes = [("clean", (height, args.width)) for height in (args.width // 2, args.width, 2 * args.width)] + [
         ("noise", (args.noise, args.noise))
     ]
@@ -146,19 +201,23 @@ def main() -> None:
         for name, size in sizes:
             in_child(name, mask, *size)
             compared = name == "clean" and size == (args.width, args.width) and not args.skip_rasterio
-            for way in ("rsuda", "rasterio") if compared else ("rsuda",):
+            for way in ("predict", "polygonize", *(["rasterio"] if compared else [])):
                 result = in_child(way, mask, *size)
                 notes += result["notes"]
                 if compared:
                     seconds[way] = result["seconds"]
+                if way != "rasterio":
+                    digests[name, size, way] = result["digest"]
+                drawing = f"{result['drawing']:.1f}" if "drawing" in result else "-"
                 print(
-                    f"| {name}, {size[0]:,} x {size[1]:,} | {way} | {result['polygons']:,} | {result['drawing']:.1f} | "
+                    f"| {name}, {size[0]:,} x {size[1]:,} | {way} | {result['polygons']:,} | {drawing} | "
                     f"{result['seconds']:.1f} | {size[0] * size[1] / 1e6 / result['seconds']:.1f} | {result['peak']:.2f} |",
                     flush=True,
                 )
     if seconds:
-        print(f"\nrasterio takes {seconds['rasterio'] / seconds['rsuda']:.1f} times as long.")
-    print(f"The process holds {result['before']:.2f} GB of this memory before it reads a pixel.")
+        print(f"\nrasterio takes {seconds['rasterio'] / seconds['predict']:.1f} times as long.")
+    equal = all(digests[name, size, "predict"] == digests[name, size, "polygonize"] for name, size in sizes)
+    print(f"Polygons of predict and polygonize are {'equal' if equal else 'different'}.")
     for note in notes:
         print(f"Note: {note}.")
 

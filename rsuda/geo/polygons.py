@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import geopandas as gpd
@@ -28,6 +29,7 @@ from rsuda.geo.run_lengths import (
 )
 
 _SQUARE = 1e-3  # deviation of a pixel's shape from the square
+PART = 100_000  # polygons that are drawn at a time
 MOST = 2_000_000  # polygons; few programs draw more
 
 
@@ -83,28 +85,52 @@ def polygonise(
     transform = grid.display_transform
     north_up = transform.a * transform.e - transform.b * transform.d < 0
     rings = find_rings(runs, components.of_run, len(components), clockwise=not north_up)
-    lattice = np.stack([rings.col, rings.row], 1).astype(float)
-    area = components.pixels * pixel
-    polygons = _polygons(lattice, rings)
-    if simplify and len(components):
-        # on the lattice, so that the choice between equal corners does not depend on the position of the grid
-        polygons = _simplify(polygons, simplify, gsd)
-        area = shapely.area(polygons) * pixel
-    centres = shapely.get_coordinates(shapely.centroid(polygons))
-    factors = grid.area_factors(centres[:, 1], centres[:, 0]) if len(components) else None
+    del runs
+    drawn = _simplified(rings, simplify, gsd, grid) if simplify and len(components) else _exact(rings, grid)
+    area = (components.pixels if drawn.pixels is None else drawn.pixels) * pixel
+    factors = grid.area_factors(drawn.centres[:, 1], drawn.centres[:, 0]) if len(components) else None
     area = area if factors is None else area * factors
-    if simplify and len(components):
-        polygons = shapely.orient_polygons(shapely.transform(polygons, lambda points: _world(points, grid)))
-    else:
-        polygons = _polygons(_world(lattice, grid), rings)
     index = components.value.astype(np.int32)
     columns = {"class": index, "name": np.array(legend.names, object)[index], "area_m2": np.round(area, 4)}
     if components.confidence is not None and components.counted is not None:
         counted = np.where(components.counted > 0, components.counted, np.nan)
         columns["confidence"] = np.round(components.confidence / (CERTAIN * counted), 4)
-    frame = gpd.GeoDataFrame(columns, geometry=polygons, crs=grid.crs)
+    frame = gpd.GeoDataFrame(columns, geometry=drawn.polygons, crs=grid.crs)
     frame.attrs["notes"] = notes
     return frame
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Polygons in world coordinates.
+
+    Attributes:
+        centres: (n, 2) float64 their centroids on the lattice (col, row).
+        pixels: (n,) float64 their areas in pixels, if borders were straightened.
+    """
+
+    polygons: np.ndarray
+    centres: np.ndarray
+    pixels: np.ndarray | None = None
+
+
+def _exact(rings: Rings, grid: Grid) -> _Drawn:
+    """Draw components as they are, a part of them at a time, since coordinates take more memory than rings."""
+    polygons, centres = [np.zeros(0, object)], [np.zeros((0, 2))]
+    for first in range(0, len(rings.component) - 1, PART):
+        part = rings.part(first, first + PART)
+        lattice = _lattice(part)
+        centres.append(_centres(_polygons(lattice, part)))
+        polygons.append(_polygons(_world(lattice, grid), part))
+    return _Drawn(np.concatenate(polygons), np.concatenate(centres))
+
+
+def _simplified(rings: Rings, metres: float, gsd: tuple[float, float], grid: Grid) -> _Drawn:
+    """Draw components with straightened borders: all at once, since neighbours share them."""
+    # on the lattice, so that the choice between equal corners does not depend on the position of the grid
+    polygons = _simplify(_polygons(_lattice(rings), rings), metres, gsd)
+    world = shapely.orient_polygons(shapely.transform(polygons, lambda points: _world(points, grid)))
+    return _Drawn(world, _centres(polygons), shapely.area(polygons))
 
 
 def _simplify(polygons: np.ndarray, metres: float, gsd: tuple[float, float]) -> np.ndarray:
@@ -161,6 +187,17 @@ def _world(points: np.ndarray, grid: Grid) -> np.ndarray:
     world[:, 0] = t.a * col + t.b * row + t.c
     world[:, 1] = t.d * col + t.e * row + t.f
     return world
+
+
+def _lattice(rings: Rings) -> np.ndarray:
+    """Return the points of rings as float64 (n, 2): col, row."""
+    return np.stack([rings.col, rings.row], 1).astype(float)
+
+
+def _centres(polygons: np.ndarray) -> np.ndarray:
+    """Return the centroids (n, 2) of polygons."""
+    centres: np.ndarray = shapely.get_coordinates(shapely.centroid(polygons))
+    return centres
 
 
 def _polygons(points: np.ndarray, rings: Rings) -> np.ndarray:

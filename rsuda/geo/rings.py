@@ -38,6 +38,13 @@ class Rings:
     ring: np.ndarray
     component: np.ndarray
 
+    def part(self, first: int, end: int) -> Rings:
+        """Return the rings of the components ``first`` to before ``end``."""
+        component = self.component[first : end + 1]
+        ring = self.ring[component[0] : component[-1] + 1]
+        points = slice(ring[0], ring[-1])
+        return Rings(self.col[points], self.row[points], ring - ring[0], component - component[0])
+
 
 def find_vertices(runs: RunLengths, of_run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the points where borders turn or meet.
