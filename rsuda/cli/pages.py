@@ -30,6 +30,7 @@ ORDER = (
     "card",
     "push",
     "serve",
+    "qgis",
     "info",
     "domains",
     "methods",

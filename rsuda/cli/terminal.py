@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsuda.core.display import printable
+from rsuda.core.progress_lines import PercentLines
 
 
 class PixelBar:
-    """Progress bar in pixels a second, a new one for each scene."""
+    """Progress bar in pixels a second, a new one for each scene; or lines, for a program that reads them."""
 
     def __init__(self, visible: bool) -> None:
         self.visible, self.bar, self.last = visible, None, 0
+        self.lines = PercentLines()
 
     bar: Any
 
     def __call__(self, scene: Any, done: int, total: int) -> None:
+        self.lines.show(done, total)
         if not self.visible:
             return
         if self.bar is None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
+from rsuda.core.progress_lines import PercentLines
+
 logger = logging.getLogger("rsuda")
 
 
@@ -59,6 +61,7 @@ class LogProgress(Callback):
 
     def __init__(self, bar: bool) -> None:
         self.level = logging.DEBUG if bar else logging.INFO
+        self.lines = PercentLines()
         self.began, self.first = time.monotonic(), 0
 
     def on_train_start(self, trainer: Any, *_: Any) -> None:
@@ -66,6 +69,8 @@ class LogProgress(Callback):
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         step, steps = trainer.global_step, trainer.max_steps
+        if trainer.is_global_zero:
+            self.lines.show(step, steps)
         if step % max(1, steps // 10) == 0 and step != self.last_step:  # a step may take several batches
             self.last_step = step
             seconds = (time.monotonic() - self.began) / max(1, step - self.first) * (steps - step)
