@@ -12,7 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from rsuda.core.atomic import atomic_write, make_folder
-from rsuda.core.errors import InputError, exists, write_error
+from rsuda.core.errors import ExistsError, InputError, write_error
+from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
 from rsuda.qgis.profiles import PLUGINS
 
@@ -51,6 +52,8 @@ def write_zip(path: Path, *, overwrite: bool = False) -> Path:
     """
     if path.suffix.lower() != ".zip":
         raise InputError(f"'{path}' is no name of a zip, which QGIS installs: write rsuda qgis {path.stem}.zip")
+    if path.exists() and not overwrite:
+        raise ExistsError(f"{path} exists: pass {spell('overwrite', True)} to replace it, or choose another name")
     with atomic_write(path, overwrite=overwrite) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in _contents():
             entry = zipfile.ZipInfo(f"{NAME}/{name}", _TIME)
@@ -75,7 +78,7 @@ def install(profiles: Sequence[Path], *, overwrite: bool = False) -> list[Path]:
     targets = [profile.joinpath(*PLUGINS, NAME) for profile in profiles]
     for target in targets:
         if target.exists() and not overwrite:
-            raise exists(target)
+            raise ExistsError(f"{target} exists: pass {spell('overwrite', True)} to replace the plugin")
     for target in targets:
         _write_folder(target)
     return targets

@@ -71,6 +71,8 @@ def loaded(context, feedback):
 def facts(layer):
     """What a test asks about a layer."""
     renderer = layer.renderer()
+    if renderer is None:  # a layer without geometries
+        return {"name": layer.name(), "features": 0}
     if isinstance(layer, QgsVectorLayer):
         labels = [category.label() for category in renderer.categories()] if hasattr(renderer, "categories") else []
         return {"name": layer.name(), "features": layer.featureCount(), "style": renderer.type(), "labels": labels}
@@ -133,8 +135,11 @@ def run(job):
 Processing.initialize()
 plugin = classFactory(None)
 plugin.initProcessing()
-names = [algorithm.id() for algorithm in plugin.provider.algorithms()]
-print(json.dumps({"version": Qgis.QGIS_VERSION, "algorithms": names}), flush=True)
+flags = {
+    algorithm.id(): {option.flag: option.parameter.defaultValue() for option in algorithm.declared if option.flag}
+    for algorithm in plugin.provider.algorithms()
+}
+print(json.dumps({"version": Qgis.QGIS_VERSION, "flags": flags}), flush=True)
 for job in json.loads(sys.argv[2]):
     ProcessingConfig.setSettingValue("RSUDA_COMMAND", job.get("setting", ""))
     print(json.dumps(run(job), default=str), flush=True)

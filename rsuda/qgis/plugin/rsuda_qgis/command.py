@@ -53,7 +53,7 @@ def find_command(setting: str, plugin: Path, environ: Mapping[str, str], prefix:
 
 def _words_of(place: str, environ: Mapping[str, str]) -> list[str]:
     """Return the words that run rsuda from a file, an environment's folder or a name on PATH; none without it."""
-    if os.path.isdir(place):
+    if os.path.dirname(place) and os.path.isdir(place):
         names = ("bin/rsuda", "Scripts/rsuda.exe", "rsuda", "rsuda.exe")
         files = [os.path.join(place, name) for name in names]
         place = next((file for file in files if os.path.isfile(file)), "")

@@ -174,16 +174,20 @@ def switch(name: str, label: str, flag: str | None, help_text: str = "", *, adva
 
 
 def field(name: str, label: str, flag: str, layer: str, default: str, help_text: str = "") -> Option:
-    """Declare a column of a layer."""
-    parameter = QgsProcessingParameterField(name, label, default, layer)
+    """Declare a column of a layer, which has a default."""
+    parameter = QgsProcessingParameterField(name, label, default, layer, optional=True)
     return _option(parameter, flag, values.text, help_text)
 
 
-def crs(name: str = "CRS") -> Option:
-    """Declare the CRS of files that lack it."""
-    parameter = QgsProcessingParameterCrs(name, "CRS of a raster without one", optional=True)
-    sentence = "For files with a world file but no CRS, whose CRS you chose in QGIS."
-    return _option(parameter, "--crs", values.crs, sentence, True)
+def crs(of: str) -> Option:
+    """Declare the CRS of a file that lacks it; by default that of the raster layer ``of`` where the user has set one."""
+
+    def read(request: values.Request, parameter: str) -> Any:
+        return values.crs(request, parameter) or values.crs_of_layer_alone(request, of)
+
+    parameter = QgsProcessingParameterCrs("CRS", "CRS of a raster without one", optional=True)
+    sentence = "For files with a world file but no CRS; by default the CRS that you set for the layer."
+    return _option(parameter, "--crs", read, sentence, True)
 
 
 def out_vector(label: str, help_text: str = "") -> Option:

@@ -151,6 +151,14 @@ def crs(request: Request, name: str) -> str | None:
     return str(system.authid() or system.toWkt())
 
 
+def crs_of_layer_alone(request: Request, name: str) -> str | None:
+    """Return the CRS that the user has set for a raster layer whose file has none."""
+    layer = raster_layer(request, name)
+    if layer is None or layer.dataProvider().crs().isValid() or not layer.crs().isValid():
+        return None
+    return str(layer.crs().authid() or layer.crs().toWkt())
+
+
 def out_layer(request: Request, name: str) -> str:
     """Return the file that a layer is written to."""
     return str(request.algorithm.parameterAsOutputLayer(request.parameters, name, request.context))

@@ -17,8 +17,8 @@ def command_words(command: str, pairs: Pairs, extra: str = "", as_json: bool = T
 
     Args:
         command: such as 'predict'.
-        pairs: flags with values; the flag of an argument is ''. None, '' and False leave a flag out, True is a flag alone, and a
-            list repeats the flag.
+        pairs: flags with values; the flag of an argument is ''. None, '' and False leave a flag out, True is a flag alone, a
+            list repeats the flag, and a tuple follows it.
         extra: further words as a person types them.
         as_json: whether the command answers in JSON.
 
@@ -27,15 +27,14 @@ def command_words(command: str, pairs: Pairs, extra: str = "", as_json: bool = T
     """
     arguments, flags = [], []
     for flag, value in pairs:
-        for item in value if isinstance(value, (list, tuple)) else [value]:
+        for item in value if isinstance(value, list) else [value]:
             if item is None or item is False or item == "":
                 continue
             if not flag:
                 arguments.append(_text(item))
-            elif item is True:
-                flags.append(flag)
             else:
-                flags += [flag, _text(item)]
+                values = () if item is True else item if isinstance(item, tuple) else (item,)
+                flags += [flag, *map(_text, values)]
     further = shlex.split(extra, posix=sys.platform != "win32")
     return [command, *arguments, *flags, *further, *(["--json"] if as_json else [])]
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from qgis.core import QgsProcessingOutputDefinition, QgsProcessingOutputNumber, QgsProcessingOutputString
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingOutputDefinition,
+    QgsProcessingOutputNumber,
+    QgsProcessingOutputString,
+)
 
 from rsuda_qgis import parameters
 from rsuda_qgis.algorithm import CommandAlgorithm
@@ -38,7 +44,8 @@ class Adapt(CommandAlgorithm):
         "target). The output folder is the run, which predict, suggest and report read.",
         "A domain is a domain file (*.yaml), a folder of rasters, or a known name such as potsdam. Describe a folder writes a "
         "domain file.",
-        "To go on with a run, choose it as the start: with labels of a few windows as the source, or without a source.",
+        "To go on with a run, choose it as the start. Its target need not be named again; the source may be labels of a few "
+        "windows, or be left out.",
         "Training takes minutes on a GPU and hours on a CPU. QGIS can be used in the meantime. A cancelled run keeps its last "
         "checkpoint: tick 'Continue' and choose its folder again.",
     )
@@ -48,7 +55,7 @@ class Adapt(CommandAlgorithm):
         more: dict[str, Any] = {"advanced": True}
         return [
             parameters.file("SOURCE", "Source (labelled)", "--source", "Domain file; or type a name.", optional=True),
-            parameters.folder("TARGET", "Target (to be mapped)", "--target", "Folder of rasters; or type a domain file or name."),
+            parameters.folder("TARGET", "Target (to be mapped)", "--target", "Folder of rasters; or type a name.", optional=True),
             parameters.folder("START", "Start from this run", "--start", "Folder of an earlier run.", optional=True),
             parameters.integer("STEPS", "Training steps", "--steps", "By default those of the preset or of the start.", low=1),
             parameters.choice("METHOD", "Method", "--method", METHODS, "By default that of the preset or of the start."),
@@ -64,6 +71,14 @@ class Adapt(CommandAlgorithm):
             parameters.overwrite(),
             parameters.out_folder("Folder of the run"),
         ]  # fmt: skip
+
+    def checkParameterValues(  # noqa: N802 - QGIS calls it
+        self, parameters: dict[str, Any], context: QgsProcessingContext
+    ) -> tuple[bool, str]:
+        """Refuse a temporary folder, which would be deleted with hours of work."""
+        if parameters.get("OUTPUT") in (None, "", QgsProcessing.TEMPORARY_OUTPUT):
+            return False, "choose a folder for the run: a temporary one is deleted when QGIS closes"
+        return super().checkParameterValues(parameters, context)
 
     def outputs(self) -> list[QgsProcessingOutputDefinition]:
         """Return the scores, and the picture of three windows."""

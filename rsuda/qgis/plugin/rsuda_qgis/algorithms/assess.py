@@ -47,7 +47,7 @@ class Assess(CommandAlgorithm):
             ),
             parameters.legend(),
             parameters.number("NODATA", "Value of pixels without a class", "--nodata", **more),
-            parameters.crs(),
+            parameters.crs("INPUT"),
             parameters.overwrite(),
             parameters.out_folder("Folder of the results"),
         ]

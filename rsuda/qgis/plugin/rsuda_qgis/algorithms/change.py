@@ -38,7 +38,7 @@ class Change(CommandAlgorithm):
             parameters.raster("SECOND", "Later map"),
             parameters.number("MIN_AREA", "Least area of a polygon (m²)", "--min-area", default=0, low=0),
             parameters.legend(),
-            parameters.crs(),
+            parameters.crs("FIRST"),
             parameters.overwrite(),
             parameters.out_folder("Folder of the changes"),
         ]

@@ -44,7 +44,7 @@ class Info(CommandAlgorithm):
                 "GSD", "Metres per pixel of a raster without a georeference", "--gsd", low=0, advanced=True
             ),
             parameters.number("NODATA", "Value of pixels without data", "--nodata", advanced=True),
-            parameters.crs(),
+            parameters.crs("INPUT"),
             parameters.switch("OVERWRITE", "Replace an existing page", None),
             parameters.page("Page"),
         ]

@@ -34,7 +34,7 @@ class Polygonize(CommandAlgorithm):
             parameters.area("AOI", "Only inside of these polygons", "--aoi"),
             parameters.words("REGULARISE", "Classes whose footprints are squared", "--regularise", "Such as building."),
             parameters.legend(),
-            parameters.crs(),
+            parameters.crs("INPUT"),
             parameters.overwrite(),
             parameters.out_vector("Polygons"),
         ]

@@ -33,7 +33,7 @@ class Predict(CommandAlgorithm):
         "of any size.",
         "The files go into the output folder and are called after the raster. A finished map with the same options is used "
         "again. A cancelled map continues where it stopped when you run the algorithm again with the same folder.",
-        "Rsuda: info shows beforehand whether raster and model fit.",
+        "'Describe a raster, run or domain' shows beforehand whether raster and model fit.",
     )
 
     def options(self) -> list[Option]:
@@ -91,7 +91,7 @@ class Predict(CommandAlgorithm):
             parameters.text("BANDS", "Band order", "--bands", "For files that do not name their bands, such as RGBIR."),
             parameters.number("NODATA", "Value of pixels without data", "--nodata", **more),
             parameters.number("GSD", "Metres per pixel of a raster without a georeference", "--gsd", low=0, **more),
-            parameters.crs(),
+            parameters.crs("INPUT"),
             parameters.integer("WINDOW", "Window (px)", "--window", "A multiple of 32.", default=512, low=32, **more),
             parameters.integer("OVERLAP", "Overlap of windows (px)", "--overlap", default=128, **more),
             parameters.device(),

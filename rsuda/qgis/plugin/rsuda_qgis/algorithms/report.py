@@ -36,7 +36,7 @@ class Report(CommandAlgorithm):
             parameters.data(),
             parameters.integer("K", "Windows to suggest", "-k", default=10, low=1, advanced=True),
             parameters.integer("SIZE", "Side of a window (px)", "--size", default=128, low=1, advanced=True),
-            parameters.crs(),
+            parameters.crs("SCENE"),
             parameters.device(),
             parameters.overwrite(),
             parameters.page("Page", "--out"),

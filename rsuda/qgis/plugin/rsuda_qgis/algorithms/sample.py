@@ -48,7 +48,7 @@ class Sample(CommandAlgorithm):
             parameters.switch("SHOW_CLASS", "Show the map's class in the form", "--show-class", "It may sway you.", **more),
             parameters.legend(),
             parameters.number("NODATA", "Value of pixels without a class", "--nodata", **more),
-            parameters.crs(),
+            parameters.crs("INPUT"),
             parameters.overwrite(),
             parameters.chips_folder("CHIPS", "Folder of pictures of the points", "--chips"),
             parameters.out_vector("Points"),
