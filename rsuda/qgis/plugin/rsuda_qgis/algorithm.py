@@ -97,9 +97,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802 - QGIS calls it
         """Declare parameters and outputs."""
-        sentence = (
-            f"More options as you would type them after rsuda {self.command}; rsuda {self.command} --help lists them."
-        )
+        sentence = f"More options as you would type them after rsuda {self.command}; its help in a terminal lists them."
         self.declared = [*self.options(), text(_EXTRA, "Further options", "", sentence)]
         for option in self.declared:
             self.addParameter(option.parameter.clone())

@@ -66,7 +66,7 @@ def run_command(
         errors="replace",
         **options,
     )
-    lines: queue.Queue[str | None] = queue.Queue()
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     out: list[str] = []
     readers = [
         threading.Thread(target=_read_lines, args=(process.stderr, lines), daemon=True),
@@ -89,7 +89,7 @@ def run_command(
 
 def _follow(
     process: subprocess.Popen[str],
-    lines: queue.Queue[str | None],
+    lines: queue.SimpleQueue[str | None],
     on_line: Callable[[str], None],
     cancelled: Callable[[], bool],
 ) -> tuple[list[str], bool]:
@@ -109,7 +109,7 @@ def _follow(
         on_line(line)
 
 
-def _read_lines(stream: Any, lines: queue.Queue[str | None]) -> None:
+def _read_lines(stream: Any, lines: queue.SimpleQueue[str | None]) -> None:
     """Put lines without their ends into a queue, then None. Bars of progress end theirs by a carriage return."""
     for line in stream:
         if line.strip():
