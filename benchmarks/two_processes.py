@@ -10,6 +10,7 @@ The third column is one process with batches of 2: the distance of runs that sha
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from process_tasks import CASES, RELATING, cities, furthest, held, train_by_two,
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as temporary:
