@@ -102,8 +102,10 @@ def test_page_of_facts_has_warnings_first_and_no_markup_of_the_file():
         "odd": ["no <CRS>"],
         "bands": [{"name": "red"}, {"max": 2.0}],
     }
+    facts["suitability"] = {"verdict": "doubtful", "reasons": ["bands < 3"]}
     page = facts_page(facts)
-    assert "<h2>&lt;b&gt;.tif</h2><p class='warning'>no &lt;CRS&gt;</p>" in page and page.count("CRS") == 1
+    verdict = "<p><b>Model and raster: doubtful</b> (bands &lt; 3)"
+    assert f"<h2>&lt;b&gt;.tif</h2>{verdict}<p class='warning'>no &lt;CRS&gt;</p>" in page and page.count("CRS") == 1
     assert "<tr><th>name</th><th>max</th></tr><tr><td>red</td><td></td></tr><tr><td></td><td>2</td></tr>" in page
 
 

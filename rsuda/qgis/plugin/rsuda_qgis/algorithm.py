@@ -107,7 +107,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
     def checkParameterValues(  # noqa: N802 - QGIS calls it
         self, parameters: dict[str, Any], context: QgsProcessingContext
     ) -> tuple[bool, str]:
-        """Check before anything runs that there is a command, and that the further options can be read."""
+        """Check before anything runs that there is a command, that it can be called, and that layers are saved."""
         fits, sentence = super().checkParameterValues(parameters, context)
         if not fits:
             return fits, sentence
@@ -118,19 +118,27 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             return False, str(error)
         except ValueError as error:
             return False, f"the further options cannot be read: {error}"
-        return True, ""
+        sentence = self._unsaved_edits(parameters, context)
+        return not sentence, sentence
 
     def prepareAlgorithm(  # noqa: N802 - QGIS calls it
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
-        """Refuse layers with unsaved edits, since the command reads files."""
+        """Refuse layers with unsaved edits in a model too, which does not check the values of its parts."""
+        sentence = self._unsaved_edits(parameters, context)
+        if sentence:
+            raise QgsProcessingException(sentence)
+        return True
+
+    def _unsaved_edits(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        """Name a layer with unsaved edits, since the command reads files; '' without one."""
         for option in self.declared:
             if option.parameter.type() not in ("vector", "source"):
                 continue
             layer = self.parameterAsLayer(parameters, option.parameter.name(), context)
             if isinstance(layer, QgsVectorLayer) and layer.isEditable() and layer.isModified():
-                raise QgsProcessingException(f"the layer '{layer.name()}' has unsaved edits: save them first")
-        return True
+                return f"the layer '{layer.name()}' has unsaved edits: save them first"
+        return ""
 
     def processAlgorithm(  # noqa: N802 - QGIS calls it
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -183,15 +191,18 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             feedback.pushInfo("The command was ended.")
             return None
         if finished.code:
-            labels = {option.flag: option.parameter.description() for option in self._of_command()}
-            sentence = error_sentence(finished.code, finished.lines)
-            raise QgsProcessingException(with_labels(sentence, labels))
+            raise QgsProcessingException(self.labelled(error_sentence(finished.code, finished.lines)))
         return finished.out
+
+    def labelled(self, sentence: str) -> str:
+        """Name the parameters of the dialog where a sentence of the command names its flags."""
+        labels = {option.flag: option.parameter.description() for option in self._of_command()}
+        return with_labels(sentence, labels)
 
     def _show_notes(self, answer: Any, feedback: QgsProcessingFeedback) -> None:
         notes = answer.get("notes") if isinstance(answer, dict) else None
         for note in notes or []:
-            feedback.pushWarning(str(note))
+            feedback.pushWarning(self.labelled(str(note)))
 
 
 def _working_folder(request: Request) -> str:

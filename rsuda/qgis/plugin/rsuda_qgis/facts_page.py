@@ -14,13 +14,17 @@ _OLD = ("fit", "odd")  # copies of 'suitability' and 'warnings' under the keys o
 
 
 def facts_page(facts: Mapping[str, Any]) -> str:
-    """Return an HTML page: warnings first, then a table of all facts."""
+    """Return an HTML page: whether the model fits, warnings, then a table of all facts."""
     title = escape(str(facts.get("file") or facts.get("name") or facts.get("run") or "rsuda info"))
     warnings = "".join(f"<p class='warning'>{escape(str(text))}</p>" for text in facts.get("warnings") or [])
+    suitability = facts.get("suitability") or {}
+    reasons = "; ".join(str(reason) for reason in suitability.get("reasons") or [])
+    verdict = f"<p><b>Model and raster: {escape(str(suitability['verdict']))}</b>" if "verdict" in suitability else ""
+    verdict += f" ({escape(reasons)})" if verdict and reasons else ""
     entries = {key: value for key, value in facts.items() if key not in (*_OLD, "warnings")}
     return (
         f"<!DOCTYPE html><html><head><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style></head>"
-        f"<body><h2>{title}</h2>{warnings}{_cell(entries)}</body></html>\n"
+        f"<body><h2>{title}</h2>{verdict}{warnings}{_cell(entries)}</body></html>\n"
     )
 
 
@@ -40,7 +44,7 @@ def _cell(value: Any) -> str:
         return ("<br>" if any(len(text) > 60 for text in texts) else ", ").join(texts)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.8g}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.10g}" if isinstance(value, float) else escape(str(value))
 
 
 def _rows(entries: Sequence[Mapping[str, Any]]) -> str:

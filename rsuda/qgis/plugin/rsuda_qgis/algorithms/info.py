@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,10 @@ class Info(CommandAlgorithm):
         path = Path(str(self.parameterAsFileOutput(request.parameters, "OUTPUT", request.context)))
         if path.exists() and not switch(request, "OVERWRITE"):
             raise QgsProcessingException(_EXISTS.format(path))
-        path.write_text(facts_page(answer), encoding="utf-8")
-        for sentence in answer.get("warnings") or []:
-            request.feedback.pushWarning(str(sentence))
+        warnings = [self.labelled(str(sentence)) for sentence in answer.get("warnings") or []]
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_text(facts_page({**answer, "warnings": warnings}), encoding="utf-8")
+        os.replace(temporary, path)
+        for sentence in warnings:
+            request.feedback.pushWarning(sentence)
         return {"OUTPUT": str(path)}
