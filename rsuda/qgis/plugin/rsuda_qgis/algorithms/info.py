@@ -25,7 +25,7 @@ class Info(CommandAlgorithm):
     section = "Judge"
     about = (
         "Describes a raster (bands, metres per pixel, values, nodata), a run (classes, bands, settings, scores) or a domain "
-        "(scenes, splits, classes), and lists warnings.",
+        "(scenes, splits, classes). It lists warnings.",
         "With a raster and a run it says whether the model fits the raster. The page opens in the viewer of results.",
     )
 

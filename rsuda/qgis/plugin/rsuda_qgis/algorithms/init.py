@@ -17,8 +17,8 @@ class Init(CommandAlgorithm):
     title = "Describe a folder"
     section = "Train"
     about = (
-        "Looks through a folder of images and labels (masks, or polygons of vector files) and writes a commented domain file, "
-        "which adapt takes as source or target.",
+        "Looks through a folder of images and labels: masks, or polygons of vector files. It writes a commented domain "
+        "file, which 'Adapt a model' takes as source or target.",
         "Check the file in a text editor and name the classes before you train.",
     )
 

@@ -29,8 +29,8 @@ class Predict(CommandAlgorithm):
     title = "Predict a map"
     section = "Map"
     about = (
-        "Maps the classes of a raster with a trained model: a raster of classes and polygons, in the raster's CRS and "
-        "of any size.",
+        "Maps the classes of a raster of any size with a trained model. It writes a raster of classes and polygons, in the CRS "
+        "of the raster.",
         "The files go into the output folder and are called after the raster. A finished map with the same options is used "
         "again. A cancelled map continues where it stopped when you run the algorithm again with the same folder.",
         "'Describe a raster, run or domain' shows beforehand whether raster and model fit.",

@@ -20,7 +20,7 @@ class Suggest(CommandAlgorithm):
     about = (
         "Suggests the windows of a domain that are most worth a label: those that the model is unsure of and that differ from "
         "each other. No label is read.",
-        "Next: predict inside of the windows, correct the polygons, and adapt with the run as the start.",
+        "Next: predict a map inside of the windows, correct its polygons, and adapt a model with the run as the start.",
     )
 
     def options(self) -> list[Option]:
