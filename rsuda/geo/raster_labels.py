@@ -27,13 +27,9 @@ def read_classes(file: RasterFile, legend: Legend, window: Window4) -> tuple[np.
     """
     values, valid = read_label_pixels(file, window, by_value=nodata_class(file, legend) is None)
     colours = _palette(file)
-    if valid.all():
-        return legend.encode(values, colours)
-    index, outside = np.full(valid.shape, IGNORE, np.uint8), 0
-    if valid.any():
-        classes, outside = legend.encode(values[:, valid][:, np.newaxis], colours)
-        index[valid] = classes[0]
-    return index, outside
+    if not valid.any():  # a window without data needs no palette
+        return np.full(valid.shape, IGNORE, np.uint8), 0
+    return legend.encode(values, colours, valid)
 
 
 def read_label_pixels(file: RasterFile, window: Window4, *, by_value: bool = True) -> tuple[np.ndarray, np.ndarray]:
