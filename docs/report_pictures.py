@@ -1,9 +1,10 @@
 """Take the screenshots of a report for the pages: docs/report_desktop.png, report_dark.png and report_phone.png.
 
-    rsuda report runs/source-only runs/st-dasegnet --out report.html
+    rsuda assess maps/top_mosaic_09cm_area2_classes.tif points.gpkg -o accuracy
+    rsuda report runs/source-only runs/st-dasegnet -k 4 --out report.html
     python docs/report_pictures.py report.html
 
-It needs selenium, chromium and chromedriver.
+It needs selenium, chromium and chromedriver. docs/accuracy.md says how the points get their labels.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from pathlib import Path
 from selenium import webdriver
 
 HERE = Path(__file__).parent
-PICTURES = {"desktop": (1280, 2560, "light"), "dark": (1280, 1710, "dark"), "phone": (390, 1700, "light")}
+# width, theme, and the section that each picture ends with
+PICTURES = {"desktop": (1280, "light", "accuracy"), "dark": (1280, "dark", "scores"), "phone": (390, "light", "scores")}
+END = "return Math.ceil(document.getElementById(arguments[0]).getBoundingClientRect().bottom + window.scrollY + 16)"
 
 
 def main() -> None:
@@ -28,12 +31,14 @@ def main() -> None:
         options.add_argument(word)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     try:
-        for name, (width, height, theme) in PICTURES.items():
-            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        for name, (width, theme, last) in PICTURES.items():
+            size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 600}
             driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
             features = [{"name": "prefers-color-scheme", "value": theme}]
             driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
             driver.get(page.as_uri())
+            size["height"] = driver.execute_script(END, last)
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
             picture = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
             (HERE / f"report_{name}.png").write_bytes(base64.b64decode(picture))
     finally:

@@ -150,8 +150,9 @@ def real_data():
 
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory):
-    """The folder of a source-only and a DACS run on cities with hostile names, and of their report with a map."""
-    from tiny_cities import HOSTILE, build, options, train_watched
+    """The folder of a source-only and a DACS run on cities with hostile names, and of their report with a map and its
+    accuracy."""
+    from tiny_cities import HOSTILE, assess_a_map, build, options, train_watched
 
     from rsuda.data.find_domain import domain
     from rsuda.evaluation.label_free import label_free, write_label_free
@@ -169,5 +170,6 @@ def reported(tmp_path_factory):
         found = label_free(Predictor.of(load_run(folder / method), "cpu", "fp32"), west, windows=2, size=64)
         write_label_free(found, folder / method)
     runs = [folder / "source-only", folder / "dacs"]
+    assess_a_map(folder / "west_1_image.tif", folder / "dacs", folder)
     report(runs, folder / "west_1_image.tif", folder / "report.html", k=3, size=32, device="cpu", precision="fp32")
     return folder

@@ -22,6 +22,12 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page; windows to label go beside it.")] = Path(
         "report.html"
     ),
+    accuracy: Annotated[
+        Path | None,
+        typer.Option(
+            help="Results of rsuda assess to show; by default the folder accuracy beside the page, if it fits."
+        ),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the runs' by default.")
     ] = None,
@@ -55,6 +61,7 @@ def report(
         runs,
         scene,
         out=out,
+        accuracy=accuracy,
         data=data,
         k=k,
         size=size,

@@ -12,6 +12,8 @@ from rsuda.report import svg
 from rsuda.report.runs import ReportRun
 from rsuda.report.svg import AFTER, BEFORE, SOURCE, TARGET, curves
 
+FEWEST = 0.001  # share of the pixels below which a bin of confidence is left out of the diagram: its accuracy is chance
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -77,7 +79,7 @@ def reliability(
         diagram = None if i is None else diagrams[i]
         if i is None or diagram is None or not diagram.pixels:
             continue
-        drawn.append((diagram.bins(), colour, style))
+        drawn.append(([entry for entry in diagram.bins() if entry[2] >= FEWEST], colour, style))
         sure = "too sure" if diagram.confidence > diagram.accuracy else "not sure enough"
         mean = f"mean confidence {100 * diagram.confidence:.0f}, accuracy {100 * diagram.accuracy:.0f}: {sure}"
         keys.append(Key(css, style != "-", runs[i].name, mean))

@@ -18,6 +18,7 @@ from rsuda.report.curves import Curve, Key
 from rsuda.report.examples import Patch
 from rsuda.report.features import Features
 from rsuda.report.histograms import Band
+from rsuda.report.map_accuracy import MapAccuracy
 from rsuda.report.runs import ReportRun
 from rsuda.report.scene_map import SceneMap
 from rsuda.report.scores import Quality
@@ -46,6 +47,7 @@ class Page:
         opening: window at the top of the page, with its image and its maps before and after.
         windows_file: name of the GeoPackage beside the page; '' without one.
         no_suggestions: why no window is suggested.
+        accuracy: of a map, by labelled points; None without an assessment.
     """
 
     title: str
@@ -83,6 +85,7 @@ class Page:
     no_suggestions: str
     windows_file: str
     scene_map: SceneMap | None
+    accuracy: MapAccuracy | None
     confusions: Sequence[tuple[int, np.ndarray]]
     without_clutter: Sequence[Scores | None]
 

@@ -22,6 +22,7 @@ from rsuda.report.annotation import overviews, suggested_windows
 from rsuda.report.examples import opening, source_patches, target_patches
 from rsuda.report.features import features
 from rsuda.report.histograms import band_histograms
+from rsuda.report.map_accuracy import MapAccuracy, map_accuracy
 from rsuda.report.page import MOST_BYTES, Page, render
 from rsuda.report.runs import ReportRun, read_runs
 from rsuda.report.scene_map import scene_map
@@ -39,6 +40,7 @@ class Material:
     Attributes:
         scenes: predicted scenes of ``split``, which has ``scenes_total``; ``labelled`` whether they have labels.
         map_scene: the scene of the map, or None.
+        accuracy: the assessment of a map, or None.
     """
 
     runs: list[ReportRun]
@@ -48,6 +50,7 @@ class Material:
     scenes_total: int
     split: str
     map_scene: Scene | None
+    accuracy: MapAccuracy | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def report(
     scene: str | Path | None = None,
     out: str | Path = "report.html",
     *,
+    accuracy: str | Path | None = None,
     data: str | Path | None = None,
     k: int = 10,
     size: int = 128,
@@ -96,6 +100,8 @@ def report(
             mIoU (without labels: the highest selection score) is the 'after' of pictures. Tables show all runs.
         scene: a raster to show as a map to click on, predicted by the 'after' model.
         out: the page. The windows to label go beside it as ``<stem>_windows.gpkg``, where the target's scenes have a CRS.
+        accuracy: folder of ``rsuda.assess(out=)`` whose results the page shows. By default the folder 'accuracy' beside the
+            page, if one of the runs made its map.
         data: folder of the data; the runs' own by default.
         k, size: number of windows to suggest for labelling, and their side in pixels of the model's GSD.
         bands, gsd, crs: of the scene, where its file lacks them; see ``rsuda.predict``.
@@ -116,12 +122,13 @@ def report(
     if k < 1 or size < 32:
         raise InputError(f"{k} windows of {size} px cannot be suggested: ask for at least 1 window of at least 32 px")
     report_runs = read_runs([Path(run) for run in runs])
+    assessed = map_accuracy(accuracy, out, report_runs)
     tell("Reading the domains")
     views = [open_view(run, str(data) if data else None, device, precision) for run in report_runs]
     map_scene = None if scene is None else _open(scene, views[0], bands, gsd, crs)
     settings = report_runs[0].settings
     measured = scenes_to_measure(views[0].target_domain, settings.validation.split, settings.target.split)
-    material = Material(report_runs, views, *measured, map_scene)
+    material = Material(report_runs, views, *measured, map_scene, assessed)
 
     measures = _measure(material, k, size, tell)
     in_gis = _is_georeferenced(measures.suggestions, views[measures.after])
@@ -199,6 +206,7 @@ def _page(material: Material, measures: Measures, windows_file: str, tell: Tell)
         no_suggestions=measures.no_suggestions,
         windows_file=windows_file,
         scene_map=drawn_map,
+        accuracy=material.accuracy,
         confusions=_confusion_shares(quality, measures.compared),
         without_clutter=[_without_clutter(scores) for scores in quality],
     )

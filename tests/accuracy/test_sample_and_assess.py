@@ -16,6 +16,7 @@ from shapely.geometry import MultiPoint, Point
 from rsuda.accuracy.assess import assess
 from rsuda.accuracy.class_map import open_map
 from rsuda.accuracy.points_file import read_points
+from rsuda.accuracy.read_assessment import read_assessment
 from rsuda.accuracy.sample import sample
 from rsuda.core.errors import ExistsError, InputError, MissingError
 from rsuda.core.legend import Legend
@@ -129,6 +130,7 @@ def test_the_whole_map_is_assessed_within_its_intervals(map_, truth, tmp_path):
     assert result.more.points > 400 and sum(result.more.more.values()) >= result.more.points - 400
     written = json.loads((tmp_path / "accuracy" / "accuracy.json").read_text())
     assert written["classes"]["water"]["users"]["value"] == pytest.approx(result.classes[0].users.value)
+    assert read_assessment(tmp_path / "accuracy").as_fields() == result.as_fields()
     rows = list(csv.DictReader((tmp_path / "accuracy" / "accuracy.csv").open()))
     assert rows[0]["measure"] == "overall accuracy" and float(rows[0]["se"]) == pytest.approx(result.overall.se)
     page = (tmp_path / "accuracy" / "accuracy.html").read_text()
@@ -137,6 +139,9 @@ def test_the_whole_map_is_assessed_within_its_intervals(map_, truth, tmp_path):
     assert "Olofsson et al. (2014)" in text and "400 points, a stratified random sample of pixels with 3 strata" in text
     with pytest.raises(ExistsError, match=r"accuracy\.json exists"):
         assess(map_, file, out=tmp_path / "accuracy")
+    (tmp_path / "accuracy" / "accuracy.json").write_text('{"classes": {"water": {}}}')
+    with pytest.raises(InputError, match="is not a file of rsuda assess"):
+        read_assessment(tmp_path / "accuracy")
 
 
 def test_part_of_the_labels_is_enough_and_a_stratum_without_them_is_named(map_, truth, tmp_path):

@@ -16,6 +16,7 @@ from rasterio.transform import from_origin
 from short_settings import settings
 from tiny_cities import HOSTILE, options
 
+from rsuda.accuracy.read_assessment import read_assessment
 from rsuda.cli import main
 from rsuda.core.errors import ExistsError, InputError, MissingError
 from rsuda.core.settings import dump
@@ -25,6 +26,7 @@ from rsuda.geo.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.networks import build_network
 from rsuda.report.histograms import _overlap
+from rsuda.report.map_accuracy import map_accuracy
 from rsuda.report.report import report
 from rsuda.report.runs import read_runs
 from rsuda.report.scores import measure
@@ -102,7 +104,7 @@ def test_the_headline_has_the_scores_of_evaluate(reported, page):
 
 def test_the_page_is_light_and_loads_nothing(html, page):
     assert len(html.encode()) < 8e6
-    assert page.addresses and all(a.startswith(("data:", "#")) for a in page.addresses)
+    assert page.addresses and all(a.startswith(("data:", "#")) or a == "accuracy/accuracy.html" for a in page.addresses)
     assert not re.search(r"url\((?!#)|@import|fetch\(|XMLHttp|import\(|sendBeacon|WebSocket", html)
     assert set(re.findall(r"https?://[^\s\"'<>]+", html)) <= {
         "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink",
@@ -129,6 +131,22 @@ def test_headings_are_in_order_and_the_document_has_a_title(html, page):
 def test_identifiers_are_unique_and_links_have_targets(page):
     assert len(page.ids) == len(set(page.ids))
     assert {a[1:] for a in page.addresses if a.startswith("#") and len(a) > 1} <= set(page.ids)
+
+
+def test_the_accuracy_of_a_map_beside_the_page_is_shown(reported, page, tmp_path):
+    result = read_assessment(reported / "accuracy")
+    overall = result.overall
+    assert f"{100 * overall.value:.1f} ({100 * overall.low:.0f}\N{EN DASH}{100 * overall.high:.0f}) %" in page.text
+    assert "a map of DACS" in page.text and "accuracy/accuracy.html" in page.addresses
+    for part in result.classes[:2]:  # no pixel has the third
+        assert f"({part.area.low:,.0f}\N{EN DASH}{part.area.high:,.0f})" in page.text
+    runs = read_runs([reported / "source-only"])
+    assert map_accuracy(None, reported / "other.html", runs) is None  # the map is of another run
+    chosen = map_accuracy(reported / "accuracy", tmp_path / "page.html", runs)
+    assert chosen.run is None and chosen.link.endswith("/accuracy/accuracy.html")
+    assert map_accuracy(None, tmp_path / "page.html", runs) is None
+    with pytest.raises(MissingError, match=r"accuracy\.json"):
+        map_accuracy(tmp_path, tmp_path / "page.html", runs)
 
 
 def test_windows_to_label_are_in_a_geopackage_beside_the_page(reported, page):

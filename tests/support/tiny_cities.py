@@ -48,3 +48,24 @@ def train_watched(settings, folder, **how):
 
     domains = find_domains(settings)
     return train(settings, folder, callbacks=watch_target(settings, domains[1], folder), objects=domains, **how)
+
+
+def assess_a_map(image, run, folder):
+    """Predict an image by a run into FOLDER/maps, label a sample as a person who finds every fourth pixel wrong would, and
+    assess the map into FOLDER/accuracy."""
+    import geopandas as gpd
+
+    from rsuda.accuracy.assess import assess
+    from rsuda.accuracy.sample import sample
+    from rsuda.inference.predict import predict
+
+    (prediction,) = predict([image], run, folder / "maps", polygons=None, device="cpu", precision="fp32")
+    file = sample(prediction.raster, folder / "points.gpkg", points=60).file
+    points = gpd.read_file(file, layer="points")
+    names = [*dict.fromkeys(points["map_class"])]
+    points["reference"] = [
+        name if number % 4 else names[names.index(name) - 1]
+        for name, number in zip(points["map_class"], points["id"], strict=True)
+    ]
+    points.to_file(file, layer="points")
+    assess(prediction.raster, file, out=folder / "accuracy")
