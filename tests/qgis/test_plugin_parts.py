@@ -45,6 +45,7 @@ def test_words_have_arguments_then_flags_and_leave_empty_values_out():
         command_words("predict", [], "--out 'open")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="makes executable scripts of a shell")
 def test_command_comes_from_the_setting_the_installation_path_or_this_environment(tmp_path):
     def executable(*parts):
         file = tmp_path.joinpath(*parts)
@@ -78,6 +79,8 @@ def test_environment_is_that_of_the_command_and_not_of_qgis():
         ["/env/bin/rsuda"], {**qgis, "PATH": "/usr/bin", "AWS_PROFILE": "mine"}, windows=False
     )
     assert variables["PATH"] == "/env/bin:/usr/bin" and variables["AWS_PROFILE"] == "mine"
+    conda = command_environment([r"C:\envs\rsuda\Scripts\rsuda.exe"], {"Path": r"C:\QGIS\bin"}, windows=True)
+    assert conda["Path"] == r"C:\envs\rsuda;C:\envs\rsuda\Library\bin;C:\envs\rsuda\Scripts;C:\QGIS\bin"
     assert not set(qgis) & set(variables) and variables["RSUDA_PROGRESS"] == "lines"
 
 

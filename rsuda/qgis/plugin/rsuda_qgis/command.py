@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ntpath
 import os
+import posixpath
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -74,11 +76,12 @@ def command_environment(
     libraries are looked up there.
     """
     variables = {name: value for name, value in environ.items() if name.upper() not in _OF_QGIS}
-    folder = os.path.dirname(command[0])
+    paths = ntpath if windows else posixpath
+    folder = paths.dirname(command[0])
     folders = [folder]
     if windows:
-        root = os.path.dirname(folder) if os.path.basename(folder).lower() == "scripts" else folder
-        folders = [root, os.path.join(root, "Library", "bin"), os.path.join(root, "Scripts")]
+        root = paths.dirname(folder) if paths.basename(folder).lower() == "scripts" else folder
+        folders = [root, paths.join(root, "Library", "bin"), paths.join(root, "Scripts")]
     separator = ";" if windows else ":"
     name = next((name for name in variables if name.upper() == "PATH"), "PATH")
     variables[name] = separator.join([*folders, variables.get(name, "")]).rstrip(separator)

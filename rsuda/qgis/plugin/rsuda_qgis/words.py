@@ -35,8 +35,16 @@ def command_words(command: str, pairs: Pairs, extra: str = "", as_json: bool = T
             else:
                 values = () if item is True else item if isinstance(item, tuple) else (item,)
                 flags += [flag, *map(_text, values)]
-    further = shlex.split(extra, posix=sys.platform != "win32")
-    return [command, *arguments, *flags, *further, *(["--json"] if as_json else [])]
+    return [command, *arguments, *flags, *_split(extra), *(["--json"] if as_json else [])]
+
+
+def _split(text: str) -> list[str]:
+    """Divide a text as a shell does. On Windows a backslash is a part of a path."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    if sys.platform == "win32":
+        lexer.escape = ""
+    return list(lexer)
 
 
 def _text(value: Any) -> str:
