@@ -10,6 +10,7 @@ from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import Strip, strips
+from rsuda.learning.device import return_freed_memory
 
 MOST_BYTES = 384 << 20  # of a row of windows: its pixels and its blended probabilities
 STRIPS = 4  # that a tile goes through before the next; each time it reads one more row of windows
@@ -54,3 +55,5 @@ def tiled_strips(
                 probabilities=probabilities,
                 min_confidence=min_confidence,
             )
+            if len(tiles) > 1:  # the next tile would find room beside the holes that this one leaves, 50 MB a tile
+                return_freed_memory()
