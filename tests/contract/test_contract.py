@@ -148,16 +148,16 @@ def data_without_target_labels(two_cities, tmp_path_factory):
 def test_a_run_without_target_labels_interrupted_and_resumed_equals_the_uninterrupted_one(
     data, data_without_target_labels, name, tmp_path
 ):
-    method = train(run_settings(data, name, steps=4), tmp_path / "whole", quiet=True)
+    method = train(run_settings(data, name), tmp_path / "whole", quiet=True)
     assert_predicts_alike(load_run(tmp_path / "whole"), method)
 
-    unlabelled, cut = run_settings(data_without_target_labels, name, steps=4), tmp_path / "cut"
+    unlabelled, cut = run_settings(data_without_target_labels, name), tmp_path / "cut"
     with pytest.raises(InterruptionError):
         train(unlabelled, cut, quiet=True, callbacks=[Interrupt()])
     assert not (cut / "weights.safetensors").exists()
     assert torch.load(cut / "last.ckpt", weights_only=True)["global_step"] == 2
     train(unlabelled, cut, resume=True, quiet=True)
-    assert torch.load(cut / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert torch.load(cut / "last.ckpt", weights_only=True)["global_step"] == 3
     one, other = weights(tmp_path / "whole"), weights(cut)
     assert all(torch.equal(one[k], other[k]) for k in one)
 
@@ -184,7 +184,7 @@ def test_a_resumed_run_goes_on_with_the_votes_of_the_interrupted_one(
 
     def run(folder, where=data, **changes):
         options = {**all_parts(name), "neighbours": 1.0, "votes": mode, "spread": 0.5, **changes}
-        return run_settings(where, name, steps=4, weights=str(encoder_file), options=options), tmp_path / folder
+        return run_settings(where, name, weights=str(encoder_file), options=options), tmp_path / folder
 
     train(*run("whole"), quiet=True)
     train(*run("alone", neighbours=0.0), quiet=True)

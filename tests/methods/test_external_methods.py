@@ -37,7 +37,7 @@ def method(tmp_path_factory):
 def run(method, two_cities, tmp_path_factory):
     """A finished run of the method in a file."""
     folder = tmp_path_factory.mktemp("external") / "run"
-    train(run_settings(two_cities, method, steps=4), folder, quiet=True)
+    train(run_settings(two_cities, method, steps=3), folder, quiet=True)
     return folder
 
 
@@ -76,7 +76,7 @@ def test_its_run_resumes_from_another_folder(method, two_cities, run, tmp_path, 
     train(run_settings(two_cities, relative, steps=2), tmp_path / "run", quiet=True)
     monkeypatch.chdir(tmp_path)
     assert saved_settings(tmp_path / "run").method.name == method
-    train(settings(tmp_path / "run" / "config.yaml", steps=4), tmp_path / "run", resume=True, quiet=True)
+    train(settings(tmp_path / "run" / "config.yaml", steps=3), tmp_path / "run", resume=True, quiet=True)
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 4
     assert load_run(tmp_path / "run").method == method
 

@@ -13,6 +13,8 @@ LEGEND = [{"name": n, "value": k, "colour": c.tolist()} for k, (n, c) in enumera
 SETTINGS = {
     "network.channels": 16, "network.weights": "none", "patches.window": 192, "patches.workers": 0, "training.batch_size": 2,
     "training.steps": 2, "training.precision": "fp32", "training.device": "cpu",
+    "align.gsd": "target", "align.standardise": "domain", "align.band_matching": "name", "align.band_mixing": 0.0,
+    "training.bank": False,  # which takes longer than the steps, as does the look at colours that chooses alignment
     "align.target_statistics": False,  # weights after the last step, as training alone leaves them
 }  # fmt: skip
 SMALL = {"method": "source-only", "preset": "sample", "settings": SETTINGS}

@@ -22,6 +22,13 @@ SMALL = {
 }  # fmt: skip
 
 
+# what 'auto' chooses for the two cities, without the look at their colours, and no bank, which costs more than the steps
+CHOSEN = {
+    "gsd": None, "standardise": "domain", "band_matching": "name", "band_mixing": 0.0, "target_statistics": True,
+    "training.bank": False,
+}  # fmt: skip
+
+
 class InterruptionError(Exception):
     """Training is interrupted on purpose."""
 
@@ -47,14 +54,16 @@ def build_two_cities(folder):
 
 
 def run_settings(data, method, **changes):
-    """Settings of a run of a few steps from east to west, with every part of the method on.
+    """Settings of a run of a few steps from east to west, with every part of the method on and alignment as CHOSEN.
 
     A method without a source adapts a run of one step from east to west, of the same network, which is trained when needed.
     """
     changes.setdefault("options", all_parts(method))
     domains = {"source": str(data / "east.yaml"), "target": str(data / "west.yaml"), "data": str(data)}
     changes = {**SMALL, **domains, "method": method, **changes}
-    if not find_method(method).needs_source:
+    if find_method(method).needs_source:
+        changes = {**CHOSEN, **changes}
+    else:
         changes |= {"source": "", "start": str(start_of(data, changes))}
     return settings(**changes)
 
@@ -64,7 +73,8 @@ def start_of(data, changes):
     network = {name: changes[name] for name in ("encoder", "output_stride", "channels", "weights", "crop")}
     folder = data / "_".join(["start", *(str(value).replace("/", "-") for value in network.values())])
     if not (folder / "weights.safetensors").is_file():
-        train(run_settings(data, "source-only", steps=1, **network), folder, overwrite=True, quiet=True)
+        start = run_settings(data, "source-only", steps=1, **network, **{"training.bank": True})
+        train(start, folder, overwrite=True, quiet=True)
     return folder
 
 

@@ -13,7 +13,7 @@ HOME = ROOT / "rsuda" / "core" / "machine.py"
 ONLY_UNIX = {*without_unix.OF_OS, "uname", "fork", "SIGKILL", *without_unix.OF_SIGNAL}
 TINY = [
     *("--method", "source-only", "--preset", "sample", "--weights", "none", "--steps", "2", "--crop", "64"),
-    *("--batch-size", "2", "--device", "cpu", "-q"),
+    *("--batch-size", "2", "--device", "cpu", "--standardise", "domain", "--band-mixing", "0", "--no-bank", "-q"),
 ]
 
 

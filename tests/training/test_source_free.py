@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 import yaml
-from method_runs import run_settings
+from method_runs import run_settings as settings_without_bank
 from oracle_models import write
 from safetensors.torch import load_file, save_file
 from short_settings import by_dotted_name
@@ -37,6 +37,19 @@ def start(data):
     return folder
 
 
+@pytest.fixture(scope="module")
+def bare(data):
+    """The same run without its bank."""
+    folder = data / "bare"
+    train(settings_without_bank(data, "source-only", steps=2), folder, quiet=True)
+    return folder
+
+
+def run_settings(data, method, **changes):
+    """Settings of a run that keeps a bank."""
+    return settings_without_bank(data, method, **{"training.bank": True, **changes})
+
+
 def resolved(cities, folder, **changes):
     """Settings as ``rsuda adapt --start FOLDER --target west`` resolves them."""
     changes = {"start": str(folder), "target": str(cities / "west.yaml"), **changes}
@@ -62,7 +75,7 @@ def test_a_start_and_a_target_alone_are_adapted_without_the_source(data, start):
 
 
 def test_the_sources_files_are_not_read(data, start, tmp_path):
-    alone = shutil.copytree(data, tmp_path / "alone", ignore=shutil.ignore_patterns("east*", "start*", "west_*_label*"))
+    alone = shutil.copytree(data, tmp_path / "alone", ignore=shutil.ignore_patterns("east*", "start*", "bare", "west_*_label*"))
     settings, _ = resolved(alone, start, data=str(alone))
     method = train(settings, tmp_path / "out", quiet=True)
     trained = load_run(tmp_path / "out")
@@ -71,21 +84,20 @@ def test_the_sources_files_are_not_read(data, start, tmp_path):
     assert method.cells is not None and "source" not in (tmp_path / "out" / "run.json").read_text()
 
 
-def test_the_bank_is_beside_the_model_and_may_be_left_out(data, start, tmp_path, caplog):
+def test_the_bank_is_beside_the_model_and_may_be_left_out(data, start, bare, tmp_path, caplog):
     tensors = load_file(start / "weights.safetensors")
     assert tensors["bank.means"].shape[0] == 3 and not tensors["bank.pretrained"]
     assert torch.allclose(tensors["bank.shares"].sum(), torch.tensor(1.0)) and (tensors["bank.cells"] > 0).all()
-    train(run_settings(data, "source-only", steps=2, **{"training.bank": False}), tmp_path / "bare", quiet=True)
-    bare = load_file(tmp_path / "bare" / "weights.safetensors")
-    assert set(bare) == {k for k in tensors if not k.startswith("bank.")}
-    assert all(torch.equal(bare[k], tensors[k]) for k in bare) and load_run(tmp_path / "bare").bank is None
-    method = train(resolved(data, tmp_path / "bare")[0], tmp_path / "adapted", quiet=True)
+    without = load_file(bare / "weights.safetensors")
+    assert set(without) == {k for k in tensors if not k.startswith("bank.")}
+    assert all(torch.equal(without[k], tensors[k]) for k in without) and load_run(bare).bank is None
+    method = train(resolved(data, bare)[0], tmp_path / "adapted", quiet=True)
     assert method.cells is None and load_run(tmp_path / "adapted").bank is None
     assert "keeps no bank of its source" in caplog.text
 
 
-def test_a_finished_run_gets_a_bank_when_it_is_resumed(data, start, tmp_path):
-    train(run_settings(data, "source-only", steps=2, **{"training.bank": False}), tmp_path / "run", quiet=True)
+def test_a_finished_run_gets_a_bank_when_it_is_resumed(data, start, bare, tmp_path):
+    shutil.copytree(bare, tmp_path / "run")
     train(run_settings(data, "source-only", steps=2), tmp_path / "run", resume=True, quiet=True)
     one, other = (load_file(folder / "weights.safetensors") for folder in (start, tmp_path / "run"))
     assert set(one) == set(other) and all(torch.equal(one[k], other[k]) for k in one)

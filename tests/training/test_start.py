@@ -107,7 +107,7 @@ def test_another_methods_options_are_not_taken_over(data, run, tmp_path):
 
 def test_a_plain_network_becomes_both_branches_of_st_dasegnet_and_a_resumed_run_is_exact(data, run, tmp_path, caplog):
     options = {"neighbours": 0.0, "strided": 1, "adversarial_weight": 0.01}
-    s = settings(start=str(run), method="st-dasegnet", steps=4, options=options)
+    s = settings(start=str(run), method="st-dasegnet", steps=3, options=options)
     checked, pair_of_run, start = common_ground(check_run(s)[0], find_domains(s))
     model, plain = build(checked, pair_of_run, start).method.model.eval(), load_run(run).model.eval()
     learnt = plain.network.encoder.state_dict()
