@@ -59,6 +59,19 @@ def two_cities(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def source_only_weights(two_cities, tmp_path_factory):
+    """The weights of source-only after a few steps between the two cities, with the settings AS_SOURCE_ONLY."""
+    from method_runs import AS_SOURCE_ONLY, run_settings
+
+    from rsuda.runs.weights import load_run
+    from rsuda.training.train import train
+
+    folder = tmp_path_factory.mktemp("source-only")
+    train(run_settings(two_cities, "source-only", **AS_SOURCE_ONLY), folder, overwrite=True, quiet=True)
+    return load_run(folder).model.state_dict()
+
+
+@pytest.fixture(scope="session")
 def world(tmp_path_factory):
     """The folder in which command lines run: cities, a scene, and a finished run of untrained weights."""
     from command_line import build_world

@@ -32,6 +32,12 @@ def calibrate(
         bool,
         typer.Option("--by-class/--no-by-class", help="Fit classes with enough labels a temperature of their own."),
     ] = True,
+    scaling: Annotated[
+        str,
+        typer.Option(
+            help="temperature, vector (a temperature and a bias for each class), or auto: the better on other scenes."
+        ),
+    ] = "temperature",
     from_source: Annotated[
         bool, typer.Option("--from-source", help="Fit the source's labels instead: biased under shift.")
     ] = False,
@@ -49,7 +55,7 @@ def calibrate(
 ) -> None:
     """Make the confidence of a run honest: fit a temperature to a few labels and write it into the run.
 
-    Maps keep their classes; their confidence changes.
+    Under a temperature maps keep their classes and their confidence changes; a vector scaling may change classes too.
     """
     import json
 
@@ -63,6 +69,7 @@ def calibrate(
         run,
         labels,
         split,
+        scaling=scaling,
         from_source=from_source,
         scene=scene or (),
         attribute=attribute,

@@ -154,6 +154,8 @@ def print_calibration(result: Any) -> None:
 
     numbers = ", ".join(f"{number:.3g}" for number in result.temperature)
     classes = f" (of their own: {', '.join(result.classes)})" if result.classes else ""
+    if result.bias:
+        numbers = f"{numbers} and bias {', '.join(f'{number:.3g}' for number in result.bias)}"
     print(
         f"Temperature {numbers}{classes}, fitted on {result.pixels} labelled pixels in {result.groups} places: {result.fitted_on}"
     )
@@ -162,7 +164,7 @@ def print_calibration(result: Any) -> None:
     )
     for name, part in (("before", result.before), ("after", result.after)):
         print(f"  {name:6}  {reliability_line(part)}  log loss {part.log_loss:.3f}")
-    note = limit_note(result.temperature)
+    note = limit_note(result.temperature, result.bias)
     if note:
         print(f"note: {note}")
     estimate = result.estimate
@@ -175,7 +177,8 @@ def print_calibration(result: Any) -> None:
             "note: temperature and estimates are the source's: under shift a model stays too sure, and both estimates are too "
             "high; a few labels of the target are better (rsuda calibrate --labels)"
         )
-    print(f"Written into the weights and {printable(result.run)}/{CALIBRATION}; maps keep their classes")
+    change = "may get other" if result.bias else "keep their"
+    print(f"Written into the weights and {printable(result.run)}/{CALIBRATION}; maps {change} classes")
 
 
 def print_facts(facts: dict[str, Any], indent: int = 0) -> None:

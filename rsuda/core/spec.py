@@ -32,6 +32,8 @@ class Spec:
         legend: the classes of the output in the order of their indices.
         temperature: divisor of a pixel's logits before their softmax: one number, or one for each predicted class in
             the legend's order. () divides by nothing. ``rsuda calibrate`` fits it, and it never changes a class.
+        bias: of vector scaling, one number for each class; () without one. With it, the logarithm of each class's probability
+            is divided by its own temperature and its bias is added, which may change classes.
     """
 
     bands: tuple[str, ...]
@@ -42,10 +44,11 @@ class Spec:
     std: tuple[float, ...]
     legend: Legend
     temperature: tuple[float, ...] = ()
+    bias: tuple[float, ...] = ()
 
     def uncalibrated(self) -> Spec:
-        """Return the spec without a temperature."""
-        return replace(self, temperature=()) if self.temperature else self
+        """Return the spec without a temperature and bias."""
+        return replace(self, temperature=(), bias=()) if self.temperature else self
 
     def unit(self, values: np.ndarray) -> np.ndarray:
         """Scale raw pixels (bands, ...) to 0..1, float32."""
@@ -86,13 +89,14 @@ class Spec:
             "std": list(self.std),
             "legend": self.legend.as_fields(),
             **({"temperature": list(self.temperature)} if self.temperature else {}),
+            **({"bias": list(self.bias)} if self.bias else {}),
         }
 
     @staticmethod
     def from_fields(fields: dict[str, Any]) -> Spec:
         """Read what ``as_fields`` wrote. Raises InputError for missing, unknown or invalid fields."""
         valid = validate(_SpecFields, fields, "field", where="the spec of the model")
-        numbers = {key: getattr(valid, key) for key in ("gsd", "low", "high", "mean", "std", "temperature")}
+        numbers = {key: getattr(valid, key) for key in ("gsd", "low", "high", "mean", "std", "temperature", "bias")}
         return Spec(bands=valid.bands, legend=Legend.from_fields(valid.legend), **numbers)
 
 
@@ -108,6 +112,7 @@ class _SpecFields(FrozenModel):
     std: _Numbers
     legend: list[Any]
     temperature: tuple[Annotated[float, Field(ge=0.01, le=100)], ...] = ()
+    bias: tuple[Annotated[float, Field(ge=-100, le=100)], ...] = ()
 
     @model_validator(mode="after")
     def _check_bands(self) -> Self:
@@ -127,5 +132,10 @@ class _SpecFields(FrozenModel):
             raise ValueError(
                 f"'temperature' has {len(self.temperature)} numbers; it must have one, or one for each of "
                 f"{len(self.legend)} classes"
+            )
+        if self.bias and not len(self.bias) == len(self.temperature) == len(self.legend):
+            raise ValueError(
+                f"'bias' has {len(self.bias)} numbers and 'temperature' {len(self.temperature)}; both must have one for each "
+                f"of {len(self.legend)} classes"
             )
         return self

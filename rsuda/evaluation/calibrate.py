@@ -1,4 +1,4 @@
-"""Calibrate the confidence of a run: fit a temperature to labelled pixels and write it into the run's model."""
+"""Calibrate the confidence of a run: fit a scaling of logits to labelled pixels and write it into the run's model."""
 
 from __future__ import annotations
 
@@ -8,36 +8,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import torch
-
 from rsuda.core.atomic import atomic_write
-from rsuda.core.errors import ExistsError, InputError
+from rsuda.core.errors import ExistsError, InputError, unknown
 from rsuda.core.hub import run_folder
 from rsuda.core.spelling import spell
 from rsuda.evaluation.evaluate import class_table, domain_of_run, predictor_of_run
-from rsuda.evaluation.labelled_pixels import LabelledPixels, pixels_of_points, pixels_of_scenes
-from rsuda.evaluation.reliability import Reliability, tally
+from rsuda.evaluation.fit_scaling import AUTO, SCALINGS, TEMPERATURE, VECTOR, Measure, Scaling, choose, measure
+from rsuda.evaluation.labelled_pixels import pixels_of_points, pixels_of_scenes
 from rsuda.evaluation.source_confidence import AccuracyEstimate, estimate_accuracy, source_pixels
 from rsuda.geo.polygon_input import VECTORS, split_layer
 from rsuda.inference.open_scene import open_scene
 from rsuda.inference.predictor import Predictor
-from rsuda.learning.calibration import HIGHEST, LOWEST, fit_temperature, log_loss, tempered
+from rsuda.learning.calibration import HIGHEST, LOWEST, MOST_BIAS
 from rsuda.learning.network import SegmentationNetwork
 from rsuda.runs.weights import save_run
 
 CALIBRATION = "calibration.json"
-ENOUGH_PIXELS, ENOUGH_POINTS, ENOUGH_GROUPS = 1000, 50, 5  # of a class that gets a temperature of its own
-
-
-@dataclass(frozen=True)
-class Measure:
-    """The calibration of probabilities on labelled pixels: ECE, negative log-likelihood, mean confidence, accuracy."""
-
-    ece: float
-    log_loss: float
-    confidence: float
-    accuracy: float
+ENOUGH_PIXELS, ENOUGH_POINTS = 1000, 50  # of a class that gets numbers of its own
 
 
 @dataclass(frozen=True)
@@ -46,12 +33,13 @@ class Calibration:
 
     Attributes:
         temperature: one number, or one for each class of the legend.
+        bias: one number for each class under vector scaling; () under a temperature.
         fitted_on: the labels in words.
         pixels, groups: labelled pixels that were drawn, and places that they are of (scenes, squares or points).
         before, after: on held-out pixels: half of the groups is fitted, the other half measured, and the other way round.
             They are those of the fitted pixels where there is one group only.
         held_out: whether they are.
-        classes: those with a temperature of their own.
+        classes: those with numbers of their own.
         estimate: of the target's accuracy, where the labels are the source's.
     """
 
@@ -65,11 +53,18 @@ class Calibration:
     held_out: bool
     classes: tuple[str, ...] = ()
     estimate: AccuracyEstimate | None = None
+    bias: tuple[float, ...] = ()
+
+    @property
+    def scaling(self) -> str:
+        """'temperature', which keeps the classes of maps, or 'vector', which may change them."""
+        return VECTOR if self.bias else TEMPERATURE
 
     def as_fields(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         fields = {**asdict(self), "run": str(self.run), "temperature": list(self.temperature)}
-        return {**fields, "classes": list(self.classes), "biased_under_shift": self.estimate is not None}
+        lists = {"bias": list(self.bias), "classes": list(self.classes)}
+        return {**fields, **lists, "scaling": self.scaling, "biased_under_shift": self.estimate is not None}
 
 
 def calibrate(
@@ -77,6 +72,7 @@ def calibrate(
     labels: Any = None,
     split: str = "train",
     *,
+    scaling: str = TEMPERATURE,
     from_source: bool = False,
     scene: str | Path | Sequence[str | Path] = (),
     attribute: str | None = None,
@@ -90,12 +86,16 @@ def calibrate(
     batch_size: int = 4,
     overwrite: bool = False,
 ) -> Calibration:
-    """Fit a temperature to labels and write it into the run's weights file and spec; no weight and no class changes.
+    """Fit a scaling of logits to labels and write it into the run's weights file and spec; no weight changes.
+
+    A temperature changes no class of a map. Vector scaling, a temperature and a bias for each class, may.
 
     Args:
         run: a run folder.
         labels: a domain whose split has labels, as in ``rsuda.domain``, or a vector file of points with a class.
         split: labelled split of the domain.
+        scaling: 'temperature', 'vector', or 'auto': that with the lower log loss on scenes or squares that were not fitted.
+            Points get a temperature by 'auto', as those of an accuracy sample have other shares of classes than the map.
         from_source: fit on the source's labels instead, and estimate the target's accuracy; both are biased under shift.
         scene: raster that the points lie on, or several.
         attribute: column of the points that holds the class.
@@ -121,15 +121,23 @@ def calibrate(
     )
     if not folder.is_dir():
         raise InputError(f"{folder} is a weights file: name its run folder, which also holds the spec")
+    if scaling not in SCALINGS:
+        raise unknown("scaling", scaling, SCALINGS)
+    if from_source and scaling == VECTOR:
+        raise InputError(
+            f"{spell('from_source', True)} takes a temperature alone, since biases would have the source's shares of classes: "
+            f"leave out {spell('scaling')}"
+        )
     if predictor.trained.spec.temperature and not overwrite:
         numbers = ", ".join(f"{number:g}" for number in predictor.trained.spec.temperature)
         raise ExistsError(
             f"{folder} is calibrated already (temperature {numbers}): pass {spell('overwrite', True)} to replace it"
         )
     predictor, enough, estimate = predictor.uncalibrated(), ENOUGH_PIXELS, None
+    points = not from_source and _is_points(labels)
     if from_source:
         pixels, about = source_pixels(predictor, folder, data)
-    elif _is_points(labels):
+    elif points:
         spec, enough = predictor.trained.spec, ENOUGH_POINTS
         files = [scene] if isinstance(scene, str | Path) else scene
         opened = [open_scene(file, spec, bands=bands) for file in files]
@@ -142,74 +150,31 @@ def calibrate(
         assert domain.legend is not None
         table = class_table(predictor.trained.spec.legend, domain.legend, domain.name)
         pixels, about = pixels_of_scenes(predictor, labelled, domain.legend, table), f"{domain.name}, split {split}"
-    temperature, separate = fit(pixels, by_class=by_class, enough=enough)
+    kind = TEMPERATURE if scaling == AUTO and (from_source or points) else scaling
+    fitted, held_out = choose(pixels, kind, by_class=by_class, enough=enough)
     if from_source:
-        estimate = estimate_accuracy(predictor, folder, data, pixels, temperature)
-    before, after, held_out = _measured(pixels, by_class=by_class, enough=enough)
-    names = tuple(predictor.trained.spec.legend.names[k] for k in separate)
+        estimate = estimate_accuracy(predictor, folder, data, pixels, fitted.temperature)
     result = Calibration(
-        folder, temperature, about, len(pixels), pixels.group_count, before, after, held_out, names, estimate
+        folder,
+        fitted.temperature,
+        about,
+        len(pixels),
+        pixels.group_count,
+        measure(pixels, Scaling()),
+        held_out or measure(pixels, fitted),
+        held_out is not None,
+        tuple(predictor.trained.spec.legend.names[k] for k in fitted.classes),
+        estimate,
+        fitted.bias,
     )
     _write(predictor, result)
     return result
 
 
-def fit(pixels: LabelledPixels, *, by_class: bool, enough: int) -> tuple[tuple[float, ...], list[int]]:
-    """Fit one temperature or, where asked, one for each predicted class with ``enough`` pixels in ENOUGH_GROUPS groups.
-
-    Returns:
-        the temperature of a spec, and the indices of classes that have one of their own.
-    """
-    probabilities, labels = torch.from_numpy(pixels.probabilities), torch.from_numpy(pixels.labels)
-    common = fit_temperature(probabilities, labels)
-    if not by_class:
-        return (common,), []
-    predicted, numbers, separate = pixels.probabilities.argmax(1), [], []
-    for k in range(pixels.probabilities.shape[1]):
-        chosen = predicted == k
-        part = pixels.part(chosen)
-        use = len(part) >= enough and part.group_count >= ENOUGH_GROUPS
-        numbers.append(fit_temperature(probabilities[chosen], labels[chosen]) if use else common)
-        separate += [k] * use
-    return (tuple(numbers), separate) if separate else ((common,), [])
-
-
-def measure(pixels: LabelledPixels, temperature: Sequence[float]) -> Measure:
-    """Measure the calibration of pixels under a temperature."""
-    reliability, loss = _reliability(pixels, temperature)
-    return Measure(reliability.ece, loss, reliability.confidence, reliability.accuracy)
-
-
-def _reliability(pixels: LabelledPixels, temperature: Sequence[float]) -> tuple[Reliability, float]:
-    probabilities = tempered(torch.from_numpy(pixels.probabilities), temperature, axis=1)
-    best, predicted = (values.numpy() for values in probabilities.max(1))
-    classes = pixels.probabilities.shape[1]
-    counts = tally(pixels.labels, predicted.astype(np.uint8), best, classes)
-    return Reliability(counts, ("",) * classes), log_loss(probabilities, torch.from_numpy(pixels.labels))
-
-
-def _measured(pixels: LabelledPixels, *, by_class: bool, enough: int) -> tuple[Measure, Measure, bool]:
-    """Measure before and after on groups that were not fitted; on the fitted pixels where there is one group."""
-    groups = np.unique(pixels.groups)
-    if len(groups) == 1:
-        temperature, _ = fit(pixels, by_class=by_class, enough=enough)
-        return measure(pixels, ()), measure(pixels, temperature), False
-    first = np.isin(pixels.groups, np.random.default_rng(0).permutation(groups)[::2])
-    halves = [pixels.part(first), pixels.part(~first)]
-    counts, losses = [], []
-    for fitted, other in (halves, halves[::-1]):
-        temperature, _ = fit(fitted, by_class=by_class, enough=enough)
-        reliability, loss = _reliability(other, temperature)
-        counts.append(reliability.counts)
-        losses.append(loss * len(other) / len(pixels))
-    both = Reliability(np.add(*counts), reliability.names)
-    return measure(pixels, ()), Measure(both.ece, sum(losses), both.confidence, both.accuracy), True
-
-
 def _write(predictor: Predictor, result: Calibration) -> None:
-    """Write the temperature into the weights file and the spec, and the numbers beside them."""
+    """Write the scaling into the weights file and the spec, and the numbers beside them."""
     trained = predictor.trained
-    spec = replace(trained.spec, temperature=result.temperature)
+    spec = replace(trained.spec, temperature=result.temperature, bias=result.bias)
     save_run(result.run, cast(SegmentationNetwork, trained.model), spec, trained.method, trained.bank)
     with atomic_write(result.run / CALIBRATION, overwrite=True) as temporary:
         fields = {name: value for name, value in result.as_fields().items() if name != "run"}
@@ -217,8 +182,10 @@ def _write(predictor: Predictor, result: Calibration) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def limit_note(temperature: Sequence[float]) -> str | None:
-    """Say that a temperature is at a limit of the fit; None otherwise."""
+def limit_note(temperature: Sequence[float], bias: Sequence[float] = ()) -> str | None:
+    """Say that a temperature or bias is at a limit of the fit; None otherwise."""
+    if any(abs(number) >= MOST_BIAS for number in bias):
+        return f"a bias ends at a limit of the fit ({MOST_BIAS:g}): the labels are too few or all alike"
     if not any(number in (LOWEST, HIGHEST) for number in temperature):
         return None
     return f"a temperature ends at a limit of the fit ({LOWEST:g} or {HIGHEST:g}): the labels are too few or all alike"

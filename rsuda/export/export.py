@@ -175,7 +175,7 @@ def _write_onnx(request: Request, path: Path, _: Path) -> float:
     write_onnx(model, path, request.metadata)
     difference = _checked(largest_difference(network, OnnxNetwork(path).raw, bands, window))
     if request.output == PROBABILITIES:
-        calibrated = Softmax(network, request.trained.spec.temperature)
+        calibrated = Softmax(network, request.trained.spec.temperature, request.trained.spec.bias)
         if calibrated.temperature:
             model = to_onnx(traced(calibrated, bands, window), PROBABILITIES)
         else:
@@ -190,7 +190,7 @@ def _write_pt2(request: Request, path: Path, _: Path) -> float:
     write_pt2(traced(network, bands, window), path, request.metadata)
     difference = _checked(largest_difference(network, torch.export.load(path).module(), bands, window))
     if request.output == PROBABILITIES:
-        calibrated = Softmax(network, request.trained.spec.temperature)
+        calibrated = Softmax(network, request.trained.spec.temperature, request.trained.spec.bias)
         write_pt2(traced(calibrated, bands, window), path, request.metadata)
         _checked(largest_difference(calibrated, torch.export.load(path).module(), bands, window))
     return difference

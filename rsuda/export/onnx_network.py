@@ -21,6 +21,7 @@ from rsuda.core.errors import InputError, MissingError, check_extra
 from rsuda.core.spec import Spec
 from rsuda.core.spelling import spell
 from rsuda.export.programs import INPUT, KEY, PROBABILITIES
+from rsuda.learning.calibration import unscaled
 from rsuda.runs.weights import TrainedNetwork
 
 
@@ -46,7 +47,7 @@ def load_exported(path: str | Path) -> TrainedNetwork:
         raise InputError(
             f"{path} has an input of {network.bands} bands and describes {len(spec.bands)}: it was not written by rsuda export"
         )
-    network.temperature = spec.temperature
+    network.temperature, network.bias = spec.temperature, spec.bias
     return TrainedNetwork(network.eval(), spec, path, method, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
@@ -95,7 +96,8 @@ class OnnxNetwork(nn.Module):
             )
         self.output: str = output_names[0]
         self.window, self.path, self.bands = sides[1], path, sides[0]
-        self.temperature: tuple[float, ...] = ()  # that probabilities of the file have
+        self.temperature: tuple[float, ...] = ()  # those that probabilities of the file have
+        self.bias: tuple[float, ...] = ()
 
     def raw(self, image: Tensor) -> Tensor:
         """Run the file on images (B, bands, window, window): probabilities or logits, as ``output`` says."""
@@ -120,12 +122,7 @@ class OnnxNetwork(nn.Module):
         output = self.raw(image)
         if self.output != PROBABILITIES:
             return output
-        # logarithms of probabilities are logits: their softmax is the probabilities
-        logits = output.clamp_min(torch.finfo(torch.float32).tiny).log()
-        if not self.temperature:
-            return logits
-        numbers = torch.tensor(self.temperature, device=logits.device)
-        return logits * (numbers if len(numbers) == 1 else numbers[logits.argmax(1, keepdim=True)])
+        return unscaled(output, self.temperature, self.bias)
 
 
 def _first_line(error: Exception) -> str:

@@ -17,6 +17,7 @@ from torch.export import Dim, ExportedProgram
 
 from rsuda.core.errors import InputError
 from rsuda.core.spelling import spell
+from rsuda.learning.calibration import scaled
 
 INPUT, LOGITS, PROBABILITIES = "image", "logits", "probabilities"
 KEY = "rsuda"  # of rsuda's own metadata, in both formats
@@ -26,24 +27,22 @@ class Softmax(nn.Module):
     """A network followed by a softmax: probabilities (B, K, H, W).
 
     Args:
-        temperature: that of its spec; see ``rsuda.core.spec.Spec``.
+        temperature, bias: those of its spec; see ``rsuda.core.spec.Spec``.
     """
 
-    def __init__(self, network: nn.Module, temperature: Sequence[float] = ()) -> None:
+    def __init__(self, network: nn.Module, temperature: Sequence[float] = (), bias: Sequence[float] = ()) -> None:
         super().__init__()
         self.network = network
         self.temperature = tuple(temperature)
         self.register_buffer("inverse", 1 / torch.tensor(self.temperature), persistent=False)
+        self.register_buffer("bias", torch.tensor(tuple(bias)), persistent=False)
 
     inverse: Tensor
+    bias: Tensor
 
     def forward(self, image: Tensor) -> Tensor:
         logits = self.network(image)
-        if len(self.temperature) == 1:
-            logits = logits * self.inverse
-        elif self.temperature:
-            logits = logits * self.inverse[logits.argmax(1, keepdim=True)]
-        return torch.softmax(logits, 1)
+        return torch.softmax(scaled(logits, self.inverse, self.bias, 1) if self.temperature else logits, 1)
 
 
 def traced(network: nn.Module, bands: int, window: int) -> ExportedProgram:

@@ -150,6 +150,9 @@ def _model_output(spec: Spec, window: int) -> ModelOutput:
     numbers = ", ".join(f"{number:g}" for number in spec.temperature)
     which = "the temperature of the predicted class, in the order of the classes" if len(spec.temperature) > 1 else "T"
     text = f"Calibrated probabilities are softmax(logits / T), where T is {which}: {numbers}" if numbers else None
+    if spec.bias:
+        biases = ", ".join(f"{number:g}" for number in spec.bias)
+        text = f"Calibrated probabilities are softmax(log_softmax(logits) / T + b), with T {numbers} and b {biases} by class"
     described = ModelOutput.create(
         "logits", [TaskType.SEMANTIC_SEGMENTATION], structure, classes=classes(spec.legend), description=text
     )

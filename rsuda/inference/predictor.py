@@ -73,7 +73,7 @@ class Predictor:
         )
 
     def uncalibrated(self) -> Predictor:
-        """Return this predictor without the temperature of its model."""
+        """Return this predictor without the temperature and bias of its model."""
         return replace(self, trained=replace(self.trained, spec=self.trained.spec.uncalibrated()))
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ class Predictor:
     def probabilities_of(self, x: Tensor) -> Tensor:
         """Predict class probabilities (B, K, h, w) float32, on the device, of standardised images (B, bands, h, w)."""
         mean = torch.stack([logits.softmax(1) for logits in self.view_logits(x.to(self.device))]).mean(0)
-        return tempered(mean, self.trained.spec.temperature, axis=1)
+        return tempered(mean, self.trained.spec.temperature, axis=1, bias=self.trained.spec.bias)
 
     @torch.inference_mode()
     def view_logits(self, x: Tensor) -> list[Tensor]:

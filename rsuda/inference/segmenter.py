@@ -77,8 +77,9 @@ class Segmenter(nn.Module):
             raise InputError(f"the sample has no tensor 'image'; it has {', '.join(map(str, image)) or 'no keys'}")
         single = image["image"].ndim == 3
         logits = self._logits(image["image"][None] if single else image["image"])
-        probabilities = divided(logits, self.spec.temperature, axis=1).softmax(1)
-        predicted = {"prediction": logits.argmax(1), "probabilities": probabilities}
+        calibrated = divided(logits, self.spec.temperature, axis=1, bias=self.spec.bias)
+        probabilities = calibrated.softmax(1)
+        predicted = {"prediction": (calibrated if self.spec.bias else logits).argmax(1), "probabilities": probabilities}
         return {**image, **{key: value[0] if single else value for key, value in predicted.items()}}
 
     def _logits(self, image: Tensor) -> Tensor:

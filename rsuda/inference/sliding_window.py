@@ -87,8 +87,10 @@ def strips(
     left, right = cols or (0, width)
     for row, blend in blended(predictor, scene, region, rows=rows, cols=(left, right)):
         count = blend.shape[1]
+        if spec.bias:  # a vector scaling may change classes
+            blend = tempered(blend, spec.temperature, bias=spec.bias)
         best, classes = most_likely_probability(blend)
-        if spec.temperature:  # after the choice of classes, which stays as it is
+        if spec.temperature and not spec.bias:  # after the choice of classes, which stays as it is
             blend = tempered(blend, spec.temperature)
             best = blend.amax(0)
         if min_confidence > 0:

@@ -4,7 +4,16 @@ import shutil
 
 import pytest
 import torch
-from method_runs import WITH_SOURCE, WITHOUT_SOURCE, Interrupt, InterruptionError, all_parts, built, run_settings
+from method_runs import (
+    AS_SOURCE_ONLY,
+    WITH_SOURCE,
+    WITHOUT_SOURCE,
+    Interrupt,
+    InterruptionError,
+    all_parts,
+    built,
+    run_settings,
+)
 from short_settings import settings
 
 from rsuda.methods import METHODS
@@ -16,7 +25,6 @@ from rsuda.training.train import train
 # where source-only's network is found in a method's: prefixes of tensors
 PLAIN = {"network.": "network."}
 TWO_BRANCHES = {"backbone_s.": "network.encoder.", "head_s.": "network.decoder."}
-PLAIN_SETTINGS = {"rare_temperature": 0.0, "target_statistics": False}
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +97,9 @@ def test_order_within_a_batch_does_not_matter(data, name):
     assert torch.allclose(one, other, rtol=1e-5)
 
 
-@pytest.fixture(scope="session")
-def source_only_weights(two_cities, tmp_path_factory):
-    """The weights of source-only after a few steps, with the settings of the test below."""
-    folder = tmp_path_factory.mktemp("source-only")
-    train(run_settings(two_cities, "source-only", **PLAIN_SETTINGS), folder, overwrite=True, quiet=True)
-    return weights(folder)
-
-
 @pytest.mark.parametrize("name", [n for n in WITH_SOURCE if n != "source-only"])
 def test_own_weights_at_zero_give_source_only_to_the_last_bit(data, source_only_weights, name, tmp_path):
-    settings_off = run_settings(data, name, options=METHODS[name].off, **PLAIN_SETTINGS)
+    settings_off = run_settings(data, name, options=METHODS[name].off, **AS_SOURCE_ONLY)
     train(settings_off, tmp_path / "off", quiet=True)
     off = weights(tmp_path / "off")
     two_branches = any(k.startswith("backbone_s.") for k in off)

@@ -9,8 +9,11 @@ import pytest
 import rasterio
 from shapely.geometry import Point
 
+from rsuda.api import evaluate
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.evaluation.calibrate import calibrate
+from rsuda.evaluation.fit_scaling import choose
+from rsuda.evaluation.labelled_pixels import LabelledPixels
 from rsuda.evaluation.reliability import BINS, Reliability, tally
 from rsuda.inference.predict import predict
 from rsuda.inference.segmenter import load
@@ -22,6 +25,12 @@ HOW = {"device": "cpu", "precision": "fp32", "window": 64, "overlap": 16}
 @pytest.fixture
 def run(tiny_run, tmp_path):
     return shutil.copytree(tiny_run, tmp_path / "run")
+
+
+@pytest.fixture
+def one_place(monkeypatch):
+    """Labels of one place are enough, since a tiny city is one."""
+    monkeypatch.setattr("rsuda.evaluation.fit_scaling.ENOUGH_GROUPS", 1)
 
 
 def mapped(city, run, out, **options):
@@ -58,6 +67,62 @@ def test_one_command_changes_confidences_and_no_class(tiny_city, run, tmp_path, 
         calibrate(run, tiny_city / "west.yaml", data=tiny_city, **HOW)
     again = calibrate(run, tiny_city / "west.yaml", data=tiny_city, by_class=by_class, overwrite=True, **HOW)
     assert again.temperature == result.temperature
+
+
+def test_vector_scaling_is_in_predictions_scores_and_the_loaded_model(tiny_city, run, tmp_path, one_place):
+    import torch
+
+    before = mapped(tiny_city, run, tmp_path / "before")
+    result = calibrate(run, tiny_city / "west.yaml", "train", data=tiny_city, scaling="vector", **HOW)
+    spec = load_run(run).spec
+    assert (spec.temperature, spec.bias) == (result.temperature, result.bias) and len(spec.bias) == 3
+    assert result.scaling == json.loads((run / "calibration.json").read_text())["scaling"] == "vector"
+    after = mapped(tiny_city, run, tmp_path / "after")
+    assert (before.classes() != after.classes()).any()
+    probabilities = after.class_probabilities()
+    chosen = np.take_along_axis(probabilities, after.classes()[None].astype(int), 0)[0]
+    assert (chosen >= probabilities.max(0) - 1 / 254).all()
+    scores = evaluate(run, tiny_city / "west.yaml", data=tiny_city, device="cpu", window=64, overlap=16).scores
+    counts = np.bincount(after.classes().ravel(), minlength=3)
+    assert (scores.matrix.sum(0) == counts).all()  # west's split val is the scene that was mapped
+    image = torch.randint(0, 256, (1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        sample = (module := load(run))({"image": image})
+        wanted = module(image).log_softmax(1) / torch.tensor(spec.temperature).view(1, 3, 1, 1)
+    wanted = (wanted + torch.tensor(spec.bias).view(1, 3, 1, 1)).softmax(1)
+    assert torch.allclose(sample["probabilities"], wanted, atol=1e-5)
+    assert (sample["prediction"] == wanted.argmax(1)).float().mean() > 0.999
+
+
+def test_auto_takes_the_scaling_with_the_lower_loss_on_other_groups():
+    rng = np.random.default_rng(0)
+    groups = np.arange(8000) // 500
+    raw = rng.dirichlet((1, 1, 1), 8000).astype(np.float32)
+    labels = (raw.cumsum(1) < rng.random((8000, 1))).sum(1).clip(0, 2).astype(np.uint8)
+    biased = raw * np.array([1, 4, 0.5], np.float32)
+    biased /= biased.sum(1, keepdims=True)
+    losses = {}
+    for name, seen in (("right", raw), ("biased", biased)):
+        pixels = LabelledPixels(seen, labels, groups)
+        scaling, held_out = choose(pixels, "auto", by_class=False, enough=100)
+        of = {kind: choose(pixels, kind, by_class=False, enough=100)[1].log_loss for kind in ("temperature", "vector")}
+        assert of[scaling.kind] == min(of.values()) == held_out.log_loss
+        losses[name] = of
+    assert losses["biased"]["vector"] < losses["biased"]["temperature"] - 0.02
+    assert abs(losses["right"]["vector"] - losses["right"]["temperature"]) < 0.005
+    one_place = LabelledPixels(biased, labels, 0 * groups)
+    assert choose(one_place, "auto", by_class=False, enough=100)[0].kind == "temperature"
+
+
+def test_scalings_that_cannot_be_are_refused(run, tiny_city):
+    with pytest.raises(InputError, match=r"unknown scaling 'matrix'"):
+        calibrate(run, tiny_city / "west.yaml", data=tiny_city, scaling="matrix")
+    with pytest.raises(
+        InputError, match=r"too few for a vector scaling, which needs two classes of 1000 .* in 5 places"
+    ):
+        calibrate(run, tiny_city / "west.yaml", data=tiny_city, scaling="vector", **HOW)
+    with pytest.raises(InputError, match=r"biases would have the source's shares of classes"):
+        calibrate(run, from_source=True, scaling="vector")
 
 
 def test_points_of_an_accuracy_sample_calibrate_too(tiny_city, run, tmp_path):
@@ -109,7 +174,7 @@ def test_undecided_pixels_are_a_class_of_the_map(tiny_city, run, tmp_path):
 def test_torch_module_and_onnx_have_the_temperature(tiny_city, run, tmp_path):
     import torch
 
-    calibrate(run, tiny_city / "west.yaml", data=tiny_city, **HOW)
+    calibrate(run, tiny_city / "west.yaml", data=tiny_city, by_class=False, **HOW)
     module = load(run)
     image = torch.randint(0, 256, (1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -126,3 +191,26 @@ def test_torch_module_and_onnx_have_the_temperature(tiny_city, run, tmp_path):
     here, there = (mapped(tiny_city, model, tmp_path / str(k)) for k, model in enumerate((run, exported)))
     assert (here.classes() == there.classes()).mean() > 0.999
     assert np.nanmax(np.abs(here.confidences() - there.confidences())) < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("temperature", "bias"), [((0.5, 2.0, 1.5), ()), ((0.5, 2.0, 1.5), (1.0, -0.5, 0.0))])
+def test_exported_files_have_the_scaling_and_undo_it(tmp_path, temperature, bias):
+    import torch
+
+    pytest.importorskip("onnxruntime")
+    from rsuda.export.onnx_network import OnnxNetwork
+    from rsuda.export.programs import PROBABILITIES, Softmax, to_onnx, traced
+    from rsuda.learning.calibration import tempered
+
+    network, image = torch.nn.Conv2d(3, 3, 3, padding=1), torch.randn(2, 3, 32, 32)
+    program = traced(Softmax(network.eval(), temperature, bias), 3, 32)
+    (tmp_path / "model.onnx").write_bytes(to_onnx(program, PROBABILITIES).SerializeToString())
+    exported = OnnxNetwork(tmp_path / "model.onnx")
+    with torch.inference_mode():
+        plain = network(image).softmax(1)
+        wanted = tempered(plain, temperature, axis=1, bias=bias)
+        assert torch.allclose(program.module()(image), wanted, atol=1e-5)
+        assert torch.allclose(exported.raw(image), wanted, atol=1e-5)
+    exported.temperature, exported.bias = temperature, bias
+    assert torch.allclose(exported(image).softmax(1), plain, atol=1e-4)

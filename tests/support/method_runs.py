@@ -29,6 +29,10 @@ CHOSEN = {
 }  # fmt: skip
 
 
+# of runs that end as source-only does where a method is off
+AS_SOURCE_ONLY = {"rare_temperature": 0.0, "target_statistics": False}
+
+
 class InterruptionError(Exception):
     """Training is interrupted on purpose."""
 

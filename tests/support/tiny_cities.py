@@ -29,9 +29,9 @@ def build(folder, names=("a", "b", "c"), called=None):
     return folder
 
 
-# no look at colours to choose these, and no bank: both take longer than the steps
+# what the look at colours would choose, and no bank: both take longer than the steps
 CHOSEN = {
-    "gsd": "target", "standardise": "domain", "band_matching": "name", "band_mixing": 0.0, "target_statistics": True,
+    "gsd": "target", "standardise": "imagenet", "band_matching": "name", "band_mixing": 1.0, "target_statistics": True,
     "training.bank": False,
 }  # fmt: skip
 

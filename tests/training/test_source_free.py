@@ -75,7 +75,9 @@ def test_a_start_and_a_target_alone_are_adapted_without_the_source(data, start):
 
 
 def test_the_sources_files_are_not_read(data, start, tmp_path):
-    alone = shutil.copytree(data, tmp_path / "alone", ignore=shutil.ignore_patterns("east*", "start*", "bare", "west_*_label*"))
+    alone = shutil.copytree(
+        data, tmp_path / "alone", ignore=shutil.ignore_patterns("east*", "start*", "bare", "west_*_label*")
+    )
     settings, _ = resolved(alone, start, data=str(alone))
     method = train(settings, tmp_path / "out", quiet=True)
     trained = load_run(tmp_path / "out")
