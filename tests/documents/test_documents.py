@@ -20,6 +20,7 @@ from rsuda.core.legend import IGNORE
 from rsuda.data.domain_file import read_domain_file
 from rsuda.data.find_domain import domain
 from rsuda.methods import METHODS
+from rsuda.runs.resolve import resolve
 from rsuda.training.build import check_run
 from rsuda.training.train import train
 
@@ -69,9 +70,14 @@ def test_page_of_public_benchmarks_names_their_files_and_no_number_without_a_sou
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_configuration_trains(path, tmp_path):
-    """Train one step on the sample tiles, with a smaller window and batch, where the tiles have the pair."""
+    """Train one step on the sample tiles, with a smaller window and batch, where the tiles have the pair.
+
+    One of the configurations with mit_b5 trains it; the others train the smallest of its family.
+    """
     data = str(ROOT / "sample_tiles")
     s = settings(path, data=data, steps=1, batch_size=2, crop=192, weights="none", workers=0)
+    if s.network.encoder == "mit_b5" and path.stem != "potsdam-irrg_vaihingen_mit-b5":
+        s = s.changed({"network.encoder": "mit_b0"})
     if not {s.source.name, s.target.name} <= {"potsdam", "vaihingen"}:
         pytest.skip("the sample tiles do not hold this pair")
     train(s, tmp_path / "run", quiet=True)
@@ -85,36 +91,16 @@ def test_domain_file_has_a_legend_splits_and_a_source_of_its_data(path):
     assert len(fields.class_legend) >= 2 and {"train", "val"} <= set(fields.splits) and fields.get and fields.gsd
 
 
-@pytest.mark.slow
-def test_readme_commands_run_in_order(tmp_path):
-    """Run the README's shell blocks without the installation, on the sample tiles with few steps."""
-    text = (ROOT / "README.md").read_text()
+def test_readme_takes_the_sample_tiles_and_says_so():
+    text = (ROOT / "README.md").read_text()  # whose blocks test_page_runs runs
     commands = [
         c for block in re.findall(r"```bash\n(.*?)```", text, re.S) for c in re.findall(r"\.venv/bin/rsuda (.*)", block)
     ]
     assert [c.split()[0] for c in commands] == ["adapt", "predict", "report"]
-    commands.pop()  # docs/report.md runs it
-    (tmp_path / "sample_tiles").symlink_to(ROOT / "sample_tiles")
-    for command in commands:
-        words = shlex.split(command)
-        out = rsuda(*words, *(["--steps", 4, "--workers", 0] if words[0] == "adapt" else []), cwd=tmp_path)
-        if words[0] == "adapt":
-            assert out.splitlines()[0].startswith("No data folder was passed: using the synthetic sample_tiles/")
-    run = tmp_path / "runs" / "potsdam_vaihingen_st-dasegnet"
-    for name in (
-        "config.yaml",
-        "weights.safetensors",
-        "spec.json",
-        "last.ckpt",
-        "metrics.csv",
-        "log.txt",
-        "label_free.json",
-    ):
-        assert (run / name).is_file()
-    for suffix in ("json", "csv"):
-        assert (run / f"scores_vaihingen_val.{suffix}").is_file()
-    for name in ("classes.tif", "polygons.gpkg", "classes.qml", "polygons.qml"):
-        assert (tmp_path / "maps" / f"top_mosaic_09cm_area2_{name}").is_file()
+    source, target = re.findall(r"(?:potsdam|vaihingen)[\w-]*", commands[0])[:2]
+    said = []
+    resolve(None, {"source.name": source, "target.name": target}, "out", False, said.append)
+    assert said[0].startswith("No data folder was passed: using the synthetic sample_tiles/")
 
 
 def test_readme_has_at_most_650_words_and_links_to_files():

@@ -15,9 +15,17 @@ pytestmark = pytest.mark.slow
 RUNS = {
     "source-only": {"method": "source-only", "target_statistics": True},
     "st-dasegnet": {"method": "st-dasegnet", "dropout": 0.1, "rare_temperature": 0.2, "crop": 192},
-    "bicl": {"method": "bicl", "options": {"source_only_share": 0.2}, "optimiser": "sgd", "score_every": 7},
+    "bicl": {
+        "method": "bicl",
+        "options": {"source_only_share": 0.2},
+        "optimiser": "sgd",
+        "score_every": 7,
+        "training.bank": True,
+        "standardise": "auto",
+        "band_mixing": "auto",
+    },
 }
-KILLS = 12
+STEPS, KILLS = 24, 12
 # what is being written when a process is killed: each is a folder that whole_file makes
 WRITES = [".metrics-*", ".weights-*", ".spec-*", ".run-*", ".config-*"]
 
@@ -33,7 +41,7 @@ def there(run):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_run_killed_at_any_moment_and_resumed_equals_the_uninterrupted_one(tiny_city, tmp_path, name, capsys):
-    s = options(tiny_city, steps=40, **{"preset": "sample", **RUNS[name]})
+    s = options(tiny_city, steps=STEPS, **{"preset": "sample", **RUNS[name]})
     said, draw, table = tmp_path / "said", random.Random(name), []
     for folder in ("first", "whole"):  # the time of one whose program is loaded
         began = time.monotonic()
