@@ -228,6 +228,17 @@ def test_item_of_a_run_describes_input_and_output_of_the_model(run):
         export(run, "stac")
 
 
+def test_item_is_read_by_the_classes_of_the_extensions_authors(run, tmp_path):
+    schema = pytest.importorskip(
+        "stac_model.schema", reason="stac-model is not installed; it needs a pip of its own choice"
+    )
+    fields = json.loads(export(run, "stac", tmp_path / "item.json", window=64, overlap=0).file.read_text())
+    properties = {k.removeprefix("mlm:"): v for k, v in fields["properties"].items() if k.startswith("mlm:")}
+    for described in properties["output"][0]["classification:classes"]:
+        del described["title"]  # of the extension Classification, which these classes do not know
+    assert schema.MLModelProperties.model_validate(properties).total_parameters == properties["total_parameters"]
+
+
 def test_item_names_the_source_of_pretrained_encoders(run):
     for weights, names in (("imagenet", "ImageNet"), ("mine.safetensors", "")):
         (run / "config.yaml").write_text(dump(settings(method="dacs", weights=weights)))
