@@ -82,8 +82,8 @@ for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
 fig.colorbar(image, ax=axes, shrink=0.6, label="probability of the class")
 
 # %% [markdown]
-# **Look at** the dark lines in the right picture: the model is unsure along borders, and inside patches that it calls
-# clutter or tree. An unsure pixel is not always wrong, but it is a good place to check first.
+# **Look at** the dark places in the right picture: the model is unsure along borders, on cars, and where trees stand on
+# lawns. An unsure pixel is not always wrong, but it is a good place to check first.
 #
 # ## Polygons
 #

@@ -149,6 +149,8 @@ def _legend(draft: Draft) -> list[str]:
         if item.value is not None:
             entry["value"] = item.value
         share = "" if item.share is None else f"  # {_percent(item.share)} of the label pixels read"
+        if item.value is None and item.colour == "#000000" and item.name.startswith("colour"):
+            share += "; black is often a border or nodata: then move it to ignore"
         lines.append(f"  - {_flow(entry | {'colour': item.colour})}{share}")
     if draft.ignore:
         lines.append(f"ignore: {_flow(list(draft.ignore))}  # nodata of the labels")

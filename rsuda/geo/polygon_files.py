@@ -35,6 +35,15 @@ def check_located(name: str | None, located: bool, what: object) -> None:
         )
 
 
+@contextmanager
+def quiet_vectors() -> Iterator[None]:
+    """Suppress pyogrio's warnings of a missing CRS, about which callers have a note, and of wide fields."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided")
+        warnings.filterwarnings("ignore", ".*field width.*")
+        yield
+
+
 def write_polygons(frame: gpd.GeoDataFrame, path: Path, *, overwrite: bool = False) -> None:
     """Write polygons in the format of the suffix of ``path``; the file appears when it is complete.
 
@@ -52,12 +61,9 @@ def write_polygons(frame: gpd.GeoDataFrame, path: Path, *, overwrite: bool = Fal
         if vector_format.only_crs and frame.crs:
             frame = frame.to_crs(vector_format.only_crs)
         options: dict[str, Any] = {**vector_format.options, **(vector_format.located_options if frame.crs else {})}
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "'crs' was not provided")  # the caller has a note about it
-            warnings.filterwarnings("ignore", ".*field width.*")
-            with _writable(temporary.parent) as folder:
-                plain = folder / f"polygons{path.suffix}"
-                frame.to_file(plain, driver=vector_format.driver, layer=_layer(path), engine="pyogrio", **options)
+        with quiet_vectors(), _writable(temporary.parent) as folder:
+            plain = folder / f"polygons{path.suffix}"
+            frame.to_file(plain, driver=vector_format.driver, layer=_layer(path), engine="pyogrio", **options)
         plain = temporary.with_name(plain.name)
         os.replace(plain, temporary)
         for file in plain.parent.iterdir():

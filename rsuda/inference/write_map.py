@@ -28,7 +28,9 @@ from rsuda.geo.class_raster import DECLARED_GSD
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.collars import find_collar
 from rsuda.geo.mosaic import Mosaic
+from rsuda.geo.polygon_files import quiet_vectors
 from rsuda.geo.qgis_styles import raster_style, share_style, write_style
+from rsuda.geo.raster import quiet
 from rsuda.geo.stac_item import MapRaster, acquisition_time, href, map_item, write_item
 from rsuda.inference.finished_rasters import KEY
 from rsuda.inference.map_job import MapJob, row_blocks
@@ -50,7 +52,8 @@ def write_map(job: MapJob) -> Prediction:
     with _write_error(job):
         shutil.rmtree(job.staging, ignore_errors=True)
         # polygons need one core and little of the disk, so the rasters are written beside them
-        with ThreadPoolExecutor(1) as beside:
+        # warnings are filtered outside of the threads, since each thread ends its filters in all of them
+        with quiet(), quiet_vectors(), ThreadPoolExecutor(1) as beside:
             rasters = beside.submit(copy_context().run, _write_rasters, job)
             polygon_count, notes = _write_vectors(job) if "polygons" in job.files else (None, [])
             rasters.result()

@@ -200,9 +200,10 @@ def _with_fitting_discriminators(settings: Settings, notes: list[str]) -> tuple[
     cells = window // settings.network.output_stride
     fitting = strided_layers(cells, layers)
     if fitting != layers:
+        number = "1 strided layer" if fitting == 1 else f"{fitting} strided layers"
         notes = [
             *notes,
-            f"the discriminators have {fitting} strided layers instead of {layers}, since a window of {window} px gives "
+            f"the discriminators have {number} instead of {layers}, since a window of {window} px gives "
             f"{cells} x {cells} feature cells",
         ]
     return settings.changed({"method.strided": fitting}), notes
