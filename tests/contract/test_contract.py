@@ -173,7 +173,12 @@ def encoder_file(two_cities, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    [("st-dasegnet", "neighbours"), ("bicl", "neighbours"), ("st-dasegnet", "prototypes"), ("dacs", "prototypes")],
+    [
+        ("bicl", "neighbours"),
+        ("dacs", "prototypes"),
+        pytest.param("st-dasegnet", "neighbours", marks=pytest.mark.slow),
+        pytest.param("st-dasegnet", "prototypes", marks=pytest.mark.slow),
+    ],
 )
 def test_a_resumed_run_goes_on_with_the_votes_of_the_interrupted_one(
     data, data_without_target_labels, encoder_file, name, mode, tmp_path, monkeypatch
