@@ -70,7 +70,7 @@ def settings(name: str, method: str, file: Path, window: int, start: Path | None
         "patches.window": window, "patches.workers": 0, "training.steps": 2, "training.batch_size": 2,
         "training.precision": "fp32", "training.bank": True, "align.target_statistics": False,
     }  # fmt: skip
-    fields |= {"network.start": str(start)} if start else {"source": "potsdam"}
+    fields |= {"network.start": str(start), "source": ""} if start else {"source": "potsdam"}
     fields |= {f"method.{k}": v for k, v in NOW.items() if k in option_names(method)}
     return make_settings(fields, presets_of=presets_of, option_names=option_names)
 
