@@ -48,6 +48,7 @@ def network(model: str | None) -> TrainedNetwork:
     settings = make_settings({"method.name": "source-only", "network.weights": "none"}, presets_of=presets_of)
     legend = Legend(NAMES, tuple(((50 * k, 250 - 50 * k, 99),) for k in range(len(NAMES))))
     spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
+    torch.manual_seed(0)  # other weights draw other polygons, up to five times as many
     model = build_network("plain", architecture(settings, spec))
     return TrainedNetwork(model.eval(), spec, Path("random"), "source-only", "random")
 
@@ -117,6 +118,7 @@ def ratio(args: argparse.Namespace) -> None:
                     [scene], trained, Path(folder, str(polygons)), polygons=polygons, **options(args)
                 )
                 written["file to file, polygons too" if polygons else "file to file"] = prediction.seconds
+                polygon_count = prediction.polygon_count
     print(
         f"{args.size} x {args.size} px, {windows} windows of {args.window} px, overlap {args.overlap}, "
         f"batches of {args.batch_size}, {predictor.precision} on {predictor.device}, {torch.get_num_threads()} threads\n"
@@ -129,7 +131,7 @@ def ratio(args: argparse.Namespace) -> None:
         ratios = " | ".join(f"{seconds / reference:.2f}" for reference in bare_passes.values())
         print(f"| {name} | {seconds:.1f} | {args.size**2 / 1e6 / seconds:.2f} | {ratios} |")
     figures = "; ".join(f"{name} {', '.join(f'{seconds:.3f}' for seconds in times)}" for name, times in alone.items())
-    print(f"\nseconds a batch of the bare network before, between and after: {figures}")
+    print(f"\n{polygon_count} polygons; seconds a batch of the bare network before, between and after: {figures}")
 
 
 def peers(args: argparse.Namespace) -> None:

@@ -53,17 +53,16 @@ def write_map(job: MapJob) -> Prediction:
         shutil.rmtree(job.staging, ignore_errors=True)
         # polygons need one core and little of the disk, so the rasters are written beside them
         # warnings are filtered outside of the threads, since each thread ends its filters in all of them
-        with quiet(), quiet_vectors(), ThreadPoolExecutor(1) as beside:
+        with quiet(), quiet_vectors(), ThreadPoolExecutor(2) as beside:
             rasters = beside.submit(copy_context().run, _write_rasters, job)
+            of_scene = beside.submit(copy_context().run, scene_notes, job)
             polygon_count, notes = _write_vectors(job) if "polygons" in job.files else (None, [])
             rasters.result()
         counts = _count_values(job.blocks())
         _write_descriptions(job, counts)
         _move_into_place(job)
     written = finished_map(job, counts)
-    doubts = scene_doubts(job.scene, job.predictor.trained.spec)
-    notes = [*scene_notes(job), *doubts, *notes]
-    return replace(written, polygon_count=polygon_count, notes=tuple(notes), skipped=False)
+    return replace(written, polygon_count=polygon_count, notes=(*of_scene.result(), *notes), skipped=False)
 
 
 def finished_map(job: MapJob, counts: list[int] | None = None) -> Prediction:
@@ -102,7 +101,7 @@ def scene_notes(job: MapJob) -> list[str]:
         notes.append(f"the bands of {scene.image} are {names} and taken as {', '.join(expected)}")
     if collar := find_collar(scene.file, scene.file.band_numbers(expected)):
         notes.append(f"{scene.image}: {collar}")
-    return notes
+    return [*notes, *scene_doubts(scene, job.predictor.trained.spec)]
 
 
 @contextmanager
