@@ -29,7 +29,7 @@ def read_assessment(folder: Path) -> Assessment:
     try:
         return _assessment(fields, folder)
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise InputError(f"{file} is not a file of rsuda assess: name a folder that its --out wrote") from None
+        raise InputError(f"{file} is not a file of rsuda assess: name a folder that the command has written") from None
 
 
 def _assessment(fields: Mapping[str, Any], folder: Path) -> Assessment:
