@@ -127,8 +127,8 @@ def shared_files(folder: Path) -> list[Path]:
 
 
 def is_shared(name: str) -> bool:
-    """Check whether a file of this name may be on a hub."""
-    return any(fnmatch(name, pattern) for pattern in SHARED)
+    """Check whether a file of this name may be on a hub. Names with folders may not, since a hub would choose the place."""
+    return not set(name) & {"/", "\\"} and any(fnmatch(name, pattern) for pattern in SHARED)
 
 
 def model_name(path: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from rsuda.core.errors import ExistsError
-from rsuda.core.hub import HubAddress, run_folder
+from rsuda.core.hub import HubAddress, is_shared, run_folder
 from rsuda.core.hub_settings import of_hub, without_machine
 from rsuda.core.settings import make_settings
 from rsuda.data.find_domain import training_domains
@@ -109,3 +109,10 @@ def test_settings_of_a_hub_choose_no_path_tracker_device_or_method_file():
     assert fields["network"]["weights"] == "none" and fields["method"]["name"] == "m.py:Mine"
     assert fields["training"]["loggers"] == [] and fields["training"]["device"] == "auto"
     assert not {"source", "target", "method"} & of_hub(settings.model_dump()).keys()
+
+
+@pytest.mark.parametrize(
+    "name", ["model.pth", "scores_a/../../b.json", "folder/spec.json", "scores_..\\b.json", "spec.json.py"]
+)
+def test_a_hub_decides_no_place_and_no_kind_of_a_file(name):
+    assert is_shared("spec.json") and is_shared("scores_val.json") and not is_shared(name)
