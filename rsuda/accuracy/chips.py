@@ -9,8 +9,10 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from rsuda.core.atomic import atomic_write
+from rsuda.core.display import OWN_PICTURE
 from rsuda.core.errors import InputError
 from rsuda.geo.grid import Grid
 from rsuda.geo.raster import RasterFile, is_remote
@@ -53,7 +55,8 @@ def write_chips(
     centres = list(zip(*places, strict=True))
     limits = _limits(scene, bands, centres)
     folder.mkdir(parents=True, exist_ok=True)
-    names = []
+    names, tags = [], PngInfo()
+    tags.add_text(OWN_PICTURE, "a point of a sample")
     with scene.opened():
         for number, centre in zip(points["id"], centres, strict=True):
             far = _view(scene, bands, centre, _FAR * scale, limits, Image.Resampling.BICUBIC)
@@ -63,7 +66,7 @@ def write_chips(
             picture.paste(_marked(near, _SIDE / _NEAR), (_SIDE + 8, 0))
             file = folder / f"{number:04d}.png"
             with atomic_write(file, overwrite=overwrite) as temporary:
-                picture.save(temporary, "PNG")
+                picture.save(temporary, "PNG", pnginfo=tags)
             names.append(str(file))
     return names, []
 

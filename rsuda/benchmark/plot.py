@@ -11,6 +11,7 @@ import numpy as np
 from rsuda.benchmark.bootstrap import interval, resample
 from rsuda.benchmark.plan import Plan
 from rsuda.benchmark.rows import Row
+from rsuda.core.display import OWN_PICTURE
 
 
 def draw(plan: Plan, rows: Sequence[Row], path: Path) -> None:
@@ -36,7 +37,7 @@ def draw(plan: Plan, rows: Sequence[Row], path: Path) -> None:
     entries = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if entries:
         figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=5, fontsize=8)
-    figure.savefig(path, dpi=100, format="png")
+    figure.savefig(path, dpi=100, format="png", metadata={OWN_PICTURE: "scores of a benchmark"})
 
 
 def _panel(axis: Any, rows: Sequence[Row], methods: Sequence[str], plan: Plan) -> None:

@@ -82,9 +82,13 @@ def print_map(result: Any, notes: Notes) -> None:
         return
     total = sum(result.area_m2.values())
     shares = ", ".join(f"{name} {area / total:.0%}" for name, area in result.area_m2.items() if area)
-    polygons = f" and {printable(result.polygons.name)} ({result.polygon_count} polygons)" if result.polygons else ""
+    polygons = f" and {printable(result.polygons.name)} ({_polygons(result.polygon_count)})" if result.polygons else ""
     speed = f"{result.pixels / 1e6 / max(result.seconds, 1e-9):.2f} Mpx/s"
     print(f"{name}: wrote {printable(result.raster)}{polygons} in {result.seconds:.1f} s ({speed}): {shares}")
+
+
+def _polygons(count: int) -> str:
+    return f"{count} polygon{'s' * (count != 1)}"
 
 
 def print_polygons(result: Any) -> None:
@@ -95,7 +99,7 @@ def print_polygons(result: Any) -> None:
     shares = ", ".join(f"{printable(name)} {area / total:.0%}" for name, area in result.area_m2.items() if area)
     footprints = f" and {printable(result.footprints.name)}" if result.footprints else ""
     print(
-        f"wrote {printable(result.polygons)} ({result.count} polygons){footprints} in {result.seconds:.1f} s: {shares}"
+        f"wrote {printable(result.polygons)} ({_polygons(result.count)}){footprints} in {result.seconds:.1f} s: {shares}"
     )
 
 

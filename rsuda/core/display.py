@@ -7,6 +7,7 @@ from typing import Any
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
+OWN_PICTURE = "RSUDA_PICTURE"  # text in every PNG that rsuda writes, which is no scene
 _LONGEST = 300  # characters
 
 

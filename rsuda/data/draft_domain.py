@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from rsuda.data.draft_text import Delivery, Draft, draft_text
 from rsuda.data.file_patterns import list_files
 from rsuda.data.find_domain import domain
 from rsuda.geo.class_names import class_colours
-from rsuda.geo.polygon_input import VECTORS
+from rsuda.geo.polygon_input import LAYER_MARK, VECTORS, split_layer
 from rsuda.geo.raster import SUFFIXES
-from rsuda.geo.scene_files import is_own_map
+from rsuda.geo.scene_files import is_own_map, note_of_own_maps
 
 _OUTPUTS = ("polygons", "footprints")  # vector files that rsuda writes beside a map
 
@@ -73,7 +74,8 @@ def init(
 def _look(root: Path, name: str, labels: str | None) -> tuple[Draft, Pairs]:
     """Everything that a draft says of a folder, and the pairs of images and labels."""
     files, maps = _files(root)
-    notes = [f"{len(maps)} maps of rsuda are left out: {some_names(maps)}"] if maps else []
+    notes = [note_of_own_maps(maps)] if maps else []
+    labels, layer = (None, None) if labels is None else split_layer(labels)
     chosen = None if labels is None else [file for file in files if fnmatchcase(file, labels) or file == labels]
     if chosen == []:
         raise InputError(f"no file in {root} matches {spell('labels', labels)}: its files are {some_names(files)}")
@@ -94,7 +96,11 @@ def _look(root: Path, name: str, labels: str | None) -> tuple[Draft, Pairs]:
         notes.append(f"{len(group.files)} images {pattern} are left out, since their names fit no other pattern")
     draft = Draft(name, str(root), deliveries, notes=notes)
     draft.heights = [group.pattern(group.varying()) for group in pairs.heights]
-    _add_labels(draft, pairs, root, files)
+    _add_labels(draft, pairs, root, files, layer)
+    if labels is not None and not draft.labels:
+        raise InputError(
+            f"{spell('labels', labels)} names no label of an image: {draft.notes[-1] if draft.notes else root}"
+        )
     splits = splits_of(pairs.images[0], pairs.fields)
     draft.splits = {split: [f"{_literal(part)}_*" for part in parts] for split, parts in splits.items()} or {
         "train": ["*"]
@@ -119,18 +125,19 @@ def _files(root: Path) -> tuple[list[str], list[str]]:
     return [file for file in files if file not in outputs], maps
 
 
-def _add_labels(draft: Draft, pairs: Pairs, root: Path, files: Sequence[str]) -> None:
+def _add_labels(draft: Draft, pairs: Pairs, root: Path, files: Sequence[str], layer: str | None) -> None:
     """Add the labels and the classes of a folder to its draft."""
     if pairs.labels:
         main = pairs.labels[0]
         paths = list(main.files.values())
         draft.labels = [main.pattern(pairs.fields)]
-        draft.label_comments = [f"{len(paths)} files"]
+        draft.label_comments = [f"{len(paths)} file{'s' * (len(paths) > 1)}"]
         draft.other_labels = [group.pattern(pairs.fields) for group in pairs.labels[1:]]
         if draft.other_labels:
             draft.notes.append(f"the labels {draft.labels[0]} are used, and {', '.join(draft.other_labels)} are not")
         if paths[0].lower().endswith(VECTORS):
-            _add_polygons(draft, describe_polygons([root / path for path in paths]), main.pattern(pairs.fields))
+            polygons = describe_polygons([root / path for path in paths], layer)
+            _add_polygons(draft, polygons, main.pattern(pairs.fields), layer)
         else:
             legend = read_legend([path_of(root, path) for path in paths])
             draft.legend, draft.ignore = legend.classes, legend.ignore
@@ -139,15 +146,17 @@ def _add_labels(draft: Draft, pairs: Pairs, root: Path, files: Sequence[str]) ->
                 draft.legend_comment.append(f"{legend.rare} rare colours are left out (of a JPEG?), and so ignored")
         return
     vectors = [file for file in files if file.lower().endswith(VECTORS)]
-    layer = layer_over(vectors, root, draft.deliveries[0].images.grids)
-    if layer is not None:
-        _add_polygons(draft, describe_polygons([root / layer]), layer)
+    over = layer_over(vectors, root, draft.deliveries[0].images.grids, layer)
+    if over is not None:
+        _add_polygons(draft, describe_polygons([root / over], layer), over, layer)
     elif vectors:
-        draft.notes.append(f"no polygon of {some_names(vectors)} lies over the images, so they are not used")
+        those = "it is" if len(vectors) == 1 else "they are"
+        draft.notes.append(f"no polygon of {some_names(vectors)} lies over the images, so {those} not used")
 
 
-def _add_polygons(draft: Draft, polygons: DraftPolygons, files: str) -> None:
+def _add_polygons(draft: Draft, polygons: DraftPolygons, files: str, layer: str | None) -> None:
     """Add polygons as labels: classes by a column, or one class and a background."""
+    files = f"{files}{LAYER_MARK}{layer}" if layer else files
     columns = [f"column {name}: {', '.join(values)}" for name, values in polygons.columns.items()]
     if polygons.attribute is None:
         draft.labels = [{"files": files, "class": "polygon", "uncovered": "background"}]
@@ -164,9 +173,8 @@ def _add_polygons(draft: Draft, polygons: DraftPolygons, files: str) -> None:
             "number of polygons: " + ", ".join(f"{value} {count}" for value, count in polygons.values.items())
         )
     draft.label_comments = ["\n".join([f"{polygons.polygons} polygons", *columns])]
-    draft.legend = tuple(
-        DraftClass(name, colour, None, None) for name, colour in zip(names, class_colours(), strict=False)
-    )
+    colours = chain(["#BDBDBD"] * (names[0] == "background"), class_colours())  # grey
+    draft.legend = tuple(DraftClass(name, colour, None, None) for name, colour in zip(names, colours, strict=False))
 
 
 def _class_name(value: str) -> str:

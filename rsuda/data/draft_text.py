@@ -127,7 +127,10 @@ def _images(deliveries: Sequence[Delivery]) -> list[str]:
         codes.add(images.code)
         bands = images.code if "," not in images.code and "_" not in images.code else list(images.bands)
         name = images.code if len(images.code) <= 12 and images.code.isalnum() else f"bands{len(images.bands)}"
-        lines.append(f"  # {delivery.files} files, {', '.join(images.dtypes)}; bands {images.bands_from}")
+        lines.append(
+            f"  # {delivery.files} file{'s' * (delivery.files > 1)}, {', '.join(images.dtypes)}; "
+            f"bands {images.bands_from}"
+        )
         entry = {"files": delivery.pattern, "bands": bands}
         lines.append(f"  {'# the same bands again: ' if again else ''}{_key(name)}: {_flow(entry)}")
     return lines

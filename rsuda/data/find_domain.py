@@ -186,6 +186,9 @@ def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[D
         return source, target
     names = settings.source.names
     objects_by_name = source if isinstance(source, tuple) else (source,) * len(names)
+    named = [name for name, part in zip(names, objects_by_name, strict=True) if part is None]
+    for name in [*named, *([settings.target.name] if target is None else [])]:
+        _fields_of(name)  # a wrong name is an error before missing data of another domain
     sources = [
         domain(name, settings.data, bands=settings.source.bands, nodata=settings.source.nodata)
         if part is None
@@ -223,22 +226,34 @@ def _variant_with_bands(name: str, data: str | Path | None, source: Domain, band
 
 
 def _domain_of_files(name: str, data: str | Path | None, bands: str | None, gsd: float | None) -> Domain:
+    fields = _fields_of(name)
+    if fields is not None:
+        return _from_fields(fields, data, bands)
+    if is_stac(name):
+        return domain_of_stac(name, bands, gsd)
+    return domain_of_rasters(name if is_remote(name) else str(Path(name).expanduser()), bands, gsd)
+
+
+def _fields_of(name: str) -> DomainFile | None:
+    """Read the fields of a known domain or a domain file; None for the name of rasters or STAC items.
+
+    Raises:
+        InputError, MissingError: the name stands for nothing, or the domain file is invalid.
+    """
     if name.startswith(OBJECT):
         raise InputError(
             f"the domain '{name.removeprefix(OBJECT)}' was passed as an object in Python, and its name finds no files: pass the "
             "object again, as in rsuda.adapt(source, target, out=RUN, resume=True) or rsuda.evaluate(RUN, domain)"
         )
     if name in KNOWN:
-        return _from_fields(read_domain_file(KNOWN[name]), data, bands)
-    if is_stac(name):
-        return domain_of_stac(name, bands, gsd)
-    if is_remote(name):
-        return domain_of_rasters(name, bands, gsd)
+        return read_domain_file(KNOWN[name])
+    if is_stac(name) or is_remote(name):
+        return None
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml"):
-        return _from_fields(read_domain_file(path), data, bands)
+        return read_domain_file(path)
     if path.is_dir() or path.is_file() or any(sign in name for sign in "*?["):
-        return domain_of_rasters(str(path), bands, gsd)
+        return None
     if len(path.parts) > 1 or path.suffix:
         raise MissingError(f"there is no folder, raster or domain file {name}")
     raise unknown_domain(name, "a YAML file", "a folder or glob of rasters")

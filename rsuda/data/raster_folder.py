@@ -50,7 +50,7 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
 
 def _label(place: str) -> str:
     """Name a domain after its folder, or the folder of its files."""
-    path = Path(place)
+    path = Path(place) if is_remote(place) else Path(place).absolute()
     return path.name if path.is_dir() else (path.parent.name if path.suffix else path.stem) or "rasters"
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL.PngImagePlugin import PngInfo
 
 from rsuda.core.atomic import atomic_write
+from rsuda.core.display import OWN_PICTURE
 from rsuda.core.legend import IGNORE
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec
@@ -74,8 +76,10 @@ def write_preview(
         for k, window in enumerate(drawn)
     ]
     title = f"before: {before.what}" if before else ""
+    picture, tags = draw(rows, spec.legend, title, f"after: step {settings.training.steps}"), PngInfo()
+    tags.add_text(OWN_PICTURE, "windows of the target")
     with atomic_write(file, overwrite=True) as temporary:
-        draw(rows, spec.legend, title, f"after: step {settings.training.steps}").save(temporary)
+        picture.save(temporary, pnginfo=tags)
     return file
 
 

@@ -17,15 +17,15 @@ from rsuda.core.display import printable
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.geo.polygon_files import readable
 
-VECTORS = (".gpkg", ".fgb", ".geojson", ".shp", ".parquet", ".geoparquet")
+VECTORS = (".gpkg", ".fgb", ".geojson", ".shp", ".kml", ".parquet", ".geoparquet")
 _PARQUET = (".parquet", ".geoparquet")
-_LAYER = "|layername="
+LAYER_MARK = "|layername="  # as QGIS writes it
 _FRAMES = 8  # files whose polygons stay in memory, so that scenes share them
 
 
 def split_layer(text: str) -> tuple[str, str | None]:
     """Split 'city.gpkg|layername=houses', as QGIS writes it, into the file and the name of its layer, None without one."""
-    file, mark, layer = text.partition(_LAYER)
+    file, mark, layer = text.partition(LAYER_MARK)
     return file, layer.split("|")[0] if mark else None
 
 
@@ -93,7 +93,7 @@ def _choose_layer(path: Path, layer: str | None) -> str:
     if polygons:
         raise InputError(
             f"{path} has {len(polygons)} layers of polygons ({', '.join(polygons[:20])}): "
-            f"name one, as in {path.name}{_LAYER}{polygons[0]}"
+            f"name one, as in {path.name}{LAYER_MARK}{polygons[0]}"
         )
     layers = ", ".join(f"{name} ({kind})" for name, kind in list(kinds.items())[:20])
     raise InputError(f"{path} has no layer of polygons: its layers are {layers or 'none'}")
@@ -144,12 +144,23 @@ def _polygons_in_file(
     frame = read_frame(path, layer, columns)
     shapes = clean(frame.geometry)
     whole = are_whole(shapes)
-    kinds = sorted(set(frame.geometry.geom_type.dropna()))
-    if kinds and not whole.any():
+    if not whole.any():
+        check_polygons(frame.geometry, path)
+    return frame.set_geometry(shapes)[whole].reset_index(drop=True)
+
+
+def has_polygons(shapes: gpd.GeoSeries) -> bool:
+    """Check whether a shape is a polygon, or a collection, which may hold some."""
+    return bool(shapes.geom_type.isin(["Polygon", "MultiPolygon", "GeometryCollection"]).any())
+
+
+def check_polygons(shapes: gpd.GeoSeries, path: Path) -> None:
+    """Raise InputError for a layer that has shapes and no valid polygon."""
+    kinds = sorted(set(shapes.geom_type.dropna()))
+    if kinds and not has_polygons(shapes):
         raise InputError(
             f"{path} has no polygon, only {' and '.join(kinds)}: draw polygons, or buffer lines and points first"
         )
-    return frame.set_geometry(shapes)[whole].reset_index(drop=True)
 
 
 def clean(shapes: gpd.GeoSeries) -> gpd.GeoSeries:

@@ -16,6 +16,7 @@ from rasterio.errors import CRSError
 from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spec import band_code
+from rsuda.core.spelling import spell
 from rsuda.geo.alignment import PlacedFile
 from rsuda.geo.grid import Grid
 from rsuda.geo.limits import check_memory
@@ -141,7 +142,8 @@ class Scene:
         if metres is None:
             if self.file.located_by is None:
                 raise InputError(
-                    f"the GSD of {self.image} is unknown, since the file has no georeference: declare it (metres per pixel)"
+                    f"the GSD of {self.image} is unknown, since the file has no georeference: declare it "
+                    f"({spell('gsd')}, metres per pixel)"
                 )
             points, warp = self.file.located_by
             raise InputError(

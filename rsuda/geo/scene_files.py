@@ -14,7 +14,7 @@ from rsuda.core.errors import InputError
 from rsuda.geo.raster import READ_ERRORS, SUFFIXES, is_remote, quiet
 
 WILDCARDS = "*?["
-OWN_TAG = "RSUDA_"  # begins the tags of all rasters that rsuda writes
+OWN_TAG = "RSUDA_"  # begins the tags of all rasters and pictures that rsuda writes
 MOSAIC_TAG = "RSUDA_MOSAIC"  # domain of the metadata of a virtual raster that joins tiles
 OWN_ENDINGS = ("_classes", "_confidence", "_probabilities")  # of the names that rsuda writes rasters under
 _READERS = 8  # headers that are read at once
@@ -54,7 +54,7 @@ def is_raster(path: str) -> bool:
 
 def is_own_map(path: str | Path) -> bool:
     """Check whether a file is a raster that rsuda has written, by its tags. A file that cannot be read counts as a scene."""
-    if is_remote(path) or Path(path).suffix.lower() not in (".tif", ".tiff"):
+    if is_remote(path) or Path(path).suffix.lower() not in (".tif", ".tiff", ".png"):
         return False
     try:
         with quiet(), rasterio.open(path) as file:
@@ -85,4 +85,4 @@ def note_of_own_maps(maps: Sequence[str]) -> str:
     """Tell the user how many files were left out because rsuda has written them."""
     more = f" and {len(maps) - 1} more" if len(maps) > 1 else ""
     one = len(maps) == 1
-    return f"{maps[0]}{more} {'is a map' if one else 'are maps'} of rsuda, not {'a scene' if one else 'scenes'}, and left out"
+    return f"{maps[0]}{more} {'was' if one else 'were'} written by rsuda, and {'is' if one else 'are'} left out"

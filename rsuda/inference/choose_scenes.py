@@ -47,6 +47,8 @@ def _inside(place: str) -> list[str]:
         if not files:
             raise MissingError(f"no raster ({', '.join(SUFFIXES)}) has a name like {place}")
         return files
+    if expanded.lower().endswith((".yaml", ".yml")):
+        raise InputError(f"{place} is a domain file, and scenes are rasters: name files, a folder or a glob in quotes")
     return [expanded]
 
 

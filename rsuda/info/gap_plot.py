@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from rsuda.core.display import printable
+from rsuda.core.display import OWN_PICTURE, printable
 from rsuda.data.colour_sample import ColourSample
 from rsuda.info.gap import Gap
 
@@ -51,7 +51,7 @@ def draw_gap(gap: Gap, file: Path) -> None:
         left, right = bottom.subfigures(1, 2, width_ratios=(1, 1.75))
         _classes(left.subplots(), gap)
         _words(right, gap)
-        figure.savefig(file, dpi=130, format="png", metadata={"Software": None})
+        figure.savefig(file, dpi=130, format="png", metadata={"Software": None, OWN_PICTURE: "gap of two domains"})
 
 
 def _title(gap: Gap) -> str:

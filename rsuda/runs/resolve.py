@@ -88,10 +88,12 @@ def _new(
     if settings.network.start:
         settings = settings.changed({"network.start": pinned(settings.network.start)})
     source_free = settings.method.name == SOURCE_FREE
-    if not settings.target.name or not (settings.source.name or source_free):
-        raise InputError(
-            f"{spell('source')} and {spell('target')} are missing: pass both, or a {spell('config')} that names them"
-        )
+    named = {"source": settings.source.name or source_free, "target": settings.target.name}
+    missing = [spell(option) for option, name in named.items() if not name]
+    if missing:
+        what = "are missing: pass both" if len(missing) > 1 else "is missing: pass it"
+        that = "them" if len(missing) > 1 else "it"
+        raise InputError(f"{' and '.join(missing)} {what}, or a {spell('config')} that names {that}")
     if settings.data is None and {*settings.source.names, settings.target.name} <= set(SAMPLE_DOMAINS):
         tiles = tiles_folder()
         settings = make({"preset": "sample", **changes, "data": str(tiles)})

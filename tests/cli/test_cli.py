@@ -172,6 +172,7 @@ BAD = {
     "gsd that is no number": (None, ADAPT, "--gsd fine", "gsd.*fine"),
     # adapt: data
     "no data folder given": (None, NO_DATA, "", "pass --data DIR"),
+    "a wrong name beside missing data": (None, NO_DATA, "--target no.yaml", "Error: there is no domain file no.yaml"),
     "data folder missing": (None, ADAPT, "--data nowhere", "data folder nowhere is missing"),
     "data in another layout": (None, ADAPT, "--source potsdam", "looked for .*top_potsdam_{tile}_IRRG.tif"),
     "no raster in the target": (Path("t").mkdir, ADAPT, "--target t", "no raster .* in t"),
@@ -237,6 +238,7 @@ BAD = {
     "predict no scene": (gone("scene.tif"), MAP, "", "no file scene.tif"),
     "predict a folder without rasters": (None, ["predict", "good", *MAP[2:]], "", "no raster .* in the folder good"),
     "predict a corrupt scene": (truncated, MAP, "", "cannot read scene.tif"),
+    "predict a domain file": (None, ["predict", "data/east.yaml", *MAP[2:]], "", "east.yaml is a domain file"),
     "predict a text": (text("scene.tif"), MAP, "", "cannot read scene.tif"),
     "predict too few bands": (edited("scene.tif", values=first(1)), MAP, "", "scene.tif has 1 band, but 3"),
     "predict an unknown band order": (edited("scene.tif", values=five), MAP, "", "unknown order.*--bands"),

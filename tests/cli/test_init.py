@@ -120,6 +120,28 @@ def test_polygons_with_a_column_of_classes(tmp_path):
     assert rsuda.info(tmp_path / "d.yaml", data=tmp_path / "d")["class_shares"] == {"no": 0.4, "yes": 0.6}
 
 
+def test_a_layer_and_kml_are_labels_while_lines_and_names_of_streets_are_no_classes(tmp_path):
+    for name in ("d", "kml"):
+        write(tmp_path / name / "a.tif", IMAGE)
+    squares(tmp_path / "d/map.gpkg", name=["Main St", None], label=["house", "road"])
+    frame = gpd.read_file(tmp_path / "d/map.gpkg")
+    frame.set_geometry(frame.boundary).to_file(tmp_path / "d/streets.gpkg")
+    assert rsuda.init(tmp_path / "d", tmp_path / "one.yaml")["labels"] == ["map.gpkg"]
+    frame.assign(name=["Main St", "Side St"]).iloc[[0] * 8 + [1] * 4].to_file(tmp_path / "d/map.gpkg", layer="parcels")
+    with pytest.raises(InputError, match=r"2 layers of polygons .*map\.gpkg\|layername=map"):
+        rsuda.init(tmp_path / "d", tmp_path / "two.yaml")
+    facts = rsuda.init(tmp_path / "d", tmp_path / "two.yaml", labels="map.gpkg|layername=map")
+    assert facts["labels"] == ["map.gpkg|layername=map"] and [c["name"] for c in facts["classes"]] == ["house", "road"]
+    with pytest.raises(InputError, match=r"names no label of an image: no polygon of streets\.gpkg lies over"):
+        rsuda.init(tmp_path / "d", tmp_path / "lines.yaml", labels="streets.gpkg")
+
+    frame[["label", "geometry"]].to_crs(4326).to_file(tmp_path / "kml/areas.kml", driver="LIBKML")
+    facts = rsuda.init(tmp_path / "kml", tmp_path / "kml.yaml")
+    assert {c["name"] for c in facts["classes"]} == {"house", "road"}
+    shares = rsuda.info(tmp_path / "kml.yaml", data=tmp_path / "kml")["class_shares"]
+    assert shares == pytest.approx({"house": 0.4, "road": 0.6}, abs=0.02)
+
+
 def test_names_and_colours_beside_the_labels(tmp_path):
     write(tmp_path / "d/img/a.tif", IMAGE)
     write(tmp_path / "d/lab/a.tif", LABEL)
@@ -219,4 +241,5 @@ def test_own_maps_are_left_out(tmp_path):
         file.update_tags(RSUDA_KEY="x")
     squares(tmp_path / "d/a_polygons.gpkg")
     facts = rsuda.init(tmp_path / "d", tmp_path / "d.yaml")
-    assert facts["scenes"] == 2 and facts["labelled"] == 0 and "1 maps of rsuda are left out" in facts["notes"][0]
+    assert facts["scenes"] == 2 and facts["labelled"] == 0
+    assert "a_classes.tif was written by rsuda, and is left out" in facts["notes"][0]

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import rasterio
 from oracle_models import RUN, by_value, trained, write
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 
+from rsuda.core.display import OWN_PICTURE
 from rsuda.core.errors import InputError, MissingError
 from rsuda.inference.predict import predict
 
@@ -41,13 +44,16 @@ def test_own_maps_in_a_folder_are_not_scenes(tmp_path, monkeypatch, caplog, plac
     first = scene(tmp_path / "f" / "a.tif")
     predict(first, trained(by_value), **{**RUN, "confidence": True, "probabilities": True})
     scene(tmp_path / "f" / "b.TIF")
+    picture = PngInfo()
+    picture.add_text(OWN_PICTURE, "windows of the target")
+    Image.new("RGB", (9, 9)).save(tmp_path / "f" / "preview.png", pnginfo=picture)
     if place == "f/**/*.tif":
         scene(tmp_path / "f" / "b.tif")
-    listed = sorted(str(file) for file in (tmp_path / "f").iterdir() if file.suffix.lower() == ".tif")
+    listed = sorted(str(file) for file in (tmp_path / "f").iterdir() if file.suffix.lower() in (".tif", ".png"))
     with caplog.at_level("INFO", "rsuda"):
         written = predict(listed if place == "all files" else place, trained(by_value), **{**RUN, "overwrite": True})
     assert {name.lower() for name in names(written)} == {"a.tif", "b.tif"}
-    assert "are maps of rsuda, not scenes, and left out" in caplog.text
+    assert "were written by rsuda, and are left out" in caplog.text
 
 
 def test_folder_is_searched_with_its_inner_folders(tmp_path):
