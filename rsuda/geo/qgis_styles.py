@@ -10,6 +10,7 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.legend import Colour, Legend
 
 _DARK, _RED = "35,35,35,255", "227,26,28,255"  # borders of polygons, so that white is visible on white; of windows
+_WHITE = "255,255,255,255"
 _RAMP = ("#fbf7ec", "#cfe3d8", "#8fc3bd", "#4a8f9b", "#1f4e66")  # colours of 0 to 1 in even steps
 
 
@@ -99,25 +100,25 @@ def add_options(layer: Element, values: dict[str, str]) -> None:
 
 
 def window_style() -> str:
-    """Make the style of windows to label: a red border without a fill, so that the pixels stay visible, and the rank."""
+    """Make the style of windows to label: a red border on a white one, which shows on false colours, no fill, and the rank."""
     root = Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology|Labeling", "labelsEnabled": "1"})
     renderer = SubElement(root, "renderer-v2", {"type": "singleSymbol", "forceraster": "0", "symbollevels": "0"})
     symbol = SubElement(SubElement(renderer, "symbols"), "symbol", {"type": "fill", "name": "0", "alpha": "1"})
-    layer = SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "pass": "0"})
-    border = {
-        "color": _RED,
-        "style": "no",
-        "outline_color": _RED,
-        "outline_style": "solid",
-        "outline_width": "0.66",
-        "outline_width_unit": "MM",
-        "joinstyle": "miter",
-    }
-    add_options(layer, border)
+    for colour, width in ((_WHITE, "1.8"), (_RED, "0.9")):
+        border = {
+            "color": colour,
+            "style": "no",
+            "outline_color": colour,
+            "outline_style": "solid",
+            "outline_width": width,
+            "outline_width_unit": "MM",
+            "joinstyle": "miter",
+        }
+        add_options(SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "pass": "0"}), border)
     settings = SubElement(SubElement(root, "labeling", {"type": "simple"}), "settings", {"calloutType": "simple"})
     text = {"fieldName": "rank", "isExpression": "0", "fontSize": "14", "fontSizeUnit": "Point", "textColor": _RED}
     style = SubElement(settings, "text-style", {**text, "fontWeight": "75", "textOpacity": "1"})
-    halo = {"bufferDraw": "1", "bufferSize": "0.8", "bufferSizeUnits": "MM", "bufferColor": "255,255,255,255"}
+    halo = {"bufferDraw": "1", "bufferSize": "0.8", "bufferSizeUnits": "MM", "bufferColor": _WHITE}
     SubElement(style, "text-buffer", {**halo, "bufferOpacity": "1", "bufferNoFill": "0"})
     SubElement(settings, "placement", {"placement": "1", "quadOffset": "4", "centroidInside": "1"})
     return style_text(root)

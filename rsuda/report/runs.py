@@ -89,7 +89,10 @@ def _unique_names(folders: Sequence[Path], all_settings: Sequence[Settings]) -> 
     """Name runs by method; with the seed where the method repeats, and with the folder where the seed repeats too."""
     methods = [_name(settings.method.name) for settings in all_settings]
     with_seed = [f"{name}, seed {settings.training.seed}" for name, settings in zip(methods, all_settings, strict=True)]
-    with_folder = [f"{name} ({folder.name})" for name, folder in zip(methods, folders, strict=True)]
+    with_folder = [
+        folder.name if folder.name.startswith(name) else f"{name} ({folder.name})"
+        for name, folder in zip(methods, folders, strict=True)
+    ]
     with_path = [f"{name} ({folder})" for name, folder in zip(methods, folders, strict=True)]
     names = []
     for i, path in enumerate(with_path):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from method_runs import (
     AS_SOURCE_ONLY,
+    BY_DOMAIN,
     WITH_SOURCE,
     WITHOUT_SOURCE,
     Interrupt,
@@ -25,6 +26,8 @@ from rsuda.training.train import train
 # where source-only's network is found in a method's: prefixes of tensors
 PLAIN = {"network.": "network."}
 TWO_BRANCHES = {"backbone_s.": "network.encoder.", "head_s.": "network.decoder."}
+# methods of the three kinds of networks, whose runs also have statistics of their domains
+NETWORKS = ("source-only", "hrda", "st-dasegnet")
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +151,11 @@ def data_without_target_labels(two_cities, tmp_path_factory):
 def test_a_run_without_target_labels_interrupted_and_resumed_equals_the_uninterrupted_one(
     data, data_without_target_labels, name, tmp_path
 ):
-    method = train(run_settings(data, name), tmp_path / "whole", quiet=True)
+    changes = BY_DOMAIN if name in NETWORKS else {}
+    method = train(run_settings(data, name, **changes), tmp_path / "whole", quiet=True)
     assert_predicts_alike(load_run(tmp_path / "whole"), method)
 
-    unlabelled, cut = run_settings(data_without_target_labels, name), tmp_path / "cut"
+    unlabelled, cut = run_settings(data_without_target_labels, name, **changes), tmp_path / "cut"
     with pytest.raises(InterruptionError):
         train(unlabelled, cut, quiet=True, callbacks=[Interrupt()])
     assert not (cut / "weights.safetensors").exists()

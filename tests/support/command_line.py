@@ -30,8 +30,9 @@ TINY = [
     "fp32",
     "--weights",
     "none",
-    # what the look at colours would choose, and no bank: both take longer than the steps
-    *("--gsd", "target", "--standardise", "domain", "--band-matching", "name", "--band-mixing", "0", "--no-bank"),
+    # no look at colours and no bank: both take longer than the steps
+    *("--gsd", "target", "--standardise", "imagenet", "--band-matching", "name", "--band-mixing", "0", "--no-bank"),
+    *("--target-statistics", "false"),
     "-q",
 ]
 ADAPT = [*["adapt", "--source", "east.yaml", "--target", "west.yaml", "--data", "data", "--out", "run"], *TINY]

@@ -16,7 +16,7 @@ HOMES = {
 ONLY_UNIX = {*without_unix.OF_OS, "uname", "fork", "SIGKILL", *without_unix.OF_SIGNAL}
 TINY = [
     *("--method", "source-only", "--preset", "sample", "--weights", "none", "--steps", "2", "--crop", "64"),
-    *("--batch-size", "2", "--device", "cpu", "--standardise", "domain", "--band-mixing", "0", "--no-bank", "-q"),
+    *("--batch-size", "2", "--device", "cpu", "--standardise", "imagenet", "--band-mixing", "0", "--no-bank", "-q"),
 ]
 
 
