@@ -19,7 +19,7 @@ from typing import Any
 import typer.main
 
 from rsuda.cli import app
-from rsuda.core.settings import Settings, description, make_settings, preset_names, setting_names
+from rsuda.core.settings import Settings, description, make_settings, preset, preset_names, setting_names
 from rsuda.evaluation.label_free import LabelFree
 from rsuda.methods import METHODS, described, presets_of
 
@@ -98,7 +98,10 @@ def presets() -> str:
     )  # fmt: skip
     rows = []
     for name in preset_names():
-        values = make_settings({"preset": name}, presets_of=presets_of).by_name()
+        changes = {"preset": name}
+        if "network" not in preset(name):
+            changes["network.weights"] = "imagenet"  # an installed package may choose others
+        values = make_settings(changes, presets_of=presets_of).by_name()
         rows.append([f"`{name}`", *(values[n] for n in names)])
     return table(["preset", *(n.partition(".")[2] if n != "optimizer.name" else "optimizer" for n in names)], rows)
 

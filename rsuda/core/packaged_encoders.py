@@ -39,7 +39,10 @@ PACKAGES = {
 
 
 def choose_encoder(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose an encoder for packaged weights where settings name none: the smallest that is installed.
+    """Choose an encoder and packaged weights for it, where settings leave them open.
+
+    Packaged weights choose the smallest encoder that is installed. An encoder whose package is installed chooses its
+    weights. Where settings name neither, an installed package chooses both, so that training downloads nothing.
 
     Args:
         network: the section ``network`` of settings, before defaults.
@@ -47,7 +50,10 @@ def choose_encoder(network: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         What to add to the section.
     """
-    if network.get("weights") != PACKAGED or network.get("encoder") is not None:
-        return {}
+    weights, encoder = network.get("weights"), network.get("encoder")
     installed = [name for name, packaged in PACKAGES.items() if packaged.path]
-    return {"encoder": (installed or list(PACKAGES))[0]}
+    if weights is None and (encoder or "") in ("", *installed) and installed:
+        return {"encoder": encoder or installed[0], "weights": PACKAGED}
+    if weights == PACKAGED and encoder is None:
+        return {"encoder": (installed or list(PACKAGES))[0]}
+    return {}

@@ -196,14 +196,17 @@ class NetworkSettings(FrozenModel):
 
     encoder: Text = Field(
         "mobilenet_v2",
-        description="Encoder of segmentation-models-pytorch; tu-NAME is one of timm, vision transformers too.",
+        description="Encoder of segmentation-models-pytorch; tu-NAME is one of timm, vision transformers too. Without "
+        "weights, EfficientNet-Lite0 takes its place where rsuda[weights] is installed.",
     )
     decoder: Text = Field("segformer", description="Decoder: segformer, unet, deeplabv3plus, deeplabv2 or daformer.")
     channels: int = Field(128, ge=1, le=8192, description="Width of the decoder.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the classifier.")
     output_stride: Literal[8, 16, 32] = Field(32, description="Output stride of the encoder.")
     weights: Text = Field(
-        "imagenet", description="Encoder weights: imagenet (downloaded), packaged, sample, none or a file, timm's too."
+        "imagenet",
+        description="Encoder weights: imagenet (downloaded), packaged (of rsuda[weights], chosen where it is installed), sample, "
+        "none or a file, timm's too.",
     )
     frozen: StrictBool = Field(
         False, description="Leave the encoder's pretrained weights as they are; the decoder and adapters train."

@@ -12,6 +12,7 @@ from short_settings import by_dotted_name, settings
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.old_settings import OLD_NAMES, renamed_options
+from rsuda.core.packaged_encoders import choose_encoder
 from rsuda.core.settings import (
     Settings,
     by_section,
@@ -88,6 +89,8 @@ def test_presets_have_the_values_of_version_0_1(names):
         later = {f"method.{option}": value for option, value in VOTES.items()}
     if names == "small bicl":
         later = {f"method.{option}": VOTES[option] for option in ("neighbours", "spread", "votes")}
+    if name == "small":  # an installed package chooses the encoder since
+        later |= {f"network.{setting}": value for setting, value in choose_encoder({}).items()}
     if name == "sample":  # its encoder is pretrained on drawn cities since
         later = {"network.encoder": "tu-lcnet_100", "network.weights": "sample", "optimizer.decoder_lr_factor": 2.0}
         if method == "st-dasegnet":

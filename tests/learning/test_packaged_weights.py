@@ -139,13 +139,19 @@ def test_packaged_weights_that_are_missing_end_in_a_sentence(monkeypatch: pytest
         build_encoder(Architecture("resnet18", "segformer", 5), "packaged")
 
 
-def test_packaged_weights_choose_their_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packaged_weights_and_encoders_choose_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, packaged in PACKAGES.items():
         monkeypatch.setitem(PACKAGES, name, packaged._replace(package="rsuda" if "lite2" in name else "not_installed"))
-    assert choose_encoder({"weights": "packaged"}) == {"encoder": "tu-tf_efficientnet_lite2"}
-    assert choose_encoder({"weights": "packaged", "encoder": "tu-tf_efficientnet_lite0"}) == {}
-    assert make_settings({"network.weights": "packaged"}).network.encoder == "tu-tf_efficientnet_lite2"
-    monkeypatch.undo()
-    if PACKAGES["tu-tf_efficientnet_lite0"].path:
-        assert choose_encoder({"weights": "packaged"}) == {"encoder": "tu-tf_efficientnet_lite0"}
+    lite0, lite2 = PACKAGES
+    assert choose_encoder({"weights": "packaged"}) == {"encoder": lite2}
+    assert choose_encoder({"weights": "packaged", "encoder": lite0}) == {}
+    assert choose_encoder({}) == choose_encoder({"encoder": lite2}) == {"encoder": lite2, "weights": "packaged"}
+    assert choose_encoder({"encoder": lite0}) == choose_encoder({"encoder": "resnet18"}) == {}
+    assert make_settings({"network.weights": "packaged"}).network.encoder == lite2
+    assert make_settings({}).network.weights == "packaged"
     assert make_settings({"network.weights": "none"}).network.encoder == "mobilenet_v2"
+    assert make_settings({"preset": "mit-b0"}).network.weights == "imagenet"
+    for name, packaged in PACKAGES.items():
+        monkeypatch.setitem(PACKAGES, name, packaged._replace(package="not_installed"))
+    assert choose_encoder({}) == {} and choose_encoder({"weights": "packaged"}) == {"encoder": lite0}
+    assert make_settings({}).network.weights == "imagenet"
