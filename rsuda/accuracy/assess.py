@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from rsuda.accuracy.allocation import allocate, points_for
 from rsuda.accuracy.class_map import ClassMap, open_map
 from rsuda.accuracy.estimators import Sample, ratios, wald, wilson
 from rsuda.accuracy.methods_text import methods_text
+from rsuda.accuracy.more_points import OVERALL, Target, more_points
 from rsuda.accuracy.points_file import Design, read_points
-from rsuda.accuracy.results import Assessment, ClassAccuracy, Comparison, Estimate, MorePoints, StratumLabels
+from rsuda.accuracy.results import Assessment, ClassAccuracy, Comparison, Estimate, StratumLabels
 from rsuda.accuracy.strata import Census, census
 from rsuda.accuracy.units import Units, join
 from rsuda.accuracy.write_assessment import check_folder, write_assessment
@@ -34,6 +34,8 @@ def assess(
     out: PathLike | None = None,
     reference: str = "reference",
     target_error: float | None = None,
+    target_measure: str = OVERALL,
+    target_class: str | None = None,
     legend: PathLike | Legend | None = None,
     nodata: float | None = None,
     gsd: float | None = None,
@@ -51,7 +53,10 @@ def assess(
         other: a second map, compared with the first on the same points.
         out: folder for the results as JSON, CSV, text and an HTML page; none by default.
         reference: column of the labels: names or values of the map's classes, empty for none.
-        target_error: half the width of the interval of overall accuracy, to compute how many more points it takes.
+        target_error: half the width of an interval that you want, to compute how many more points it takes. Of an area it is
+            a share of this area: 0.1 is +- 10 % of it.
+        target_measure: what the interval is of: 'overall' accuracy, or of one class 'users' or 'producers' accuracy or 'area'.
+        target_class: name of this class.
         legend, nodata, gsd, crs: what the raster lacks; see ``rsuda.polygonize``.
         overwrite: whether to replace existing files.
 
@@ -70,6 +75,7 @@ def assess(
     frame, design = read_points(path)
     options: dict[str, Any] = {"nodata": nodata, "gsd": gsd, "crs": crs}
     with open_map(map, chosen_legend(legend), **options) as map_:
+        target = Target.of(target_error, target_measure, target_class, map_.legend)
         same_map = design is not None and _is_sampled(design, map_)
         counts = None if same_map else census(map_, confidence=False)
         units = join(frame, design, map_, counts, reference, str(path))
@@ -78,8 +84,11 @@ def assess(
             sampled = design.facts.get("map", "another map")
             note = f"{map_.place} is not the map that was sampled ({sampled}), whose strata count (Stehman 2014)"
             result = replace(result, notes=(note, *result.notes))
-        if target_error is not None:
-            result = replace(result, more=_more_points(target_error, units, result))
+        if target is not None:
+            classes = map_.classes_at(units.rows, units.cols)
+            mapped, labelled = (_indicators(indices, len(map_.legend)) for indices in (classes, units.reference))
+            more = more_points(target, _within(units.sample, classes)[0], mapped, labelled, result.strata)
+            result = replace(result, more=replace(more, extendable=same_map))
         if other is not None:
             with open_map(other, chosen_legend(legend), **options) as second:
                 comparison, compared = _compare(map_, second, units)
@@ -197,16 +206,6 @@ def _cells(sample: Sample, mapped: np.ndarray, labelled: np.ndarray) -> np.ndarr
     each = sample.area * (weights / np.maximum(sample.counts, 1))[sample.stratum]
     cells: np.ndarray = (mapped * each[:, None]).T @ labelled
     return cells / cells.sum()
-
-
-def _more_points(half_width: float, units: Units, result: Assessment) -> MorePoints:
-    """Compute the points for an error from the accuracies of the strata, each with one more right and one more wrong point."""
-    sizes = np.array([part.pixels for part in units.strata], float)
-    likely = np.array([(part.right + 1) / (part.labelled + 2) for part in result.strata])
-    needed = max(points_for(half_width, sizes, likely), 2 * len(sizes))
-    numbers, _ = allocate(needed, sizes.astype(np.int64).tolist(), likely.tolist(), "optimal", 2)
-    more = {part.name: max(0, int(number) - part.labelled) for part, number in zip(result.strata, numbers, strict=True)}
-    return MorePoints(half_width, needed, more)
 
 
 def _compare(first: ClassMap, second: ClassMap, units: Units) -> tuple[Comparison, list[str]]:

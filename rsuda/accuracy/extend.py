@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from rsuda.accuracy.class_map import ClassMap
 from rsuda.accuracy.points_file import REFERENCE, Design, read_points
 from rsuda.accuracy.strata import Stratum
-from rsuda.core.errors import InputError
+from rsuda.core.errors import InputError, unknown
 from rsuda.core.spelling import spell
 
 _LABELS = (REFERENCE, "note")
@@ -57,6 +58,18 @@ class EarlierSample:
                 f"{spell('bands')} that it was drawn with"
             )
         return np.array([part.points for part in self.design.strata])
+
+    def with_added(self, map_: ClassMap, strata: list[Stratum], add: Mapping[str, int]) -> np.ndarray:
+        """Return the points (H,) that each stratum has with those that are added, at most all of its pixels.
+
+        Raises InputError for an unknown stratum; see also ``least``.
+        """
+        numbers, names = self.least(map_, strata), [part.name for part in strata]
+        for name, count in add.items():
+            if name not in names:
+                raise unknown("stratum", name, names)
+            numbers[names.index(name)] += count
+        return np.minimum(numbers, [part.pixels for part in strata])
 
     def carry_labels(self, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         """Put the earlier points first, in their order and with their labels, and number all again."""

@@ -84,11 +84,32 @@ class StratumLabels:
 
 @dataclass(frozen=True)
 class MorePoints:
-    """What an interval of +- ``half_width`` of overall accuracy takes: all points, and those that are missing by stratum."""
+    """What an interval of +- ``half_width`` takes.
+
+    Attributes:
+        half_width: of the interval.
+        points: in all.
+        more: points that are missing by stratum.
+        measure: what the interval is of, such as "user's accuracy of water".
+        relative: whether the half width is a share of the estimate, as it is of an area.
+        extendable: whether the points are a sample of this map by ``rsuda.sample``, which may add those that are missing.
+    """
 
     half_width: float
     points: int
     more: Mapping[str, int]
+    measure: str = "overall accuracy"
+    relative: bool = False
+    extendable: bool = False
+
+    @property
+    def width(self) -> str:
+        """The half width in words: '± 5 points', or '± 10 % of it'."""
+        return f"± {100 * self.half_width:g} {'% of it' if self.relative else 'points'}"
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**vars(self), "more": dict(self.more)}
 
 
 @dataclass(frozen=True)
@@ -164,7 +185,7 @@ class Assessment:
                 "overall": comparison.overall.as_fields(),
                 "difference": comparison.difference.as_fields(),
             },
-            "more_points": more and {"half_width": more.half_width, "points": more.points, "more": dict(more.more)},
+            "more_points": more and more.as_fields(),
             "methods": self.methods,
             "notes": list(self.notes),
             "folder": self.folder and str(self.folder),

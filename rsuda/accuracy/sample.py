@@ -76,6 +76,7 @@ def sample(
     expected: Mapping[str, float] | None = None,
     target_error: float | None = None,
     extend: PathLike | None = None,
+    add: Mapping[str, int] | None = None,
     seed: int = 0,
     legend: PathLike | Legend | None = None,
     nodata: float | None = None,
@@ -101,6 +102,7 @@ def sample(
         expected: user's accuracy that is expected of a class, 0 to 1; by default the mean confidence, or 0.8.
         target_error: half the width of the interval of overall accuracy, from which ``points`` follows.
         extend: an earlier sample of the same map and strata, whose points, labels and seed stay.
+        add: points that strata get beyond those of ``extend``, by name; ``rsuda.assess`` says how many are missing.
         seed: of the draws; equal seeds give equal points.
         legend, nodata, gsd, crs: what the raster lacks; see ``rsuda.polygonize``.
         show_class: whether the form shows the map's class, which may sway who labels.
@@ -118,6 +120,7 @@ def sample(
     """
     path, folder = Path(out), None if chips is None else Path(chips)
     _check(path, points, strata, bands, minimum, seed, folder, image, overwrite=overwrite)
+    _check_added(add, extend, points, target_error)
     earlier = None if extend is None else EarlierSample.read(extend)
     seed = seed if earlier is None else earlier.seed
     with open_map(map, chosen_legend(legend), nodata=nodata, gsd=gsd, crs=crs) as map_:
@@ -132,8 +135,11 @@ def sample(
         sizes, likely = [part.pixels for part in parts], [part.expected for part in parts]
         if target_error is not None:
             points = max(points_for(target_error, np.array(sizes, float), np.array(likely)), 2 * len(parts))
-        numbers, note = allocate(points or 300, sizes, likely, allocation, minimum)
-        numbers = numbers if earlier is None else np.maximum(numbers, earlier.least(map_, parts))
+        if add is not None and earlier is not None:
+            numbers, note = earlier.with_added(map_, parts, add), None
+        else:
+            numbers, note = allocate(points or 300, sizes, likely, allocation, minimum)
+            numbers = numbers if earlier is None else np.maximum(numbers, earlier.least(map_, parts))
         parts = [replace(part, points=int(number)) for part, number in zip(parts, numbers, strict=True)]
         drawn = draw(map_, parts, table, numbers, seed)
         unit = "pixels" if map_.pixel_m2 is None else "m2"
@@ -206,6 +212,22 @@ def _check(
         raise ExistsError(
             f"{chips} exists and is not an empty folder: choose another {spell('chips')}, or pass {spell('overwrite', True)}"
         )
+
+
+def _check_added(
+    add: Mapping[str, int] | None, extend: PathLike | None, points: int | None, target_error: float | None
+) -> None:
+    """Check numbers of points that are added to strata."""
+    if add is None:
+        return
+    if extend is None:
+        raise InputError(f"points are added to an earlier sample: name it by {spell('extend')}")
+    if points is not None or target_error is not None:
+        other = spell("points") if points is not None else spell("target_error")
+        raise InputError(f"{spell('add')} gives the number of points by stratum: leave out {other}")
+    for name, count in add.items():
+        if count < 0:
+            raise InputError(f"{spell('add')} of {name} is {count}; it must be at least 0")
 
 
 def _expected(expected: Mapping[str, float] | None, legend: Legend) -> dict[str, float]:

@@ -33,9 +33,14 @@ def assess(
     target_error: Annotated[
         float | None,
         typer.Option(
-            help="Half the interval of overall accuracy that you want, such as 0.02: how many more points it takes."
+            help="Half the interval that you want, such as 0.02: how many more points it takes. Of an area it is a share of it."
         ),
     ] = None,
+    target_measure: Annotated[
+        str,
+        typer.Option(help="What this interval is of: overall accuracy, or users, producers or area of one class."),
+    ] = "overall",
+    target_class: Annotated[str | None, typer.Option(help="The class that --target-measure is of.")] = None,
     legend: LegendOption = None,
     nodata: NodataOption = None,
     gsd: GsdOption = None,
@@ -65,6 +70,8 @@ def assess(
         out=out,
         reference=reference,
         target_error=target_error,
+        target_measure=target_measure,
+        target_class=target_class,
         legend=legend,
         nodata=nodata,
         gsd=gsd,
@@ -106,12 +113,28 @@ def _print(result: Assessment) -> None:
         difference = result.comparison.difference
         print(f"Difference, second minus first: {percent(difference)} points, standard error {100 * difference.se:.1f}")
     if result.more is not None:
-        missing = ", ".join(f"{count} of {printable(name)}" for name, count in result.more.more.items() if count)
-        sentence = f"± {100 * result.more.half_width:g} points take about {result.more.points} points"
-        print(
-            f"{sentence} in the best allocation; missing are {missing}" if missing else f"{sentence}: you have enough"
-        )
+        _print_more(result)
     if result.folder is not None:
         print(
             f"Wrote {printable(result.folder)}: accuracy.html, accuracy.json, accuracy.csv, confusion.csv, methods.txt"
         )
+
+
+def _print_more(result: Assessment) -> None:
+    """Print how many points a wanted interval takes, which are missing, and the command that draws them."""
+    from rsuda.core.display import printable
+    from rsuda.core.spelling import spell, spell_command
+
+    more = result.more
+    assert more is not None
+    missing = {name: count for name, count in more.more.items() if count}
+    sentence = f"{more.width} of {printable(more.measure)} take about {more.points} points"
+    if not missing:
+        print(f"{sentence}: you have enough")
+        return
+    listed = ", ".join(f"{count} of {printable(name)}" for name, count in missing.items())
+    print(f"{sentence} in the best allocation; missing are {listed}")
+    if more.extendable:
+        command = spell_command("sample", result.map, out="more.gpkg", extend=str(result.file))
+        added = (spell("add", f"{name}={count}") for name, count in missing.items())
+        print(f"To draw them: {printable(' '.join([command, *added]))}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from rsuda.cli.app import app, log
 from rsuda.cli.class_raster_options import CrsOption, GsdOption, LegendOption, NodataOption
+
+Number = TypeVar("Number", int, float)
 
 
 @app.command()
@@ -46,6 +49,10 @@ def sample(
             help="Earlier sample of the same map and strata: its points and labels stay, and --points counts all."
         ),
     ] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(help="STRATUM=N points beyond those of --extend, such as water=40; rsuda assess says how many."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws; equal seeds give equal points.")] = 0,
     chips: Annotated[Path | None, typer.Option(help="Folder for a picture of each point, with --image.")] = None,
     image: Annotated[str | None, typer.Option(help="Scene that the pictures are cut out of.")] = None,
@@ -76,9 +83,10 @@ def sample(
         bands=bands,
         allocation=allocation,
         minimum=minimum,
-        expected=_expected(expected or []),
+        expected=_by_name(expected or [], "expected", float, "CLASS=SHARE, such as water=0.95"),
         target_error=target_error,
         extend=extend,
+        add=_by_name(add, "add", int, "STRATUM=N, such as water=40") if add else None,
         seed=seed,
         legend=legend,
         nodata=nodata,
@@ -95,20 +103,20 @@ def sample(
     _print(result)
 
 
-def _expected(texts: list[str]) -> dict[str, float]:
-    """Read CLASS=SHARE. Raises InputError for other texts."""
+def _by_name(texts: list[str], option: str, kind: Callable[[str], Number], example: str) -> dict[str, Number]:
+    """Read NAME=NUMBER. Raises InputError for other texts."""
     from rsuda.core.errors import InputError
 
-    shares = {}
+    numbers = {}
     for text in texts:
         name, sign, value = text.rpartition("=")
         try:
-            shares[name] = float(value)
+            numbers[name] = kind(value)
         except ValueError:
             sign = ""
         if not sign or not name:
-            raise InputError(f"--expected is '{text}'; write CLASS=SHARE, such as water=0.95")
-    return shares
+            raise InputError(f"--{option} is '{text}'; write {example}")
+    return numbers
 
 
 def _print(result: object) -> None:

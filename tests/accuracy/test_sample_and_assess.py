@@ -387,3 +387,26 @@ def test_an_earlier_sample_is_extended_with_its_labels(map_, truth, tmp_path):
     other = write_map(tmp_path / "other.tif", truth[0])
     with pytest.raises(InputError, match="is a sample of another map"):
         sample(other, tmp_path / "again.gpkg", points=150, extend=first)
+
+
+def test_points_that_a_wanted_interval_lacks_are_drawn_from_their_strata(map_, truth, tmp_path):
+    first = sample(map_, tmp_path / "points.gpkg", points=90, seed=4).file
+    label(first, truth[0])
+    wanted = {"target_error": 0.05, "target_measure": "users", "target_class": "town"}
+    more = assess(map_, first, out=tmp_path / "accuracy", **wanted).more
+    assert more.extendable and more.more["town"] > 20 and more.more["field"] == more.more["water"] == 0
+    assert read_assessment(tmp_path / "accuracy").more == more
+    assert "± 5 points of user&#39;s accuracy of town" in (tmp_path / "accuracy" / "accuracy.html").read_text()
+    result = sample(map_, tmp_path / "more.gpkg", extend=first, add=more.more)
+    assert result.points == 90 + more.more["town"]
+    label(result.file, truth[0])
+    town = assess(map_, result.file, **wanted).classes[2].users
+    assert (town.high - town.low) / 2 == pytest.approx(0.05, abs=0.015)
+    for options, sentence in (
+        ({"add": {"town": 5}}, "added to an earlier sample: name it by `extend`"),
+        ({"add": {"twon": 5}, "extend": first}, "unknown stratum 'twon': did you mean 'town'"),
+        ({"add": {"town": -5}, "extend": first}, "`add` of town is -5; it must be at least 0"),
+        ({"add": {"town": 5}, "extend": first, "points": 9}, "`add` gives the number of points by stratum: leave out"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            sample(map_, tmp_path / "again.gpkg", **options)

@@ -12,6 +12,8 @@ from rsuda_qgis.algorithm import CommandAlgorithm
 from rsuda_qgis.parameters import Option
 from rsuda_qgis.values import Request
 
+MEASURES = ("overall", "users", "producers", "area")
+
 
 class Assess(CommandAlgorithm):
     """Estimate accuracies and areas of a map."""
@@ -40,11 +42,15 @@ class Assess(CommandAlgorithm):
                 "TARGET_ERROR",
                 "Wanted half width of the interval",
                 "--target-error",
-                "Of overall accuracy, such as 0.02: how many more points it takes.",
+                "Such as 0.02: how many more points it takes. Of an area it is a share of this area.",
                 low=0,
                 high=1,
                 **more,
             ),
+            parameters.choice(
+                "TARGET_MEASURE", "This interval is of", "--target-measure", MEASURES, default="overall", **more
+            ),
+            parameters.text("TARGET_CLASS", "Its class", "--target-class", "Of users, producers or area."),
             parameters.legend(),
             parameters.number("NODATA", "Value of pixels without a class", "--nodata", **more),
             parameters.crs("INPUT"),
@@ -71,6 +77,8 @@ class Assess(CommandAlgorithm):
             users, producers = (_interval(part[key], 100, 0) for key in ("users", "producers"))
             area = _interval(part["area"], 1, 0)
             request.feedback.pushInfo(f"{name}: user's {users} %, producer's {producers} %, area {area} {unit}")
+        if answer["more_points"]:
+            request.feedback.pushInfo(_missing(answer["more_points"]))
         return {
             "OUTPUT": answer["folder"],
             "PAGE": os.path.join(answer["folder"], "accuracy.html"),
@@ -78,6 +86,14 @@ class Assess(CommandAlgorithm):
             "LOW": overall["low"],
             "HIGH": overall["high"],
         }
+
+
+def _missing(more: dict[str, Any]) -> str:
+    """Say how many points a wanted interval takes; the list fits 'Points to add' of sample."""
+    listed = ", ".join(f"{name}={count}" for name, count in more["more"].items() if count)
+    unit = "% of it" if more["relative"] else "points"
+    sentence = f"± {100 * more['half_width']:g} {unit} of {more['measure']} take about {more['points']} points"
+    return f"{sentence}; missing are {listed}" if listed else f"{sentence}: you have enough"
 
 
 def _interval(estimate: dict[str, Any], factor: float, digits: int) -> str:

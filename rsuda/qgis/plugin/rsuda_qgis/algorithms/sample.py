@@ -43,6 +43,7 @@ class Sample(CommandAlgorithm):
             parameters.words("EXPECTED", "Expected accuracies", "--expected", expected),
             parameters.integer("BANDS", "Bands of confidence in each class", "--bands", low=1, **more),
             parameters.points("EXTEND", "Earlier sample to extend", "--extend", "Its points and labels stay.", optional=True),
+            parameters.words("ADD", "Points to add to it", "--add", "STRATUM=N, divided by commas, as assess lists them."),
             parameters.integer("SEED", "Seed", "--seed", "Equal seeds give equal points.", default=0, **more),
             parameters.raster("IMAGE", "Image for pictures of the points", "--image", optional=True, advanced=True),
             parameters.switch("SHOW_CLASS", "Show the map's class in the form", "--show-class", "It may sway you.", **more),
