@@ -2,8 +2,8 @@
 
     python benchmarks/calibration.py RUN TARGET.yaml --data DATA --keep FILE.npz
 
-Four windows of 128 px of each of 24 scenes of the split train stand in for those that a person labels. A draw takes some of them, at
-most one of a scene where there are enough, fits each scaling as `rsuda calibrate` does, and measures it on all scenes of the
+Four windows of 128 px of each of 24 scenes of the split train stand in for those that a person labels. A draw takes some of them,
+at most one of a scene where there are enough, fits each scaling as `rsuda calibrate` does, and measures it on all scenes of the
 split val. Prints rows of a table: means over draws, and the worst draw. Predictions are kept in a file, so that a second call
 only fits.
 """
@@ -51,7 +51,9 @@ def main() -> None:
     print(f"confidence {before.confidence:.1%}, accuracy {before.accuracy:.1%} on val")
     print("| windows | scaling | ECE, mean | worst | log loss, mean | worst | accuracy | chosen |")
     print("|---|---|---|---|---|---|---|---|")
-    print(f"| 0 | none | {100 * before.ece:.1f} | | {before.log_loss:.3f} | | {100 * before.accuracy:.1f} | |", flush=True)
+    print(
+        f"| 0 | none | {100 * before.ece:.1f} | | {before.log_loss:.3f} | | {100 * before.accuracy:.1f} | |", flush=True
+    )
     for count in args.windows:
         draws = [drawn(windows, count, seed) for seed in range(args.draws)]
         for kind in KINDS:
