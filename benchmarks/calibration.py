@@ -26,6 +26,7 @@ from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import blended
 
 SIZE, EACH = 128, 4  # side of a window in pixels, windows of a scene
+THIN = 8  # one of so many pixels of a window is fitted, to save time
 KINDS = ("temperature", "vector", "auto")
 
 
@@ -44,8 +45,8 @@ def main() -> None:
         keep(args.keep, predictor, rsuda.domain(args.target, args.data), args.scenes)
     file = np.load(args.keep)
     judged, windows = (
-        LabelledPixels(*(file[f"{name}_{part}"] for part in ("probabilities", "labels", "groups")))
-        for name in ("val", "train")
+        LabelledPixels(*(file[f"{name}_{part}"][::step] for part in ("probabilities", "labels", "groups")))
+        for name, step in (("val", 2), ("train", THIN))
     )
     before = measure(judged, Scaling())
     print(f"confidence {before.confidence:.1%}, accuracy {before.accuracy:.1%} on val")
@@ -98,7 +99,7 @@ def drawn(windows: LabelledPixels, count: int, seed: int) -> LabelledPixels:
 def fit(pixels: LabelledPixels, kind: str) -> Scaling:
     """Fit as the command does; a vector of too few labels is a temperature."""
     try:
-        return choose(pixels, kind, by_class=True, enough=ENOUGH_PIXELS)[0]
+        return choose(pixels, kind, by_class=True, enough=ENOUGH_PIXELS // THIN)[0]
     except rsuda.InputError:
         return fit(pixels, "temperature")
 

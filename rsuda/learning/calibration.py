@@ -74,14 +74,16 @@ def unscaled(probabilities: Tensor, temperature: Sequence[float], bias: Sequence
     return start + numbers * shift
 
 
-def fit_temperature(probabilities: Tensor, labels: Tensor) -> float:
-    """Fit the temperature with the lowest mean negative log-likelihood.
+def fit_temperature(probabilities: Tensor, labels: Tensor, *, prior: float = 0.0, centre: float = 1.0) -> float:
+    """Fit the temperature with the lowest mean negative log-likelihood, plus prior / 2 (1/T - 1/centre)^2.
 
-    The likelihood is concave in 1/T, so the derivative changes its sign once, and bisection finds where.
+    The sum is convex in 1/T, so the derivative changes its sign once, and bisection finds where.
 
     Args:
         probabilities: (N, K) float, N at least 1.
         labels: (N,) class indices.
+        prior: weight of the pull to ``centre``, at least 0.
+        centre: temperature that few labels should end near.
 
     Returns:
         T from LOWEST to HIGHEST.
@@ -90,7 +92,8 @@ def fit_temperature(probabilities: Tensor, labels: Tensor) -> float:
     labelled = logs.gather(1, labels.long()[:, None])[:, 0]
 
     def slope(inverse: float) -> float:
-        return float(((logs * inverse).softmax(1) * logs).sum(1).sub(labelled).mean())
+        pull = prior * (inverse - 1 / centre)
+        return float(((logs * inverse).softmax(1) * logs).sum(1).sub(labelled).mean()) + pull
 
     low, high = 1 / HIGHEST, 1 / LOWEST
     if slope(low) >= 0:
@@ -104,15 +107,18 @@ def fit_temperature(probabilities: Tensor, labels: Tensor) -> float:
 
 
 def fit_vector(
-    probabilities: Tensor, labels: Tensor, free: Sequence[int] | None = None
+    probabilities: Tensor, labels: Tensor, free: Sequence[int] | None = None, *, prior: float = 0.0
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Fit the vector scaling with the lowest mean negative log-likelihood, which is convex in 1/T_k and b_k.
+
+    With a prior, prior / 2 times the sum of all (1/T_k - 1/T)^2 and b_k^2 is added, where T is the common temperature.
 
     Args:
         probabilities: (N, K) float, N at least 1.
         labels: (N,) class indices.
         free: classes with a temperature and bias of their own; all by default. The others have the common temperature and
             bias 0.
+        prior: weight of the pull to the common temperature and to no bias, at least 0.
 
     Returns:
         K temperatures from LOWEST to HIGHEST, and K biases of at most MOST_BIAS; where all classes are free, their mean is 0.
@@ -122,7 +128,8 @@ def fit_vector(
     logs = probabilities.double().clamp_min(_TINY).log().log_softmax(1).numpy()
     true, classes = labels.long().numpy(), logs.shape[1]
     chosen = np.arange(classes) if free is None else np.asarray(free, np.int64)
-    inverse, bias = np.full(classes, 1 / fit_temperature(probabilities, labels)), np.zeros(classes)
+    common = 1 / fit_temperature(probabilities, labels, prior=prior)
+    inverse, bias = np.full(classes, common), np.zeros(classes)
     rows = np.arange(len(true))
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
@@ -130,8 +137,9 @@ def fit_vector(
         logits = torch.from_numpy(logs * inverse + bias).log_softmax(1).numpy()
         slope = np.exp(logits)
         slope[rows, true] -= 1
-        gradient = np.concatenate([(slope * logs).mean(0)[chosen], slope.mean(0)[chosen]])
-        return -float(logits[rows, true].mean()), gradient
+        away = values - np.repeat([common, 0.0], len(chosen))
+        gradient = np.concatenate([(slope * logs).mean(0)[chosen], slope.mean(0)[chosen]]) + prior * away
+        return -float(logits[rows, true].mean()) + prior / 2 * float(away @ away), gradient
 
     limits = [(1 / HIGHEST, 1 / LOWEST)] * len(chosen) + [(-MOST_BIAS, MOST_BIAS)] * len(chosen)
     best = minimize(loss, np.concatenate([inverse[chosen], bias[chosen]]), jac=True, method="L-BFGS-B", bounds=limits)
@@ -141,7 +149,12 @@ def fit_vector(
     return tuple(round(float(1 / number), 4) for number in inverse), tuple(round(float(number), 4) for number in bias)
 
 
+def log_losses(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Compute the negative log-likelihood of each label (N,) under probabilities (N, K), in nats, as float64."""
+    labelled = probabilities.gather(1, labels.long()[:, None])[:, 0].double()
+    return -labelled.clamp_min(_TINY).log()
+
+
 def log_loss(probabilities: Tensor, labels: Tensor) -> float:
-    """Compute the mean negative log-likelihood of labels (N,) under probabilities (N, K), in nats."""
-    labelled = probabilities.double().gather(1, labels.long()[:, None])
-    return float(-labelled.clamp_min(_TINY).log().mean())
+    """Compute the mean of ``log_losses``."""
+    return float(log_losses(probabilities, labels).mean())

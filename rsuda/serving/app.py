@@ -60,6 +60,8 @@ class Service:
 
     async def answer_body(self, request: Any, format: Format, **more: Any) -> Any:
         """Predict the GeoTIFF in the body of a request."""
+        from starlette.requests import ClientDisconnect
+
         arrived = time.monotonic()
         try:
             body = await asyncio.wait_for(_body(request.stream, request.headers, self.limits), self.limits.timeout)
@@ -67,6 +69,8 @@ class Service:
             return refusal(408, f"the body took longer than {self.limits.timeout:g} seconds")
         except _TooLargeError:
             return refusal(413, f"the body has more than {self.limits.max_bytes} bytes")
+        except ClientDisconnect:
+            return refusal(400, "the client left before its body was complete")  # read by nobody
         if not is_tiff(body):
             return refusal(415, "the body is no GeoTIFF")
         return await self.answer(body, format, arrived, **more)

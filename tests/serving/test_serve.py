@@ -191,6 +191,14 @@ def test_concurrent_load_loses_nothing_and_memory_stays_flat(served, tiny_city):
     assert served.service.worker.waiting == 0 and not list(Path("/tmp").glob("rsuda-serve-*"))
 
 
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error_of_the_service(served, tiny_city, caplog):
+    body = (tiny_city / "west_1_image.tif").read_bytes()
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + body[:1000])
+    time.sleep(0.3)
+    assert served.window(body)[0] == 200 and "Traceback" not in caplog.text and "Exception" not in caplog.text
+
+
 def test_late_answer_is_504_and_slow_client_408(tiny_run, tiny_city):
     service = Served(tiny_run, timeout=0.3)
     try:
