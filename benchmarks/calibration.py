@@ -26,7 +26,7 @@ from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import blended
 
 SIZE, EACH = 128, 4  # side of a window in pixels, windows of a scene
-THIN = 8  # one of so many pixels of a window is fitted, to save time
+THIN = 32  # one of so many pixels of a window is fitted, to save time
 KINDS = ("temperature", "vector", "auto")
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     file = np.load(args.keep)
     judged, windows = (
         LabelledPixels(*(file[f"{name}_{part}"][::step] for part in ("probabilities", "labels", "groups")))
-        for name, step in (("val", 2), ("train", THIN))
+        for name, step in (("val", 4), ("train", THIN))
     )
     before = measure(judged, Scaling())
     print(f"confidence {before.confidence:.1%}, accuracy {before.accuracy:.1%} on val")

@@ -154,22 +154,23 @@ def reliability_line(reliability: Any) -> str:
 
 def print_calibration(result: Any) -> None:
     """Print a Calibration: the temperature, what it is fitted on, and the calibration before and after."""
-    from rsuda.evaluation.calibrate import CALIBRATION, limit_note
+    from rsuda.evaluation.calibrate import CALIBRATION, limit_note, worse_note
 
     numbers = ", ".join(f"{number:.3g}" for number in result.temperature)
     classes = f" (of their own: {', '.join(result.classes)})" if result.classes else ""
     if result.bias:
         numbers = f"{numbers} and bias {', '.join(f'{number:.3g}' for number in result.bias)}"
+    labels = f"{result.pixels} labelled pixels in {result.groups} places: {result.fitted_on}"
+    if result.is_none:
+        print(f"Temperature 1, which is none: on other places no scaling is clearly better. Fitted on {labels}")
+    else:
+        print(f"Temperature {numbers}{classes}, fitted on {labels}")
     print(
-        f"Temperature {numbers}{classes}, fitted on {result.pixels} labelled pixels in {result.groups} places: {result.fitted_on}"
-    )
-    print(
-        "Measured on halves that were not fitted:" if result.held_out else "Measured on the fitted pixels themselves:"
+        "Measured on places that were not fitted:" if result.held_out else "Measured on the fitted pixels themselves:"
     )
     for name, part in (("before", result.before), ("after", result.after)):
         print(f"  {name:6}  {reliability_line(part)}  log loss {part.log_loss:.3f}")
-    note = limit_note(result.temperature, result.bias)
-    if note:
+    for note in filter(None, (limit_note(result.temperature, result.bias), worse_note(result))):
         print(f"note: {note}")
     estimate = result.estimate
     if estimate is not None:

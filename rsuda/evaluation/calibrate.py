@@ -36,8 +36,8 @@ class Calibration:
         bias: one number for each class under vector scaling; () under a temperature.
         fitted_on: the labels in words.
         pixels, groups: labelled pixels that were drawn, and places that they are of (scenes, squares or points).
-        before, after: on held-out pixels: half of the groups is fitted, the other half measured, and the other way round.
-            They are those of the fitted pixels where there is one group only.
+        before, after: on held-out pixels: each fifth of the groups is measured with what the others fitted. They are those of
+            the fitted pixels where there is one group only.
         held_out: whether they are.
         classes: those with numbers of their own.
         estimate: of the target's accuracy, where the labels are the source's.
@@ -59,6 +59,11 @@ class Calibration:
     def scaling(self) -> str:
         """'temperature', which keeps the classes of maps, or 'vector', which may change them."""
         return VECTOR if self.bias else TEMPERATURE
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the model stays as it is, since no scaling was clearly better on places that were not fitted."""
+        return self.temperature == (1.0,) and not self.bias
 
     def as_fields(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -94,7 +99,8 @@ def calibrate(
         run: a run folder.
         labels: a domain whose split has labels, as in ``rsuda.domain``, or a vector file of points with a class.
         split: labelled split of the domain.
-        scaling: 'temperature', 'vector', or 'auto': that with the lower log loss on scenes or squares that were not fitted.
+        scaling: 'temperature', 'vector', or 'auto'. A temperature is 1, one number or one by class, and 'auto' may be a vector
+            too: the simplest that no other clearly beats on scenes or squares that were not fitted; see ``fit_scaling.choose``.
             Points get a temperature by 'auto', as those of an accuracy sample have other shares of classes than the map.
         from_source: fit on the source's labels instead, and estimate the target's accuracy; both are biased under shift.
         scene: raster that the points lie on, or several.
@@ -189,6 +195,16 @@ def limit_note(temperature: Sequence[float], bias: Sequence[float] = ()) -> str 
     if not any(number in (LOWEST, HIGHEST) for number in temperature):
         return None
     return f"a temperature ends at a limit of the fit ({LOWEST:g} or {HIGHEST:g}): the labels are too few or all alike"
+
+
+def worse_note(result: Calibration) -> str | None:
+    """Say that a vector that was asked for is worse than none on places that were not fitted; None otherwise."""
+    if not result.bias or not result.held_out or result.after.log_loss <= result.before.log_loss:
+        return None
+    return (
+        f"on places that were not fitted this vector is worse than no scaling: label more windows, or pass "
+        f"{spell('scaling', AUTO)}"
+    )
 
 
 def _is_points(labels: Any) -> bool:
