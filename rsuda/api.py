@@ -314,6 +314,7 @@ def suggest(
     device: str = "auto",
     precision: str | None = None,
     overwrite: bool = False,
+    progress: Callable[[float, float], None] | None = None,
 ) -> Suggestions:
     """Suggest the windows of a domain that are most worth a label: uncertain, and unlike each other. No label is read.
 
@@ -321,14 +322,14 @@ def suggest(
         run: a run, or its folder.
         domain: what to annotate, as in ``rsuda.domain``; the run's own target by default.
         split: split whose scenes may be annotated.
-        k: number of windows.
-        size: their side in pixels of the model's GSD.
+        k, size: number of windows, and their side in pixels of the model's GSD.
         out: GeoPackage to write the windows to, with its QGIS style; left out with a note for scenes without a CRS.
         data: folder of the domain's files; the run's by default.
         bands: band order to use where the domain has several.
         seed: of the clustering.
         device, precision: see ``rsuda.evaluate``.
         overwrite: replace an existing file.
+        progress: called with finished and all pixels of the scenes.
 
     Raises:
         InputError, MissingError, ExistsError: before anything is computed.
@@ -343,7 +344,7 @@ def suggest(
     if out is not None:
         check_output(out, overwrite=overwrite)
     predictor = predictor_of_run(folder, device=device, precision=precision)
-    windows = suggest_windows(predictor, scenes, split, k, size, seed)
+    windows = suggest_windows(predictor, scenes, split, k, size, seed, progress)
     spec = predictor.trained.spec
     file = None if out is None else write_if_located(windows, scenes, spec, out, overwrite=overwrite)
     return Suggestions(tuple(windows), scenes, spec, file)

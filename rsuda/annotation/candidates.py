@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +16,13 @@ from rsuda.data.gsd_limit import check_gsd
 from rsuda.geo.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import finished_rows
+from rsuda.learning.calibration import tempered
 from rsuda.learning.network import Decoder
 
 LEAST_VALID = 0.5  # share of valid pixels; windows with less do not count
 BLOCK = 1 << 20  # pixels of a scene that are summed at once
+
+Progress = Callable[[float, float], None]  # of finished pixels and all
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,12 @@ class Candidate:
         return float(self.entropy.sum())
 
 
-def candidates(predictor: Predictor, scenes: list[Scene], size: int) -> Iterator[Candidate]:
+def candidates(
+    predictor: Predictor, scenes: list[Scene], size: int, progress: Progress | None = None
+) -> Iterator[Candidate]:
     """Yield the windows with data of all scenes, scene by scene; scenes stream through the model.
+
+    Probabilities are calibrated where the model has a scaling (``rsuda calibrate``).
 
     Raises InputError when no scene is as large as a window.
     """
@@ -63,10 +70,17 @@ def candidates(predictor: Predictor, scenes: list[Scene], size: int) -> Iterator
             f"no scene is as large as a window of {size} px: the largest is {width} x {height} px of {gsd:g} m: choose a smaller "
             "size"
         )
-    for scene, (height, width) in zip(scenes, sizes, strict=True):
+    pixels = np.cumsum([0, *(height * width for height, width in sizes)])
+    show = progress or (lambda done, total: None)
+    for number, (scene, (height, width)) in enumerate(zip(scenes, sizes, strict=True)):
         check_gsd(scene, gsd)
         if min(height, width) >= size:
-            yield from _of_scene(predictor, scene, _spaced(height, size), _spaced(width, size), size)
+
+            def on_rows(rows: int, before: float = pixels[number], width: int = width) -> None:
+                show(before + rows * width, pixels[-1])
+
+            yield from _of_scene(predictor, scene, _spaced(height, size), _spaced(width, size), size, on_rows)
+        show(pixels[number + 1], pixels[-1])
 
 
 def _whole_pixels(scene: Scene, gsd: float) -> tuple[int, int]:
@@ -131,7 +145,14 @@ class FusedFeatures:
             hook.remove()
 
 
-def _of_scene(predictor: Predictor, scene: Scene, rows: list[int], cols: list[int], size: int) -> Iterator[Candidate]:
+def _of_scene(
+    predictor: Predictor,
+    scene: Scene,
+    rows: list[int],
+    cols: list[int],
+    size: int,
+    on_rows: Callable[[int], None],
+) -> Iterator[Candidate]:
     """Yield the candidates at all of ``rows`` x ``cols``, each as soon as its last row is predicted."""
     spec, classes = predictor.trained.spec, len(predictor.trained.spec.legend)
     sums = np.zeros((len(rows), 3 * classes + 1, len(cols)))
@@ -144,7 +165,7 @@ def _of_scene(predictor: Predictor, scene: Scene, rows: list[int], cols: list[in
         ):
             step = max(1, BLOCK // width)
             for start in range(0, blend.shape[1], step):
-                block = blend[:, start : start + step]
+                block = tempered(blend[:, start : start + step], spec.temperature, bias=spec.bias)
                 top, bottom = first + start, first + start + block.shape[1]
                 maps = _maps(block, _valid(scene, spec, top, bottom - top, width))
                 for i, row in enumerate(rows):
@@ -160,6 +181,7 @@ def _of_scene(predictor: Predictor, scene: Scene, rows: list[int], cols: list[in
                         feature, valid_share = fused.mean(done, k), float(valid) / size**2
                         yield Candidate(scene.name, rows[done], col, shares, entropy, predicted, feature, valid_share)
                 done += 1
+            on_rows(first + blend.shape[1])
     finally:
         fused.close()
 

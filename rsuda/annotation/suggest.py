@@ -17,7 +17,7 @@ import geopandas as gpd
 import numpy as np
 from shapely import Polygon
 
-from rsuda.annotation.candidates import Candidate, candidates
+from rsuda.annotation.candidates import Candidate, Progress, candidates
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, exists
 from rsuda.core.spec import Spec
@@ -37,7 +37,8 @@ class Suggestion:
     Attributes:
         scene: name of the scene.
         row, col, size: pixels of ``scene.grid_at(spec.gsd)``, the model's GSD.
-        uncertainty: mean entropy of the window's valid pixels over log K, 0 to 1.
+        uncertainty: mean entropy of the window's valid pixels over log K, 0 to 1, of calibrated probabilities where the model
+            has a scaling.
         rank: from 1, the most uncertain first.
         classes: shares of the predicted classes in the window, by name, 0 to 1.
         valid: share of the window's pixels that have data.
@@ -56,7 +57,13 @@ class Suggestion:
 
 
 def suggest(
-    predictor: Predictor, domain: Domain, split: str = "all", k: int = 10, size: int = 128, seed: int = 0
+    predictor: Predictor,
+    domain: Domain,
+    split: str = "all",
+    k: int = 10,
+    size: int = 128,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> list[Suggestion]:
     """Suggest the ``k`` windows of a split that are most worth a label. No label is read.
 
@@ -66,6 +73,7 @@ def suggest(
     Args:
         size: pixels per side of a window, at the model's GSD.
         seed: of k-means.
+        progress: called with finished and all pixels.
 
     Raises:
         InputError: ``k`` or ``size`` is below 1, the split is unknown, no scene is as large as a window, or no window has data.
@@ -75,7 +83,7 @@ def suggest(
     if size < 1:
         raise InputError(f"the window size is {size} px: it must be at least 1")
     names, gsd = predictor.trained.spec.legend.names, predictor.trained.spec.gsd
-    windows = list(candidates(predictor, domain.split(split), size))
+    windows = list(candidates(predictor, domain.split(split), size, progress))
     if not windows:
         raise InputError(
             f"no window of {size} x {size} px of {gsd:g} m in split '{split}' of {domain.name} has data in half of its pixels: "

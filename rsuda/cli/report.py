@@ -47,6 +47,7 @@ def report(
     The page works offline and needs no other file. With the labels of the target's score split it shows scores and errors;
     without them, what images alone can tell.
     """
+    from rsuda.core.progress_lines import PercentLines
     from rsuda.learning.device import use_threads
     from rsuda.report.report import report as write
 
@@ -72,6 +73,7 @@ def report(
         precision=precision,
         overwrite=overwrite,
         tell=tell,
+        progress=PercentLines().show,
     )
     if not quiet:
         print(f"Wrote {page} ({page.stat().st_size / 1e6:.1f} MB)")

@@ -38,6 +38,7 @@ def suggest(
 
     from rsuda import api
     from rsuda.cli.terminal import suggestion_table
+    from rsuda.core.progress_lines import PercentLines
     from rsuda.learning.device import use_threads
 
     log()
@@ -55,12 +56,15 @@ def suggest(
         device=device,
         precision=precision,
         overwrite=overwrite,
+        progress=PercentLines().show,
     )
     windows = list(suggestions.windows)
     if as_json:
         print(json.dumps([asdict(window) for window in windows], indent=2))
         return
     print(suggestion_table(windows, suggestions.domain, suggestions.spec))
+    if suggestions.spec.temperature:
+        print("note: uncertainties are those of the calibrated confidence")
     if len(windows) < k:
         print(f"note: {k} windows were asked for, but {suggestions.domain.name} has {len(windows)} only")
     if suggestions.file is not None:

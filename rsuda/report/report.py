@@ -27,6 +27,7 @@ from rsuda.report.page import MOST_BYTES, Page, render
 from rsuda.report.runs import ReportRun, read_runs
 from rsuda.report.scene_map import scene_map
 from rsuda.report.scores import Quality, measure, quality_without_labels, scenes_to_measure
+from rsuda.report.stages import PAGE, SCENES, WINDOWS, Progress, Stages, split_to_label, stages_of
 from rsuda.report.summary import findings, headline
 from rsuda.report.views import RunView, open_view
 
@@ -90,6 +91,7 @@ def report(
     precision: str | None = None,
     overwrite: bool = False,
     tell: Tell | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write a page that says whether adapting helped, where the model is still wrong, and which windows to label next.
 
@@ -107,6 +109,7 @@ def report(
         bands, gsd, crs: of the scene, where its file lacks them; see ``rsuda.predict``.
         device, precision: see ``Predictor.of``; the precision is the runs' own by default.
         tell: called with a sentence before each long stage.
+        progress: called with the finished and the whole work, in pixels.
 
     Returns:
         the page's path.
@@ -130,9 +133,11 @@ def report(
     measured = scenes_to_measure(views[0].target_domain, settings.validation.split, settings.target.split)
     material = Material(report_runs, views, *measured, map_scene, assessed)
 
-    measures = _measure(material, k, size, tell)
+    stages = stages_of(views, material.scenes, progress)
+    measures = _measure(material, k, size, tell, stages)
     in_gis = _is_georeferenced(measures.suggestions, views[measures.after])
     html = render(_page(material, measures, windows.name if in_gis else "", tell))
+    stages.of(PAGE)(1, 1)
     if len(html.encode()) > MOST_BYTES:
         raise InputError(
             f"the page would have {len(html.encode()) / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f}: report on fewer runs "
@@ -147,15 +152,18 @@ def report(
     return out
 
 
-def _measure(material: Material, k: int, size: int, tell: Tell) -> Measures:
+def _measure(material: Material, k: int, size: int, tell: Tell, stages: Stages) -> Measures:
     quality, label_free = [], []
-    for view in material.views:
+    for number, view in enumerate(material.views):
         tell(f"Predicting {len(material.scenes)} scenes of {view.target_domain.name} by {view.run.name}")
-        quality.append(measure(view, material.scenes, material.scenes_total, labelled=material.labelled))
+        shown = stages.of(f"{SCENES} {number}")
+        quality.append(
+            measure(view, material.scenes, material.scenes_total, labelled=material.labelled, progress=shown)
+        )
         label_free.append(quality_without_labels(view))
     before, after = roles(material.runs, quality, label_free)
     tell(f"Choosing {k} windows to label")
-    return Measures(quality, label_free, before, after, *_suggest(material.views[after], k, size))
+    return Measures(quality, label_free, before, after, *_suggest(material.views[after], k, size, stages.of(WINDOWS)))
 
 
 def _page(material: Material, measures: Measures, windows_file: str, tell: Tell) -> Page:
@@ -248,15 +256,14 @@ def _open(scene: str | Path, view: RunView, bands: str | None, gsd: float | None
     return open_scene(scene, view.predictor.trained.spec, bands=bands, gsd=gsd, crs=crs)
 
 
-def _suggest(view: RunView, k: int, size: int) -> tuple[list[Suggestion], str]:
+def _suggest(view: RunView, k: int, size: int, progress: Progress) -> tuple[list[Suggestion], str]:
     """Suggest windows of the target's training split, whose labels no run has read.
 
     Returns the suggestions and '', or an empty list and the reason.
     """
-    split = view.run.settings.target.split
-    split = split if view.target_domain.splits.get(split) else "all"
     try:
-        return suggest(view.predictor, view.target_domain, split, k, size), ""
+        windows = suggest(view.predictor, view.target_domain, split_to_label(view), k, size, progress=progress)
+        return windows, ""
     except InputError as error:
         return [], str(error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -46,14 +46,25 @@ class Quality:
     reliability: Reliability | None
 
 
-def measure(view: RunView, scenes: Sequence[Scene], scenes_total: int, *, labelled: bool) -> Quality:
-    """Predict whole scenes and measure them. Raises InputError when no pixel is labelled with a class of the model."""
+def measure(
+    view: RunView,
+    scenes: Sequence[Scene],
+    scenes_total: int,
+    *,
+    labelled: bool,
+    progress: Callable[[float, float], None] = lambda done, total: None,
+) -> Quality:
+    """Predict whole scenes and measure them, calling ``progress`` with finished and all scenes.
+
+    Raises InputError when no pixel is labelled with a class of the model.
+    """
     legend, domain = view.run.trained.spec.legend, view.target_domain
     classes = len(legend)
     matrix, area, true_area = np.zeros((classes, classes), np.int64), np.zeros(classes), np.zeros(classes)
     confidence_sum, counts, by_scene = np.zeros(classes), np.zeros(classes), []
     by_confidence = np.zeros((3, classes, BINS))
-    for scene in scenes:
+    for number, scene in enumerate(scenes):
+        progress(number, len(scenes))
         strip, pixel = predict_scene(view.predictor, scene), float(np.prod(scene.gsd))
         valid = strip.classes != IGNORE
         of_scene = np.bincount(strip.classes[valid], minlength=classes)

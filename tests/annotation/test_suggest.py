@@ -17,6 +17,7 @@ from rsuda.annotation.suggest import suggest, write_if_located, write_suggestion
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.data.domain import Domain
 from rsuda.geo.scene import Scene
+from rsuda.learning.calibration import tempered
 from rsuda.learning.network import Architecture, Decoder, resize
 
 
@@ -54,6 +55,29 @@ def test_the_uncertain_corner_is_suggested_and_described(tmp_path):
     assert position == ("b", 192, 256, 64) and (window.rank, window.candidates) == (1, 40)
     assert window.uncertainty == pytest.approx(np.log(2) / np.log(5), abs=1e-3)  # between two of five classes
     assert window.classes[NAMES[2]] + window.classes[NAMES[3]] == pytest.approx(1) and window.valid == 1
+
+
+def test_uncertainty_is_that_of_the_calibrated_confidence_and_progress_ends_at_all_pixels(tmp_path):
+    """A temperature of 2 makes a class of 88 % one of 73 %; a bias for class 2 makes it the predicted one."""
+    domain = domain_of(
+        one_scene(tmp_path, field(128, 128, [(0, 0, 128, 23, 0.2)])), one_scene(tmp_path, field(64, 64), "b")
+    )
+    plain = trained(uncertain)
+    shown = []
+    (before,) = suggest(engine(plain), domain, k=1, size=128, progress=lambda done, total: shown.append((done, total)))
+    assert shown == sorted(shown) and shown[-1] == (128 * 128 + 64 * 64,) * 2
+    for temperature, bias in (((2.0,), ()), ((1.0,) * 5, (0.0, 0.0, 0.0, 40.0, 0.0))):
+        scaled = replace(plain, spec=replace(plain.spec, temperature=temperature, bias=bias))
+        (window,) = suggest(engine(scaled), domain, k=1, size=128)
+        blend = engine(plain).probabilities(
+            np.array([[[[23.0]], [[0.2]]]], np.float32) * np.ones((1, 1, 32, 32), np.float32)
+        )
+        wanted = tempered(torch.from_numpy(blend), temperature, axis=1, bias=bias)[0, :, 0, 0].double()
+        entropy = -(wanted * wanted.clamp_min(1e-30).log()).sum() / np.log(5)
+        assert (
+            window.uncertainty == pytest.approx(float(entropy), abs=1e-3) and window.uncertainty != before.uncertainty
+        )
+        assert window.classes[NAMES[int(wanted.argmax())]] == 1
 
 
 def test_features_of_a_window_are_the_mean_over_its_cells(tmp_path):

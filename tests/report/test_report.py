@@ -30,6 +30,7 @@ from rsuda.report.map_accuracy import map_accuracy
 from rsuda.report.report import report
 from rsuda.report.runs import read_runs
 from rsuda.report.scores import measure
+from rsuda.report.stages import stages_of
 from rsuda.report.views import draw_windows, open_view
 from rsuda.runs.weights import architecture, load_run, save_run
 
@@ -155,6 +156,16 @@ def test_windows_to_label_are_in_a_geopackage_beside_the_page(reported, page):
     assert "report_windows.gpkg" in page.text
     for row in layer.itertuples():
         assert f"{row.uncertainty:.2f}" in page.text
+
+
+def test_stages_add_up_to_the_whole_page(reported):
+    view = open_view(read_runs([reported / "dacs"])[0], None, "cpu", "fp32")
+    shown = []
+    stages = stages_of([view, view], view.target_domain.labelled("val"), lambda done, total: shown.append(done / total))
+    for name in stages.work:
+        stages.of(name)(1, 2)
+        stages.of(name)(2, 2)
+    assert len(stages.work) == 4 and shown == sorted(set(shown)) and shown[-1] == 1
 
 
 def test_the_page_has_the_curves_of_both_runs(page):
