@@ -23,7 +23,7 @@ from rsuda.core.vector_formats import FORMATS
 from rsuda.geo.polygon_files import readable
 from rsuda.geo.qgis_form import label_style
 
-REFERENCE = "reference"
+REFERENCE, CHIP = "reference", "chip"
 COLUMNS = (
     "id",
     REFERENCE,
@@ -36,7 +36,7 @@ COLUMNS = (
     "area",
     "row",
     "col",
-    "chip",
+    CHIP,
 )
 FORM = ("id", REFERENCE, "note")
 _STRATA, _DESIGN = "rsuda_strata", "rsuda_design"
@@ -69,7 +69,8 @@ def write_points(
     """
     columns = [name for name in frame.columns if name != frame.geometry.name]
     extra = ["map_class", *(["confidence"] if "confidence" in columns else [])] if show_class else []
-    style = label_style(legend, ["fid", *columns], visible=[*FORM, *extra], label=REFERENCE, text="note")
+    visible = [*FORM, *extra, *([CHIP] if CHIP in columns else [])]
+    style = label_style(legend, ["fid", *columns], visible=visible, label=REFERENCE, text="note", picture=CHIP)
     tables = {
         _STRATA: pd.DataFrame([stratum.as_fields() for stratum in design.strata], columns=list(_FIELDS)),
         _DESIGN: pd.DataFrame([{"key": key, "value": json.dumps(value)} for key, value in design.facts.items()]),

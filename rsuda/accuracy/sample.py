@@ -17,7 +17,7 @@ from rsuda.accuracy.chips import write_chips
 from rsuda.accuracy.class_map import ClassMap, open_map
 from rsuda.accuracy.draw import Drawn, draw
 from rsuda.accuracy.extend import EarlierSample
-from rsuda.accuracy.points_file import COLUMNS, Design, write_points
+from rsuda.accuracy.points_file import CHIP, COLUMNS, Design, write_points
 from rsuda.accuracy.strata import Stratum, census, divide
 from rsuda.core.errors import ExistsError, InputError, unknown
 from rsuda.core.legend import Legend
@@ -147,8 +147,8 @@ def sample(
         frame = frame if earlier is None else earlier.carry_labels(frame)
         notes = [*map_.notes, *([note] if note else [])]
         if folder is not None and image is not None:
-            frame["chip"], more = write_chips(frame, image, folder, map_.grid, overwrite=overwrite)
-            notes += more
+            files, more = write_chips(frame, image, folder, map_.grid, overwrite=overwrite)
+            frame[CHIP], notes = [_beside(path, file) for file in files], [*notes, *more]
         facts = {
             "software": f"rsuda {__version__}",
             "map": str(map_.place),
@@ -172,6 +172,14 @@ def sample(
         chips=folder,
         notes=tuple(notes),
     )
+
+
+def _beside(points: Path, file: str) -> str:
+    """Return a picture's path relative to the folder of the points, where their form looks for it."""
+    try:
+        return Path(os.path.relpath(file, points.parent)).as_posix()
+    except ValueError:  # of another drive of Windows
+        return str(Path(file).absolute())
 
 
 def _check(

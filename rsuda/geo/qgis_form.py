@@ -12,7 +12,9 @@ _TO_LABEL, _LABELLED = "227,26,28,255", "255,255,255,255"
 _DARK = "35,35,35,255"
 
 
-def label_style(legend: Legend, columns: Sequence[str], *, visible: Sequence[str], label: str, text: str) -> str:
+def label_style(
+    legend: Legend, columns: Sequence[str], *, visible: Sequence[str], label: str, text: str, picture: str = ""
+) -> str:
     """Make the style of points to label: rings, red until the label is set, and a form with a list of the classes.
 
     Args:
@@ -20,6 +22,7 @@ def label_style(legend: Legend, columns: Sequence[str], *, visible: Sequence[str
         visible: columns of the form and of the table; the others are hidden.
         label: column of the class, chosen from the legend's names.
         text: column of free text.
+        picture: column of pictures' paths, relative to the folder of the layer's file; the form shows the pictures.
     """
     categories = "Symbology|Labeling|Fields|Forms|AttributeTable"
     root = Element("qgis", {"version": "3.22.0", "styleCategories": categories, "labelsEnabled": "1"})
@@ -28,6 +31,9 @@ def label_style(legend: Legend, columns: Sequence[str], *, visible: Sequence[str
     fields = SubElement(root, "fieldConfiguration")
     for name in columns:
         widget = SubElement(SubElement(fields, "field", {"name": name, "configurationFlags": "None"}), "editWidget")
+        if name == picture:
+            _show_picture(widget)
+            continue
         _fill_widget(widget, name, legend, hidden=name not in visible, label=label, text=text)
     editable = SubElement(root, "editable")
     for name in columns:
@@ -35,7 +41,7 @@ def label_style(legend: Legend, columns: Sequence[str], *, visible: Sequence[str
     SubElement(root, "editorlayout").text = "tablayout"
     form = SubElement(root, "attributeEditorForm")
     for name in visible:
-        place = {"name": name, "index": str(columns.index(name)), "showLabel": "1"}
+        place = {"name": name, "index": str(columns.index(name)), "showLabel": str(int(name != picture))}
         SubElement(form, "attributeEditorField", place)
     table = SubElement(SubElement(root, "attributetableconfig", {"sortOrder": "0"}), "columns")
     for name in [*visible, *(name for name in columns if name not in visible)]:
@@ -60,6 +66,33 @@ def _fill_widget(widget: Element, name: str, legend: Legend, *, hidden: bool, la
     config = SubElement(SubElement(widget, "config"), "Option", {"type": "Map"})
     if name == text:
         SubElement(config, "Option", {"type": "bool", "name": "IsMultiline", "value": "true"})
+
+
+def _show_picture(widget: Element) -> None:
+    """Show the picture that a path names, beside the layer's file."""
+    widget.set("type", "ExternalResource")
+    config = SubElement(SubElement(widget, "config"), "Option", {"type": "Map"})
+    texts = {
+        "DocumentViewer": 1,
+        "DocumentViewerHeight": 0,
+        "DocumentViewerWidth": 0,
+        "RelativeStorage": 2,
+        "StorageMode": 0,
+    }
+    for name, value in texts.items():
+        SubElement(config, "Option", {"type": "int", "name": name, "value": str(value)})
+    for name in ("FileWidget", "FileWidgetButton", "UseLink"):
+        SubElement(config, "Option", {"type": "bool", "name": name, "value": "false"})
+    SubElement(config, "Option", {"type": "QString", "name": "DefaultRoot", "value": ""})
+    rules = SubElement(config, "Option", {"type": "Map", "name": "PropertyCollection"})
+    SubElement(rules, "Option", {"type": "QString", "name": "name", "value": ""})
+    SubElement(rules, "Option", {"type": "QString", "name": "type", "value": "collection"})
+    root = SubElement(SubElement(rules, "Option", {"type": "Map", "name": "properties"}), "Option")
+    root.attrib |= {"type": "Map", "name": "propertyRootPath"}
+    SubElement(root, "Option", {"type": "bool", "name": "active", "value": "true"})
+    folder = "file_path(layer_property(@layer, 'path'))"
+    SubElement(root, "Option", {"type": "QString", "name": "expression", "value": folder})
+    SubElement(root, "Option", {"type": "int", "name": "type", "value": "3"})
 
 
 def _add_rings(root: Element, label: str) -> None:

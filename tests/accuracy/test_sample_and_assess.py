@@ -329,6 +329,12 @@ def test_chips_show_each_point_in_a_scene_of_another_gsd(map_, tmp_path):
 
     chips = sorted((tmp_path / "chips").iterdir())
     assert [chip.name for chip in chips] == [f"{k:04d}.png" for k in range(1, 7)] and result.chips == tmp_path / "chips"
+    points = read_points(result.file)[0]
+    assert sorted(points["chip"]) == [
+        f"chips/{k:04d}.png" for k in range(1, 7)
+    ]  # beside the file, wherever it is moved to
+    style = pyogrio.read_dataframe(result.file, layer="layer_styles", read_geometry=False)["styleQML"][0]
+    assert '<editWidget type="ExternalResource">' in style and "file_path(layer_property(@layer, 'path'))" in style
     for chip in chips:
         pixels = np.asarray(Image.open(chip).convert("L"))
         assert pixels.shape == (384, 776) and pixels[192, 392 + 192] == 255 and pixels[192 + 14, 392 + 192 + 14] == 0
