@@ -69,7 +69,7 @@ def assess(
         >>> accuracy.overall.low <= accuracy.overall.value <= accuracy.overall.high
         True
     """
-    path, folder = Path(points).expanduser(), None if out is None else Path(out)
+    path, folder = Path(points).expanduser(), None if out is None else Path(out).expanduser()
     if folder is not None:
         check_folder(folder, overwrite=overwrite)
     frame, design = read_points(path)

@@ -113,7 +113,7 @@ def change(
     Raises:
         InputError, MissingError, ExistsError: before anything is written.
     """
-    folder, options = Path(out), MapOptions.of(polygons="gpkg", min_area=min_area)
+    folder, options = Path(out).expanduser(), MapOptions.of(polygons="gpkg", min_area=min_area)
     _check_folder(folder, overwrite=overwrite)
     how: dict[str, Any] = {"nodata": nodata, "gsd": gsd, "crs": crs}
     with ExitStack() as stack:

@@ -64,7 +64,7 @@ def benchmark(
     from rsuda.benchmark.plan import read_plan, run_plan
     from rsuda.benchmark.table import write_table
 
-    folder = Path(out) if out is not None else Path("runs") / Path(file).stem
+    folder = Path(out).expanduser() if out is not None else Path("runs") / Path(file).stem
     common = {"data": data, "network.weights": weights, "training.steps": steps}
     changes = {name: value for name, value in common.items() if value is not None} | dict(settings or {})
     plan = read_plan(file, folder, changes)

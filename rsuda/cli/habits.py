@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 
 from rsuda.core.errors import InputError
@@ -60,6 +61,7 @@ def words_of_today(words: Sequence[str], flags: Collection[str]) -> list[str]:
 
 def _today(word: str, flags: Collection[str]) -> str:
     flag, sign, value = word.partition("=")
+    value = os.path.expanduser(value)  # a shell expands '--out ~/maps', and not '--out=~/maps'
     name = flag.replace("_", "-") if flag.startswith("--") else flag
     name = FLAGS.get(name, name) if name not in flags else name
     return name + sign + value if name in flags else word

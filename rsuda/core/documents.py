@@ -16,7 +16,23 @@ from rsuda.core.errors import InputError, MissingError
 MOST_BYTES = 1_000_000
 MOST_VALUES = 50_000  # aliases count each time: a few lines of them can stand for thousands of millions of values
 DEEPEST = 40
+_ADVICE = {  # what is often wrong with YAML that does not parse
+    r"(?m)^ *\t": "; indent lines by spaces, not by tabs",
+    r"[:,\[] *#[0-9a-fA-F]{6}\b": "; put colours in quotation marks, as '#FF0000'",
+}
 _BRACKETS = 200  # open at the same time; some may be characters of a text
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also refuses a name that is written twice: it would take the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in names:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is written twice", key.start_mark)
+            names.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path, what: str) -> Any:
@@ -29,7 +45,7 @@ def read_yaml(path: Path, what: str) -> Any:
         MissingError: the file is missing or unreadable.
         InputError: the file is not valid YAML or exceeds a limit of this module.
     """
-    return _read(path, what, "YAML", yaml.safe_load)
+    return _read(path, what, "YAML", lambda text: yaml.load(text, _Loader))
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -50,8 +66,8 @@ def _read(path: Path, what: str, kind: str, load: Callable[[str], Any]) -> Any:
         if size > MOST_BYTES:
             raise InputError(f"{what} {path} has {size} bytes; at most {MOST_BYTES} are read of such a file")
         text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{what} {path} is not valid {kind}: {error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{what} {path} is not valid {kind}, which is UTF-8 text: save it as UTF-8") from None
     except (OSError, ValueError) as error:  # an invalid file name, or a file without read permission
         if isinstance(error, (MissingError, InputError)):
             raise
@@ -73,7 +89,9 @@ def _parse(text: str, where: str, kind: str, load: Callable[[str], Any]) -> Any:
     except RecursionError:
         raise InputError(f"{where} is nested too deeply") from None
     except Exception as error:  # beside its own errors, PyYAML passes on those of Python's constructors
-        raise InputError(f"{where} is not valid {kind}: {' '.join(str(error).split())[:300]}") from None
+        reason = " ".join(str(error).replace(' in "<unicode string>",', " at").split())[:300]
+        advice = next((words for sign, words in _ADVICE.items() if kind == "YAML" and re.search(sign, text)), "")
+        raise InputError(f"{where} is not valid {kind}: {reason}{advice}") from None
     _check_values(content, where)
     return content
 

@@ -34,7 +34,9 @@ def _colour(value: Any) -> Colour:
         and [isinstance(part, int) and 0 <= part <= 255 for part in value] == [True] * 3
     ):
         return (value[0], value[1], value[2])
-    raise InputError(f"colour {shown(value)} is invalid: write '#RRGGBB' or three numbers from 0 to 255")
+    raise InputError(
+        f"colour {shown(value)} is invalid: write '#RRGGBB' in quotation marks, or three numbers from 0 to 255"
+    )
 
 
 def _value(value: Any) -> int:
@@ -44,7 +46,11 @@ def _value(value: Any) -> int:
 
 
 def _name(value: Any) -> Any:
-    """YAML reads some names as numbers."""
+    """YAML reads some names as numbers, and 'no' and 'on' as true or false."""
+    if isinstance(value, bool):
+        raise InputError(
+            f"the name of a class is {str(value).lower()}: put names such as 'no' and 'on' in quotation marks"
+        )
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -62,6 +68,8 @@ class _ClassFields(FrozenModel):
             return fields
         single = {"colour": "colours", "value": "values"}
         many = {plural: [fields[key]] for key, plural in single.items() if key in fields}
+        if set(fields) <= {"name", "value", "values"}:
+            raise InputError("field colour is missing: write '#RRGGBB' in quotation marks")
         return many | {key: value for key, value in fields.items() if key not in single}
 
 

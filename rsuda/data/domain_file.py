@@ -13,7 +13,7 @@ from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code
 from rsuda.core.validation import FrozenModel, validate
-from rsuda.data.field_types import Length, Pixels, Text
+from rsuda.data.field_types import Crs, Length, Patterns, Pixels, Text
 from rsuda.data.image_files import ImageFiles, as_deliveries
 from rsuda.data.label_files import LabelEntries
 
@@ -37,7 +37,7 @@ class DomainFile(FrozenModel):
     get: Text | None = None
     gsd: Length | None = None
     gsd_of: dict[Text, Length] = Field(default={}, description="pattern of scene names: metres per pixel")
-    crs: Text | None = None
+    crs: Crs | None = None
     nodata: float | None = None
     images: Annotated[dict[Text, ImageFiles], BeforeValidator(as_deliveries), Field(min_length=1)]
     labels: LabelEntries = ()
@@ -46,8 +46,8 @@ class DomainFile(FrozenModel):
     ignore: tuple[Any, ...] = ()
     classes: dict[Text, Any] = Field(default={}, description="own class: common class")
     clutter: Text | None = None
-    splits: dict[Text, tuple[Text, ...]] = Field(default={"train": ("*",)})
-    scenes: tuple[Text, ...] = ("*",)
+    splits: dict[Text, Patterns] = Field(default={"train": ("*",)})
+    scenes: Patterns = ("*",)
     protocol: TileProtocol | None = None
 
     @model_validator(mode="after")

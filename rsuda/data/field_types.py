@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from rsuda.core.display import shown
 from rsuda.core.spec import band_names
@@ -24,11 +26,28 @@ def band_list(value: Any) -> tuple[str, ...]:
 
 
 def _is_pattern(text: str) -> str:
+    if "\\" in text:
+        raise ValueError(f"{shown(text)} has a backslash: write '/' between folders")
     pattern(text)
     return text
 
 
+def _crs(text: str) -> str:
+    code = f"EPSG:{text}" if text.isdigit() else text
+    try:
+        CRS.from_user_input(code)
+    except CRSError:
+        raise ValueError(f"the CRS {shown(text)} is unknown: write it as EPSG:32633") from None
+    return code
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | int) else value
+
+
 Text = Annotated[str, BeforeValidator(_text)]
+Crs = Annotated[Text, AfterValidator(_crs)]
+Patterns = Annotated[tuple[Text, ...], BeforeValidator(_as_list)]
 FilePattern = Annotated[Text, AfterValidator(_is_pattern)]
 Length = Annotated[float, Field(gt=0, strict=True)]
 Pixels = Annotated[int, Field(ge=1, strict=True)]

@@ -261,11 +261,12 @@ def _fields_of(name: str) -> DomainFile | None:
 
 def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None) -> Domain:
     """Match the files of a data folder with the patterns of a domain file."""
-    root = _data_folder(fields, data)
     patterns = [
         *(text for images in fields.variants.values() for text in images.patterns),
         *(labels.pattern for labels in fields.labels),
     ]
+    is_absolute = all(Path(text).expanduser().is_absolute() for text in patterns)
+    root = _data_folder(fields, Path() if data is None and is_absolute else data)
     files = list_files(root, patterns)
     chosen = choose_variant(fields, files, root, bands)
     images, names = scenes_of_domain(fields, chosen.files, root), chosen.delivery.all_bands
@@ -287,8 +288,7 @@ def _from_fields(fields: DomainFile, data: str | Path | None, bands: str | None)
     }
     splits, notes = _make_splits(fields, scenes, labels.refused, root)
     notes += [note_of_own_maps(maps)] if maps else []
-    notes += filter(None, [note_of_archives(scene.image for scene in scenes.values())])
-    notes += chosen.notes
+    notes += [*filter(None, [note_of_archives(scene.image for scene in scenes.values())]), *chosen.notes]
     protocol = fields.protocol.model_dump() if fields.protocol else None
     if len(labels.files) < len(scenes):
         notes += [

@@ -139,7 +139,7 @@ def export(
     chosen = FORMATS[format]
     trained = run if isinstance(run, TrainedNetwork) else load_run(local_model(run) if out else run_folder(run))
     folder = trained.path if trained.path.is_dir() else trained.path.parent
-    file = Path(out) if out else folder / chosen.file
+    file = Path(out).expanduser() if out else folder / chosen.file
     _check_file(file, overwrite=overwrite)  # before the minutes that an export takes
     request = Request(trained, window, overlap, (output or chosen.output) if chosen.output else None)
     with atomic_write(file, overwrite=overwrite) as temporary:

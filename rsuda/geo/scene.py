@@ -106,7 +106,8 @@ class Scene:
         grid = self.file.grid
         if grid.crs is None and grid.georeferenced and self.crs:
             try:
-                return Grid(grid.height, grid.width, grid.transform, CRS.from_string(self.crs))
+                code = f"EPSG:{self.crs}" if self.crs.isdigit() else self.crs
+                return Grid(grid.height, grid.width, grid.transform, CRS.from_string(code))
             except CRSError:
                 raise InputError(
                     f"the CRS '{self.crs}' of scene '{self.name}' is unknown: write it as EPSG:32633"

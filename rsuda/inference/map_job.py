@@ -61,7 +61,9 @@ class MapJob:
     ) -> None:
         self.scene, self.region, self.predictor, self.options = scene, region, predictor, options
         self.tiles = [part for tile in tiles if (part := MapTile.of(tile, region)) is not None]
-        self.folder = options.out or (Path() if is_remote(scene.image) else Path(scene.image).parent)
+        self.folder = (options.out and options.out.expanduser()) or (
+            Path() if is_remote(scene.image) else Path(scene.image).parent
+        )
         self.key = _key(scene, region, predictor, options)
         self.files = {
             **{

@@ -181,7 +181,7 @@ def _format(out: PathLike | None, polygons: str | None) -> str:
         raise InputError(f"polygonize writes polygons: choose a {spell('polygons')} other than none")
     if out is None:
         return polygons or "gpkg"
-    suffix = Path(out).suffix.lstrip(".").lower()
+    suffix = Path(out).expanduser().suffix.lstrip(".").lower()
     if polygons is None and suffix not in FORMATS:
         raise InputError(
             f"{out} has no ending of a format: name it NAME.gpkg, or end it with one of {', '.join(FORMATS)}"
@@ -195,7 +195,7 @@ def _files(path: Path | str, out: PathLike | None, options: MapOptions) -> dict[
     """Name the files. Raises ExistsError for one that exists, unless it may be overwritten."""
     folder = Path() if is_remote(path) else Path(path).parent
     name = class_raster_name(path)
-    files = {"polygons": Path(out) if out is not None else folder / f"{name}_polygons.{options.polygons}"}
+    files = {"polygons": Path(out).expanduser() if out is not None else folder / f"{name}_polygons.{options.polygons}"}
     if options.regularise:
         stem = files["polygons"].stem.removesuffix("_polygons")
         files["footprints"] = files["polygons"].with_name(f"{stem}_footprints.{options.polygons}")

@@ -287,6 +287,11 @@ def _count_classes(domain: Domain, warnings: list[str]) -> tuple[dict[str, float
         except (InputError, MissingError) as error:
             _warn(warnings, error)
     total = int(counts[: len(legend)].sum())
+    if off_legend:
+        share = off_legend / (total + off_legend)
+        warnings.append(
+            f"{max(share, 0.001):.1%} of the label pixels are outside of the legend, and ignored: check its values or colours"
+        )
     if not total:
         return None, off_legend
     shares = {name: round(float(count / total), 4) for name, count in zip(legend.names, counts, strict=False)}

@@ -119,7 +119,7 @@ def report(
         MissingError, InputError: a run is unfinished, runs have different pairs or legends, the target's data are missing,
             or the scene does not fit the model.
     """
-    out, tell = Path(out), tell or (lambda sentence: None)
+    out, tell = Path(out).expanduser(), tell or (lambda sentence: None)
     windows = out.with_name(f"{out.stem}_windows.gpkg")
     _check_output(out, windows, overwrite=overwrite)
     if k < 1 or size < 32:

@@ -58,13 +58,17 @@ def resolve(
         return make_settings(changes, config, presets_of=presets_of, option_names=option_names)
 
     if resume:
-        folder = Path(out) if out else newest_checkpoint()
+        folder = Path(out).expanduser() if out else newest_checkpoint()
         if not out:
             tell(f"Resuming {folder}")
         settings = _resumed(folder, config, changes, option_names)
     else:
         settings = _new(make, changes, tell)
-        folder = Path(out) if out else free_folder(settings.source.names, settings.target.name, settings.method.name)
+        folder = (
+            Path(out).expanduser()
+            if out
+            else free_folder(settings.source.names, settings.target.name, settings.method.name)
+        )
     _check_shared_folder(settings, out)
     return settings, folder
 

@@ -162,6 +162,10 @@ def load_run(path: str | Path) -> TrainedNetwork:
     if not file.is_file():
         if not path.is_dir():
             raise MissingError(f"the run {path} is missing: name a run folder or a weights file")
+        if not (path / CONFIG).is_file():
+            inside = sorted(folder for folder in path.iterdir() if (folder / WEIGHTS).is_file())
+            advice = f"did you mean {inside[-1]}?" if inside else "name a run folder or a weights file"
+            raise MissingError(f"{path} is not a run folder: {advice}")
         raise MissingError(
             f"{path} holds no {WEIGHTS}: finish its training with "
             f"{spell_command('adapt', out=path, resume=True)}, or name a run folder"

@@ -79,7 +79,7 @@ def card(
         ExistsError: the file exists and ``overwrite`` is False.
     """
     folder = run_folder(run) if out is None else local_model(run)
-    file = Path(out) if out is not None else folder / CARD
+    file = Path(out).expanduser() if out is not None else folder / CARD
     if file.exists() and not overwrite:
         raise exists(file)
     text = card_text(load_run(folder), folder, address, license)

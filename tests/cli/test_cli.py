@@ -232,6 +232,8 @@ BAD = {
     "predict without any run": (None, MAP[:2], "", "no finished run: adapt first"),
     "predict with no such run": (None, MAP[:2], "--model nowhere", "the run nowhere is missing: name a run folder"),
     "predict with a run without weights": (gone("good/weights.safetensors"), MAP, "", "good holds no weights"),
+    "predict with a folder of runs": (None, [*MAP[:2], "--model", "."], "", r"Error: \. is not a run folder: did you mean good"),
+    "predict a vector file": (text("a.gpkg"), ["predict", "a.gpkg", *MAP[2:]], "", "a.gpkg: it is a vector file"),
     "predict with foreign weights": (tensors("good/weights.safetensors"), MAP, "", "not written by rsuda"),
     "predict with a broken file": (text("good/weights.safetensors"), MAP, "", "cannot be read as weights"),
     "predict with other bands": (misfit(bands=4), MAP, "", "does not fit its own description"),

@@ -79,3 +79,10 @@ def test_help_of_adapt_begins_with_the_common_options_and_ends_with_those_of_sev
     common = re.findall(r"--([a-z-]+)", out.partition("\nOptions:")[2].partition("\nDomains:")[0])
     assert [name for name in common if name != "source"][:5] == ["target", "data", "method", "steps", "out"]
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_home_folder_after_an_equals_sign_is_expanded_as_a_shell_does_after_a_space(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("USERPROFILE", "/home/me")
+    words = words_of_today(["a.tif", "--output=~/maps", "--gsd=2"], {"--out", "--gsd"})
+    assert words == ["a.tif", "--out=/home/me/maps", "--gsd=2"]

@@ -148,7 +148,7 @@ def test_invalid_legend_by_value_is_refused(values, ignore, message):
     ("entry", "message"),
     [
         ({"colour": "#000000"}, "class 1 of the legend: field name is missing"),
-        ({"name": "a"}, "class 1 of the legend: field colours is missing"),
+        ({"name": "a"}, "class 1 of the legend: field colour is missing"),
         ({"name": "a", "colours": []}, "class 'a' of the legend has no 'colour'"),
         ({"name": "a", "color": "#000000"}, "class 1 of the legend: unknown field 'color': did you mean 'colours'"),
         ("road", "class 1 of the legend: the fields are 'road'; they must be 'name: value' pairs"),

@@ -290,6 +290,18 @@ def test_domain_file_describes_a_domain(domain_file, tmp_path):
     assert [s.crs for s in result.labelled("all")] == ["EPSG:32640"] * 2
 
 
+def test_domain_file_takes_texts_for_lists_a_number_for_the_crs_and_absolute_places_without_a_data_folder(
+    domain_file, tmp_path
+):
+    places = {
+        "images": {"RGB": {"files": f"{tmp_path}/data/images/{{tile}}.tif", "bands": "RGB"}},
+        "labels": f"{tmp_path}/data/masks/{{tile}}.tif",
+    }
+    result = domain(domain_file(crs=32640, splits={"train": "a_*"}, scenes="a*", **places))
+    assert result.splits["train"] == ["a_1"] and list(result.scenes) == ["a_1"]
+    assert [s.crs for s in result.labelled("all")] == ["EPSG:32640"]
+
+
 def test_domain_file_extends_and_overrides_another(domain_file, tmp_path):
     domain_file("base.yaml", gsd=0.3, clutter="soil")
     file = domain_file("mine.yaml", extends="base.yaml", name="mine", scenes=["b_*"], gsd_of={"b_*": 0.25})
@@ -312,6 +324,11 @@ def test_domain_file_extends_and_overrides_another(domain_file, tmp_path):
         ({"clutter": "rubble"}, "'clutter' is 'rubble', which is not a class of the legend: use one of roof, soil"),
         ({"protocol": {"window": 512}}, "field protocol.stride is missing"),
         ({"extends": "gone.yaml"}, r"mine\.yaml extends .*gone\.yaml, which is missing"),
+        ({"legend": [{"name": False, "colour": "#FF0000"}]}, "the name of a class is false: put names such as 'no'"),
+        ({"legend": [{"name": "roof"}]}, r"class 1 of the legend: field colour is missing"),
+        ({"legend": [{"name": "roof", "colour": None}]}, "colour None is invalid: write '#RRGGBB' in quotation marks"),
+        ({"crs": "UTM33"}, r"field crs: the CRS 'UTM33' is unknown: write it as EPSG:32633"),
+        ({"labels": ["masks\\{tile}.tif"]}, r"has a backslash: write '/' between folders"),
         ({"scenes": ["c_*"]}, r"none of the 2 scenes .* named c_\*; one of the names in the folder is a_1"),
     ],
 )
@@ -321,10 +338,19 @@ def test_mistake_in_a_domain_file_is_named_with_its_field(domain_file, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "is not valid YAML"), ("- 1", "has no fields"), ("", "has no fields")]
+    ("text", "message"),
+    [
+        ("a: [", "is not valid YAML"),
+        ("- 1", "has no fields"),
+        ("", "has no fields"),
+        ("gsd: 1\nimages: {}\ngsd: 2", "is not valid YAML: 'gsd' is written twice at line 3"),
+        ("legend:\n\t- a", "indent lines by spaces, not by tabs"),
+        ("legend: [{name: a, colour: #FF0000}]", "put colours in quotation marks, as '#FF0000'"),
+        ("name: Köln", "is not valid YAML, which is UTF-8 text: save it as UTF-8"),
+    ],
 )
 def test_invalid_domain_file_is_refused(tmp_path, text, message):
-    (tmp_path / "x.yaml").write_text(text)
+    (tmp_path / "x.yaml").write_text(text, encoding="latin-1")
     with pytest.raises(InputError, match=message):
         domain(str(tmp_path / "x.yaml"), tmp_path)
 
