@@ -1,9 +1,10 @@
 """Try encoders: whether timm's own file fits, a run trains, a part is mapped as the whole, and the model exports to ONNX.
 
-    python benchmarks/encoders.py [--encoders vit_tiny_patch16_224 …] [--methods st-dasegnet …] [--window 192]
+    python benchmarks/encoders.py [--encoders mit_b0 tu-vit_tiny_patch16_224 …] [--methods st-dasegnet …] [--window 192]
 
-Weights are random ones in a file as timm writes it, with a classifier: no accuracy is measured. Two steps of source-only
-on the drawn sample tiles, with three bands and with four; then every method of --methods on each encoder. Prints a table.
+Weights are random ones in a file as timm (or segmentation-models-pytorch) writes it, with timm's classifier: no accuracy
+is measured. Two steps of source-only on the drawn sample tiles, with three bands and with four; then every method of
+--methods on each encoder. Prints a table.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import segmentation_models_pytorch as smp
 import timm
 import torch
 from safetensors.torch import save_file
@@ -30,35 +32,60 @@ from rsuda.export.export import export
 from rsuda.geo.region import Region
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import strips
+from rsuda.learning.encoders.build import check_encoder
+from rsuda.learning.encoders.timm_encoders import PREFIX
 from rsuda.learning.network import Architecture, build_encoder
 from rsuda.methods import METHODS, option_names, presets_of
 from rsuda.runs.weights import load_run
 from rsuda.training.train import train
 
 ENCODERS = (
-    "vit_tiny_patch16_224",
-    "vit_small_patch14_dinov2",
-    "vit_small_patch16_dinov3",
-    "eva02_tiny_patch14_224",
-    "vit_base_patch16_clip_224",
-    "vit_base_patch16_siglip_224",
-    "swin_tiny_patch4_window7_224",
-    "swinv2_tiny_window8_256",
-    "maxvit_nano_rw_256",
-    "convnext_tiny.dinov3_lvd1689m",
-    "convnextv2_atto",
-    "resnet50",
-    "tf_efficientnet_lite0",
+    "mit_b0",
+    "mobilenet_v2",
+    "resnet18",
+    "tu-resnet18",
+    "tu-mobilenetv3_small_100",
+    "tu-mobilenetv4_conv_small",
+    "tu-tf_efficientnet_lite0",
+    "tu-regnety_002",
+    "tu-convnext_tiny",
+    "tu-convnext_tiny.dinov3_lvd1689m",
+    "tu-convnextv2_atto",
+    "tu-repvit_m0_9",
+    "tu-fastvit_t8",
+    "tu-efficientvit_b0",
+    "tu-hgnetv2_b0",
+    "tu-swin_tiny_patch4_window7_224",
+    "tu-swinv2_tiny_window8_256",
+    "tu-maxvit_nano_rw_256",
+    "tu-pvt_v2_b0",
+    "tu-sam2_hiera_tiny",
+    "tu-hiera_tiny_224",
+    "tu-vit_tiny_patch16_224",
+    "tu-vit_small_patch14_dinov2",
+    "tu-vit_small_patch16_dinov3",
+    "tu-eva02_tiny_patch14_224",
+    "tu-vit_base_patch16_clip_224",
+    "tu-vit_base_patch16_siglip_224",
+    "tu-beit_base_patch16_224",
+    "tu-deit3_small_patch16_224",
+    "tu-samvit_base_patch16_224",
+    "tu-naflexvit_base_patch16_gap",
 )
 DATA = Path(__file__).resolve().parents[1] / "sample_tiles"
 NOW = {"source_only_share": 0.0, "uncertain_from": 0.0, "resolutions": 2}  # all parts of a method from the first step
 
 
-def timm_file(name: str, folder: Path) -> Path:
-    """Write a model of timm with random weights and a classifier, as its hub has it."""
+def weights_file(name: str, folder: Path) -> Path:
+    """Write random weights: a model of timm with a classifier, as its hub has it, or an encoder of smp."""
     torch.manual_seed(0)
     file = folder / f"{name}.safetensors"
-    save_file({key: tensor.contiguous() for key, tensor in timm.create_model(name).state_dict().items()}, file)
+    model = (
+        timm.create_model(name.removeprefix(PREFIX))
+        if name.startswith(PREFIX)
+        else smp.encoders.get_encoder(name, weights=None)
+    )
+    save_file({key: tensor.clone().contiguous() for key, tensor in model.state_dict().items()}, file)
     return file
 
 
@@ -66,7 +93,7 @@ def settings(name: str, method: str, file: Path, window: int, start: Path | None
     """Settings of two short steps."""
     fields: dict[str, Any] = {
         "preset": "sample", "data": str(DATA), "target": "vaihingen", "method.name": method,
-        "network.encoder": f"tu-{name}", "network.weights": str(file), "network.channels": 32,
+        "network.encoder": name, "network.weights": str(file), "network.channels": 32,
         "patches.window": window, "patches.workers": 0, "training.steps": 2, "training.batch_size": 2,
         "training.precision": "fp32", "training.bank": True, "align.target_statistics": False,
     }  # fmt: skip
@@ -99,12 +126,14 @@ def tried(action: Callable[[], str | None]) -> str:
 
 def try_encoder(name: str, window: int, methods: list[str], folder: Path) -> dict[str, str]:
     """Try one encoder; the answers by column."""
-    began, row, run = time.monotonic(), {"encoder": f"`tu-{name}`"}, folder / "run"
-    file = timm_file(name, folder)
+    began, row, run = time.monotonic(), {"encoder": f"`{name}`"}, folder / "run"
+    if (refused := tried(lambda: check_encoder(name))) != "yes":
+        return {**row, "trains": refused}
+    file = weights_file(name, folder)
 
     def fits() -> str:
         for bands in (3, 4):
-            note = build_encoder(Architecture(f"tu-{name}", "segformer", 3, bands), str(file)).weights_note
+            note = build_encoder(Architecture(name, "segformer", 3, bands), str(file)).weights_note
         return f"yes ({note.partition(' of ')[0]} tensors left out)" if note else "yes"
 
     def trains() -> None:
@@ -114,7 +143,7 @@ def try_encoder(name: str, window: int, methods: list[str], folder: Path) -> dic
         needs = METHODS[method].needs_source
         train(settings(name, method, file, window, None if needs else run), folder / method, overwrite=True, quiet=True)
 
-    row["timm's file fits"] = tried(fits)
+    row["its file fits"] = tried(fits)
     row["trains"] = tried(trains)
     if row["trains"] == "yes":
         row["a part as the whole"] = tried(lambda: maps_parts_as_the_whole(run))
@@ -129,7 +158,7 @@ def try_encoder(name: str, window: int, methods: list[str], folder: Path) -> dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoders", nargs="+", default=ENCODERS, help="names of timm")
+    parser.add_argument("--encoders", nargs="+", default=ENCODERS, help="as --encoder takes them")
     parser.add_argument("--methods", nargs="*", default=[m for m in METHODS if m != "source-only"])
     parser.add_argument("--window", type=int, default=192, help="of training")
     args = parser.parse_args()

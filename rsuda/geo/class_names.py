@@ -8,10 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pyogrio
-from pyogrio.errors import DataSourceError
 from rasterio.shutil import copy
 
+from rsuda.geo.late_imports import pyogrio
 from rsuda.geo.raster import READ_ERRORS, is_remote, quiet
 
 Names = dict[str, tuple[str, ...]]  # name, and colour '#RRGGBB' where it is known, by value or '#RRGGBB'
@@ -63,7 +62,7 @@ def _names_in_dbf(table: Path) -> Names:
     """Read the attribute table that ArcGIS writes beside a raster, RASTER.tif.vat.dbf."""
     if not table.is_file() or table.stat().st_size > _SIDECAR:
         return {}
-    with suppress(DataSourceError, ValueError):
+    with suppress(pyogrio.errors.DataSourceError, ValueError):
         rows = pyogrio.read_dataframe(table, read_geometry=False)
         columns = {str(column).lower(): column for column in rows.columns}
         title = next((columns[name] for name in _TITLES if name in columns), None)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
-import pandas as pd
 
 from rsuda.core.display import printable
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import IGNORE, Legend
+from rsuda.geo.late_imports import geopandas as gpd
+from rsuda.geo.late_imports import pandas as pd
 from rsuda.geo.polygon_input import column_samples, file_state, polygons_of
 
 # columns that may hold the class where none is named, the best first; a column is taken only if its values are classes

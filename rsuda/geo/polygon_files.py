@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import shapely
 
@@ -20,6 +19,7 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, MissingError, WriteError
 from rsuda.core.spelling import spell
 from rsuda.core.vector_formats import VectorFormat, check_format
+from rsuda.geo.late_imports import geopandas as gpd
 
 _URL_SIGNS = set(";!:?#")
 _COLUMNS = ("class", "name", "area_m2", "confidence")

@@ -8,13 +8,13 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
-import pyogrio
 import shapely
 
 from rsuda.core.display import printable
 from rsuda.core.errors import InputError, MissingError, unknown
+from rsuda.geo.late_imports import geopandas as gpd
+from rsuda.geo.late_imports import pyogrio
 from rsuda.geo.polygon_files import readable
 
 VECTORS = (".gpkg", ".fgb", ".geojson", ".shp", ".kml", ".parquet", ".geoparquet")

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-import geopandas as gpd
 import numpy as np
 import shapely
 
@@ -16,6 +15,7 @@ from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
+from rsuda.geo.late_imports import geopandas as gpd
 from rsuda.geo.rings import Rings, find_rings
 from rsuda.geo.run_lengths import (
     CERTAIN,

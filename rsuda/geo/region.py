@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 from rasterio.features import geometry_mask
 from shapely import get_coordinates
@@ -16,6 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
+from rsuda.geo.late_imports import geopandas as gpd
 from rsuda.geo.polygon_input import are_whole, clean, project, read_frame, split_layer
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import Window4

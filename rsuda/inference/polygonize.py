@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 
 from rsuda.core.errors import InputError, exists
@@ -21,6 +20,7 @@ from rsuda.core.spelling import spell
 from rsuda.core.vector_formats import FORMATS
 from rsuda.data.chosen_legend import chosen_legend
 from rsuda.geo.class_raster import DECLARED_GSD, ClassRaster, class_raster_name, raster_tags
+from rsuda.geo.late_imports import geopandas as gpd
 from rsuda.geo.polygon_files import check_located, read_polygons
 from rsuda.geo.polygons import check_footprints
 from rsuda.geo.raster import RasterFile, is_remote

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 
 from rsuda.core.errors import InputError
 from rsuda.geo.grid import Grid
+from rsuda.geo.late_imports import geopandas as gpd
 from rsuda.geo.polygon_files import read_polygons
 from rsuda.geo.raster import RasterFile
 from rsuda.inference.products import PRODUCTS

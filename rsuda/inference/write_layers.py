@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import geopandas as gpd
-
 from rsuda.core.legend import Legend
 from rsuda.core.map_options import FileOptions
 from rsuda.geo.grid import Grid
+from rsuda.geo.late_imports import geopandas as gpd
 from rsuda.geo.polygon_files import write_polygons
 from rsuda.geo.polygons import polygonise, regularise
 from rsuda.geo.qgis_styles import polygon_style, write_style

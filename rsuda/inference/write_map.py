@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
@@ -27,6 +26,7 @@ from rsuda.geo.attribute_table import attribute_table, write_attributes
 from rsuda.geo.class_raster import DECLARED_GSD
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.collars import find_collar
+from rsuda.geo.late_imports import pyogrio
 from rsuda.geo.mosaic import Mosaic
 from rsuda.geo.polygon_files import quiet_vectors
 from rsuda.geo.qgis_styles import raster_style, share_style, write_style
@@ -37,8 +37,6 @@ from rsuda.inference.map_job import MapJob, row_blocks
 from rsuda.inference.prediction import Prediction
 from rsuda.inference.products import CLASSES, PRODUCTS, Product
 from rsuda.inference.write_layers import write_layers
-
-_WRITING_FAILED = (RasterioError, CPLE_BaseError, DataSourceError, DataLayerError, FeatureError, GeometryError)
 
 
 def write_map(job: MapJob) -> Prediction:
@@ -104,12 +102,18 @@ def scene_notes(job: MapJob) -> list[str]:
     return [*notes, *scene_doubts(scene, job.predictor.trained.spec)]
 
 
+def _writing_failed() -> tuple[type[Exception], ...]:
+    """List what the libraries raise when they cannot write."""
+    of = pyogrio.errors
+    return RasterioError, CPLE_BaseError, of.DataSourceError, of.DataLayerError, of.FeatureError, of.GeometryError
+
+
 @contextmanager
 def _write_error(job: MapJob) -> Iterator[None]:
     """Raise WriteError for what the libraries raise when they cannot write."""
     try:
         yield
-    except _WRITING_FAILED as error:
+    except _writing_failed() as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise WriteError(
             f"cannot write the files of {job.raster} ({reason}); the disk may be full. Finished strips stay: run the "

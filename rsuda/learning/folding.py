@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from rsuda.learning.architecture import STRIDE
 from rsuda.learning.decoders import AllMLPDecoder, FoldedMLPDecoder
 from rsuda.learning.device import autocast
-from rsuda.learning.layers import StridedDepthwise
+from rsuda.learning.layers import SkippingPointwise, StridedDepthwise
 from rsuda.learning.network import Decoder
 
 # What oneDNN calls an activation, and its bounds.
@@ -116,7 +116,7 @@ def _fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
 def _is_plain(layer: nn.Conv2d) -> bool:
     """Check whether a layer is a convolution and nothing else, padded by zeros."""
     padded = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    return type(layer) in (nn.Conv2d, StridedDepthwise) and padded
+    return type(layer) in (nn.Conv2d, StridedDepthwise, SkippingPointwise) and padded
 
 
 class FusedConvolution(nn.Module):

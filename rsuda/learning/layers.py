@@ -1,4 +1,4 @@
-"""Replace layers of borrowed encoders by faster ones, by class, so that weights keep their names."""
+"""Replace layers of borrowed encoders by faster and safer ones, by class, so that weights keep their names."""
 
 from __future__ import annotations
 
@@ -36,10 +36,30 @@ class FusedAttention(Attention):
         return projected
 
 
+class SkippingPointwise(nn.Conv2d):
+    """A strided 1x1 convolution of few channels, without stride on the pixels that it reads. In channels-last memory its
+    gradient by the weights writes past its memory on CPUs (oneDNN's issue 6035, torch 2.15). The same result."""
+
+    MOST_CHANNELS = 15
+
+    def forward(self, image: Tensor) -> Tensor:
+        rows, cols = self.stride
+        return F.conv2d(image[..., ::rows, ::cols], self.weight, self.bias)
+
+
 def quicken(encoder: nn.Module) -> None:
     """Replace an encoder's layers by the ones above, in place."""
     for module in encoder.modules():
-        if type(module) is nn.Conv2d and module.groups == module.in_channels > 1 and module.stride != (1, 1):
-            module.__class__ = StridedDepthwise
+        if type(module) is nn.Conv2d and module.stride != (1, 1):
+            if module.groups == module.in_channels > 1:
+                module.__class__ = StridedDepthwise
+            elif _breaks_off(module):
+                module.__class__ = SkippingPointwise
         elif type(module) is Attention:
             module.__class__ = FusedAttention
+
+
+def _breaks_off(layer: nn.Conv2d) -> bool:
+    """Check whether training a strided convolution can end the process."""
+    pointwise = layer.kernel_size == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
+    return pointwise and layer.in_channels <= SkippingPointwise.MOST_CHANNELS

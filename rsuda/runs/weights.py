@@ -28,6 +28,7 @@ from rsuda.core.validation import FrozenModel, validate
 from rsuda.core.version import __version__
 from rsuda.learning.network import Architecture, SegmentationNetwork
 from rsuda.learning.networks import build_network
+from rsuda.learning.shapes_alone import shapes_alone
 from rsuda.learning.source_bank import SourceBank
 from rsuda.runs.folders import CHECKPOINT, SPEC, WEIGHTS
 from rsuda.runs.folders import CURVE as CURVE
@@ -262,7 +263,7 @@ def check_shapes(about: Description, spec: Spec, file: Path) -> None:
         names = [k for k in weights.keys() if not k.startswith(_BANK)]  # noqa: SIM118 (not a dict)
         shapes = {k: tuple(weights.get_slice(k).get_shape()) for k in names}
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), _LinspaceOnCpu():
+        with shapes_alone(), _LinspaceOnCpu():
             described = {k: tuple(tensor.shape) for k, tensor in about.build().state_dict().items()}
     except InputError:
         raise

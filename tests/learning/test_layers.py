@@ -7,7 +7,7 @@ from segmentation_models_pytorch.encoders.mix_transformer import Attention
 from torch import nn
 
 from rsuda.learning.decoders import in_a_row
-from rsuda.learning.layers import FusedAttention, StridedDepthwise, quicken
+from rsuda.learning.layers import FusedAttention, SkippingPointwise, StridedDepthwise, quicken
 
 
 def gradients(module, out, image):
@@ -64,3 +64,17 @@ def test_two_convolutions_in_a_row_are_one(side, bias):
     assert found.shape == wanted.shape and torch.allclose(found, wanted, atol=1e-12, rtol=0)
     for one, other in zip(gradients(both, found, x), gradients(both, wanted, x), strict=True):
         assert torch.allclose(one, other, atol=1e-11, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [3, 12])  # torch 2.15 ends the process here without the swap
+def test_a_strided_convolution_of_few_channels_trains_in_channels_last_memory(channels):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(channels, 48, 1, stride=2)
+    image = torch.randn(2, channels, 192, 192, requires_grad=True)
+    wanted = gradients(plain, plain(image), image)
+    encoder = nn.Sequential(plain)
+    quicken(encoder.to(memory_format=torch.channels_last))
+    assert type(encoder[0]) is SkippingPointwise
+    found = gradients(encoder, encoder(image.contiguous(memory_format=torch.channels_last)), image)
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.allclose(one, other, atol=1e-4 * float(other.abs().max()))

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from rsuda.core.errors import InputError
 from rsuda.core.spelling import spell
 from rsuda.learning.encoders.plain_transformer import PATCHES, PlainTransformer, with_imagenet_statistics
+from rsuda.learning.shapes_alone import NoDrawsOfShapes, shapes_alone
 
 PREFIX = "tu-"
 _PROBE = (96, 160)  # rows and columns of an image that every encoder takes
@@ -48,9 +49,14 @@ class TimmModel:
                 encoder.load_state_dict(tensors)
             return encoder
         stride = {} if output_stride == 32 else {"output_stride": output_stride}
-        encoder = smp.encoders.get_encoder(
-            f"{PREFIX}{self.name}", in_channels=bands, weights=True if pretrained else None, **stride, **self.options
-        )
+        with NoDrawsOfShapes():  # smp builds a model of shapes first
+            encoder = smp.encoders.get_encoder(
+                f"{PREFIX}{self.name}",
+                in_channels=bands,
+                weights=True if pretrained else None,
+                **stride,
+                **self.options,
+            )
         for module in encoder.modules():
             if type(module) is PartitionAttentionCl:
                 module.__class__ = PaddedPartitions
@@ -58,7 +64,7 @@ class TimmModel:
 
     def whole(self) -> Any:
         """Timm's own model without weights, for the shapes and names of its tensors."""
-        with torch.device("meta"):
+        with shapes_alone():
             return timm.create_model(self.name, **self.options)
 
     def take_imagenet_statistics(self, tensors: dict[str, Tensor]) -> None:
@@ -93,7 +99,7 @@ def timm_model(name: str) -> TimmModel:
 
     Raises InputError for one that cannot be an encoder of images of any size.
     """
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+    with shapes_alone():
         try:
             model: Any = timm.create_model(name)
         except Exception as error:  # of many kinds, in models that need other libraries or sizes
@@ -121,7 +127,7 @@ def check_timm_encoder(name: str, output_stride: int) -> None:
     if not (described.one_size or described.plain):  # a convolutional network
         return
     try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]), torch.no_grad():
+        with shapes_alone(), torch.no_grad():
             pyramid = described.build(3, output_stride).eval()(torch.empty(1, 3, *_PROBE))
     except Exception:  # of many kinds, out of models that are made for one size
         if output_stride != 32 and not described.plain:
