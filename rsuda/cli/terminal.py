@@ -162,7 +162,7 @@ def print_calibration(result: Any) -> None:
         numbers = f"{numbers} and bias {', '.join(f'{number:.3g}' for number in result.bias)}"
     labels = f"{result.pixels} labelled pixels in {result.groups} places: {result.fitted_on}"
     if result.is_none:
-        print(f"Temperature 1, which is none: on other places no scaling is clearly better. Fitted on {labels}")
+        print(f"Temperature 1: no scaling is clearly better on other places. Fitted on {labels}")
     else:
         print(f"Temperature {numbers}{classes}, fitted on {labels}")
     print(

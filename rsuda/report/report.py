@@ -156,9 +156,9 @@ def _measure(material: Material, k: int, size: int, tell: Tell, stages: Stages) 
     quality, label_free = [], []
     for number, view in enumerate(material.views):
         tell(f"Predicting {len(material.scenes)} scenes of {view.target_domain.name} by {view.run.name}")
-        shown = stages.of(f"{SCENES} {number}")
+        progress = stages.of(f"{SCENES} {number}")
         quality.append(
-            measure(view, material.scenes, material.scenes_total, labelled=material.labelled, progress=shown)
+            measure(view, material.scenes, material.scenes_total, labelled=material.labelled, progress=progress)
         )
         label_free.append(quality_without_labels(view))
     before, after = roles(material.runs, quality, label_free)
