@@ -1,15 +1,16 @@
 """Map eight NAIP tiles, sample the map, take the labels from the masks, and compare the intervals with the truth.
 
-RSUDA_REAL_DATA=DATA python benchmarks/accuracy_of_naip.py OUT
+    python benchmarks/accuracy_of_naip.py DATA OUT
 
 The map is that of a Gaussian classifier of pixels which learns from four of the tiles. The masks cover all pixels, so that the
-true accuracies and areas of the map are known.
+true accuracies and areas of the map are known. One sample goes through `rsuda.sample` and `rsuda.assess`, which prints estimates
+beside the truth. Many more are drawn from the counts of pixels by stratum, class of the map and class of the mask: a stratified
+random sample depends on nothing else, wherever the pixels lie. They show how many intervals hold the truth.
 """
 
 from __future__ import annotations
 
-import os
-import sys
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ import rasterio
 from scipy.ndimage import uniform_filter
 
 import rsuda
+from rsuda.accuracy.allocation import ALLOCATIONS, allocate
+from rsuda.accuracy.class_map import open_map
+from rsuda.accuracy.estimators import Sample, ratios, wilson
+from rsuda.accuracy.strata import census, divide
 from rsuda.core.legend import Legend
 from rsuda.geo.cog import write_cog
 from rsuda.geo.grid import Grid
 
-SEEDS = 100
 NAMES = ("background", "building", "road", "bare", "forest")
 COLOURS = ((190, 186, 160), (200, 60, 50), (90, 90, 100), (224, 180, 110), (40, 110, 60))
 LEGEND = Legend(NAMES, tuple((colour,) for colour in COLOURS), tuple((k,) for k in range(len(NAMES))))
@@ -106,34 +110,86 @@ def estimated(result: rsuda.Assessment) -> dict[str, Any]:
     return values
 
 
-def main() -> None:
-    out = Path(sys.argv[1])
-    tiles = write_maps(Path(os.environ["RSUDA_REAL_DATA"]), out)
-    truth, designs = (
-        true_values(out, tiles),
-        {"class": {}, "confidence": {"strata": "confidence", "allocation": "optimal"}},
-    )
-    for design, options in designs.items():
-        hits, errors = dict.fromkeys(truth, 0), []
-        for seed in range(SEEDS):
-            file = out / "points.gpkg"
-            rsuda.sample(out / "map", file, points=300, seed=seed, overwrite=True, **options)
-            labelled = label(gpd.read_file(file, layer="points"), tiles)
-            labelled.to_file(file, layer="points")  # the strata stay
-            result = rsuda.assess(out / "map", file)
-            values = estimated(result)
-            errors.append(result.overall.se)
-            for name, value in truth.items():
-                hits[name] += values[name].low <= value <= values[name].high
-            if seed == 0:
-                print(f"{design}: 300 points, seed 0: estimate (interval), truth")
-                for name, value in truth.items():
-                    part = values[name]
-                    print(f"  {name:20} {part.value:9.3f} ({part.low:.3f} to {part.high:.3f})  {value:9.3f}")
-        covered = sum(hits.values()) / SEEDS / len(hits)
-        print(
-            f"{design}: {SEEDS} seeds, standard error of overall accuracy {np.mean(errors):.4f}; {covered:.1%} of intervals cover"
+def print_one(out: Path, tiles: list[Path], truth: dict[str, float], points: int, seed: int) -> None:
+    """Sample and assess the map once, as a user does, and print estimates beside the truth."""
+    file = out / "points.gpkg"
+    rsuda.sample(out / "map", file, points=points, seed=seed, overwrite=True)
+    labelled = label(gpd.read_file(file, layer="points"), tiles)
+    labelled.to_file(file, layer="points")  # the strata stay
+    values = estimated(rsuda.assess(out / "map", file))
+    print(f"{points} points by class, seed {seed}: estimate (interval), truth")
+    for name, value in truth.items():
+        part = values[name]
+        inside = "" if part.low <= value <= part.high else "  outside"
+        print(f"  {name:20} {part.value:9.3f} ({part.low:.3f} to {part.high:.3f})  {value:9.3f}{inside}")
+
+
+def population(out: Path, tiles: list[Path], bands: int) -> tuple[np.ndarray, list[str], list[float]]:
+    """Count pixels (strata, classes of the map, classes of the masks); names and expected accuracies of the strata."""
+    with open_map(out / "map") as map_:
+        parts, table = divide(map_, census(map_, confidence=True), bands, {})
+    counts = np.zeros((len(parts), len(NAMES), len(NAMES)), np.int64)
+    for tile in tiles:
+        rasters = (out / "map" / f"{tile.stem}_{name}.tif" for name in ("classes", "confidence"))
+        classes, sure, reference = (rasterio.open(path).read(1) for path in (*rasters, mask_of(tile)))
+        np.add.at(counts, (table[classes, sure], classes, reference), 1)
+    return counts, [part.name for part in parts], [part.expected for part in parts]
+
+
+def coverage(counts: np.ndarray, numbers: np.ndarray, draws: int, seed: int) -> tuple[dict[str, float], float]:
+    """Draw samples; return the share of intervals that hold the truth by quantity, and the mean error of overall accuracy."""
+    rng, classes = np.random.default_rng(seed), len(NAMES)
+    sizes, total = counts.sum((1, 2)), counts.sum(0)
+    right, rows, columns = np.diag(total), total.sum(1), total.sum(0)
+    truth = np.concatenate([[right.sum() / total.sum()], right / rows, right / columns, columns / total.sum()])
+    names = ["overall", *(f"{what} {name}" for what in ("users", "producers", "area") for name in NAMES)]
+    hits, known, errors = np.zeros(len(truth)), np.zeros(len(truth)), []
+    for _ in range(draws):
+        cells = [rng.multivariate_hypergeometric(part.ravel(), n) for part, n in zip(counts, numbers, strict=True)]
+        stratum, cell = (
+            np.repeat(index, np.stack(cells).ravel()) for index in np.indices((len(cells), classes**2)).reshape(2, -1)
         )
+        mapped, labelled = ((part[:, None] == np.arange(classes)).astype(float) for part in divmod(cell, classes))
+        both, ones = mapped * labelled, np.ones((len(cell), 1))
+        above = np.concatenate([both.sum(1, keepdims=True), both, both, labelled], 1)
+        below = np.concatenate([ones, mapped, labelled, np.ones_like(labelled)], 1)
+        sample = Sample(sizes.astype(float), stratum, np.ones(len(cell)))
+        value, error = ratios(sample, above, below)
+        low, high = wilson(value, error, np.where(np.arange(len(value)) > 2 * classes, len(cell), below.sum(0)))
+        hits += (low <= truth) & (truth <= high)
+        known += np.isfinite(value)
+        errors.append(error[0])
+    return dict(zip(names, (hits / np.maximum(known, 1)).tolist(), strict=True)), float(np.mean(errors))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with geotiffs/naip/*/img/*.tif and geotiffs/naip/*/mask/*.tif")
+    parser.add_argument("out", type=Path, help="folder for the map and the points")
+    parser.add_argument("--points", type=int, default=300)
+    parser.add_argument("--draws", type=int, default=2000, help="samples of which the intervals are checked")
+    parser.add_argument("--minimum", type=int, nargs="+", default=[20], help="least points of a stratum")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    tiles = write_maps(args.data, args.out)
+    print_one(args.out, tiles, true_values(args.out, tiles), args.points, args.seed)
+    print(
+        "| strata | allocation | minimum | points of a stratum | s.e. | intervals that hold | by quantity, worst first |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for bands, what in ((1, "class"), (2, "confidence")):
+        counts, _, expected = population(args.out, tiles, bands)
+        sizes = counts.sum((1, 2))
+        for how in ALLOCATIONS:
+            for minimum in args.minimum:
+                numbers, _ = allocate(args.points, sizes.tolist(), expected, how, minimum)
+                shares, error = coverage(counts, numbers, args.draws, args.seed)
+                worst = ", ".join(
+                    f"{name} {share:.1%}" for name, share in sorted(shares.items(), key=lambda item: item[1])[:4]
+                )
+                listed = " ".join(map(str, numbers))
+                mean = np.mean(list(shares.values()))
+                print(f"| {what} | {how} | {minimum} | {listed} | {error:.4f} | {mean:.1%} | {worst} |", flush=True)
 
 
 if __name__ == "__main__":

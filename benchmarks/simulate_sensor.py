@@ -8,8 +8,8 @@ become the target, after an IRRG-like response, a blur and a tone curve. Labels 
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,14 @@ def simulated(rgb: np.ndarray) -> np.ndarray:
     return np.rint(255 * np.clip(0.12 + 0.8 * blurred**0.75, 0, 1)).astype(np.uint8)
 
 
-def main(data: Path, out: Path) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "data", type=Path, help="folder of Mumbai, with train/images, train/masks, val/images and val/masks"
+    )
+    parser.add_argument("out", type=Path, help="folder for mumbai-source and mumbai-target")
+    args = parser.parse_args()
+    data, out = args.data, args.out
     train = sorted((data / "train" / "images").glob("*.png"))
     half = (len(train) + 1) // 2
     jobs = [(path, "source", "train") for path in train[:half]] + [(path, "target", "train") for path in train[half:]]
@@ -54,4 +61,4 @@ def main(data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()
