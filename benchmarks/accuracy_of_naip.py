@@ -22,7 +22,7 @@ from scipy.ndimage import uniform_filter
 import rsuda
 from rsuda.accuracy.allocation import ALLOCATIONS, allocate
 from rsuda.accuracy.class_map import open_map
-from rsuda.accuracy.estimators import Sample, ratios, wilson
+from rsuda.accuracy.estimators import MEASURES, Sample, cautious_error, ratios, wilson
 from rsuda.accuracy.strata import census, divide
 from rsuda.core.legend import Legend
 from rsuda.geo.cog import write_cog
@@ -140,8 +140,8 @@ def coverage(counts: np.ndarray, numbers: np.ndarray, draws: int, seed: int) -> 
     """Draw samples; return the share of intervals that hold the truth by quantity, and the mean error of overall accuracy."""
     rng, classes = np.random.default_rng(seed), len(NAMES)
     sizes, total = counts.sum((1, 2)), counts.sum(0)
-    right, rows, columns = np.diag(total), total.sum(1), total.sum(0)
-    truth = np.concatenate([[right.sum() / total.sum()], right / rows, right / columns, columns / total.sum()])
+    hit, rows, columns = np.diag(total), total.sum(1), total.sum(0)
+    truth = np.concatenate([[hit.sum() / total.sum()], hit / rows, hit / columns, columns / total.sum()])
     names = ["overall", *(f"{what} {name}" for what in ("users", "producers", "area") for name in NAMES)]
     hits, known, errors = np.zeros(len(truth)), np.zeros(len(truth)), []
     for _ in range(draws):
@@ -150,16 +150,25 @@ def coverage(counts: np.ndarray, numbers: np.ndarray, draws: int, seed: int) -> 
             np.repeat(index, np.stack(cells).ravel()) for index in np.indices((len(cells), classes**2)).reshape(2, -1)
         )
         mapped, labelled = ((part[:, None] == np.arange(classes)).astype(float) for part in divmod(cell, classes))
-        both, ones = mapped * labelled, np.ones((len(cell), 1))
-        above = np.concatenate([both.sum(1, keepdims=True), both, both, labelled], 1)
-        below = np.concatenate([ones, mapped, labelled, np.ones_like(labelled)], 1)
         sample = Sample(sizes.astype(float), stratum, np.ones(len(cell)))
-        value, error = ratios(sample, above, below)
-        low, high = wilson(value, error, np.where(np.arange(len(value)) > 2 * classes, len(cell), below.sum(0)))
+        right = (mapped * labelled).sum(1, keepdims=True)
+        parts = [
+            shares(sample, "users", np.ones_like(right), right),
+            *(shares(sample, what, mapped, labelled) for what in ("users", "producers", "area")),
+        ]
+        value, error, low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
         hits += (low <= truth) & (truth <= high)
         known += np.isfinite(value)
         errors.append(error[0])
     return dict(zip(names, (hits / np.maximum(known, 1)).tolist(), strict=True)), float(np.mean(errors))
+
+
+def shares(sample: Sample, measure: str, mapped: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Estimate shares as `rsuda assess` does: values, standard errors, and both ends of the intervals."""
+    marks = MEASURES[measure]
+    above, below = marks(mapped, labelled)
+    value, error = ratios(sample, above, below)
+    return value, error, *wilson(value, cautious_error(sample, marks, mapped, labelled, value), below.sum(0))
 
 
 def main() -> None:

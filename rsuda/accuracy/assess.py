@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rsuda.accuracy.class_map import ClassMap, open_map
-from rsuda.accuracy.estimators import Sample, ratios, wald, wilson
+from rsuda.accuracy.estimators import MEASURES, Sample, cautious_error, ratios, wald, wilson
 from rsuda.accuracy.methods_text import methods_text
 from rsuda.accuracy.more_points import OVERALL, Target, more_points
 from rsuda.accuracy.points_file import Design, read_points
@@ -127,15 +127,14 @@ def _assessment(map_: ClassMap, units: Units, path: Path, mapped_areas: np.ndarr
     total = units.total_area * share
     names = map_.legend.names
     mapped, labelled = _indicators(classes, len(names)), _indicators(units.reference, len(names))
-    both, ones = mapped * labelled, np.ones((len(classes), 1))
     inside = classes != IGNORE
     count = {"mapped": mapped.sum(0), "labelled": labelled[inside].sum(0)}
-    overall = _shares(sample, both.sum(1, keepdims=True), ones, np.array([inside.sum()]))[0]
-    users = _shares(sample, both, mapped, count["mapped"])
-    producers = _shares(sample, both, labelled, count["labelled"])
-    f1 = _shares(sample, 2 * both, mapped + labelled, np.maximum(count["mapped"], count["labelled"]))
-    areas = _shares(sample, labelled, np.ones_like(labelled), np.full(len(names), inside.sum()))
     right = (classes == units.reference) & inside
+    overall = _overall(sample, right, int(inside.sum()))
+    users = _shares(sample, "users", mapped, labelled, count["mapped"])
+    producers = _shares(sample, "producers", mapped, labelled, count["labelled"])
+    f1 = _shares(sample, "f1", mapped, labelled, np.maximum(count["mapped"], count["labelled"]))
+    areas = _shares(sample, "area", mapped, labelled, np.full(len(names), inside.sum()))
     return Assessment(
         map=str(map_.place),
         file=path,
@@ -193,11 +192,19 @@ def _indicators(classes: np.ndarray, count: int) -> np.ndarray:
     return marks
 
 
-def _shares(sample: Sample, above: np.ndarray, below: np.ndarray, points: np.ndarray) -> list[Estimate]:
-    """Estimate shares with Wilson's intervals."""
-    value, error = ratios(sample, above, below)
-    low, high = wilson(value, error, points)
+def _shares(
+    sample: Sample, measure: str, mapped: np.ndarray, labelled: np.ndarray, points: np.ndarray
+) -> list[Estimate]:
+    """Estimate shares with Wilson's intervals, from marks (n, m) of the map and of the labels."""
+    value, error = ratios(sample, *MEASURES[measure](mapped, labelled))
+    low, high = wilson(value, cautious_error(sample, MEASURES[measure], mapped, labelled, value), points)
     return [Estimate(*map(float, entry)) for entry in zip(value, error, low, high, strict=True)]
+
+
+def _overall(sample: Sample, right: np.ndarray, points: int) -> Estimate:
+    """Estimate overall accuracy: the user's accuracy of the whole map, where a label is 'right' (n,)."""
+    marks = right.astype(float)[:, None]
+    return _shares(sample, "users", np.ones_like(marks), marks, np.array([points]))[0]
 
 
 def _cells(sample: Sample, mapped: np.ndarray, labelled: np.ndarray) -> np.ndarray:
@@ -224,7 +231,7 @@ def _compare(first: ClassMap, second: ClassMap, units: Units) -> tuple[Compariso
     notes = [f"the maps are compared at the {(~missing).sum()} points where both have a class"] if missing.any() else []
     right = np.stack([one == units.reference, two == units.reference], 1).astype(float)
     ones = np.ones((len(one), 1))
-    overall = _shares(sample, right[:, 1:], ones, np.array([(~missing).sum()]))[0]
+    overall = _overall(sample, right[:, 1], int((~missing).sum()))
     value, error = ratios(sample, right[:, 1:] - right[:, :1], ones)
     low, high = wald(value, error)
     difference = Estimate(float(value[0]), float(error[0]), max(float(low[0]), -1.0), min(float(high[0]), 1.0))

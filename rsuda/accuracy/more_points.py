@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rsuda.accuracy.allocation import allocate, points_for
-from rsuda.accuracy.estimators import QUANTILE, Sample, ratios
+from rsuda.accuracy.estimators import MEASURES as MARKS
+from rsuda.accuracy.estimators import QUANTILE, Sample, ratios, usual_class
 from rsuda.accuracy.results import MorePoints, StratumLabels
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import Legend
@@ -103,7 +104,7 @@ def _for_class(
 ) -> np.ndarray:
     """Divide the points that a measure of one class takes among the strata: (H,), at least two in each."""
     k = target.class_index
-    above, below = _indicators(target.measure, mapped[:, k], labelled[:, k])
+    above, below = MARKS[target.measure](mapped[:, k], labelled[:, k])
     value, _ = ratios(sample, above[:, None], below[:, None])
     error = target.half_width * (value[0] if target.is_relative else 1)
     if not (math.isfinite(value[0]) and error > 0):
@@ -121,23 +122,15 @@ def _for_class(
     )
 
 
-def _indicators(measure: str, mapped: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return y and x of a measure of one class, from the marks of this class at points."""
-    if measure == AREA:
-        return labelled, np.ones_like(labelled)
-    return mapped * labelled, mapped if measure == USERS else labelled
-
-
 def _spread(target: Target, sample: Sample, mapped: np.ndarray, labelled: np.ndarray, value: float) -> np.ndarray:
     """Estimate the standard deviation (H,) of residuals y - R x in each stratum.
 
     Two points are added to each: of the class that the map mostly has there, one labelled as the class and one as another.
     """
     count, k = len(sample.sizes), target.class_index
-    usual = sample.means(mapped).argmax(1)
     marks = mapped[:, k], labelled[:, k]
-    more = np.tile(usual == k, 2).astype(float), np.repeat([1.0, 0.0], count)
-    above, below = _indicators(target.measure, *map(np.concatenate, zip(marks, more, strict=True)))
+    more = np.tile(usual_class(sample, mapped)[:, k], 2), np.repeat([1.0, 0.0], count)
+    above, below = MARKS[target.measure](*map(np.concatenate, zip(marks, more, strict=True)))
     area = np.concatenate([sample.area, *[sample.means(sample.area[:, None])[:, 0]] * 2])
     joined = replace(sample, stratum=np.concatenate([sample.stratum, *[np.arange(count)] * 2]), area=area)
     residual = ((above - value * below) * area)[:, None]
