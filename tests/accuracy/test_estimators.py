@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rsuda.accuracy.allocation import allocate, points_for
 from rsuda.accuracy.assess import _cells
-from rsuda.accuracy.estimators import Sample, ratios, wilson
+from rsuda.accuracy.estimators import MEASURES, Sample, cautious_error, ratios, wilson
 
 # Olofsson et al. 2014, section 5.2: deforestation, forest gain, stable forest, stable non-forest; rows are the map's classes
 COUNTS = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
@@ -132,6 +132,48 @@ def test_intervals_cover_the_truth_of_a_known_map_in_93_percent_of_1000_draws():
         low, high = (part.reshape(draws, -1) for part in wilson(*ratios(sample, above, below), points))
         covered = ((low <= true) & (np.array(true) <= high)).mean(0)
         assert covered.min() >= 0.93, f"{name}: {covered}"
+
+
+def test_a_stratum_whose_points_agree_counts_half_a_right_and_half_a_wrong_point_more_in_intervals():
+    sample = Sample(np.array([1e6, 3e6]), np.repeat([0, 1], 20), np.ones(40))
+    right = np.concatenate([np.ones(20), np.repeat([1.0, 0.0], [15, 5])])[:, None]
+    value, error = ratios(sample, right, np.ones_like(right))
+    cautious = cautious_error(sample, MEASURES["users"], np.ones_like(right), right, value)
+    share = 20.5 / 21  # the 21 points of the first stratum, half a point of which is wrong
+    variance = share * (1 - share) * 21 / 20
+    assert cautious[0] ** 2 - error[0] ** 2 == pytest.approx(0.25**2 * (1 - 20 / 1e6) * variance / 20, rel=1e-6)
+    mapped, labels = points_of(COUNTS)
+    marks = ((values[:, None] == np.arange(4)).astype(float) for values in (mapped, labels))
+    sample = Sample(PIXELS.astype(float), mapped, np.ones(len(mapped)))
+    mapped, labelled = marks
+    value, error = ratios(sample, *MEASURES["users"](mapped, labelled))
+    assert (cautious_error(sample, MEASURES["users"], mapped, labelled, value) == error).all()  # each stratum has both
+
+
+def test_intervals_cover_the_truth_where_few_points_of_large_strata_find_no_error():
+    """Equal numbers of points in classes of 1 to 60 % of the map, which have errors of 1 to 2 % in each other."""
+    rng, draws = np.random.default_rng(3), 500
+    pixels = np.array([6_000_000, 2_500_000, 1_400_000, 100_000])
+    confusion = np.full((4, 4), 0.01) + 0.96 * np.eye(4)
+    totals = (confusion * pixels[:, None]).sum(0)
+    truth = np.concatenate([np.diag(confusion) * pixels / totals, totals / pixels.sum()])
+    mapped = np.repeat(np.arange(4), 60)
+    one = (mapped[:, None] == np.arange(4)).astype(float)
+    hits = {"cautious": np.zeros(8), "plain": np.zeros(8)}
+    for _ in range(draws):
+        two = (np.concatenate([rng.choice(4, 60, p=row) for row in confusion])[:, None] == np.arange(4)).astype(float)
+        sample = Sample(pixels.astype(float), mapped, np.ones(240))
+        for place, name in enumerate(("producers", "area")):
+            measure, part = MEASURES[name], np.s_[4 * place : 4 * place + 4]
+            above, below = measure(one, two)
+            value, plain = ratios(sample, above, below)
+            for how, error in (("cautious", cautious_error(sample, measure, one, two, value)), ("plain", plain)):
+                low, high = wilson(value, error, below.sum(0))
+                hits[how][part] += (low <= truth[part]) & (truth[part] <= high)
+    assert hits["cautious"].mean() / draws >= 0.93 > 0.9 > hits["plain"].mean() / draws
+    assert (
+        hits["cautious"].min() / draws >= 0.75
+    )  # the class of 1 %, of which a large class may hide more than points show
 
 
 def test_unequal_pixels_count_by_their_ground_area():
