@@ -34,6 +34,7 @@ ELSEWHERE = {
 }
 PAGE_OF = {file: page for page, file in ELSEWHERE.items()}
 TABLE = "<!-- table of methods -->"
+_MOST_HEADINGS = 8  # of a page in the list of a section
 _LINK = re.compile(r"\]\((?P<to>(?!https?:|#|/)[^)#\s]+)")
 _FENCE = re.compile(r"^```(?P<language>\w+) title=\"(?P<title>[^\"]+)\"\n", re.M)
 _DIAGRAM = re.compile(r"^!\[(?P<alt>[^\]]*)\]\((?P<src>[^)\s:]+\.svg)\)$", re.M)
@@ -80,7 +81,7 @@ def _expanded(entry: str) -> list[str]:
 def _write_section(page: Path, section: dict[str, Any], pages: list[str], folder: Path) -> None:
     """Write the first page of a section, or add the menu to it."""
     if "page" not in section:
-        links = "".join(f"- [{_title(folder / name)}]({name})\n" for name in pages)
+        links = "".join(f"- [{_title(folder / name)}]({name}){_contents(folder / name)}\n" for name in pages)
         page.write_text(f"# {section['section']}\n\n{section['about']}\n\n{links}")
     _append(page, [os.path.relpath(folder / name, page.parent) for name in pages])
 
@@ -91,6 +92,13 @@ def _title(page: Path) -> str:
     if match is None:
         raise SystemExit(f"{page.name} has no heading")
     return match[1]
+
+
+def _contents(page: Path) -> str:
+    """The headings of a page, for a list of pages."""
+    headings = re.findall(r"^## (.+)$" if page.suffix == ".md" else r'"## ([^"\\]+)', page.read_text(), re.M)
+    more = ", …" if len(headings) > _MOST_HEADINGS else ""
+    return f": {', '.join(headings[:_MOST_HEADINGS])}{more}" if headings else ""
 
 
 def _append(page: Path, entries: list[str]) -> None:

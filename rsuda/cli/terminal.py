@@ -130,7 +130,7 @@ def print_label_free(result: Any, run: Any) -> None:
 
 def score_table(fields: dict[str, Any]) -> str:
     """Format the scores of the classes in percent."""
-    width = max(len(name) for name in fields["classes"])
+    width = max(map(len, ["class", *fields["classes"]]))
     lines = [f"{'class':{width}}  {'IoU':>6} {'prec.':>6} {'recall':>6} {'F1':>6} {'pixels':>11}"]
     for name, value in fields["classes"].items():
         cells = " ".join(

@@ -18,7 +18,7 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.crosswalk import near_names, unshared_note
 from rsuda.core.display import csv_cell
 from rsuda.core.documents import read_json
-from rsuda.core.errors import ExistsError, InputError, unknown
+from rsuda.core.errors import ExistsError, InputError, MissingError, unknown
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
 from rsuda.data.domain import Domain
@@ -204,12 +204,20 @@ def domain_of_run(
     settings = saved_settings(folder)
     name = settings.target.name if what is None else os.fspath(what)
     target = settings.target if name == settings.target.name else None
-    return domain(
-        name,
-        data or settings.data,
-        bands=bands or (target.bands if target else None),
-        nodata=target.nodata if target else None,
-    )
+    try:
+        return domain(
+            name,
+            data or settings.data,
+            bands=bands or (target.bands if target else None),
+            nodata=target.nodata if target else None,
+        )
+    except MissingError as error:
+        if what is not None or data is not None:
+            raise
+        raise MissingError(
+            f"{error} (so say the settings of {folder}, whose paths begin where it was trained: run the command there, or "
+            f"pass {spell('domain')} and {spell('data')})"
+        ) from None
 
 
 def score_run(

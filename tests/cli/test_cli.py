@@ -214,6 +214,7 @@ BAD = {
     "resume with nothing in runs": (None, ["adapt", "--resume"], "", "holds no run to resume"),
     # evaluate
     "evaluate no run": (None, ["evaluate", "nowhere"], "", "nowhere holds no config.yaml"),
+    "evaluate a run away from its data": (gone("west.yaml"), SCORE, "", "file west.yaml .so say the settings of good, .*--data"),
     "evaluate a run without weights": (gone("good/weights.safetensors"), SCORE, "", "good holds no weights"),
     "evaluate an unknown domain": (None, SCORE, "--domain potsdamm", "did you mean 'potsdam'"),
     "evaluate an unknown split": (None, SCORE, "--split vall", "did you mean 'val'"),
