@@ -17,7 +17,8 @@ def init(
         Path | None, typer.Option(help="Domain file to write; FOLDER.yaml in the working directory by default.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Which files are the labels, such as 'masks/*', where names do not say it.")
+        str | None,
+        typer.Option(help="The labels where names do not say it, such as 'masks/*' or 'city.gpkg|layername=houses'."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing domain file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
