@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -26,6 +27,7 @@ def band_list(value: Any) -> tuple[str, ...]:
 
 
 def _is_pattern(text: str) -> str:
+    text = text.replace("\\", "/") if os.sep == "\\" else text
     if "\\" in text:
         raise ValueError(f"{shown(text)} has a backslash: write '/' between folders")
     pattern(text)

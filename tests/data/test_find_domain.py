@@ -1,5 +1,6 @@
 """Domains: the right files of a data folder become scenes; missing and invalid files are named."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -328,7 +329,11 @@ def test_domain_file_extends_and_overrides_another(domain_file, tmp_path):
         ({"legend": [{"name": "roof"}]}, r"class 1 of the legend: field colour is missing"),
         ({"legend": [{"name": "roof", "colour": None}]}, "colour None is invalid: write '#RRGGBB' in quotation marks"),
         ({"crs": "UTM33"}, r"field crs: the CRS 'UTM33' is unknown: write it as EPSG:32633"),
-        ({"labels": ["masks\\{tile}.tif"]}, r"has a backslash: write '/' between folders"),
+        pytest.param(
+            {"labels": ["masks\\{tile}.tif"]},
+            r"has a backslash: write '/' between folders",
+            marks=pytest.mark.skipif(os.sep == "\\", reason="there it stands between folders"),
+        ),
         ({"scenes": ["c_*"]}, r"none of the 2 scenes .* named c_\*; one of the names in the folder is a_1"),
     ],
 )
