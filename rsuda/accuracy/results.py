@@ -104,8 +104,8 @@ class MorePoints:
 
     @property
     def width(self) -> str:
-        """The half width in words: '± 5 points', or '± 10 % of it'."""
-        return f"± {100 * self.half_width:g} {'% of it' if self.relative else 'points'}"
+        """The half width in words: '± 5 points', or '± 10 %' of an area."""
+        return f"± {100 * self.half_width:g} {'%' if self.relative else 'points'}"
 
     def as_fields(self) -> dict[str, Any]:
         """Return plain values for JSON."""

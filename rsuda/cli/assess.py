@@ -128,7 +128,7 @@ def _print_more(result: Assessment) -> None:
     more = result.more
     assert more is not None
     missing = {name: count for name, count in more.more.items() if count}
-    sentence = f"{more.width} of {printable(more.measure)} take about {more.points} points"
+    sentence = f"{more.width} of the {printable(more.measure)} take about {more.points} points"
     if not missing:
         print(f"{sentence}: you have enough")
         return

@@ -402,7 +402,7 @@ def test_points_that_a_wanted_interval_lacks_are_drawn_from_their_strata(map_, t
     more = assess(map_, first, out=tmp_path / "accuracy", **wanted).more
     assert more.extendable and more.more["town"] > 20 and more.more["field"] == more.more["water"] == 0
     assert read_assessment(tmp_path / "accuracy").more == more
-    assert "± 5 points of user&#39;s accuracy of town" in (tmp_path / "accuracy" / "accuracy.html").read_text()
+    assert "± 5 points of the user&#39;s accuracy of town" in (tmp_path / "accuracy" / "accuracy.html").read_text()
     result = sample(map_, tmp_path / "more.gpkg", extend=first, add=more.more)
     assert result.points == 90 + more.more["town"]
     label(result.file, truth[0])

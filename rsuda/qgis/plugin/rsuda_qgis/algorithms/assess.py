@@ -91,8 +91,8 @@ class Assess(CommandAlgorithm):
 def _missing(more: dict[str, Any]) -> str:
     """Say how many points a wanted interval takes; the list fits 'Points to add' of sample."""
     listed = ", ".join(f"{name}={count}" for name, count in more["more"].items() if count)
-    unit = "% of it" if more["relative"] else "points"
-    sentence = f"± {100 * more['half_width']:g} {unit} of {more['measure']} take about {more['points']} points"
+    unit = "%" if more["relative"] else "points"
+    sentence = f"± {100 * more['half_width']:g} {unit} of the {more['measure']} take about {more['points']} points"
     return f"{sentence}; missing are {listed}" if listed else f"{sentence}: you have enough"
 
 
