@@ -96,7 +96,10 @@ def test_algorithms_run_the_command_load_styled_layers_and_say_what_is_wrong(ses
         {"id": "rsuda:sample", "parameters": {"INPUT": classes, "POINTS": 30, "MINIMUM": 5, "OUTPUT": path("points.gpkg")}},
         {
             "id": "rsuda:assess",
-            "parameters": {"INPUT": classes, "POINTS": points, "REFERENCE": "label", "OUTPUT": path("accuracy")},
+            "parameters": {
+                "INPUT": classes, "POINTS": points, "REFERENCE": "label", "OUTPUT": path("accuracy"),
+                "TARGET_ERROR": 0.1, "TARGET_MEASURE": "area", "TARGET_CLASS": "tree",
+            },
         },
         {"id": "rsuda:info", "parameters": {"INPUT": path("scene.tif"), "RUN": path("good"), "OUTPUT": path("info.html")}},
         {"id": "rsuda:info", "parameters": {"OUTPUT": path("info.html")}},
@@ -129,6 +132,8 @@ def test_algorithms_run_the_command_load_styled_layers_and_say_what_is_wrong(ses
     assert Path(assess["results"]["PAGE"]).is_file()
     assert "scene.tif</h2>" in Path(info["results"]["OUTPUT"]).read_text()
     assert no_info["error"] == "choose a raster, or a run or domain: one of the two"
+    assert any(text.startswith("± 10 % of the area of tree take about") for text in assess["texts"]), assess["texts"]
+    assert suggest["shares"][-1] == 100
     assert suggest["layers"][0]["features"] == 2 and suggest["layers"][0]["style"] == "singleSymbol"
     assert "there is no command: name it under Settings" in no_command["error"]
     assert cancelled["shares"][-1] < 100, cancelled["shares"]
