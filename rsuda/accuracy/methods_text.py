@@ -58,7 +58,7 @@ def _estimators(result: Assessment) -> str:
     paper = "Olofsson et al. (2014)" if by_class else "Stehman (2014), since the strata are not the classes of the map"
     return (
         f"Accuracies and areas are the stratified estimators of {paper}, weighted by ground area. Parentheses hold 95 % "
-        "intervals: Wilson's score (Brown et al. 2001) with the effective sample size of the design (Korn and Graubard 1998), where "
-        "a stratum whose points all agree counts half a right and half a wrong point more. "
+        "intervals: Wilson's score (Brown et al. 2001) with the effective sample size of the design (Korn and Graubard 1998). In "
+        "them, a stratum whose points all agree counts half a right and half a wrong point more. "
         f"Computed by rsuda {__version__}."
     )

@@ -18,7 +18,7 @@ from rsuda.geo.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import blended
 
-MOST = 400_000  # pixels that are drawn from all scenes
+MOST = 200_000  # pixels that are drawn from all scenes
 _SQUARE = 256  # side in pixels of the squares that are grouped where there are few scenes
 _FEW = 5  # scenes below which squares are grouped
 POINT_COLUMNS = ("reference", "class", "name")

@@ -100,7 +100,7 @@ def fit_temperature(probabilities: Tensor, labels: Tensor, *, prior: float = 0.0
         return HIGHEST
     if slope(high) <= 0:
         return LOWEST
-    for _ in range(50):
+    for _ in range(30):
         middle = (low + high) / 2
         low, high = (low, middle) if slope(middle) > 0 else (middle, high)
     return round(2 / (low + high), 4)
