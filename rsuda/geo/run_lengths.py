@@ -15,12 +15,16 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from rsuda.core.legend import IGNORE
+from rsuda.core.spelling import spell
+from rsuda.geo.limits import check_memory
 
 Strip = np.ndarray | tuple[np.ndarray, np.ndarray]
 BLOCK = 1 << 22  # pixels processed at a time, so that the arrays stay in the processor's cache
 
 UNKNOWN = 255  # a pixel without a confidence
 CERTAIN = 254  # a confidence of 1
+
+BYTES = 100  # of memory that polygons take for each run, as measured on noise
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ def encode(strips: Iterable[Strip], height: int, width: int) -> RunLengths:
             255 for unknown. Strips may have any heights.
 
     Raises:
+        InputError: polygons of so many runs need more memory than there is, as those of noise do.
         ValueError: a strip has the wrong width or dtype, the number of rows is not ``height``, or only some strips have
             confidences.
     """
@@ -109,7 +114,7 @@ def encode(strips: Iterable[Strip], height: int, width: int) -> RunLengths:
     kind = np.int32 if end < 2**31 else np.int64
     starts, values = [np.zeros(1, kind)], [np.full(1, IGNORE, np.uint8)]
     sums, counts = [np.zeros(1, np.uint32)], [np.zeros(1, np.uint32)]
-    row, with_confidence = 0, set()
+    row, runs, with_confidence = 0, 0, set()
     for classes, confidence in _blocks(strips, width):
         rows = np.full((len(classes), stride), IGNORE, np.uint8)
         rows[:, :width] = classes
@@ -127,7 +132,8 @@ def encode(strips: Iterable[Strip], height: int, width: int) -> RunLengths:
             line *= known
             sums.append(np.add.reduceat(line, at, dtype=np.uint32))
             counts.append(np.add.reduceat(known, at, dtype=np.uint32))
-        row += len(classes)
+        row, runs = row + len(classes), runs + len(at)
+        _check_runs(runs)
     if row != height:
         raise ValueError(f"the strips have {row} rows together, not {height}")
     if len(with_confidence) > 1:
@@ -136,6 +142,14 @@ def encode(strips: Iterable[Strip], height: int, width: int) -> RunLengths:
     if with_confidence != {True}:
         return RunLengths(height, width, start, np.concatenate(values))
     return RunLengths(height, width, start, np.concatenate(values), np.concatenate(sums), np.concatenate(counts))
+
+
+def _check_runs(count: int) -> None:
+    check_memory(
+        count * BYTES,
+        f"drawing polygons of {count / 1e6:.3g} million stretches of one class, as noise has them,",
+        f"map without polygons ({spell('polygons', 'none')}), or smooth the classes first",
+    )
 
 
 def overlaps(runs: RunLengths) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -9,6 +9,7 @@ the size of activations.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
@@ -27,24 +28,37 @@ def name_filters(network: nn.Module, bands: Sequence[str]) -> None:
     if len(bands) <= _IN_ORDER or not set(RGB) & set(bands):
         return
     for encoder in (module for module in network.modules() if is_encoder(module)):
-        first = next((module for module in encoder.modules() if isinstance(module, nn.Conv2d)), None)
-        if first is None or first.weight.shape[1] != len(bands):
-            continue
-        filters = first.weight[:, :3].clone()
-        for number, band in enumerate(bands):
-            first.weight[:, number] = filters[:, RGB.index(band)] if band in RGB else filters.mean(1)
+        for _, first in _first_convolutions(encoder):
+            if first.weight.shape[1] != len(bands):
+                continue
+            filters = first.weight[:, :3].clone()
+            for number, band in enumerate(bands):
+                first.weight[:, number] = filters[:, RGB.index(band)] if band in RGB else filters.mean(1)
 
 
 def repeat_filters(encoder: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Repeat the RGB filters of an encoder's tensors over the encoder's bands, scaled by 3 / bands, in place."""
-    for name, module in encoder.named_modules():
-        if isinstance(module, nn.Conv2d):
-            key, bands = f"{name}.weight", module.weight.shape[1]
-            if key in tensors and tensors[key].shape[1] == 3 and bands != 3:
-                order = torch.arange(bands) % 3
-                filters = tensors[key]
-                tensors[key] = filters.sum(1, keepdim=True) if bands == 1 else filters[:, order] * (3 / bands)
-            return
+    for name, module in _first_convolutions(encoder):
+        key, bands = f"{name}.weight", module.weight.shape[1]
+        if key in tensors and tensors[key].shape[1] == 3 and bands != 3:
+            order = torch.arange(bands) % 3
+            filters = tensors[key]
+            tensors[key] = filters.sum(1, keepdim=True) if bands == 1 else filters[:, order] * (3 / bands)
+
+
+def _first_convolutions(encoder: nn.Module) -> list[tuple[str, nn.Conv2d]]:
+    """List the convolutions that read the image, by name: one, or the branches of a block that folds them later."""
+    every = [(name, module) for name, module in encoder.named_modules() if isinstance(module, nn.Conv2d)]
+    if not every:
+        return []
+    form = _form(every[0][1])
+    if form[0] == form[1]:  # the next layer may look alike
+        return every[:1]
+    return list(takewhile(lambda item: _form(item[1]) == form, every))
+
+
+def _form(layer: nn.Conv2d) -> tuple[int, int, tuple[int, ...]]:
+    return layer.in_channels, layer.out_channels, tuple(layer.stride)
 
 
 def is_encoder(module: nn.Module) -> bool:

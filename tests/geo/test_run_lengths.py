@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 from small_masks import blocks, drawn, masks, read, strips
 
+from rsuda.core.errors import InputError
 from rsuda.geo.run_lengths import encode, find_borders, find_components, merge_small
 
 
@@ -128,3 +129,9 @@ def test_confidences_add_up_over_the_pixels_that_have_one(classes, seed, least, 
 def test_invalid_strips_are_refused(strips, message):
     with pytest.raises(ValueError, match=message):
         encode(strips, 3, 4)
+
+
+def test_polygons_that_need_more_memory_than_there_is_are_refused():
+    with patch("rsuda.geo.run_lengths.BYTES", 1 << 50), pytest.raises(InputError) as refused:
+        encode([np.arange(64, dtype=np.uint8).reshape(8, 8)], 8, 8)
+    assert "6.4e-05 million stretches" in str(refused.value) and "map without polygons" in str(refused.value)

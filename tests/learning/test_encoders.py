@@ -211,3 +211,16 @@ def test_a_frozen_run_resumes_to_the_bit_and_its_encoder_stays(two_cities, vit_f
 def test_an_encoder_that_would_never_learn_is_refused(two_cities):
     with pytest.raises(InputError, match=r"network\.frozen leaves the encoder as it is"):
         check_run(run_settings(two_cities, "source-only", **{"network.frozen": True}))
+
+
+def test_a_file_fits_whose_first_layer_timms_list_of_features_names_anew(tmp_path):
+    """`stem.in_conv` is `stem_in_conv` there."""
+    torch.manual_seed(0)
+    model = timm.create_model("efficientvit_b0").eval()
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, tmp_path / "weights.safetensors")
+    encoder = build_encoder(
+        Architecture("tu-efficientvit_b0", "segformer", 3, 3), str(tmp_path / "weights.safetensors")
+    )
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(encoder.eval()(image)[-1], model.forward_features(image), atol=1e-5)

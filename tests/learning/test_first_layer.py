@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
-from rsuda.learning.first_layer import name_filters
+from rsuda.learning.first_layer import name_filters, repeat_filters
 from rsuda.learning.network import Architecture, build_encoder
 from rsuda.methods.base import NetworkBuilder
 
@@ -76,3 +76,26 @@ def test_methods_build_networks_with_filters_by_name(pretrained):
     for encoder in (build.network().network.encoder, build.frozen_encoder().encoder):
         assert torch.equal(first(encoder)[:, 0], first(encoder)[:, 6])
         assert not torch.equal(first(encoder)[:, 0], first(encoder)[:, 1])
+
+
+class Branches(torch.nn.Module):
+    """Begins with two convolutions of the image, as RepVGG and FastViT do, and goes on with a third."""
+
+    output_stride, out_channels = 32, ()
+
+    def __init__(self, bands):
+        super().__init__()
+        self.wide, self.narrow = torch.nn.Conv2d(bands, 6, 3, 2, 1), torch.nn.Conv2d(bands, 6, 1, 2)
+        self.next = torch.nn.Conv2d(6, 6, 1)
+
+
+def test_all_convolutions_of_the_image_take_the_bands():
+    file, encoder = Branches(3).state_dict(), Branches(6)
+    changed = dict(file)
+    repeat_filters(encoder, changed)
+    assert torch.equal(changed["narrow.weight"], file["narrow.weight"].repeat(1, 2, 1, 1) / 2)
+    encoder.load_state_dict(changed)
+    name_filters(encoder, ("blue", "green", "red", "ir", "swir1", "swir2"))
+    assert torch.equal(encoder.wide.weight[:, 2], changed["wide.weight"][:, 0])
+    assert torch.equal(encoder.narrow.weight[:, 0], changed["narrow.weight"][:, 2])
+    assert torch.equal(encoder.next.weight, file["next.weight"])

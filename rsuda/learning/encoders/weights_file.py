@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,8 +112,8 @@ def _bare(key: str) -> str:
 
 
 def _canonical(key: str) -> str:
-    """A name as timm has it: its own lists of features join the first two parts, 'stages_0.' for 'stages.0.'."""
-    return re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", _bare(key))
+    """A name without the difference of '_' and '.': timm's lists of features have 'stages_0.' for 'stages.0.'."""
+    return _bare(key).replace("_", ".")
 
 
 def _converted(tensors: dict[str, Tensor], described: TimmModel, path: str) -> dict[str, Tensor]:
