@@ -31,7 +31,7 @@ from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Network, PlainNetwork
 from rsuda.learning.two_resolution_network import TwoResolutionNetwork
-from rsuda.methods import METHODS, options_of, presets_of
+from rsuda.methods import METHODS, option_names, options_of, presets_of
 from rsuda.methods.base import NetworkBuilder
 from rsuda.runs.weights import architecture
 from rsuda.training.build import check_run
@@ -51,8 +51,11 @@ class Bench:
         self.precision = pick_precision("auto", self.device)
         if self.device.type == "cpu":
             keep_freed_memory()  # as in rsuda adapt
+        # random encoders cannot vote, and a run whose votes are missing stays in its source-only phase
+        voting = {"method.neighbours": 0} if "neighbours" in option_names(name) else {}
         settings = make_settings(
             {
+                **voting,
                 "method.name": name,
                 "source": "potsdam",
                 "target": "vaihingen",
@@ -65,6 +68,7 @@ class Bench:
                 "training.steps": 1000,
             },
             presets_of=presets_of,
+            option_names=option_names,
         )
         settings, _ = check_run(settings)
         legend = Legend(CLASSES, tuple(((k, k, k),) for k in range(len(CLASSES))))

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import MutableMapping
 
 from rsuda.core.machine import usable_cores
 
-# Rounds. Training steps beside two busy processes on two cores took 26 s with 10 000 as with OpenMP's own, 11 s with 3 000 and
+# Rounds on a machine with free cores. Training steps beside two busy processes on two cores took 26 s with 10 000 as with OpenMP's own, 11 s with 3 000 and
 # 10 s with 1 000; alone 5.1 s with 3 000, 5.9 s with 1 000 and 5.5 s with OpenMP's own (benchmarks/busy_neighbour.py).
+# Where all cores have work when a command begins, threads sleep at once: 8 s beside one or two processes, and 5.8 s alone.
 SPIN_COUNT = 3_000
+_LOOKS, _PAUSE = 3, 0.002  # looks at the processes that run, and seconds between them
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -25,10 +28,22 @@ _NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 def set_up_threads(environment: MutableMapping[str, str] = os.environ) -> None:
     """Set variables that OpenMP reads when torch is imported. Variables that a user has set win."""
     if not any(name in environment for name in _WAITING):
-        environment["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
+        environment["GOMP_SPINCOUNT"] = "0" if is_busy() else str(SPIN_COUNT)
     limit = processor_limit()
     if limit is not None and limit < usable_cores() and not any(name in environment for name in _NUMBERS):
         environment["OMP_NUM_THREADS"] = str(limit)
+
+
+def is_busy(file: str = "/proc/loadavg") -> bool:
+    """Check whether other processes run on cores that this one would use, at each of three looks. False where no one says."""
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_PAUSE)
+        running = _read(file).split()[3:4]  # such as 3/512, of all threads
+        others = int(running[0].partition("/")[0]) - 1 if running and running[0].partition("/")[0].isdigit() else 0
+        if others + usable_cores() <= (os.cpu_count() or 1):
+            return False
+    return True
 
 
 def processor_limit(root: str = "/sys/fs/cgroup", groups: str = "/proc/self/cgroup") -> int | None:

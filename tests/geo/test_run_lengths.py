@@ -134,4 +134,4 @@ def test_invalid_strips_are_refused(strips, message):
 def test_polygons_that_need_more_memory_than_there_is_are_refused():
     with patch("rsuda.geo.run_lengths.BYTES", 1 << 50), pytest.raises(InputError) as refused:
         encode([np.arange(64, dtype=np.uint8).reshape(8, 8)], 8, 8)
-    assert "6.4e-05 million stretches" in str(refused.value) and "map without polygons" in str(refused.value)
+    assert "7.2e-05 million stretches" in str(refused.value) and "map without polygons" in str(refused.value)
