@@ -7,6 +7,8 @@ from segmentation_models_pytorch.encoders.mix_transformer import Attention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_MOST_WEIGHTS = 1 << 22  # of attention that are held for an image, in bfloat16 on CPUs
+
 
 class StridedDepthwise(nn.Conv2d):
     """On CPUs the gradient of a strided depthwise convolution takes 4 to 40 times as long in bfloat16 as in float32
@@ -30,10 +32,19 @@ class FusedAttention(Attention):
             reduced = self.sr(x.transpose(1, 2).unflatten(-1, (height, width)))
             x = self.norm(reduced.flatten(2).transpose(1, 2))
         k, v = self.kv(x).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        dropped = self.attn_drop.p if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropped, scale=self.scale)
+        out = _attended(q, k, v, self.scale, self.attn_drop.p if self.training else 0.0)
         projected: Tensor = self.proj_drop(self.proj(out.transpose(1, 2).reshape(batch, -1, channels)))
         return projected
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor, scale: float, dropped: float) -> Tensor:
+    """Attention of queries (B, heads, N, D) to keys (B, heads, n, D) and their values."""
+    few = q.shape[1] * q.shape[2] * k.shape[2] <= _MOST_WEIGHTS
+    if few and not dropped and q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
+        # the gradient of torch's kernel takes two to six times as long as that of two products (torch 2.15)
+        with torch.autocast("cpu", enabled=False):
+            return (q * scale @ k.transpose(-2, -1)).softmax(-1) @ v
+    return F.scaled_dot_product_attention(q, k, v, dropout_p=dropped, scale=scale)
 
 
 class SkippingPointwise(nn.Conv2d):

@@ -85,8 +85,8 @@ class Branches(torch.nn.Module):
 
     def __init__(self, bands):
         super().__init__()
-        self.wide, self.narrow = torch.nn.Conv2d(bands, 6, 3, 2, 1), torch.nn.Conv2d(bands, 6, 1, 2)
-        self.next = torch.nn.Conv2d(6, 6, 1)
+        self.wide, self.narrow = torch.nn.Conv2d(bands, 8, 3, 2, 1), torch.nn.Conv2d(bands, 8, 1, 2)
+        self.next = torch.nn.Conv2d(8, 8, 1)
 
 
 def test_all_convolutions_of_the_image_take_the_bands():

@@ -31,6 +31,18 @@ def test_fused_attention_is_the_plain_one(heads, reduced):
         assert torch.allclose(one, other, atol=1e-11, rtol=0)
 
 
+def test_attention_trains_in_bfloat16_as_in_float32_but_for_rounding():
+    torch.manual_seed(0)
+    attention = Attention(64, 2, qkv_bias=True, sr_ratio=2).train()
+    attention.__class__ = FusedAttention
+    x = torch.randn(2, 256, 64, requires_grad=True)
+    wanted = gradients(attention, attention(x, 16, 16), x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attention(x, 16, 16)
+    one, other = (torch.cat([g.flatten() for g in all]) for all in (gradients(attention, found.float(), x), wanted))
+    assert float((one - other).norm()) < 0.03 * float(other.norm())
+
+
 def test_a_mix_transformer_is_quickened_and_answers_the_same():
     torch.manual_seed(0)
     encoder = smp.encoders.get_encoder("mit_b0", weights=None).eval()
