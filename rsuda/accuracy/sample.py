@@ -146,6 +146,10 @@ def sample(
         frame = _frame(map_, parts, drawn)
         frame = frame if earlier is None else earlier.carry_labels(frame)
         notes = [*map_.notes, *([note] if note else [])]
+        if earlier is not None and CHIP in earlier.points.columns and folder is None:
+            notes.append(
+                f"the earlier points have pictures, and these have none: pass {spell('chips')} and {spell('image')} for them"
+            )
         if folder is not None and image is not None:
             files, more = write_chips(frame, image, folder, map_.grid, overwrite=overwrite)
             frame[CHIP], notes = [_beside(path, file) for file in files], [*notes, *more]

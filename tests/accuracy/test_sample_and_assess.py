@@ -333,6 +333,8 @@ def test_chips_show_each_point_in_a_scene_of_another_gsd(map_, tmp_path):
     assert sorted(points["chip"]) == [
         f"chips/{k:04d}.png" for k in range(1, 7)
     ]  # beside the file, wherever it is moved to
+    (note,) = sample(map_, tmp_path / "more.gpkg", extend=result.file, add={"field": 2}).notes
+    assert "the earlier points have pictures" in note
     style = pyogrio.read_dataframe(result.file, layer="layer_styles", read_geometry=False)["styleQML"][0]
     assert '<editWidget type="ExternalResource">' in style and "file_path(layer_property(@layer, 'path'))" in style
     for chip in chips:
