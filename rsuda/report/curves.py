@@ -13,6 +13,7 @@ from rsuda.report.runs import ReportRun
 from rsuda.report.svg import AFTER, BEFORE, SOURCE, TARGET, curves
 
 FEWEST = 0.001  # share of the pixels below which a bin of confidence is left out of the diagram: its accuracy is chance
+ALIKE = 0.02  # difference of mean confidence and accuracy that is called about right
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def reliability(
         if i is None or diagram is None or not diagram.pixels:
             continue
         drawn.append(([entry for entry in diagram.bins() if entry[2] >= FEWEST], colour, style))
-        sure = "too sure" if diagram.confidence > diagram.accuracy else "not sure enough"
+        excess = diagram.confidence - diagram.accuracy
+        sure = "about right" if abs(excess) < ALIKE else "too sure" if excess > 0 else "not sure enough"
         mean = f"mean confidence {100 * diagram.confidence:.0f}, accuracy {100 * diagram.accuracy:.0f}: {sure}"
         keys.append(Key(css, style != "-", runs[i].name, mean))
     return (Curve("accuracy over confidence, percent", svg.reliability(drawn), ""), keys) if drawn else None
