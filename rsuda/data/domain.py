@@ -11,6 +11,7 @@ from typing import Any
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code
+from rsuda.core.spelling import spell_command
 from rsuda.geo.scene import Scene
 
 _OPENED = 100  # scenes whose headers are read for a repr
@@ -106,7 +107,7 @@ class Domain:
     def _label_search(self) -> str:
         """Where labels were looked for and what was found, as the end of a sentence."""
         if self.legend is None:
-            return ": write a domain file (YAML) with 'labels' and 'legend'"
+            return f": write a domain file (YAML) with 'labels' and 'legend', which {spell_command('init', 'FOLDER')} drafts"
         if not self.label_sets:
             return ": add 'labels' to the domain file"
         searches = []

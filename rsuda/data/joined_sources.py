@@ -9,6 +9,7 @@ from itertools import product
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Colour, Legend
 from rsuda.core.spec import band_code
+from rsuda.core.spelling import spell_command
 from rsuda.data.domain import Domain
 from rsuda.geo.scene import Scene
 
@@ -24,7 +25,8 @@ def join_sources(domains: Sequence[Domain]) -> Domain:
     for domain in domains:
         if domain.legend is None:
             raise InputError(
-                f"source {domain.name} has no labels: write a domain file (YAML) with 'labels' and 'legend'"
+                f"source {domain.name} has no labels: write a domain file (YAML) with 'labels' and "
+                f"'legend', which {spell_command('init', 'FOLDER')} drafts"
             )
     scenes: dict[str, Scene] = {}
     splits: dict[str, list[str]] = {name: [] for domain in domains for name in domain.splits}
