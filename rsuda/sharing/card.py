@@ -88,6 +88,19 @@ def card(
     return file
 
 
+def license_of_card(card: Path) -> str | None:
+    """Return the licence that the front matter of a card names; None without a card, its front matter or its licence."""
+    if not card.is_file():
+        return None
+    parts = card.read_text(encoding="utf-8", errors="replace").split("---\n")
+    try:
+        fields = yaml.safe_load(parts[1]) if len(parts) > 2 and not parts[0] else None
+    except yaml.YAMLError:
+        return None
+    name = fields.get("license") if isinstance(fields, dict) else None
+    return name if isinstance(name, str) else None
+
+
 def card_text(trained: TrainedNetwork, folder: Path, address: str = "hf://ORG/NAME", license: str | None = None) -> str:
     """Make the text of a run's card.
 

@@ -19,7 +19,7 @@ from rsuda.export.stac_model import model_item
 from rsuda.geo.stac_item import write_item
 from rsuda.runs.folders import WEIGHTS, saved_settings
 from rsuda.runs.weights import load_run
-from rsuda.sharing.card import card_text
+from rsuda.sharing.card import card_text, license_of_card
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def push(
     Args:
         run: a run folder or another model of a hub, which is loaded and checked first.
         address: hf://ORG/NAME[@BRANCH], or file:///FOLDER.
-        license: of the weights, as hubs name it ('cc-by-4.0'); unknown by default.
+        license: of the weights, as hubs name it ('cc-by-4.0'); by default that of the run's card, if it has one.
         private: whether a new repository is private.
         overwrite: replace a model that is there.
 
@@ -91,6 +91,7 @@ def _stage(run: Path, folder: Path, address: str, license: str | None) -> None:
             (folder / CONFIG).write_text(dump(public), encoding="utf-8", newline="\n")
         elif file.name not in (CARD, ITEM):
             shutil.copyfile(file, folder / file.name)
+    license = license or license_of_card(run / CARD)
     (folder / CARD).write_text(card_text(trained, run, address, license), encoding="utf-8", newline="\n")
     if find_spec("pystac") is not None:
         write_item(model_item(load_run(folder), folder), folder / ITEM)

@@ -104,6 +104,10 @@ def test_card_has_the_front_matter_of_hubs_and_the_numbers_of_the_run(tiny_city,
     assert str(tmp_path) not in text and "rsuda predict scene.tif --model hf://ORG/NAME" in body
     with pytest.raises(ExistsError, match=r"README\.md exists"):
         card(run)
+    push(run, f"file://{tmp_path}/hub/two")  # the licence of the card goes along
+    assert (
+        yaml.safe_load((tmp_path / "hub" / "two" / "README.md").read_text().split("---\n")[1])["license"] == "cc-by-4.0"
+    )
 
 
 def test_push_replaces_a_model_only_when_asked_and_nothing_else_ever(run, hub, tmp_path):
