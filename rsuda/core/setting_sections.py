@@ -236,6 +236,10 @@ class OptimizerSettings(FrozenModel):
     )
     warmup_steps: int = Field(30, ge=0, description="Steps of linear warm-up.")
     poly_power: float = Field(0.9, ge=0, description="Power of the polynomial decay to 0 at the last step.")
+    restart: StrictBool = Field(
+        False,
+        description="Warm up and decay the learning rate twice: in the source-only phase of a run, and in the rest.",
+    )
 
 
 class TrainingSettings(FrozenModel):

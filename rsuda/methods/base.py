@@ -129,6 +129,22 @@ class Method(nn.Module):
         """Share of the run's steps that are done, 0 to 1."""
         return self.step / self.steps
 
+    @property
+    def source_only_share(self) -> float:
+        """Share of the run, 0 to 1, in which the method learns from the source alone: its option, where it has one."""
+        return float(getattr(self.options, "source_only_share", 0.0))
+
+    @property
+    def source_only(self) -> bool:
+        """Whether the step is one of the source-only phase."""
+        return self.progress < self.source_only_share
+
+    @property
+    def source_only_steps(self) -> int:
+        """Steps of the source-only phase."""
+        steps = int(self.source_only_share * self.steps)
+        return steps + (steps / self.steps < self.source_only_share)
+
     def weights_by_class(self, option: list[float] | str) -> list[float]:
         """Class weights of an option: 'none' (all 1) or one number per class. Raises InputError for another number."""
         names = self.spec.legend.names

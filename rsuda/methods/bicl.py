@@ -156,7 +156,7 @@ class BiCL(TeacherLabels):
             self.options.target_weight,
             self.options.entropy_weight,
         )
-        if self.progress < self.options.source_only_share or not any(weights):
+        if self.source_only or not any(weights):
             return terms["ce"], terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]

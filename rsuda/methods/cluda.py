@@ -83,6 +83,7 @@ class CLUDA(TeacherMethod):
         ] = 0.3
 
     off: ClassVar[dict[str, Any]] = {
+        "source_only_share": 0.0,
         "mix_weight": 0.0,
         "distance_weight": 0.0,
         "contrast_weight": 0.0,
@@ -136,7 +137,7 @@ class CLUDA(TeacherMethod):
             cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
             terms["distance"] = feature_distance(deepest, frozen, cells)
             loss = loss + self.distance_weight * terms["distance"]
-        if self.options.mix_weight == 0 or self.progress < self.options.source_only_share:
+        if self.options.mix_weight == 0 or self.source_only:
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]

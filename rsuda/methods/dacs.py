@@ -26,7 +26,7 @@ class DACS(TeacherMethod):
         teacher_decay: TeacherDecay = 0.99
         jitter: Jitter = 0.25
 
-    off: ClassVar[dict[str, Any]] = {"mix_weight": 0.0}
+    off: ClassVar[dict[str, Any]] = {"source_only_share": 0.0, "mix_weight": 0.0}
     summary: ClassVar[str] = "self-training on mixed images: source pixels of some classes pasted onto the target"
     paper: ClassVar[str] = "Tranheden et al., DACS, WACV 2021, arXiv 2007.08702"
     networks: ClassVar[str] = "network, teacher"
@@ -47,7 +47,7 @@ class DACS(TeacherMethod):
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
         self.votes.observe(x_s, y_s, key, self.step)
         terms = {"ce": cross_entropy(self.model(x_s), y_s)}
-        if self.options.mix_weight == 0 or self.progress < self.options.source_only_share:
+        if self.options.mix_weight == 0 or self.source_only:
             return terms["ce"], terms
         x_t, valid = batch["target_image"], batch["target_valid"]
 

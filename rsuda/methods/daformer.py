@@ -28,7 +28,7 @@ class DAFormer(TeacherMethod):
     class Options(FeatureDistanceTraining):
         """Defaults are the paper's values."""
 
-    off: ClassVar[dict[str, Any]] = {"mix_weight": 0.0, "distance_weight": 0.0}
+    off: ClassVar[dict[str, Any]] = {"source_only_share": 0.0, "mix_weight": 0.0, "distance_weight": 0.0}
     summary: ClassVar[str] = "DACS with rare classes drawn more often and features kept near ImageNet's"
     paper: ClassVar[str] = "Hoyer et al., DAFormer, CVPR 2022, arXiv 2111.14887"
     networks: ClassVar[str] = "network, teacher, frozen encoder"
@@ -63,7 +63,7 @@ class DAFormer(TeacherMethod):
             cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
             terms["distance"] = feature_distance(out.pyramid[-1], frozen, cells)
             loss = loss + self.distance_weight * terms["distance"]
-        if self.options.mix_weight == 0 or self.progress < self.options.source_only_share:
+        if self.options.mix_weight == 0 or self.source_only:
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]

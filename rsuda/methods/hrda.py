@@ -31,7 +31,12 @@ class HRDA(TeacherMethod):
     class Options(TwoResolutionTraining):
         """Defaults are the paper's values."""
 
-    off: ClassVar[dict[str, Any]] = {"mix_weight": 0.0, "distance_weight": 0.0, "resolutions": 1}
+    off: ClassVar[dict[str, Any]] = {
+        "source_only_share": 0.0,
+        "mix_weight": 0.0,
+        "distance_weight": 0.0,
+        "resolutions": 1,
+    }
     summary: ClassVar[str] = "DAFormer with a wide and a detailed view of each window, joined by learnt attention"
     paper: ClassVar[str] = "Hoyer et al., HRDA, ECCV 2022, arXiv 2204.13132"
     networks: ClassVar[str] = "network on two resolutions, teacher, frozen encoder"
@@ -72,7 +77,7 @@ class HRDA(TeacherMethod):
             cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
             terms["distance"] = feature_distance(deepest, frozen, cells)
             loss = loss + self.distance_weight * terms["distance"]
-        if self.options.mix_weight == 0 or self.progress < self.options.source_only_share:
+        if self.options.mix_weight == 0 or self.source_only:
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]

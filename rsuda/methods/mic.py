@@ -39,7 +39,13 @@ class MIC(TeacherMethod):
             ),
         ] = 0
 
-    off: ClassVar[dict[str, Any]] = {"mix_weight": 0.0, "distance_weight": 0.0, "masked_weight": 0.0, "resolutions": 1}
+    off: ClassVar[dict[str, Any]] = {
+        "source_only_share": 0.0,
+        "mix_weight": 0.0,
+        "distance_weight": 0.0,
+        "masked_weight": 0.0,
+        "resolutions": 1,
+    }
     summary: ClassVar[str] = "DAFormer or HRDA that must also label masked target images"
     paper: ClassVar[str] = "Hoyer et al., MIC, CVPR 2023, arXiv 2212.01322"
     networks: ClassVar[str] = "network on one or two resolutions, teacher, frozen encoder"
@@ -79,9 +85,7 @@ class MIC(TeacherMethod):
             cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
             terms["distance"] = feature_distance(deepest, frozen, cells)
             loss = loss + self.distance_weight * terms["distance"]
-        if (
-            self.options.mix_weight == 0 and self.options.masked_weight == 0
-        ) or self.progress < self.options.source_only_share:
+        if self.source_only or (self.options.mix_weight == 0 and self.options.masked_weight == 0):
             return loss, terms
 
         x_t, valid = batch["target_image"], batch["target_valid"]

@@ -168,7 +168,7 @@ class STDASegNet(Method):
         size = (x_s.shape[-2], x_s.shape[-1])
         adapting = self.options.adversarial_weight > 0 or self.options.pseudo_weight > 0
         self.votes.observe(x_s, y_s, batch["key"], self.step)
-        if self._alone:
+        if self.source_only:
             terms = {"ce_s": cross_entropy(model.source_branch(x_s), y_s, self.weight_s)}
             return terms["ce_s"], terms
 
@@ -228,10 +228,12 @@ class STDASegNet(Method):
             super().load_start(tensors)
 
     @property
-    def _alone(self) -> bool:
-        """Whether the step is one of the source-only phase, in which the source branch learns for both (not in the paper, whose
-        runs are long enough to do without). A start is a trained network, which has this phase behind it."""
-        return self.votes_missing or (self.build.start is None and self.progress < self.options.source_only_share)
+    def source_only_share(self) -> float:
+        """Share of the run in which the source branch learns for both (not in the paper, whose runs are long enough to do
+        without). A start is a trained network, which has this phase behind it; a run without votes never leaves it."""
+        if self.votes_missing:
+            return 1.0
+        return 0.0 if self.build.start is not None else self.options.source_only_share
 
     @property
     def votes_missing(self) -> bool:
@@ -293,7 +295,7 @@ class STDASegNet(Method):
         return self._weigh(self.teacher_logits(image), image, valid, None)
 
     def after_step(self) -> None:
-        if self._alone:
+        if self.source_only:
             self.model.make_equal()
         self.teacher_s.update(self.model.head_s)
         self.teacher_t.update(self.model.head_t)

@@ -25,8 +25,14 @@ from rsuda.learning.sync_batch_norm import restore, synchronise
 from rsuda.methods.base import Method
 
 
-def lr_factor(settings: OptimizerSettings, step: int, steps: int) -> float:
-    """Learning rate at a step of ``steps``, as a share of its full value: linear warm-up, polynomial decay to 0."""
+def lr_factor(settings: OptimizerSettings, step: int, steps: int, source_only: int = 0) -> float:
+    """Learning rate at a step of ``steps``, as a share of its full value: linear warm-up, polynomial decay to 0.
+
+    With ``settings.restart`` the first ``source_only`` steps have a warm-up and decay of their own. Self-training that
+    begins at the low end of a decay learns little from its labels (BENCHMARKS.md, "Four fields, 400 steps").
+    """
+    if settings.restart and 0 < source_only < steps:
+        step, steps = (step, source_only) if step < source_only else (step - source_only, steps - source_only)
     rising = min(1.0, (step + 1) / (settings.warmup_steps + 1))
     return rising * max(0.0, 1 - step / steps) ** settings.poly_power
 
@@ -139,7 +145,8 @@ class MethodModule(L.LightningModule):
         if parameters:
             optimizers.append(torch.optim.Adam(parameters, lr=settings.discriminator_lr, betas=(0.9, 0.99)))
         optimizer = optimizers[0] if len(optimizers) == 1 else CombinedOptimizer(optimizers)
-        schedule = LambdaLR(optimizer, partial(lr_factor, settings, steps=self.method.steps))
+        steps, source_only = self.method.steps, self.method.source_only_steps
+        schedule = LambdaLR(optimizer, partial(lr_factor, settings, steps=steps, source_only=source_only))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _optimizer_of_networks(self) -> Optimizer:
