@@ -89,8 +89,10 @@ def test_presets_have_the_values_of_version_0_1(names):
         later = {f"method.{option}": value for option, value in VOTES.items()}
     if names == "small bicl":
         later = {f"method.{option}": VOTES[option] for option in ("neighbours", "spread", "votes")}
-    if name == "small":  # an installed package chooses the encoder since
-        later |= {f"network.{setting}": value for setting, value in choose_encoder({}).items()}
+    if name == "small":  # two phases, and an encoder that an installed package chooses, since
+        later |= {"optimizer.restart": True} | {
+            f"network.{setting}": value for setting, value in choose_encoder({}).items()
+        }
     if name == "sample":  # its encoder is pretrained on drawn cities since
         later = {"network.encoder": "tu-lcnet_100", "network.weights": "sample", "optimizer.decoder_lr_factor": 2.0}
         if method == "st-dasegnet":
@@ -162,7 +164,7 @@ def test_a_dump_names_every_setting_and_its_version():
 
 
 def test_every_setting_is_described():
-    assert len(setting_names()) == 58
+    assert len(setting_names()) == 59
     assert all(len(description(name)) > 10 for name in setting_names())
 
 
@@ -274,7 +276,7 @@ def test_a_flat_file_of_version_0_1_is_read_with_a_note(tmp_path, caplog):
 
 def test_every_setting_had_a_name_in_version_0_1():
     new = {"source.nodata", "target.nodata", "source.also", "source.weights", "patches.hue", "training.bank"}
-    new |= {"training.threads", "training.loggers", "network.frozen", "network.adapter_rank"}
+    new |= {"training.threads", "training.loggers", "network.frozen", "network.adapter_rank", "optimizer.restart"}
     assert {*OLD_NAMES.values()} - {"method.options"} == set(setting_names()) - new and len(OLD_NAMES) == 49
 
 
