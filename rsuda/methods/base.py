@@ -107,7 +107,7 @@ class Method(nn.Module):
         """
         self.load_start(tensors)
         for teacher in (m for m in self.modules() if isinstance(m, Teacher)):
-            teacher.n_averaged.zero_()  # so that the next update is a plain copy
+            teacher.restart()
         self.after_step()
 
     def load_start(self, tensors: Mapping[str, Tensor]) -> None:

@@ -295,7 +295,9 @@ class STDASegNet(Method):
         return self._weigh(self.teacher_logits(image), image, valid, None)
 
     def after_step(self) -> None:
-        if self.source_only:
+        if self.source_only:  # teachers copy their students, and average them from the first pseudo labels on
             self.model.make_equal()
+            self.teacher_s.restart()
+            self.teacher_t.restart()
         self.teacher_s.update(self.model.head_s)
         self.teacher_t.update(self.model.head_t)

@@ -61,6 +61,10 @@ class Teacher(AveragedModel):
         for buffer, values in before:
             buffer.copy_(values)
 
+    def restart(self) -> None:
+        """Make the next update a plain copy of the student, from which the average begins again."""
+        self.n_averaged.zero_()
+
     @torch.no_grad()
     def predict(self, *images: Any) -> Any:
         """Predict images; with 'target' the statistics of batch norm follow these images first."""
