@@ -18,7 +18,7 @@ import torch
 from pydantic import Field, StrictBool
 from torch import Tensor, nn
 
-from rsuda.learning.branch_start import is_plain, load_plain
+from rsuda.learning.branch_start import begin_as_plain, is_plain, load_plain
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import resize
 from rsuda.learning.target_statistics import running_statistics_kept
@@ -139,6 +139,8 @@ class STDASegNet(Method):
         # a run that stays source-only would train the module to no use, and its decoder on half of each feature
         source_only = options.neighbours > 0 and not build.pretrained_features and build.start is None
         self.model = build.network("two-branch", disentangle=options.disentangle and not source_only)
+        if options.source_only_share > 0:
+            begin_as_plain(self.model)
         self.teacher_s = Teacher(self.model.head_s, options.teacher_decay, options.teacher_statistics)
         self.teacher_t = Teacher(self.model.head_t, options.teacher_decay, options.teacher_statistics)
         self.trust = PseudoLabelWeights(build.arch.classes, "classes", 0.0, options.keep_share)
