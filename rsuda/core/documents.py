@@ -45,7 +45,7 @@ def read_yaml(path: Path, what: str) -> Any:
         MissingError: the file is missing or unreadable.
         InputError: the file is not valid YAML or exceeds a limit of this module.
     """
-    return _read(path, what, "YAML", lambda text: yaml.load(text, _Loader))
+    return _read(path, what, "YAML", lambda text: _Loader(text).get_single_data())
 
 
 def read_json(path: Path, what: str) -> Any:
