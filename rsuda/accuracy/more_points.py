@@ -1,7 +1,7 @@
 """Compute how many points an accuracy or an area takes for a wanted interval, from the labels that there are.
 
-The variance of a stratified ratio is sum_h W_h^2 (1/n_h - 1/N_h) S_h^2 / X^2, where S_h is the standard deviation in stratum h
-of the residuals y - R x, and X the mean of x (Stehman 2014, equation 28; ``estimators`` lists y and x). With the points
+The variance of a stratified ratio is sum_h W_h^2 (1/n_h - 1/N_h) S_h^2 / X^2 (Stehman 2014, equation 28). S_h is the standard
+deviation of the residuals y - R x in stratum h, and X the mean of x; ``estimators`` lists y and x. With the points
 divided by W_h S_h it falls to V at n = (sum_h W_h S_h)^2 / (X^2 V + sum_h W_h S_h^2 / N) (Cochran 1977, equation 5.25). For
 overall accuracy, where x is 1, this is equation 13 of Olofsson et al. (2014).
 """
