@@ -17,8 +17,9 @@ for finite strata. x and y are both multiplied by the pixel's ground area. So sh
 are unequal, as in degrees.
 
 A stratum whose points all agree has no variance in these equations, though it may hide errors. Of 57 points none may
-show an error of 2 %. For intervals alone, such a stratum counts one point more, half right and half wrong (the prior of Jeffreys, as
-Brown, Cai and DasGupta, Statistical Science 16, 2001, use it for one proportion). Standard errors are those of the papers.
+show an error of 2 %. For intervals alone, such a stratum counts one point more, half right and half wrong. This is the prior
+of Jeffreys, as Brown, Cai and DasGupta (Statistical Science 16, 2001) use it for one proportion. Standard errors are those of
+the papers.
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ def calibrate(
         labels: a domain whose split has labels, as in ``rsuda.domain``, or a vector file of points with a class.
         split: labelled split of the domain.
         scaling: 'temperature', 'vector', or 'auto'. A temperature is 1, one number or one by class; 'auto' may be a vector
-            too. The simplest is taken that no other clearly beats on scenes or squares that were not fitted (``fit_scaling.choose``).
+            too. The simplest is taken that no other clearly beats on scenes or squares that were not fitted
+            (``fit_scaling.choose``).
             Points get a temperature by 'auto', as those of an accuracy sample have other shares of classes than the map.
         from_source: fit on the source's labels instead, and estimate the target's accuracy; both are biased under shift.
         scene: raster that the points lie on, or several.
