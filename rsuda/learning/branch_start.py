@@ -1,4 +1,4 @@
-"""Start a two-branch network as a plain one: both branches predict what a plain network does, trained or new."""
+"""Start a two-branch network from a trained plain one, so that both branches predict what the plain network does."""
 
 from __future__ import annotations
 
@@ -32,22 +32,6 @@ def load_plain(network: TwoBranchNetwork, tensors: Mapping[str, Tensor]) -> None
     encoder, decoder = (_part(tensors, prefix) for prefix in (_ENCODER, _DECODER))
     network.backbone_s.load_state_dict(encoder)
     network.head_s.load_state_dict(decoder if network.disentangle is None else _after_disentangling(network, decoder))
-    network.make_equal()
-
-
-@torch.no_grad()
-def begin_as_plain(network: TwoBranchNetwork) -> None:
-    """Let new branches answer as a new plain network with their decoder would, and make them equal.
-
-    Behind the disentangle module a new decoder reads half of each feature, and channels of a module that knows nothing
-    yet. Source-only training lost 3 points by that on one field. Other decoders than those named here stay as they are.
-    """
-    name, deepest = network.arch.decoder, network.backbone_s.out_channels[-1]
-    if network.disentangle is not None and name in _READERS:
-        for key, weight in network.head_s.state_dict().items():
-            if key.startswith(_READERS[name]) and key.endswith("weight"):
-                weight *= 2
-                weight[:, deepest:] = 0  # the universal channels, which the last level alone has
     network.make_equal()
 
 

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field, StrictBool
 from torch import Tensor, nn
 
-from rsuda.learning.branch_start import begin_as_plain, is_plain, load_plain
+from rsuda.learning.branch_start import is_plain, load_plain
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import resize
 from rsuda.learning.target_statistics import running_statistics_kept
@@ -139,8 +139,6 @@ class STDASegNet(Method):
         # a run that stays source-only would train the module to no use, and its decoder on half of each feature
         source_only = options.neighbours > 0 and not build.pretrained_features and build.start is None
         self.model = build.network("two-branch", disentangle=options.disentangle and not source_only)
-        if options.source_only_share > 0:
-            begin_as_plain(self.model)
         self.teacher_s = Teacher(self.model.head_s, options.teacher_decay, options.teacher_statistics)
         self.teacher_t = Teacher(self.model.head_t, options.teacher_decay, options.teacher_statistics)
         self.trust = PseudoLabelWeights(build.arch.classes, "classes", 0.0, options.keep_share)
@@ -297,9 +295,7 @@ class STDASegNet(Method):
         return self._weigh(self.teacher_logits(image), image, valid, None)
 
     def after_step(self) -> None:
-        if self.source_only:  # teachers copy their students, and average them from the first pseudo labels on
+        if self.source_only:
             self.model.make_equal()
-            self.teacher_s.restart()
-            self.teacher_t.restart()
         self.teacher_s.update(self.model.head_s)
         self.teacher_t.update(self.model.head_t)

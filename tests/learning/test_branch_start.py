@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rsuda.core.errors import InputError
-from rsuda.learning.branch_start import begin_as_plain, is_plain, load_plain
+from rsuda.learning.branch_start import is_plain, load_plain
 from rsuda.learning.network import Architecture, PlainNetwork
 from rsuda.learning.two_branch_network import TwoBranchNetwork
 
@@ -28,27 +28,6 @@ def test_the_prediction_is_that_of_the_plain_network(decoder, disentangle):
     load_plain(two, plain.state_dict())
     for answer in (two(image), two.source_branch(image)):
         assert torch.allclose(answer, before, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("decoder", "disentangle"), [("segformer", True), ("daformer", True), ("deeplabv2", True), ("unet", False)]
-)
-def test_new_branches_begin_as_a_new_plain_network(decoder, disentangle):
-    plain, two = networks(decoder, disentangle)
-    encoder, head = two.backbone_s.state_dict(), two.head_s.state_dict()
-    of_plain = plain.state_dict()
-    for name, tensor in of_plain.items():
-        tensor.copy_(
-            encoder[name.removeprefix("network.encoder.")]
-            if name.startswith("network.encoder.")
-            else head[name.removeprefix("network.decoder.")][:, : tensor.shape[1]]
-            if tensor.ndim == 4
-            else head[name.removeprefix("network.decoder.")]
-        )
-    image = torch.rand(2, 3, 64, 64)
-    begin_as_plain(two)
-    for answer in (two(image), two.source_branch(image)):
-        assert torch.allclose(answer, plain(image), atol=1e-5)
 
 
 def test_a_decoder_that_mixes_levels_at_once_is_refused_with_the_disentangle_module():
