@@ -147,6 +147,8 @@ def four_fields() -> str:
     for pair, title in FIELDS.items():
         names = ("source-only", "source-only, matched", "st-dasegnet", "oracle")
         scores = [runs.get((pair, name), {}) for name in names]
+        if not any(scores):
+            continue  # not run yet
         plain, matched, default, oracle = scores
         gain = [default[seed] - matched[seed] for seed in default if seed in matched]
         closed = "-"
