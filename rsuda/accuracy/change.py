@@ -20,7 +20,8 @@ from rsuda.accuracy.strata import cells
 from rsuda.core.atomic import atomic_write, make_folder
 from rsuda.core.display import csv_cell
 from rsuda.core.errors import ExistsError, InputError, exists
-from rsuda.core.legend import IGNORE, Colour, Legend
+from rsuda.core.legend import IGNORE, Legend
+from rsuda.core.legend_fields import Colour
 from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import spell
 from rsuda.core.version import __version__

@@ -73,5 +73,7 @@ def check_words(command: str, words: Sequence[str], flags: Collection[str]) -> N
         flag = word.partition("=")[0].replace("_", "-")
         if flag in flags or word == "--":
             continue
+        if word.startswith("-") and os.path.exists(word):
+            raise InputError(f"{word} is read as an option: write ./{word} to name the file")
         if flag in SENTENCES and (command == "adapt" or flag != "--epochs"):
             raise InputError(f"rsuda {command} has no option {flag}: {SENTENCES[flag]}")

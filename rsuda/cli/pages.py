@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from rsuda.cli.habits import check_words, command_of_today, words_of_today
+from rsuda.cli.numbers import read_numbers
 from rsuda.cli.options import MAIN
 
 ORDER = (
@@ -61,6 +62,7 @@ class Page(TyperCommand):
         flags = {flag for option in self.params for flag in (*option.opts, *option.secondary_opts)}
         words = words_of_today(args, flags)
         check_words(str(self.name), words, flags)
+        read_numbers(self.callback, self.params)
         return super().parse_args(ctx, words)
 
     def invoke(self, ctx: Any) -> Any:

@@ -18,14 +18,19 @@ _CODES = {"ir": "IR", "red": "R", "green": "G", "blue": "B"}
 _WORDS = (("NIR", "ir"), ("IR", "ir"), ("N", "ir"), ("R", "red"), ("G", "green"), ("B", "blue"))
 _INFRARED = ("nir", "near infrared", "infrared", "nearinfrared", "near-infrared", "near_infrared", "near ir")
 _LETTERS = {"r": "red", "g": "green", "b": "blue", "n": "ir", "i": "ir"}
-_SECOND = {
-    "nir1": "ir",
-    "nir08": "ir",
-    "vnir": "ir",
-    "rouge": "red",
-    "vert": "green",
-    "bleu": "blue",
-}  # where still free
+_SECOND = {  # where still free; words without blanks
+    **dict.fromkeys(("rouge", "rot", "rojo", "rosso", "vermelho", "rood", "czerwony", "красный", "红", "赤"), "red"),
+    **dict.fromkeys(("vert", "grün", "gruen", "verde", "groen", "zielony", "зелёный", "зеленый", "绿", "緑"), "green"),
+    **dict.fromkeys(("bleu", "blau", "azul", "blu", "blauw", "niebieski", "синий", "蓝", "青"), "blue"),
+    **dict.fromkeys(
+        (
+            *("nir1", "nir08", "vnir", "infrarouge", "procheinfrarouge", "pir", "infrarot", "nahesinfrarot"),
+            *("infrarrojo", "infrarrojocercano", "infrarosso", "vicinoinfrarosso", "infravermelho"),
+            *("infravermelhopróximo", "infrarood", "nabijinfrarood", "近红外", "近赤外"),
+        ),
+        "ir",
+    ),
+}
 _NOT_CODES = ("gray", "grey", "brightness", "green_i", "red_edge")  # begin with two letters of a code
 _SENTINEL_2 = {"02": "blue", "03": "green", "04": "red", "08": "ir"}
 _LANDSAT_8 = {"2": "blue", "3": "green", "4": "red", "5": "ir"}

@@ -5,72 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from re import fullmatch
-from typing import Annotated, Any
+from typing import Any
 from unicodedata import category
 
 import numpy as np
-from pydantic import BeforeValidator, PlainValidator, model_validator
 
 from rsuda.core.crosswalk import UNKNOWN, common_names, grouped
 from rsuda.core.display import shown
 from rsuda.core.errors import InputError
-from rsuda.core.validation import FrozenModel, validate
+from rsuda.core.legend_fields import ClassFields, Colour, read_colour, read_value
+from rsuda.core.nearest_class import nearest_classes
+from rsuda.core.validation import validate
 
 IGNORE = 255  # class index of pixels without a class; also the nodata value of every class raster
 _OFF = 254  # label value outside the legend; used in this file only
 _LONGEST_TABLE = 1 << 17  # range of values up to which they are looked up in a table
-
-Colour = tuple[int, int, int]
-
-
-def _colour(value: Any) -> Colour:
-    if isinstance(value, str):
-        if fullmatch("#?[0-9a-fA-F]{6}", value):
-            digits = value.lstrip("#")
-            return (int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16))
-    elif (
-        isinstance(value, (list, tuple))
-        and [isinstance(part, int) and 0 <= part <= 255 for part in value] == [True] * 3
-    ):
-        return (value[0], value[1], value[2])
-    raise InputError(
-        f"colour {shown(value)} is invalid: write '#RRGGBB' in quotation marks, or three numbers from 0 to 255"
-    )
-
-
-def _value(value: Any) -> int:
-    if isinstance(value, int | float) and value == value // 1 and abs(value) < 2**63:
-        return int(value)
-    raise InputError(f"pixel value {shown(value)} is invalid: use a whole number, such as 3, -1 or 512")
-
-
-def _name(value: Any) -> Any:
-    """YAML reads some names as numbers, and 'no' and 'on' as true or false."""
-    if isinstance(value, bool):
-        raise InputError(
-            f"the name of a class is {str(value).lower()}: put names such as 'no' and 'on' in quotation marks"
-        )
-    return str(value) if isinstance(value, int | float) else value
-
-
-class _ClassFields(FrozenModel):
-    """One class of a legend; 'colour' and 'value' are short for 'colours' and 'values' of one entry."""
-
-    name: Annotated[str, BeforeValidator(_name)]
-    colours: tuple[Annotated[Colour, PlainValidator(_colour)], ...]
-    values: tuple[Annotated[int, PlainValidator(_value)], ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists(cls, fields: Any) -> Any:
-        if not isinstance(fields, dict):
-            return fields
-        single = {"colour": "colours", "value": "values"}
-        many = {plural: [fields[key]] for key, plural in single.items() if key in fields}
-        if set(fields) <= {"name", "value", "values"}:
-            raise InputError("field colour is missing: write '#RRGGBB' in quotation marks")
-        return many | {key: value for key, value in fields.items() if key not in single}
 
 
 def _packed(colour: Sequence[int]) -> int:
@@ -78,12 +27,26 @@ def _packed(colour: Sequence[int]) -> int:
     return (colour[0] << 16) | (colour[1] << 8) | colour[2]
 
 
-def _bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Convert pixels to uint8; the mask marks whole numbers from 0 to 255, since no other value may become a class."""
+def colour_bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Convert pixels to uint8; the mask marks whole numbers from 0 to 255, since no other value may become a class.
+
+    Image programs write 255 as 65535 into colours of 16 bits, so multiples of 257 are divided by it.
+    """
     if pixels.dtype == np.uint8:
         return pixels, np.ones(pixels.shape, bool)
+    if pixels.dtype == np.uint16 and len(pixels) == 3:
+        pixels = np.where(pixels % 257 == 0, pixels // 257, pixels)
     fits = (pixels >= 0) & (pixels <= 255) & (pixels == np.trunc(pixels))
     return np.where(fits, pixels, 0).astype(np.uint8), fits
+
+
+def _painted(values: np.ndarray, colormap: Mapping[int, Sequence[int]]) -> np.ndarray:
+    """The colours (n, 3) of values (n,) of a palette; nan for other values."""
+    known = np.unique(values[np.isin(values, list(colormap))])
+    colours = np.full((len(values), 3), np.nan)
+    for value in known:
+        colours[values == value] = colormap[int(value)][:3]
+    return colours
 
 
 @dataclass(frozen=True)
@@ -93,6 +56,8 @@ class Legend:
     Label files store classes by colour or by value. ``colours[k]`` are the colours of class k, and outputs are drawn in
     the first one. ``values[k]`` are the pixel values of class k. ``ignored_colours`` and ``ignored_values`` become 255.
     All other colours and values are off-palette: they become 255 and are counted.
+
+    Pixels up to ``tolerance`` from the colour or value of one class, and not of another, are of this class.
 
     ``unmerged`` is the legend before its classes were merged, and ``common`` the class that each of its classes became.
 
@@ -107,6 +72,7 @@ class Legend:
     ignored_values: tuple[int, ...] = field(default=())
     unmerged: Legend | None = None
     common: tuple[str, ...] = ()
+    tolerance: float = 0
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= 250:
@@ -153,12 +119,13 @@ class Legend:
         return tuple(colours[0] for colours in self.colours)
 
     @staticmethod
-    def from_fields(classes: Sequence[Any], ignore: Sequence[Any] | None = None) -> Legend:
+    def from_fields(classes: Sequence[Any], ignore: Sequence[Any] | None = None, tolerance: float = 0) -> Legend:
         """Read the ``legend`` and ``ignore`` fields of a domain file.
 
         Args:
             classes: ``{name, colour | colours, value | values}`` of each class.
             ignore: colours, or values, that become 255.
+            tolerance: see the class.
 
         Raises:
             InputError: a field is missing or invalid, or only some classes have a value.
@@ -166,7 +133,7 @@ class Legend:
         if not isinstance(classes, list | tuple) or not isinstance(ignore, list | tuple | None):
             raise InputError(f"the legend or 'ignore' is {shown([classes, ignore])}; both must be lists")
         entries = [
-            validate(_ClassFields, entry, "field", where=f"class {number} of the legend")
+            validate(ClassFields, entry, "field", where=f"class {number} of the legend")
             for number, entry in enumerate(classes, 1)
         ]
         for entry in entries:
@@ -182,8 +149,9 @@ class Legend:
             names=tuple(entry.name for entry in entries),
             colours=tuple(entry.colours for entry in entries),
             values=tuple(entry.values for entry in entries) if by_value else (),
-            ignored_colours=() if by_value else tuple(_colour(colour) for colour in ignore or ()),
-            ignored_values=tuple(_value(value) for value in ignore or ()) if by_value else (),
+            ignored_colours=() if by_value else tuple(read_colour(colour) for colour in ignore or ()),
+            ignored_values=tuple(read_value(value) for value in ignore or ()) if by_value else (),
+            tolerance=tolerance,
         )
 
     def as_fields(self) -> list[dict[str, Any]]:
@@ -219,6 +187,7 @@ class Legend:
             self.ignored_values + (joined(self.values, ignored) if self.by_value else ()),
             self,
             common,
+            self.tolerance,
         )
 
     @property
@@ -254,7 +223,11 @@ class Legend:
         return table
 
     def encode(
-        self, label: np.ndarray, colormap: dict[int, tuple[int, ...]] | None = None, valid: np.ndarray | None = None
+        self,
+        label: np.ndarray,
+        colormap: dict[int, tuple[int, ...]] | None = None,
+        valid: np.ndarray | None = None,
+        tolerance: float = 0,
     ) -> tuple[np.ndarray, int]:
         """Look up the class indices of label pixels.
 
@@ -263,6 +236,7 @@ class Legend:
                 also accepts a value that is repeated in 3 bands (a grey image saved as RGB).
             colormap: palette of a 1-band label file, value to (r, g, b[, a]).
             valid: (H, W) bool; other pixels are ignored and never off-palette.
+            tolerance: greatest distance of a pixel from the colour or value of its class; see ``nearest_class``.
 
         Returns:
             (H, W) uint8 class indices, 255 for ignored and off-palette pixels; the number of off-palette pixels.
@@ -273,7 +247,7 @@ class Legend:
         if self.by_value:
             index = self._encode_values(label)
         elif label.shape[0] >= 3:
-            rgb, fits = _bytes(label[:3])
+            rgb, fits = colour_bytes(label[:3])
             red, green, blue = rgb.astype(np.uint32)
             index = np.where(fits.all(0), self._colour_table[(red << 16) | (green << 8) | blue], np.uint8(_OFF))
         elif colormap:
@@ -281,17 +255,38 @@ class Legend:
             for value, colour in colormap.items():
                 if value < 256:  # the palette of a 16-bit file is longer
                     table[value] = self._colour_table[_packed(colour)]
-            band, fits = _bytes(label[0])
+            band, fits = colour_bytes(label[0])
             index = np.where(fits, table[band], np.uint8(_OFF))
         else:
             raise InputError("the label has one band and no palette, but the legend lists colours: list values instead")
         if valid is not None:
             index = np.where(valid, index, np.uint8(IGNORE))
+        if tolerance := max(tolerance, self.tolerance):
+            index = self._with_near(label, colormap, index, tolerance)
         off = index == _OFF
         count = int(off.sum())
         if count:
             index = np.where(off, np.uint8(IGNORE), index)
         return index, count
+
+    def _with_near(
+        self, label: np.ndarray, colormap: dict[int, tuple[int, ...]] | None, index: np.ndarray, tolerance: float
+    ) -> np.ndarray:
+        """Give off-palette pixels the class whose colour or value is near, where one is clearly the nearest."""
+        off = index == _OFF
+        if not off.any():
+            return index
+        if self.by_value:
+            centres, classes = self._sorted_values[0][:, None], self._sorted_values[1]
+            pixels = label[:1, off].T
+        else:
+            owned = [(colour, k) for k, group in enumerate(self.colours) for colour in group]
+            owned += [(colour, IGNORE) for colour in self.ignored_colours]
+            centres, classes = np.array([colour for colour, _ in owned]), np.array([k for _, k in owned], np.uint8)
+            pixels = label[:3, off].T if label.shape[0] >= 3 else _painted(label[0, off], colormap or {})
+        index = index.copy()
+        index[off] = nearest_classes(pixels, centres.astype(np.float64), classes, tolerance, _OFF)
+        return index
 
     @cached_property
     def _sorted_values(self) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,17 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from rsuda.core.errors import InputError
+from rsuda.core.number_text import metres
 from rsuda.core.spelling import spell
 from rsuda.core.validation import FrozenModel, validate
 from rsuda.core.vector_formats import FORMATS, check_format
@@ -43,6 +51,7 @@ def _keep_integer(value: Any, validate_float: ValidatorFunctionWrapHandler) -> A
 
 # Keys of maps hold 2 and 2.0 as different text, so an integer is not converted.
 Number = Annotated[float, WrapValidator(_keep_integer)]
+Metres = Annotated[Number, BeforeValidator(metres)]
 
 
 class PredictorOptions(FrozenModel):
@@ -86,7 +95,7 @@ class FileOptions(FrozenModel):
     min_area: Number = option(
         0.0, "Square metres; smaller patches of the polygons join a neighbour.", changes="files", ge=0
     )
-    simplify: Number = option(
+    simplify: Metres = option(
         0.0, "Metres by which borders of polygons are simplified; shared borders stay shared.", changes="files", ge=0
     )
     regularise: tuple[str, ...] = option(
@@ -136,7 +145,7 @@ class MapOptions(PredictorOptions, FileOptions):
     bands: str | None = option(
         None, "Band order of the scenes, for files that do not name their bands, e.g. RGBIR.", changes="pixels"
     )
-    gsd: Number | None = option(None, "Metres per pixel of scenes without a georeference.", changes="pixels", gt=0)
+    gsd: Metres | None = option(None, "Metres per pixel of scenes without a georeference.", changes="pixels", gt=0)
     nodata: Number | None = option(
         None, "Value that marks pixels without data, in all bands; the scenes' own by default.", changes="pixels"
     )

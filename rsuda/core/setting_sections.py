@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StrictBool, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
+from rsuda.core.number_text import metres
 from rsuda.core.validation import FrozenModel
 
 
@@ -23,7 +24,7 @@ def _gsd(value: Any) -> float | str | None:
     if isinstance(value, str) and value in ("auto", "native"):
         return value
     try:
-        number = float("nan") if isinstance(value, bool) else float(value)
+        number = float("nan") if isinstance(value, bool) else float(metres(value))
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not isfinite(number) or number <= 0:

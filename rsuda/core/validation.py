@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from rsuda.core.display import shown
 from rsuda.core.errors import InputError, unknown
+from rsuda.core.number_text import number_advice
 
 
 class FrozenModel(BaseModel):
@@ -103,7 +104,9 @@ def sentence(error: ValidationError, model: type[BaseModel], what: str, prefix: 
     if kind == "literal_error":
         return unknown(f"value of {what} {name}:", value, _choices(model, place) or [str(limits.get("expected"))])
     expected = next((words for start, words in _KINDS.items() if kind.startswith(start)), problem["msg"])
-    return InputError(f"{what} {name} is {shown(value)}; it must be {expected}")
+    is_number, length = kind.endswith("_parsing") or kind in ("gsd", "share"), kind == "gsd"
+    advice = number_advice(value, whole=kind.startswith("int"), length=length) if is_number else ""
+    return InputError(f"{what} {name} is {shown(value)}; it must be {expected}{advice}")
 
 
 def _nearest_multiple(value: Any, step: float) -> int:

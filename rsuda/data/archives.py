@@ -93,8 +93,9 @@ def note_of_archives(images: Iterable[Path | str]) -> str | None:
     if not inside:
         return None
     archives = list(dict.fromkeys(image[len(_VSIZIP) + 1 :].partition("}")[0] for image in inside))
+    images_are = "1 image is" if len(inside) == 1 else f"{len(inside)} images are"
     folder = archives[0][: -len(ARCHIVE)]
     return (
-        f"{len(inside)} images are read inside of {', '.join(Path(archive).name for archive in archives[:3])}, which is slow: "
+        f"{images_are} read inside of {', '.join(Path(archive).name for archive in archives[:3])}, which is slow: "
         f"to train faster, unpack the archives, as in unzip '{archives[0]}' -d '{folder}'"
     )

@@ -1,4 +1,4 @@
-"""Read a pixel of the first and of the last block of each scene, so that a truncated file shows before long work begins."""
+"""Look for scenes that cannot be read or hold no data, so that they show before long work begins."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from rsuda.core.errors import InputError, MissingError, RsudaError
+from rsuda.data.domain import some_names
 from rsuda.geo.raster import quiet
+from rsuda.geo.raster_info import sample
 from rsuda.geo.scene import Scene
 
 _READERS = 8  # files that are read at once
+_MOST = 100_000_000  # pixels of scenes that are looked through for data
 
 
 def check_readable(scenes: Sequence[Scene]) -> None:
@@ -34,3 +37,38 @@ def _error_of(scene: Scene) -> RsudaError | None:
     except (InputError, MissingError) as error:
         return error
     return None
+
+
+def check_pixels(scenes: Sequence[Scene]) -> list[str]:
+    """Say which scenes cannot be read to their end, and which hold no data; of many large scenes the first are looked through.
+
+    Scenes whose headers cannot be read are left out.
+    """
+    opened = [scene for scene in scenes if _opens(scene)]
+    with quiet(), ThreadPoolExecutor(_READERS) as readers:
+        errors = list(readers.map(_error_of, opened))
+    broken = [error for error in errors if error is not None]
+    more = f" ({len(broken)} of {len(scenes)} scenes cannot be read)" if len(broken) > 1 else ""
+    notes = [f"{broken[0]}{more}"] if broken else []
+    empty, left = [], _MOST
+    for scene, error in zip(opened, errors, strict=True):
+        file = scene.file
+        if error is not None or file.valid(file.image_numbers, (0, 0, 1, 1)) is None:  # all pixels hold data
+            continue
+        left -= scene.grid.height * scene.grid.width
+        if left < 0:
+            break
+        if not sample(file, file.image_numbers)[0].size:
+            empty.append(scene.name)
+    if empty:
+        notes.append(
+            f"{len(empty)} of {len(scenes)} scenes hold no data, only nodata or transparent pixels ({some_names(empty)})"
+        )
+    return notes
+
+
+def _opens(scene: Scene) -> bool:
+    try:
+        return scene.file is not None
+    except (InputError, MissingError):
+        return False

@@ -44,6 +44,7 @@ class DomainFile(FrozenModel):
     bad_labels: dict[Text, Any] = Field(default={}, description="file name: reason to refuse it")
     legend: list[Any] | None = None
     ignore: tuple[Any, ...] = ()
+    tolerance: float = Field(default=0, ge=0, description="distance of a label pixel from the colour of its class")
     classes: dict[Text, Any] = Field(default={}, description="own class: common class")
     clutter: Text | None = None
     splits: dict[Text, Patterns] = Field(default={"train": ("*",)})
@@ -75,7 +76,7 @@ class DomainFile(FrozenModel):
         """The legend of ``legend`` and ``ignore``, its classes merged by ``classes``; None for a target without labels."""
         if self.legend is None:
             return None
-        legend = Legend.from_fields(self.legend, list(self.ignore))
+        legend = Legend.from_fields(self.legend, list(self.ignore), self.tolerance)
         return legend.merged(self.classes) if self.classes else legend
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spelling import spell, spell_command
-from rsuda.data.archives import path_of
+from rsuda.data.archives import ARCHIVE, path_of
 from rsuda.data.domain import some_names
 from rsuda.data.draft_images import describe_images
 from rsuda.data.draft_legend import DraftClass, looks_like_label, read_legend
@@ -57,6 +57,11 @@ def init(
         (6, 6, 'RGB')
     """
     root = Path(folder).expanduser()
+    if root.is_file() and root.suffix.lower() == ARCHIVE:
+        unpacked = root.with_suffix("")
+        raise InputError(
+            f"{root} is an archive: unpack it (unzip {root} -d {unpacked}), or pass the folder that holds it"
+        )
     if not root.is_dir():
         raise MissingError(f"there is no folder {root}: pass the folder that holds the images")
     name = root.resolve().name or "domain"
@@ -140,7 +145,12 @@ def _add_labels(draft: Draft, pairs: Pairs, root: Path, files: Sequence[str], la
             _add_polygons(draft, polygons, main.pattern(pairs.fields), layer)
         else:
             legend = read_legend([path_of(root, path) for path in paths])
-            draft.legend, draft.ignore = legend.classes, legend.ignore
+            draft.legend, draft.ignore, draft.tolerance = legend.classes, legend.ignore, legend.tolerance
+            if legend.tolerance:
+                draft.notes.append(
+                    f"the colours or values of the labels, such as {paths[0]}, are smeared by lossy compression or resampling: "
+                    f"pixels up to {legend.tolerance} from those of one class count as this class, and others are ignored"
+                )
             draft.legend_comment = [f"read from {legend.files} of {len(paths)} files"]
             if legend.rare:
                 draft.legend_comment.append(f"{legend.rare} rare colours are left out (of a JPEG?), and so ignored")

@@ -13,12 +13,15 @@ import numpy as np
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spelling import spell
+from rsuda.data.label_colours import are_blurred, are_mixed, count_colours, count_flat, joined
 from rsuda.geo.class_names import class_colours, names_in_files
 from rsuda.geo.raster import RasterFile
 from rsuda.geo.raster_info import sample
+from rsuda.geo.raster_labels import SMEARED
 
 _FILES = 40  # label files that are read; of large files, windows
 _MOST = 60  # values or colours of class rasters
+_FLAT = 0.2  # share of the pixels of smeared labels that lie inside of areas of one colour
 _RARE = 1e-4  # share below which a colour beside a file's main ones is an error of JPEG
 
 
@@ -48,12 +51,14 @@ class DraftLegend:
         ignore: nodata values of the files, which are no classes.
         rare: number of colours that are too rare to be classes.
         files: number of files that were read.
+        tolerance: distance of pixels from the colours or values of smeared labels; 0 for exact ones.
     """
 
     classes: tuple[DraftClass, ...]
     ignore: tuple[int, ...]
     rare: int
     files: int
+    tolerance: int = 0
 
 
 def looks_like_label(path: Path | str) -> bool:
@@ -77,26 +82,48 @@ def read_legend(labels: Sequence[Path | str]) -> DraftLegend:
     step = max(1, -(-len(labels) // _FILES))
     chosen = labels[::step]
     files = [RasterFile(path) for path in chosen]
-    counts: Counter[tuple[int, ...]] = Counter()
-    for file in files:
-        counts += _counts(file)
+    counts = sum((count_colours(file) for file in files), Counter[tuple[int, ...]]())
     ignore = sorted({int(file.nodata) for file in files if file.nodata is not None and float(file.nodata).is_integer()})
+    flat, frequent = count_flat(files), _frequent(counts)
+    smeared = any(file.validity.lossy for file in files) or len(frequent) > _MOST or are_mixed(frequent, flat)
+    if smeared:
+        _check_flat(files[0], counts, flat)
+        counts = joined(flat)
     if all(len(key) == 3 and len(set(key)) == 1 for key in counts) and len(counts) > 2:
         counts = Counter({key[:1]: count for key, count in counts.items()})  # a grey image saved as RGB
     if not counts:
         raise InputError(f"no pixel of the labels, such as {chosen[0]}, holds data: check their nodata values")
-    total = sum(counts.values())
+    total, tolerance = sum(counts.values()), SMEARED if smeared else 0
     if len(next(iter(counts))) == 1:
         classes = _by_value(counts, total, files[0], ignore)
-        return DraftLegend(classes, tuple(ignore), 0, len(files))
-    main = {key: count for key, count in counts.most_common() if count / total >= _RARE}
+        return DraftLegend(classes, tuple(ignore), 0, len(files), tolerance)
+    main = _frequent(counts)
     _check_number(len(main), "colours", chosen)
     names = names_in_files(files[0].path)
     classes = tuple(
         DraftClass(names.get(_hex(key), (f"colour {_hex(key)}",))[0], _hex(key), None, count / total)
         for key, count in main.items()
     )
-    return DraftLegend(classes, (), len(counts) - len(main), len(files))
+    return DraftLegend(classes, (), len(counts) - len(main), len(files), tolerance)
+
+
+def _check_flat(file: RasterFile, every: Counter[tuple[int, ...]], flat: Counter[tuple[int, ...]]) -> None:
+    """Raise InputError for files that are no labels, or whose values are too near each other for their smear."""
+    if flat.total() < _FLAT * every.total():
+        raise _no_label(file.path, len(_frequent(every)), "values" if len(next(iter(every))) == 1 else "colours")
+    if are_blurred(flat):
+        cause = f"by the lossy compression of its file ({file.driver})" if file.validity.lossy else "by resampling"
+        values = ", ".join(str(key[0]) for key in sorted(_frequent(flat))[:6])
+        raise InputError(
+            f"the values of label {file.path} are smeared {cause}, and {values} are too near each "
+            "other to be told apart: export the labels as PNG or GeoTIFF, without resampling (gdalwarp -r near)"
+        )
+
+
+def _frequent(counts: Counter[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
+    """The colours or values that are frequent enough for a class, the most frequent first."""
+    total = sum(counts.values())
+    return {key: count for key, count in counts.most_common() if count / total >= _RARE}
 
 
 def _by_value(
@@ -132,29 +159,14 @@ def _distinct(classes: list[DraftClass]) -> tuple[DraftClass, ...]:
 
 def _check_number(number: int, what: str, labels: Sequence[object]) -> None:
     if number > _MOST:
-        raise InputError(
-            f"{labels[0]} is no label: it holds {number} {what}, and at most {_MOST} are taken for classes; name the labels "
-            f"by {spell('labels', 'masks/*')} or alike"
-        )
+        raise _no_label(labels[0], number, what)
 
 
-def _counts(file: RasterFile) -> Counter[tuple[int, ...]]:
-    """Number of pixels of each value (value,) or colour (r, g, b) in a sample of a file."""
-    numbers = [1, 2, 3] if file.count >= 3 else [1]
-    values, _, _ = sample(file, numbers)
-    if not values.size:
-        return Counter()
-    if not np.array_equal(values, np.trunc(values)):
-        raise InputError(f"{file.path} is no label: it holds fractions, such as {float(values[values % 1 != 0][0]):g}")
-    if len(numbers) == 3 and values.min() >= 0 and values.max() <= 255:
-        packed, number = np.unique(
-            (values[0].astype(np.int64) << 16) | (values[1].astype(np.int64) << 8) | values[2].astype(np.int64),
-            return_counts=True,
-        )
-        keys = [(int(k) >> 16, int(k) >> 8 & 255, int(k) & 255) for k in packed]
-        return Counter(dict(zip(keys, map(int, number), strict=True)))
-    single, number = np.unique(values[0], return_counts=True)
-    return Counter({(int(value),): int(count) for value, count in zip(single, number, strict=True)})
+def _no_label(label: object, number: int, what: str) -> InputError:
+    return InputError(
+        f"{label} is no label: it holds {number} {what}, and at most {_MOST} are taken for classes; name the labels "
+        f"by {spell('labels', 'masks/*')} or alike"
+    )
 
 
 def _hex(colour: Sequence[int]) -> str:

@@ -37,6 +37,7 @@ class Draft:
         other_labels: patterns of further label sets, which are written as comments.
         legend: the classes; empty without labels.
         ignore: values of labels that are no class.
+        tolerance: distance of pixels from the colours or values of smeared labels; 0 for exact ones.
         legend_comment: where the classes come from.
         splits: patterns of scene names by split.
         notes: sentences for the user.
@@ -51,6 +52,7 @@ class Draft:
     other_labels: list[str] = field(default_factory=list)
     legend: tuple[DraftClass, ...] = ()
     ignore: tuple[int, ...] = ()
+    tolerance: int = 0
     legend_comment: list[str] = field(default_factory=list)
     splits: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -159,6 +161,8 @@ def _legend(draft: Draft) -> list[str]:
         lines.append(f"ignore: {_flow(list(draft.ignore))}  # nodata of the labels")
     else:
         lines.append("# ignore: []  # values or colours that do not count; move classes of no interest there")
+    if draft.tolerance:
+        lines.append(f"tolerance: {draft.tolerance}  # distance of smeared label pixels from the colour of their class")
     return lines
 
 

@@ -10,6 +10,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from rsuda.core.display import shown
+from rsuda.core.number_text import metres
 from rsuda.core.spec import band_names
 from rsuda.data.file_patterns import pattern
 
@@ -51,5 +52,5 @@ Text = Annotated[str, BeforeValidator(_text)]
 Crs = Annotated[Text, AfterValidator(_crs)]
 Patterns = Annotated[tuple[Text, ...], BeforeValidator(_as_list)]
 FilePattern = Annotated[Text, AfterValidator(_is_pattern)]
-Length = Annotated[float, Field(gt=0, strict=True)]
+Length = Annotated[float, Field(gt=0, strict=True), BeforeValidator(metres)]
 Pixels = Annotated[int, Field(ge=1, strict=True)]

@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import product
 
 from rsuda.core.errors import InputError
-from rsuda.core.legend import Colour, Legend
+from rsuda.core.legend import Legend
+from rsuda.core.legend_fields import Colour
 from rsuda.core.spec import band_code
 from rsuda.core.spelling import spell_command
 from rsuda.data.domain import Domain

@@ -9,7 +9,7 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import Legend
 from rsuda.geo.alignment import PlacedFile
 from rsuda.geo.collars import find_collar
-from rsuda.geo.raster_labels import nodata_note
+from rsuda.geo.raster_labels import blurred_note, nodata_note
 from rsuda.geo.scene import Scene
 
 _MOST = 8  # scenes of a domain that are looked at
@@ -34,9 +34,10 @@ def collar_notes(name: str, scenes: Sequence[Scene], bands: tuple[str, ...] | No
 
 
 def label_nodata_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:
-    """Say that the nodata value of labels is a class of the legend: one sentence, on the first label."""
-    for scene in scenes[:_MOST]:
-        file = scene.label_file if scene.label is not None else None
-        if isinstance(file, PlacedFile) and (note := nodata_note(file.file, legend)):
-            return [note]
-    return []
+    """Say that the nodata value of labels is a class of the legend, and that values are blurred: each of the first label."""
+    files = [scene.label_file for scene in scenes[:_MOST] if scene.label is not None]
+    notes = []
+    for say in (nodata_note, blurred_note):
+        sentences = (say(file.file, legend) for file in files if isinstance(file, PlacedFile))
+        notes += [sentence for sentence in sentences if sentence][:1]
+    return notes

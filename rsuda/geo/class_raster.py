@@ -12,7 +12,8 @@ import numpy as np
 import rasterio
 
 from rsuda.core.errors import InputError
-from rsuda.core.legend import Colour, Legend
+from rsuda.core.legend import Legend
+from rsuda.core.legend_fields import Colour
 from rsuda.core.spelling import spell
 from rsuda.geo.class_names import class_colours, names_in_files
 from rsuda.geo.raster import RasterFile, quiet

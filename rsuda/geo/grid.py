@@ -15,6 +15,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from rsuda.core.errors import InputError
+from rsuda.core.spelling import spell
 from rsuda.geo.projection import ground_areas, ground_vector, same_system, transform_points
 
 _TRUE_LENGTH, _TRUE_AREA = (
@@ -22,6 +23,7 @@ _TRUE_LENGTH, _TRUE_AREA = (
     0.01,
 )  # deviations of a projection's scales from 1 up to which its units are ground metres
 _SAME = 0.01  # pixels
+_SLANTED = 0.3  # sine of the angle between a pixel's edges below which azimuths are doubted
 _EVERY = 16  # pixels between exact positions of another CRS
 
 
@@ -84,7 +86,9 @@ class Grid:
         if self.crs is not None and self.crs.is_geographic and usable:
             return self._degrees_in_metres()
         if not (usable and min(down, across) > 1e-6):
-            raise InputError(f"a pixel is {down:g} by {across:g} units of the CRS: declare the GSD (metres per pixel)")
+            raise InputError(
+                f"a pixel is {down:g} by {across:g} units of the CRS: declare the GSD ({spell('gsd')}, metres per pixel)"
+            )
         if self.crs is None:
             return down, across
         try:
@@ -92,11 +96,12 @@ class Grid:
         except CRSError:
             raise InputError(
                 f"the CRS '{self.crs.to_string()}' is not a map projection, so the size of a pixel is unknown: "
-                "declare the GSD (metres per pixel)"
+                f"declare the GSD ({spell('gsd')}, metres per pixel)"
             ) from None
         if not 0 < factor < math.inf:
             raise InputError(
-                f"a unit of the CRS '{self.crs.to_string()}' is {factor} metres: declare the GSD (metres per pixel)"
+                f"a unit of the CRS '{self.crs.to_string()}' is {factor} metres: declare the GSD ({spell('gsd')}, metres "
+                "per pixel)"
             )
         units = down * factor, across * factor
         ground = self.ground_metres(self.height / 2, self.width / 2) if self.crs.is_projected else None
@@ -131,7 +136,21 @@ class Grid:
         if min(lengths) == 0:
             return None
         slant = abs(east_down * north_across - north_down * east_across) / (lengths[0] * lengths[1])
+        slant = self._slant_by_diagonals(row, col) if slant < _SLANTED else slant
         return lengths[0] * math.sqrt(slant), lengths[1] * math.sqrt(slant)
+
+    def _slant_by_diagonals(self, row: float, col: float) -> float:
+        """Measure the sine of the angle between a pixel's edges, also at a pole, where azimuths turn; 1 where it is unknown."""
+        assert self.crs is not None
+        half = max(0.5, (5e-4 if self.crs.is_geographic else 50.0) / min(self.pixel_size))
+
+        def length(down: float, across: float) -> float:
+            ends = (self.world(row + sign * half * down, col + sign * half * across) for sign in (-1, 1))
+            vector = ground_vector(self.crs, *ends)
+            return math.hypot(*vector) if vector is not None else math.nan
+
+        cosine = (length(1, 1) ** 2 - length(1, -1) ** 2) / (4 * length(1, 0) * length(0, 1))
+        return math.sqrt(1 - cosine**2) if abs(cosine) < 1 else 1.0
 
     def area_factors(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray | None:
         """Compute how many times the area of the grid's central pixel the ground area at pixel positions is.

@@ -62,6 +62,17 @@ def check_header(file: Any, path: str | Path) -> None:
         raise InputError(f"{path} has no usable geotransform: {tuple(file.transform[:6])}")
 
 
+def what_lies_there(path: str | Path) -> str | None:
+    """Say of a file without content, or of a web page in its place, what it is; None for other files."""
+    if not isinstance(path, Path) or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        begin = file.read(256).lstrip().lower()
+    if not begin:
+        return "it is empty"
+    return "it is a web page: download the file again" if begin.startswith((b"<!doctype html", b"<html")) else None
+
+
 def check_memory(needed: int, what: str, instead: str, root: Path = Path("/")) -> None:
     """Raise InputError if a number of bytes exceeds the memory of this machine or container, before it is allocated.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -77,8 +78,8 @@ class PolygonClasses:
 
 
 def value_text(value: Any) -> str | None:
-    """Convert a value of a column or a table to the text by which it is compared. 1, 1.0 and ' 1' are '1'; None if
-    empty."""
+    """Convert a value of a column or a table to the text by which it is compared. 1, 1.0 and ' 1' are '1', and letters
+    with accents are one character; None if empty."""
     if (
         value is None
         or value is pd.NA
@@ -90,12 +91,17 @@ def value_text(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
-    return str(value).strip() or None
+    return normalize("NFC", str(value)).strip() or None
 
 
 def _names(legend: Legend) -> dict[str, int]:
     """The names by which polygons and domain files may call the classes, with their indices."""
     return {name: k for k, name in enumerate(legend.names)}
+
+
+def _folded(name: str) -> str:
+    """A name without what people write differently: case, accents as signs of their own, and blanks."""
+    return " ".join(normalize("NFC", name).casefold().split())
 
 
 def class_index(legend: Legend, name: str) -> int:
@@ -197,9 +203,12 @@ def _no_class(layer: PolygonLayer, legend: Legend, problems: list[InputError]) -
 def _by_legend(layer: PolygonLayer, column: str, values: pd.Series, legend: Legend) -> np.ndarray:
     """Class indices of values that are names of classes or, as whole numbers, values of the legend.
 
-    In a legend without values, the column 'class' holds indices.
+    Case and blanks of a name do not count, unless they tell two classes apart. In a legend without values, the column
+    'class' holds indices.
     """
     names = _names(legend)
+    folded = Counter(map(_folded, names))
+    alike = {_folded(name): k for name, k in names.items() if folded[_folded(name)] == 1}
     numbers = {str(value): k for k, values in enumerate(legend.values) for value in values}
     numbers |= {str(value): IGNORE for value in legend.ignored_values}
     if not legend.by_value and (column.lower() == "class" or layer.attribute):
@@ -207,6 +216,8 @@ def _by_legend(layer: PolygonLayer, column: str, values: pd.Series, legend: Lege
     table: dict[str, int] = {}
     for value in values.dropna().unique():
         readings = {choices[value] for choices in (names, numbers) if value in choices}
+        if not readings and _folded(value) in alike:
+            readings = {alike[_folded(value)]}
         if len(readings) > 1:
             raise InputError(
                 f"{layer.path}: '{value}' in the column {column} is the name of one class and the value of another: "

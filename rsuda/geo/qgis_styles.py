@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from rsuda.core.atomic import atomic_write
-from rsuda.core.legend import Colour, Legend
+from rsuda.core.legend import Legend
+from rsuda.core.legend_fields import Colour
 
 _DARK, _RED = "35,35,35,255", "227,26,28,255"  # borders of polygons, so that white is visible on white; of windows
 _WHITE = "255,255,255,255"

@@ -26,7 +26,7 @@ from rsuda.geo.band_metadata import find_numbers, names_in_file
 from rsuda.geo.decoded_files import DecodedFiles
 from rsuda.geo.grid import Grid
 from rsuda.geo.label_windows import resample_labels
-from rsuda.geo.limits import MOST_BANDS, check_header
+from rsuda.geo.limits import MOST_BANDS, check_header, what_lies_there
 from rsuda.geo.polygon_input import VECTORS
 from rsuda.geo.raster_labels import read_classes
 from rsuda.geo.resample import axis_weights, weigh
@@ -139,6 +139,7 @@ class RasterFile:
             reason = str(error.__cause__ or error) or type(error).__name__  # the cause of a failed read is more precise
             is_vector = str(self.path).lower().endswith(VECTORS)
             reason = "it is a vector file, and a raster is expected" if is_vector else reason.splitlines()[0]
+            reason = what_lies_there(self.path) or reason
             raise MissingError(f"cannot read {self.path}: {reason}") from error
 
     @property

@@ -16,7 +16,7 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spelling import spell
 from rsuda.geo.collars import find_collar
 from rsuda.geo.grid import Grid
-from rsuda.geo.raster import READ_ERRORS, RasterFile, is_remote, quiet
+from rsuda.geo.raster import READ_ERRORS, Raster, RasterFile, is_remote, quiet
 from rsuda.geo.raster_stack import RasterStack
 
 WHOLE = 4_000_000  # pixels of a file that is read whole; larger files are sampled in windows
@@ -101,6 +101,14 @@ def sample(file: RasterFile | RasterStack, numbers: list[int]) -> tuple[np.ndarr
     Returns:
         valid pixels (bands, n), the mask (pixels read,) that selected them, and whether the whole file was read.
     """
+    rasters = sample_windows(file, numbers)
+    valid = np.concatenate([raster.valid.ravel() for raster in rasters])
+    values = np.concatenate([raster.values.reshape(len(numbers), -1) for raster in rasters], 1)
+    return values[:, valid], valid, valid.size == file.grid.height * file.grid.width
+
+
+def sample_windows(file: RasterFile | RasterStack, numbers: list[int]) -> list[Raster]:
+    """Read a file of up to 4 million pixels whole, and windows all over a larger one."""
     height, width = file.grid.height, file.grid.width
     if height * width <= WHOLE:
         windows = [(0, 0, height, width)]
@@ -108,10 +116,20 @@ def sample(file: RasterFile | RasterStack, numbers: list[int]) -> tuple[np.ndarr
         rows, cols = (sorted({int(v) for v in np.linspace(0, max(0, n - _SIZE), _ACROSS)}) for n in (height, width))
         windows = [(row, col, min(_SIZE, height - row), min(_SIZE, width - col)) for row in rows for col in cols]
     with file.opened():
-        rasters = [file.read(numbers, window) for window in windows]
-    valid = np.concatenate([raster.valid.ravel() for raster in rasters])
-    values = np.concatenate([raster.values.reshape(len(numbers), -1) for raster in rasters], 1)
-    return values[:, valid], valid, len(windows) == 1
+        return [file.read(numbers, window) for window in windows]
+
+
+def frequent_values(file: RasterFile, most: int = 4) -> str:
+    """List the most frequent values or colours of a sample of a label, with their shares."""
+    bands = file.image_numbers
+    pixels = sample(file, bands[:3] if len(bands) >= 3 else bands[:1])[0].T
+    values, counts = np.unique(pixels, axis=0, return_counts=True)
+    first = np.argsort(-counts, kind="stable")[:most]
+    names = (
+        f"({', '.join(f'{part:g}' for part in value)})" if len(value) > 1 else f"{value[0]:g}"
+        for value in values[first]
+    )
+    return ", ".join(f"{name} ({count / len(pixels):.0%})" for name, count in zip(names, counts[first], strict=True))
 
 
 def _pixels(file: RasterFile, band_facts: list[dict[str, Any]], warnings: list[str]) -> dict[str, Any]:
@@ -150,9 +168,10 @@ def _warn_of_bands(file: RasterFile, interpretation: Any, warnings: list[str]) -
             "its values are numbers of a palette: it is a class raster, or gdal_translate -expand rgb makes colours"
         )
     if file.band_order is None:
+        count = len(file.image_numbers)
         warnings.append(
-            f"its {file.count} bands have no names: declare them ({spell('bands', example_order(file.count))})"
-            if file.count > 1
+            f"its {count} bands have no names: declare them ({spell('bands', example_order(count))})"
+            if count > 1
             else f"its band has no name: declare it ({spell('bands', 'pan')})"
         )
 

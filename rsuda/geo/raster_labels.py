@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +15,15 @@ from rsuda.geo.windows import Window4
 if TYPE_CHECKING:
     from rsuda.geo.raster import RasterFile
 
+LEAST_GAP = 32  # between values that can be told apart in a lossy file
+SMEARED = 64  # greatest distance of a pixel of a lossy file from the colour or value of its class
+
 
 def read_classes(file: RasterFile, legend: Legend, window: Window4) -> tuple[np.ndarray, int]:
     """Read the class indices of a window (row, col, height, width) inside a label, at the label's own resolution.
 
-    NaN, masked, transparent and nodata pixels are ignored. A nodata value that is a class of the legend is that class.
+    NaN, masked, transparent and nodata pixels are ignored. A nodata value that is a class of the legend is that class. In
+    files of lossy compression, such as JPEG, a pixel has the class of the colour or value that is clearly the nearest.
 
     Returns:
         (height, width) uint8, 255 where ignored; the number of pixels that hold data outside the legend.
@@ -29,7 +35,7 @@ def read_classes(file: RasterFile, legend: Legend, window: Window4) -> tuple[np.
     colours = _palette(file)
     if not valid.any():  # a window without data needs no palette
         return np.full(valid.shape, IGNORE, np.uint8), 0
-    return legend.encode(values, colours, valid)
+    return legend.encode(values, colours, valid, SMEARED if file.validity.lossy else 0)
 
 
 def read_label_pixels(file: RasterFile, window: Window4, *, by_value: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +65,7 @@ def nodata_class(file: RasterFile, legend: Legend) -> int | None:
     if any(value is None or not np.isfinite(value) for value in nodata):
         return None
     pixel = np.array(nodata, np.float64).reshape(-1, 1, 1)
+    legend = replace(legend, tolerance=0) if legend.tolerance else legend
     index = int(legend.encode(pixel, _palette(file))[0].item())
     return None if index == IGNORE else index
 
@@ -74,6 +81,20 @@ def nodata_note(file: RasterFile, legend: Legend) -> str | None:
     return (
         f"{file.nodata:g} is the nodata value of label {file.path} and class '{legend.names[index]}' of the legend: "
         "these pixels are read as the class; if they hold no data, leave the class out of the legend"
+    )
+
+
+def blurred_note(file: RasterFile, legend: Legend) -> str | None:
+    """Say that a label's file is lossy and that values of the legend are too near each other for it; None otherwise."""
+    if not (file.validity.lossy and legend.by_value):
+        return None
+    values = sorted({value for values in legend.values for value in values} | set(legend.ignored_values))
+    gap = min((after - before for before, after in pairwise(values)), default=SMEARED)
+    if gap >= LEAST_GAP:
+        return None
+    return (
+        f"label {file.path} is compressed with losses ({file.driver}), which change values by more than the {gap} between "
+        "those of the legend: classes at borders are wrong, so export the labels as PNG or GeoTIFF"
     )
 
 

@@ -24,6 +24,7 @@ from rsuda.geo.polygon_classes import PolygonLayer
 from rsuda.geo.polygon_input import VECTORS
 from rsuda.geo.polygon_labels import PolygonLabels
 from rsuda.geo.raster import Raster, RasterFile
+from rsuda.geo.raster_info import frequent_values
 from rsuda.geo.raster_stack import ExtraRaster, RasterStack
 from rsuda.geo.windows import Window4
 
@@ -149,7 +150,8 @@ class Scene:
             points, warp = self.file.located_by
             raise InputError(
                 f"{self.image} is located by {points}, not by a grid: warp it (gdalwarp {warp} -t_srs "
-                "EPSG:… in.tif out.tif, with a projected CRS), or declare its GSD (metres per pixel) for results in pixels"
+                "EPSG:… in.tif out.tif, with a projected CRS), or declare its GSD "
+                f"({spell('gsd')}, metres per pixel) for results in pixels"
             )
         return metres
 
@@ -229,9 +231,10 @@ class Scene:
                 labelled += int(np.count_nonzero(label != IGNORE))
                 yield row, label, outside
         if off_palette > labelled:
+            holds = "" if not isinstance(file, PlacedFile) else f", and it holds mostly {frequent_values(file.file)}"
             raise InputError(
                 f"{off_palette / (off_palette + labelled):.0%} of the labelled pixels of {self.label} are outside the legend "
-                f"({', '.join(legend.names)}): use a label of this domain, or another legend"
+                f"({', '.join(legend.names)}){holds}: use a label of this domain, or another legend"
             )
 
     def whole_label(self, legend: Legend) -> tuple[np.ndarray, int]:

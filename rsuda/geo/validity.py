@@ -35,6 +35,7 @@ class Validity:
         flags: GDAL's mask flags of each band.
         colours: colour interpretation of each band.
         near: greatest distance from the nodata value that still counts as nodata.
+        lossy: whether the file's compression changes values, as that of JPEG does.
     """
 
     types: tuple[str, ...]
@@ -42,6 +43,7 @@ class Validity:
     flags: tuple[tuple[MaskFlags, ...], ...]
     colours: tuple[ColorInterp, ...]
     near: int = 0
+    lossy: bool = False
 
     @staticmethod
     def of(file: Any, declared: float | None = None) -> Validity:
@@ -54,6 +56,7 @@ class Validity:
             tuple(tuple(flags) for flags in file.mask_flag_enums),
             tuple(file.colorinterp),
             NEAR if declared is not None and lossy else 0,
+            lossy,
         )
 
     @property

@@ -7,8 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsuda.core.errors import InputError, MissingError
+from rsuda.data.archives import ARCHIVE, rasters_in_archives
 from rsuda.geo.raster import SUFFIXES, is_remote
 from rsuda.geo.scene_files import is_pattern, is_raster, note_of_own_maps, rasters_in, without_own_maps
+
+_SIDECARS = (
+    *(
+        ".aux.xml",
+        ".ovr",
+        ".msk",
+        ".tfw",
+        ".tifw",
+        ".pgw",
+        ".pngw",
+        ".jgw",
+        ".jpgw",
+        ".j2w",
+        ".wld",
+        ".prj",
+        ".qml",
+        ".hdr",
+    ),
+    *(".xml", ".txt", ".csv", ".md", ".pdf", ".json", ".cpg", ".dbf", ".shx"),
+)
 
 
 def choose_scenes(places: Sequence[str | Path]) -> tuple[list[str | Path], list[str]]:
@@ -22,14 +43,25 @@ def choose_scenes(places: Sequence[str | Path]) -> tuple[list[str | Path], list[
         InputError: all files are maps that rsuda has written.
     """
     files: list[str] = []
+    places, sidecars = _without_sidecars([os.fspath(place) for place in places])
     for place in places:
-        inside = _inside(os.fspath(place))
+        inside = _inside(place)
         files += inside if inside == [os.path.expanduser(place)] else _new(inside, files)
     scenes, maps = without_own_maps(files)
     if maps and not scenes:
         raise InputError(f"{maps[0]} is a map that rsuda has written: name the scene that was mapped")
     chosen: list[str | Path] = [file if is_remote(file) else Path(file) for file in scenes]
-    return chosen, [note_of_own_maps(maps)] if maps else []
+    return chosen, [*([note_of_own_maps(maps)] if maps else []), *sidecars]
+
+
+def _without_sidecars(places: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide names, which a shell may have expanded from 'tiles/*', into scenes and a note of the files beside scenes."""
+    beside = [place for place in places if place.lower().endswith(_SIDECARS) and os.path.isfile(place)]
+    if not beside or len(beside) == len(places):
+        return list(places), []
+    others = f" and {len(beside) - 1} more" if len(beside) > 1 else ""
+    left_out = f"{beside[0]}{others}: left out, since files of this kind go with a raster and are none"
+    return [place for place in places if place not in beside], [left_out]
 
 
 def _inside(place: str) -> list[str]:
@@ -46,6 +78,11 @@ def _inside(place: str) -> list[str]:
         files = rasters_in(expanded)
         if not files:
             raise MissingError(f"no raster ({', '.join(SUFFIXES)}) has a name like {place}")
+        return files
+    if expanded.lower().endswith(ARCHIVE) and os.path.isfile(expanded):
+        files = rasters_in_archives(Path(expanded))
+        if not files:
+            raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in the archive {place}")
         return files
     if expanded.lower().endswith((".yaml", ".yml")):
         raise InputError(f"{place} is a domain file, and scenes are rasters: name files, a folder or a glob in quotes")

@@ -37,6 +37,12 @@ from rsuda.runs.folders import newest_run
 from rsuda.runs.weights import TrainedNetwork, load_run
 
 logger = logging.getLogger("rsuda")
+
+
+class EmptyError(InputError):
+    """A scene, or its part in the area of interest, without a valid pixel."""
+
+
 Progress = Callable[[Path | str, int, int], None]  # scene, finished pixels, all pixels
 
 
@@ -128,7 +134,7 @@ def predict(
 
     Raises:
         InputError, MissingError, ExistsError: for any of the scenes before anything is computed. At the end for scenes
-            without a valid pixel or with pixels that cannot be read.
+            with pixels that cannot be read, or if no scene has a valid pixel. Single scenes without one are left out.
 
     Example:
         >>> import rsuda
@@ -170,6 +176,7 @@ def predict_scenes(
         jobs = plan_maps(places, predictor, options)
         finished = [job.is_finished() for job in jobs]  # raises ExistsError for files of anything else
     errors: list[RsudaError] = []
+    empty: list[EmptyError] = []
     with ExitStack() as opened:
         workers = opened.enter_context(cluster(options)) if options.scheduler else None
         if workers is not None:
@@ -180,8 +187,15 @@ def predict_scenes(
         for job, skip in zip(jobs, finished, strict=True):
             try:
                 yield _skip(job) if skip else _finish(job, workers, progress)
+            except EmptyError as error:
+                empty.append(error)
+                if len(jobs) > 1:
+                    logger.info("note: %s: it is left out", error)
             except RsudaError as error:  # the other scenes are predicted all the same
                 errors.append(error)
+    if empty and len(empty) == len(jobs):
+        others = f" (and {len(empty) - 1} other scene{'s' * (len(empty) > 2)})" if len(empty) > 1 else ""
+        raise InputError(f"{empty[0]}{others}")
     if errors:
         count = f"{len(errors)} of {len(jobs)} scenes could not be predicted: " if len(jobs) > 1 else ""
         raise type(errors[0])(count + "; ".join(map(str, errors)))
@@ -285,7 +299,7 @@ def _predict(job: MapJob, workers: Cluster | None, progress: Progress | None) ->
     if not job.has_data():
         job.discard()
         where = " in the area" if job.region.shapes else ": all of it is nodata or transparent"
-        raise InputError(f"{job.scene.image} has no valid pixel{where}")
+        raise EmptyError(f"{job.scene.image} has no valid pixel{where}")
     rasters = job.rasters if reused else None
     written = write_map(job)
     job.discard()

@@ -19,6 +19,8 @@ from rsuda.core.hub import HubAddress, local_model
 from rsuda.core.settings import CONFIG, Settings
 from rsuda.core.spec import Spec, band_code, band_names
 from rsuda.data import find_domain
+from rsuda.data.archives import ARCHIVE
+from rsuda.data.check_files import check_pixels
 from rsuda.data.domain import Domain, natural_order
 from rsuda.data.domain_file import KNOWN, describe, unknown_domain
 from rsuda.data.label_notes import label_notes, scene_notes
@@ -74,9 +76,9 @@ def info(
         return _raster(name, model, bands, gsd, crs, nodata)
     if name in KNOWN or path.suffix in (".yaml", ".yml"):
         return _with_class_note(_described_domain(name, data, bands, nodata), model)
-    if path.is_file():
+    if path.is_file() and path.suffix.lower() != ARCHIVE:
         return _raster(str(path), model, bands, gsd, crs, nodata)
-    if path.is_dir() or (is_pattern(name) and glob.glob(name, recursive=True)):
+    if path.exists() or (is_pattern(name) and glob.glob(name, recursive=True)):
         return domain_facts(find_domain.domain(name, data, bands=bands, gsd=gsd, nodata=nodata))
     if len(path.parts) > 1 or path.suffix:
         raise MissingError(f"there is no file, run or folder {name}")
@@ -235,6 +237,7 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
             systems.add(scene.grid.crs.to_string() if scene.grid.crs else "none")
         except (InputError, MissingError) as error:
             _warn(warnings, error)
+    warnings += check_pixels(list(domain.scenes.values()))
     warnings += collar_notes(domain.name, list(domain.scenes.values()), domain.bands)
     warnings += scene_notes(list(domain.scenes.values()))
     if domain.label_sets and not any(scene.label for scene in domain.scenes.values()):
@@ -290,7 +293,8 @@ def _count_classes(domain: Domain, warnings: list[str]) -> tuple[dict[str, float
     if off_legend:
         share = off_legend / (total + off_legend)
         warnings.append(
-            f"{max(share, 0.001):.1%} of the label pixels are outside of the legend, and ignored: check its values or colours"
+            f"{max(share, 0.001):.1%} of the label pixels are outside of the legend, and ignored: "
+            + ("they are smears at borders of classes" if legend.tolerance else "check its values or colours")
         )
     if not total:
         return None, off_legend

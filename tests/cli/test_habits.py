@@ -35,6 +35,15 @@ def say(capsys, monkeypatch):
         ("predict a.tif --patch-size=33", "--window is 33; it must be a multiple of 32"),
         ("predict a.tif --tile_size 33", "--window is 33"),
         ("config a b --learning-rate -1", "optimizer.lr is -1"),
+        ("predict a.tif --gsd 5kg", "--gsd is '5kg'; it must be a number of metres: write metres, such as 0.5 or 50cm"),
+        ("info a.tif --gsd 0,5", "--gsd is '0,5'; it must be a number of metres: write 0.5$"),
+        ("predict a.tif --window 512px", "--window is '512px'; it must be a whole number: write 512$"),
+        ("predict a.tif --bounds 1 2 x 4", "--bounds is 'x'; it must be a number$"),
+        ("adapt a b --steps 1k", "--steps is '1k'; it must be a whole number: write 1000$"),
+        ("adapt a b --set training.steps=1,000", "training.steps is '1,000'; .*: write 1000$"),
+        ("adapt a b --gsd 0,5", "align.gsd is '0,5'; .*: write 0.5$"),
+        ("polygonize a.tif --min-area 10m2", "--min-area is '10m2'; it must be a number: write 10$"),
+        ("serve runs/a --port 99999", "--port is 99999; it must be from 1 to 65535"),
     ],
 )
 def test_a_habit_works_or_is_answered_by_the_right_word(say, words, says):
@@ -86,3 +95,17 @@ def test_a_home_folder_after_an_equals_sign_is_expanded_as_a_shell_does_after_a_
     monkeypatch.setenv("USERPROFILE", "/home/me")
     words = words_of_today(["a.tif", "--output=~/maps", "--gsd=2"], {"--out", "--gsd"})
     assert words == ["a.tif", "--out=/home/me/maps", "--gsd=2"]
+
+
+def test_numbers_are_read_with_units_and_exponents(say):
+    code, out, _ = say("config", "a", "b", "--steps", "1e3", "--gsd", "25 cm", "--lr", "1e-4")
+    settings = yaml.safe_load(out)
+    assert code == 0 and settings["training"]["steps"] == 1000
+    assert (settings["align"]["gsd"], settings["optimizer"]["lr"]) == (0.25, 1e-4)
+
+
+def test_file_that_looks_like_an_option_is_named(say, tmp_path, monkeypatch):
+    (tmp_path / "-dash.tif").touch()
+    monkeypatch.chdir(tmp_path)
+    code, _, err = say("predict", "-dash.tif")
+    assert code == 2 and "-dash.tif is read as an option: write ./-dash.tif" in err

@@ -207,6 +207,40 @@ def test_refusals(tmp_path):
     assert not (tmp_path / "x.yaml").exists() and not list(tmp_path.glob(".*"))
 
 
+def _smeared(kind):
+    """A label whose colours a resampling by half a pixel has mixed at borders."""
+    large = np.kron(COLOURS if kind == "colours" else (LABEL > 0)[None] * np.uint8(255), np.ones((4, 4), np.uint8))
+    mixed = 0.4 * large + 0.6 * np.roll(large, 1, 2)
+    mixed = (0.7 * mixed + 0.3 * np.roll(mixed, 1, 1)).round().astype(np.uint8)
+    return np.kron(IMAGE, np.ones((4, 4), np.uint8)), large, mixed
+
+
+@pytest.mark.parametrize("kind", ["colours", "values"])
+@pytest.mark.parametrize("profile", [{"compress": "jpeg"}, {}])
+def test_smeared_labels_have_the_classes_of_their_areas(tmp_path, kind, profile):
+    image, exact, mixed = _smeared(kind)
+    write(tmp_path / "city" / "img" / "a.tif", image)
+    photometric = {"photometric": "ycbcr"} if profile and kind == "colours" else {}
+    write(tmp_path / "city" / "masks" / "a.tif", exact if profile else mixed, **profile, **photometric)
+    facts = rsuda.init(tmp_path / "city", tmp_path / "city.yaml")
+    assert len(facts["classes"]) == (3 if kind == "colours" else 2) and any(
+        "are smeared" in note for note in facts["notes"]
+    )
+    domain = rsuda.domain(tmp_path / "city.yaml", tmp_path / "city")
+    label, outside = domain.labelled("train")[0].whole_label(domain.legend)
+    expected = domain.legend.encode(exact)[0]
+    assert outside < 0.15 * label.size and (label == expected)[label != 255].mean() > 0.97
+
+
+def test_blurred_values_that_are_near_each_other_are_refused(tmp_path):
+    write(tmp_path / "city" / "img" / "a.tif", IMAGE)
+    write(tmp_path / "city" / "masks" / "a.tif", LABEL, compress="jpeg")
+    with pytest.raises(
+        InputError, match=r"are smeared by the lossy compression .* 0, 1, 2 are too near .* as PNG or GeoTIFF"
+    ):
+        rsuda.init(tmp_path / "city", tmp_path / "city.yaml")
+
+
 def test_photographs_in_a_folder_of_labels_are_refused(tmp_path):
     write(tmp_path / "d/img/a.tif", IMAGE)
     write(tmp_path / "d/masks/a.tif", IMAGE)

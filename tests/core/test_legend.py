@@ -215,3 +215,21 @@ def test_lookup_is_that_of_a_mapping(values, others):
 def test_invalid_pixels_of_a_label_are_ignored_and_not_counted():
     index, off = LOVEDA.encode(np.array([[[1, 3, 9, 9]]], np.uint8), valid=np.array([[False, True, False, True]]))
     assert (index[0].tolist(), off) == ([IGNORE, 1, IGNORE, IGNORE], 1)
+
+
+def test_pixels_near_one_colour_alone_are_of_its_class():
+    legend = Legend.from_fields(
+        [{"name": n, "colour": c} for n, c in (("red", "#FF0000"), ("blue", "#0000FF"))], ["#000000"], 64
+    )
+    index, off = legend.encode(
+        pixels([(250, 9, 3), (10, 0, 240), (127, 0, 127), (200, 0, 0), (120, 0, 0), (0, 255, 0)])
+    )
+    assert index.ravel().tolist() == [0, 1, IGNORE, 0, IGNORE, IGNORE] and off == 3  # half way, and far from all
+    values = Legend.from_fields([{"name": n, "value": v, "colour": [v, 0, 0]} for n, v in (("a", 0), ("b", 255))])
+    index, off = values.encode(np.array([[[3, 250, 130, 60]]], np.uint8), tolerance=64)
+    assert index.ravel().tolist() == [0, 1, IGNORE, 0] and off == 1
+    assert values.encode(np.array([[[3]]], np.uint8))[1] == 1
+
+
+def test_colours_of_16_bits_are_those_of_8_bits():
+    assert ISPRS.encode(pixels([(0, 0, 65535), (0, 65535, 0)], np.uint16))[0].ravel().tolist() == [1, 2]

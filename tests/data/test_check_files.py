@@ -5,7 +5,7 @@ import pytest
 from oracle_models import write
 
 from rsuda.core.errors import MissingError
-from rsuda.data.check_files import check_readable
+from rsuda.data.check_files import check_pixels, check_readable
 from rsuda.geo.scene import Scene
 
 
@@ -21,3 +21,19 @@ def test_broken_file_is_named_once(tmp_path):
     scene.image.write_bytes(scene.image.read_bytes()[:2000])
     with pytest.raises(MissingError, match=r"cannot read .*x\.tif"):
         check_readable([scene, scene.without_label()])
+
+
+def test_scenes_without_data_and_broken_ones_are_named(tmp_path):
+    values = np.random.default_rng(0).integers(1, 255, (3, 99, 99), np.uint8)
+    scenes = [
+        Scene(name, write(tmp_path / f"{name}.tif", values * (name != "empty"), nodata=0))
+        for name in ("a", "empty", "cut")
+    ]
+    scenes[2].image.write_bytes(scenes[2].image.read_bytes()[:2000])
+    broken, empty = check_pixels(scenes)
+    assert "cut.tif" in broken and empty.startswith("1 of 3 scenes hold no data") and empty.endswith("(empty)")
+    (tmp_path / "page.tif").write_text("<!DOCTYPE html><html>sign in</html>")
+    (tmp_path / "none.tif").touch()
+    for name, says in (("page", "it is a web page: download"), ("none", "it is empty")):
+        with pytest.raises(MissingError, match=says):
+            Scene(name, tmp_path / f"{name}.tif").file  # noqa: B018

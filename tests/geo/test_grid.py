@@ -216,3 +216,10 @@ def test_positions_in_another_crs_do_not_depend_on_the_window(grid, row, col):
     assert np.allclose(cut.positions_in(other), (rows[7:37, 5:25], cols[7:37, 5:25]), rtol=0, atol=1e-4)
     exact = cut.points_in(other, *(np.mgrid[:30, :20] + 0.5))
     assert np.allclose(cut.positions_in(other), exact, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("apart", [0.0, 1.0, 30.0, 300.0])
+def test_pixels_at_a_pole_have_a_size(apart):
+    grid = Grid(160, 200, Affine(1, 0, apart - 100, 0, -1, 80), CRS.from_epsg(3413))
+    down, across = grid.metres()
+    assert down == pytest.approx(1.03, abs=0.01) and across == pytest.approx(1.03, abs=0.01)

@@ -122,12 +122,28 @@ def test_one_class_for_all_polygons(tmp_path):
     assert row(read(scene(tmp_path, [drawn]))) == "1111111100"
 
 
+@pytest.mark.parametrize("name", ["Road", " ROAD ", "road"])
+def test_case_and_blanks_of_a_class_do_not_count(tmp_path, name):
+    drawn = layer(tmp_path / "x.gpkg", [LEFT], {"name": [name]})
+    assert row(read(scene(tmp_path, [drawn]))) == "2222......"
+
+
+def test_accents_may_be_signs_of_their_own(tmp_path):
+    names = ("Geb\u00e4ude", "gr\u00fcn", "Gr\u00fcn")
+    legend = Legend.from_fields([{"name": name, "colour": [k, 0, 0]} for k, name in enumerate(names)])
+    drawn = layer(tmp_path / "x.gpkg", [LEFT, RIGHT], {"name": ["geba\u0308ude", "Gru\u0308n"]})
+    assert row(read(scene(tmp_path, [drawn]), legend)) == "00002222.."
+    drawn = layer(tmp_path / "y.gpkg", [LEFT], {"name": ["GR\u00dcN"]})
+    with pytest.raises(InputError, match="unknown class of a polygon"):  # which of two?
+        read(scene(tmp_path, [drawn]), legend)
+
+
 @pytest.mark.parametrize(
     ("columns", "how", "message"),
     [
         ({"kind": ["shop"]}, {}, r"have no class; its columns are kind \(shop\): name the column by 'attribute:'"),
         ({"name": ["Main St"]}, {}, r"'Main St'.* its columns are name \(Main St\): name the column by"),
-        ({"name": ["Building"]}, {}, "did you mean 'building'"),
+        ({"name": ["Buildings"]}, {}, "did you mean 'building'"),
         ({"kind": ["shop"]}, {"attribute": "use"}, r"has no column 'use': its columns are kind \(shop\)"),
         (
             {"kind": ["shop"]},

@@ -1,5 +1,6 @@
 """Test prediction from files to files with networks that compute classes from pixel values."""
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -362,13 +363,22 @@ def test_invalid_scene_is_named_and_writes_nothing(tmp_path, make, kind, says):
     assert not out.exists() or not list(out.iterdir())
 
 
-def test_unreadable_scene_does_not_stop_the_others(tmp_path):
+def test_unreadable_and_empty_scenes_do_not_stop_the_others(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "rsuda")
     bad, empty = truncated(tmp_path / "bad.tif"), all_nodata(tmp_path / "empty.tif")
     good = write(tmp_path / "good.tif", np.zeros((2, 20, 20), np.uint8))
     predictions = predict_scenes([bad, empty, good], trained(by_value), MapOptions(**RUN))
     assert next(predictions).scene == good
-    with pytest.raises(RsudaError, match=r"2 of 3 scenes could not be predicted: .*bad\.tif.*empty\.tif"):
+    with pytest.raises(RsudaError, match=r"1 of 3 scenes could not be predicted: .*bad\.tif"):
         next(predictions)
+    assert [record.message for record in caplog.records if "left out" in record.message] == [
+        f"note: {empty} has no valid pixel: all of it is nodata or transparent: it is left out"
+    ]
+    predictions = list(predict_scenes([empty, good], trained(by_value), MapOptions(**RUN)))
+    assert [prediction.skipped for prediction in predictions] == [True]  # an empty scene is no error beside another one
+    with pytest.raises(InputError, match=r"empty\.tif has no valid pixel.*1 other scene"):
+        list(predict_scenes([empty, all_nodata(tmp_path / "none.tif")], trained(by_value), MapOptions(**RUN)))
+    (tmp_path / "none.tif").unlink()
     written = ["good_classes.qml", "good_classes.tif", "good_classes.tif.aux.xml"]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["bad.tif", "empty.tif", "good.tif", *written])
 
