@@ -1,4 +1,4 @@
-"""Read the numbers of a command line, and say in one sentence what is wrong with a text that is none."""
+"""Read the numbers of a command line, and say in one sentence what is wrong with other texts."""
 
 from __future__ import annotations
 

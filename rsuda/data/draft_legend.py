@@ -116,7 +116,7 @@ def _check_flat(file: RasterFile, every: Counter[tuple[int, ...]], flat: Counter
         values = ", ".join(str(key[0]) for key in sorted(_frequent(flat))[:6])
         raise InputError(
             f"the values of label {file.path} are smeared {cause}, and {values} are too near each "
-            "other to be told apart: export the labels as PNG or GeoTIFF, without resampling (gdalwarp -r near)"
+            "other to be distinguished: export the labels as PNG or GeoTIFF, without resampling (gdalwarp -r near)"
         )
 
 

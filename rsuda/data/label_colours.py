@@ -55,7 +55,7 @@ def joined(counts: Counter[tuple[int, ...]]) -> Counter[tuple[int, ...]]:
 
 
 def are_blurred(counts: Counter[tuple[int, ...]]) -> bool:
-    """Whether values of smeared labels, by their flat pixels, are too near each other to be told apart."""
+    """Whether values of smeared labels, by their flat pixels, are too near each other to be distinguished."""
     values = sorted((key[0], count) for key, count in counts.items() if len(set(key)) == 1)
     if len(values) < len(counts):
         return False  # colours

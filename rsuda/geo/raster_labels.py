@@ -15,7 +15,7 @@ from rsuda.geo.windows import Window4
 if TYPE_CHECKING:
     from rsuda.geo.raster import RasterFile
 
-LEAST_GAP = 32  # between values that can be told apart in a lossy file
+LEAST_GAP = 32  # between values that can be distinguished in a lossy file
 SMEARED = 64  # greatest distance of a pixel of a lossy file from the colour or value of its class
 
 
