@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,7 @@ from rsuda.geo.scene import Scene
 from rsuda.geo.windows import random_window
 from rsuda.learning import distributed
 
+ALL = range(sys.maxsize)
 _TRIES = 10  # windows drawn for a patch; the last one is taken as it is
 _VALID_SHARE = 0.25  # of the pixels of a target patch
 
@@ -28,7 +30,8 @@ _VALID_SHARE = 0.25  # of the pixels of a target patch
 class PatchDataset(Dataset[dict[str, Tensor]]):
     """Source patches with labels and, with ``with_target``, target patches with their valid mask.
 
-    Without the source's data (a pair without source scenes) there are target patches alone.
+    Without the source's data (a pair without source scenes) there are target patches alone. ``source_items`` and
+    ``target_items`` are the items that have one: a phase of training may read one domain alone.
 
     Item i depends on (seed, i) alone, for any number of workers. It holds ``source_image`` and ``target_image``,
     (bands, size, size) float32 on 0..1 with 0 at invalid pixels. ``source_label`` is (size, size) uint8 with 255 at
@@ -36,8 +39,18 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
     that seeds the method's own draws.
     """
 
-    def __init__(self, pair: Pair, settings: Settings, *, with_target: bool) -> None:
-        self.pair, self.settings, self.with_target = pair, settings, with_target
+    def __init__(
+        self,
+        pair: Pair,
+        settings: Settings,
+        *,
+        with_target: bool,
+        source_items: range = ALL,
+        target_items: range = ALL,
+    ) -> None:
+        self.pair, self.settings = pair, settings
+        self.source_items = source_items if pair.source else range(0)
+        self.target_items = target_items if with_target else range(0)
         self.parts = {name: part for part in pair.parts for name in part.scenes}
         self.shares = {"target": _area_shares(pair.target, pair.gsd)}
         if pair.source:
@@ -45,12 +58,12 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         item: dict[str, Tensor] = {}
-        if self.pair.source:
+        if index in self.source_items:
             image, label, source_valid = self._source_patch(self._generator(0, index))
             item |= {"source_image": torch.from_numpy(image), "source_label": torch.from_numpy(label)}
             item["source_valid"] = torch.from_numpy(source_valid)
         item["key"] = torch.tensor(self._generator(2, index).integers(2**62))
-        if self.with_target:
+        if index in self.target_items:
             image, valid = self.target_patch(self._generator(1, index))
             item |= {"target_image": torch.from_numpy(image), "target_valid": torch.from_numpy(valid)}
         return item
@@ -61,10 +74,10 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         Example: 'source a.tif rows 12 to 76, columns 3 to 67'.
         """
         places = []
-        if self.pair.source:
+        if index in self.source_items:
             scene, window, _, _ = self._source_window(self._generator(0, index))
             places.append(("source", scene, window))
-        if self.with_target:
+        if index in self.target_items:
             scene, window, _ = self._target_window(self._generator(1, index))
             places.append(("target", scene, window))
         return ", ".join(
@@ -215,14 +228,17 @@ class _EndlessSampler(Sampler[int]):
             yield from range(start, start + self.size)
 
 
-def loader(pair: Pair, settings: Settings, *, with_target: bool, first_step: int = 0) -> DataLoader[Any]:
+def loader(
+    pair: Pair, settings: Settings, *, with_target: bool, first_step: int = 0, **items: range
+) -> DataLoader[Any]:
     """Load batches without end, ``settings.training.accumulate`` per step.
 
     Args:
         first_step: step to begin at. A resumed run gets the batches that an uninterrupted run would have got.
+        items: ``source_items`` and ``target_items``, see ``PatchDataset``.
     """
     return DataLoader(
-        PatchDataset(pair, settings, with_target=with_target),
+        PatchDataset(pair, settings, with_target=with_target, **items),
         batch_size=settings.training.batch_size,
         sampler=_EndlessSampler(first_step * settings.training.accumulate, settings.training.batch_size),
         num_workers=settings.patches.workers,

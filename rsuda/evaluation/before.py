@@ -38,12 +38,8 @@ class KeepBefore(Callback):
         self.file = folder / BEFORE_WEIGHTS
 
     def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
-        method = module.method
-        share = getattr(getattr(method, "options", None), "source_only_share", 0.0)
-        if not trainer.is_global_zero or not 0 < share < 1 or getattr(method, "votes_missing", False):
-            return
-        step = math.ceil(share * trainer.max_steps)
-        if trainer.global_step == step:
+        step = module.method.source_only_steps
+        if trainer.is_global_zero and trainer.global_step == step < trainer.max_steps:
             save_weights(self.file, module.model, module.spec, f"source only, step {step}")
 
 

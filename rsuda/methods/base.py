@@ -6,6 +6,7 @@ A method builds its networks by a ``NetworkBuilder`` (``rsuda.learning.network_b
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -21,6 +22,8 @@ from rsuda.learning.network_builder import NetworkBuilder
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.methods.options import ClassWeights, MethodOptions, PaperClassWeights, Share, Weight
 
+ENDLESS = sys.maxsize  # a training loop of one's own may go on after the last step of the settings
+
 __all__ = ["ClassWeights", "Method", "MethodOptions", "NetworkBuilder", "PaperClassWeights", "Share", "Weight"]
 
 
@@ -34,7 +37,8 @@ class Method(nn.Module):
         Options: the method's own options.
         off: options that leave the method as source-only, or its start as it is where it reads no source.
         needs_target: whether target images are read at all.
-        needs_source: whether source images and labels are read; a method without them adapts a finished run.
+        needs_source: whether source images and labels are read at every step; a method without them adapts a finished run.
+        may_learn_source: whether a method that needs no source can learn one first, in a run that has no start.
         summary: what the method does, in words for users.
         paper: authors, title, venue, year.
         networks: what is in memory while training.
@@ -56,6 +60,7 @@ class Method(nn.Module):
     off: ClassVar[dict[str, Any]] = {}
     needs_target: ClassVar[bool] = True
     needs_source: ClassVar[bool] = True
+    may_learn_source: ClassVar[bool] = False
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     networks: ClassVar[str] = "network"
@@ -144,6 +149,16 @@ class Method(nn.Module):
         """Steps of the source-only phase."""
         steps = int(self.source_only_share * self.steps)
         return steps + (steps / self.steps < self.source_only_share)
+
+    @property
+    def source_steps(self) -> range:
+        """Steps that read source images and labels."""
+        return range(ENDLESS if self.needs_source else 0)
+
+    @property
+    def target_steps(self) -> range:
+        """Steps that read target images."""
+        return range(self.source_only_steps, ENDLESS) if self.needs_target else range(0)
 
     def weights_by_class(self, option: list[float] | str) -> list[float]:
         """Class weights of an option: 'none' (all 1) or one number per class. Raises InputError for another number."""

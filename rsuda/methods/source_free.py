@@ -1,4 +1,4 @@
-"""Source-free: adapt a finished run to a target without the source's data.
+"""Source-free: adapt a finished run to a target without the source's data, or learn a source first and then do so.
 
 Liang, Hu, Feng, "Do we really need to access the source data? Source hypothesis transfer for unsupervised domain
 adaptation" (SHOT), ICML 2020, arXiv 2002.08546: the classifier stays as it is, the rest adapts to pseudo labels.
@@ -16,7 +16,9 @@ k. z and m_k are both about the mean of the classes and divided by the deviation
     L = CE(student(x_m), y_m), x_m, y_m = parts of another target image pasted onto x_t
 
 Deviations: ProDA's prototypes are the target's, in the momentum encoder, and move; here they are the source's, come from the
-start's bank, and stay. The frozen encoder is the pretrained one where the source was trained from one.
+start's bank, or from the source-only phase, and stay. The frozen encoder is the pretrained one where the source was trained
+from one. A run that learns the source first needs such an encoder: without prototypes pseudo labels would confirm the
+teacher's errors, so that it is source-only to its end.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, Weight
 from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.self_training import Jitter, KeepShare, TeacherDecay
+from rsuda.methods.blocks.source_cells import LearntPrototypes
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -58,6 +61,14 @@ class SourceFree(Method):
         keep_share: KeepShare = 0.5
         teacher_decay: TeacherDecay = 0.99
         jitter: Jitter = 0.2
+        source_only_share: Annotated[
+            float,
+            Field(
+                ge=0,
+                le=1,
+                description="share of a run without a start in which the network learns the source, which is not read after it",
+            ),
+        ] = 0.5
         mix: Annotated[bool, Field(description="paste classes of another target image onto each (ClassMix)")] = True
         freeze_classifier: Annotated[
             bool, Field(description="leave the last layer as the source trained it (SHOT)")
@@ -65,6 +76,7 @@ class SourceFree(Method):
 
     off: ClassVar[dict[str, Any]] = {"pseudo_weight": 0.0}
     needs_source: ClassVar[bool] = False
+    may_learn_source: ClassVar[bool] = True
     target_statistics: ClassVar[bool] = True
     summary: ClassVar[str] = "adapts a finished run to a new target without the source's data"
     paper: ClassVar[str] = "after SHOT (Liang et al., ICML 2020) and ProDA (Zhang et al., CVPR 2021)"
@@ -78,12 +90,23 @@ class SourceFree(Method):
         self.teacher = Teacher(self.model, options.teacher_decay, "target")
         self.trust = PseudoLabelWeights(build.arch.classes, "classes", 0.0, options.keep_share)
         self.cells: CellEncoder | None = None
-        if build.bank is not None and options.prototype_weight > 0:
+        self.prototypes: ClassPrototypes | LearntPrototypes | None = None
+        if options.prototype_weight > 0:
+            self._add_prototypes()
+        self._freeze_classifier(build.start is not None)
+
+    def _add_prototypes(self) -> None:
+        build = self.build
+        if build.bank is not None:
             self.cells = _cell_encoder(build.bank, build, self.model)
             self.prototypes = ClassPrototypes(build.bank.means, build.bank.deviation, build.bank.cells)
-        if options.freeze_classifier:
-            for decoder in self._decoders():
-                decoder.classifier.requires_grad_(False)
+        elif build.start is None and build.pretrained_features:
+            self.cells = build.cell_encoder()
+            self.prototypes = LearntPrototypes(sum(self.cells.widths), build.arch.classes)
+
+    def _freeze_classifier(self, frozen: bool) -> None:
+        for decoder in self._decoders() if self.options.freeze_classifier else []:
+            decoder.classifier.requires_grad_(not frozen)
 
     def heads(self) -> list[nn.Module]:
         return [*self._decoders()]
@@ -91,12 +114,40 @@ class SourceFree(Method):
     def _decoders(self) -> list[Decoder]:
         return [module for module in self.model.modules() if isinstance(module, Decoder)]
 
+    @property
+    def source_only_share(self) -> float:
+        if self.build.start is not None:
+            return 0.0
+        return 1.0 if self.options.pseudo_weight == 0 or self.prototypes_missing else self.options.source_only_share
+
+    @property
+    def source_steps(self) -> range:
+        return range(self.source_only_steps)
+
+    @property
+    def prototypes_missing(self) -> bool:
+        """Whether a run that learns the source has no prototypes for its second phase, though it asks for them."""
+        return self.build.start is None and self.options.prototype_weight > 0 and self.prototypes is None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self.prototypes_missing:
+            return ()
+        return (
+            "the run is source-only on the aligned domains: prototypes need the three bands of a pretrained encoder and the "
+            f"pair has {', '.join(self.spec.bands)} with weights '{self.build.weights}'; for pseudo labels without them set "
+            "method.prototype_weight to 0",
+        )
+
     def start_from(self, tensors: Mapping[str, Tensor]) -> None:
         super().start_from(tensors)
         if self.cells is not None and self.build.bank is not None and not self.build.bank.pretrained:
             self.cells.encoder.load_state_dict(own_encoder(self.model).state_dict())
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.source_only:
+            return self._source_loss(batch["source_image"], batch["source_label"]), {}
+        self._freeze_classifier(True)
         if self.options.pseudo_weight == 0:  # no parameter has a gradient, so that none decays
             return torch.zeros((), device=batch["key"].device, requires_grad=True), {}
         x_t, valid, key = batch["target_image"], batch["target_valid"], batch["key"]
@@ -111,9 +162,15 @@ class SourceFree(Method):
         terms = {"mix": cross_entropy(self.model(x_m), y_m, pixel_weight=q_m), "trusted": pseudo.weight.mean()}
         return self.options.pseudo_weight * terms["mix"], terms
 
+    def _source_loss(self, x_s: Tensor, y_s: Tensor) -> Tensor:
+        """CE(student(x_s), y_s); the prototypes learn the source."""
+        if isinstance(self.prototypes, LearntPrototypes) and self.cells is not None:
+            self.prototypes.observe(self.cells, x_s, y_s, self.step)
+        return cross_entropy(self.model(x_s), y_s)
+
     def _denoised(self, logits: Tensor, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of p'': log p + lambda cos, since softmax takes away what all classes share."""
-        if self.cells is None:
+        if self.cells is None or self.prototypes is None:
             return logits
         return logits + self.options.prototype_weight * resize(self.prototypes(self.cells(image)), logits.shape[-2:])
 
@@ -123,6 +180,8 @@ class SourceFree(Method):
         return self.trust(self._denoised(self.teacher(image), image), update=False)
 
     def after_step(self) -> None:
+        if self.source_only:
+            self.teacher.restart()  # until the second phase it is the student
         if self.options.pseudo_weight > 0:
             self.teacher.update(self.model)
 

@@ -175,7 +175,10 @@ def _check_network(settings: Settings) -> list[str]:
 
 
 def _check_source(settings: Settings, cls: type[Method]) -> None:
-    """Raise InputError where a method that reads a source has none, or one that reads none has one or lacks a start."""
+    """Raise InputError where a method that reads a source has none, or one that reads none has one or lacks a start.
+
+    A method that may learn a source has either.
+    """
     name, start = settings.method.name, settings.network.start
     if cls.needs_source:
         if not settings.source.name:
@@ -183,13 +186,15 @@ def _check_source(settings: Settings, cls: type[Method]) -> None:
                 f"method {name} reads a labelled source: pass {spell('source')}, or {spell('method', 'source-free')} with "
                 f"{spell('start', 'RUN')}"
             )
-    elif settings.source.name:
+    elif settings.source.name and (start or not cls.may_learn_source):
+        reads = f"method {name} with a start" if cls.may_learn_source else f"method {name}"
         raise InputError(
-            f"method {name} reads no source, and the source is {settings.source.title}: leave {spell('source')} out, or choose "
+            f"{reads} reads no source, and the source is {settings.source.title}: leave {spell('source')} out, or choose "
             f"another {spell('method')}"
         )
-    elif not start:
-        raise InputError(f"method {name} adapts a finished run: pass {spell('start', 'RUN')}")
+    elif not settings.source.name and not start:
+        instead = f", or {spell('source')} to train one first" if cls.may_learn_source else ""
+        raise InputError(f"method {name} adapts a finished run: pass {spell('start', 'RUN')}{instead}")
 
 
 def _with_fitting_discriminators(settings: Settings, notes: list[str]) -> tuple[Settings, list[str]]:

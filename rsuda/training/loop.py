@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -54,21 +55,24 @@ def fit(
         MissingError: a file of the data has gone.
         WriteError: the run folder can no longer be written to.
     """
-    needs_target = module.method.needs_target
-    first = checkpoint_step(folder) if resume else 0
-    batches = loader(domain_pair, settings, with_target=needs_target, first_step=first)
+    method, first = module.method, checkpoint_step(folder) if resume else 0
     patches = team.count * settings.training.accumulate * settings.training.batch_size  # of each domain in a step
+    items = {
+        f"{domain}_items": range(*(min(step * patches, sys.maxsize) for step in (steps.start, steps.stop)))
+        for domain, steps in (("source", method.source_steps), ("target", method.target_steps))
+    }
+    batches = loader(domain_pair, settings, with_target=method.needs_target, first_step=first, **items)
 
     def windows_of(step: int) -> str:
         items = range(step * patches, (step + 1) * patches)
         return "; ".join(batches.dataset.where(i) for i in items)  # type: ignore[attr-defined]
 
     checkpoint = CheckpointCallback(folder, max(1, settings.training.steps // 10), windows_of, first)
-    images = patches * (module.method.needs_source + needs_target)
+    images = patches * sum(settings.training.steps - 1 in steps for steps in (method.source_steps, method.target_steps))
     bars = [] if quiet else [TrainingBar(images, settings.training.accumulate)]
     with _quiet_lightning(), explained(folder, checkpoint):
         trainer = L.Trainer(
-            **team.trainer(device, needs_target),
+            **team.trainer(device, method.needs_target),
             max_steps=settings.training.steps,
             accumulate_grad_batches=settings.training.accumulate,
             precision="bf16-mixed" if precision == "bf16" else "32-true",

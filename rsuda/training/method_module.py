@@ -120,9 +120,9 @@ class MethodModule(L.LightningModule):
         self.share.index = index % self.batches * distributed.world_size() + distributed.rank()
         prepared = {"key": batch["key"]}
         self._seed(0)
-        if self.method.needs_source:
+        if self.method.step in self.method.source_steps:
             prepared |= self.augmentation.source(batch, self.share)
-        if self.method.needs_target:
+        if self.method.step in self.method.target_steps:
             self._seed(1)
             prepared |= self.augmentation.target(batch, self.share, self.method.distorts_target)
         self._seed(2)
