@@ -15,10 +15,10 @@ k. z and m_k are both about the mean of the classes and divided by the deviation
     y = argmax p'', trusted where p'' is among the surer half of the pixels with label y
     L = CE(student(x_m), y_m), x_m, y_m = parts of another target image pasted onto x_t
 
-Deviations: ProDA's prototypes are the target's, in the momentum encoder, and move; here they are the source's, come from the
-start's bank, or from the source-only phase, and stay. The frozen encoder is the pretrained one where the source was trained
-from one. A run that learns the source first needs such an encoder: without prototypes pseudo labels would confirm the
-teacher's errors, so that it is source-only to its end.
+Deviations: ProDA's prototypes are the target's, in the momentum encoder, and move; here they are the source's and stay. They
+come from the start's bank, or from one that is made before the source-only phase. The frozen encoder is the pretrained one where
+the source was trained from one. A run that learns the source first needs such an encoder. Without prototypes pseudo labels would
+confirm the teacher's errors, so such a run is source-only to its end.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, Weight
 from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.self_training import Jitter, KeepShare, TeacherDecay
-from rsuda.methods.blocks.source_cells import LearntPrototypes
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -90,19 +89,10 @@ class SourceFree(Method):
         self.teacher = Teacher(self.model, options.teacher_decay, "target")
         self.trust = PseudoLabelWeights(build.arch.classes, "classes", 0.0, options.keep_share)
         self.cells: CellEncoder | None = None
-        self.prototypes: ClassPrototypes | LearntPrototypes | None = None
-        if options.prototype_weight > 0:
-            self._add_prototypes()
-        self._freeze_classifier(build.start is not None)
-
-    def _add_prototypes(self) -> None:
-        build = self.build
-        if build.bank is not None:
+        if build.bank is not None and options.prototype_weight > 0:
             self.cells = _cell_encoder(build.bank, build, self.model)
             self.prototypes = ClassPrototypes(build.bank.means, build.bank.deviation, build.bank.cells)
-        elif build.start is None and build.pretrained_features:
-            self.cells = build.cell_encoder()
-            self.prototypes = LearntPrototypes(sum(self.cells.widths), build.arch.classes)
+        self._freeze_classifier(build.start is not None)
 
     def _freeze_classifier(self, frozen: bool) -> None:
         for decoder in self._decoders() if self.options.freeze_classifier else []:
@@ -127,7 +117,7 @@ class SourceFree(Method):
     @property
     def prototypes_missing(self) -> bool:
         """Whether a run that learns the source has no prototypes for its second phase, though it asks for them."""
-        return self.build.start is None and self.options.prototype_weight > 0 and self.prototypes is None
+        return self.build.start is None and self.options.prototype_weight > 0 and self.cells is None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -146,7 +136,8 @@ class SourceFree(Method):
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         if self.source_only:
-            return self._source_loss(batch["source_image"], batch["source_label"]), {}
+            loss = cross_entropy(self.model(batch["source_image"]), batch["source_label"])
+            return loss, {"ce": loss}
         self._freeze_classifier(True)
         if self.options.pseudo_weight == 0:  # no parameter has a gradient, so that none decays
             return torch.zeros((), device=batch["key"].device, requires_grad=True), {}
@@ -162,15 +153,9 @@ class SourceFree(Method):
         terms = {"mix": cross_entropy(self.model(x_m), y_m, pixel_weight=q_m), "trusted": pseudo.weight.mean()}
         return self.options.pseudo_weight * terms["mix"], terms
 
-    def _source_loss(self, x_s: Tensor, y_s: Tensor) -> Tensor:
-        """CE(student(x_s), y_s); the prototypes learn the source."""
-        if isinstance(self.prototypes, LearntPrototypes) and self.cells is not None:
-            self.prototypes.observe(self.cells, x_s, y_s, self.step)
-        return cross_entropy(self.model(x_s), y_s)
-
     def _denoised(self, logits: Tensor, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of p'': log p + lambda cos, since softmax takes away what all classes share."""
-        if self.cells is None or self.prototypes is None:
+        if self.cells is None:
             return logits
         return logits + self.options.prototype_weight * resize(self.prototypes(self.cells(image)), logits.shape[-2:])
 

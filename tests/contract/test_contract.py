@@ -124,7 +124,9 @@ def test_own_weights_at_zero_leave_the_start_to_the_last_bit(data, name, statist
     assert all(torch.equal(v, after.bank.tensors()[k]) for k, v in before.bank.tensors().items())
 
 
-BEGIN_AS_SOURCE_ONLY = [n for n, cls in METHODS.items() if "source_only_share" in cls.Options.model_fields]
+BEGIN_AS_SOURCE_ONLY = [
+    n for n, cls in METHODS.items() if n in WITH_SOURCE and "source_only_share" in cls.Options.model_fields
+]
 assert len(BEGIN_AS_SOURCE_ONLY) >= 6
 
 

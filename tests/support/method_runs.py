@@ -59,15 +59,16 @@ def build_two_cities(folder):
     return folder
 
 
-def run_settings(data, method, **changes):
+def run_settings(data, method, *, source_first=False, **changes):
     """Settings of a run of a few steps from east to west, with every part of the method on and alignment as CHOSEN.
 
-    A method without a source adapts a run of one step from east to west, of the same network, which is trained when needed.
+    A method without a source adapts a run of one step from east to west, of the same network, which is trained when needed;
+    with ``source_first`` it learns east itself.
     """
     changes.setdefault("options", all_parts(method))
     domains = {"source": str(data / "east.yaml"), "target": str(data / "west.yaml"), "data": str(data)}
     changes = {**SMALL, **domains, "method": method, **changes}
-    if find_method(method).needs_source:
+    if find_method(method).needs_source or source_first:
         changes = {**CHOSEN, **changes}
     else:
         changes |= {"source": "", "start": str(start_of(data, changes))}

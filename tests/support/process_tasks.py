@@ -62,6 +62,7 @@ RELATING = {
     },
     "st-dasegnet": {"certain": 0.4, "trusted": 0.4, "statistics": "target"},
     "source-free": {"keep_share": 0.4, "prototype_weight": 3.0},
+    "source-free:source": {"keep_share": 0.4, "prototype_weight": 3.0, "source_only_share": 0.6},
     "st-dasegnet:both": {"certain": 0.4, "pseudo_labels": "separate", "statistics": "both"},
     "dacs:neighbours": {"threshold": 0.4, "neighbours": 1.0, "spread": 0.5},
     "st-dasegnet:prototypes": {"trust": "classes", "neighbours": 1.0, "votes": "prototypes", "spread": 0.5},
@@ -76,11 +77,11 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
     """The state (networks, discriminators, teachers, thresholds, prototypes' bias) of a method after ``STEPS`` steps."""
     name = case.partition(":")[0]
     more = {**NETWORK, **more}
-    if "neighbours" in RELATING.get(case, {}):
+    if "neighbours" in RELATING.get(case, {}) or case == "source-free:source":
         more |= {"weights": str(data / "encoder.safetensors")}
         # short lists, which vote from the second step on
         nearest_cells.CELLS = nearest_means.CELLS = similar_cells.START = 100
-    if not METHODS[name].needs_source:
+    if not METHODS[name].needs_source and case != "source-free:source":
         more |= {"source": "", "start": str(data / "start")}
     s = options(
         data, method=name, steps=STEPS, batch_size=batch_size, accumulate=accumulate, devices=str(devices), crop=192,
