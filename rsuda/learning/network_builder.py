@@ -33,6 +33,7 @@ class NetworkBuilder:
         start: kind and architecture of the network that training starts from; None for a run from the first weights.
         frozen: whether the pretrained weights of the networks' encoders stay as they are.
         bank: what that network's run keeps of its source's classes; None where it keeps nothing.
+        has_source: whether the run has labelled source data.
     """
 
     arch: Architecture
@@ -43,6 +44,7 @@ class NetworkBuilder:
     start: Mapping[str, Any] | None = None
     bank: SourceBank | None = None
     frozen: bool = False
+    has_source: bool = True
 
     def network(self, kind: str = "plain", **options: Any) -> Any:
         """Build a network of a kind in ``rsuda.learning.networks.NETWORKS``."""

@@ -65,7 +65,7 @@ class SourceFree(Method):
             Field(
                 ge=0,
                 le=1,
-                description="share of a run without a start in which the network learns the source, which is not read after it",
+                description="share of a run with a source in which the network learns it; the source is not read after that",
             ),
         ] = 0.5
         mix: Annotated[bool, Field(description="paste classes of another target image onto each (ClassMix)")] = True
@@ -92,7 +92,7 @@ class SourceFree(Method):
         if build.bank is not None and options.prototype_weight > 0:
             self.cells = _cell_encoder(build.bank, build, self.model)
             self.prototypes = ClassPrototypes(build.bank.means, build.bank.deviation, build.bank.cells)
-        self._freeze_classifier(build.start is not None)
+        self._freeze_classifier(not build.has_source)
 
     def _freeze_classifier(self, frozen: bool) -> None:
         for decoder in self._decoders() if self.options.freeze_classifier else []:
@@ -106,7 +106,7 @@ class SourceFree(Method):
 
     @property
     def source_only_share(self) -> float:
-        if self.build.start is not None:
+        if not self.build.has_source:
             return 0.0
         return 1.0 if self.options.pseudo_weight == 0 or self.prototypes_missing else self.options.source_only_share
 
@@ -117,7 +117,7 @@ class SourceFree(Method):
     @property
     def prototypes_missing(self) -> bool:
         """Whether a run that learns the source has no prototypes for its second phase, though it asks for them."""
-        return self.build.start is None and self.options.prototype_weight > 0 and self.cells is None
+        return self.build.has_source and self.options.prototype_weight > 0 and self.cells is None
 
     @property
     def notes(self) -> tuple[str, ...]:

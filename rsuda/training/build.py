@@ -79,11 +79,12 @@ def build(
         settings.training.seed,
         augmentation,
         start.network_fields if start else None,
-        start.bank if start else None,
+        start.bank if start and not domain_pair.source else None,
         frozen=settings.network.frozen or settings.network.adapter_rank > 0,
+        has_source=bool(domain_pair.source),
     )
     cls = find_method(name)
-    if cls.may_learn_source and start is None and builder.pretrained_features:
+    if cls.may_learn_source and builder.has_source and builder.pretrained_features:
         builder = replace(builder, bank=make_bank(builder, None, settings, domain_pair, device))
     method = cls(builder, options_of(name, settings.method.options))
     if type(method.model) not in NETWORKS.values():
@@ -198,10 +199,9 @@ def _check_source(settings: Settings, cls: type[Method]) -> None:
                 f"method {name} reads a labelled source: pass {spell('source')}, or {spell('method', 'source-free')} with "
                 f"{spell('start', 'RUN')}"
             )
-    elif settings.source.name and (start or not cls.may_learn_source):
-        reads = f"method {name} with a start" if cls.may_learn_source else f"method {name}"
+    elif settings.source.name and not cls.may_learn_source:
         raise InputError(
-            f"{reads} reads no source, and the source is {settings.source.title}: leave {spell('source')} out, or choose "
+            f"method {name} reads no source, and the source is {settings.source.title}: leave {spell('source')} out, or choose "
             f"another {spell('method')}"
         )
     elif not settings.source.name and not start:

@@ -94,11 +94,18 @@ def test_without_a_pretrained_encoder_the_run_stays_source_only_and_says_so(two_
     assert method.notes == () and method.source_only_share == 0.5
 
 
-def test_a_source_beside_a_start_and_neither_of_them_are_refused(two_cities, encoder_file, tmp_path):
-    settings = settings_of(two_cities, encoder_file)
-    with pytest.raises(
-        InputError, match=r"method source-free with a start reads no source, and the source is .*: leave"
-    ):
-        check_run(settings.changed({"network.start": str(tmp_path)}))
+def test_a_start_learns_another_source_first(two_cities, encoder_file, tmp_path):
+    train(source_only(two_cities, encoder_file, 1), tmp_path / "start", quiet=True)
+    settings = settings_of(two_cities, encoder_file, start=str(tmp_path / "start"), **{"training.bank": True})
+    method = train(settings, tmp_path / "run", quiet=True)
+    assert method.source_only_share == 0.5 and load_run(tmp_path / "run").bank.pretrained
+    again = settings.changed({"method.pseudo_weight": 0.0})
+    train(again, tmp_path / "off", quiet=True)
+    plain = source_only(two_cities, encoder_file, 4).changed({"network.start": str(tmp_path / "start")})
+    train(plain, tmp_path / "plain", quiet=True)
+    assert equal(weights(tmp_path / "off"), weights(tmp_path / "plain"))
+
+
+def test_a_run_without_source_and_start_is_refused(two_cities, encoder_file):
     with pytest.raises(InputError, match=r"adapts a finished run: pass start=RUN, or `source` to train one first"):
-        check_run(settings.changed({"source.name": ""}))
+        check_run(settings_of(two_cities, encoder_file).changed({"source.name": ""}))

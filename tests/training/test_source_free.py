@@ -130,10 +130,6 @@ def test_a_pretrained_encoder_is_the_banks(data, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        (
-            {"method": "source-free", "source": "east.yaml"},
-            r"reads no source, and the source is east.yaml: leave `source` out",
-        ),
         ({"gsd": 1.0}, r"`gsd` is 1.0, but the model of .* was trained at 0.5 m"),
         ({"target": "infrared.yaml"}, r"infrared_0.tif has 1 band, but 3 are needed \(red, green, blue\)"),
     ],
