@@ -84,7 +84,7 @@ def adapt(
     Args:
         source, target: names of domains, domain files, folders, Domain objects or torchgeo datasets; see ``rsuda.domain``.
             Several sources are a list.
-        method: 'st-dasegnet' by default; ``rsuda methods`` lists all.
+        method: 'source-free' by default, 'st-dasegnet' in the presets of papers; ``rsuda methods`` lists all.
         data: folder of the files of domains that are named. Without it, 'potsdam' and 'vaihingen' are the sample tiles.
         out: run folder; the first free one of runs/<source>_<target>_<method> by default.
         preset: 'small', 'raw', 'paper', 'mit-b0', 'mit-b5', 'resnet50', 'sample'.

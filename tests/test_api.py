@@ -174,7 +174,7 @@ def test_free_folders_are_named_after_both_domains_however_they_are_given(world,
     told = []
     names = {"source.name": f"object: {east.name}", "target.name": f"object: {west.name}"}
     s, folder = resolve(None, names, None, False, told.append)
-    assert folder == Path("runs/east_west_st-dasegnet") and s.source.name == "object: east" and not told
+    assert folder == Path("runs/east_west_source-free") and s.source.name == "object: east" and not told
 
 
 def test_settings_that_do_not_exist_are_refused_by_name(world):

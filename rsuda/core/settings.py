@@ -282,13 +282,13 @@ def make_settings(
     layer = read_settings(file) if file else {}
     if start and not file:
         layer = _settings_of_start(start)
-    name = _method_name(chosen, layer)
-    if start and not file and name != _method_name(layer, {}):
+    chosen_preset = chosen.get("preset", layer.get("preset", Settings.model_fields["preset"].default))
+    base = preset(chosen_preset)
+    name = _method_name(chosen, layer, base)
+    if start and not file and name != _method_name(layer, base):
         layer["method"] = {}  # options of another method
     options = option_names(name) if option_names else None
     check_names(chosen, options)
-    chosen_preset = chosen.get("preset", layer.get("preset", Settings.model_fields["preset"].default))
-    base = preset(chosen_preset)
     of_methods = presets_of(name) if presets_of else {}
     of_method = dict(of_methods.get(chosen_preset) or of_methods.get(_preset_file(chosen_preset).get(_LIKE, ""), {}))
     fields = merged(base, of_method, layer, chosen, {"preset": chosen_preset})

@@ -333,13 +333,13 @@ def test_an_error_in_a_process_that_reads_patches_is_one_sentence_too(rsuda):
 
 def test_adapt_evaluate_and_predict_by_the_command_line(rsuda, tmp_path):
     words = [w for w in ADAPT if w not in ("--out", "run")]
-    said = rsuda(*words, "--set", "method.trusted=0.7", "--set", "method.quality=none")
-    run = Path("runs/east_west_st-dasegnet")
+    said = rsuda(*words, "--set", "method.keep_share=0.7")
+    run = Path("runs/east_west_source-free")
     assert said.code == 0, said
     assert {"config.yaml", "weights.safetensors", "spec.json", "last.ckpt", "metrics.csv", "log.txt"} <= {
         p.name for p in run.iterdir()
     }
-    assert settings(run / "config.yaml").method.options["trusted"] == 0.7
+    assert settings(run / "config.yaml").method.options["keep_share"] == 0.7
     assert "mIoU" in said.out and f"rsuda predict SCENE.tif --model {run}" in said.out
 
     said = rsuda("evaluate", run, "--split", "train")
