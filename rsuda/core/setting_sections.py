@@ -176,7 +176,9 @@ class PatchSettings(FrozenModel):
 class MethodSettings(FrozenModel):
     """The method of adaptation, and its own options, which stand beside its name in files."""
 
-    name: Text = Field("source-free", description="Method; rsuda methods lists all. Presets of papers begin with st-dasegnet.")
+    name: Text = Field(
+        "source-free", description="Method; rsuda methods lists all. Presets of papers begin with st-dasegnet."
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the method; its page lists them.")
 
     @model_validator(mode="before")

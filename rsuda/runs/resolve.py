@@ -91,8 +91,9 @@ def _new(
     settings = make(changes)
     if settings.network.start:
         settings = settings.changed({"network.start": pinned(settings.network.start)})
-    source_free = settings.method.name == SOURCE_FREE
-    named = {"source": settings.source.name or source_free, "target": settings.target.name}
+    sourceless = settings.network.start or by_section(changes).get("method", {}).get("name") == SOURCE_FREE
+    source = settings.source.name or (settings.method.name == SOURCE_FREE and sourceless)
+    named = {"source": source, "target": settings.target.name}
     missing = [spell(option) for option, name in named.items() if not name]
     if missing:
         what = "are missing: pass both" if len(missing) > 1 else "is missing: pass it"
@@ -110,12 +111,12 @@ def _new(
 
 
 def _is_source_free(changes: Mapping[str, Any]) -> bool:
-    """Check whether a run adapts a start to a target without a source: so it says, or names start and target alone."""
+    """Check whether a run adapts a start to a target without a source: it names the method, or the target alone."""
     chosen = by_section(changes)
-    method, source = (chosen.get(section, {}).get("name") for section in ("method", "source"))
-    if method is not None or source:
-        return method == SOURCE_FREE and not source
-    return bool(chosen.get("network", {}).get("start") and chosen.get("target", {}).get("name"))
+    method, source, target = (chosen.get(section, {}).get("name") for section in ("method", "source", "target"))
+    if source or not chosen.get("network", {}).get("start"):
+        return False
+    return method == SOURCE_FREE if method is not None else bool(target)
 
 
 def _without_source(changes: Mapping[str, Any]) -> dict[str, Any]:

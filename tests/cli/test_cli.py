@@ -154,9 +154,11 @@ BAD = {
     "unknown target": (None, ADAPT, "--target vaihing", "did you mean 'vaihingen'"),
     "unknown method": (None, ADAPT, "--method st-daseg", "unknown method 'st-daseg': did you mean 'st-dasegnet'"),
     "unknown preset": (None, ADAPT, "--preset smal", "unknown preset 'smal': did you mean 'small'"),
-    "unknown method option": (None, ADAPT, "--set trust=1", "did you mean 'method.trust'.*rsuda config prints all"),
-    "method option of a wrong kind": (None, ADAPT, "--set method.strided=abc", "option strided .*'abc'"),
-    "method option of a wrong word": (None, ADAPT, "--set method.quality=good", "quality: 'good'.*known are batch, none"),
+    "unknown method option": (None, ADAPT, "--set keep_share=1", "did you mean 'method.keep_share'.*rsuda config prints all"),
+    "method option of a wrong kind": (None, ADAPT, "--set method.mix=abc", "option mix .*'abc'"),
+    "method option of a wrong word": (
+        None, ADAPT, "--method st-dasegnet --set method.quality=good", "quality: 'good'.*known are batch, none"
+    ),
     "option without value": (None, ADAPT, "--set method.trusted", "a setting is NAME=VALUE"),
     "option that is no YAML": (None, ADAPT, "--set method.trusted=[", "not valid YAML"),
     "unknown precision": (None, ADAPT, "--precision fp23", "did you mean 'fp32'"),
@@ -167,7 +169,7 @@ BAD = {
     "unknown option in a file": (text("c.yaml", "step: 1"), ADAPT, "--config c.yaml", "c.yaml.*did you mean 'training.steps'"),
     # adapt: sizes
     "crop not a multiple of 32": (None, ADAPT, "--crop 200", "patches.window is 200.*multiple of 32: try 192"),
-    "window too small for the discriminator": (None, ADAPT, "--crop 64", "6 x 6.*larger --window"),
+    "window too small for the discriminator": (None, ADAPT, "--method st-dasegnet --crop 64", "6 x 6.*larger --window"),
     "no step": (None, ADAPT, "--steps 0", "training.steps is 0; it must be at least 1"),
     "gsd that is no number": (None, ADAPT, "--gsd fine", "gsd.*fine"),
     # adapt: data
