@@ -150,7 +150,7 @@ class SourceFree(Method):
             pasted = class_mask(pseudo.label.where(valid, 255)[other], key)
             x_m, y_m, q_m = (paste(pasted, values[other], values) for values in (x_m, y_m, q_m))
         x_m = self.build.strong(x_m, key, self.options.jitter)
-        terms = {"mix": cross_entropy(self.model(x_m), y_m, pixel_weight=q_m), "trusted": pseudo.weight.mean()}
+        terms = {"mix": cross_entropy(self.model(x_m), y_m, pixel_weight=q_m), "quality": pseudo.weight.mean()}
         return self.options.pseudo_weight * terms["mix"], terms
 
     def _denoised(self, logits: Tensor, image: Tensor) -> Tensor:
