@@ -83,9 +83,8 @@ class LogProgress(Callback):
 
 def _plain(terms: Any) -> list[tuple[str, str]]:
     """Choose the terms that a user without the paper understands: the loss, and how many pseudo labels are trusted."""
-    trust = "quality" if "quality" in terms else None
     items = [("loss", f"{float(terms['loss']):.3g}")] if "loss" in terms else []
-    return items + ([("pseudo labels trusted", f"{float(terms[trust]):.0%}")] if trust else [])
+    return items + ([("pseudo labels trusted", f"{float(terms['quality']):.0%}")] if "quality" in terms else [])
 
 
 def _duration(seconds: float) -> str:
