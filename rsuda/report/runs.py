@@ -18,7 +18,9 @@ from rsuda.methods import METHODS
 from rsuda.runs.folders import CURVE
 from rsuda.runs.weights import TrainedNetwork, load_run, saved_settings
 
-_NAMES = {n: n for n in ("source-only", "source-free")} | {"st-dasegnet": "ST-DASegNet"}  # others by their class
+_NAMES = {name: name for name in ("source-only", "source-free")} | {
+    "st-dasegnet": "ST-DASegNet"
+}  # others by their class
 SHARE = "quality"  # the term in which methods log the share of pseudo labels that they trust
 
 
