@@ -22,7 +22,8 @@ from scipy.ndimage import uniform_filter
 import rsuda
 from rsuda.accuracy.allocation import ALLOCATIONS, allocate
 from rsuda.accuracy.class_map import open_map
-from rsuda.accuracy.estimators import MEASURES, Sample, cautious_error, ratios, wilson
+from rsuda.accuracy.estimators import MEASURES, Sample, ratios
+from rsuda.accuracy.intervals import Choices, interval
 from rsuda.accuracy.strata import census, divide
 from rsuda.core.legend import Legend
 from rsuda.geo.cog import write_cog
@@ -136,39 +137,43 @@ def population(out: Path, tiles: list[Path], bands: int) -> tuple[np.ndarray, li
     return counts, [part.name for part in parts], [part.expected for part in parts]
 
 
-def coverage(counts: np.ndarray, numbers: np.ndarray, draws: int, seed: int) -> tuple[dict[str, float], float]:
-    """Draw samples; return the share of intervals that hold the truth by quantity, and the mean error of overall accuracy."""
+def coverage(counts: np.ndarray, numbers: np.ndarray, draws: int, seed: int) -> tuple[dict[str, float], float, float]:
+    """Draw samples; return the share of intervals that hold the truth by quantity, the mean width of the intervals, and the mean
+    standard error of overall accuracy.
+    """
     rng, classes = np.random.default_rng(seed), len(NAMES)
     sizes, total = counts.sum((1, 2)), counts.sum(0)
     hit, rows, columns = np.diag(total), total.sum(1), total.sum(0)
-    truth = np.concatenate([[hit.sum() / total.sum()], hit / rows, hit / columns, columns / total.sum()])
-    names = ["overall", *(f"{what} {name}" for what in ("users", "producers", "area") for name in NAMES)]
-    hits, known, errors = np.zeros(len(truth)), np.zeros(len(truth)), []
-    for _ in range(draws):
-        cells = [rng.multivariate_hypergeometric(part.ravel(), n) for part, n in zip(counts, numbers, strict=True)]
-        stratum, cell = (
-            np.repeat(index, np.stack(cells).ravel()) for index in np.indices((len(cells), classes**2)).reshape(2, -1)
-        )
-        mapped, labelled = ((part[:, None] == np.arange(classes)).astype(float) for part in divmod(cell, classes))
-        sample = Sample(sizes.astype(float), stratum, np.ones(len(cell)))
-        right = (mapped * labelled).sum(1, keepdims=True)
-        parts = [
-            shares(sample, "users", np.ones_like(right), right),
-            *(shares(sample, what, mapped, labelled) for what in ("users", "producers", "area")),
-        ]
-        value, error, low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
-        hits += (low <= truth) & (truth <= high)
-        known += np.isfinite(value)
-        errors.append(error[0])
-    return dict(zip(names, (hits / np.maximum(known, 1)).tolist(), strict=True)), float(np.mean(errors))
+    truth = {"overall": np.array([hit.sum() / total.sum()]), "users": hit / rows, "producers": hit / columns,
+             "area": columns / total.sum()}  # fmt: skip
+    mapped = np.repeat(counts.sum(2).argmax(1), numbers)  # a stratum has one class of the map
+    labels = np.concatenate([_labels(part.sum(0), n, draws, rng) for part, n in zip(counts, numbers, strict=True)])
+    two = (labels[:, :, None] == np.arange(classes)).astype(float)
+    one = np.broadcast_to((mapped[:, None] == np.arange(classes)).astype(float)[:, None], two.shape)
+    sample = Sample(sizes.astype(float), np.repeat(np.arange(len(sizes)), numbers), np.ones(len(mapped)))
+    shares, widths, error = {}, [], 0.0
+    for what, true in truth.items():
+        seen = [marks.reshape(len(mapped), -1) for marks in (one, two)]
+        if what == "overall":
+            right = (one * two).sum(2)
+            seen = [np.ones_like(right), right]
+        measure = MEASURES["users" if what == "overall" else what]
+        y, x = measure(*seen)
+        value, errors = ratios(sample, y, x)
+        low, high = interval(sample, y, x, Choices.of(sample, measure, seen[0]), value)
+        held = ((low.reshape(draws, -1) <= true) & (true <= high.reshape(draws, -1))).sum(0)
+        known = np.isfinite(value).reshape(draws, -1).sum(0)
+        names = [what] if what == "overall" else [f"{what} {name}" for name in NAMES]
+        shares |= dict(zip(names, (held / known).tolist(), strict=True))
+        widths.append(np.nanmean((high - low).reshape(draws, -1), 0))
+        error = float(errors.mean()) if what == "overall" else error
+    return shares, float(np.concatenate(widths).mean()), error
 
 
-def shares(sample: Sample, measure: str, mapped: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Estimate shares as `rsuda assess` does: values, standard errors, and both ends of the intervals."""
-    marks = MEASURES[measure]
-    above, below = marks(mapped, labelled)
-    value, error = ratios(sample, above, below)
-    return value, error, *wilson(value, cautious_error(sample, marks, mapped, labelled, value), below.sum(0))
+def _labels(pixels: np.ndarray, points: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw the labels (points, draws) of pixels of a stratum, which has so many of each class."""
+    numbers = rng.multivariate_hypergeometric(pixels, points, draws)
+    return np.stack([np.repeat(np.arange(len(pixels)), row) for row in numbers], 1)
 
 
 def main() -> None:
@@ -183,22 +188,25 @@ def main() -> None:
     tiles = write_maps(args.data, args.out)
     print_one(args.out, tiles, true_values(args.out, tiles), args.points, args.seed)
     print(
-        "| strata | allocation | minimum | points of a stratum | s.e. | intervals that hold | by quantity, worst first |"
+        "| strata | allocation | minimum | points of a stratum | s.e. | width | intervals that hold | by quantity, worst first |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|")
     for bands, what in ((1, "class"), (2, "confidence")):
         counts, _, expected = population(args.out, tiles, bands)
         sizes = counts.sum((1, 2))
         for how in ALLOCATIONS:
             for minimum in args.minimum:
                 numbers, _ = allocate(args.points, sizes.tolist(), expected, how, minimum)
-                shares, error = coverage(counts, numbers, args.draws, args.seed)
+                shares, width, error = coverage(counts, numbers, args.draws, args.seed)
                 worst = ", ".join(
                     f"{name} {share:.1%}" for name, share in sorted(shares.items(), key=lambda item: item[1])[:4]
                 )
                 listed = " ".join(map(str, numbers))
                 mean = np.mean(list(shares.values()))
-                print(f"| {what} | {how} | {minimum} | {listed} | {error:.4f} | {mean:.1%} | {worst} |", flush=True)
+                print(
+                    f"| {what} | {how} | {minimum} | {listed} | {error:.4f} | {width:.3f} | {mean:.1%} | {worst} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from rsuda.accuracy.area_unit import in_square_metres
 from rsuda.accuracy.class_map import ClassMap, open_map
-from rsuda.accuracy.estimators import MEASURES, Sample, cautious_error, ratios, wald, wilson
+from rsuda.accuracy.estimators import MEASURES, Sample, ratios
+from rsuda.accuracy.intervals import Choices, interval
 from rsuda.accuracy.methods_text import methods_text
 from rsuda.accuracy.more_points import OVERALL, Target, more_points
 from rsuda.accuracy.points_file import Design, read_points
@@ -78,8 +80,11 @@ def assess(
         target = Target.of(target_error, target_measure, target_class, map_.legend)
         same_map = design is not None and _is_sampled(design, map_)
         counts = None if same_map else census(map_, confidence=False)
+        design = None if design is None else in_square_metres(design, map_, same_map=same_map, what=str(path))
         units = join(frame, design, map_, counts, reference, str(path))
         result = _assessment(map_, units, path, _mapped_areas(map_, units, counts))
+        if design is not None:
+            result = replace(result, unit=design.unit)
         if design is not None and not same_map:
             sampled = design.facts.get("map", "another map")
             note = f"{map_.place} is not the map that was sampled ({sampled}), whose strata count (Stehman 2014)"
@@ -130,11 +135,8 @@ def _assessment(map_: ClassMap, units: Units, path: Path, mapped_areas: np.ndarr
     inside = classes != IGNORE
     count = {"mapped": mapped.sum(0), "labelled": labelled[inside].sum(0)}
     right = (classes == units.reference) & inside
-    overall = _overall(sample, right, int(inside.sum()))
-    users = _shares(sample, "users", mapped, labelled, count["mapped"])
-    producers = _shares(sample, "producers", mapped, labelled, count["labelled"])
-    f1 = _shares(sample, "f1", mapped, labelled, np.maximum(count["mapped"], count["labelled"]))
-    areas = _shares(sample, "area", mapped, labelled, np.full(len(names), inside.sum()))
+    overall = _overall(sample, right)
+    users, producers, f1, areas = (_shares(sample, measure, mapped, labelled) for measure in MEASURES)
     return Assessment(
         map=str(map_.place),
         file=path,
@@ -192,19 +194,18 @@ def _indicators(classes: np.ndarray, count: int) -> np.ndarray:
     return marks
 
 
-def _shares(
-    sample: Sample, measure: str, mapped: np.ndarray, labelled: np.ndarray, points: np.ndarray
-) -> list[Estimate]:
-    """Estimate shares with Wilson's intervals, from marks (n, m) of the map and of the labels."""
-    value, error = ratios(sample, *MEASURES[measure](mapped, labelled))
-    low, high = wilson(value, cautious_error(sample, MEASURES[measure], mapped, labelled, value), points)
+def _shares(sample: Sample, measure: str, mapped: np.ndarray, labelled: np.ndarray) -> list[Estimate]:
+    """Estimate shares with their intervals, from marks (n, m) of the map and of the labels."""
+    y, x = MEASURES[measure](mapped, labelled)
+    value, error = ratios(sample, y, x)
+    low, high = interval(sample, y, x, Choices.of(sample, MEASURES[measure], mapped), value)
     return [Estimate(*map(float, entry)) for entry in zip(value, error, low, high, strict=True)]
 
 
-def _overall(sample: Sample, right: np.ndarray, points: int) -> Estimate:
+def _overall(sample: Sample, right: np.ndarray) -> Estimate:
     """Estimate overall accuracy: the user's accuracy of the whole map, where a label is 'right' (n,)."""
     marks = right.astype(float)[:, None]
-    return _shares(sample, "users", np.ones_like(marks), marks, np.array([points]))[0]
+    return _shares(sample, "users", np.ones_like(marks), marks)[0]
 
 
 def _cells(sample: Sample, mapped: np.ndarray, labelled: np.ndarray) -> np.ndarray:
@@ -231,8 +232,8 @@ def _compare(first: ClassMap, second: ClassMap, units: Units) -> tuple[Compariso
     notes = [f"the maps are compared at the {(~missing).sum()} points where both have a class"] if missing.any() else []
     right = np.stack([one == units.reference, two == units.reference], 1).astype(float)
     ones = np.ones((len(one), 1))
-    overall = _overall(sample, right[:, 1], int((~missing).sum()))
-    value, error = ratios(sample, right[:, 1:] - right[:, :1], ones)
-    low, high = wald(value, error)
-    difference = Estimate(float(value[0]), float(error[0]), max(float(low[0]), -1.0), min(float(high[0]), 1.0))
-    return Comparison(str(second.place), overall, difference), notes
+    better = right[:, 1:] - right[:, :1]
+    value, error = ratios(sample, better, ones)
+    low, high = interval(sample, better, ones, Choices.of_differences(sample), value, lowest=-1.0)
+    difference = Estimate(*(float(part[0]) for part in (value, error, low, high)))
+    return Comparison(str(second.place), _overall(sample, right[:, 1]), difference), notes

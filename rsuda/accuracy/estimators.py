@@ -17,9 +17,7 @@ for finite strata. x and y are both multiplied by the pixel's ground area. So sh
 are unequal, as in degrees.
 
 A stratum whose points all agree has no variance in these equations, though it may hide errors. Of 57 points none may
-show an error of 2 %. For intervals alone, such a stratum counts one point more, half right and half wrong. This is the prior
-of Jeffreys, as Brown, Cai and DasGupta (Statistical Science 16, 2001) use it for one proportion. Standard errors are those of
-the papers.
+show an error of 2 %. So intervals are not made of these standard errors: see ``intervals``.
 """
 
 from __future__ import annotations
@@ -83,9 +81,11 @@ def ratios(sample: Sample, numerator: np.ndarray, denominator: np.ndarray) -> tu
         return value, np.sqrt(np.maximum(error.sum(0), 0)) / total
 
 
-Marks = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # y and x from marks of the map and of labels
+Measure = Callable[
+    [np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]
+]  # y and x from marks of the map and of labels
 
-MEASURES: dict[str, Marks] = {
+MEASURES: dict[str, Measure] = {
     "users": lambda mapped, labelled: (mapped * labelled, mapped),
     "producers": lambda mapped, labelled: (mapped * labelled, labelled),
     "f1": lambda mapped, labelled: (2 * mapped * labelled, mapped + labelled),
@@ -98,58 +98,3 @@ def usual_class(sample: Sample, mapped: np.ndarray) -> np.ndarray:
     means = sample.means(mapped)
     marks: np.ndarray = ((means == means.max(1, keepdims=True)) & (means > 0)).astype(float)
     return marks
-
-
-def cautious_error(
-    sample: Sample, measure: Marks, mapped: np.ndarray, labelled: np.ndarray, value: np.ndarray
-) -> np.ndarray:
-    """Compute standard errors for intervals: as ``ratios`` does, with doubt about strata whose points all agree.
-
-    Args:
-        measure: of MEASURES.
-        mapped, labelled: (n, m) marks of each class in the map and in the labels.
-        value: (m,) the ratios.
-    """
-    above, below = measure(mapped, labelled)
-    usual = usual_class(sample, mapped)
-    (y_right, x_right), (y_wrong, x_wrong) = (measure(usual, np.full_like(usual, mark)) for mark in (1.0, 0.0))
-    area, count = sample.means(sample.area[:, None]), sample.counts[:, None]
-    weights = (sample.sizes if sample.weights is None else sample.weights)[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        residual = above - value * below
-        alike = sample.means((residual - sample.means(residual)[sample.stratum]) ** 2) < 1e-12
-        mean = sample.means(residual * sample.area[:, None])
-        right, wrong = (y_right - value * x_right) * area, (y_wrong - value * x_wrong) * area
-        middle = (count * mean + right / 2 + wrong / 2) / (count + 1)
-        spread = (mean - middle) ** 2 + ((right - middle) ** 2 + (wrong - middle) ** 2) / (2 * np.maximum(count, 1))
-        doubt = weights**2 * (1 - count / sample.sizes[:, None]) * spread / np.maximum(count, 1)
-        total = (weights * sample.means(below * sample.area[:, None])).sum(0)
-        error = ratios(sample, above, below)[1]
-        cautious: np.ndarray = np.sqrt(error**2 + np.where(alike, doubt, 0).sum(0) / total**2)
-        return cautious
-
-
-def wald(value: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Make 95 % intervals of estimates that have no limits, such as differences: 1.96 standard errors to both sides."""
-    return value - QUANTILE * error, value + QUANTILE * error
-
-
-def wilson(value: np.ndarray, error: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Make 95 % intervals of shares by Wilson's score with an effective number of points.
-
-    The effective number is that of a simple random sample with this standard error: value (1 - value) / error**2. An estimate
-    of 0 or 1 has no standard error; the number of its points replaces it.
-
-    Args:
-        points: (m,) points that each estimate rests on.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        spread = value * (1 - value)
-        effective = np.where((error > 0) & (spread > 0), spread / error**2, points)
-        centre = (value + QUANTILE**2 / (2 * effective)) / (1 + QUANTILE**2 / effective)
-        half = (
-            QUANTILE
-            * np.sqrt(np.maximum(spread, 0) / effective + QUANTILE**2 / (4 * effective**2))
-            / (1 + QUANTILE**2 / effective)
-        )
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

@@ -16,8 +16,8 @@ _REFERENCES = (
     "from the map classes. International Journal of Remote Sensing 35, 4923-4939, doi:10.1080/01431161.2014.930207",
     "Brown, L. D., Cai, T. T., DasGupta, A. (2001). Interval estimation for a binomial proportion. Statistical Science 16, "
     "101-133",
-    "Korn, E. L., Graubard, B. I. (1998). Confidence intervals for proportions with small expected number of positive counts "
-    "estimated from survey data. Survey Methodology 24, 193-201",
+    "Zou, G. Y., Huang, W., Zhang, X. (2009). A note on confidence interval estimation for a linear function of binomial "
+    "proportions. Computational Statistics & Data Analysis 53, 1080-1085",
 )
 
 
@@ -58,7 +58,7 @@ def _estimators(result: Assessment) -> str:
     paper = "Olofsson et al. (2014)" if by_class else "Stehman (2014), since the strata are not the classes of the map"
     return (
         f"Accuracies and areas are the stratified estimators of {paper}, weighted by ground area. Parentheses hold 95 % "
-        "intervals: Wilson's score (Brown et al. 2001) with the effective sample size of the design (Korn and Graubard 1998). In "
-        "them, a stratum whose points all agree counts half a right and half a wrong point more. "
+        "intervals: beta limits of the strata's proportions (between those of Jeffreys and of Clopper and Pearson; Brown et al. "
+        "2001), joined by the method of variance estimates recovery (Zou et al. 2009). "
         f"Computed by rsuda {__version__}."
     )

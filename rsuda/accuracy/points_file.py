@@ -20,6 +20,7 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import Legend
 from rsuda.core.vector_formats import FORMATS
+from rsuda.geo.polygon_classes import value_text
 from rsuda.geo.polygon_files import readable
 from rsuda.geo.qgis_form import label_style
 
@@ -54,6 +55,11 @@ class Design:
 
     strata: tuple[Stratum, ...]
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """The unit of the strata's areas: 'm2', or 'pixels' where the GSD was unknown."""
+        return str(self.facts.get("unit", "m2"))
 
 
 def write_points(
@@ -136,7 +142,8 @@ def read_points(path: Path) -> tuple[gpd.GeoDataFrame, Design | None]:
         raise
     except Exception as error:  # pyogrio and GEOS raise their own errors for a damaged file
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise InputError(f"{path} cannot be read as points: {reason}") from None
+        advice = ": name the map first and the points last" if "supported file format" in reason else ""
+        raise InputError(f"{path} cannot be read as points: {reason.partition(';')[0].rstrip('.')}{advice}") from None
     return _checked_points(frame, path), _design(tables, path) if len(tables) == 2 else None
 
 
@@ -149,8 +156,14 @@ def _layer_of_points(path: Path, kinds: dict[str, str | None]) -> str:
     listed = ", ".join(f"{name} ({kinds[name]})" for name in layers[:20]) or "none"
     if points:
         raise InputError(f"{path} has {len(points)} layers of points ({listed}): keep one of them in the file")
-    clusters = ": clusters of pixels and polygons are no units of this sample, so put a point into each"
-    raise InputError(f"{path} has no layer of points; its layers are {listed}{clusters if layers else ''}")
+    advice = ": clusters of pixels and polygons are no units of this sample, so put a point into each"
+    if not layers and path.suffix.lower() in (".csv", ".txt", ".xlsx"):
+        advice = (
+            ": it is a table, so save its points as a GeoPackage first (in QGIS: Add Delimited Text Layer, then Export)"
+        )
+    elif not layers:
+        advice = ": name a file of points"
+    raise InputError(f"{path} has no layer of points; its layers are {listed}{advice}")
 
 
 def _checked_points(frame: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
@@ -170,7 +183,11 @@ def _checked_points(frame: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
         raise InputError(
             f"{path} has features that are no points, such as number {bad[0] + 1}: a sample has one pixel a unit"
         )
-    return frame.reset_index(drop=True)
+    columns = set(frame.columns)
+    names = {
+        name: name.lower() for name in columns_of(frame) if name.lower() in COLUMNS and name.lower() not in columns
+    }
+    return frame.rename(columns=names).reset_index(drop=True)
 
 
 def _design(tables: dict[str, pd.DataFrame], path: Path) -> Design:
@@ -192,3 +209,10 @@ def _design(tables: dict[str, pd.DataFrame], path: Path) -> Design:
 def columns_of(frame: gpd.GeoDataFrame) -> Sequence[str]:
     """List the columns beside the geometry."""
     return [str(name) for name in frame.columns if name != frame.geometry.name]
+
+
+def numbers_of(frame: gpd.GeoDataFrame) -> list[str]:
+    """List the numbers (n,) of points as a person sees them: their id, or their place in the file."""
+    ids = frame["id"] if "id" in frame else pd.Series([None] * len(frame))
+    texts = (value_text(value) for value in ids)
+    return [text if text is not None else f"{place} of the file" for place, text in enumerate(texts, 1)]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 
 from rsuda.accuracy.class_map import ClassMap
 from rsuda.accuracy.estimators import Sample
-from rsuda.accuracy.points_file import Design, columns_of
+from rsuda.accuracy.point_strata import STRATIFIED, strata_of
+from rsuda.accuracy.points_file import Design, columns_of, numbers_of
+from rsuda.accuracy.repeated_points import without_repeats
 from rsuda.accuracy.strata import Census, Stratum
 from rsuda.core.display import printable
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
 from rsuda.geo.polygon_classes import value_text
-
-STRATIFIED, POST_STRATIFIED, SIMPLE = "stratified random", "post-stratified simple random", "simple random"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Units:
         reference: (n,) uint8 class by a person.
         rows, cols: (n,) pixels of the map.
         strata: the parts of the map; ``points`` is the number drawn.
-        design: how the points were drawn, one of the names of this file.
+        design: how the points were drawn, one of the names of ``point_strata``.
         points: number of points with and without a label.
         notes: sentences for the user.
     """
@@ -56,16 +56,20 @@ def join(
     """Join points to a map.
 
     Args:
-        counts: of the map, for points without a design.
+        counts: of the map; None for the map that was sampled.
         column: of the labels.
         what: name of the points' file, for sentences.
 
     Raises:
-        InputError: a label is no class of the map, too few points have one, or a point's stratum is unknown.
+        InputError: a label is no class of the map, too few points have one, a point's stratum is unknown, or points were moved.
     """
     reference = labels(frame, map_.legend, column, what)
+    frame, reference, repeats = without_repeats(frame, reference, map_.legend, what)
     rows, cols = positions(frame, map_, what)
-    strata, stratum, how, notes = _strata(frame, design, map_, counts, rows, cols, what)
+    if counts is None:
+        _check_moved(frame, rows, cols, what)
+    strata, stratum, how, notes = strata_of(frame, design, map_, counts, rows, cols, what)
+    notes = [*repeats, *notes]
     labelled = (reference != IGNORE) & (stratum >= 0)
     if not labelled.any():
         raise InputError(f"no point of {what} has a label in '{column}': label some in QGIS, from number 1 on")
@@ -101,7 +105,8 @@ def labels(frame: gpd.GeoDataFrame, legend: Legend, column: str, what: str) -> n
     names = {name.lower(): name for name in columns_of(frame)}
     if column.lower() not in names:
         raise InputError(
-            f"{what} has no column '{column}': name that of the labels by {spell('reference')}; it has {_listed(frame)}"
+            f"{what} has no column '{column}': name that of the labels by {spell('reference')}; it has "
+            f"{', '.join(columns_of(frame)[:30]) or 'no columns'}"
         )
     texts = [value_text(value) for value in frame[names[column.lower()]]]
     classes = {str(value): k for k, values in enumerate(legend.values) for value in values}
@@ -113,7 +118,8 @@ def labels(frame: gpd.GeoDataFrame, legend: Legend, column: str, what: str) -> n
             continue
         k = classes.get(text, classes.get(text.casefold()))
         if k is None:
-            raise InputError(f"{what}: {unknown(f'label of point {place + 1}', printable(text), legend.names)}")
+            error = unknown(f"label of point {numbers_of(frame)[place]}", printable(text), legend.names)
+            raise InputError(f"{what}: {error}; a class that the map lacks goes into its {spell('legend')}")
         result[place] = k
     return result
 
@@ -137,93 +143,19 @@ def positions(frame: gpd.GeoDataFrame, map_: ClassMap, what: str) -> tuple[np.nd
     return rows, cols
 
 
-def _listed(frame: gpd.GeoDataFrame) -> str:
-    return ", ".join(columns_of(frame)[:30]) or "no columns"
-
-
-def _strata(
-    frame: gpd.GeoDataFrame,
-    design: Design | None,
-    map_: ClassMap,
-    counts: Census | None,
-    rows: np.ndarray,
-    cols: np.ndarray,
-    what: str,
-) -> tuple[list[Stratum], np.ndarray, str, list[str]]:
-    """Find the strata and each point's number among them; -1 for points that are left out."""
-    columns = columns_of(frame)
-    if design is not None and "stratum" in columns:
-        strata = list(design.strata)
-        return strata, _numbers(frame, [part.name for part in strata], what), STRATIFIED, []
-    if "stratum" in columns and "weight" in columns:
-        return (
-            *_weighted(frame, map_, rows, cols, what),
-            STRATIFIED,
-            [
-                f"{what} has no table of its strata any more; their sizes are the sums of 'weight', right if no point was deleted"
-            ],
-        )
-    if "stratum" in columns:
+def _check_moved(frame: gpd.GeoDataFrame, rows: np.ndarray, cols: np.ndarray, what: str) -> None:
+    """Raise InputError for points that are no more on the pixels that were drawn."""
+    if not {"row", "col"} <= set(frame.columns):
+        return
+    drawn = (pd.to_numeric(frame[name], errors="coerce").to_numpy(float) for name in ("row", "col"))
+    away = np.flatnonzero(
+        np.any([np.abs(before - now) > 0.5 for before, now in zip(drawn, (rows, cols), strict=True)], 0)
+    )
+    if len(away):
         raise InputError(
-            f"{what} has strata of unknown size: keep the file of rsuda sample, or add a column 'weight' with the pixels that "
-            "each point stands for"
+            f"{len(away)} points of {what}, such as number {numbers_of(frame)[away[0]]}, are not on the pixels that were drawn, "
+            "which columns 'row' and 'col' name: move them back, and check the CRS of the layer"
         )
-    assert counts is not None
-    return _own_points(map_, counts, rows, cols, what)
-
-
-def _numbers(frame: gpd.GeoDataFrame, names: Sequence[str], what: str) -> np.ndarray:
-    """Look up the points' strata by name."""
-    numbers = {name: number for number, name in enumerate(names)}
-    texts = [str(value) for value in frame["stratum"]]
-    for text in texts:
-        if text not in numbers:
-            raise InputError(f"{what}: {unknown('stratum', printable(text), names)}")
-    return np.array([numbers[text] for text in texts])
-
-
-def _weighted(
-    frame: gpd.GeoDataFrame, map_: ClassMap, rows: np.ndarray, cols: np.ndarray, what: str
-) -> tuple[list[Stratum], np.ndarray]:
-    """Make the strata of points that have weights and no table of strata."""
-    weights = frame["weight"].to_numpy(float)
-    if not (np.isfinite(weights).all() and (weights > 0).all()):
-        raise InputError(f"{what}: 'weight' is the number of pixels that a point stands for, so it must be above 0")
-    names = list(dict.fromkeys(str(value) for value in frame["stratum"]))
-    numbers, areas = _numbers(frame, names, what), map_.areas(rows + 0.5, cols + 0.5)
-    strata = []
-    for number, name in enumerate(names):
-        inside = numbers == number
-        pixels = max(round(weights[inside].sum()), int(inside.sum()))
-        strata.append(Stratum(name, "", 0, 1, pixels, pixels * float(areas[inside].mean()), 0.8, int(inside.sum())))
-    return strata, numbers
-
-
-def _own_points(
-    map_: ClassMap, counts: Census, rows: np.ndarray, cols: np.ndarray, what: str
-) -> tuple[list[Stratum], np.ndarray, str, list[str]]:
-    """Take a user's own points as random places of the map, post-stratified by its classes where each has two of them."""
-    classes = map_.classes_at(rows, cols)
-    notes = [f"{what} has no strata, so its points are taken as random places of the whole map, independent of it"]
-    if (outside := int((classes == IGNORE).sum())) == len(classes):
-        raise InputError(f"no point of {what} is on a pixel of {map_.place} that has a class")
-    if outside:
-        notes.append(f"{outside} points are on no pixel with a class and are left out")
-    pixels, areas = counts.pixels.sum(1), counts.area.sum(1)
-    each = np.bincount(classes[classes != IGNORE], minlength=len(pixels))
-    names = map_.legend.names
-    if (each[pixels > 0] >= 2).all():
-        kept_classes = np.flatnonzero(pixels)
-        strata = [
-            Stratum(names[k], names[k], 0, 1, int(pixels[k]), float(areas[k]), 0.8, int(each[k])) for k in kept_classes
-        ]
-        table = np.full(256, -1)
-        table[kept_classes] = np.arange(len(kept_classes))
-        return strata, table[classes], POST_STRATIFIED, notes
-    few = ", ".join(names[k] for k in np.flatnonzero((pixels > 0) & (each < 2)))
-    notes.append(f"they are not post-stratified by class, since {few} has fewer than 2 of them")
-    whole = Stratum("map", "", 0, 1, int(pixels.sum()), float(areas.sum()), 0.8, int(each.sum()))
-    return [whole], np.where(classes == IGNORE, -1, 0), SIMPLE, notes
 
 
 def _with_labels(
@@ -265,7 +197,7 @@ def _check_labels(
         if count >= min(2, part.pixels):
             continue
         open_points = np.flatnonzero((every == number) & ~labelled)[:4]
-        ids = frame["id"] if "id" in frame else np.arange(1, len(frame) + 1)
+        ids = numbers_of(frame)
         listed = ", ".join(str(ids[place]) for place in open_points)
         advice = f"label at least 2, such as number {listed}" if listed else "draw more points by rsuda sample"
         raise InputError(

@@ -53,8 +53,7 @@ class HubAddress:
         """Read an address; None for a path of this machine. Raises InputError for an address that is invalid."""
         text = os.fspath(place).replace("\\", "/") if isinstance(place, os.PathLike) else str(place)
         if text.startswith("file:/"):
-            path = unquote(urlsplit(text).path) if os.name != "nt" else url2pathname(urlsplit(text).path)
-            return HubAddress("", None, Path(path))
+            return HubAddress("", None, _folder_of(text))
         if not re.match(r"hf:/", text):
             return None
         match = _HUB.fullmatch(text)
@@ -66,6 +65,18 @@ class HubAddress:
         if self.folder is not None:
             return f"file://{self.folder.as_posix()}"
         return f"hf://{self.repository}" + (f"@{self.revision}" if self.revision else "")
+
+
+def _folder_of(address: str) -> Path:
+    """Return the folder of an address file:///folder. Raises InputError where part of the address would be dropped."""
+    parts = urlsplit(address)
+    if os.name != "nt" and parts.netloc not in ("", "localhost"):
+        raise InputError(
+            f"{shown(address)} names a host, '{parts.netloc}': write file:/// with three slashes and the folder's whole path"
+        )
+    if parts.query or parts.fragment:
+        raise InputError(f"{shown(address)} has a '?' or '#': write %3F or %23 for it")
+    return Path(unquote(parts.path) if os.name != "nt" else url2pathname(parts.path))
 
 
 def local_model(place: str | os.PathLike[str]) -> Path:

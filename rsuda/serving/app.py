@@ -72,7 +72,7 @@ class Service:
         except ClientDisconnect:
             return refusal(400, "the client left before its body was complete")  # read by nobody
         if not is_tiff(body):
-            return refusal(415, "the body is no GeoTIFF")
+            return refusal(415, f"the body is no GeoTIFF{_hint(body, request.headers)}")
         return await self.answer(body, format, arrived, **more)
 
     async def answer(self, source: bytes | str, format: Format, arrived: float, **more: Any) -> Any:
@@ -153,6 +153,15 @@ def make_app(service: Service) -> Any:
         return await service.answer(window.address, window.format, time.monotonic(), **more)
 
     return _Limited(app, service.limits)
+
+
+def _hint(body: bytes, headers: Any) -> str:
+    """Say what a body is that holds a GeoTIFF in another form, as forms and compressing clients send it."""
+    if headers.get("content-type", "").startswith("multipart/") or body.startswith(b"--"):
+        return " but a form: send the file alone, as curl --data-binary @FILE does"
+    if headers.get("content-encoding", "identity") != "identity" or body[:2] == b"\x1f\x8b":
+        return " but compressed: send the file as it is"
+    return ""
 
 
 class _TooLargeError(Exception):

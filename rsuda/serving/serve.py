@@ -47,6 +47,7 @@ def serve(
     import uvicorn
 
     from rsuda.serving.app import Service, make_app
+    from rsuda.serving.connections import TimelyConnection
 
     limits = ServeOptions.of(
         allow=tuple(allow), max_bytes=max_bytes, max_pixels=max_pixels, queue=queue, timeout=timeout
@@ -59,6 +60,7 @@ def serve(
         app,
         host=host,
         port=port,
+        http=TimelyConnection,
         log_level="warning",
         timeout_keep_alive=5,
         timeout_graceful_shutdown=int(timeout) + 1,

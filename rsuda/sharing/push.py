@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError, check_extra
+from rsuda.core.atomic import make_folder
+from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError, check_extra, write_error
 from rsuda.core.hub import CARD, CONFIG, ITEM, HubAddress, is_shared, local_model, shared_files
 from rsuda.core.hub_settings import without_machine
 from rsuda.core.settings import Settings, dump
@@ -98,13 +99,22 @@ def _stage(run: Path, folder: Path, address: str, license: str | None) -> None:
 
 
 def _copy(staged: Path, folder: Path) -> None:
-    """Copy to a folder that takes the place of an earlier one whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(staged, new)
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
+    """Copy to a folder that takes the place of an earlier one whole. A link to a folder stays. Raises WriteError."""
+    folder = folder.resolve()
+    make_folder(folder.parent)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+            new, earlier = Path(name) / "new", Path(name) / "earlier"
+            shutil.copytree(staged, new)
+            if folder.exists():
+                folder.rename(earlier)
+            try:
+                new.rename(folder)
+            finally:
+                if earlier.exists() and not folder.exists():
+                    earlier.rename(folder)
+    except OSError as error:
+        raise write_error(folder, error) or WriteError(f"cannot write {folder}: {error}") from None
 
 
 def _is_model(folder: Path) -> bool:

@@ -55,7 +55,7 @@ def test_a_sample_of_the_raster_gives_the_errors_of_change(tmp_path):
     points.to_file(file, layer="points")
     changes = {part.name: part for part in assess(raster, file).classes}
     assert changes["water → town"].mapped_area == 800
-    assert changes["water → town"].area.low < 400 < changes["water → town"].area.high < 900
+    assert changes["water → town"].area.low < 400 < changes["water → town"].area.high < 1100
 
 
 def test_maps_on_other_grids_are_compared_on_the_coarser_one(tmp_path):

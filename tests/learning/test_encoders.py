@@ -130,6 +130,39 @@ def test_what_cannot_be_an_encoder_is_refused(name, stride, sentence):
         check_encoder(name, stride)
 
 
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("dinov3_vits16", "tu-vit_small_patch16_dinov3"),
+        ("dinov2_vitb14", "tu-vit_base_patch14_dinov2"),
+        ("facebook/dinov3-vits16-pretrain-lvd1689m", "tu-vit_small_patch16_dinov3.lvd1689m"),
+        ("facebook/dinov2-with-registers-small", "tu-vit_small_patch14_reg4_dinov2"),
+        ("timm/vit_small_patch16_dinov3.lvd1689m", "tu-vit_small_patch16_dinov3.lvd1689m"),
+        ("hf-hub:timm/convnext_tiny.fb_in1k", "tu-convnext_tiny.fb_in1k"),
+        ("convnext_tiny", "tu-convnext_tiny"),
+        ("swin_t", "tu-swin_tiny_patch4_window7_224"),
+        ("vit_b_16", "tu-vit_base_patch16_224"),
+        ("ViT-B/16", "tu-vit_base_patch16_224"),
+        ("openai/clip-vit-base-patch16", "tu-vit_base_patch16_clip_224"),
+        ("mobilenet_v3_small", "tu-mobilenetv3_small_100"),
+        ("ResNet50", "resnet50"),
+        ("TU-ResNet18", "tu-resnet18"),
+        ("resnet59", "resnet50"),
+        ("nvidia/mit-b0", "mit_b0"),
+        ("segformer-b2", "mit_b2"),
+    ],
+)
+def test_names_of_other_libraries_lead_to_the_encoder_that_is_meant(typed, near):
+    with pytest.raises(InputError, match=rf"unknown encoder '.*': did you mean '{near}'\?"):
+        check_encoder(typed)
+    check_encoder(near)
+
+
+def test_a_name_unlike_all_gets_no_suggestion():
+    with pytest.raises(InputError, match="unknown encoder 'banana': known are tu-NAME of timm"):
+        check_encoder("banana")
+
+
 def test_weights_of_patches_of_14_px_become_those_of_16(tmp_path):
     """A smooth image gives the tokens that it gives at 14 px a patch, each of a patch of the same content."""
     torch.manual_seed(0)

@@ -9,12 +9,13 @@ import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from rsuda.core.downloads import quick_downloads
-from rsuda.core.errors import MissingError, unknown
+from rsuda.core.errors import MissingError
 from rsuda.core.packaged_encoders import PACKAGED
 from rsuda.core.sample_data import SAMPLE, sample_encoder
 from rsuda.core.spelling import spell
 from rsuda.learning.architecture import Architecture
 from rsuda.learning.encoders.adapters import add_adapters
+from rsuda.learning.encoders.names import unknown_encoder
 from rsuda.learning.encoders.timm_encoders import PREFIX, TimmModel, check_timm_encoder, is_timm, timm_model
 from rsuda.learning.encoders.weights_file import WeightsFile, load_weights, read_weights
 from rsuda.learning.layers import quicken
@@ -37,7 +38,7 @@ def check_encoder(name: str, output_stride: int = 32) -> None:
     if is_timm(name):
         check_timm_encoder(name.removeprefix(PREFIX), output_stride)
     elif name.startswith(PREFIX) or name not in smp.encoders.get_encoder_names():
-        raise unknown("encoder", name, smp.encoders.get_encoder_names())
+        raise unknown_encoder(name)
 
 
 def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
@@ -51,7 +52,7 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
     try:
         encoder = _with_weights(arch, weights)
     except KeyError:
-        raise unknown("encoder", arch.encoder, smp.encoders.get_encoder_names()) from None
+        raise unknown_encoder(arch.encoder) from None
     except (OSError, RuntimeError) as error:
         if weights != "imagenet" or isinstance(error, MissingError):
             raise
