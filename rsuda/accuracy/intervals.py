@@ -88,11 +88,20 @@ class _Moments:
     def of(sample: Sample, y: np.ndarray, x: np.ndarray) -> _Moments:
         area, count = sample.area[:, None], sample.counts[:, None].astype(float)
         y, x = y * area, x * area
-        products = (sample.means(part) for part in (y, x, y * y, x * y, x * x))
         weights = (sample.sizes if sample.weights is None else sample.weights)[:, None]
         counting = sample.means((area > 0).astype(float))
-        mean_area = sample.means(area) / np.maximum(counting, 1e-300)
-        return _Moments(*products, count, 1 - count / sample.sizes[:, None], weights, mean_area, counting < 1)
+        return _Moments(
+            y=sample.means(y),
+            x=sample.means(x),
+            yy=sample.means(y * y),
+            xy=sample.means(x * y),
+            xx=sample.means(x * x),
+            count=count,
+            free=1 - count / sample.sizes[:, None],
+            weights=weights,
+            area=sample.means(area) / np.maximum(counting, 1e-300),
+            partial=counting < 1,
+        )
 
     def limits(self, ratio: np.ndarray, choices: Choices) -> tuple[np.ndarray, np.ndarray]:
         """Return the lower and upper limit (m,) of the total of y - R x at ratios (m,)."""
