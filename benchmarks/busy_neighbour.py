@@ -56,7 +56,7 @@ def train(steps: int, window: int) -> None:
 
 def timed(variant: dict[str, str], neighbours: int, steps: int, window: int) -> float:
     """Seconds of a run in a process of its own beside busy neighbours."""
-    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "OMP_DYNAMIC")
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "OMP_DYNAMIC", "RSUDA_SPINCOUNT")
     environment = {name: value for name, value in os.environ.items() if name not in names} | variant
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(neighbours)]
     try:

@@ -91,7 +91,7 @@ class ClassMap:
     @cached_property
     def has_equal_areas(self) -> bool:
         """Whether all pixels have the same ground area, up to 1 %."""
-        return self.grid.area_factors(np.zeros(1), np.zeros(1)) is None
+        return self.grid.has_equal_areas
 
     def areas(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Measure the ground area (n,) of the pixels around positions, in square metres, or in pixels without a GSD."""

@@ -22,14 +22,18 @@ from rsuda.core.machine import usable_cores
 # busy processes, and 5.8 s alone.
 SPIN_COUNT = 3_000
 _LOOKS, _PAUSE = 3, 0.002  # looks at the processes that run, and seconds between them
-_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+_ROUNDS, _WAITING = "GOMP_SPINCOUNT", ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+_CHOSEN = "RSUDA_SPINCOUNT"  # the rounds that rsuda has chosen; a process that it starts chooses for itself
 _NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def set_up_threads(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set variables that OpenMP reads when torch is imported. Variables that a user has set win."""
+    """Set variables that OpenMP reads when torch is imported. Variables that a user has set win; those of a parent do not."""
+    chosen = environment.get(_CHOSEN)
+    if chosen is not None and environment.get(_ROUNDS) == chosen:
+        del environment[_ROUNDS]
     if not any(name in environment for name in _WAITING):
-        environment["GOMP_SPINCOUNT"] = "0" if is_busy() else str(SPIN_COUNT)
+        environment[_ROUNDS] = environment[_CHOSEN] = "0" if is_busy() else str(SPIN_COUNT)
     limit = processor_limit()
     if limit is not None and limit < usable_cores() and not any(name in environment for name in _NUMBERS):
         environment["OMP_NUM_THREADS"] = str(limit)

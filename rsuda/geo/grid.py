@@ -170,6 +170,11 @@ class Grid:
         factors = self._pixel_areas(np.asarray(rows, float), np.asarray(cols, float)) / centre
         return np.where(np.isfinite(factors), factors, 1.0)
 
+    @property
+    def has_equal_areas(self) -> bool:
+        """Whether the ground areas of the grid's pixels differ by less than 1 %, or are unknown."""
+        return self.area_factors(np.zeros(1), np.zeros(1)) is None
+
     def _pixel_areas(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Measure pixels (n,) around positions in square metres on the ellipsoid; nan outside of the projection."""
         assert self.crs is not None

@@ -22,4 +22,10 @@ else:
 
     geopandas, pandas, pyogrio = _Late("geopandas"), _Late("pandas"), _Late("pyogrio")
 
-__all__ = ["geopandas", "pandas", "pyogrio"]
+__all__ = ["geopandas", "load_tables", "pandas", "pyogrio"]
+
+
+def load_tables() -> None:
+    """Load what reads and writes polygons, on another thread than the one that will need it."""
+    import_module("geopandas")
+    import_module("pyogrio")

@@ -17,16 +17,8 @@ from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
 from rsuda.geo.late_imports import geopandas as gpd
 from rsuda.geo.rings import Rings, find_rings
-from rsuda.geo.run_lengths import (
-    CERTAIN,
-    Components,
-    RunLengths,
-    Strip,
-    encode,
-    find_borders,
-    find_components,
-    merge_small,
-)
+from rsuda.geo.run_lengths import CERTAIN, Components, RunLengths, Strip, encode, find_components
+from rsuda.geo.small_areas import find_borders, have_borders, merge_single_pixels, merge_small
 
 _SQUARE = 1e-3  # deviation of a pixel's shape from the square
 PART = 100_000  # polygons that are drawn at a time
@@ -81,14 +73,16 @@ def polygonise(
         )
     pixel = gsd[0] * gsd[1]
     least = math.ceil(min(min_area / pixel, grid.height * grid.width) - 1e-9)
-    components, notes = _generalise(runs, components, least, most, pixel)
+    runs, components, notes = _generalise(runs, components, least, most, pixel)
     transform = grid.display_transform
     north_up = transform.a * transform.e - transform.b * transform.d < 0
     rings = find_rings(runs, components.of_run, len(components), clockwise=not north_up)
     del runs
     drawn = _simplified(rings, simplify, gsd, grid) if simplify and len(components) else _exact(rings, grid)
     area = (components.pixels if drawn.pixels is None else drawn.pixels) * pixel
-    factors = grid.area_factors(drawn.centres[:, 1], drawn.centres[:, 0]) if len(components) else None
+    factors = (
+        None if drawn.centres is None or not len(area) else grid.area_factors(drawn.centres[:, 1], drawn.centres[:, 0])
+    )
     area = area if factors is None else area * factors
     index = components.value.astype(np.int32)
     columns = {"class": index, "name": np.array(legend.names, object)[index], "area_m2": np.round(area, 4)}
@@ -105,24 +99,25 @@ class _Drawn:
     """Polygons in world coordinates.
 
     Attributes:
-        centres: (n, 2) float64 their centroids on the lattice (col, row).
+        centres: (n, 2) float64 their centroids on the lattice (col, row); None where the grid's pixels have one area.
         pixels: (n,) float64 their areas in pixels, if borders were straightened.
     """
 
     polygons: np.ndarray
-    centres: np.ndarray
+    centres: np.ndarray | None
     pixels: np.ndarray | None = None
 
 
 def _exact(rings: Rings, grid: Grid) -> _Drawn:
     """Draw components as they are, a part of them at a time, since coordinates take more memory than rings."""
-    polygons, centres = [np.zeros(0, object)], [np.zeros((0, 2))]
+    polygons, centres, equal = [np.zeros(0, object)], [np.zeros((0, 2))], grid.has_equal_areas
     for first in range(0, len(rings.component) - 1, PART):
         part = rings.part(first, first + PART)
         lattice = _lattice(part)
-        centres.append(_centres(_polygons(lattice, part)))
+        if not equal:
+            centres.append(_centres(_polygons(lattice, part)))
         polygons.append(_polygons(_world(lattice, grid), part))
-    return _Drawn(np.concatenate(polygons), np.concatenate(centres))
+    return _Drawn(np.concatenate(polygons), None if equal else np.concatenate(centres))
 
 
 def _simplified(rings: Rings, metres: float, gsd: tuple[float, float], grid: Grid) -> _Drawn:
@@ -130,7 +125,7 @@ def _simplified(rings: Rings, metres: float, gsd: tuple[float, float], grid: Gri
     # on the lattice, so that the choice between equal corners does not depend on the position of the grid
     polygons = _simplify(_polygons(_lattice(rings), rings), metres, gsd)
     world = shapely.orient_polygons(shapely.transform(polygons, lambda points: _world(points, grid)))
-    return _Drawn(world, _centres(polygons), shapely.area(polygons))
+    return _Drawn(world, None if grid.has_equal_areas else _centres(polygons), shapely.area(polygons))
 
 
 def _simplify(polygons: np.ndarray, metres: float, gsd: tuple[float, float]) -> np.ndarray:
@@ -149,20 +144,23 @@ def _simplify(polygons: np.ndarray, metres: float, gsd: tuple[float, float]) -> 
 
 def _generalise(
     runs: RunLengths, components: Components, least: int, most: int, pixel: float
-) -> tuple[Components, list[str]]:
+) -> tuple[RunLengths, Components, list[str]]:
     """Merge components below ``least`` pixels, then below 2, 4, 8 ... pixels until there are at most ``most``.
 
     Args:
         pixel: square metres of a pixel.
 
     Returns:
-        the components, and notes for the user.
+        the runs and their components, and notes for the user.
     """
     count, raised = len(components), least
     if not (count > most or (least > 1 and count and components.pixels.min() < least)):
-        return components, []
+        return runs, components, []
+    if least > 1 or have_borders(runs, components):
+        runs, components = merge_single_pixels(runs, components)
+        raised = max(raised, 2)
     borders = find_borders(runs, components)
-    components, borders = merge_small(components, borders, least)
+    components, borders = merge_small(components, borders, raised)
     while len(components) > most and len(borders.one):
         raised = 1 << max(1, raised.bit_length())  # the next power of two
         components, borders = merge_small(components, borders, raised)
@@ -170,10 +168,12 @@ def _generalise(
     isolated = f"{_readable(len(components))} surrounded by nodata have no neighbour and stay"
     if raised > least:
         merged = f"{total}: areas below {raised} pixels ({raised * pixel:.3g} m2) are merged into their neighbours"
-        return components, [
-            f"{merged}{f', {isolated}' if len(components) > most else ''}; {spell('min_area')} sets the limit"
-        ]
-    return components, [f"{total}: {isolated}"] if len(components) > most else []
+        return (
+            runs,
+            components,
+            [f"{merged}{f', {isolated}' if len(components) > most else ''}; {spell('min_area')} sets the limit"],
+        )
+    return runs, components, [f"{total}: {isolated}"] if len(components) > most else []
 
 
 def _readable(count: int) -> str:

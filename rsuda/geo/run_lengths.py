@@ -1,4 +1,4 @@
-"""Encode a class raster as run lengths, find its connected components and their borders, and merge small components.
+"""Encode a class raster as run lengths, and find its connected components.
 
 Only one strip of the raster is in memory at a time. The raster is treated as one line of pixels, row after row. One
 nodata pixel follows each row, and one nodata row lies before the first and after the last. The left neighbour of
@@ -52,6 +52,14 @@ class RunLengths:
     def __len__(self) -> int:
         return len(self.value)
 
+    def of_values(self, value: np.ndarray) -> RunLengths:
+        """Give each run another class, and join those that have one class then. Nodata stays."""
+        new = np.ones(len(value), bool)
+        np.not_equal(value[1:], value[:-1], out=new[1:])
+        at = np.flatnonzero(new)
+        sums = [None if v is None else np.add.reduceat(v, at, dtype=v.dtype) for v in (self.confidence, self.counted)]
+        return RunLengths(self.height, self.width, np.append(self.start[at], self.start[-1]), value[at], *sums)
+
 
 @dataclass(frozen=True)
 class Components:
@@ -72,15 +80,6 @@ class Components:
 
     def __len__(self) -> int:
         return len(self.value)
-
-
-@dataclass(frozen=True)
-class Borders:
-    """Components that touch over edges: ``one`` < ``other`` (int32, each pair once) share ``length`` pixel edges."""
-
-    one: np.ndarray
-    other: np.ndarray
-    length: np.ndarray
 
 
 def _blocks(strips: Iterable[Strip], width: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -163,24 +162,32 @@ def overlaps(runs: RunLengths) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndar
     start, stride = runs.start, runs.stride
     for begin in range(stride, int(start[-1]), BLOCK):
         end = min(begin + BLOCK, int(start[-1]))
-        low, up = np.zeros(end - begin, bool), np.zeros(end - begin, bool)
-        i, i_end = np.searchsorted(start[:-1], (begin, end))
-        j, j_end = np.searchsorted(start[:-1], (begin - stride, end - stride))
-        low[start[i:i_end] - begin] = True
-        up[start[j:j_end] - (begin - stride)] = True
-        at = np.flatnonzero(low | up)
-        lower, upper = np.empty(len(at) + 1, np.int32), np.empty(len(at) + 1, np.int32)
-        lower[0], upper[0] = i - 1, j - 1  # j - 1 is -1 at first: the last run, which is nodata too
-        lower[1:] = i - 1 + np.cumsum(low[at], dtype=np.int32)
-        upper[1:] = j - 1 + np.cumsum(up[at], dtype=np.int32)
-        yield np.concatenate([[begin], at + begin, [end]]), upper, lower
+        # of the positions' own type, since NumPy would convert all of them
+        places = np.array([begin, end, begin - stride, end - stride], start.dtype)
+        i, i_end, j, j_end = np.searchsorted(start[:-1], places)
+        # both are in order, so sorting merges them; an odd number is that of a run above
+        low = (start[i:i_end] - begin).astype(np.int32) * 2
+        up = (start[j:j_end] - (begin - stride)).astype(np.int32) * 2 + 1
+        merged = np.sort(np.concatenate([low, up]), kind="stable")
+        above = merged & 1
+        merged >>= 1
+        last = np.ones(len(merged), bool)  # of the runs that begin at one position
+        np.not_equal(merged[1:], merged[:-1], out=last[:-1])
+        uppers = np.cumsum(above, dtype=np.int32)
+        lowers = np.arange(1, len(merged) + 1, dtype=np.int32) - uppers
+        # j - 1 is -1 at first: the last run, which is nodata too
+        first = np.array([i - 1], np.int32), np.array([j - 1], np.int32)
+        lower, upper = (
+            np.concatenate([one, one + count[last]]) for one, count in zip(first, (lowers, uppers), strict=True)
+        )
+        yield np.concatenate([[begin], merged[last] + begin, [end]]), upper, lower
 
 
-def _components(nodes: int, one: np.ndarray, other: np.ndarray) -> tuple[int, np.ndarray]:
+def connected(nodes: int, one: np.ndarray, other: np.ndarray) -> tuple[int, np.ndarray]:
     """Find connected components: their number, and the component of each node, numbered in the order of first nodes."""
     # of one type: SciPy up to 1.12 prints an error for mixed types and returns no components
     ends = one.astype(np.int32), other.astype(np.int32)
-    links = coo_array((np.ones(len(one), bool), ends), shape=(nodes, nodes))
+    links = coo_array((np.ones(len(one)), ends), shape=(nodes, nodes))
     count, of_node = connected_components(links, directed=False)
     first = np.empty(count, np.int32)
     first[of_node[::-1]] = np.arange(nodes - 1, -1, -1, dtype=np.int32)  # the last of several writes remains
@@ -189,7 +196,7 @@ def _components(nodes: int, one: np.ndarray, other: np.ndarray) -> tuple[int, np
     return count, rank[of_node]
 
 
-def _totals(groups: np.ndarray, count: int, amounts: np.ndarray | None) -> np.ndarray | None:
+def totals(groups: np.ndarray, count: int, amounts: np.ndarray | None) -> np.ndarray | None:
     """Add up amounts by group, exact up to 2**53."""
     return None if amounts is None else np.bincount(groups, amounts, count).astype(np.int64)
 
@@ -202,7 +209,7 @@ def find_components(runs: RunLengths) -> Components:
         same[0] &= at[1] > at[0]  # an empty pair has no overlap
         links.append((upper[same], lower[same]))
     one, other = (np.concatenate(ends) for ends in zip(*links, strict=True))
-    count, label = _components(len(runs), one, other)
+    count, label = connected(len(runs), one, other)
     covered = runs.value != IGNORE
     present = np.zeros(count, bool)
     present[label[covered]] = True
@@ -216,100 +223,6 @@ def find_components(runs: RunLengths) -> Components:
         of_run,
         value,
         np.bincount(inside, np.diff(runs.start)[covered], n).astype(np.int64),
-        _totals(inside, n, None if runs.confidence is None else runs.confidence[covered]),
-        _totals(inside, n, None if runs.counted is None else runs.counted[covered]),
+        totals(inside, n, None if runs.confidence is None else runs.confidence[covered]),
+        totals(inside, n, None if runs.counted is None else runs.counted[covered]),
     )
-
-
-def _borders(pairs: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], n: int) -> Borders:
-    """Add up border lengths by pair of different components, from arrays of component, component and length."""
-    pieces = [np.zeros((3, 0), np.int32)]
-    for one, other, length in pairs:
-        apart = (one != other) & (one >= 0) & (other >= 0)
-        one, other = one[apart], other[apart]
-        pieces.append(np.stack([np.minimum(one, other), np.maximum(one, other), length[apart].astype(np.int32)]))
-    one, other, length = np.concatenate(pieces, 1)
-    del pieces
-    table = coo_array((length, (one, other)), shape=(n, n)).tocsr()  # adds up repeated entries
-    return Borders(np.repeat(np.arange(n, dtype=np.int32), np.diff(table.indptr)), table.indices, table.data)
-
-
-def find_borders(runs: RunLengths, components: Components) -> Borders:
-    """Find the borders between components, from runs side by side and runs one above the other."""
-
-    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        of_run = components.of_run
-        for i in range(0, len(runs) - 1, BLOCK):
-            left, right = of_run[i : i + BLOCK], of_run[i + 1 : i + BLOCK + 1]
-            yield left[: len(right)], right, np.ones(len(right), np.int32)
-        for at, upper, lower in overlaps(runs):
-            length = np.diff(at)
-            real = length > 0
-            yield of_run[upper[real]], of_run[lower[real]], length[real]
-
-    return _borders(pairs(), len(components))
-
-
-def merge_small(components: Components, borders: Borders, least: int) -> tuple[Components, Borders]:
-    """Merge components of fewer than ``least`` pixels into neighbours, small ones first; without a neighbour they stay.
-
-    Each takes the class of the larger neighbour with the longest common border. Components of one class that touch
-    afterwards are joined.
-    """
-    limit = 2
-    while limit < least:
-        components, borders = _merge_below(components, borders, limit)
-        limit *= 2
-    return _merge_below(components, borders, least)
-
-
-def _merge_below(components: Components, borders: Borders, limit: int) -> tuple[Components, Borders]:
-    n, value, pixels = len(components), components.value, components.pixels
-    into = np.arange(n, dtype=np.int32)  # the component of each input component
-    while True:
-        small = pixels < limit
-        goal = _goals(small, pixels, borders, n)
-        if goal is None:
-            break
-        one, other = goal[borders.one], goal[borders.other]
-        joins = (value[one] == value[other]) & (one != other)
-        # a component that moves is linked to its goal, so a group is numbered by its first pixel
-        moved = np.flatnonzero(goal != np.arange(n))
-        count, group = _components(n, np.concatenate([moved, one[joins]]), np.concatenate([goal[moved], other[joins]]))
-        present = np.empty(count, np.uint8)
-        present[group] = value[goal]
-        into, pixels, value = group[into], np.bincount(group, pixels, count).astype(np.int64), present
-        borders, n = _borders([(group[borders.one], group[borders.other], borders.length)], count), count
-    if n == len(components):
-        return components, borders
-    of_run = np.append(into, np.int32(-1))[components.of_run]  # the last entry is for -1, nodata
-    confidence, counted = (_totals(into, n, amounts) for amounts in (components.confidence, components.counted))
-    return Components(of_run, value, pixels, confidence, counted), borders
-
-
-def _goals(small: np.ndarray, pixels: np.ndarray, borders: Borders, n: int) -> np.ndarray | None:
-    """Find the component that each component merges into (itself if it stays); None if all stay.
-
-    Small components follow one another from smaller to larger, by pixels and then by number, so there are no cycles.
-    """
-    size = pixels * n + np.arange(n)  # all different
-    grows = size[borders.other] > size[borders.one]
-    less, more = np.where(grows, borders.one, borders.other), np.where(grows, borders.other, borders.one)
-    goes = small[less]
-    if not goes.any():
-        return None
-    less, more, length = less[goes], more[goes], borders.length[goes]
-    longest = np.zeros(n, length.dtype)
-    np.maximum.at(longest, less, length)
-    ahead = length == longest[less]
-    less, more = less[ahead], more[ahead]
-    largest = np.zeros(n, np.int64)  # of neighbours with equal borders
-    np.maximum.at(largest, less, size[more])
-    goal = np.arange(n, dtype=np.int32)
-    chosen = size[more] == largest[less]
-    goal[less[chosen]] = more[chosen]
-    while True:
-        further = goal[goal]
-        if (further == goal).all():
-            return goal
-        goal = further

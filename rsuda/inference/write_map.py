@@ -26,7 +26,7 @@ from rsuda.geo.attribute_table import attribute_table, write_attributes
 from rsuda.geo.class_raster import DECLARED_GSD
 from rsuda.geo.cog import creation_options, write_cog
 from rsuda.geo.collars import find_collar
-from rsuda.geo.late_imports import pyogrio
+from rsuda.geo.late_imports import load_tables, pyogrio
 from rsuda.geo.mosaic import Mosaic
 from rsuda.geo.polygon_files import quiet_vectors
 from rsuda.geo.qgis_styles import raster_style, share_style, write_style
@@ -51,12 +51,14 @@ def write_map(job: MapJob) -> Prediction:
         shutil.rmtree(job.staging, ignore_errors=True)
         # polygons need one core and little of the disk, so the rasters are written beside them
         # warnings are filtered outside of the threads, since each thread ends its filters in all of them
-        with quiet(), quiet_vectors(), ThreadPoolExecutor(2) as beside:
+        with quiet(), quiet_vectors(), ThreadPoolExecutor(4) as beside:
+            tables = beside.submit(load_tables) if "polygons" in job.files else None
             rasters = beside.submit(copy_context().run, _write_rasters, job)
             of_scene = beside.submit(copy_context().run, scene_notes, job)
-            polygon_count, notes = _write_vectors(job) if "polygons" in job.files else (None, [])
+            counted = beside.submit(_count_values, job.blocks())
+            polygon_count, notes = _write_vectors(job) if tables else (None, [])
             rasters.result()
-        counts = _count_values(job.blocks())
+        counts = counted.result()
         _write_descriptions(job, counts)
         _move_into_place(job)
     written = finished_map(job, counts)

@@ -12,7 +12,7 @@ from rsuda.core.threads import SPIN_COUNT, processor_limit, set_up_threads
 @pytest.mark.parametrize(
     ("set_before", "expected"),
     [
-        ({}, {"GOMP_SPINCOUNT": str(SPIN_COUNT), "OMP_NUM_THREADS": "2"}),
+        ({}, {"GOMP_SPINCOUNT": str(SPIN_COUNT), "RSUDA_SPINCOUNT": str(SPIN_COUNT), "OMP_NUM_THREADS": "2"}),
         ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "2"}),
         ({"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "5"}, {"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "5"}),
     ],
@@ -76,6 +76,15 @@ def test_threads_sleep_at_once_where_other_processes_run_on_all_cores(tmp_path, 
     assert threads.is_busy(str(tmp_path / "loadavg")) is busy
     monkeypatch.setattr(threads.os, "cpu_count", lambda: 64)
     assert not threads.is_busy(str(tmp_path / "loadavg"))
-    monkeypatch.setattr(threads, "is_busy", lambda: busy)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_child_process_looks_at_the_load_anew(monkeypatch, busy):
+    monkeypatch.setattr(threads, "is_busy", lambda: not busy)
     threads.set_up_threads(environment := {})
+    monkeypatch.setattr(threads, "is_busy", lambda: busy)
+    threads.set_up_threads(environment)
     assert environment["GOMP_SPINCOUNT"] == ("0" if busy else str(SPIN_COUNT))
+    environment["GOMP_SPINCOUNT"] = "7"  # as a user sets it between the two
+    threads.set_up_threads(environment)
+    assert environment["GOMP_SPINCOUNT"] == "7"

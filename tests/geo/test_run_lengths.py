@@ -10,7 +10,8 @@ from scipy.ndimage import label
 from small_masks import blocks, drawn, masks, read, strips
 
 from rsuda.core.errors import InputError
-from rsuda.geo.run_lengths import encode, find_borders, find_components, merge_small
+from rsuda.geo.run_lengths import encode, find_components
+from rsuda.geo.small_areas import find_borders, have_borders, merge_single_pixels, merge_small
 
 
 def labelled(classes):
@@ -83,6 +84,22 @@ def test_components_with_a_neighbour_reach_the_least_size(classes, least):
     large = before.pixels >= least  # what is large enough keeps its class
     unchanged = np.append(large, False)[drawn(runs, before.of_run)]
     assert (values[unchanged] == classes[unchanged]).all()
+
+
+@settings(max_examples=80, deadline=None)
+@given(classes=masks, part=st.sampled_from([1, 3, 1 << 18]))
+def test_single_pixels_merge_without_a_table_of_borders_as_with_it(classes, part):
+    runs = read(classes)
+    before = find_components(runs)
+    expected, borders = merge_small(before, find_borders(runs, before), 2)
+    assert have_borders(runs, before) == bool(len(find_borders(runs, before).one))
+    with patch("rsuda.geo.small_areas._PART", part):
+        joined, merged = merge_single_pixels(runs, before)
+    merged, again = merge_small(merged, find_borders(joined, merged), 2)
+    assert (drawn(joined, merged.of_run) == drawn(runs, expected.of_run)).all()
+    for one, other in ((merged, expected), (again, borders)):
+        for name in ("one", "other", "length") if one is again else ("value", "pixels"):
+            assert (getattr(one, name) == getattr(other, name)).all()
 
 
 @pytest.mark.parametrize(

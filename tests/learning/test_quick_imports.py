@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from rsuda.learning.quick_imports import postponed
+from rsuda.learning.quick_imports import _disabled_later, postponed
 from rsuda.learning.shapes_alone import shapes_alone
 
 _LATER = {"torch._dynamo", "geopandas", "pandas", "scipy.stats", "matplotlib", "lightning", "sympy"}
@@ -50,6 +50,77 @@ def test_a_stand_in_leaves_at_the_end():
     with postponed("fractions", gcd=None):
         import_module("fractions")
     assert import_module("fractions").Fraction(1, 2) + import_module("fractions").Fraction(1, 2) == 1
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package 'standalone' with a package 'tools', in whose place a stand-in may be."""
+    tools = tmp_path / "standalone" / "tools"
+    tools.mkdir(parents=True)
+    (tmp_path / "standalone" / "__init__.py").write_text("")
+    (tools / "__init__.py").write_text("size, colour = 3, 'red'\n")
+    (tools / "inner.py").write_text("depth = 7\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "standalone"]:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(
+    ("code", "loaded"),
+    [
+        ("from standalone.tools import colour", True),
+        ("import standalone.tools.inner", True),
+        ("from standalone.tools.inner import depth", True),
+        ("import standalone.tools as tools; tools.size = 9", True),
+        ("from importlib import import_module; import_module('standalone.tools').size", False),
+    ],
+)
+def test_whatever_an_import_asks_of_a_stand_in_the_module_itself_answers(code, loaded):
+    with postponed("standalone.tools", package=True, size=1):
+        exec(code, {})
+        assert hasattr(sys.modules["standalone.tools"], "__file__") is loaded
+    tools = import_module("standalone.tools")
+    assert tools.size == (9 if "= 9" in code else 3) and tools is import_module("standalone").tools
+    assert import_module("standalone.tools.inner").depth == 7
+
+
+@pytest.mark.usefixtures("package")
+def test_a_module_that_is_loaded_already_has_no_stand_in():
+    tools = import_module("standalone.tools")
+    with postponed("standalone.tools", size=1):
+        assert import_module("standalone.tools") is tools
+    assert tools.size == 3
+
+
+@pytest.mark.parametrize("lacking", ["module", "decorator", "compiler"])
+def test_another_torch_keeps_its_own_decorators(monkeypatch, lacking):
+    if lacking == "module":
+        monkeypatch.setitem(sys.modules, "torch._compile", None)
+    elif lacking == "decorator":
+        monkeypatch.delattr("torch._compile._disable_dynamo")
+    else:
+        monkeypatch.delattr("torch.compiler.disable")
+    before = getattr(torch.compiler, "disable", None)
+    with _disabled_later():
+        assert getattr(torch.compiler, "disable", None) is before
+    assert getattr(torch.compiler, "disable", None) is before
+
+
+def test_libraries_that_cannot_be_imported_so_are_imported_as_any_other():
+    code = """
+import sys, torch
+sys.modules["torchvision.ops"] = sys.modules["lightning.pytorch"] = None
+from rsuda.learning.quick_imports import import_encoders, import_lightning
+import_lightning()
+del sys.modules["torchvision.ops"], sys.modules["lightning.pytorch"]
+import torchvision.ops, scipy.signal
+import torch._dynamo.utils as utils
+print(scipy.signal.windows.hamming(1)[0], torchvision.ops.roi_align.__name__, hasattr(utils, "__file__"))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.split() == ["1.0", "roi_align", "True"], answer.stderr
 
 
 def test_shapes_alone_have_no_values_and_draw_nothing():
