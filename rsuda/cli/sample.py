@@ -139,7 +139,8 @@ def _print(result: object) -> None:
         table.add_row(printable(stratum.name), *map(str, cells))
     Console(markup=False, highlight=False, emoji=False).print(table)
     print(
-        f"{sample_points.points} points: {printable(sample_points.file)}; label them in QGIS, from number 1 on, then rsuda assess"
+        f"{sample_points.points} point{'s' * (sample_points.points != 1)}: {printable(sample_points.file)}; label them in "
+        "QGIS, from number 1 on, then rsuda assess"
     )
     if sample_points.chips is not None:
         print(f"Pictures of the points: {printable(sample_points.chips)}")

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.data.domain import some_names
-from rsuda.geo.raster import quiet
-from rsuda.geo.raster_info import sample
+from rsuda.geo.raster import is_remote, quiet
+from rsuda.geo.raster_info import WHOLE, sample
 from rsuda.geo.scene import Scene
 
 _READERS = 8  # files that are read at once
@@ -40,31 +40,36 @@ def _error_of(scene: Scene) -> RsudaError | None:
 
 
 def check_pixels(scenes: Sequence[Scene]) -> list[str]:
-    """Say which scenes cannot be read to their end, and which hold no data; of many large scenes the first are looked through.
-
-    Scenes whose headers cannot be read are left out.
-    """
+    """Say which scenes cannot be read to their end, and which hold no data. Scenes with unreadable headers are left out."""
     opened = [scene for scene in scenes if _opens(scene)]
     with quiet(), ThreadPoolExecutor(_READERS) as readers:
         errors = list(readers.map(_error_of, opened))
     broken = [error for error in errors if error is not None]
     more = f" ({len(broken)} of {len(scenes)} scenes cannot be read)" if len(broken) > 1 else ""
     notes = [f"{broken[0]}{more}"] if broken else []
+    empty = no_data_note([scene for scene, error in zip(opened, errors, strict=True) if error is None])
+    return notes if empty is None else [*notes, empty]
+
+
+def no_data_note(scenes: Sequence[Scene]) -> str | None:
+    """Say which readable scenes hold no data; None without any. Of many the first are looked through, and no remote one."""
     empty, left = [], _MOST
-    for scene, error in zip(opened, errors, strict=True):
+    for scene in scenes:
         file = scene.file
-        if error is not None or file.valid(file.image_numbers, (0, 0, 1, 1)) is None:  # all pixels hold data
+        if is_remote(scene.image) or file.valid(file.image_numbers, (0, 0, 1, 1)) is None:  # all pixels hold data
             continue
-        left -= scene.grid.height * scene.grid.width
+        left -= min(scene.grid.height * scene.grid.width, WHOLE)
         if left < 0:
             break
-        if not sample(file, file.image_numbers)[0].size:
+        pixels, _, whole = sample(file, file.image_numbers)
+        if whole and not pixels.size:
             empty.append(scene.name)
-    if empty:
-        notes.append(
-            f"{len(empty)} of {len(scenes)} scenes hold no data, only nodata or transparent pixels ({some_names(empty)})"
-        )
-    return notes
+    if not empty:
+        return None
+    verb = "holds" if len(empty) == 1 else "hold"
+    return (
+        f"{len(empty)} of {len(scenes)} scenes {verb} no data, only nodata or transparent pixels ({some_names(empty)})"
+    )
 
 
 def _opens(scene: Scene) -> bool:

@@ -94,6 +94,8 @@ class Domain:
 
     def labelled(self, split: str) -> list[Scene]:
         """List the scenes of a split that must have labels. Raises InputError if a scene has no label file."""
+        if split not in self.splits and self.legend is None:
+            raise InputError(f"domain {self.name} has no labels{self._label_search()}")
         scenes = self.split(split)
         unlabelled = [scene.name for scene in scenes if scene.label is None]
         if unlabelled or self.legend is None:

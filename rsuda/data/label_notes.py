@@ -97,6 +97,12 @@ def polygon_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:
     sentences = (missing_note(layer, classes_of(layer, legend.own)) for layer in layers if layer.classes)
     notes = [sentence for sentence in sentences if sentence][:_MOST]
     bare = {name: label for name, label in drawn.items() if not label.touch(legend)}
+    hollow = [name for name in bare if bare[name].bounds(legend) is None]
+    if hollow:
+        file = bare[hollow[0]].layers[0].path
+        notes.append(
+            f"{file} holds no polygon, so {len(hollow)} of the {len(drawn)} scenes have none ({some_names(hollow)})"
+        )
     filled = [name for name in bare if bare[name].bounds(legend) is not None]
     if filled:
         place = _places(filled[0], bare[filled[0]], legend)

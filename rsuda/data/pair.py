@@ -13,6 +13,7 @@ from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec
 from rsuda.core.spelling import spell
 from rsuda.data.alignment_choice import SIMILAR_GSD, Alignment, choose_alignment, common_gsd
+from rsuda.data.check_files import no_data_note
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.colour_sample import ColourSample
 from rsuda.data.colours import ColourMatching
@@ -120,6 +121,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         notes += label_nodata_notes(scenes, scenes[0].legend or legend)
     if target is not source:
         notes += collar_notes(target.name, targets, fed[1])
+    notes += [f"{target.name}: {note}" for note in (no_data_note(targets),) if note]
     places = [note for _, scenes in look.groups for note in label_notes(scenes, scenes[0].legend or legend)]
     shares, locations, (off_palette, off_share) = class_statistics(sources, legend)
     sets = [label_set_note(part) for part in source.parts or (source,)]

@@ -63,7 +63,9 @@ def check_header(file: Any, path: str | Path) -> None:
 
 
 def what_lies_there(path: str | Path) -> str | None:
-    """Say of a file without content, or of a web page in its place, what it is; None for other files."""
+    """Say what a folder, an empty file or a web page in the place of a raster is; None for other files."""
+    if isinstance(path, Path) and path.is_dir():
+        return "it is a folder: name a raster in it"
     if not isinstance(path, Path) or not path.is_file():
         return None
     with path.open("rb") as file:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from re import fullmatch
 from typing import Any
 from unicodedata import normalize
 
@@ -91,7 +92,8 @@ def value_text(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
-    return normalize("NFC", str(value)).strip() or None
+    text = normalize("NFC", str(value)).strip()
+    return (text.partition(".")[0] if fullmatch(r"-?\d+\.0+", text) else text) or None
 
 
 def _names(legend: Legend) -> dict[str, int]:

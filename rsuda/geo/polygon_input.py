@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,12 +64,27 @@ def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd
         frame = gpd.read_parquet(path)
         chosen = [name for name in frame.columns if columns is None or str(name).lower() in columns]
         return frame[[*dict.fromkeys([*chosen, frame.geometry.name])]]
+    shapefile = path.suffix.lower() == ".shp"
+    if shapefile and not _beside(path, ".shx"):
+        raise InputError(
+            f"{path} cannot be read: {path.stem}.shx is missing beside it; a shapefile is several files (.shp, .shx, .dbf, "
+            ".prj), so copy all of them"
+        )
     layer = _choose_layer(path, layer)
+    # without a .cpg GDAL takes texts for Latin-1; those of UTF-8 are no valid Latin-1 by chance
+    encodings = ("UTF-8", None) if shapefile and not _beside(path, ".cpg") else (None,)
     with readable(path) as plain:
-        if columns is None:
-            return gpd.read_file(plain, layer=layer)
         fields = pyogrio.read_info(plain, layer=layer)["fields"]
-        return gpd.read_file(plain, layer=layer, columns=[name for name in fields if name.lower() in columns])
+        chosen = [name for name in fields if columns is None or name.lower() in columns]
+        for encoding in encodings:
+            with suppress(UnicodeDecodeError):
+                return gpd.read_file(plain, layer=layer, columns=chosen, encoding=encoding)
+        return gpd.read_file(plain, layer=layer, columns=chosen)
+
+
+def _beside(path: Path, suffix: str) -> bool:
+    """Whether a file of the same name lies beside a file, whatever the case of its suffix."""
+    return any(path.with_suffix(ending).is_file() for ending in (suffix, suffix.upper()))
 
 
 def _choose_layer(path: Path, layer: str | None) -> str:

@@ -12,6 +12,7 @@ from rsuda.annotation.suggest import Suggestion, suggest, write_suggestions
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError, exists
 from rsuda.core.spelling import spell
+from rsuda.data.check_files import check_readable, no_data_note
 from rsuda.evaluation.label_free import SELECTION
 from rsuda.evaluation.metrics import Scores
 from rsuda.geo.raster import is_remote
@@ -253,7 +254,11 @@ def _open(scene: str | Path, view: RunView, bands: str | None, gsd: float | None
         for known in view.target_domain.scenes.values():
             if not is_remote(known.image) and Path(known.image).resolve() == path:
                 return known
-    return open_scene(scene, view.predictor.trained.spec, bands=bands, gsd=gsd, crs=crs)
+    opened = open_scene(scene, view.predictor.trained.spec, bands=bands, gsd=gsd, crs=crs)
+    check_readable([opened])
+    if no_data_note([opened]) is not None:
+        raise InputError(f"{scene} has no valid pixel, only nodata or transparent ones: choose another scene")
+    return opened
 
 
 def _suggest(view: RunView, k: int, size: int, progress: Progress) -> tuple[list[Suggestion], str]:

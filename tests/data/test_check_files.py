@@ -31,7 +31,7 @@ def test_scenes_without_data_and_broken_ones_are_named(tmp_path):
     ]
     scenes[2].image.write_bytes(scenes[2].image.read_bytes()[:2000])
     broken, empty = check_pixels(scenes)
-    assert "cut.tif" in broken and empty.startswith("1 of 3 scenes hold no data") and empty.endswith("(empty)")
+    assert "cut.tif" in broken and empty.startswith("1 of 2 scenes holds no data") and empty.endswith("(empty)")
     (tmp_path / "page.tif").write_text("<!DOCTYPE html><html>sign in</html>")
     (tmp_path / "none.tif").touch()
     for name, says in (("page", "it is a web page: download"), ("none", "it is empty")):

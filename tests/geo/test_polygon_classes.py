@@ -128,6 +128,18 @@ def test_case_and_blanks_of_a_class_do_not_count(tmp_path, name):
     assert row(read(scene(tmp_path, [drawn]))) == "2222......"
 
 
+def test_shapefile_without_its_encoding_or_index(tmp_path):
+    legend = Legend.from_fields([{"name": name, "colour": [k, 0, 0]} for k, name in enumerate(("x", "Geb\u00e4ude"))])
+    drawn = layer(tmp_path / "x.shp", [LEFT], {"name": ["Geb\u00e4ude"], "number": ["1.0"]})
+    (tmp_path / "x.cpg").unlink()  # its texts are UTF-8 all the same
+    assert row(read(scene(tmp_path, [drawn]), legend)) == "1111......"
+    drawn = PolygonLayer(drawn.path, attribute="number", classes=(("1", "x"),))
+    assert row(read(scene(tmp_path, [drawn]), legend)) == "0000......"
+    (tmp_path / "y.shp").write_bytes((tmp_path / "x.shp").read_bytes())
+    with pytest.raises(InputError, match=r"y\.shx is missing .* copy all of them"):
+        read(scene(tmp_path, [PolygonLayer(tmp_path / "y.shp")]), legend)
+
+
 def test_accents_may_be_signs_of_their_own(tmp_path):
     names = ("Geb\u00e4ude", "gr\u00fcn", "Gr\u00fcn")
     legend = Legend.from_fields([{"name": name, "colour": [k, 0, 0]} for k, name in enumerate(names)])
