@@ -18,7 +18,7 @@ import numpy as np
 from shapely import Polygon
 
 from rsuda.annotation.candidates import Candidate, Progress, candidates
-from rsuda.core.atomic import atomic_write
+from rsuda.core.atomic import atomic_write, check_writable
 from rsuda.core.errors import InputError, exists
 from rsuda.core.spec import Spec
 from rsuda.core.vector_formats import FORMATS
@@ -219,9 +219,10 @@ def write_if_located(
 
 
 def check_output(path: Path | str, *, overwrite: bool = False) -> None:
-    """Check, before anything is computed, that ``write_suggestions`` can write. Raises ExistsError."""
+    """Check, before anything is computed, that ``write_suggestions`` can write. Raises ExistsError, WriteError."""
     if Path(path).exists() and not overwrite:
         raise exists(path)
+    check_writable(Path(path).parent)
 
 
 def _check_georeferenced(scene: Scene) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rsuda.core.errors import ExistsError, MissingError, exists, write_error
+from rsuda.core.errors import ExistsError, MissingError, WriteError, exists, write_error
 from rsuda.core.machine import flush
 from rsuda.core.spelling import spell
 
@@ -67,6 +67,18 @@ def leftovers(folder: Path) -> list[Path]:
         if temporary.is_dir()
         and all(Path(name).stem[:_STEM] in (temporary.name[1:-9], "staging") for name in os.listdir(temporary))
     ]
+
+
+def check_writable(path: Path) -> None:
+    """Raise WriteError if a file cannot be written in a folder, or in the folder that it would be made in.
+
+    Long work calls it before it begins.
+    """
+    parent = next((folder for folder in (path, *path.absolute().parents) if folder.exists()), Path())
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".rsuda-", dir=parent))
+    except OSError as error:
+        raise WriteError(f"cannot write in {parent} ({error.strerror}): choose another {spell('out')}") from error
 
 
 def make_folder(path: Path) -> None:

@@ -7,7 +7,7 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from rsuda.core.atomic import make_folder
+from rsuda.core.atomic import check_writable, make_folder
 from rsuda.core.errors import ExistsError, InputError, MissingError, write_error
 from rsuda.core.spelling import spell
 
@@ -87,6 +87,7 @@ def sample_tiles(out: str | Path = FOLDER) -> Path:
     if folder.exists():
         raise ExistsError(f"{folder} exists and holds other files: choose another {spell('out')}")
     make_folder(folder.parent)
+    check_writable(folder.parent)
     temporary = Path(tempfile.mkdtemp(prefix=".sample-", dir=folder.parent))
     try:
         for name in SAMPLE_DOMAINS:

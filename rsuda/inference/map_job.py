@@ -15,7 +15,7 @@ import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 
-from rsuda.core.atomic import make_folder
+from rsuda.core.atomic import check_writable, make_folder
 from rsuda.core.errors import ExistsError, WriteError, exists
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.locks import LOCK, exclusive
@@ -167,6 +167,7 @@ class MapJob:
         Raises ExistsError when another process holds the lock.
         """
         make_folder(self.folder)
+        check_writable(self.folder)
         with exclusive(self.folder / f".{self.raster.stem}{LOCK}", f"{self.raster}"):
             try:
                 yield

@@ -37,6 +37,7 @@ from rsuda.runs.folders import newest_run
 from rsuda.runs.weights import TrainedNetwork, load_run
 
 logger = logging.getLogger("rsuda")
+_SENTENCES = 5  # on scenes that could not be predicted
 
 
 class EmptyError(InputError):
@@ -198,7 +199,9 @@ def predict_scenes(
         raise InputError(f"{empty[0]}{others}")
     if errors:
         count = f"{len(errors)} of {len(jobs)} scenes could not be predicted: " if len(jobs) > 1 else ""
-        raise type(errors[0])(count + "; ".join(map(str, errors)))
+        sentences = list(dict.fromkeys(map(str, errors)))
+        more = f"; and {len(sentences) - _SENTENCES} more" if len(sentences) > _SENTENCES else ""
+        raise type(errors[0])(count + "; ".join(sentences[:_SENTENCES]) + more)
 
 
 def map_scene(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rsuda.annotation.suggest import Suggestion, suggest, write_suggestions
-from rsuda.core.atomic import atomic_write
+from rsuda.core.atomic import atomic_write, check_writable
 from rsuda.core.errors import ExistsError, InputError, exists
 from rsuda.core.spelling import spell
 from rsuda.data.check_files import check_readable, no_data_note
@@ -245,6 +245,7 @@ def _check_output(out: Path, windows: Path, *, overwrite: bool) -> None:
     for file in (out, windows):
         if file.exists() and not overwrite:
             raise exists(file)
+    check_writable(out.parent)
 
 
 def _open(scene: str | Path, view: RunView, bands: str | None, gsd: float | None, crs: str | None) -> Scene:
