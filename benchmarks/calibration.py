@@ -26,7 +26,7 @@ from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import blended
 
 SIZE, EACH = 128, 4  # side of a window in pixels, windows of a scene
-THIN = 32  # one of so many pixels of a window is fitted, to save time
+THIN = 128  # one of so many pixels of a window is fitted, to save time
 KINDS = ("temperature", "vector", "auto")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import t as student
 
 from rsuda.core.errors import InputError
 from rsuda.core.spelling import spell
@@ -16,9 +18,9 @@ from rsuda.learning.calibration import fit_temperature, fit_vector, log_losses, 
 NONE = "none"
 TEMPERATURE, VECTOR, AUTO = SCALINGS = ("temperature", "vector", "auto")
 ENOUGH_GROUPS = 5  # of a class that gets numbers of its own
-FOLDS = 5  # parts of the places, each of which is measured once
-PLACE = 10  # independent labels that a place is worth at most, since its pixels are alike
-SPREAD = 0.5  # standard deviation of 1/T and of biases that is expected before any label is seen
+FOLDS = 10  # parts of the places, each of which is measured once
+SPREAD = 0.5  # standard deviation of 1/T that is expected before any label is seen
+SPREADS = (0.25, 0.75)  # of 1/T and of biases under vector scaling; held-out places choose
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,19 @@ class Measure:
 
 @dataclass(frozen=True)
 class Fitting:
-    """How a scaling is fitted. Few labels end near no scaling, and classes near all classes (ridge, by ``SPREAD``).
+    """How a scaling is fitted. Few labels end near no scaling, and classes near all classes: a ridge, as wide as ``spread``.
 
     Attributes:
         kind: 'temperature', 'vector', or 'none', which is a temperature of 1.
         by_class: whether predicted classes may have temperatures of their own.
         enough: pixels of a class that gets numbers of its own.
+        spread: standard deviation of the numbers that is expected before any label is seen.
     """
 
     kind: str
     by_class: bool
     enough: int
+    spread: float = SPREAD
 
     def fit(self, pixels: LabelledPixels) -> Scaling:
         """Fit a scaling. Classes with ``enough`` pixels in ENOUGH_GROUPS groups have numbers of their own.
@@ -75,17 +79,26 @@ class Fitting:
             classes = self._enough(pixels, pixels.labels)
             if len(classes) > 1:
                 probabilities, labels = torch.from_numpy(pixels.probabilities), torch.from_numpy(pixels.labels)
-                return Scaling(*fit_vector(probabilities, labels, classes, prior=_prior(pixels)), tuple(classes))
-        common = _temperature(pixels, 1.0)
+                return Scaling(*fit_vector(probabilities, labels, classes, prior=self._prior(pixels)), tuple(classes))
+        common = self._temperature(pixels, 1.0)
         predicted = pixels.probabilities.argmax(1)
         separate = self._enough(pixels, predicted) if self.by_class and self.kind == TEMPERATURE else []
         if not separate:
             return Scaling((common,))
         numbers = [
-            _temperature(pixels.part(predicted == k), common) if k in separate else common
+            self._temperature(pixels.part(predicted == k), common) if k in separate else common
             for k in range(pixels.probabilities.shape[1])
         ]
         return Scaling(tuple(numbers), (), tuple(separate))
+
+    def _prior(self, pixels: LabelledPixels) -> float:
+        """Return the weight of the ridge: the smaller, the more the labels are worth."""
+        return 1 / (self.spread**2 * independent_labels(pixels))
+
+    def _temperature(self, pixels: LabelledPixels, centre: float) -> float:
+        """Fit a temperature near a centre."""
+        probabilities, labels = torch.from_numpy(pixels.probabilities), torch.from_numpy(pixels.labels)
+        return fit_temperature(probabilities, labels, prior=self._prior(pixels), centre=centre)
 
     def _enough(self, pixels: LabelledPixels, classes: np.ndarray) -> list[int]:
         parts = ((k, pixels.part(classes == k)) for k in range(pixels.probabilities.shape[1]))
@@ -119,47 +132,68 @@ class HeldOut:
     measure: Measure
     losses: np.ndarray
 
-    def is_better_than(self, other: HeldOut) -> bool:
-        """Whether the log loss is lower than another by more than the standard error of the difference over groups."""
+    def gain_over(self, other: HeldOut) -> tuple[float, float]:
+        """Return how much lower the log loss is than another, and the standard error of this difference over groups."""
         gain = other.losses - self.losses
-        return bool(gain.sum() > np.sqrt(len(gain) * gain.var(ddof=1)))
+        return float(gain.sum()), float(np.sqrt(len(gain) * gain.var(ddof=1)))
+
+    def is_clearly_better_than(self, other: HeldOut) -> bool:
+        """Whether the log loss is lower beyond chance (one-sided t test, 5 %), and the calibration error is no higher."""
+        gain, error = self.gain_over(other)
+        level = float(student.ppf(0.95, len(self.losses) - 1))
+        return gain > level * error and self.measure.ece <= other.measure.ece
 
 
-def _prior(pixels: LabelledPixels) -> float:
-    """Return the weight of the ridge: the smaller, the more places there are."""
-    counts = np.unique(pixels.groups, return_counts=True)[1]
-    return float(1 / (SPREAD**2 * np.minimum(counts, PLACE).sum()))
+def independent_labels(pixels: LabelledPixels) -> float:
+    """Estimate how many independent labels the pixels are worth, since those of a place are alike.
 
-
-def _temperature(pixels: LabelledPixels, centre: float) -> float:
-    """Fit a temperature near a centre."""
-    probabilities, labels = torch.from_numpy(pixels.probabilities), torch.from_numpy(pixels.labels)
-    return fit_temperature(probabilities, labels, prior=_prior(pixels), centre=centre)
+    It is the sum of n / (1 + (n - 1) rho) over places with n pixels (Kish, "Survey sampling", 1965), where rho is the
+    intraclass correlation of label minus probability, by an analysis of variance over all classes.
+    """
+    places, counts = np.unique(pixels.groups, return_inverse=True, return_counts=True)[1:]
+    total, groups = len(pixels), len(counts)
+    if total == groups:
+        return float(total)
+    rest = -pixels.probabilities.astype(float)
+    rest[np.arange(total), pixels.labels] += 1
+    rest -= rest.mean(0)
+    sums = np.stack([np.bincount(places, column, minlength=groups) for column in rest.T])
+    between, every = float((sums**2 / counts).sum()), float((rest**2).sum())
+    within = (every - between) / (total - groups)
+    if groups == 1 or every <= 0:
+        return 1.0
+    size = (total - (counts**2).sum() / total) / (groups - 1)
+    spread = between / (groups - 1)
+    alike = float(np.clip((spread - within) / max(spread + (size - 1) * within, 1e-300), 0, 1))
+    return float((counts / (1 + (counts - 1) * alike)).sum())
 
 
 def choose(pixels: LabelledPixels, kind: str, *, by_class: bool, enough: int) -> tuple[Scaling, Measure | None]:
-    """Fit the simplest scaling of those that a kind allows, unless held-out groups show that another is better.
+    """Fit the simplest scaling that is as good as any on held-out groups, or none unless one is clearly better than none.
 
-    From simple to less simple: none at all (a temperature of 1), one temperature, one for each class, and a vector. A
-    'temperature' may be the first three, 'auto' all of them, and a 'vector' is one. A scaling is better if its log loss on
-    held-out groups is lower by more than the standard error of the difference.
+    From simple to less simple: none at all (a temperature of 1), one temperature, one for each class, and a vector, with a
+    narrow and a wide ridge. A 'temperature' may be the first three, 'auto' all of them, and a 'vector' is one. Of those that
+    are clearly better than none (``HeldOut.is_clearly_better_than``), the simplest is taken whose log loss is within one
+    standard error of the difference to the lowest one (the rule of Breiman et al., "Classification and regression trees",
+    1984, in pairs).
 
     Returns:
         the scaling of all pixels, and its measure on held-out groups; None where there is one group.
 
     Raises InputError for too few labels of a vector that is asked for.
     """
-    vectors = [Fitting(VECTOR, by_class, enough)] if kind in (VECTOR, AUTO) else []
+    vectors = [Fitting(VECTOR, by_class, enough, spread) for spread in SPREADS] if kind in (VECTOR, AUTO) else []
     classes = (False, True) if by_class else (False,)
-    plain = [Fitting(NONE, False, enough), *(Fitting(TEMPERATURE, each, enough) for each in classes)]
-    best, *others = vectors if kind == VECTOR else [*plain, *vectors]
-    result = best.held_out(pixels)
-    if result is None and kind != VECTOR:
-        best = plain[1]  # one temperature
-    for fitting in others:
-        other = fitting.held_out(pixels)
-        if other is not None and result is not None and other.is_better_than(result):
-            best, result = fitting, other
+    none, *plain = Fitting(NONE, False, enough), *(Fitting(TEMPERATURE, each, enough) for each in classes)
+    candidates = vectors if kind == VECTOR else [*plain, *vectors]
+    results = [(fitting, held_out) for fitting in candidates if (held_out := fitting.held_out(pixels)) is not None]
+    best, result = candidates[0], None  # of one place nothing is held out
+    if results:
+        base = none.held_out(pixels)
+        assert base is not None
+        if kind != VECTOR:
+            results = [(fitting, other) for fitting, other in results if other.is_clearly_better_than(base)]
+        best, result = _simplest(results) if results else (none, base)
     fitted = best.fit(pixels)
     if kind == VECTOR and not fitted.bias:
         raise InputError(
@@ -167,6 +201,16 @@ def choose(pixels: LabelledPixels, kind: str, *, by_class: bool, enough: int) ->
             f"{ENOUGH_GROUPS} places: label more, or pass {spell('scaling', TEMPERATURE)}"
         )
     return fitted, None if result is None else result.measure
+
+
+def _simplest(results: Sequence[tuple[Fitting, HeldOut]]) -> tuple[Fitting, HeldOut]:
+    """Take the first whose log loss is within one standard error of the lowest; they are in the order from simple."""
+    lowest = min((other for _, other in results), key=lambda other: other.measure.log_loss)
+    for fitting, other in results:
+        gain, error = lowest.gain_over(other)
+        if gain <= error:
+            return fitting, other
+    raise AssertionError("the lowest is within reach of itself")
 
 
 def measure(pixels: LabelledPixels, scaling: Scaling) -> Measure:

@@ -106,18 +106,20 @@ def pixels_of_points(
     legend = predictor.trained.spec.legend
     frame, column = _points(layer, attribute)
     named = frame[frame[column].notna()]
-    names = named[column].astype(str).str.strip()
+    known = {name.casefold(): name for name in legend.names} | {name: name for name in legend.names}
+    texts = named[column].astype(str).str.strip()
+    names = texts.map(lambda text: known.get(text, known.get(text.casefold(), text)))
     others = sorted({*names} - {*legend.names, ""})
     if others and not {*names} & {*legend.names}:
         raise InputError(
             f"column '{column}' of {layer} holds {', '.join(others[:5])}, and the model's classes are "
             f"{', '.join(legend.names)}: name the column of classes by {spell('attribute')}"
         )
-    named = named[names.isin(legend.names)]
+    named = named.assign(**{column: names})[names.isin(legend.names)]
     parts: list[LabelledPixels] = []
     for scene in scenes:
         located = named if named.crs is None or scene.grid.crs is None else _projected(named, scene)
-        classes = [legend.names.index(str(name).strip()) for name in located[column]]
+        classes = [legend.names.index(name) for name in located[column]]
         parts += _of_scene(predictor, scene, located, np.array(classes, np.uint8), sum(map(len, parts)))
     return _joined(
         parts, len(legend), f"no point of {layer} with a class lies on a scene: name their scenes by {spell('scene')}"

@@ -2,17 +2,19 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+from scipy.special import softmax
 from shapely.geometry import Point
 
 from rsuda.api import evaluate
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.evaluation.calibrate import calibrate
-from rsuda.evaluation.fit_scaling import choose
+from rsuda.evaluation.fit_scaling import Scaling, choose, independent_labels, measure
 from rsuda.evaluation.labelled_pixels import LabelledPixels
 from rsuda.evaluation.reliability import BINS, Reliability, tally
 from rsuda.inference.predict import predict
@@ -94,24 +96,55 @@ def test_vector_scaling_is_in_predictions_scores_and_the_loaded_model(tiny_city,
     assert (sample["prediction"] == wanted.argmax(1)).float().mean() > 0.999
 
 
-def test_auto_takes_the_scaling_with_the_lower_loss_on_other_groups():
+def test_one_place_gets_one_temperature():
+    pixels = scenes(0, 2, temperature=2.0)
+    assert choose(replace(pixels, groups=0 * pixels.groups), "auto", by_class=False, enough=50)[0].kind == "temperature"
+
+
+def scenes(seed, number, *, temperature=1.0, bias=(0, 0, 0), size=60):
+    """Labelled pixels of scenes with class mixes of their own, where the model also has an error of its own in each scene."""
+    rng, parts = np.random.default_rng(seed), []
+    for scene in range(number):
+        mix, error = 1.5 * rng.normal(size=3), 0.5 * rng.normal(size=3)
+        logits = mix + 2 * rng.normal(size=(size, 3))
+        right, seen = softmax(logits + error, 1), softmax(temperature * logits + np.array(bias), 1)
+        labels = (right.cumsum(1) < rng.random((size, 1))).sum(1).clip(0, 2)
+        parts.append((seen.astype(np.float32), labels.astype(np.uint8), np.full(size, scene)))
+    return LabelledPixels(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def chosen(draws, number, kind="auto", **world):
+    """What is taken in each draw, and by how much the log loss of 40 other scenes falls."""
+    kinds, gains = [], []
+    for seed in range(draws):
+        scaling, _ = choose(scenes(seed, number, **world), kind, by_class=False, enough=50)
+        kinds.append("none" if scaling.temperature == (1.0,) else scaling.kind)
+        others = scenes(1000 + seed, 40, **world)
+        gains.append(measure(others, Scaling()).log_loss - measure(others, scaling).log_loss)
+    return kinds, np.array(gains)
+
+
+@pytest.mark.parametrize("draws", [2, pytest.param(40, marks=pytest.mark.slow)])
+def test_a_calibrated_model_is_left_as_it_is_and_others_are_mended(draws):
+    """Few scenes: a model that is honest on the whole, though not in each scene, gets no scaling from them by chance."""
+    kinds, gains = chosen(draws, 10)
+    assert kinds.count("none") >= 0.9 * draws and gains.mean() > -0.002
+    kinds, gains = chosen(draws, 10, temperature=2.0)
+    assert kinds.count("none") <= 0.1 * draws and gains.min() > 0.05
+    kinds, gains = chosen(draws, 24, bias=(2.0, -1.0, 0.0))
+    assert kinds.count("vector") >= 0.9 * draws and gains.mean() > 0.05
+
+
+def test_labels_are_worth_what_their_places_tell():
+    """Pixels that differ as much within a place as between places are independent; copies of one pixel are worth one."""
     rng = np.random.default_rng(0)
-    groups = np.arange(8000) // 500
-    raw = rng.dirichlet((1, 1, 1), 8000).astype(np.float32)
-    labels = (raw.cumsum(1) < rng.random((8000, 1))).sum(1).clip(0, 2).astype(np.uint8)
-    biased = raw * np.array([1, 4, 0.5], np.float32)
-    biased /= biased.sum(1, keepdims=True)
-    losses = {}
-    for name, seen in (("right", raw), ("biased", biased)):
-        pixels = LabelledPixels(seen, labels, groups)
-        scaling, held_out = choose(pixels, "auto", by_class=False, enough=100)
-        of = {kind: choose(pixels, kind, by_class=False, enough=100)[1].log_loss for kind in ("temperature", "vector")}
-        assert of[scaling.kind] == min(of.values()) == held_out.log_loss
-        losses[name] = of
-    assert losses["biased"]["vector"] < losses["biased"]["temperature"] - 0.02
-    assert abs(losses["right"]["vector"] - losses["right"]["temperature"]) < 0.005
-    one_place = LabelledPixels(biased, labels, 0 * groups)
-    assert choose(one_place, "auto", by_class=False, enough=100)[0].kind == "temperature"
+    raw = rng.dirichlet((1, 1, 1), 2000).astype(np.float32)
+    labels = (raw.cumsum(1) < rng.random((2000, 1))).sum(1).clip(0, 2).astype(np.uint8)
+    groups = np.arange(2000) // 100
+    assert independent_labels(LabelledPixels(raw, labels, groups)) > 800
+    first = groups * 100
+    assert independent_labels(LabelledPixels(raw[first], labels[first], groups)) == pytest.approx(20, rel=0.02)
+    assert independent_labels(LabelledPixels(raw, labels, np.arange(2000))) == 2000
 
 
 def test_scalings_that_cannot_be_are_refused(run, tiny_city):
@@ -131,7 +164,9 @@ def test_points_of_an_accuracy_sample_calibrate_too(tiny_city, run, tmp_path):
         points = [Point(*image.xy(row, col)) for row, col in places]
         crs = image.crs
     names = [{(255, 255, 255): "a", (0, 0, 255): "b", (0, 255, 0): "c"}[tuple(colours[:, r, c])] for r, c in places]
-    frame = gpd.GeoDataFrame({"reference": [None, *names[1:]]}, geometry=points, crs=crs).to_crs("EPSG:4326")
+    frame = gpd.GeoDataFrame(
+        {"reference": [None, *(f" {name.upper()}" for name in names[1:])]}, geometry=points, crs=crs
+    ).to_crs("EPSG:4326")
     frame.to_file(tmp_path / "points.gpkg")
     with pytest.raises(InputError, match="name the scenes that they lie on by `scene`"):
         calibrate(run, tmp_path / "points.gpkg", **HOW)

@@ -1,5 +1,6 @@
 """A service answers as ``rsuda predict`` does, refuses bad requests in a sentence, and loses none under load."""
 
+import gzip
 import http.client
 import json
 import os
@@ -34,12 +35,15 @@ class Served:
         from rsuda.inference.predictor import Predictor
         from rsuda.runs.weights import load_run
         from rsuda.serving.app import Service, make_app
+        from rsuda.serving.connections import TimelyConnection
         from rsuda.serving.serve_options import ServeOptions
 
         options = MapOptions.of(**HOW, overwrite=True)
         predictor = Predictor.of(load_run(run), **options.predictor.model_dump())
         self.service = Service(predictor, ServeOptions.of(**limits), options)
-        config = uvicorn.Config(make_app(self.service), port=0, log_level="error", timeout_keep_alive=5)
+        config = uvicorn.Config(
+            make_app(self.service), port=0, http=TimelyConnection, log_level="error", timeout_keep_alive=5
+        )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
@@ -197,6 +201,25 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error_of_the_servi
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + body[:1000])
     time.sleep(0.3)
     assert served.window(body)[0] == 200 and "Traceback" not in caplog.text and "Exception" not in caplog.text
+
+
+def test_forms_and_compressed_bodies_are_named(served, tiny_city):
+    body = (tiny_city / "west_1_image.tif").read_bytes()
+    form = b"--x\r\nContent-Disposition: form-data; name=file; filename=a.tif\r\n\r\n" + body + b"\r\n--x--\r\n"
+    status, _, content = served.ask("POST", "/predict", form, {"Content-Type": "multipart/form-data; boundary=x"})
+    assert status == 415 and "but a form: send the file alone" in json.loads(content)["error"]
+    status, _, content = served.ask("POST", "/predict", gzip.compress(body), {"Content-Encoding": "gzip"})
+    assert status == 415 and "but compressed: send the file as it is" in json.loads(content)["error"]
+
+
+def test_connections_that_say_nothing_are_closed_and_others_are_not(served, tiny_city, monkeypatch):
+    from rsuda.serving.connections import TimelyConnection
+
+    monkeypatch.setattr(TimelyConnection, "PATIENCE", 0.2)
+    silent, slow = (socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(2))
+    slow.sendall(b"GET /health HT")
+    assert silent.recv(10) == slow.recv(10) == b""
+    assert served.window((tiny_city / "west_1_image.tif").read_bytes())[0] == 200
 
 
 def test_late_answer_is_504_and_slow_client_408(tiny_run, tiny_city):

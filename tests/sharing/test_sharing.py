@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -120,6 +121,29 @@ def test_push_replaces_a_model_only_when_asked_and_nothing_else_ever(run, hub, t
     with pytest.raises(ExistsError, match="is no model that was pushed"):
         push(run, f"file://{tmp_path}/home", overwrite=True)
     assert (tmp_path / "home" / "letter.txt").read_text() == "dear"
+
+
+def test_push_to_a_link_keeps_the_link(run, hub, tmp_path):
+    (tmp_path / "link").symlink_to(hub, target_is_directory=True)
+    push(run, f"file://{tmp_path}/link", overwrite=True)
+    assert (tmp_path / "link").is_symlink() and (hub / "weights.safetensors").is_file()
+    assert [folder.name for folder in hub.parent.iterdir()] == [hub.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file://host/folder is a share of a network there")
+@pytest.mark.parametrize("address", ["file://hub/city", "file:///srv/a#b", "file:///srv/a?b"])
+def test_address_of_a_folder_of_which_a_part_would_be_dropped_is_refused(address):
+    with pytest.raises(InputError, match=r"names a host, 'hub'|has a '\?' or '#'"):
+        HubAddress.of(address)
+
+
+def test_weights_that_were_written_in_part_are_one_sentence(run):
+    weights = run / "weights.safetensors"
+    whole = weights.read_bytes()
+    for length in (0, 5, 100, len(whole) // 2, len(whole) - 1):
+        weights.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"weights\.safetensors cannot be read as weights"):
+            load_run(run)
 
 
 @pytest.mark.parametrize("address", ["hf://name", "hf://a/b/c", "hf://a/../b", "hf://a/b@", "hf://a b/c", "hf://a/b?x"])
