@@ -20,6 +20,7 @@ TEMPERATURE, VECTOR, AUTO = SCALINGS = ("temperature", "vector", "auto")
 ENOUGH_GROUPS = 5  # of a class that gets numbers of its own
 FOLDS = 10  # parts of the places, each of which is measured once
 SPREAD = 0.5  # standard deviation of 1/T that is expected before any label is seen
+CHANCES = (0.16, 0.05)  # of a test: one temperature (one standard error), and numbers of each class
 SPREADS = (0.25, 0.75)  # of 1/T and of biases under vector scaling; held-out places choose
 
 
@@ -67,6 +68,11 @@ class Fitting:
     by_class: bool
     enough: int
     spread: float = SPREAD
+
+    @property
+    def chance(self) -> float:
+        """Return the probability of a test by which this scaling is taken: one temperature alone can do little harm."""
+        return CHANCES[self.kind == VECTOR or self.by_class]
 
     def fit(self, pixels: LabelledPixels) -> Scaling:
         """Fit a scaling. Classes with ``enough`` pixels in ENOUGH_GROUPS groups have numbers of their own.
@@ -137,10 +143,10 @@ class HeldOut:
         gain = other.losses - self.losses
         return float(gain.sum()), float(np.sqrt(len(gain) * gain.var(ddof=1)))
 
-    def is_clearly_better_than(self, other: HeldOut) -> bool:
-        """Whether the log loss is lower beyond chance (one-sided t test, 5 %), and the calibration error is no higher."""
+    def is_better_than(self, other: HeldOut, *, chance: float) -> bool:
+        """Whether the log loss is lower beyond chance (one-sided t test over groups), and the calibration error is no higher."""
         gain, error = self.gain_over(other)
-        level = float(student.ppf(0.95, len(self.losses) - 1))
+        level = float(student.ppf(1 - chance, len(self.losses) - 1))
         return gain > level * error and self.measure.ece <= other.measure.ece
 
 
@@ -173,7 +179,7 @@ def choose(pixels: LabelledPixels, kind: str, *, by_class: bool, enough: int) ->
 
     From simple to less simple: none at all (a temperature of 1), one temperature, one for each class, and a vector, with a
     narrow and a wide ridge. A 'temperature' may be the first three, 'auto' all of them, and a 'vector' is one. Of those that
-    are clearly better than none (``HeldOut.is_clearly_better_than``), the simplest is taken whose log loss is within one
+    are better than none beyond chance (``HeldOut.is_better_than``), the simplest is taken whose log loss is within one
     standard error of the difference to the lowest one (the rule of Breiman et al., "Classification and regression trees",
     1984, in pairs).
 
@@ -192,7 +198,7 @@ def choose(pixels: LabelledPixels, kind: str, *, by_class: bool, enough: int) ->
         base = none.held_out(pixels)
         assert base is not None
         if kind != VECTOR:
-            results = [(fitting, other) for fitting, other in results if other.is_clearly_better_than(base)]
+            results = [(fitting, part) for fitting, part in results if part.is_better_than(base, chance=fitting.chance)]
         best, result = _simplest(results) if results else (none, base)
     fitted = best.fit(pixels)
     if kind == VECTOR and not fitted.bias:
