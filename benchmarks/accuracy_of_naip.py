@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with geotiffs/naip/*/img/*.tif and geotiffs/naip/*/mask/*.tif")
     parser.add_argument("out", type=Path, help="folder for the map and the points")
     parser.add_argument("--points", type=int, default=300)
-    parser.add_argument("--draws", type=int, default=2000, help="samples of which the intervals are checked")
+    parser.add_argument("--draws", type=int, default=1000, help="samples of which the intervals are checked")
     parser.add_argument("--minimum", type=int, nargs="+", default=[20], help="least points of a stratum")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
