@@ -161,6 +161,12 @@ class Method(nn.Module):
         """Steps that read target images."""
         return range(self.source_only_steps, ENDLESS) if self.needs_target else range(0)
 
+    @property
+    def ends_on_target(self) -> bool:
+        """Whether the last steps learn the target alone, so that batch norm's running statistics are no source's any more. They
+        are then estimated on the target, whatever the settings say of other methods."""
+        return False
+
     def weights_by_class(self, option: list[float] | str) -> list[float]:
         """Class weights of an option: 'none' (all 1) or one number per class. Raises InputError for another number."""
         names = self.spec.legend.names

@@ -115,6 +115,10 @@ class SourceFree(Method):
         return range(self.source_only_steps)
 
     @property
+    def ends_on_target(self) -> bool:
+        return self.build.has_source and self.source_only_share < 1
+
+    @property
     def prototypes_missing(self) -> bool:
         """Whether a run that learns the source has no prototypes for its second phase, though it asks for them."""
         return self.build.has_source and self.options.prototype_weight > 0 and self.cells is None

@@ -173,7 +173,7 @@ def _train_first(job: _Job, folder: Path, callbacks: list[Callback], *, resume: 
     _log_batches(job)
     job.fit(folder, callbacks, resume=resume, quiet=quiet)
     bank = _bank(job)
-    if job.settings.align.target_statistics:
+    if job.settings.align.target_statistics or job.module.method.ends_on_target:
         _use_target_statistics(job)
     save_run(folder, job.module.method.model, job.pair.target_spec, job.settings.method.name, bank)
     logger.info("trained %d steps in %.0f s; wrote %s", job.settings.training.steps, time.monotonic() - begin, folder)
