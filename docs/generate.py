@@ -145,7 +145,7 @@ def four_fields() -> str:
             runs[line["pair"], line["row"]][int(line["seed"])] = 100 * float(line["miou"])
     rows = []
     for pair, title in FIELDS.items():
-        names = ("source-only", "source-only, matched", "st-dasegnet", "oracle")
+        names = ("source-only", "source-only, matched", "source-free", "oracle")
         scores = [runs.get((pair, name), {}) for name in names]
         if not any(scores):
             continue  # not run yet
@@ -167,7 +167,7 @@ def four_fields() -> str:
         "pair",
         "source-only",
         "aligned source-only",
-        "ST-DASegNet (default)",
+        "source-free (default)",
         "oracle",
         "gain over aligned",
         "gap closed",

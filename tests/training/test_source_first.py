@@ -41,7 +41,9 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def test_the_first_phase_is_a_source_only_run_of_its_steps_to_the_last_bit(two_cities, encoder_file, tmp_path):
+def test_the_first_phase_is_a_source_only_run_of_its_steps_to_the_last_bit(
+    two_cities, encoder_file, tmp_path, caplog
+):
     whole = tmp_path / "whole"
     method = train(settings_of(two_cities, encoder_file), whole, quiet=True, callbacks=[KeepBefore(whole)])
     train(source_only(two_cities, encoder_file, 2), tmp_path / "start", quiet=True)
@@ -50,6 +52,7 @@ def test_the_first_phase_is_a_source_only_run_of_its_steps_to_the_last_bit(two_c
     classifier = [k for k in before if ".classifier." in k]
     assert classifier and all(torch.equal(before[k], after[k]) for k in classifier)
     assert method.build.bank.pretrained and load_run(whole).bank is None
+    assert method.ends_on_target and "batch norms were estimated on the target" in caplog.text
 
 
 def test_without_pseudo_labels_the_run_is_source_only_to_the_last_bit(two_cities, encoder_file, tmp_path):
