@@ -23,9 +23,8 @@ VARIANTS: dict[str, dict[str, str]] = {
     "spin 1 000": {"GOMP_SPINCOUNT": "1000"},
     "spin 3 000": {"GOMP_SPINCOUNT": "3000"},
     "passive": {"OMP_WAIT_POLICY": "passive"},
-    # these two change how sums round, the second one with the load of the machine
+    # it changes how sums round
     "one thread": {"OMP_NUM_THREADS": "1"},
-    "threads by load": {"OMP_DYNAMIC": "true"},
 }
 BUSY = "x = 0\nwhile True:\n    x += 1"
 CHILD = "--child"
@@ -56,7 +55,7 @@ def train(steps: int, window: int) -> None:
 
 def timed(variant: dict[str, str], neighbours: int, steps: int, window: int) -> float:
     """Seconds of a run in a process of its own beside busy neighbours."""
-    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "OMP_DYNAMIC", "RSUDA_SPINCOUNT")
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "RSUDA_SPINCOUNT")
     environment = {name: value for name, value in os.environ.items() if name not in names} | variant
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(neighbours)]
     try:

@@ -4,7 +4,8 @@ torch's wheels for Linux bring libgomp. A thread of it that waits for the others
 it sleeps. Beside another busy process the thread that all wait for has no core meanwhile, and training stands still.
 
 The number of threads does not follow the load. Sums over more or fewer threads round otherwise, and a resumed run would
-differ from the uninterrupted one.
+differ from the uninterrupted one. OpenMP does follow it with OMP_DYNAMIC, and then training stops for ever: oneDNN's gradients of
+1x1 convolutions wait for threads that OpenMP has not started.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def set_up_threads(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set variables that OpenMP reads when torch is imported. Variables that a user has set win; those of a parent do not."""
+    """Set variables that OpenMP reads when torch is imported. Variables that a user has set win, but for OMP_DYNAMIC; those of a
+    parent do not."""
+    if "OMP_DYNAMIC" in environment:
+        environment["OMP_DYNAMIC"] = "false"
     chosen = environment.get(_CHOSEN)
     if chosen is not None and environment.get(_ROUNDS) == chosen:
         del environment[_ROUNDS]

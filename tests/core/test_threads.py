@@ -15,6 +15,10 @@ from rsuda.core.threads import SPIN_COUNT, processor_limit, set_up_threads
         ({}, {"GOMP_SPINCOUNT": str(SPIN_COUNT), "RSUDA_SPINCOUNT": str(SPIN_COUNT), "OMP_NUM_THREADS": "2"}),
         ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "2"}),
         ({"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "5"}, {"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "5"}),
+        (  # with which training stops for ever
+            {"OMP_DYNAMIC": "true", "GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "5"},
+            {"OMP_DYNAMIC": "false", "GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "5"},
+        ),
     ],
 )
 def test_variables_of_the_user_win(set_before, expected, monkeypatch):

@@ -41,9 +41,7 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def test_the_first_phase_is_a_source_only_run_of_its_steps_to_the_last_bit(
-    two_cities, encoder_file, tmp_path, caplog
-):
+def test_the_first_phase_is_a_source_only_run_of_its_steps_to_the_last_bit(two_cities, encoder_file, tmp_path, caplog):
     whole = tmp_path / "whole"
     method = train(settings_of(two_cities, encoder_file), whole, quiet=True, callbacks=[KeepBefore(whole)])
     train(source_only(two_cities, encoder_file, 2), tmp_path / "start", quiet=True)
