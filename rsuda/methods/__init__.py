@@ -207,6 +207,6 @@ def described(name: str) -> dict[str, Any]:
 def _reads(cls: type[Method]) -> str:
     """What a method reads of the domains, for a table."""
     if not cls.needs_source:
-        source = "a source in a run without a start" if cls.may_learn_source else "no source"
+        source = "the source in its first phase, if it has one" if cls.may_learn_source else "no source"
         return f"target images, never their labels, and {source}"
     return "target images, never their labels" if cls.needs_target else "no target image"

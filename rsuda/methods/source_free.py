@@ -1,4 +1,4 @@
-"""Source-free: adapt a finished run to a target without the source's data, or learn a source first and then do so.
+"""Source-free: learn a source and then adapt to a target without its data, or adapt a finished run.
 
 Liang, Hu, Feng, "Do we really need to access the source data? Source hypothesis transfer for unsupervised domain
 adaptation" (SHOT), ICML 2020, arXiv 2002.08546: the classifier stays as it is, the rest adapts to pseudo labels.
@@ -77,7 +77,7 @@ class SourceFree(Method):
     needs_source: ClassVar[bool] = False
     may_learn_source: ClassVar[bool] = True
     target_statistics: ClassVar[bool] = True
-    summary: ClassVar[str] = "adapts a finished run to a new target without the source's data"
+    summary: ClassVar[str] = "learns the source, then adapts to the target without it; or adapts a finished run"
     paper: ClassVar[str] = "after SHOT (Liang et al., ICML 2020) and ProDA (Zhang et al., CVPR 2021)"
     networks: ClassVar[str] = "network, teacher, frozen encoder"
     passes: ClassVar[tuple[float, float]] = (1, 3)
