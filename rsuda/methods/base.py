@@ -38,8 +38,7 @@ class Method(nn.Module):
         off: options that leave the method as source-only, or its start as it is where it reads no source.
         needs_target: whether target images are read at all.
         needs_source: whether source images and labels are read at every step; a method without them adapts a finished run.
-        may_learn_source: whether a method that needs no source can learn one first. Where the encoder is pretrained its
-            builder then has a bank of this source.
+        may_learn_source: whether a method that needs no source can learn one first.
         summary: what the method does, in words for users.
         paper: authors, title, venue, year.
         networks: what is in memory while training.

@@ -16,7 +16,7 @@ k. z and m_k are both about the mean of the classes and divided by the deviation
     L = CE(student(x_m), y_m), x_m, y_m = parts of another target image pasted onto x_t
 
 Deviations: ProDA's prototypes are the target's, in the momentum encoder, and move; here they are the source's and stay. They
-come from the start's bank, or from one that is made before the source-only phase. The frozen encoder is the pretrained one where
+come from the start's bank, or from the batches of the source-only phase. The frozen encoder is the pretrained one where
 the source was trained from one. A run that learns the source first needs such an encoder. Without prototypes pseudo labels would
 confirm the teacher's errors, so such a run is source-only to its end.
 """
@@ -41,6 +41,7 @@ from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, Weight
 from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.self_training import Jitter, KeepShare, TeacherDecay
+from rsuda.methods.blocks.source_cells import LearntPrototypes
 from rsuda.methods.blocks.teacher import Teacher
 
 
@@ -89,10 +90,20 @@ class SourceFree(Method):
         self.teacher = Teacher(self.model, options.teacher_decay, "target")
         self.trust = PseudoLabelWeights(build.arch.classes, "classes", 0.0, options.keep_share)
         self.cells: CellEncoder | None = None
-        if build.bank is not None and options.prototype_weight > 0:
+        if options.prototype_weight > 0:
+            self._add_prototypes()
+        self._freeze_classifier(not build.has_source)
+
+    def _add_prototypes(self) -> None:
+        """Build the prototypes of a bank, or empty ones that learn the source, and the encoder of their cells."""
+        build, classes = self.build, self.build.arch.classes
+        self.prototypes: ClassPrototypes | LearntPrototypes
+        if build.has_source and build.pretrained_features:
+            self.cells = build.cell_encoder()
+            self.prototypes = LearntPrototypes(sum(self.cells.widths), classes)
+        elif build.bank is not None:
             self.cells = _cell_encoder(build.bank, build, self.model)
             self.prototypes = ClassPrototypes(build.bank.means, build.bank.deviation, build.bank.cells)
-        self._freeze_classifier(not build.has_source)
 
     def _freeze_classifier(self, frozen: bool) -> None:
         for decoder in self._decoders() if self.options.freeze_classifier else []:
@@ -140,7 +151,7 @@ class SourceFree(Method):
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         if self.source_only:
-            loss = cross_entropy(self.model(batch["source_image"]), batch["source_label"])
+            loss = self._source_loss(batch["source_image"], batch["source_label"])
             return loss, {"ce": loss}
         self._freeze_classifier(True)
         if self.options.pseudo_weight == 0:  # no parameter has a gradient, so that none decays
@@ -156,6 +167,12 @@ class SourceFree(Method):
         x_m = self.build.strong(x_m, key, self.options.jitter)
         terms = {"mix": cross_entropy(self.model(x_m), y_m, pixel_weight=q_m), "quality": pseudo.weight.mean()}
         return self.options.pseudo_weight * terms["mix"], terms
+
+    def _source_loss(self, x_s: Tensor, y_s: Tensor) -> Tensor:
+        """CE(student(x_s), y_s); the prototypes learn the source."""
+        if self.cells is not None and isinstance(self.prototypes, LearntPrototypes):
+            self.prototypes.observe(self.cells, x_s, y_s, self.step)
+        return cross_entropy(self.model(x_s), y_s)
 
     def _denoised(self, logits: Tensor, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of p'': log p + lambda cos, since softmax takes away what all classes share."""

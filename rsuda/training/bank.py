@@ -14,10 +14,9 @@ from rsuda.core.settings import Settings
 from rsuda.data.pair import Pair
 from rsuda.data.patches import PatchDataset
 from rsuda.learning.cells import CellEncoder, labels_on_grid
-from rsuda.learning.network import SegmentationNetwork
-from rsuda.learning.network_builder import NetworkBuilder
 from rsuda.learning.source_bank import CellSums, SourceBank, own_encoder
 from rsuda.learning.target_statistics import estimate_statistics
+from rsuda.methods.base import Method
 
 WINDOWS = 20  # windows for each class
 BATCH = 4
@@ -25,26 +24,20 @@ BATCH = 4
 logger = logging.getLogger("rsuda")
 
 
-def make_bank(
-    build: NetworkBuilder, model: SegmentationNetwork | None, settings: Settings, pair: Pair, device: torch.device
-) -> SourceBank:
+def make_bank(method: Method, settings: Settings, pair: Pair, device: torch.device) -> SourceBank:
     """Average a frozen encoder's features over each class of the source.
 
     The encoder is the pretrained one. Without pretrained weights, or with other than three bands, it is the model's
     own, with the source's statistics of batch norm. The same run gives the same bank, whatever the number of its
     processes and the size of its batches.
-
-    Args:
-        model: the trained network; None where the encoder is pretrained.
     """
-    pretrained = build.pretrained_features
+    pretrained = method.build.pretrained_features
     classes = len(pair.target_spec.legend)
     with torch.random.fork_rng(devices=[]):
         if pretrained:
-            cell_encoder = build.cell_encoder().to(device)
+            cell_encoder = method.build.cell_encoder().to(device)
         else:
-            assert model is not None
-            encoder = copy.deepcopy(own_encoder(model)).to(device)
+            encoder = copy.deepcopy(own_encoder(method.model)).to(device)
             estimate_statistics(encoder, (image.to(device) for image, _ in _source_batches(pair, settings)))
             cell_encoder = CellEncoder(encoder)
         sums = CellSums(classes, sum(cell_encoder.widths))

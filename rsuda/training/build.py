@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
 from rsuda.core.spelling import spell
@@ -23,7 +21,6 @@ from rsuda.methods.base import Method, NetworkBuilder
 from rsuda.methods.blocks.discriminators import strided_layers
 from rsuda.methods.old_options import renaming_notes
 from rsuda.runs.weights import TrainedNetwork, architecture, load_run
-from rsuda.training.bank import make_bank
 from rsuda.training.loggers import check_loggers
 from rsuda.training.method_module import MethodModule
 
@@ -48,17 +45,11 @@ def common_ground(
     return settings.changed(matched.alignment.as_settings()), matched, start
 
 
-def build(
-    settings: Settings,
-    domain_pair: Pair,
-    start: TrainedNetwork | None = None,
-    device: torch.device = torch.device("cpu"),
-) -> MethodModule:
+def build(settings: Settings, domain_pair: Pair, start: TrainedNetwork | None = None) -> MethodModule:
     """Build the method of settings with its networks, for a pair, ready for Lightning.
 
     Args:
         start: a trained network whose weights the method takes over.
-        device: where a bank is made for a method that learns the source first; the method itself is on the CPU.
 
     Raises:
         InputError: a window or option that cannot work, or a start that does not fit.
@@ -83,10 +74,7 @@ def build(
         frozen=settings.network.frozen or settings.network.adapter_rank > 0,
         has_source=bool(domain_pair.source),
     )
-    cls = find_method(name)
-    if cls.may_learn_source and builder.has_source and builder.pretrained_features:
-        builder = replace(builder, bank=make_bank(builder, None, settings, domain_pair, device))
-    method = cls(builder, options_of(name, settings.method.options))
+    method = find_method(name)(builder, options_of(name, settings.method.options))
     if type(method.model) not in NETWORKS.values():
         raise InputError(
             f"method {name} has a model of class {type(method.model).__name__}, which cannot be saved: build it by "

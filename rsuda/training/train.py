@@ -139,7 +139,7 @@ def _prepare(settings: Settings, objects: Objects, device: torch.device, team: P
     precision = pick_precision(settings.training.precision, device)
     settings, pair, start = common_ground(settings, training_domains(settings, objects))
     settings = options_for_pair(settings, pair)
-    module = build(settings, pair, start, device)
+    module = build(settings, pair, start)
     module.to(memory_format=torch.channels_last)
     return _Job(module, settings, pair, start, device, precision, team)
 
@@ -185,8 +185,7 @@ def _bank(job: _Job) -> SourceBank | None:
         return None
     if not job.pair.source:
         return job.start.bank if job.start else None
-    method = job.module.method
-    return method.build.bank or make_bank(method.build, method.model, job.settings, job.pair, job.device)
+    return make_bank(job.module.method, job.settings, job.pair, job.device)
 
 
 def _bank_notes(job: _Job) -> list[str]:

@@ -10,7 +10,7 @@ Symbols: f a feature of a cell, z its standardised direction, r the vote, p the 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol, cast
+from typing import Annotated, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -24,9 +24,8 @@ from rsuda.learning.network_builder import NetworkBuilder
 from rsuda.methods.blocks.nearest_cells import NearestCells
 from rsuda.methods.blocks.nearest_means import NearestMeans
 from rsuda.methods.blocks.similar_cells import SimilarCells
+from rsuda.methods.blocks.source_cells import encoded, is_observed
 from rsuda.methods.options import MethodOptions, Share, Weight
-
-FULL_PACE, PACE = 16, 8  # source cells are learnt at each of the first steps, and then at every eighth
 
 
 class VoteOptions(MethodOptions):
@@ -96,10 +95,9 @@ class Votes(nn.Module):
     @torch.no_grad()
     def observe(self, image: Tensor, label: Tensor, key: Tensor, step: int) -> None:
         """Learn the cells of labelled source images (B, bands, H, W) and labels (B, H, W), at some of the steps."""
-        if step >= FULL_PACE and step % PACE:
-            return
-        label = labels_on_grid(label, self.classes, cells_of(image))
-        self.witness.learn(all_gather(self._cells(image)), all_gather(label), all_gather(key))
+        if is_observed(step):
+            label = labels_on_grid(label, self.classes, cells_of(image))
+            self.witness.learn(all_gather(encoded(self.encoder, image)), all_gather(label), all_gather(key))
 
     @torch.no_grad()
     def vote(self, image: Tensor) -> Tensor:
@@ -119,14 +117,8 @@ class Votes(nn.Module):
         p = (p + self.weight * resize(r, size)) / (1 + self.weight)
         return (self._spread(p, z, image, key) if self.spread else p).log()
 
-    def _cells(self, image: Tensor) -> Tensor:
-        """Cells (B, D, h, w), in the encoder's own precision."""
-        dtype = next(self.encoder.parameters()).dtype
-        with torch.autocast(image.device.type, enabled=False):
-            return cast(Tensor, self.encoder(image.to(dtype)))
-
     def _directions(self, image: Tensor) -> Tensor:
-        return self.witness.directions(self._cells(image).permute(0, 2, 3, 1).flatten(0, 2))
+        return self.witness.directions(encoded(self.encoder, image).permute(0, 2, 3, 1).flatten(0, 2))
 
     def _spread(self, p: Tensor, z: Tensor, image: Tensor, key: Tensor | None) -> Tensor:
         """p'' (B, K, H, W) of p'; the list of target cells remembers z and p'' of some cells."""
