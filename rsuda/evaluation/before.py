@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.callbacks import Callback
-
 from rsuda.core.atomic import atomic_write
 from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError, RsudaError
@@ -25,6 +23,7 @@ from rsuda.evaluation.label_free import label_free
 from rsuda.inference.predictor import Predictor
 from rsuda.runs.folders import BEFORE, BEFORE_WEIGHTS
 from rsuda.runs.weights import load_run, save_weights
+from rsuda.training.callbacks import Callback
 
 
 class KeepBefore(Callback):

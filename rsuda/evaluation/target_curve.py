@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.settings import Settings
@@ -20,6 +19,7 @@ from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import pick_device, pick_precision
 from rsuda.runs.folders import CURVE
 from rsuda.runs.weights import TrainedNetwork
+from rsuda.training.callbacks import Callback
 
 logger = logging.getLogger("rsuda")
 

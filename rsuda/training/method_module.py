@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from rsuda.core.errors import InputError
@@ -20,6 +20,7 @@ from rsuda.learning import distributed
 from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.encoders.new_layers import new_parameters
 from rsuda.learning.network import SegmentationNetwork
+from rsuda.learning.optimizers import SGD, Adam, AdamW, without_compiler
 from rsuda.learning.random_draws import BatchShard
 from rsuda.learning.sync_batch_norm import restore, synchronise
 from rsuda.methods.base import Method
@@ -143,8 +144,8 @@ class MethodModule(L.LightningModule):
         optimizers = [self._optimizer_of_networks()]
         parameters = [parameter for part in self.method.discriminators() for parameter in part.parameters()]
         if parameters:
-            optimizers.append(torch.optim.Adam(parameters, lr=settings.discriminator_lr, betas=(0.9, 0.99)))
-        optimizer = optimizers[0] if len(optimizers) == 1 else CombinedOptimizer(optimizers)
+            optimizers.append(Adam(parameters, lr=settings.discriminator_lr, betas=(0.9, 0.99)))
+        optimizer = optimizers[0] if len(optimizers) == 1 else without_compiler(CombinedOptimizer)(optimizers)
         steps, source_only = self.method.steps, self.method.source_only_steps
         schedule = LambdaLR(optimizer, partial(lr_factor, settings, steps=steps, source_only=source_only))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

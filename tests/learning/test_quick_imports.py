@@ -1,13 +1,16 @@
 """Commands load what they use, and modules that stand for others give way to them."""
 
+import pickle
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 import pytest
 import torch
 from torch import nn
 
+from rsuda.learning import optimizers
 from rsuda.learning.quick_imports import _disabled_later, postponed
 from rsuda.learning.shapes_alone import shapes_alone
 
@@ -71,19 +74,24 @@ def package(tmp_path, monkeypatch):
     ("code", "loaded"),
     [
         ("from standalone.tools import colour", True),
-        ("import standalone.tools.inner", True),
-        ("from standalone.tools.inner import depth", True),
         ("import standalone.tools as tools; tools.size = 9", True),
         ("from importlib import import_module; import_module('standalone.tools').size", False),
     ],
 )
 def test_whatever_an_import_asks_of_a_stand_in_the_module_itself_answers(code, loaded):
-    with postponed("standalone.tools", package=True, size=1):
+    with postponed("standalone.tools", size=1):
         exec(code, {})
         assert hasattr(sys.modules["standalone.tools"], "__file__") is loaded
     tools = import_module("standalone.tools")
     assert tools.size == (9 if "= 9" in code else 3) and tools is import_module("standalone").tools
     assert import_module("standalone.tools.inner").depth == 7
+
+
+@pytest.mark.usefixtures("package")
+def test_an_import_within_a_stand_in_fails_and_succeeds_after_it():
+    with suppress(Exception), postponed("standalone.tools", size=1):
+        import_module("standalone.tools.inner")
+    assert "standalone.tools" not in sys.modules and import_module("standalone.tools.inner").depth == 7
 
 
 @pytest.mark.usefixtures("package")
@@ -94,18 +102,23 @@ def test_a_module_that_is_loaded_already_has_no_stand_in():
     assert tools.size == 3
 
 
-@pytest.mark.parametrize("lacking", ["module", "decorator", "compiler"])
-def test_another_torch_keeps_its_own_decorators(monkeypatch, lacking):
-    if lacking == "module":
-        monkeypatch.setitem(sys.modules, "torch._compile", None)
-    elif lacking == "decorator":
-        monkeypatch.delattr("torch._compile._disable_dynamo")
-    else:
-        monkeypatch.delattr("torch.compiler.disable")
-    before = getattr(torch.compiler, "disable", None)
+def test_a_torch_without_the_decorator_stays_so(monkeypatch):
+    monkeypatch.delattr("torch.compiler.disable")
     with _disabled_later():
-        assert getattr(torch.compiler, "disable", None) is before
-    assert getattr(torch.compiler, "disable", None) is before
+        assert not hasattr(torch.compiler, "disable")
+
+
+def test_functions_are_kept_from_the_compiler_from_when_it_is_loaded(monkeypatch):
+    before, calls = torch.compiler.disable, []
+    monkeypatch.setattr(torch.compiler, "disable", lambda function, **how: calls.append(how) or function)
+    with _disabled_later():
+        plain, named = torch.compiler.disable(len), torch.compiler.disable(recursive=False)(len)
+    monkeypatch.delitem(sys.modules, "torch._dynamo", raising=False)
+    assert plain([1]) == named([1]) == 1 and not calls
+    monkeypatch.setitem(sys.modules, "torch._dynamo", torch)
+    assert plain([1]) == named([1]) == named([2]) == 1 and calls == [{}, {"recursive": False}]
+    monkeypatch.undo()
+    assert torch.compiler.disable is before
 
 
 def test_libraries_that_cannot_be_imported_so_are_imported_as_any_other():
@@ -131,3 +144,36 @@ def test_shapes_alone_have_no_values_and_draw_nothing():
         nn.init.normal_(tensor=layer.bias)
     assert layer.weight.is_meta and layer.weight.shape == (4, 3) and layer.bias.shape == (4,)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("kind", ["AdamW", "Adam", "SGD"])
+def test_optimizers_without_the_compiler_step_as_those_of_torch(kind):
+    def trained(optimizer_class):
+        torch.manual_seed(0)
+        layer = nn.Linear(3, 2)
+        optimizer = optimizer_class(layer.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            optimizer.step(lambda: layer(torch.ones(1, 3)).square().sum().backward())
+        return layer, optimizer
+
+    (one, first), (other, second) = trained(getattr(optimizers, kind)), trained(getattr(torch.optim, kind))
+    assert torch.equal(one.weight, other.weight) and repr(first.state_dict()) == repr(second.state_dict())
+    assert isinstance(pickle.loads(pickle.dumps(first)), getattr(torch.optim, kind))
+
+
+def test_training_loads_no_compiler():
+    code = """
+import sys, torch
+import rsuda.evaluation.before
+from rsuda.learning.optimizers import AdamW
+layer = torch.nn.Linear(3, 3)
+optimizer = AdamW(layer.parameters(), fused=True)
+layer(torch.ones(1, 3)).sum().backward()
+optimizer.step()
+print({"torch._dynamo", "sympy", "scipy.signal"} & set(sys.modules))
+from lightning.fabric.wrappers import _unwrap_compiled
+assert _unwrap_compiled(layer)[0] is layer
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.strip() == "set()" and not answer.returncode, answer.stderr
