@@ -9,9 +9,10 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 
 from rsuda.accuracy.class_map import ClassMap
-from rsuda.accuracy.points_file import REFERENCE, Design, read_points
+from rsuda.accuracy.points_file import COLUMNS, REFERENCE, Design, columns_of, read_points
 from rsuda.accuracy.strata import Stratum
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.spelling import spell
@@ -59,8 +60,10 @@ class EarlierSample:
             )
         return np.array([part.points for part in self.design.strata])
 
-    def with_added(self, map_: ClassMap, strata: list[Stratum], add: Mapping[str, int]) -> np.ndarray:
-        """Return the points (H,) that each stratum has with those that are added, at most all of its pixels.
+    def with_added(
+        self, map_: ClassMap, strata: list[Stratum], add: Mapping[str, int]
+    ) -> tuple[np.ndarray, str | None]:
+        """Return the points (H,) that each stratum has with those that are added, and a note where its pixels are fewer.
 
         Raises InputError for an unknown stratum; see also ``least``.
         """
@@ -69,16 +72,21 @@ class EarlierSample:
             if name not in names:
                 raise unknown("stratum", name, names)
             numbers[names.index(name)] += count
-        return np.minimum(numbers, [part.pixels for part in strata])
+        pixels = np.array([part.pixels for part in strata])
+        less = ", ".join(names[k] for k in np.flatnonzero(numbers > pixels))
+        note = f"{less} has fewer pixels than were asked for, and all of them are drawn" if less else None
+        return np.minimum(numbers, pixels), note
 
     def carry_labels(self, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        """Put the earlier points first, in their order and with their labels, and number all again."""
+        """Put the earlier points first, in their order, with their labels and columns of the user's, and number all again."""
         order = self.points.sort_values("id") if "id" in self.points else self.points
         rank = {place: number for number, place in enumerate(zip(order["row"], order["col"], strict=True))}
         ranks = [rank.get(place, len(rank)) for place in zip(frame["row"], frame["col"], strict=True)]
         frame = frame.iloc[np.argsort(ranks, kind="stable")].reset_index(drop=True)
         earlier = np.sort(ranks) < len(rank)
         chosen = order.iloc[np.sort(ranks)[earlier]]
-        for name in _LABELS:
+        added = [name for name in columns_of(order) if name not in (*COLUMNS, "fid")]
+        frame = frame.assign(**{name: pd.Series([None] * len(frame), dtype=object) for name in added})
+        for name in (*_LABELS, *added):
             frame.loc[earlier, name] = chosen[name].to_numpy()
         return frame.assign(id=np.arange(1, len(frame) + 1))

@@ -136,7 +136,7 @@ def sample(
         if target_error is not None:
             points = max(points_for(target_error, np.array(sizes, float), np.array(likely)), 2 * len(parts))
         if add is not None and earlier is not None:
-            numbers, note = earlier.with_added(map_, parts, add), None
+            numbers, note = earlier.with_added(map_, parts, add)
         else:
             numbers, note = allocate(points or 300, sizes, likely, allocation, minimum)
             numbers = numbers if earlier is None else np.maximum(numbers, earlier.least(map_, parts))

@@ -166,6 +166,17 @@ def test_a_gsd_may_be_declared_when_drawing_or_when_assessing_but_not_contradict
         assess(map_, declared, gsd=1.0)
 
 
+def test_an_extended_sample_keeps_columns_of_the_user_and_says_where_pixels_run_out(world, tmp_path):
+    shutil.copy(world[1], tmp_path / "mine.gpkg")
+    points = gpd.read_file(world[1], layer="points").assign(photo="a.jpg", sure=0.5)
+    points.to_file(tmp_path / "mine.gpkg", layer="points")
+    result = sample(world[0], tmp_path / "more.gpkg", extend=tmp_path / "mine.gpkg", add={"water": 10**6})
+    assert "water has fewer pixels than were asked for" in result.notes[0]
+    more = gpd.read_file(result.file, layer="more")
+    assert more["photo"].notna().sum() == more["sure"].notna().sum() == len(points)
+    assert (more["map_class"] == "water").sum() == (world[2] == 0).sum()
+
+
 def test_what_is_no_file_of_points_is_said_with_the_way_out(world, tmp_path):
     with pytest.raises(InputError, match="name the map first and the points last"):
         assess(world[1], world[0])
