@@ -1,12 +1,12 @@
 """Make 95 % intervals of ratios from stratified samples: limits of each stratum, joined by squares, solved for the ratio.
 
 A ratio R is where the total of y - R x is 0 (Fieller 1954). In a stratum, y - R x is a proportion on the scale from its least to
-its largest value: of the errors of one class, say. The limits of a proportion are quantiles of beta distributions, which are not
+its largest value. The limits of a proportion are quantiles of beta distributions, which are not
 symmetric and hold where few or no errors are found. Distances from the strata's estimates to their limits add up as squares.
 This is the method of variance estimates recovery (Zou, Huang and Zhang, "A note on confidence interval estimation for a linear
 function of binomial proportions", Computational Statistics & Data Analysis 53, 2009; Newcombe, Statistics in Medicine 17, 1998).
 
-Jeffreys' limits add half a point to the right and to the wrong ones, the exact ones of Clopper and Pearson a whole one to one
+Jeffreys' limits add half a point to the right and to the wrong ones. The exact ones of Clopper and Pearson add a whole one to one
 side (Brown, Cai and DasGupta, Statistical Science 16, 2001). The limits used here lie between: a quarter and three quarters.
 Jeffreys' alone hold a single proportion in 90 % of samples for some numbers of points, and the exact ones are needlessly wide.
 

@@ -153,7 +153,7 @@ class HeldOut:
 def independent_labels(pixels: LabelledPixels) -> float:
     """Estimate how many independent labels the pixels are worth, since those of a place are alike.
 
-    It is the sum of n / (1 + (n - 1) rho) over places with n pixels (Kish, "Survey sampling", 1965), where rho is the
+    It is the sum of n / (1 + (n - 1) rho) over places with n pixels (Kish, "Survey sampling", 1965). Here rho is the
     intraclass correlation of label minus probability, by an analysis of variance over all classes.
     """
     places, counts = np.unique(pixels.groups, return_inverse=True, return_counts=True)[1:]
@@ -177,11 +177,10 @@ def independent_labels(pixels: LabelledPixels) -> float:
 def choose(pixels: LabelledPixels, kind: str, *, by_class: bool, enough: int) -> tuple[Scaling, Measure | None]:
     """Fit the simplest scaling that is as good as any on held-out groups, or none unless one is clearly better than none.
 
-    From simple to less simple: none at all (a temperature of 1), one temperature, one for each class, and a vector, with a
-    narrow and a wide ridge. A 'temperature' may be the first three, 'auto' all of them, and a 'vector' is one. Of those that
-    are better than none beyond chance (``HeldOut.is_better_than``), the simplest is taken whose log loss is within one
-    standard error of the difference to the lowest one (the rule of Breiman et al., "Classification and regression trees",
-    1984, in pairs).
+    From simple to less simple they are none (a temperature of 1), one temperature and one for each class. Vectors with a narrow
+    and a wide ridge follow. A 'temperature' may be the first three, 'auto' all of them, and a 'vector' is one. Candidates are
+    better than none beyond chance (``HeldOut.is_better_than``). The simplest wins whose log loss is within one standard error
+    of the lowest (Breiman et al., "Classification and regression trees", 1984, here with errors of paired differences).
 
     Returns:
         the scaling of all pixels, and its measure on held-out groups; None where there is one group.

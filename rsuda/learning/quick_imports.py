@@ -1,7 +1,7 @@
 """Load libraries without what rsuda does not need of them: seconds and memory of every command.
 
-Nothing here is needed for a right result. Where a library has changed so that this fails, it is imported as any other, later,
-by the module that uses it, and what is wrong with it is said there.
+Nothing here is needed for a right result. Where a library has changed so that this fails, the module that uses it imports it
+as any other.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def make_app(service: Service) -> Any:
 def _hint(body: bytes, headers: Any) -> str:
     """Say what a body is that holds a GeoTIFF in another form, as forms and compressing clients send it."""
     if headers.get("content-type", "").startswith("multipart/") or body.startswith(b"--"):
-        return " but a form: send the file alone, as curl --data-binary @FILE does"
+        return " but a form: send the file alone, as the body of the request"
     if headers.get("content-encoding", "identity") != "identity" or body[:2] == b"\x1f\x8b":
         return " but compressed: send the file as it is"
     return ""
