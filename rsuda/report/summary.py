@@ -9,6 +9,7 @@ import numpy as np
 
 from rsuda.annotation.suggest import Suggestion
 from rsuda.core.spelling import spell
+from rsuda.evaluation.before import read_before
 from rsuda.evaluation.label_free import SELECTION
 from rsuda.evaluation.metrics import Scores
 from rsuda.report.runs import ReportRun
@@ -61,7 +62,7 @@ def findings(
 ) -> list[Finding]:
     """Answer the three questions of the page."""
     if before is None:
-        helped = _not_compared(runs[after])
+        helped = _in_one_run(runs[after], quality[after].scores, label_free[after])
     elif (old := quality[before].scores) is None or (new := quality[after].scores) is None:
         helped = _helped_without_labels(label_free[before], label_free[after])
     else:
@@ -74,6 +75,24 @@ def findings(
 _HELPED = "Did adapting help?"
 _WRONG = "Where is it still wrong?"
 _NEXT = "What should I label next?"
+
+
+def _in_one_run(run: ReportRun, scores: Scores | None, label_free: dict[str, float]) -> Finding:
+    """Compare a run with its own model before adaptation, where it has kept that one's scores."""
+    before = read_before(run.folder)
+    if run.source_only or before is None:
+        return _not_compared(run)
+    if scores is None or before.miou is None:
+        return _helped_without_labels({SELECTION: before.selection}, label_free)
+    earlier = np.array([(before.iou or {}).get(name) for name in scores.names], dtype=float)  # None becomes nan
+    text = f"Before adaptation ({before.what}) mIoU was {100 * before.miou:.1f}, now it is {100 * scores.miou:.1f}."
+    return Finding(
+        _HELPED,
+        f"{100 * (scores.miou - before.miou):+.1f} points mIoU",
+        f"{text} {_by_class(100 * (scores.iou - earlier), scores.names)}".strip(),
+        "scores",
+        "scores by class",
+    )
 
 
 def _not_compared(run: ReportRun) -> Finding:
@@ -100,16 +119,20 @@ def _helped_without_labels(before: dict[str, float], after: dict[str, float]) ->
 
 def _helped(before: Scores, after: Scores) -> Finding:
     gain = 100 * (after.miou - before.miou)
-    change = 100 * (after.iou - before.iou)
-    text = ""
-    if np.isfinite(change).any():
-        best, least = int(np.nanargmax(change)), int(np.nanargmin(change))
-        text = f"Most for {after.names[best]} ({change[best]:+.1f}), least for {after.names[least]} ({change[least]:+.1f})."
-        worse = int((change < -SAME).sum())
-        if worse:
-            text += f" {worse} of {int(np.isfinite(change).sum())} classes became worse."
-    text += " A different seed alone moves mIoU by several points."
+    text = (
+        f"{_by_class(100 * (after.iou - before.iou), after.names)} A different seed alone moves mIoU by several points."
+    )
     return Finding(_HELPED, f"{gain:+.1f} points mIoU", text.strip(), "scores", "scores by class")
+
+
+def _by_class(change: np.ndarray, names: Sequence[str]) -> str:
+    """Word the change of each class's IoU, in points; empty where no class is in both."""
+    if not np.isfinite(change).any():
+        return ""
+    best, least = int(np.nanargmax(change)), int(np.nanargmin(change))
+    text = f"Most for {names[best]} ({change[best]:+.1f}), least for {names[least]} ({change[least]:+.1f})."
+    worse = int((change < -SAME).sum())
+    return text + (f" {worse} of {int(np.isfinite(change).sum())} classes became worse." if worse else "")
 
 
 def _least_confident(run: ReportRun, quality: Quality) -> Finding:

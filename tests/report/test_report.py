@@ -1,5 +1,6 @@
 """Test the report: its numbers are those of the runs, names cannot break it, and it loads nothing."""
 
+import json
 import re
 import shutil
 import sys
@@ -231,6 +232,24 @@ def test_a_single_run_and_missing_metrics_are_explained(copies):
     assert "DACS reaches mIoU" in page.text and "Train the 'before' with method='source-only'" in page.text
     assert "has no metrics.csv with losses, so their curves are missing" in page.text
     assert not (copies / "r.html").with_name("r_windows.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("miou", "says"),
+    [
+        (
+            0.01,
+            r"Did adapting help\? \+\S+ points mIoU Before adaptation \(source only, step 2\) mIoU was 1\.0, now it is",
+        ),
+        (None, r"Did adapting help\? probably Without labels .* 0\.01 before\."),
+    ],
+)
+def test_a_single_run_is_compared_with_its_own_model_before_adaptation(copies, miou, says):
+    iou = None if miou is None else {"a": miou, "b": None}
+    before = {"what": "source only, step 2", "selection": 0.01, "miou": miou, "iou": iou}
+    (copies / "dacs" / "before.json").write_text(json.dumps(before))
+    page = Page(report([copies / "dacs"], out=copies / "r.html", **CPU).read_text())
+    assert re.search(says, page.text), page.text[:2000]
 
 
 def test_missing_source_data_leave_the_target_alone(reported, tmp_path):
