@@ -1,7 +1,7 @@
 r"""Measure how right pseudo labels are in the course of a run: those of the model alone, of the votes alone, and of both.
 
     python benchmarks/witnesses.py --source configs/domains/dubai.yaml --target configs/domains/mumbai.yaml \
-        --data DATA --weights imagenet --steps 400 --every 40 --out RUN
+        --data DATA --weights imagenet --method st-dasegnet --steps 400 --every 40 --out RUN
 
 Trains a run as `rsuda adapt` does, and every N steps labels the same windows of the target's labelled split by each witness.
 Target labels are read for this table alone. Training is as without it. An interrupted run goes on. Of a finished run the last
