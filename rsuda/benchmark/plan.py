@@ -156,7 +156,7 @@ def _job(
     name = values.setdefault("method", {}).setdefault("name", "source-only" if as_oracle else method)
     if name not in METHODS and ".py:" not in str(name):  # a file is looked for below
         raise unknown(f"method of row '{method}'", str(name), METHODS)
-    check_names(values, option_names(name), what)
+    check_names(values, option_names(name), what, name)
     settings = make_settings(merged(values, by_section({"training.seed": seed, **changes})), presets_of=presets_of)
     options_of(settings.method.name, settings.method.options)
     if settings.training.devices != "1" or settings.training.nodes > 1:

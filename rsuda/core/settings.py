@@ -35,6 +35,7 @@ from rsuda.core.setting_sections import (
     TrainingSettings,
     ValidationSettings,
 )
+from rsuda.core.spelling import spell
 from rsuda.core.validation import FrozenModel, validate
 from rsuda.core.version import __version__
 
@@ -193,11 +194,14 @@ def _pairs(value: Any, what: str) -> dict[str, Any]:
     return value or {}
 
 
-def check_names(fields: Mapping[str, Any], options: Iterable[str] | None, what: str = "setting") -> None:
+def check_names(
+    fields: Mapping[str, Any], options: Iterable[str] | None, what: str = "setting", method: str = ""
+) -> None:
     """Check the names of settings in sections.
 
     Args:
         options: names of the method's options; None where they are checked elsewhere.
+        method: its name, for the sentence on an option that is another method's.
 
     Raises:
         InputError: an unknown section or name, with the nearest among all of them.
@@ -207,14 +211,14 @@ def check_names(fields: Mapping[str, Any], options: Iterable[str] | None, what: 
         if key in Settings.sections:
             for name in value:
                 if f"{key}.{name}" not in known and (key != "method" or options is not None):
-                    raise unknown_setting(what, f"{key}.{name}", known)
+                    raise unknown_setting(what, f"{key}.{name}", known, method)
         elif key not in Settings.model_fields:
             raise unknown_setting(
                 what, f"{key}.{next(iter(value))}" if isinstance(value, dict) and value else key, known
             )
 
 
-def unknown_setting(what: str, name: str, known: Iterable[str]) -> InputError:
+def unknown_setting(what: str, name: str, known: Iterable[str], method: str = "") -> InputError:
     """Word the error for an unknown setting; it offers the nearest, by its full name or by what follows the dot."""
     known = list(known)
     field = name.rpartition(".")[2]
@@ -222,20 +226,25 @@ def unknown_setting(what: str, name: str, known: Iterable[str]) -> InputError:
     for path in known:
         by_field.setdefault(path.rpartition(".")[2], path)
         by_field.setdefault(path.partition(".")[0], path)
+    # names of one section are alike by its name alone
+    whole = [] if "." in name else get_close_matches(name, known, n=1, cutoff=0.6)
     near = [
         *([f"method.{OLD_OPTIONS[field]}"] if name == f"method.{field}" and field in OLD_OPTIONS else []),
         *([OLD_NAMES[field]] if OLD_NAMES.get(field) in known else []),
         *([by_field[field]] if field in by_field else []),
         *get_close_matches(name, known, n=1, cutoff=0.8),
         *(by_field[suggestion] for suggestion in get_close_matches(field, by_field, n=1, cutoff=0.6)),
-        *get_close_matches(name, known, n=1, cutoff=0.6),
+        *whole,
     ]
     hint = f"did you mean '{near[0]}'? " if near else ""
     section = name.partition(".")[0]
     names = [path for path in known if path.partition(".")[0] == section] if "." in name else []
     listed = names or list(dict.fromkeys(path.partition(".")[0] for path in known))
     name = name if len(name) <= 100 else f"{name[:100]}…"
-    return InputError(f"unknown {what} '{name}': {hint}known are {', '.join(listed)}; rsuda config prints all settings")
+    more = "rsuda config prints all settings"
+    if section == "method" and method:
+        more = f"these are of {method}, and {spell('method', 'NAME')} chooses another (rsuda methods NAME lists its options)"
+    return InputError(f"unknown {what} '{name}': {hint}known are {', '.join(listed)}; {more}")
 
 
 def read_settings(file: str | Path) -> dict[str, Any]:
@@ -288,7 +297,7 @@ def make_settings(
     if start and not file and name != _method_name(layer, base):
         layer["method"] = {}  # options of another method
     options = option_names(name) if option_names else None
-    check_names(chosen, options)
+    check_names(chosen, options, method=name)
     of_methods = presets_of(name) if presets_of else {}
     of_method = dict(of_methods.get(chosen_preset) or of_methods.get(_preset_file(chosen_preset).get(_LIKE, ""), {}))
     fields = merged(base, of_method, layer, chosen, {"preset": chosen_preset})

@@ -155,6 +155,9 @@ BAD = {
     "unknown method": (None, ADAPT, "--method st-daseg", "unknown method 'st-daseg': did you mean 'st-dasegnet'"),
     "unknown preset": (None, ADAPT, "--preset smal", "unknown preset 'smal': did you mean 'small'"),
     "unknown method option": (None, ADAPT, "--set keep_share=1", "did you mean 'method.keep_share'.*rsuda config prints all"),
+    "option of another method": (
+        None, ADAPT, "--set method.trusted=0.7", "these are of source-free, and --method NAME chooses another"
+    ),
     "method option of a wrong kind": (None, ADAPT, "--set method.mix=abc", "option mix .*'abc'"),
     "method option of a wrong word": (
         None, ADAPT, "--method st-dasegnet --set method.quality=good", "quality: 'good'.*known are batch, none"
