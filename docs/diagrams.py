@@ -329,12 +329,12 @@ def st_dasegnet() -> Diagram:
 
 def source_free() -> Diagram:
     diagram = Diagram(
-        "Source-free: a start adapts to target images alone; prototypes of its source correct the teacher"
+        "Source-free: what has learnt the source adapts to target images alone; prototypes of the source correct the teacher"
     )
     diagram.box("x_t", "target", 0, 1, "target\nimage x_t")
     diagram.box("teacher", "teacher", 1, 1, "teacher")
     diagram.box("frozen", "frozen", 1, 2, "frozen\nencoder")
-    diagram.box("bank", "source", 0, 2, "bank of the\nstart: m_k")
+    diagram.box("bank", "source", 0, 2, "means of the\nsource: m_k")
     diagram.box("cosine", "target", 2, 2, "λ · cosine\nz, m_k")
     diagram.box("labels", "target", 2, 1, "pseudo labels,\nsurer half")
     diagram.box("x_m", "target", 1, 0, "two target\nimages, mixed")

@@ -8,8 +8,14 @@ Zhang, Zhang, Zhang, Chen, Wang, Wen, "Prototypical pseudo label denoising and t
 adaptive semantic segmentation" (ProDA), CVPR 2021, arXiv 2101.10979. p''(k) = p(k) w(k), w = softmax over k of the
 nearness of a feature to the class's prototype.
 
-Symbols: x_t a target image, p the teacher's softmax, z a cell of a frozen encoder, m_k the source's mean cell of class
-k. z and m_k are both about the mean of the classes and divided by the deviation.
+Symbols: x_s, y_s a source image and its label, x_t a target image, p the teacher's softmax. z is a cell of a frozen encoder, m_k
+the source's mean cell of class k. Both are about the mean of the classes and divided by the deviation.
+
+First phase, with a source:
+
+    L = CE(student(x_s), y_s); m_k are means of the cells of x_s
+
+Second phase, or the whole of a run without a source:
 
     p''(k) = p(k) exp(lambda cos(z, m_k)) / sum over j of p(j) exp(lambda cos(z, m_j))
     y = argmax p'', trusted where p'' is among the surer half of the pixels with label y
