@@ -334,7 +334,7 @@ def source_free() -> Diagram:
     diagram.box("x_t", "target", 0, 1, "target\nimage x_t")
     diagram.box("teacher", "teacher", 1, 1, "teacher")
     diagram.box("frozen", "frozen", 1, 2, "frozen\nencoder")
-    diagram.box("bank", "source", 0, 2, "means of the\nsource: m_k")
+    diagram.box("bank", "source", 2, 3, "means of the\nsource: m_k")
     diagram.box("cosine", "target", 2, 2, "λ · cosine\nz, m_k")
     diagram.box("labels", "target", 2, 1, "pseudo labels,\nsurer half")
     diagram.box("x_m", "target", 1, 0, "two target\nimages, mixed")
@@ -344,6 +344,7 @@ def source_free() -> Diagram:
     diagram.arrow("x_m > net > ce")
     diagram.arrow("x_t > teacher > labels", "stop")
     diagram.arrow("x_t > frozen > cosine > labels", "stop")
+    diagram.arrow("bank > cosine", "stop")
     diagram.arrow("labels > ce", "stop")
     diagram.arrow("net > teacher", "ema", "EMA")
     return diagram
