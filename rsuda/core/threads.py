@@ -16,6 +16,7 @@ import time
 from collections.abc import MutableMapping
 
 from rsuda.core.machine import usable_cores
+from rsuda.core.spelling import spell
 
 # Rounds on a machine with free cores. Training steps beside two busy processes on two cores took 26 s with 10 000 as with
 # OpenMP's own, 11 s with 3 000 and 10 s with 1 000; alone 5.1 s with 3 000, 5.9 s with 1 000 and 5.5 s with OpenMP's own
@@ -53,6 +54,29 @@ def is_busy(file: str = "/proc/loadavg") -> bool:
         if others + usable_cores() <= (os.cpu_count() or 1):
             return False
     return True
+
+
+def busy_cores(file: str = "/proc/loadavg") -> int:
+    """Count the cores that other processes use, now and on average over the last minute; 0 where no one says."""
+    average, *_, running = [*_read(file).split(), "", "", "", ""][:4]
+    try:
+        count = min(int(float(average)), int(running.partition("/")[0]) - 1)
+    except ValueError:
+        return 0
+    cores = os.cpu_count() or 1
+    return max(0, count) if usable_cores() == cores else 0  # the processes may run on cores that this one may not use
+
+
+def advice_on_threads(threads: int) -> str | None:
+    """Advise fewer threads where other processes use the cores of some; None where all have a core."""
+    busy = busy_cores()
+    free = max(1, usable_cores() - busy)
+    if threads <= free:
+        return None
+    return (
+        f"other programs use {min(busy, usable_cores())} of {usable_cores()} cores, so that {threads} threads would wait for each "
+        f"other: {spell('threads', free)} is often faster"
+    )
 
 
 def processor_limit(root: str = "/sys/fs/cgroup", groups: str = "/proc/self/cgroup") -> int | None:

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from rsuda.core.atomic import atomic_write
 from rsuda.core.settings import CONFIG, Settings, dump, is_auto
 from rsuda.core.spelling import spell_command
+from rsuda.core.threads import advice_on_threads
 from rsuda.data.find_domain import Objects, training_domains
 from rsuda.data.pair import Pair
 from rsuda.data.patches import target_batches
@@ -85,6 +86,7 @@ def train(
         with run_log(folder):
             for note in [
                 *notes,
+                *_thread_notes(job),
                 *_bank_notes(job),
                 *job.pair.notes,
                 *job.module.method.notes,
@@ -177,6 +179,14 @@ def _train_first(job: _Job, folder: Path, callbacks: list[Callback], *, resume: 
         _use_target_statistics(job)
     save_run(folder, job.module.method.model, job.pair.target_spec, job.settings.method.name, bank)
     logger.info("trained %d steps in %.0f s; wrote %s", job.settings.training.steps, time.monotonic() - begin, folder)
+
+
+def _thread_notes(job: _Job) -> list[str]:
+    """Advise fewer threads beside busy programs, where the user has chosen no number."""
+    if job.device.type != "cpu" or job.settings.training.threads is not None:
+        return []
+    advice = advice_on_threads(torch.get_num_threads() * job.team.count)
+    return [advice] if advice else []
 
 
 def _bank(job: _Job) -> SourceBank | None:

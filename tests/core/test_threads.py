@@ -92,3 +92,26 @@ def test_a_child_process_looks_at_the_load_anew(monkeypatch, busy):
     environment["GOMP_SPINCOUNT"] = "7"  # as a user sets it between the two
     threads.set_up_threads(environment)
     assert environment["GOMP_SPINCOUNT"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("text", "cores", "threads_now", "advised"),
+    [
+        ("1.20 0.50 0.10 2/91 7", 2, 2, 1),  # one program, now and over the last minute
+        ("5.00 4.00 4.00 6/91 7", 2, 2, 1),  # at least one thread stays
+        ("5.00 4.00 4.00 3/91 7", 16, 16, 14),
+        ("1.20 0.50 0.10 2/91 7", 2, 1, None),
+        ("0.90 0.50 0.10 2/91 7", 2, 2, None),  # for a moment only
+        ("1.90 0.50 0.10 1/91 7", 2, 2, None),  # it has just ended
+        ("", 2, 2, None),
+        ("a b c d", 2, 2, None),
+    ],
+)
+def test_fewer_threads_are_advised_beside_busy_programs(tmp_path, monkeypatch, text, cores, threads_now, advised):
+    (tmp_path / "loadavg").write_text(text)
+    monkeypatch.setattr(threads, "usable_cores", lambda: cores)
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: cores)
+    busy = threads.busy_cores(str(tmp_path / "loadavg"))
+    monkeypatch.setattr(threads, "busy_cores", lambda: busy)
+    advice = threads.advice_on_threads(threads_now)
+    assert (advice is None) if advised is None else f"threads={advised}" in advice
