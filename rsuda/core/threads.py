@@ -69,13 +69,14 @@ def busy_cores(file: str = "/proc/loadavg") -> int:
 
 def advice_on_threads(threads: int) -> str | None:
     """Advise fewer threads where other processes use the cores of some; None where all have a core."""
-    busy = busy_cores()
-    free = max(1, usable_cores() - busy)
+    cores = usable_cores()
+    busy = min(busy_cores(), cores)
+    free = max(1, cores - busy)
     if threads <= free:
         return None
     return (
-        f"other programs use {min(busy, usable_cores())} of {usable_cores()} cores, so that {threads} threads would wait for each "
-        f"other: {spell('threads', free)} is often faster"
+        f"other programs use {busy} of {cores} cores, so that {threads} threads would wait for each other: "
+        f"{spell('threads', free)} is often faster"
     )
 
 
