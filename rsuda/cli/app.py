@@ -127,6 +127,8 @@ def log(quiet: bool = False, verbose: bool = False, level: int | None = None) ->
 
 
 def _worth_printing(record: Any) -> bool:
-    """Leave out errors that rasterio 1.4.0 raises too, and the number of records that pyogrio 0.9 has written."""
-    raised = record.name.startswith("rasterio") and "GDAL signalled an error" in record.getMessage()
-    return not raised and not (record.name.startswith("pyogrio") and record.levelname == "INFO")
+    """Leave out what rasterio logs of GDAL, as its errors are raised too, and the number of records pyogrio 0.9 has written."""
+    gdal = record.name.startswith("rasterio") and any(
+        text in record.getMessage() for text in ("GDAL signalled", "CPLE_")
+    )
+    return not gdal and not (record.name.startswith("pyogrio") and record.levelname == "INFO")

@@ -1,7 +1,7 @@
 """Errors whose cause is the input. The command line prints one sentence and exits with 2; any other exception is a bug."""
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 
@@ -35,6 +35,7 @@ class Interrupted(KeyboardInterrupt):
 NO_ROOM = {
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO") if hasattr(errno, name)
 }  # quotas are Unix's
+_SENTENCES = 5  # of single files in one error
 _WRITE_ERRORS = {*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 
 
@@ -59,6 +60,14 @@ def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
     near = get_close_matches(text, choices, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return InputError(f"unknown {what} '{text}': {hint}known are {', '.join(choices)}")
+
+
+def joined_error(errors: Sequence[RsudaError], count: int, what: str) -> RsudaError:
+    """Join the errors of some of ``count`` files into one, of the kind of the first; ``what`` follows '2 of 9'."""
+    share = f"{len(errors)} of {count} {what}: " if count > 1 else ""
+    sentences = list(dict.fromkeys(map(str, errors)))
+    more = f"; and {len(sentences) - _SENTENCES} more" if len(sentences) > _SENTENCES else ""
+    return type(errors[0])(share + "; ".join(sentences[:_SENTENCES]) + more)
 
 
 def check_extra(extra: str, *packages: str) -> None:

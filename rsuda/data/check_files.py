@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from rsuda.core.errors import InputError, MissingError, RsudaError
+from rsuda.core.errors import InputError, MissingError, RsudaError, joined_error
 from rsuda.data.domain import some_names
 from rsuda.geo.raster import is_remote, quiet
 from rsuda.geo.raster_info import WHOLE, sample
@@ -16,15 +16,14 @@ _MOST = 100_000_000  # pixels of scenes that are looked through for data
 
 
 def check_readable(scenes: Sequence[Scene]) -> None:
-    """Raise MissingError or InputError for scenes whose first or last block cannot be read; it names the first of them."""
+    """Raise MissingError or InputError for scenes whose first or last block cannot be read; it names up to five of them."""
     # a file that source and target share has one reader, and warnings are filtered outside of the threads
     images = {str(scene.image): scene for scene in scenes}
     with quiet(), ThreadPoolExecutor(_READERS) as readers:
         errors = [error for error in readers.map(_error_of, images.values()) if error is not None]
     if not errors:
         return
-    others = f" ({len(errors)} of {len(images)} scenes cannot be read)" if len(errors) > 1 else ""
-    raise type(errors[0])(f"{errors[0]}{others}")
+    raise joined_error(errors, len(images), "scenes cannot be read")
 
 
 def _error_of(scene: Scene) -> RsudaError | None:
@@ -45,8 +44,7 @@ def check_pixels(scenes: Sequence[Scene]) -> list[str]:
     with quiet(), ThreadPoolExecutor(_READERS) as readers:
         errors = list(readers.map(_error_of, opened))
     broken = [error for error in errors if error is not None]
-    more = f" ({len(broken)} of {len(scenes)} scenes cannot be read)" if len(broken) > 1 else ""
-    notes = [f"{broken[0]}{more}"] if broken else []
+    notes = [str(joined_error(broken, len(scenes), "scenes cannot be read"))] if broken else []
     empty = no_data_note([scene for scene, error in zip(opened, errors, strict=True) if error is None])
     return notes if empty is None else [*notes, empty]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsuda.core.atomic import atomic_write
-from rsuda.core.errors import InputError, MissingError
+from rsuda.core.errors import InputError, MissingError, joined_error
 from rsuda.core.spelling import spell, spell_command
 from rsuda.data.archives import ARCHIVE, path_of
 from rsuda.data.domain import some_names
@@ -23,7 +23,7 @@ from rsuda.data.find_domain import domain
 from rsuda.geo.class_names import class_colours
 from rsuda.geo.polygon_input import LAYER_MARK, VECTORS, split_layer
 from rsuda.geo.raster import SUFFIXES
-from rsuda.geo.scene_files import is_own_map, note_of_own_maps
+from rsuda.geo.scene_files import is_own_map, note_of_own_maps, without_unreadable
 
 _OUTPUTS = ("polygons", "footprints")  # vector files that rsuda writes beside a map
 
@@ -124,6 +124,10 @@ def _files(root: Path) -> tuple[list[str], list[str]]:
     if not any(file.lower().endswith(SUFFIXES) for file in files):
         vectors = f", only vector files such as {files[0]}" if files else ""
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {root}{vectors}")
+    rasters = [file for file in files if file.lower().endswith(SUFFIXES)]
+    _, errors = without_unreadable([path_of(root, file) for file in rasters])
+    if errors:  # rsuda adapt would refuse them
+        raise joined_error(errors, len(rasters), f"rasters in {root} cannot be read, so move them out of it")
     maps = [file for file in files if is_own_map(path_of(root, file))]
     scenes = {file.rpartition("_")[0] for file in maps}
     outputs = {*maps, *(f"{scene}_{kind}{suffix}" for scene in scenes for kind in _OUTPUTS for suffix in VECTORS)}

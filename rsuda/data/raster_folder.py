@@ -4,36 +4,45 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsuda.core.errors import InputError, MissingError
+from rsuda.core.errors import InputError, MissingError, joined_error
 from rsuda.core.spec import band_names
 from rsuda.data.archives import ARCHIVE, note_of_archives, rasters_in_archives
 from rsuda.data.domain import Domain
 from rsuda.geo.raster import SUFFIXES, is_remote
 from rsuda.geo.scene import Scene
-from rsuda.geo.scene_files import note_of_own_maps, rasters_in, without_own_maps
+from rsuda.geo.scene_files import (
+    note_of_own_maps,
+    note_of_unreadable,
+    rasters_in,
+    without_own_maps,
+    without_unreadable,
+)
 
 
 def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domain:
     """Make a domain without labels of all rasters of a folder, a glob, one file, or one file that GDAL reads elsewhere.
 
-    The maps that rsuda has written are left out, with a note.
+    The maps that rsuda has written are left out, and so are files of a folder that GDAL cannot open, each with a note.
 
     Raises:
-        MissingError: there is no raster.
+        MissingError: there is no raster, or GDAL can open none.
         InputError: all rasters are maps of rsuda.
     """
     path = Path(place)
     is_archive = path.is_file() and path.suffix.lower() == ARCHIVE
-    files = [place] if is_remote(place) or (path.is_file() and not is_archive) else rasters_in(place)
-    files = files or rasters_in_archives(path)
+    is_named = is_remote(place) or (path.is_file() and not is_archive)
+    files = [place] if is_named else rasters_in(place) or rasters_in_archives(path)
     if not files:
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {place}")
     files, maps = without_own_maps(files)
     if not files:
         more = f" and so are {len(maps) - 1} more in {place}" if len(maps) > 1 else ""
         raise InputError(f"{maps[0]} is a map that rsuda has written{more}: name the scenes that were mapped")
+    readable, errors = (files, []) if is_named else without_unreadable(files)
+    if not readable:
+        raise joined_error(errors, len(files), "rasters cannot be read")
     scenes: dict[str, Scene] = {}
-    for file in files:
+    for file in readable:
         name = Path(file).stem
         if name in scenes:
             name = Path(file).as_posix().replace("/", "_").replace(":", "_")
@@ -43,7 +52,8 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
     if is_remote(place):
         _check_is_file(first)
     names, inside = list(scenes), note_of_archives(scene.image for scene in scenes.values())
-    notes = (*([note_of_own_maps(maps)] if maps else []), *([inside] if inside else []))
+    broken = note_of_unreadable(errors, len(files)) if errors else None
+    notes = tuple(filter(None, (note_of_own_maps(maps) if maps else None, broken, inside)))
     splits = {"all": names, "train": names}
     return Domain(_label(place), scenes, first.file.band_order, None, splits, notes=notes)
 

@@ -138,7 +138,9 @@ class RasterFile:
                 raise MissingError(f"there is no file {self.path}") from None
             reason = str(error.__cause__ or error) or type(error).__name__  # the cause of a failed read is more precise
             is_vector = str(self.path).lower().endswith(VECTORS)
-            reason = "it is a vector file, and a raster is expected" if is_vector else reason.splitlines()[0]
+            reason = (
+                "it is a vector file, and a raster is expected" if is_vector else reason.splitlines()[0].rstrip(".")
+            )
             reason = what_lies_there(self.path) or reason
             raise MissingError(f"cannot read {self.path}: {reason}") from error
 

@@ -7,11 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import rasterio
 
-from rsuda.core.errors import InputError
-from rsuda.geo.raster import READ_ERRORS, SUFFIXES, is_remote, quiet
+from rsuda.core.errors import InputError, MissingError
+from rsuda.geo.raster import READ_ERRORS, SUFFIXES, RasterFile, is_remote, quiet
+
+FileName = TypeVar("FileName", str, str | Path)
 
 WILDCARDS = "*?["
 OWN_TAG = "RSUDA_"  # begins the tags of all rasters and pictures that rsuda writes
@@ -68,6 +71,29 @@ def without_own_maps(files: Sequence[str]) -> tuple[list[str], list[str]]:
     with quiet(), ThreadPoolExecutor(_READERS) as readers:  # warnings are filtered outside of the threads
         pairs = list(zip(files, readers.map(is_own_map, files), strict=True))
     return [file for file, map_ in pairs if not map_], [file for file, map_ in pairs if map_]
+
+
+def without_unreadable(files: Sequence[FileName]) -> tuple[list[FileName], list[MissingError]]:
+    """Divide files into those whose headers can be read, and the errors of the others."""
+    with quiet(), ThreadPoolExecutor(_READERS) as readers:
+        pairs = list(zip(files, readers.map(_header_error, files), strict=True))
+    return [file for file, error in pairs if error is None], [error for _, error in pairs if error is not None]
+
+
+def _header_error(file: str | Path) -> MissingError | None:
+    try:
+        RasterFile(file)
+    except MissingError as error:
+        return error
+    except InputError:  # a header that can be read, of a raster that cannot be used
+        return None
+    return None
+
+
+def note_of_unreadable(errors: Sequence[MissingError], count: int) -> str:
+    """Tell the user how many of ``count`` files were left out because their headers cannot be read."""
+    are = "is" if len(errors) == 1 else "are"
+    return f"{len(errors)} of {count} rasters {are} left out: {errors[0]}{', …' if len(errors) > 1 else ''}"
 
 
 def without_maps_beside(images: Mapping[str, str], root: Path) -> tuple[dict[str, str], list[str]]:

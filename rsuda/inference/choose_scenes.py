@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.data.archives import ARCHIVE, rasters_in_archives
@@ -32,26 +33,42 @@ _SIDECARS = (
 )
 
 
-def choose_scenes(places: Sequence[str | Path]) -> tuple[list[str | Path], list[str]]:
-    """List the scenes of files, folders (with their inner folders), globs and what GDAL reads elsewhere.
+class ChosenScenes(NamedTuple):
+    """The scenes that names stand for.
 
-    Returns:
-        scenes, each file once, and notes for the user.
+    Attributes:
+        scenes: each file once.
+        notes: sentences for the user.
+        unnamed: scenes that a folder, a glob or an archive holds, without a name of their own.
+    """
+
+    scenes: list[str | Path]
+    notes: list[str]
+    unnamed: frozenset[str | Path]
+
+
+def choose_scenes(places: Sequence[str | Path]) -> ChosenScenes:
+    """List the scenes of files, folders (with their inner folders), globs and what GDAL reads elsewhere.
 
     Raises:
         MissingError: a folder or a glob has no raster.
         InputError: all files are maps that rsuda has written.
     """
     files: list[str] = []
+    named: list[str] = []
     places, sidecars = _without_sidecars([os.fspath(place) for place in places])
     for place in places:
         inside = _inside(place)
-        files += inside if inside == [os.path.expanduser(place)] else _new(inside, files)
+        is_named = inside == [os.path.expanduser(place)]
+        named += inside if is_named else []
+        files += inside if is_named else _new(inside, files)
     scenes, maps = without_own_maps(files)
     if maps and not scenes:
         raise InputError(f"{maps[0]} is a map that rsuda has written: name the scene that was mapped")
-    chosen: list[str | Path] = [file if is_remote(file) else Path(file) for file in scenes]
-    return chosen, [*([note_of_own_maps(maps)] if maps else []), *sidecars]
+    chosen = {file: file if is_remote(file) else Path(file) for file in scenes}
+    notes = [*([note_of_own_maps(maps)] if maps else []), *sidecars]
+    unnamed = frozenset(scene for file, scene in chosen.items() if file not in named)
+    return ChosenScenes([chosen[file] for file in scenes], notes, unnamed)
 
 
 def _without_sidecars(places: Sequence[str]) -> tuple[list[str], list[str]]:

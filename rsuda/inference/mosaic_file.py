@@ -42,7 +42,7 @@ def joined(scenes: Sequence[str | Path], options: MapOptions) -> Iterator[Sequen
     if not options.mosaic:
         yield scenes
         return
-    places, notes = choose_scenes(scenes)
+    places, notes, _ = choose_scenes(scenes)
     mosaic = Mosaic.of(places)
     for note in (*notes, *mosaic.notes):
         logger.info("note: %s", note)

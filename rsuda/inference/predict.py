@@ -9,35 +9,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from unicodedata import normalize
 
 import torch
 
-from rsuda.core.errors import InputError, RsudaError, check_extra
+from rsuda.core.errors import InputError, RsudaError, joined_error
 from rsuda.core.map_options import MapOptions
-from rsuda.core.spelling import spell, spell_command
-from rsuda.core.undecided import with_undecided
 from rsuda.data.check_files import check_readable
-from rsuda.geo.cog import creation_options
-from rsuda.geo.polygon_files import check_located
-from rsuda.geo.polygons import check_footprints
-from rsuda.geo.region import read_area, region_of
-from rsuda.inference.choose_scenes import choose_scenes
 from rsuda.inference.column_tiles import tiled_strips
 from rsuda.inference.map_job import MapJob
-from rsuda.inference.mosaic_file import MosaicFile, joined
+from rsuda.inference.mosaic_file import joined
 from rsuda.inference.on_cluster import Cluster, cluster
-from rsuda.inference.open_scene import open_scene
+from rsuda.inference.plan_maps import CANNOT, plan_maps
 from rsuda.inference.prediction import Prediction
 from rsuda.inference.predictor import Predictor
-from rsuda.inference.scene_statistics import adapted, check_batch_norm
+from rsuda.inference.scene_statistics import adapted
 from rsuda.inference.segmenter import Segmenter
 from rsuda.inference.write_map import finished_map, write_map
 from rsuda.runs.folders import newest_run
 from rsuda.runs.weights import TrainedNetwork, load_run
 
 logger = logging.getLogger("rsuda")
-_SENTENCES = 5  # on scenes that could not be predicted
 
 
 class EmptyError(InputError):
@@ -134,8 +125,9 @@ def predict(
         the files of each scene; ``classes()``, ``confidences()`` and ``polygons_frame()`` read them back.
 
     Raises:
-        InputError, MissingError, ExistsError: for any of the scenes before anything is computed. At the end for scenes
-            with pixels that cannot be read, or if no scene has a valid pixel. Single scenes without one are left out.
+        InputError, MissingError, ExistsError: for a named scene before anything is computed. At the end for scenes of a
+            folder, glob or archive that cannot be used, and for pixels that cannot be read. Scenes without a valid pixel
+            are left out; at the end, if no scene has one.
 
     Example:
         >>> import rsuda
@@ -174,9 +166,9 @@ def predict_scenes(
         torch.set_num_threads(options.threads)
     predictor = Predictor.of(_trained(model), **options.predictor.model_dump())
     with joined(scenes, options) as places:
-        jobs = plan_maps(places, predictor, options)
+        jobs, errors = plan_maps(places, predictor, options)
         finished = [job.is_finished() for job in jobs]  # raises ExistsError for files of anything else
-    errors: list[RsudaError] = []
+    count = len(jobs) + len(errors)
     empty: list[EmptyError] = []
     with ExitStack() as opened:
         workers = opened.enter_context(cluster(options)) if options.scheduler else None
@@ -190,7 +182,7 @@ def predict_scenes(
                 yield _skip(job) if skip else _finish(job, workers, progress)
             except EmptyError as error:
                 empty.append(error)
-                if len(jobs) > 1:
+                if count > 1:
                     logger.info("note: %s: it is left out", error)
             except RsudaError as error:  # the other scenes are predicted all the same
                 errors.append(error)
@@ -198,17 +190,14 @@ def predict_scenes(
         others = f" (and {len(empty) - 1} other scene{'s' * (len(empty) > 2)})" if len(empty) > 1 else ""
         raise InputError(f"{empty[0]}{others}")
     if errors:
-        count = f"{len(errors)} of {len(jobs)} scenes could not be predicted: " if len(jobs) > 1 else ""
-        sentences = list(dict.fromkeys(map(str, errors)))
-        more = f"; and {len(sentences) - _SENTENCES} more" if len(sentences) > _SENTENCES else ""
-        raise type(errors[0])(count + "; ".join(sentences[:_SENTENCES]) + more)
+        raise joined_error(errors, count, CANNOT)
 
 
 def map_scene(
     scene: str | Path, predictor: Predictor, options: MapOptions, *, progress: Progress | None = None
 ) -> Prediction:
     """Map one scene with a predictor that is ready. Errors are those of ``predict``."""
-    (job,) = plan_maps([scene], predictor, options)
+    (job,), _ = plan_maps([scene], predictor, options)
     return _finish(job, None, progress)
 
 
@@ -217,62 +206,6 @@ def _trained(model: PathLike | Segmenter | TrainedNetwork | None) -> TrainedNetw
     if isinstance(model, Segmenter | TrainedNetwork):
         return model.trained if isinstance(model, Segmenter) else model
     return load_run(newest_run() if model is None else Path(model))
-
-
-def plan_maps(scenes: Sequence[str | Path], predictor: Predictor, options: MapOptions) -> list[MapJob]:
-    """Check scenes and options, and plan a map for each scene that the area of interest touches.
-
-    Raises InputError, MissingError: a scene or an option cannot be used, no scene is touched, or two maps have one name.
-    """
-    spec = predictor.trained.spec
-    if options.min_confidence:
-        with_undecided(spec.legend)
-        if not spec.temperature:
-            advice = spell_command("calibrate", "RUN", labels="DOMAIN")
-            logger.info("note: the model's confidence may be far from its accuracy: %s makes it honest", advice)
-    if options.adapt == "statistics":
-        check_batch_norm(predictor.trained)
-    creation_options(options.co)
-    check_footprints(options.regularise, spec.legend)
-    if options.stac:
-        check_extra("export", "pystac")
-    tiles = scenes.tiles if isinstance(scenes, MosaicFile) else ()
-    if not isinstance(scenes, MosaicFile):
-        scenes, notes = choose_scenes(scenes)
-        for note in notes:
-            logger.info("note: %s", note)
-    area = read_area(options.aoi) if options.aoi else None
-    limits = f"the area of {spell('aoi')}" if options.aoi else f"the rectangle of {spell('bounds')}"
-    opened = [
-        open_scene(path, spec, bands=options.bands, gsd=options.gsd, crs=options.crs, nodata=options.nodata)
-        for path in scenes
-    ]
-    regions = [region_of(scene, area, options.bounds) for scene in opened]
-    if scenes and not any(regions):
-        raise InputError(f"{limits} touches none of the scenes")
-    jobs = []
-    for scene, region in zip(opened, regions, strict=True):
-        if region is None:
-            logger.info("note: %s is left out: %s holds none of its pixels", scene.image, limits)
-        else:
-            check_located(options.polygons, scene.grid.crs is not None, scene.image)
-            jobs.append(MapJob(scene, region, predictor, options, tiles if options.per_tile else ()))
-    _check_names(jobs)
-    return jobs
-
-
-def _check_names(jobs: Sequence[MapJob]) -> None:
-    """Raise InputError for two maps of one name, also where the file system ignores case."""
-    owners: dict[tuple[Path, str], MapJob] = {}
-    for job in jobs:
-        other = owners.setdefault((job.folder, normalize("NFC", job.raster.name).casefold()), job)
-        if other is not job:
-            why = (
-                "" if other.raster == job.raster else ", which is the same file on systems that ignore case or accents"
-            )
-            raise InputError(
-                f"{other.scene.image} and {job.scene.image} would both write {job.raster}{why}: use different output folders"
-            )
 
 
 def _skip(job: MapJob) -> Prediction:

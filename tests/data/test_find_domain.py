@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
+from oracle_models import write
 from rasterio.transform import from_origin
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE
 from rsuda.data.domain_file import KNOWN
+from rsuda.data.draft_domain import init
 from rsuda.data.find_domain import domain
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -517,3 +519,21 @@ def test_real_mumbai_has_its_published_class_totals(real_data):
 def test_real_pair_shares_its_classes(real_data):
     dubai, mumbai = (domain(str(CONFIGS / f"{name}.yaml"), real_data) for name in ("dubai", "mumbai"))
     assert dubai.legend.names == mumbai.legend.names == ("building", "land", "road", "vegetation", "water")
+
+
+def test_files_of_a_folder_that_gdal_cannot_open_are_left_out_with_a_note(tmp_path):
+    (tmp_path / "bad.tif").write_bytes(b"no raster")
+    (tmp_path / "none.tif").touch()
+    with pytest.raises(
+        MissingError, match=r"2 of 2 rasters cannot be read: .*bad\.tif.*; cannot read .*none\.tif: it is empty"
+    ):
+        domain(tmp_path)
+    write(tmp_path / "good.tif", np.ones((3, 9, 9), np.uint8))
+    for place in (tmp_path, tmp_path / "*.tif"):
+        city = domain(str(place))
+        assert list(city.scenes) == ["good"]
+        assert any(note.startswith("2 of 3 rasters are left out: cannot read") for note in city.notes)
+    with pytest.raises(MissingError, match=r"bad\.tif"):
+        domain(tmp_path / "bad.tif").bands  # noqa: B018
+    with pytest.raises(MissingError, match=r"2 of 3 rasters in .* cannot be read, so move them out of it: .*bad\.tif"):
+        init(tmp_path, tmp_path / "city.yaml")

@@ -137,16 +137,16 @@ def test_every_option_that_changes_a_map_changes_its_tag(tmp_path, monkeypatch):
     }  # fmt: skip
     fields = MapOptions.model_fields
     assert set(others) == {n for n, field in fields.items() if field.json_schema_extra["changes"] != "nothing"}
-    from rsuda.inference.predict import plan_maps
+    from rsuda.inference.plan_maps import plan_maps
     from rsuda.inference.predictor import Predictor
 
     def tag(**options):
         chosen = MapOptions(**{"window": 64, "overlap": 16, "precision": "fp32", "device": "cpu", **options})
         predictor = Predictor.of(trained(geometer(7)), **chosen.predictor.model_dump())
-        (job,) = plan_maps([path], predictor, chosen)
+        (job,), _ = plan_maps([path], predictor, chosen)
         return job.tag
 
-    monkeypatch.setattr("rsuda.inference.predict.check_batch_norm", lambda _: None)
+    monkeypatch.setattr("rsuda.inference.plan_maps.check_batch_norm", lambda _: None)
     tags = {name: tag(**{name: value}, mosaic=name == "per_tile") for name, value in others.items() if name != "crs"}
     assert tag(batch_size=1, threads=1, overwrite=True) == tag()
     assert len({tag(), *tags.values()}) == 1 + len(tags)

@@ -390,6 +390,25 @@ def test_invalid_scene_is_refused_before_the_first_prediction(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.tif", "good.tif"]
 
 
+@pytest.mark.parametrize("make", [no_raster, one_band, nowhere])
+def test_files_of_a_folder_that_cannot_be_mapped_do_not_stop_the_others(tmp_path, make, caplog):
+    caplog.set_level(logging.INFO, "rsuda")
+    folder, options = tmp_path / "in", MapOptions(**RUN, out=tmp_path / "out")
+    folder.mkdir()
+    bad, good = make(folder / "bad.tif"), write(folder / "good.tif", np.zeros((2, 20, 20), np.uint8))
+    for place in (folder, str(folder / "*.tif")):
+        predictions = predict_scenes([place], trained(by_value), options)
+        assert next(predictions).scene == good
+        assert "note: 1 of 2 scenes cannot be mapped" in caplog.text
+        with pytest.raises(RsudaError, match=r"1 of 2 scenes could not be predicted: .*bad\.tif"):
+            next(predictions)
+    with pytest.raises(RsudaError, match=r"bad\.tif"):  # a file with a name of its own stops all
+        next(predict_scenes([folder, bad], trained(by_value), options))
+    good.unlink()
+    with pytest.raises(RsudaError, match=r"bad\.tif"):
+        next(predict_scenes([folder], trained(by_value), options))
+
+
 def test_scene_without_crs_needs_a_gsd_and_gets_a_note(tmp_path):
     values = positions(30, 40)
     prediction, mask = predict_one(
