@@ -27,7 +27,20 @@ _reader = {"types_flags": False}
 @contextmanager
 def as_flags() -> Iterator[None]:
     """Spell flags in the block, in all threads: the process is a command."""
-    earlier, _reader["types_flags"] = _reader["types_flags"], True
+    with _spelling(types_flags=True):
+        yield
+
+
+@contextmanager
+def as_keywords() -> Iterator[None]:
+    """Spell keywords in the block, in all threads: the process answers requests, whose fields have their names."""
+    with _spelling(types_flags=False):
+        yield
+
+
+@contextmanager
+def _spelling(*, types_flags: bool) -> Iterator[None]:
+    earlier, _reader["types_flags"] = _reader["types_flags"], types_flags
     try:
         yield
     finally:

@@ -1,48 +1,77 @@
 """Answer HTTP requests: a health check, a description by OpenAPI, and predictions."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.map_options import MapOptions
+from rsuda.core.spelling import as_keywords
 from rsuda.core.version import __version__
 from rsuda.inference.predictor import Predictor
+from rsuda.serving.bodies import Bodies, SmallBodies
+from rsuda.serving.refusal import RETRY_AFTER, refusal
 from rsuda.serving.serve_options import ServeOptions
 from rsuda.serving.sources import NotAllowedError, is_tiff
-from rsuda.serving.worker import FORMATS, OutOfTimeError, QueueFullError, TooManyPixelsError, Work, Worker
-
-RETRY_AFTER = 5  # seconds that a client is asked to wait where the queue is full
+from rsuda.serving.worker import (
+    FORMATS,
+    ClientLeftError,
+    OutOfTimeError,
+    QueueFullError,
+    TooManyPixelsError,
+    Work,
+    Worker,
+)
 
 Format = Literal["geotiff", "geojson"]
 
 
-class Window(BaseModel):
-    """A raster that the service may read, and the part of it to predict."""
+def _code(crs: str) -> str:
+    """Check that a CRS is a code: other texts may name files, which PROJ would read."""
+    if not re.fullmatch(r"(?i:(EPSG|ESRI|IAU|IGNF|OGC):)?\w{1,20}", crs, re.ASCII):
+        raise ValueError("write a code such as EPSG:32632")
+    return crs
+
+
+Crs = Annotated[str, AfterValidator(_code)]
+
+
+class Wish(BaseModel):
+    """What a client may say of a raster and of the answer."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
+    format: Format = Field("geotiff", description="Classes as a GeoTIFF, or polygons in longitude and latitude.")
+    bands: str | None = Field(None, description="Band order of a raster that does not name its bands, e.g. RGBIR.")
+    gsd: float | None = Field(None, gt=0, description="Metres per pixel of a raster without a georeference.")
+    crs: Crs | None = Field(None, description="CRS of a raster that has a transform but no CRS, e.g. EPSG:32632.")
+    nodata: float | None = Field(None, description="Value of pixels without data, where the raster does not say it.")
+    min_confidence: float = Field(0, ge=0, le=1, description="Probability below which a pixel is undecided.")
+
+
+class Window(Wish):
+    """A raster that the service may read, and the part of it to predict."""
+
     address: str = Field(description="File or URL of a GeoTIFF, as the service's --allow permits.")
     bounds: tuple[float, float, float, float] = Field(description="left, bottom, right, top in the raster's CRS")
-    format: Format = "geotiff"
-    bands: str | None = Field(None, description="Band order of a raster that does not name its bands, e.g. RGBIR.")
-    min_confidence: float = Field(0, ge=0, le=1, description="Probability below which a pixel is undecided.")
 
 
 class Service:
     """A model behind HTTP: requests become work for its worker, and what the worker says becomes an answer.
 
     Args:
-        options: of the prediction, see ``rsuda.predict``; requests change bands, bounds and min_confidence alone.
+        options: of the prediction, see ``rsuda.predict``; requests change the fields of ``Wish`` and the bounds alone.
     """
 
     def __init__(self, predictor: Predictor, limits: ServeOptions, options: MapOptions) -> None:
         self.limits, self.options, self.trained = limits, options, predictor.trained
         self.worker = Worker(predictor, limits)
+        self.bodies = Bodies(limits)
 
     def health(self) -> dict[str, Any]:
         """Describe the model and the queue."""
@@ -58,39 +87,35 @@ class Service:
             "finished": self.worker.finished,
         }
 
-    async def answer_body(self, request: Any, format: Format, **more: Any) -> Any:
+    async def answer_body(self, request: Any, wish: Wish) -> Any:
         """Predict the GeoTIFF in the body of a request."""
-        from starlette.requests import ClientDisconnect
-
         arrived = time.monotonic()
-        try:
-            body = await asyncio.wait_for(_body(request.stream, request.headers, self.limits), self.limits.timeout)
-        except TimeoutError:
-            return refusal(408, f"the body took longer than {self.limits.timeout:g} seconds")
-        except _TooLargeError:
-            return refusal(413, f"the body has more than {self.limits.max_bytes} bytes")
-        except ClientDisconnect:
-            return refusal(400, "the client left before its body was complete")  # read by nobody
-        if not is_tiff(body):
-            return refusal(415, f"the body is no GeoTIFF{_hint(body, request.headers)}")
-        return await self.answer(body, format, arrived, **more)
+        async with self.bodies.of(request, self.limits.max_bytes) as body:
+            if not isinstance(body, bytes):
+                return body
+            if not is_tiff(body):
+                return refusal(415, f"the body is no GeoTIFF{_hint(body, request.headers)}")
+            return await self.answer(body, wish, arrived, request)
 
-    async def answer(self, source: bytes | str, format: Format, arrived: float, **more: Any) -> Any:
+    async def answer(self, source: bytes | str, wish: Wish, arrived: float, request: Any) -> Any:
         """Predict a source and wait for it. Every error becomes an answer with one sentence."""
         from fastapi import Response
 
         try:
-            chosen = {name: getattr(self.options, name) for name in MapOptions.model_fields} | more
-            work = Work(source, format, MapOptions.of(**chosen), arrived + self.limits.timeout)
+            chosen = {name: getattr(self.options, name) for name in MapOptions.model_fields}
+            chosen |= wish.model_dump(exclude={"format", "address"})
+            work = Work(source, wish.format, MapOptions.of(**chosen), arrived + self.limits.timeout)
             self.worker.submit(work)
-            content = await asyncio.wait_for(asyncio.wrap_future(work.answer), work.deadline - time.monotonic())
+            content = await _unless_left(work, request.receive)
         except Exception as error:
             return self._refusal_of(error)
-        return Response(content, media_type=FORMATS[format], headers={"X-Rsuda-Network": self.trained.digest})
+        return Response(content, media_type=FORMATS[wish.format], headers={"X-Rsuda-Network": self.trained.digest})
 
     def _refusal_of(self, error: Exception) -> Any:
         if isinstance(error, QueueFullError):
             return refusal(503, f"{self.limits.queue} requests wait already: try again in {RETRY_AFTER} seconds")
+        if isinstance(error, ClientLeftError):
+            return refusal(400, "the client left before its answer")  # read by nobody
         if isinstance(error, OutOfTimeError | TimeoutError):
             return refusal(504, f"the prediction took longer than {self.limits.timeout:g} seconds")
         if isinstance(error, RsudaError):
@@ -98,23 +123,18 @@ class Service:
         return refusal(500, "the prediction failed")  # the worker has logged why
 
 
-def refusal(status: int, sentence: str) -> Any:
-    """Make an answer of an error: its sentence as JSON."""
-    from fastapi.responses import JSONResponse
-
-    return JSONResponse({"error": sentence}, status, {"Retry-After": str(RETRY_AFTER)} if status == 503 else None)
-
-
 def make_app(service: Service) -> Any:
     """Make the application of FastAPI. The worker starts and stops with it."""
     from fastapi import FastAPI, Query, Request, Response
     from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         service.worker.start()
-        yield
-        await asyncio.get_running_loop().run_in_executor(None, service.worker.stop)
+        with as_keywords():
+            yield
+            await asyncio.get_running_loop().run_in_executor(None, service.worker.stop)
 
     app = FastAPI(
         title="rsuda",
@@ -126,10 +146,13 @@ def make_app(service: Service) -> Any:
     )
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
-        return refusal(422, f"{place or 'the body'}: {first['msg']}")
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return refusal(422, _sentence(error.errors()[0], request.headers))
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> Response:
+        where = f"{request.method} {request.url.path}"
+        return refusal(error.status_code, f"{where}: {error.detail}; /openapi.json describes all requests")
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -137,22 +160,51 @@ def make_app(service: Service) -> Any:
         return service.health()
 
     @app.post("/predict", responses=_RESPONSES, openapi_extra=_BODY, response_model=None)
-    async def predict(
-        request: Request,
-        format: Format = "geotiff",
-        bands: str | None = None,
-        min_confidence: Annotated[float, Query(ge=0, le=1)] = 0,
-    ) -> Response:
+    async def predict(request: Request, wish: Annotated[Wish, Query()]) -> Response:
         """Predict the GeoTIFF in the body of the request."""
-        return await service.answer_body(request, format, bands=bands, min_confidence=min_confidence)
+        return await service.answer_body(request, wish)
 
     @app.post("/predict/address", responses=_RESPONSES, response_model=None)
-    async def predict_address(window: Window) -> Response:
+    async def predict_address(request: Request, window: Window) -> Response:
         """Predict a part of a raster that the service may read."""
-        more = {"bounds": window.bounds, "bands": window.bands, "min_confidence": window.min_confidence}
-        return await service.answer(window.address, window.format, time.monotonic(), **more)
+        return await service.answer(window.address, window, time.monotonic(), request)
 
-    return _Limited(app, service.limits)
+    return SmallBodies(app, service.bodies)
+
+
+async def _unless_left(work: Work, receive: Callable[[], Awaitable[Any]]) -> bytes:
+    """Wait for an answer until its deadline. Where the client leaves, its work stops at the next strip.
+
+    Raises what the worker raises, TimeoutError, and ClientLeftError.
+    """
+
+    async def leave() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    answer: asyncio.Future[bytes] = asyncio.wrap_future(work.answer)
+    left: asyncio.Future[None] = asyncio.ensure_future(leave())
+    try:
+        seconds = work.deadline - time.monotonic()
+        await asyncio.wait(list[asyncio.Future[Any]]([answer, left]), timeout=seconds, return_when="FIRST_COMPLETED")
+        if answer.done():
+            return answer.result()
+        raise ClientLeftError if left.done() else TimeoutError
+    finally:
+        left.cancel()
+        if not answer.done():
+            work.dropped.set()
+            answer.cancel()
+
+
+def _sentence(error: dict[str, Any], headers: Any) -> str:
+    """Say what is wrong with a field of a request, by an error of pydantic."""
+    place = ".".join(str(part) for part in error["loc"] if part not in ("body", "query"))
+    if not place and "json" not in headers.get("content-type", ""):
+        return "the body is no JSON: send it with the header Content-Type: application/json"
+    if error["type"] == "extra_forbidden":
+        return f"there is no field '{place}': /openapi.json lists them"
+    return f"{place or 'the body'}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _hint(body: bytes, headers: Any) -> str:
@@ -162,55 +214,6 @@ def _hint(body: bytes, headers: Any) -> str:
     if headers.get("content-encoding", "identity") != "identity" or body[:2] == b"\x1f\x8b":
         return " but compressed: send the file as it is"
     return ""
-
-
-class _TooLargeError(Exception):
-    pass
-
-
-async def _body(stream: Callable[[], AsyncIterator[bytes]], headers: Any, limits: ServeOptions) -> bytes:
-    """Read a body up to the limit."""
-    declared = headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > limits.max_bytes:
-        raise _TooLargeError
-    parts, size = [], 0
-    async for part in stream():
-        size += len(part)
-        if size > limits.max_bytes:
-            raise _TooLargeError
-        parts.append(part)
-    return b"".join(parts)
-
-
-class _Limited:
-    """Refuse bodies of JSON above 100 kB before they are read: FastAPI itself reads bodies of any size."""
-
-    MOST = 100_000
-
-    def __init__(self, app: Any, limits: ServeOptions) -> None:
-        self.app, self.limits = app, limits
-
-    async def __call__(
-        self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
-    ) -> None:
-        if scope["type"] != "http" or scope.get("path") != "/predict/address":
-            await self.app(scope, receive, send)
-            return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.MOST:
-            await refusal(413, f"the body has more than {self.MOST} bytes")(scope, receive, send)
-            return
-        size = 0
-
-        async def counted() -> Any:
-            nonlocal size
-            message = await asyncio.wait_for(receive(), self.limits.timeout)
-            size += len(message.get("body", b""))
-            if size > self.MOST:
-                raise _TooLargeError
-            return message
-
-        await self.app(scope, counted, send)  # FastAPI answers status 400 to what receiving raises
 
 
 def _status(error: RsudaError) -> int:

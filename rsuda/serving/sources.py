@@ -44,19 +44,26 @@ def allowed_source(address: str, allow: Sequence[str]) -> str | Path:
 
 
 def _file(address: str, roots: Sequence[Path]) -> Path:
-    path = Path(address)
-    candidates = [path] if path.is_absolute() else [root / path for root in roots]
-    inside = [
-        place for place in (candidate.resolve() for candidate in candidates) if any(map(place.is_relative_to, roots))
-    ]
-    if not inside:
-        raise NotAllowedError(f"{shown(address)} is outside of what this service may read")
-    file = next((place for place in inside if place.is_file()), None)
+    try:
+        file = _inside(Path(address), roots)
+    except (OSError, RuntimeError, ValueError):  # too long a name, links in a circle, letters that no name may hold
+        raise MissingError(f"there is no file {shown(address)}") from None
     if file is None:
+        raise NotAllowedError(f"{shown(address)} is outside of what this service may read")
+    if not file.is_file():
         raise MissingError(f"there is no file {shown(address)}")
     with file.open("rb") as stream:
         _check(stream.read(4), address)
     return file
+
+
+def _inside(path: Path, roots: Sequence[Path]) -> Path | None:
+    """Find a file below one of the roots, else a place there without a file; None where it is outside of all."""
+    candidates = [path] if path.is_absolute() else [root / path for root in roots]
+    inside = [
+        place for place in (candidate.resolve() for candidate in candidates) if any(map(place.is_relative_to, roots))
+    ]
+    return next((place for place in inside if place.is_file()), inside[0] if inside else None)
 
 
 def _url(address: str, roots: Sequence[str]) -> str:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from rsuda.core.errors import InputError, RsudaError
 from rsuda.core.map_options import MapOptions
+from rsuda.geo.grid import Grid
 from rsuda.geo.region import region_of
+from rsuda.geo.stac_item import footprint
 from rsuda.inference.open_scene import open_scene
 from rsuda.inference.predict import map_scene
 from rsuda.inference.predictor import Predictor
@@ -37,6 +39,10 @@ class OutOfTimeError(Exception):
     """A request whose time is up."""
 
 
+class ClientLeftError(Exception):
+    """A request whose client has closed the connection."""
+
+
 @dataclass(frozen=True)
 class Work:
     """A request: the bytes of a GeoTIFF, or the address of one, and how to predict it.
@@ -45,6 +51,7 @@ class Work:
         format: one of FORMATS.
         deadline: of ``time.monotonic``, after which nothing more is computed.
         answer: receives the bytes of the answer.
+        dropped: set where nobody waits for the answer any more.
     """
 
     source: bytes | str
@@ -52,6 +59,7 @@ class Work:
     options: MapOptions
     deadline: float
     answer: Future[bytes] = field(default_factory=Future)
+    dropped: threading.Event = field(default_factory=threading.Event)
 
 
 class Worker:
@@ -114,18 +122,24 @@ class Worker:
                 out=folder / "maps", polygons="geojson" if work.format == "geojson" else None
             )
             try:
-                self._check_pixels(scene, options)
+                self._check_window(scene, options)
                 prediction = map_scene(scene, self.predictor, options, progress=lambda *_: _check_time(work))
             except RsudaError as error:
-                raise type(error)(str(error).replace(f"{folder / 'window.tif'}", "the window")) from None
+                sentence = str(error).replace(f"{folder / 'window.tif'}", "the window")
+                raise type(error)(sentence.replace(f"{folder}", "the service's folder")) from None
             file = prediction.polygons if work.format == "geojson" else prediction.raster
             assert file is not None
             return file.read_bytes()
 
-    def _check_pixels(self, scene: str | Path, options: MapOptions) -> None:
-        """Check the size of the window from headers alone. Raises TooManyPixelsError."""
+    def _check_window(self, scene: str | Path, options: MapOptions) -> None:
+        """Check the size of the window from headers alone. Raises TooManyPixelsError.
+
+        Raises InputError for polygons without a place on Earth, since GeoJSON is in longitude and latitude (RFC 7946).
+        """
         spec = self.predictor.trained.spec
         opened = open_scene(scene, spec, bands=options.bands, gsd=options.gsd, crs=options.crs, nodata=options.nodata)
+        if options.polygons:
+            _check_place(opened.grid)
         region = region_of(opened, None, options.bounds)
         height, width = (region.grid.height, region.grid.width) if region else (0, 0)
         step = opened.step(spec.gsd)
@@ -137,6 +151,20 @@ class Worker:
             )
 
 
+def _check_place(grid: Grid) -> None:
+    """Check that polygons have a place in longitude and latitude. Raises InputError."""
+    if not (grid.georeferenced and grid.crs):
+        missing, advice = ("CRS", "pass its `crs`, or ") if grid.georeferenced else ("georeference", "")
+        reason = f"has no {missing}"
+    elif footprint(grid)[0] is None:
+        reason, advice = "lies where its CRS has no longitude and latitude", "correct its georeference, or "
+    else:
+        return
+    raise InputError(
+        f"the raster {reason}, and GeoJSON is in longitude and latitude: {advice}ask for the format geotiff"
+    )
+
+
 def _check_time(work: Work) -> None:
-    if time.monotonic() > work.deadline or work.answer.cancelled():
+    if time.monotonic() > work.deadline or work.dropped.is_set():
         raise OutOfTimeError
