@@ -34,6 +34,8 @@ class Spec:
             the legend's order. () divides by nothing. ``rsuda calibrate`` fits it, and it never changes a class.
         bias: of vector scaling, one number for each class; () without one. With it, the logarithm of each class's probability
             is divided by its own temperature and its bias is added, which may change classes.
+        scaling: scale and offset of each band's files, which give stored numbers a meaning; () where files have none. Pixels
+            enter the network as stored.
     """
 
     bands: tuple[str, ...]
@@ -45,6 +47,7 @@ class Spec:
     legend: Legend
     temperature: tuple[float, ...] = ()
     bias: tuple[float, ...] = ()
+    scaling: tuple[tuple[float, float], ...] = ()
 
     def uncalibrated(self) -> Spec:
         """Return the spec without a temperature and bias."""
@@ -90,17 +93,21 @@ class Spec:
             "legend": self.legend.as_fields(),
             **({"temperature": list(self.temperature)} if self.temperature else {}),
             **({"bias": list(self.bias)} if self.bias else {}),
+            **({"scaling": [list(pair) for pair in self.scaling]} if self.scaling else {}),
         }
 
     @staticmethod
     def from_fields(fields: dict[str, Any]) -> Spec:
         """Read what ``as_fields`` wrote. Raises InputError for missing, unknown or invalid fields."""
         valid = validate(_SpecFields, fields, "field", where="the spec of the model")
-        numbers = {key: getattr(valid, key) for key in ("gsd", "low", "high", "mean", "std", "temperature", "bias")}
+        numbers = {
+            key: getattr(valid, key) for key in ("gsd", "low", "high", "mean", "std", "temperature", "bias", "scaling")
+        }
         return Spec(bands=valid.bands, legend=Legend.from_fields(valid.legend), **numbers)
 
 
-_Numbers = tuple[Annotated[float, Field(gt=-1e30, lt=1e30)], ...]
+_Number = Annotated[float, Field(gt=-1e30, lt=1e30)]
+_Numbers = tuple[_Number, ...]
 
 
 class _SpecFields(FrozenModel):
@@ -113,6 +120,7 @@ class _SpecFields(FrozenModel):
     legend: list[Any]
     temperature: tuple[Annotated[float, Field(ge=0.01, le=100)], ...] = ()
     bias: tuple[Annotated[float, Field(ge=-100, le=100)], ...] = ()
+    scaling: tuple[tuple[_Number, _Number], ...] = ()
 
     @model_validator(mode="after")
     def _check_bands(self) -> Self:
@@ -124,6 +132,8 @@ class _SpecFields(FrozenModel):
                 raise ValueError(
                     f"'{key}' has {len(getattr(self, key))} numbers; it must have one for each of {count} bands"
                 )
+        if len(self.scaling) not in (0, count) or not all(scale for scale, _ in self.scaling):
+            raise ValueError("'scaling' must have a scale other than 0 and an offset for each band")
         if not all(top - bottom > 1e-12 for bottom, top in zip(self.low, self.high, strict=True)):
             raise ValueError("'high' must be above 'low' in every band")
         if not all(value > 1e-12 for value in self.std):

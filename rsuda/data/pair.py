@@ -22,6 +22,7 @@ from rsuda.data.gsd_limit import check_gsd
 from rsuda.data.label_notes import class_notes, label_notes, label_set_note, scene_notes
 from rsuda.data.pair_look import FedBands, PairLook, band_notes, look_at
 from rsuda.data.pixel_types import byte_bands
+from rsuda.data.scaling import scaling_gap, scaling_notes
 from rsuda.data.statistics import class_statistics, make_spec, sample_pixels
 from rsuda.data.validity_notes import collar_notes, label_nodata_notes
 from rsuda.geo.scene import Scene
@@ -116,6 +117,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         byte_bands(scenes, bands)  # errors in headers show now, not in the middle of training
         for scene in scenes:
             check_gsd(scene, gsd)
+    notes += scaling_notes(source.name, sources, fed[0]) + scaling_notes(target.name, targets, fed[1])
     notes += collar_notes(source.name, sources, fed[0])
     for _, scenes in look.groups:
         notes += label_nodata_notes(scenes, scenes[0].legend or legend)
@@ -135,6 +137,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         )
     locations.weights = _pixel_weights(list(look.groups), settings.source, gsd)
     source_specs, target_spec = _make_specs(look, fed, gsd, alignment.standardise)
+    notes += scaling_gap(source_specs, target_spec, alignment.standardise)
     if start is not None:
         source_specs, target_spec = [start if annotated else source_specs[0], *source_specs[1:]], start
     matchings: list[ColourMatching | None] = [None] * len(source_specs)

@@ -11,6 +11,7 @@ from rsuda.core.legend import Legend
 from rsuda.core.spec import IMAGENET_MEAN, IMAGENET_STD, Spec
 from rsuda.data.class_locations import ClassLocations
 from rsuda.data.pixel_types import byte_bands
+from rsuda.data.scaling import scaling_of
 from rsuda.geo.scene import Scene
 from rsuda.geo.windows import random_window
 
@@ -68,10 +69,11 @@ def make_spec(
         pixels: raw values (bands, n) of ``sample_pixels`` where they were sampled before.
     """
     is_byte = byte_bands(scenes, bands)
+    scaling = scaling_of(scenes[0], bands)
     repeats = -(-len(bands) // len(IMAGENET_MEAN))
     mean, std = (IMAGENET_MEAN * repeats)[: len(bands)], (IMAGENET_STD * repeats)[: len(bands)]
     if is_byte.all() and standardise != "domain":
-        return Spec(bands, gsd, (0.0,) * len(bands), (255.0,) * len(bands), mean, std, legend)
+        return Spec(bands, gsd, (0.0,) * len(bands), (255.0,) * len(bands), mean, std, legend, scaling=scaling)
     if pixels is None:
         pixels = sample_pixels(scenes, bands, sampled_at)
     pixels = pixels.astype(np.float64)
@@ -79,7 +81,7 @@ def make_spec(
     if standardise == "domain":
         unit = (pixels - np.array(low)[:, None]) / (np.array(high) - np.array(low))[:, None]
         mean, std = tuple(map(float, unit.mean(1))), tuple(map(float, unit.std(1).clip(1e-3)))
-    return Spec(bands, gsd, low, high, mean, std, legend)
+    return Spec(bands, gsd, low, high, mean, std, legend, scaling=scaling)
 
 
 def value_range(pixels: np.ndarray, is_byte: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spec import IMAGENET_MEAN, IMAGENET_STD, Spec
+from rsuda.data.scaling import scaling_doubts
 from rsuda.geo.raster_info import sample
 from rsuda.geo.scene import Scene
 
@@ -38,6 +39,7 @@ def doubts(scene: Scene, spec: Spec, *, of_bands: bool = True) -> tuple[dict[str
     missing = [band for band in spec.bands if named is None or band not in named]
     ratio = sum(scene.gsd) / 2 / spec.gsd
     reasons = [*(_band_reasons(named, missing, spec) if of_bands else []), *_gsd_reasons(scene, ratio, spec)]
+    reasons += scaling_doubts(scene, spec)
     facts: dict[str, Any] = {
         "bands": {"needed": list(spec.bands), "in_file": list(named) if named else None, "missing_by_name": missing},
         "gsd_ratio": round(ratio, 4),

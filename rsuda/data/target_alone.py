@@ -15,6 +15,7 @@ from rsuda.data.label_notes import scene_notes
 from rsuda.data.pair import Pair
 from rsuda.data.pair_look import unlabelled_scenes
 from rsuda.data.pixel_types import byte_bands
+from rsuda.data.scaling import scaling_notes
 from rsuda.data.statistics import make_spec
 from rsuda.data.suitability import imagenet
 from rsuda.data.validity_notes import collar_notes
@@ -43,6 +44,7 @@ def target_alone(target: Domain, settings: Settings, start: Spec) -> Pair:
     for scene in scenes:
         scene.step(start.gsd)
     notes = [*target.notes, *scene_notes(scenes), *collar_notes(target.name, scenes, start.bands)]
+    notes += scaling_notes(target.name, scenes, start.bands)
     if target.legend is not None:
         notes.append(unshared_note(start.legend.names, target.legend.names, f"the target {target.name}") or "")
     standardise: str = settings.align.standardise

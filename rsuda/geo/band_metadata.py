@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rsuda.core.band_names import (
     are_numbers,
@@ -83,3 +84,11 @@ def _wavelength(fields: Mapping[str, str]) -> float | None:
         if 0.1 < value * factor < 1000:
             return value * factor
     return None
+
+
+def read_scaling(file: Any) -> tuple[tuple[float, float], ...]:
+    """Read scale and offset of each band of an open file, by which stored numbers become physical values.
+
+    A scale of 0, which says nothing, counts as 1.
+    """
+    return tuple((scale or 1.0, offset) for scale, offset in zip(file.scales, file.offsets, strict=True))

@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from rsuda.core.band_names import advice, listed
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import Legend
-from rsuda.geo.band_metadata import find_numbers, names_in_file
+from rsuda.geo.band_metadata import find_numbers, names_in_file, read_scaling
 from rsuda.geo.decoded_files import DecodedFiles
 from rsuda.geo.grid import Grid
 from rsuda.geo.label_windows import resample_labels
@@ -46,7 +46,6 @@ os.environ.setdefault("GDAL_CACHEMAX", "256")
 os.environ.setdefault("GDAL_MAX_BAND_COUNT", str(MOST_BANDS))  # a file that declares 65 535 bands takes long to open
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt", ".jp2", ".img")
-
 
 # CPLE errors are GDAL's own; rasterio passes some of them on
 READ_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
@@ -102,6 +101,7 @@ class RasterFile:
                 if file.rpcs is not None
                 else None
             )
+            self.scaling = read_scaling(file)
             self.gcps, self.rpcs, self._described = file.gcps, file.rpcs, file.descriptions
         if bands is not None and len(bands) > self.count:
             raise InputError(

@@ -43,6 +43,8 @@ def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None, nodata:
         file = RasterFile(path, bands, nodata)
         for fact, name in zip(band_facts, file.band_order or (), strict=False):
             fact["name"] = name
+        for fact, (scale, offset) in zip(band_facts, file.scaling, strict=True):
+            fact |= {"scale": scale, "offset": offset} if (scale, offset) != (1.0, 0.0) else {}
         _warn_of_bands(file, interpretation, warnings)
         facts["mask"] = _mask(file)
         facts |= _pixels(file, band_facts, warnings)

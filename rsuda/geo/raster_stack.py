@@ -67,6 +67,11 @@ class RasterStack:
         return tuple(part.file.dtypes[number - 1] for part, number in self._bands)
 
     @property
+    def scaling(self) -> tuple[tuple[float, float], ...]:
+        """Scale and offset of each band in its file."""
+        return tuple(part.file.scaling[number - 1] for part, number in self._bands)
+
+    @property
     def dtype(self) -> str:
         """The data type that holds the values of all bands."""
         return str(np.result_type(*(np.dtype(name) for name in self.dtypes)))
