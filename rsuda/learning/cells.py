@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -31,11 +32,13 @@ class CellEncoder(nn.Module):
         encoder: becomes a part of this module, without gradients.
         smooth: whether coarse levels are resized to the finest one and averaged with it, which blurs them over the
             cells beside. If not, they are resized to the cells at once.
+        bands: positions of the bands that the encoder reads; None for all.
     """
 
-    def __init__(self, encoder: nn.Module, *, smooth: bool = False) -> None:
+    def __init__(self, encoder: nn.Module, *, smooth: bool = False, bands: Sequence[int] | None = None) -> None:
         super().__init__()
         self.encoder, self.smooth = cast(Encoder, encoder.eval().requires_grad_(False)), smooth
+        self.bands = None if bands is None else list(bands)
         self.levels = four_deepest(self.encoder.out_channels)[:3]
 
     @property
@@ -49,6 +52,7 @@ class CellEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
+        image = image if self.bands is None else image[:, self.bands]
         context = CONTEXT if min(image.shape[-2:]) > CONTEXT else 0  # a mirror shows at most the image itself
         cells = self._cells(F.pad(image, (context,) * 4, mode="reflect") if context else image)
         border = context // STRIDE

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 RGB = ("red", "green", "blue")
+COLOUR_INFRARED = ("ir", "red", "green")  # in the order of false-colour images
 _IN_ORDER = 4  # bands up to which filters follow file order
 
 
@@ -34,6 +35,18 @@ def name_filters(network: nn.Module, bands: Sequence[str]) -> None:
             filters = first.weight[:, :3].clone()
             for number, band in enumerate(bands):
                 first.weight[:, number] = filters[:, RGB.index(band)] if band in RGB else filters.mean(1)
+
+
+def composite_of(bands: Sequence[str]) -> tuple[int, ...] | None:
+    """Choose the three bands that an encoder pretrained on RGB reads as they are, by position.
+
+    Three bands are read in their order. Of more, red, green and blue are, or else near infrared, red and green; None
+    without these.
+    """
+    if len(bands) == 3:
+        return 0, 1, 2
+    composite = next((names for names in (RGB, COLOUR_INFRARED) if set(names) <= set(bands)), None)
+    return None if composite is None else tuple(list(bands).index(name) for name in composite)
 
 
 def repeat_filters(encoder: nn.Module, tensors: dict[str, Tensor]) -> None:

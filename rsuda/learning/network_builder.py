@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from rsuda.core.spec import Spec
 from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.cells import CellEncoder
+from rsuda.learning.encoders.build import made_for_three_bands
 from rsuda.learning.encoders.frozen import freeze_encoders
-from rsuda.learning.first_layer import name_filters
+from rsuda.learning.first_layer import composite_of, name_filters
 from rsuda.learning.network import Architecture, Encoder, FrozenEncoder, SegmentationNetwork, build_encoder
 from rsuda.learning.networks import build_network
 from rsuda.learning.source_bank import SourceBank
@@ -62,19 +63,34 @@ class NetworkBuilder:
 
     @property
     def pretrained_features(self) -> bool:
-        """Whether features of the first weights tell classes apart: they are pretrained, and for the three bands of pretraining.
+        """Whether features of the first weights tell classes apart: they are pretrained, and for three of the bands.
 
         A first layer that was made to fit other bands gives features that vote worse than the model labels.
         """
-        return self.weights != "none" and len(self.spec.bands) == 3
+        return self._bands_of_features is not None
+
+    @property
+    def _bands_of_features(self) -> tuple[int, ...] | None:
+        """Positions of the bands that a pretrained encoder of cells reads; None where it cannot."""
+        bands = self.spec.bands
+        if self.weights == "none" or (len(bands) > 3 and not made_for_three_bands(self.weights)):
+            return None
+        return composite_of(bands)
 
     def frozen_encoder(self) -> FrozenEncoder:
         """Build another encoder with the first weights, which training leaves as it is; see ``FrozenEncoder``."""
         return FrozenEncoder(self._encoder())
 
     def cell_encoder(self, *, smooth: bool = False) -> CellEncoder:
-        """Build another encoder with the first weights, for the features of cells; see ``CellEncoder``."""
-        return CellEncoder(self._encoder(), smooth=smooth)
+        """Build another encoder with the first weights, for the features of cells; see ``CellEncoder``.
+
+        Of more than three bands it reads a composite of three. Ask where ``pretrained_features``.
+        """
+        bands = self._bands_of_features
+        if bands is None or len(bands) == len(self.spec.bands):
+            return CellEncoder(self._encoder(), smooth=smooth)
+        arch = replace(self.arch, bands=len(bands), adapter_rank=0)
+        return CellEncoder(build_encoder(arch, self.weights), smooth=smooth, bands=bands)
 
     def strong(self, image: Tensor, key: Tensor, strength: float) -> Tensor:
         """Jitter and blur standardised images, drawn from each item's key; see ``Augmentation.strong``."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import segmentation_models_pytorch as smp
-from torch import Tensor, nn
+from torch import nn
 
 from rsuda.core.downloads import quick_downloads
 from rsuda.core.errors import MissingError
@@ -83,7 +84,7 @@ def _with_weights(arch: Architecture, weights: str) -> Any:
     path = sample_encoder(arch.encoder) if weights == SAMPLE else Path(weights).expanduser()
     file = None if weights == PACKAGED else read_weights(path)
     # timm's encoders cannot change their number of bands later, so their tensors change before
-    bands = arch.bands if described is not None or (file and _has_other_bands(file)) else 3
+    bands = arch.bands if described is not None or (file and file.has_other_bands) else 3
     encoder = _new(arch, bands, described)
     if file is None:
         file = WeightsFile(PACKAGED, packaged_tensors(arch.encoder, encoder.state_dict()))
@@ -93,6 +94,14 @@ def _with_weights(arch: Architecture, weights: str) -> Any:
     return encoder
 
 
+@cache
+def made_for_three_bands(weights: str) -> bool:
+    """Check whether pretrained weights, a name or a file, are for images of three bands."""
+    if weights in ("imagenet", PACKAGED, SAMPLE):
+        return True
+    return weights != "none" and not read_weights(Path(weights).expanduser()).has_other_bands
+
+
 def _new(arch: Architecture, bands: int, described: TimmModel | None, *, pretrained: bool = False) -> Any:
     """Build an encoder with random weights, or those that timm or smp download."""
     if described is not None:
@@ -100,12 +109,6 @@ def _new(arch: Architecture, bands: int, described: TimmModel | None, *, pretrai
     stride = {} if arch.output_stride == 32 else {"output_stride": arch.output_stride}
     weights = "imagenet" if pretrained else None
     return smp.encoders.get_encoder(arch.encoder, in_channels=bands, weights=weights, **stride)
-
-
-def _has_other_bands(file: WeightsFile) -> bool:
-    """Check whether the first convolution of a file takes other than three bands."""
-    first: Tensor | None = next((tensor for tensor in file.tensors.values() if tensor.ndim == 4), None)
-    return first is not None and first.shape[1] != 3
 
 
 def encoder_notes(network: nn.Module) -> list[str]:

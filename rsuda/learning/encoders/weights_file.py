@@ -31,6 +31,12 @@ class WeightsFile:
     path: str
     tensors: dict[str, Tensor]
 
+    @property
+    def has_other_bands(self) -> bool:
+        """Whether the first convolution takes other than three bands."""
+        first = next((tensor for tensor in self.tensors.values() if tensor.ndim == 4), None)
+        return first is not None and first.shape[1] != 3
+
 
 def read_weights(path: Path) -> WeightsFile:
     """Read a .safetensors file, or one of torch.save that holds tensors alone. No code in it runs.
