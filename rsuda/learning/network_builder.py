@@ -63,7 +63,7 @@ class NetworkBuilder:
 
     @property
     def pretrained_features(self) -> bool:
-        """Whether features of the first weights tell classes apart: they are pretrained, and for three of the bands.
+        """Whether features of the first weights tell classes apart: they are pretrained, and three bands fit them.
 
         A first layer that was made to fit other bands gives features that vote worse than the model labels.
         """

@@ -145,9 +145,9 @@ class SourceFree(Method):
         if not self.prototypes_missing:
             return ()
         return (
-            "the run is source-only on the aligned domains: prototypes need the three bands of a pretrained encoder and the "
-            f"pair has {', '.join(self.spec.bands)} with weights '{self.build.weights}'; for pseudo labels without them set "
-            "method.prototype_weight to 0",
+            "the run is source-only on the aligned domains: prototypes need pretrained weights and three bands (of more, red, "
+            f"green and blue, or infrared, red and green), and the pair has {', '.join(self.spec.bands)} with weights "
+            f"'{self.build.weights}'; for pseudo labels without prototypes pass {spell('method.prototype_weight', 0)}",
         )
 
     def start_from(self, tensors: Mapping[str, Tensor]) -> None:

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from rsuda.core.legend import Legend
 from rsuda.core.spec import Spec
-from rsuda.learning.first_layer import name_filters, repeat_filters
+from rsuda.learning.first_layer import composite_of, name_filters, repeat_filters
 from rsuda.learning.network import Architecture, build_encoder
 from rsuda.methods.base import NetworkBuilder
 
@@ -67,15 +67,56 @@ def test_up_to_four_bands_have_filters_in_file_order(pretrained, bands):
 
 
 def test_methods_build_networks_with_filters_by_name(pretrained):
-    count = len(MANY)
-    spec = Spec(
-        MANY, 1.0, (0,) * count, (255,) * count, (0.5,) * count, (0.2,) * count,
-        Legend(("roof", "tree"), (((255, 0, 0),), ((0, 255, 0),))),
-    )  # fmt: skip
-    build = NetworkBuilder(Architecture("resnet18", "segformer", 2, count), spec, pretrained["resnet18"])
+    build = builder(MANY, pretrained["resnet18"])
     for encoder in (build.network().network.encoder, build.frozen_encoder().encoder):
         assert torch.equal(first(encoder)[:, 0], first(encoder)[:, 6])
         assert not torch.equal(first(encoder)[:, 0], first(encoder)[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("bands", "composite"),
+    [
+        (("ir", "red", "green"), (0, 1, 2)),
+        (("blue", "green", "red"), (0, 1, 2)),  # three bands stay in their order
+        (("a", "b", "c"), (0, 1, 2)),
+        (("red", "green", "blue", "ir"), (0, 1, 2)),
+        (("blue", "green", "red", "ir"), (2, 1, 0)),
+        (("height", "green", "red", "ir"), (3, 2, 1)),
+        (MANY, (3, 2, 1)),
+        (("red", "green", "blue", "ir", "height"), (0, 1, 2)),
+        (("vv", "vh", "ratio", "ir"), None),
+        (("red", "green", "height", "slope"), None),
+        (("red", "green"), None),
+        (("pan",), None),
+    ],
+)
+def test_a_composite_of_three_bands_is_chosen_by_name(bands, composite):
+    assert composite_of(bands) == composite
+
+
+def builder(bands, weights):
+    count = len(bands)
+    spec = Spec(
+        bands, 1.0, (0,) * count, (255,) * count, (0.5,) * count, (0.2,) * count,
+        Legend(("roof", "tree"), (((255, 0, 0),), ((0, 255, 0),))),
+    )  # fmt: skip
+    return NetworkBuilder(Architecture("resnet18", "segformer", 2, count), spec, weights)
+
+
+def test_cells_of_many_bands_are_those_of_their_composite(pretrained):
+    image = torch.rand(2, len(MANY), 64, 64)
+    many, rgb = (builder(bands, pretrained["resnet18"]) for bands in (MANY, ("red", "green", "blue")))
+    assert many.pretrained_features and rgb.pretrained_features
+    assert torch.equal(many.cell_encoder()(image), rgb.cell_encoder()(image[:, [3, 2, 1]]))
+    assert many.network().network.encoder(image)[1].shape[0] == 2  # the network reads all bands
+
+
+def test_weights_for_other_bands_have_no_composite(pretrained, tmp_path):
+    file = tmp_path / "seven.pth"
+    torch.save(build_encoder(Architecture("resnet18", "segformer", 2, len(MANY))).state_dict(), file)
+    assert not builder(MANY, str(file)).pretrained_features
+    assert not builder(MANY, "none").pretrained_features
+    assert not builder(("vv", "vh", "ratio", "ir"), pretrained["resnet18"]).pretrained_features
 
 
 class Branches(torch.nn.Module):
