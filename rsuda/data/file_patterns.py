@@ -12,7 +12,7 @@ from pathlib import Path
 from rsuda.core.display import shown
 from rsuda.core.errors import InputError
 from rsuda.data.archives import ARCHIVE, files_in_archives
-from rsuda.geo.polygon_input import VECTORS
+from rsuda.geo.polygon_input import NAMED_VECTORS, VECTORS
 from rsuda.geo.raster import SUFFIXES
 
 _WILDCARDS, _FOLDERS = 3, 2  # wildcards between two slashes and '**/' in a pattern; matching more would take too long
@@ -71,9 +71,12 @@ def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
     """List the rasters and vector files below the data folder, by relative paths, and those outside that patterns name.
 
     Args:
-        patterns: absolute ones, or ones that begin with '../' or '~', add the files below their fixed folder.
+        patterns: absolute ones, or ones that begin with '../' or '~', add the files below their fixed folder. Vector files of
+            rarer kinds (GML, KMZ, …) are listed only where a pattern ends as they do.
     """
-    files = _files_below(root)
+    patterns = list(patterns)
+    suffixes = (*SUFFIXES, *VECTORS, *{Path(text).suffix.lower() for text in patterns} & set(NAMED_VECTORS))
+    files = _files_below(root, suffixes)
     bases = set()
     for text in filter(is_outside, patterns):
         fixed = text.split("/")[:-1]
@@ -83,12 +86,12 @@ def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
         bases.add("/".join(fixed))
     for base in sorted(bases):
         folder = root / Path(base).expanduser()
-        files += [f"{base}/{file}" for file in (_files_below(folder) if folder.is_dir() else ())]
+        files += [f"{base}/{file}" for file in (_files_below(folder, suffixes) if folder.is_dir() else ())]
     return list(dict.fromkeys(files))
 
 
-def _files_below(root: Path) -> list[str]:
-    """Relative paths of all rasters and vector files below a folder, also of rasters in archives; hidden folders are skipped."""
+def _files_below(root: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """Relative paths of all files with these suffixes below a folder, also of rasters in archives; hidden folders are skipped."""
     files: list[str] = []
     archives: list[str] = []
     real: dict[str, str] = {}
@@ -105,7 +108,7 @@ def _files_below(root: Path) -> list[str]:
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         relative = Path(folder).relative_to(root).as_posix()
         prefix = "" if relative == "." else f"{relative}/"
-        files += [f"{prefix}{name}" for name in names if name.lower().endswith((*SUFFIXES, *VECTORS))]
+        files += [f"{prefix}{name}" for name in names if name.lower().endswith(suffixes)]
         archives += [f"{prefix}{name}" for name in names if name.lower().endswith(ARCHIVE) and name[0] != "."]
     return sorted(files) + (files_in_archives(root, sorted(archives), files) if archives else [])
 

@@ -18,7 +18,7 @@ from rsuda.data.domain import LabelSet
 from rsuda.data.field_types import FilePattern, Text
 from rsuda.data.file_patterns import has_signs, is_outside, match_files
 from rsuda.geo.polygon_classes import PolygonLayer, class_index, value_text
-from rsuda.geo.polygon_input import VECTORS, split_layer
+from rsuda.geo.polygon_input import NAMED_VECTORS, split_layer
 from rsuda.geo.raster import SUFFIXES
 
 if TYPE_CHECKING:
@@ -195,14 +195,14 @@ def _are_layers(entries: Sequence[LabelFiles], matches: Sequence[Mapping[str, st
 
 
 def _is_vector(file: str) -> bool:
-    return file.lower().endswith(VECTORS)
+    return file.lower().endswith(NAMED_VECTORS)
 
 
 def _match_entry(entry: LabelFiles, files: list[str], images: Mapping[str, str], root: Path) -> dict[str, str]:
     """Label files of one entry by scene; files of other scenes have the name that their pattern gives them."""
     text = entry.pattern
     if not has_signs(text):
-        if text.endswith("/") or not text.lower().endswith((*SUFFIXES, *VECTORS)):
+        if text.endswith("/") or not text.lower().endswith((*SUFFIXES, *NAMED_VECTORS)):
             return _in_folder(text, files, images)
         return _one_file(entry, images, root)
     used = set(images.values())

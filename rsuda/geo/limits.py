@@ -26,6 +26,7 @@ def check_header(file: Any, path: str | Path) -> None:
 
     Sparse files and virtual rasters may be as large as the Earth, since they are read in windows.
     """
+    check_bands(file, path)
     size, types = f"{file.width} x {file.height} px", {str(t) for t in file.dtypes}
     if any(t.startswith("complex") for t in types):
         raise InputError(f"{path} has complex pixels: write their amplitude to a file first")
@@ -35,8 +36,6 @@ def check_header(file: Any, path: str | Path) -> None:
         )
     if max(file.width, file.height) > MOST_SIDE:
         raise InputError(f"{path} declares {size}; rsuda reads at most {MOST_SIDE} px along a side")
-    if file.count > MOST_BANDS:
-        raise InputError(f"{path} declares {file.count} bands; rsuda reads at most {MOST_BANDS}")
     bytes_of = max(np.dtype(t).itemsize for t in types)
     together = file.count if str(file.profile.get("interleave", "")).lower() == "pixel" else 1
     block = max(h * w for h, w in file.block_shapes) * bytes_of * together
@@ -60,6 +59,20 @@ def check_header(file: Any, path: str | Path) -> None:
             )
     if not all(math.isfinite(v) and abs(v) < 1e15 for v in file.transform[:6]) or not file.transform.determinant:
         raise InputError(f"{path} has no usable geotransform: {tuple(file.transform[:6])}")
+
+
+def check_bands(file: Any, path: str | Path) -> None:
+    """Raise InputError for an open dataset without bands, such as a netCDF of several data sets, or with too many."""
+    if file.count > MOST_BANDS:
+        raise InputError(f"{path} declares {file.count} bands; rsuda reads at most {MOST_BANDS}")
+    names = file.subdatasets
+    if not file.count and names:
+        raise InputError(
+            f"{path} holds {len(names)} data sets, and a scene is one raster: name one ({names[0]}), or join several as "
+            f"bands (gdalbuildvrt -separate scene.vrt {names[0]} …)"
+        )
+    if not file.count:
+        raise InputError(f"{path} has no bands")
 
 
 def what_lies_there(path: str | Path) -> str | None:

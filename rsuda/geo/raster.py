@@ -27,7 +27,7 @@ from rsuda.geo.decoded_files import DecodedFiles
 from rsuda.geo.grid import Grid
 from rsuda.geo.label_windows import resample_labels
 from rsuda.geo.limits import MOST_BANDS, check_header, what_lies_there
-from rsuda.geo.polygon_input import VECTORS
+from rsuda.geo.polygon_input import NAMED_VECTORS
 from rsuda.geo.raster_labels import read_classes
 from rsuda.geo.resample import axis_weights, weigh
 from rsuda.geo.sparse_sample import read_bands
@@ -137,7 +137,7 @@ class RasterFile:
             if isinstance(self.path, Path) and not self.path.exists():
                 raise MissingError(f"there is no file {self.path}") from None
             reason = str(error.__cause__ or error) or type(error).__name__  # the cause of a failed read is more precise
-            is_vector = str(self.path).lower().endswith(VECTORS)
+            is_vector = str(self.path).lower().endswith(NAMED_VECTORS)
             reason = (
                 "it is a vector file, and a raster is expected" if is_vector else reason.splitlines()[0].rstrip(".")
             )

@@ -16,6 +16,7 @@ from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spelling import spell
 from rsuda.geo.collars import find_collar
 from rsuda.geo.grid import Grid
+from rsuda.geo.limits import check_bands
 from rsuda.geo.raster import READ_ERRORS, Raster, RasterFile, is_remote, quiet
 from rsuda.geo.raster_stack import RasterStack
 
@@ -59,6 +60,7 @@ def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None, nodata:
 def _header(path: str | Path, warnings: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]], Any]:
     """Facts of a file's header, the facts of each band (part of the first), and the bands' colour interpretation."""
     with quiet(), rasterio.open(path) as file:
+        check_bands(file, path)
         interpretation = file.colorinterp
         grid = Grid(file.height, file.width, file.transform, file.crs)
         facts: dict[str, Any] = {

@@ -21,7 +21,7 @@ from rsuda.geo.alignment import PlacedFile
 from rsuda.geo.grid import Grid
 from rsuda.geo.limits import check_memory
 from rsuda.geo.polygon_classes import PolygonLayer
-from rsuda.geo.polygon_input import VECTORS
+from rsuda.geo.polygon_input import NAMED_VECTORS
 from rsuda.geo.polygon_labels import PolygonLabels
 from rsuda.geo.raster import Raster, RasterFile
 from rsuda.geo.raster_info import frequent_values
@@ -86,7 +86,7 @@ class Scene:
     @property
     def has_polygons(self) -> bool:
         """Whether the label holds polygons."""
-        return self.label is not None and (bool(self.polygons) or Path(self.label).suffix.lower() in VECTORS)
+        return self.label is not None and (bool(self.polygons) or Path(self.label).suffix.lower() in NAMED_VECTORS)
 
     @cached_property
     def label_file(self) -> PlacedFile | PolygonLabels:

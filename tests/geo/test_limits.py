@@ -1,9 +1,16 @@
 """Memory limits: of the machine, and of containers by cgroups of both versions."""
 
+import re
+
+import numpy as np
 import pytest
+from oracle_models import write
+from rasterio.shutil import copy
 
 from rsuda.core.errors import InputError
 from rsuda.geo.limits import check_memory, container_memory
+from rsuda.geo.raster import RasterFile
+from rsuda.geo.raster_info import raster_facts
 
 GIB = 2**30
 VERSION_2 = ("memory.max", "memory.current", "inactive_file")
@@ -74,3 +81,16 @@ def test_memory_beyond_the_container_is_refused(system):
 def test_memory_beyond_the_machine_is_refused(tmp_path):
     with pytest.raises(InputError, match="this machine has"):
         check_memory(1 << 60, "the label", "cut it into tiles", tmp_path)
+
+
+def test_file_of_several_data_sets_names_one_that_can_be_read(tmp_path):
+    tile, path = write(tmp_path / "tile.tif", np.ones((3, 9, 9), np.uint8)), tmp_path / "many.gpkg"
+    for name, append in (("north", "NO"), ("south", "YES")):
+        copy(tile, path, driver="GPKG", RASTER_TABLE=name, APPEND_SUBDATASET=append)
+    for read in (RasterFile, raster_facts):
+        with pytest.raises(
+            InputError, match=r"many\.gpkg holds 2 data sets, and a scene is one raster: name one \((.+?)\)"
+        ) as error:
+            read(path)
+        name = re.search(r"name one \((.+?)\)", str(error.value))[1]
+        assert RasterFile(name).count >= 3

@@ -10,6 +10,7 @@ from shapely.geometry import GeometryCollection, LineString, MultiPolygon, box
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE, Legend
+from rsuda.data.find_domain import domain
 from rsuda.geo.polygon_classes import PolygonLayer
 from rsuda.geo.polygon_input import split_layer
 from rsuda.geo.polygon_labels import PolygonLabels
@@ -109,6 +110,22 @@ def test_values_of_any_column_are_mapped_to_classes_in_any_format(tmp_path, name
     columns = {"landuse": ["residential", "primary"]}
     drawn = layer(tmp_path / name, [LEFT, RIGHT], columns, crs="EPSG:4326", **how)
     assert row(read(scene(tmp_path, [drawn]))) == "1111222200"
+
+
+@pytest.mark.parametrize(
+    "name, driver", [("a.json", "GeoJSON"), ("a.gml", "GML"), ("a.tab", "MapInfo File"), ("a.sqlite", "SQLite")]
+)
+def test_rarer_formats_are_labels_where_a_domain_file_names_them(tmp_path, name, driver):
+    drawn = gpd.GeoDataFrame({"name": ["building"]}, geometry=[place(LEFT)], crs="EPSG:32632")
+    drawn.to_file(tmp_path / name, driver=driver)
+    image = scene(tmp_path, [PolygonLayer(tmp_path / name)], name="a.tif").image
+    assert row(read(Scene("a", image, tmp_path / name))) == "1111......"
+    text = """{name: d, images: {RGB: {files: '{tile}.tif', bands: RGB}}, labels: ['{tile}.SUFFIX'],
+        legend: [{name: building, colour: '#FF0000'}]}"""
+    (tmp_path / "d.yaml").write_text(text.replace("SUFFIX", name[2:]))
+    assert domain(tmp_path / "d.yaml", tmp_path).scenes["a"].label == tmp_path / name
+    (tmp_path / "d.yaml").write_text(text.replace("{tile}.SUFFIX", "*.gpkg"))
+    assert domain(tmp_path / "d.yaml", tmp_path).scenes["a"].label is None
 
 
 def test_numbers_are_mapped_and_others_are_ignored_rather_than_uncovered(tmp_path):
