@@ -108,7 +108,8 @@ def _walk(follows: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarra
     def graph(to: np.ndarray) -> csr_array:
         return csr_array((np.ones(n), to, np.arange(n + 1, dtype=np.int32)), shape=(n, n))
 
-    count, label = connected_components(graph(follows), directed=False)
+    # the strong components of a permutation are its cycles; undirected ones would need the transposed graph too
+    count, label = connected_components(graph(follows), connection="strong")
     first = np.empty(count, np.int32)
     first[label[::-1]] = np.arange(n - 1, -1, -1, dtype=np.int32)  # the last of several writes remains
     order = np.lexsort((first, owner[first]))
