@@ -21,6 +21,7 @@ from rsuda.annotation.candidates import Candidate, Progress, candidates
 from rsuda.core.atomic import atomic_write, check_writable
 from rsuda.core.errors import InputError, exists
 from rsuda.core.spec import Spec
+from rsuda.core.spelling import spell
 from rsuda.core.vector_formats import FORMATS
 from rsuda.data.domain import Domain
 from rsuda.geo.qgis_styles import window_style, write_style
@@ -79,9 +80,9 @@ def suggest(
         InputError: ``k`` or ``size`` is below 1, the split is unknown, no scene is as large as a window, or no window has data.
     """
     if k < 1:
-        raise InputError(f"the number of windows is {k}: it must be at least 1")
+        raise InputError(f"the number of windows is {k}; it must be at least 1")
     if size < 1:
-        raise InputError(f"the window size is {size} px: it must be at least 1")
+        raise InputError(f"{spell('size')} is {size}; it must be at least 1")
     names, gsd = predictor.trained.spec.legend.names, predictor.trained.spec.gsd
     windows = list(candidates(predictor, domain.split(split), size, progress))
     if not windows:
@@ -219,7 +220,14 @@ def write_if_located(
 
 
 def check_output(path: Path | str, *, overwrite: bool = False) -> None:
-    """Check, before anything is computed, that ``write_suggestions`` can write. Raises ExistsError, WriteError."""
+    """Check, before anything is computed, that ``write_suggestions`` can write.
+
+    Raises InputError for the name of another format, ExistsError, WriteError.
+    """
+    if Path(path).suffix.lower() != ".gpkg":
+        raise InputError(
+            f"{path} does not end with .gpkg, and the windows are written as a GeoPackage: name it NAME.gpkg"
+        )
     if Path(path).exists() and not overwrite:
         raise exists(path)
     check_writable(Path(path).parent)

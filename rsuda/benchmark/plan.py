@@ -98,9 +98,13 @@ def _restrictions(method: str, row: dict[str, Any], fields: dict[str, Any], path
     seeds = row.pop("seeds", fields.get("seeds", [0]))
     only = row.pop("only", list(fields["pairs"]))
     if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
-        raise InputError(f"the seeds of {method} in {path} are no list of whole numbers: {shown(seeds)}")
+        raise InputError(
+            f"the seeds of {method} in {path} are {shown(seeds)}; write a list of whole numbers, such as [0, 1, 2]"
+        )
     if not isinstance(only, list) or not all(isinstance(name, str | int) for name in only):
-        raise InputError(f"'only' of {method} in {path} is no list of pairs: {shown(only)}")
+        raise InputError(
+            f"'only' of {method} in {path} is {shown(only)}; write a list of pairs, such as {list(fields['pairs'])[:1]}"
+        )
     for name in only:
         if name not in fields["pairs"]:
             raise unknown(f"pair of {method} in {path}", str(name), fields["pairs"])
@@ -115,7 +119,8 @@ def _check_folders(jobs: list[BenchmarkRun], path: Path, out: Path) -> None:
     )
     if twice:
         raise InputError(
-            f"'{twice.pair}' and '{twice.method}' in {path} need names of letters and digits, unlike the others'"
+            f"'{twice.pair}' and '{twice.method}' in {path} name no folder of their own: write names whose letters and digits "
+            "differ from the others'"
         )
 
 
@@ -131,7 +136,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"benchmark file {path} needs 'pairs' and 'methods', each as 'name: settings'")
     for where, entry in [*pairs.items(), *methods.items(), ("settings", fields.get("settings"))]:
         if not isinstance(entry, dict | None) or len(str(where)) > 80:
-            raise InputError(f"{shown(where)} in {path} is no name with 'setting: value' below it: {shown(entry)}")
+            raise InputError(
+                f"{shown(where)} in {path} is {shown(entry)}; write a name of at most 80 characters, and 'setting: value' "
+                "below it"
+            )
     return fields
 
 
@@ -148,7 +156,7 @@ def _job(
     row, of_pair = dict(row), dict(of_pair)
     as_oracle, as_is, matched = row.pop("oracle", False), row.pop("as_is", False), of_pair.pop("matched", None) or {}
     if not isinstance(matched, dict):
-        raise InputError(f"'matched' of pair '{pair}' are no 'setting: value' pairs: {shown(matched)}")
+        raise InputError(f"'matched' of pair '{pair}' is {shown(matched)}; write 'setting: value' pairs")
     what = f"setting of {method} on {pair}"
     alone = {"align": preset("raw")["align"]}
     layers = (*([alone] if as_is else []), fields.get("settings") or {}, of_pair, {} if as_is else matched, row)
@@ -166,7 +174,10 @@ def _job(
         )
     if as_oracle:
         settings = settings.changed({"source": settings.target.model_dump()})
-    check_run(settings)
+    try:
+        check_run(settings)
+    except InputError as error:
+        raise InputError(f"{method} on {pair}: {error}") from None
     return BenchmarkRun(pair, method, seed, settings, folder_of(out, pair, method, seed))
 
 
@@ -214,7 +225,7 @@ def run_plan(
     does the same for workers that do not see what this machine sees.
     """
     if threads is not None and threads < 1:
-        raise InputError(f"{spell('threads')} must be at least 1, not {threads}")
+        raise InputError(f"{spell('threads')} is {threads}; it must be at least 1")
     if scheduler and len(devices) > 1:
         raise InputError(
             f"{spell('scheduler')} takes one device for all workers, not {', '.join(devices)}: start a worker "

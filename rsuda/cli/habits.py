@@ -68,12 +68,22 @@ def _today(word: str, flags: Collection[str]) -> str:
 
 
 def check_words(command: str, words: Sequence[str], flags: Collection[str]) -> None:
-    """Raise InputError, with the right flag, where a word is a flag of other programs."""
-    for word in words:
-        flag = word.partition("=")[0].replace("_", "-")
+    """Raise InputError, with the right flag, where a word is a flag of other programs, or where a value is empty."""
+    for before, word in zip(["", *words], words, strict=False):
+        flag, sign, value = word.partition("=")
+        if not word or (sign and not value and flag in flags):
+            raise InputError(_empty(command, flag or before, flags))
+        flag = flag.replace("_", "-")
         if flag in flags or word == "--":
             continue
         if word.startswith("-") and os.path.exists(word):
             raise InputError(f"{word} is read as an option: write ./{word} to name the file")
         if flag in SENTENCES and (command == "adapt" or flag != "--epochs"):
             raise InputError(f"rsuda {command} has no option {flag}: {SENTENCES[flag]}")
+
+
+def _empty(command: str, flag: str, flags: Collection[str]) -> str:
+    """Say what is empty. A path of no characters would be the working folder, whose files a command might replace."""
+    if flag in flags:
+        return f"{flag} is empty: pass a value, or leave it out; perhaps a variable of the shell is not set"
+    return f"an argument of rsuda {command} is empty; perhaps a variable of the shell is not set"

@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from rsuda.cli.habits import check_words, command_of_today, words_of_today
 from rsuda.cli.numbers import read_numbers
 from rsuda.cli.options import MAIN
+from rsuda.core.errors import InputError
 
 ORDER = (
     "sample-tiles",
@@ -63,7 +64,21 @@ class Page(TyperCommand):
         words = words_of_today(args, flags)
         check_words(str(self.name), words, flags)
         read_numbers(self.callback, self.params)
-        return super().parse_args(ctx, words)
+        ctx.allow_extra_args = True  # they get a sentence of their own
+        surplus: list[str] = super().parse_args(ctx, words)
+        if surplus and not ctx.resilient_parsing:
+            raise InputError(self._surplus(surplus[0]))
+        return surplus
+
+    def _surplus(self, word: str) -> str:
+        """Say which arguments the command takes, for one more than these."""
+        arguments = [_placeholder(param) for param in self.params if param.param_type_name == "argument"]
+        takes = " ".join(arguments) or "no argument"
+        options = [param for param in self.params if param.param_type_name == "option" and not param.is_flag]
+        names = [max(option.opts, key=len) for option in options]
+        first = "--out" if "--out" in names else names[0] if names else ""
+        named = f"options have names, such as {first}" if first else "leave it out"
+        return f"rsuda {self.name} takes {takes}, and '{word}' is one more: {named}"
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -60,6 +60,8 @@ def parse_json(text: str, what: str) -> Any:
 
 def _read(path: Path, what: str, kind: str, load: Callable[[str], Any]) -> Any:
     try:
+        if path.is_dir():
+            raise MissingError(f"{path} is a folder: name the {what} itself")
         if not path.is_file():
             raise MissingError(f"there is no {what} {shown(str(path)) if len(str(path)) > 300 else path}")
         size = path.stat().st_size

@@ -79,7 +79,7 @@ class PredictorOptions(FrozenModel):
     @model_validator(mode="after")
     def _check_overlap(self) -> Self:
         if self.overlap >= self.window:
-            raise InputError(f"overlap is {self.overlap}; it must be below the window of {self.window} px")
+            raise InputError(f"{spell('overlap')} is {self.overlap}; it must be below the window of {self.window} px")
         return self
 
 

@@ -2,8 +2,10 @@
 
 >>> metres("5 cm"), metres("0.3m/px"), metres(0.5), metres("auto")
 (0.05, 0.3, 0.5, 'auto')
->>> number_advice("1k", whole=True), number_advice("0,5"), number_advice("512px", whole=True), number_advice("many")
-(': write 1000', ': write 0.5', ': write 512', '')
+>>> number_advice("1k", whole=True), number_advice("0,5"), number_advice("512px", whole=True)
+(': write 1000', ': write 0.5', ': write 512')
+>>> number_advice("many"), number_advice("2")
+('', '')
 """
 
 from __future__ import annotations
@@ -54,4 +56,5 @@ def number_advice(value: Any, *, whole: bool = False, length: bool = False) -> s
     number = Decimal(match[1]) * Decimal(_MORE.get(match[2] or "", "1"))
     if whole and number != number.to_integral_value():
         return ""
-    return f": write {number.normalize():f}"
+    advice = f"{number.normalize():f}"
+    return "" if advice == text else f": write {advice}"

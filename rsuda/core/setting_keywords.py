@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rsuda.core.spelling import spell
+
 KEYWORDS = {
     "method": "method.name",
     "data": "data",
@@ -39,3 +41,10 @@ KEYWORDS = {
     "nodes": "training.nodes",
     "strategy": "training.strategy",
 }
+_BY_SETTING = {"source.name": "source", "target.name": "target", **{name: word for word, name in KEYWORDS.items()}}
+
+
+def spell_setting(name: str) -> str:
+    """Spell a setting as a reader types it: by its flag or keyword where it has one, by its dotted name elsewhere."""
+    keyword = _BY_SETTING.get(name)
+    return name if keyword is None else spell(keyword)

@@ -63,6 +63,12 @@ def _scale(value: Any) -> tuple[float, float]:
     return low, high
 
 
+def _device(value: Any) -> str:
+    if not fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(value)):
+        raise PydanticCustomError("device", "auto, cpu, cuda, cuda:N or mps")
+    return str(value)
+
+
 def _devices(value: Any) -> str:
     if value == "auto":
         return "auto"
@@ -76,6 +82,7 @@ GSD = Annotated[float | Literal["native", "auto"] | None, BeforeValidator(_gsd)]
 Share = Annotated[float | Literal["auto"], BeforeValidator(_share)]
 Switch = Annotated[bool | Literal["auto"] | None, BeforeValidator(_switch)]
 Scale = Annotated[tuple[float, float], BeforeValidator(_scale)]
+Device = Annotated[str, BeforeValidator(_device)]
 Devices = Annotated[str, BeforeValidator(_devices)]
 
 
@@ -252,8 +259,8 @@ class TrainingSettings(FrozenModel):
     batch_size: int = Field(4, ge=1, description="Patches of each domain in a batch of one process.")
     accumulate: int = Field(1, ge=1, description="Batches that make one optimizer step.")
     seed: int = Field(0, ge=0, description="Seed of weights, patches and augmentation.")
-    precision: Text = Field("auto", description="auto, bf16 or fp32.")
-    device: Text = Field("auto", description="auto, cpu, cuda, cuda:N or mps (GPUs of Apple).")
+    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto, bf16 or fp32.")
+    device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps (GPUs of Apple).")
     threads: int | None = Field(
         None, ge=1, description="CPU threads of each process that trains; all cores by default."
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from re import fullmatch
@@ -16,12 +15,12 @@ from pydantic.fields import FieldInfo
 
 from rsuda.core.display import shown
 from rsuda.core.documents import read_json, read_yaml
-from rsuda.core.errors import InputError, unknown
+from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.hub import CONFIG as CONFIG
 from rsuda.core.hub import SPEC, HubAddress, local_model
 from rsuda.core.hub_settings import OBJECT as OBJECT
 from rsuda.core.hub_settings import of_hub
-from rsuda.core.old_settings import OLD_NAMES, OLD_OPTIONS, note_old_names, renamed_options
+from rsuda.core.old_settings import OLD_NAMES, note_old_names, renamed_options
 from rsuda.core.packaged_encoders import choose_encoder
 from rsuda.core.setting_sections import (
     AlignSettings,
@@ -36,6 +35,7 @@ from rsuda.core.setting_sections import (
     ValidationSettings,
 )
 from rsuda.core.spelling import spell
+from rsuda.core.unknown_setting import unknown_setting
 from rsuda.core.validation import FrozenModel, validate
 from rsuda.core.version import __version__
 
@@ -95,22 +95,26 @@ def is_auto(name: str, value: Any) -> bool:
     return name.startswith("align.") and value == "auto"
 
 
+def section_model(section: str) -> type[FrozenModel]:
+    """Find the model of a section: its fields with their types and ranges."""
+    model = Settings.model_fields[section].annotation
+    assert isinstance(model, type) and issubclass(model, FrozenModel)
+    return model
+
+
 def setting_names(options: Iterable[str] = ()) -> list[str]:
     """Name every setting with dots, and the options of a method."""
     names = ["preset", "data"]
     for section in Settings.sections:
-        model = Settings.model_fields[section].annotation
-        assert isinstance(model, type) and issubclass(model, FrozenModel)
-        names += [f"{section}.{field}" for field in model.model_fields if (section, field) != ("method", "options")]
+        fields = section_model(section).model_fields
+        names += [f"{section}.{field}" for field in fields if (section, field) != ("method", "options")]
     return [*names, *(f"method.{option}" for option in options)]
 
 
 def setting_field(name: str) -> FieldInfo:
     """Find the field of a setting by its dotted name: its type, range, default and description."""
     section, _, field = name.rpartition(".")
-    model = Settings.model_fields[section].annotation if section else Settings
-    assert isinstance(model, type) and issubclass(model, FrozenModel)
-    return model.model_fields[field]
+    return (section_model(section) if section else Settings).model_fields[field]
 
 
 def description(name: str) -> str:
@@ -218,35 +222,6 @@ def check_names(
             )
 
 
-def unknown_setting(what: str, name: str, known: Iterable[str], method: str = "") -> InputError:
-    """Word the error for an unknown setting; it offers the nearest, by its full name or by what follows the dot."""
-    known = list(known)
-    field = name.rpartition(".")[2]
-    by_field: dict[str, str] = {}
-    for path in known:
-        by_field.setdefault(path.rpartition(".")[2], path)
-        by_field.setdefault(path.partition(".")[0], path)
-    # names of one section are alike by its name alone
-    whole = [] if "." in name else get_close_matches(name, known, n=1, cutoff=0.6)
-    near = [
-        *([f"method.{OLD_OPTIONS[field]}"] if name == f"method.{field}" and field in OLD_OPTIONS else []),
-        *([OLD_NAMES[field]] if OLD_NAMES.get(field) in known else []),
-        *([by_field[field]] if field in by_field else []),
-        *get_close_matches(name, known, n=1, cutoff=0.8),
-        *(by_field[suggestion] for suggestion in get_close_matches(field, by_field, n=1, cutoff=0.6)),
-        *whole,
-    ]
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    section = name.partition(".")[0]
-    names = [path for path in known if path.partition(".")[0] == section] if "." in name else []
-    listed = names or list(dict.fromkeys(path.partition(".")[0] for path in known))
-    name = name if len(name) <= 100 else f"{name[:100]}…"
-    more = "rsuda config prints all settings"
-    if section == "method" and method:
-        more = f"these are of {method}, and {spell('method', 'NAME')} chooses another (rsuda methods NAME lists its options)"
-    return InputError(f"unknown {what} '{name}': {hint}known are {', '.join(listed)}; {more}")
-
-
 def read_settings(file: str | Path) -> dict[str, Any]:
     """Read a configuration file as settings in sections; flat names of older versions are read with a note.
 
@@ -309,6 +284,8 @@ def _settings_of_start(start: str) -> dict[str, Any]:
     """The settings of the run that training starts from; of a hub's model without settings, its network alone."""
     folder = local_model(start)
     if HubAddress.of(start) is None:
+        if not (folder / CONFIG).is_file():
+            raise MissingError(f"{spell('start')} is {start}, where no run is: name a folder that holds {CONFIG}")
         return read_settings(folder / CONFIG)
     if (folder / CONFIG).is_file():
         return of_hub(read_settings(folder / CONFIG))

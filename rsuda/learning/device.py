@@ -10,6 +10,7 @@ from functools import cache
 import torch
 
 from rsuda.core.errors import InputError, unknown
+from rsuda.core.spelling import spell
 
 PRECISIONS = ("auto", "bf16", "fp32")
 
@@ -60,7 +61,7 @@ def use_threads(count: int | None) -> None:
     Raises InputError for a number below 1.
     """
     if count is not None and count < 1:
-        raise InputError(f"threads is {count}: it must be at least 1")
+        raise InputError(f"{spell('threads')} is {count}; it must be at least 1")
     if count is not None:
         torch.set_num_threads(count)
 

@@ -56,6 +56,8 @@ def newest_run(folder: str | Path = "runs") -> Path:
 
 def saved_settings(folder: Path) -> Settings:
     """Read the settings of a run. Raises MissingError for a folder without a configuration."""
+    if not folder.exists():
+        raise MissingError(f"the run {folder} is missing: name a run folder")
     if not (folder / CONFIG).is_file():
         raise MissingError(f"{folder} holds no {CONFIG}: it is not a run folder")
     return make_settings(file=folder / CONFIG)

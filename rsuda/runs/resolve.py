@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,20 @@ from typing import Any
 from rsuda.core.errors import InputError
 from rsuda.core.hub import pinned
 from rsuda.core.sample_data import SAMPLE_DOMAINS, tiles_folder
-from rsuda.core.setting_keywords import KEYWORDS
+from rsuda.core.setting_keywords import KEYWORDS, spell_setting
 from rsuda.core.setting_sections import SourceSettings
-from rsuda.core.settings import CONFIG, MethodPresets, OptionNames, Settings, by_section, make_settings, merged
+from rsuda.core.settings import (
+    CONFIG,
+    MethodPresets,
+    OptionNames,
+    Settings,
+    by_section,
+    make_settings,
+    merged,
+    section_model,
+)
 from rsuda.core.spelling import spell
+from rsuda.core.validation import validate
 from rsuda.runs.folders import free_folder, newest_checkpoint, saved_settings
 
 FREE_TO_CHANGE = (
@@ -129,13 +140,30 @@ def _without_source(changes: Mapping[str, Any]) -> dict[str, Any]:
 def changes_of(
     names: Mapping[str, Any], keywords: Mapping[str, Any], settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Collect changes to the settings by dotted names, from keywords of ``rsuda.adapt`` (None: no change) and ``settings``."""
+    """Collect changes to the settings by dotted names, from keywords of ``rsuda.adapt`` (None: no change) and ``settings``.
+
+    Raises InputError for a keyword of the wrong type or out of range, by the name that the reader typed.
+    """
     values = {KEYWORDS[keyword]: value for keyword, value in keywords.items()}
     values["network.start"] = None if values.get("network.start") is None else os.fspath(values["network.start"])
     loggers = values.get("training.loggers")
     values["training.loggers"] = [loggers] if isinstance(loggers, str) else loggers
     common = {name: value for name, value in {**names, **values}.items() if value is not None}
+    for name in common.keys() & values.keys():
+        _check_keyword(name, common[name])
     return common | dict(settings or {})
+
+
+def _check_keyword(name: str, value: Any) -> None:
+    """Validate the value of a keyword by its setting. Raises InputError, which names the keyword."""
+    section, _, field = name.rpartition(".")
+    if not section:
+        return
+    try:
+        validate(section_model(section), by_section({name: value})[section], "setting", f"{section}.")
+    except InputError as error:
+        # a list's entry has its number in the name
+        raise InputError(re.sub(rf"setting {section}\.{field}(\.\d+)?", spell_setting(name), str(error))) from None
 
 
 def _resumed(
@@ -149,7 +177,7 @@ def _resumed(
     if changed or config:
         raise InputError(
             f"{spell('resume', True)} goes on with the settings of {folder} and cannot change "
-            f"{', '.join(changed) or 'them by ' + spell('config')} "
-            f"(only {', '.join(FREE_TO_CHANGE)})"
+            f"{', '.join(map(spell_setting, changed)) or 'them by ' + spell('config')} "
+            f"(only {', '.join(map(spell_setting, FREE_TO_CHANGE))})"
         )
     return settings

@@ -145,11 +145,14 @@ def check_run(settings: Settings, together: int = 1) -> tuple[Settings, list[str
     side, window = cls.window_multiple(options), settings.patches.window
     if window % side:
         raise InputError(
-            f"`patches.window` is {window}; method {name} sees half of it at full resolution, so it must be a multiple of "
+            f"{spell('window')} is {window}; method {name} sees half of it at full resolution, so it must be a multiple of "
             f"{side}: try {max(side, round(window / side) * side)}"
         )
     if settings.training.batch_size * together < 2:
-        raise InputError("batch size 1 leaves batch norm without a batch to normalise by: use 2 or more")
+        raise InputError(
+            f"{spell('batch_size')} is {settings.training.batch_size}, which leaves batch norm without a batch to normalise by: "
+            "use 2 or more"
+        )
     _check_source(settings, cls)
     notes = [*notes, *_check_network(settings)]
     if settings.align.rare_temperature is None:

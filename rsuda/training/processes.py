@@ -75,10 +75,10 @@ def processes(devices: str, nodes: int, device: torch.device) -> Processes:
         return Processes()
     if device.index is not None or device.type == "mps":
         raise InputError(
-            f"device '{device}' is one device, but {each * nodes} must train together: use {spell('device', 'cuda')}"
+            f"{spell('device')} is {device}, one device, but {each * nodes} must train together: use {spell('device', 'cuda')}"
         )
     if gpus and each > gpus:
-        raise InputError(f"devices is {each}, but this machine has {gpus} CUDA devices: use at most {gpus}")
+        raise InputError(f"{spell('devices')} is {each}, but this machine has {gpus} CUDA devices: use at most {gpus}")
     kinds: list[type[ClusterEnvironment]] = [SLURMEnvironment, TorchElasticEnvironment]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about an installed srun that is not used
@@ -86,7 +86,8 @@ def processes(devices: str, nodes: int, device: torch.device) -> Processes:
     if kind is None:
         if nodes > 1 and "MASTER_ADDR" not in os.environ:
             raise InputError(
-                f"nodes is {nodes}, but the address of the first machine is unknown: start the command by torchrun or srun"
+                f"{spell('nodes')} is {nodes}, but the address of the first machine is unknown: start the command by torchrun "
+                "or srun"
             )
         environment = LightningEnvironment()
         return Processes(each, nodes, environment.node_rank() * each + environment.local_rank())

@@ -12,8 +12,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from rsuda.core.atomic import atomic_write
+from rsuda.core.errors import InputError
 from rsuda.core.settings import CONFIG, Settings, dump, is_auto
-from rsuda.core.spelling import spell_command
+from rsuda.core.spelling import spell, spell_command
 from rsuda.core.threads import advice_on_threads
 from rsuda.data.find_domain import Objects, training_domains
 from rsuda.data.pair import Pair
@@ -66,17 +67,23 @@ def train(
         the trained method; ``method.model`` is the network.
 
     Raises:
-        InputError, MissingError: data or settings that cannot be trained on; see ``rsuda.training.loop.fit``.
+        InputError, MissingError: data or settings that cannot be trained on, ``overwrite`` and ``resume`` together, or a
+            checkpoint beyond the last step; see ``rsuda.training.loop.fit``.
         SystemExit: in the processes other than number 0, at the end of training.
         ExistsError: the folder holds another run, or another process is writing it.
         WriteError: the folder cannot be written to.
     """
+    if overwrite and resume:
+        raise InputError(
+            f"{spell('resume', True)} continues a run, and {spell('overwrite', True)} replaces it: pass one of them"
+        )
     device = pick_device(settings.training.device)
     team = processes(settings.training.devices, settings.training.nodes, device)
     settings, notes = check_run(settings, team.count)
     settings = settings.changed({"training.devices": team.devices})
     if resume:
         settings = _as_begun(settings, folder)
+        _check_steps(settings, folder)
     if not team.first:
         _train_along(_prepare(settings, objects, device, team), folder, callbacks or [], resume=resume)
     with RunFolder(folder, overwrite=overwrite, resume=resume) as run_folder:
@@ -131,6 +138,16 @@ def _as_begun(settings: Settings, folder: Path) -> Settings:
         return settings
     begun = saved_settings(folder).by_name()
     return settings.changed({name: begun[name] for name, value in settings.by_name().items() if is_auto(name, value)})
+
+
+def _check_steps(settings: Settings, folder: Path) -> None:
+    """Raise InputError where a run's checkpoint is beyond the last step: its settings would not be those of its weights."""
+    step = checkpoint_step(folder) if (folder / CHECKPOINT).is_file() else 0
+    if step > settings.training.steps:
+        raise InputError(
+            f"{spell('steps')} is {settings.training.steps}, and the checkpoint of {folder} is at step {step}: pass "
+            f"{spell('steps', step)} or more"
+        )
 
 
 def _prepare(settings: Settings, objects: Objects, device: torch.device, team: Processes) -> _Job:

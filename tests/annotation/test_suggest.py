@@ -181,8 +181,8 @@ def test_memory_does_not_grow_with_the_height_of_a_scene(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"k": 0}, "the number of windows is 0: it must be at least 1"),
-        ({"size": 0}, "the window size is 0 px: it must be at least 1"),
+        ({"k": 0}, "the number of windows is 0; it must be at least 1"),
+        ({"size": 0}, "`size` is 0; it must be at least 1"),
         ({"size": 65}, "as large as a window of 65 px: the largest is 200 x 64 px of 0.5 m"),
         ({"split": "some"}, "unknown split of domain there 'some'"),
     ],
@@ -272,7 +272,8 @@ def test_the_command_prints_a_table_and_writes_the_squares(rsuda):
         ("--size 300", "no scene is as large as a window of 300 px: the largest is 224 x 224 px"),
         ("--split vall", "did you mean 'val'"),
         ("--domain potsdamm", "did you mean 'potsdam'"),
-        ("--out scene.tif", "scene.tif exists: pass --overwrite"),
+        ("--out scene.tif", "scene.tif does not end with .gpkg"),
+        ("--out w.shp", "w.shp does not end with .gpkg"),
     ],
 )
 def test_the_command_refuses_in_one_sentence(rsuda, more, message):

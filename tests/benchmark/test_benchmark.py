@@ -183,7 +183,7 @@ def test_the_command_refuses_in_one_sentence(tmp_path, monkeypatch, capfd):
         ({"methods": {"dacs": {"only": ["nowhere"]}}}, ["nowhere", "east"]),
         ({"methods": {"dacs": {"seeds": 3}}}, ["seeds of dacs", "3"]),
         ({"methods": {"hrda": {"crop": 96}}}, ["hrda", "64", "96"]),
-        ({"methods": {"dacs": {"batch_size": 1}}}, ["batch size 1"]),
+        ({"methods": {"dacs": {"batch_size": 1}}}, ["batch_size", "is 1, which leaves batch norm"]),
         ({"methods": {"dacs": {"devices": 2}}}, ["dacs", "devices 2", "leave them out of the row"]),
         ({"methods": {}}, ["methods"]),
         ({"sedes": [1]}, ["sedes", "seeds"]),

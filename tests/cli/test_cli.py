@@ -171,9 +171,9 @@ BAD = {
     "no configuration file": (None, ADAPT, "--config c.yaml", "no configuration file c.yaml"),
     "unknown option in a file": (text("c.yaml", "step: 1"), ADAPT, "--config c.yaml", "c.yaml.*did you mean 'training.steps'"),
     # adapt: sizes
-    "crop not a multiple of 32": (None, ADAPT, "--crop 200", "patches.window is 200.*multiple of 32: try 192"),
+    "crop not a multiple of 32": (None, ADAPT, "--crop 200", "--window is 200.*multiple of 32: try 192"),
     "window too small for the discriminator": (None, ADAPT, "--method st-dasegnet --crop 64", "6 x 6.*larger --window"),
-    "no step": (None, ADAPT, "--steps 0", "training.steps is 0; it must be at least 1"),
+    "no step": (None, ADAPT, "--steps 0", "--steps is 0; it must be at least 1"),
     "gsd that is no number": (None, ADAPT, "--gsd fine", "gsd.*fine"),
     # adapt: data
     "no data folder given": (None, NO_DATA, "", "pass --data DIR"),
@@ -215,10 +215,11 @@ BAD = {
     "resume without a checkpoint": (
         None, ["adapt", "--out", "good"], "--resume", "finished but holds no last.ckpt"
     ),
-    "resume with another crop": (copy_config, ["adapt", "--out", "run"], "--resume --crop 224", "cannot change patches.window"),
+    "resume with another crop": (copy_config, ["adapt", "--out", "run"], "--resume --crop 224", "cannot change --window"),
+    "resume and replace": (None, ["adapt", "--out", "good"], "--resume --overwrite", "--resume continues a run, and --overwrite"),
     "resume with nothing in runs": (None, ["adapt", "--resume"], "", "holds no run to resume"),
     # evaluate
-    "evaluate no run": (None, ["evaluate", "nowhere"], "", "nowhere holds no config.yaml"),
+    "evaluate no run": (None, ["evaluate", "nowhere"], "", "the run nowhere is missing"),
     "evaluate a run away from its data": (gone("west.yaml"), SCORE, "", "file west.yaml .so say the settings of good, .*--data"),
     "evaluate a run without weights": (gone("good/weights.safetensors"), SCORE, "", "good holds no weights"),
     "evaluate an unknown domain": (None, SCORE, "--domain potsdamm", "did you mean 'potsdam'"),

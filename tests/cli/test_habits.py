@@ -34,14 +34,32 @@ def say(capsys, monkeypatch):
         ("predict a.tif --checkpoint nowhere", "the run nowhere is missing"),
         ("predict a.tif --patch-size=33", "--window is 33; it must be a multiple of 32"),
         ("predict a.tif --tile_size 33", "--window is 33"),
-        ("config a b --learning-rate -1", "optimizer.lr is -1"),
+        ("config a b --learning-rate -1", "^Error: --lr is -1.0; it must be at least 0$"),
+        ("config a b --set optimizer.lr=-1", "setting optimizer.lr is -1; it must be at least 0$"),
+        ("config a b --precision fp16", "unknown value of --precision: 'fp16': "),
+        ("config a b --device gpu", "^Error: --device is 'gpu'; it must be auto, cpu, cuda, cuda:N or mps$"),
+        ("config a b --method hrda --window 96", "^Error: --window is 96; .* must be a multiple of 64: try 128$"),
+        ("config a b --batch-size 1", "^Error: --batch-size is 1, which leaves batch norm without"),
+        ("adapt a b --band-mixing 2", "^Error: --band-mixing is '2'; it must be a number from 0 to 1, or 'auto'$"),
+        ("adapt a b --logger tb", "^Error: unknown value of --logger: 'tb': known are mlflow"),
+        (
+            "adapt a b --start nowhere",
+            "^Error: --start is nowhere, where no run is: name a folder that holds config.yaml$",
+        ),
+        ("adapt a b --config .", "^Error: . is a folder: name the configuration file itself$"),
+        ("suggest nowhere", "^Error: the run nowhere is missing: name a run folder$"),
+        ("predict a.tif --overlap 600", "^Error: --overlap is 600; it must be below the window of 512 px$"),
+        ("sample-tiles tiles", "rsuda sample-tiles takes no argument, and 'tiles' is one more: .* such as --out$"),
+        ("calibrate run points.gpkg", "takes RUN, and 'points.gpkg' is one more: .* such as --labels$"),
+        ("methods dacs mic", r"takes \[NAME\], and 'mic' is one more: leave it out$"),
+        ("adapt a b --out=", "^Error: --out is empty: pass a value, or leave it out; perhaps a variable"),
         ("predict a.tif --gsd 5kg", "--gsd is '5kg'; it must be a number of metres: write metres, such as 0.5 or 50cm"),
         ("info a.tif --gsd 0,5", "--gsd is '0,5'; it must be a number of metres: write 0.5$"),
         ("predict a.tif --window 512px", "--window is '512px'; it must be a whole number: write 512$"),
         ("predict a.tif --bounds 1 2 x 4", "--bounds is 'x'; it must be a number$"),
         ("adapt a b --steps 1k", "--steps is '1k'; it must be a whole number: write 1000$"),
         ("adapt a b --set training.steps=1,000", "training.steps is '1,000'; .*: write 1000$"),
-        ("adapt a b --gsd 0,5", "align.gsd is '0,5'; .*: write 0.5$"),
+        ("adapt a b --gsd 0,5", "--gsd is '0,5'; .*: write 0.5$"),
         ("polygonize a.tif --min-area 10m2", "--min-area is '10m2'; it must be a number: write 10$"),
         ("serve runs/a --port 99999", "--port is 99999; it must be from 1 to 65535"),
     ],
@@ -50,6 +68,19 @@ def test_a_habit_works_or_is_answered_by_the_right_word(say, words, says):
     code, out, err = say(*words.split())
     assert (code, out) == (2, "") and err.startswith("Error: ") and err.count("\n") == 1
     assert re.search(says, err), err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["adapt", "a", "b", "--out", "", "--overwrite"], "--out is empty: "),
+        (["predict", "a.tif", "--model", ""], "--model is empty: "),
+        (["predict", "", "--model", "run"], "an argument of rsuda predict is empty; "),
+    ],
+)
+def test_an_empty_word_of_an_unset_variable_is_no_path(say, words, says):
+    code, out, err = say(*words)
+    assert (code, out) == (2, "") and says in err and err.count("\n") == 1
 
 
 def test_other_names_of_a_flag_are_read_where_the_command_has_it_and_before_a_lone_dash():

@@ -166,7 +166,7 @@ def test_keywords_of_python_are_the_fields():
     [
         ({"window": 100}, "option window is 100; it must be a multiple of 32"),
         ({"window": 0}, "option window is 0; it must be at least 32"),
-        ({"window": 64, "overlap": 64}, "overlap is 64; it must be below the window of 64 px"),
+        ({"window": 64, "overlap": 64}, "`overlap` is 64; it must be below the window of 64 px"),
         ({"min_area": float("nan")}, "option min_area is nan; it must be a finite number"),
         ({"tta": "flip"}, "unknown value of option tta: 'flip': did you mean 'flips'? known are all, flips, none"),
         (

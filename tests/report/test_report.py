@@ -324,7 +324,7 @@ def nowhere(folder):
 
 BAD = {
     "no run": (lambda f: [], {}, InputError, "needs a run folder"),
-    "no such run": (lambda f: [f / "x"], {}, MissingError, "it is not a run folder"),
+    "no such run": (lambda f: [f / "x"], {}, MissingError, "the run .*x is missing: name a run folder"),
     "a run twice": (lambda f: [f / "dacs", f / "." / "dacs"], {}, InputError, "given twice"),
     "unfinished": (unfinished, {}, MissingError, "holds no weights.safetensors: finish its training"),
     "another target": (other_target, {}, InputError, "runs of one pair, but the target of"),

@@ -152,7 +152,7 @@ def test_impossible_benchmarks_on_a_cluster_are_refused(data, tmp_path):
     plan = plan_of(data, tmp_path, {"source-only": {}})
     with pytest.raises(InputError, match="one device for all workers, not cpu, cuda:0"):
         list(run_plan(plan, ["cpu", "cuda:0"], "local"))
-    with pytest.raises(InputError, match="`threads` must be at least 1, not 0"):
+    with pytest.raises(InputError, match="`threads` is 0; it must be at least 1"):
         list(run_plan(plan, ["cpu"], threads=0))
     with pytest.raises(InputError, match="`workers` is 0: it must be at least 1"):
         list(run_plan(plan, ["cpu"], "local", workers=0))
