@@ -74,7 +74,9 @@ class Page(TyperCommand):
         """Say which arguments the command takes, for one more than these."""
         arguments = [_placeholder(param) for param in self.params if param.param_type_name == "argument"]
         takes = " ".join(arguments) or "no argument"
-        options = [param for param in self.params if param.param_type_name == "option" and not param.is_flag]
+        options = [
+            param for param in self.params if param.param_type_name == "option" and not getattr(param, "is_flag", False)
+        ]
         names = [max(option.opts, key=len) for option in options]
         first = "--out" if "--out" in names else names[0] if names else ""
         named = f"options have names, such as {first}" if first else "leave it out"

@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 
 from rsuda.learning.distributed import all_gather
 from rsuda.learning.losses import cross_entropy
-from rsuda.learning.network import Decoder, PlainNetwork, resize
+from rsuda.learning.network import Decoder, resize
 from rsuda.learning.two_resolution_network import (
     GRID,
     Detailed,
@@ -39,12 +39,12 @@ from rsuda.methods.blocks.contrast import (
     two_resolution_contrast,
     weight_by_share,
 )
-from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
 from rsuda.methods.blocks.mixing import class_mask, paste
-from rsuda.methods.blocks.self_training import ContrastShare, TeacherMethod, TwoResolutionTraining
+from rsuda.methods.blocks.self_training import ContrastShare
+from rsuda.methods.blocks.two_resolution_training import TwoResolutionMethod, TwoResolutionTraining
 
 
-class CLUDA(TeacherMethod):
+class CLUDA(TwoResolutionMethod):
     """L = CE(x_s, y_s) + lambda_C CL(x_s) + lambda (q-weighted CE(x_m, y_m) + lambda_C CL(x_m)) + lambda_FD distance.
 
     With two resolutions it is the learned-weighted form on HRDA's network, with one the plain form on DAFormer's.
@@ -94,13 +94,12 @@ class CLUDA(TeacherMethod):
     networks: ClassVar[str] = "network on one or two resolutions, teacher, frozen encoder"
     passes: ClassVar[tuple[float, float]] = (2, 3)
     rare_temperature: ClassVar[float] = 0.2  # the paper's 0.01 is tuned to 19 classes
-    model: PlainNetwork | TwoResolutionNetwork
 
     options: Options
 
     def __init__(self, build: NetworkBuilder, options: Options) -> None:
         super().__init__(build, options)
-        self.model = build.network("two-resolution" if options.resolutions == 2 else "plain")
+        self.add_model()
         self.weigher = None
         if isinstance(self.model, TwoResolutionNetwork):
             # g: w = sigmoid(g(half-resolution features)); it starts at w = 0.5 or nearly
@@ -109,19 +108,10 @@ class CLUDA(TeacherMethod):
             for parameter in self.weigher.classifier.parameters():
                 nn.init.normal_(parameter, std=1e-4)
         self.add_teacher()
-        self.things = self.classes_named(options.things)
-        self.distance_weight = options.distance_weight if self.things and build.weights != "none" else 0.0
-        self.imagenet = build.frozen_encoder() if self.distance_weight else None
-
-    @classmethod
-    def window_multiple(cls, options: Options) -> int:
-        return 64 if options.resolutions == 2 else 32
+        self.add_frozen_encoder()
 
     def heads(self) -> list[nn.Module]:
-        heads: list[nn.Module] = [self.model.network.decoder]
-        if isinstance(self.model, TwoResolutionNetwork) and self.weigher is not None:
-            heads += [self.model.attention, self.weigher]
-        return heads
+        return [*super().heads(), *([self.weigher] if self.weigher is not None else [])]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
@@ -132,10 +122,7 @@ class CLUDA(TeacherMethod):
         loss = ce + weight * contrast
 
         if self.imagenet is not None:
-            with torch.no_grad():
-                frozen = self.imagenet(seen)[-1]
-            cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
-            terms["distance"] = feature_distance(deepest, frozen, cells)
+            terms["distance"] = self.distance(seen, deepest, y_s)
             loss = loss + self.distance_weight * terms["distance"]
         if self.options.mix_weight == 0 or self.source_only:
             return loss, terms

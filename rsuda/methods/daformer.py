@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import PlainNetwork
 from rsuda.methods.base import NetworkBuilder
-from rsuda.methods.blocks.feature_distance import feature_distance, thing_cells
+from rsuda.methods.blocks.feature_distance_training import FeatureDistanceMethod, FeatureDistanceTraining
 from rsuda.methods.blocks.mixing import class_mask, paste
-from rsuda.methods.blocks.self_training import FeatureDistanceTraining, TeacherMethod
 
 
-class DAFormer(TeacherMethod):
+class DAFormer(FeatureDistanceMethod):
     """L = CE(x_s, y_s) + lambda q-weighted CE(x_m, y_m) + lambda_FD distance of features to ImageNet's."""
 
     class Options(FeatureDistanceTraining):
@@ -43,9 +42,7 @@ class DAFormer(TeacherMethod):
         super().__init__(build, options)
         self.model = build.network("plain")
         self.add_teacher()
-        self.things = self.classes_named(options.things)
-        self.distance_weight = options.distance_weight if self.things and build.weights != "none" else 0.0
-        self.imagenet = build.frozen_encoder() if self.distance_weight else None
+        self.add_frozen_encoder()
 
     def heads(self) -> list[nn.Module]:
         return [self.model.network.decoder]
@@ -58,10 +55,7 @@ class DAFormer(TeacherMethod):
         loss = terms["ce"]
 
         if self.imagenet is not None:
-            with torch.no_grad():
-                frozen = self.imagenet(x_s)[-1]
-            cells = thing_cells(y_s, self.things, (frozen.shape[-2], frozen.shape[-1]))
-            terms["distance"] = feature_distance(out.pyramid[-1], frozen, cells)
+            terms["distance"] = self.distance(x_s, out.pyramid[-1], y_s)
             loss = loss + self.distance_weight * terms["distance"]
         if self.options.mix_weight == 0 or self.source_only:
             return loss, terms

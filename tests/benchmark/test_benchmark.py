@@ -209,7 +209,7 @@ def test_no_name_leads_out_of_the_output_folder(tmp_path, name):
 
 def test_names_that_would_share_a_folder_are_refused(data, tmp_path):
     methods = {"dacs a": {"method": "dacs"}, "dacs-a": {"method": "dacs"}}
-    with pytest.raises(InputError, match="names of letters and digits"):
+    with pytest.raises(InputError, match="names whose letters and digits differ"):
         read_plan(wrote(tmp_path, **{**held(data), "methods": methods}), tmp_path / "out")
 
 

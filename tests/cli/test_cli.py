@@ -211,7 +211,7 @@ BAD = {
         None, ADAPT, "--out good --overwrite --weights w.pth", "no weights file"
     ),
     "run is a file": (text("run"), ADAPT, "--overwrite", "run cannot be a folder"),
-    "resume without a run": (None, ADAPT, "--resume", "run holds no config.yaml: it is not a run folder"),
+    "resume without a run": (None, ADAPT, "--resume", "the run run is missing: name a run folder"),
     "resume without a checkpoint": (
         None, ["adapt", "--out", "good"], "--resume", "finished but holds no last.ckpt"
     ),
@@ -371,6 +371,11 @@ def test_a_run_is_resumed_to_more_steps(rsuda):
     said = rsuda("adapt", "--resume", "--out", "run", "--steps", "5", "-q")
     assert said.code == 0
     assert settings("run/config.yaml").training.steps == 5 and settings("run/config.yaml").method.name == "source-only"
+    said = rsuda("adapt", "--resume", "--out", "run", "--steps", "4")
+    assert (
+        said.code == 2 and "--steps is 4, and the checkpoint of run is at step 5: pass --steps 5 or more" in said.err[0]
+    )
+    assert settings("run/config.yaml").training.steps == 5
     assert any((v != one[k]).any() for k, v in load_run("run").model.state_dict().items())
 
 

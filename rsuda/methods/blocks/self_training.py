@@ -61,30 +61,6 @@ class SelfTraining(VoteOptions):
     jitter: Jitter = 0.2
 
 
-class FeatureDistanceTraining(SelfTraining):
-    """DAFormer's self-training, which keeps features of some classes near those of ImageNet."""
-
-    distance_weight: Annotated[
-        Weight, Field(description="lambda_FD (paper 0.005); without pretrained weights the distance is off")
-    ] = 0.005
-    things: Annotated[
-        str,
-        Field(
-            description="classes, by commas, whose features stay near ImageNet's; the paper takes the countable ones of "
-            "Cityscapes, which seen from above are buildings and cars"
-        ),
-    ] = "building,car"
-
-
-class TwoResolutionTraining(FeatureDistanceTraining):
-    """DAFormer's self-training on HRDA's network."""
-
-    resolutions: Annotated[
-        Literal[1, 2], Field(description="2 trains HRDA's network, 1 a plain one (ablation, or DAFormer's)")
-    ] = 2
-    detail_weight: Annotated[Share, Field(description="lambda_d, the weight of the detail window (paper 0.1)")] = 0.1
-
-
 class TeacherLabels(Method):
     """A method that labels the target by one teacher and corrects its labels by votes. It builds all three itself."""
 
