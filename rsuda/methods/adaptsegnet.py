@@ -76,6 +76,6 @@ class AdaptSegNet(Method):
 
 
 def _probabilities(logits: Tensor, valid: Tensor) -> Tensor:
-    """Class probabilities (B, K, H, W) in single precision, equal ones where there is no data: nodata separates no domains."""
+    """Compute class probabilities (B, K, H, W) in single precision. Nodata gets equal ones, or it would give the domain away."""
     p = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
     return torch.where(valid[:, None], p, 1 / p.shape[1])

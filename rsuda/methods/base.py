@@ -103,7 +103,7 @@ class Method(nn.Module):
         return []
 
     def after_step(self) -> None:
-        """Do what follows each optimiser step (teachers are updated here)."""
+        """Update what follows the trained weights, such as teachers, after each optimiser step."""
 
     def start_from(self, tensors: Mapping[str, Tensor]) -> None:
         """Load the weights of another run's ``model``; teachers become copies of it.
@@ -126,7 +126,7 @@ class Method(nn.Module):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user on what the method does otherwise than its options say."""
+        """Sentences for the user on where the method departs from its options."""
         return ()
 
     @property
@@ -162,8 +162,8 @@ class Method(nn.Module):
 
     @property
     def ends_on_target(self) -> bool:
-        """Whether the last steps learn the target alone, so that batch norm's running statistics are no source's any more. They
-        are then estimated on the target, whatever the settings say of other methods."""
+        """Whether the last steps learn the target alone, so that batch norm's running statistics have lost the source. They
+        are then estimated on the target, whatever ``align.target_statistics`` says."""
         return False
 
     def weights_by_class(self, option: list[float] | str) -> list[float]:

@@ -199,9 +199,11 @@ class BiCL(TeacherLabels):
         """
         labels = self.label(x_t, valid, key)
         confidence = labels.confidence.where(valid, -1.0).flatten(1)
-        rank = max(1, round(confidence.shape[1] * self.options.keep_share))
-        local = labels.confidence >= confidence.kthvalue(confidence.shape[1] - rank + 1).values[:, None, None]
-        return torch.where((labels.weight > 0) | (local & valid), labels.label, IGNORE)
+        pixels = confidence.shape[1]
+        number = max(1, round(pixels * self.options.keep_share))
+        level = confidence.kthvalue(pixels - number + 1).values[:, None, None]
+        of_image = (labels.confidence >= level) & valid
+        return torch.where((labels.weight > 0) | of_image, labels.label, IGNORE)
 
     def _contrast(
         self, f_s: Tensor, f_t: Tensor, y_s: Tensor, y_f: Tensor, valid: Tensor
@@ -212,20 +214,17 @@ class BiCL(TeacherLabels):
         g_s, g_f = labels_on_grid(y_s, classes, size), labels_on_grid(y_f, classes, size)
         g_valid = labels_on_grid((~valid).long(), 1, size) == 0
         rows = slice(len(f_s))
-        if (
-            self.options.scope == "pair" and world_size() > 1
-        ):  # the bias follows pair after pair, so every process sees them all
+        # the bias follows pair after pair, so every process sees them all
+        if self.options.scope == "pair" and world_size() > 1:
             rows = slice(rank() * len(f_s), (rank() + 1) * len(f_s))
             f_s, f_t, g_s, g_f, g_valid = (all_gather(v) for v in (f_s, f_t, g_s, g_f, g_valid))
-        everything = [slice(None)] if self.options.scope == "batch" else [slice(i, i + 1) for i in range(len(f_s))]
+        parts = [slice(None)] if self.options.scope == "batch" else [slice(i, i + 1) for i in range(len(f_s))]
         forward, backward, hybrid = [], [], []
-        for part in everything:
+        for part in parts:
             z_s, z_t = f_s[part], f_t[part]
             if self.options.centred:
-                counted = torch.cat((g_s[part] != IGNORE, g_valid[part]))
-                centre = masked_average(torch.cat((z_s, z_t)), torch.where(counted, 0, IGNORE), 1).mean[
-                    0, :, None, None
-                ]
+                data = torch.cat((g_s[part] != IGNORE, g_valid[part]))
+                centre = masked_average(torch.cat((z_s, z_t)), torch.where(data, 0, IGNORE), 1).mean[0, :, None, None]
                 z_s, z_t = z_s - centre, z_t - centre
             rho_s = masked_average(z_s, g_s[part], classes)
             # the bias is estimated from static labels alone: dynamic ones come from it

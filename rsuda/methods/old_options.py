@@ -12,7 +12,7 @@ DROPPED = {"st-dasegnet": {"mixing": False, "jitter": 0.2}}
 
 
 def todays(options: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """Give options of any version their names and values of now, without those that the method has no more."""
+    """Rename options of any version to today's names and values, and drop those that the method has lost."""
     dropped = DROPPED.get(method, {})
     return {name: value for name, value in renamed_options(options).items() if name not in dropped}
 
@@ -22,5 +22,5 @@ def renaming_notes(options: Mapping[str, Any], method: str) -> list[str]:
     notes = [f"option {name} is now {OLD_OPTIONS[name]}" for name in options if name in OLD_OPTIONS]
     values = [(name, value) for name, value in options.items() if renamed_value(name, value) != value]
     notes += [f"value {value} of option {name} is now {renamed_value(name, value)}" for name, value in values]
-    gone = [name for name, off in DROPPED.get(method, {}).items() if options.get(name, off) != off]
-    return notes + [f"{method} has no option {name} any more: the run goes without it" for name in gone]
+    lost = [name for name, off in DROPPED.get(method, {}).items() if options.get(name, off) != off]
+    return notes + [f"{method} has no option {name} any more: the run goes without it" for name in lost]

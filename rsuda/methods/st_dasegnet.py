@@ -281,10 +281,10 @@ class STDASegNet(Method):
     @torch.no_grad()
     def teacher_logits(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) that label images for the first student, as prediction sees them, for pictures and curves."""
-        was = self.model.training
+        training = self.model.training
         self.model.eval()
         g_ts, g_tt = self.model.separate(self.model.backbone_s(image), self.model.backbone_t(image))
-        self.model.train(was)
+        self.model.train(training)
         by_s, by_t = self.teacher_s(g_ts)[1], self.teacher_t(g_tt)[1]
         return self._sized(by_s if self.options.pseudo_labels == "separate" else (by_s + by_t) / 2, image)
 

@@ -94,7 +94,7 @@ class PairDataModule(L.LightningDataModule):
         standardise: bool = False,
     ) -> None:
         super().__init__()
-        names, self.given = names_and_objects(source, target)
+        names, self.objects = names_and_objects(source, target)
         common = {
             **names,
             "method.name": method,
@@ -119,7 +119,7 @@ class PairDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Find the scenes and match the pair: bands, GSD, legend; reads all source labels once."""
         if not hasattr(self, "pair"):
-            self.domains = training_domains(self.settings, self.given)
+            self.domains = training_domains(self.settings, self.objects)
             self.settings, self.pair, self.start = common_ground(self.settings, self.domains)
             self.notes = [*self.notes, *self.pair.notes]
 

@@ -216,7 +216,7 @@ def _bank(job: _Job) -> SourceBank | None:
 
 
 def _bank_notes(job: _Job) -> list[str]:
-    """Say that a run without the source's data has no bank either."""
+    """Note that neither the source's data nor a bank of it is there to choose pseudo labels by."""
     if job.pair.source or job.start is None or job.start.bank is not None:
         return []
     return [

@@ -17,10 +17,10 @@ from rsuda.methods.base import NetworkBuilder
 from rsuda.methods.blocks.contrast import (
     Points,
     contrast_rows,
+    features_at,
     pixel_contrast,
     points,
     two_resolution_contrast,
-    unit_features,
     weight_by_share,
 )
 from rsuda.methods.cluda import CLUDA
@@ -159,7 +159,7 @@ def loss_of(feature, label, weight=None, size=None, temperature=1.0, most=0, key
     size = size or tuple(feature.shape[-2:])
     weight = torch.ones(label.shape, dtype=torch.float64) if weight is None else weight
     chosen = points(label, weight, size, key[: len(label)], most)
-    return pixel_contrast(unit_features(feature, size, chosen.place), chosen, temperature)
+    return pixel_contrast(F.normalize(features_at(feature, size, chosen.place), dim=1), chosen, temperature)
 
 
 @pytest.mark.parametrize(("temperature", "margin"), [(1.0, 0.7), (0.1, 5.0)])
@@ -194,7 +194,7 @@ def test_points_and_features_are_those_of_the_same_pixel():
     image, row, col = torch.meshgrid(torch.arange(2), torch.arange(5), torch.arange(7), indexing="ij")
     feature = torch.stack([image, row, col, label], 1).double() + 1
     chosen = points(label, torch.ones(2, *size), size, KEY, 0)
-    z = unit_features(feature, size, chosen.place)
+    z = F.normalize(features_at(feature, size, chosen.place), dim=1)
     assert len(z) == len(chosen.label) == len(chosen.weight) == 63
     wanted = torch.stack([chosen.place // 35, chosen.place // 7 % 5, chosen.place % 7, chosen.label], 1) + 1.0
     assert torch.allclose(z, F.normalize(wanted.double(), dim=1), atol=1e-12)

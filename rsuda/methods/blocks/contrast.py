@@ -58,16 +58,10 @@ def features_at(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor
     return resized.permute(0, 2, 3, 1).flatten(0, 2)[place]
 
 
-def unit_features(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor:
-    """The same as unit vectors."""
-    return F.normalize(features_at(feature, size, place), dim=1)
-
-
 def contrast_rows(anchor: Tensor, other: Tensor, label: Tensor, label_other: Tensor, temperature: float) -> Tensor:
     """(N, M): log p_ij = l_ij - log(e^{l_ij} + sum over negatives k of i of e^{l_ik}), l = cosine / temperature."""
-    with torch.autocast(
-        anchor.device.type, enabled=False
-    ):  # bfloat16 would leave two digits of a difference of logarithms
+    # bfloat16 would leave two digits of a difference of logarithms
+    with torch.autocast(anchor.device.type, enabled=False):
         logit = anchor @ other.T / temperature
         negative = label[:, None] != label_other[None]
         against = torch.where(negative, logit, -torch.inf).logsumexp(1, keepdim=True)
@@ -125,7 +119,7 @@ def two_resolution_contrast(
 def weight_by_share(term: Tensor, reference: Tensor, features: Sequence[Tensor], share: float) -> Tensor:
     """Weight w, scalar without gradient, such that |w d term / d features| = ``share`` |d reference / d features|.
 
-    0 where the term has no gradient. The values of losses say nothing of their pull: that of a contrast is mostly a constant.
+    0 where the term has no gradient. Gradients are compared, since the value of a contrast is mostly a constant.
     """
 
     def pull(loss: Tensor) -> Tensor:

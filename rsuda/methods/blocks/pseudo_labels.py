@@ -97,7 +97,7 @@ class PseudoLabelWeights(nn.Module):
         return PseudoLabels(label, confidence, weight.to(confidence.dtype), quality)
 
     def _update(self, confidence: Tensor, label: Tensor, valid: Tensor) -> None:
-        # quantiles of the whole batch: those of parts have no mean that they could be had from
+        # quantiles are of the whole batch: no mean of those of its parts gives them
         confidence, label = all_gather(confidence), all_gather(label.where(valid, IGNORE).to(torch.uint8))
         for k in range(len(self.level)):
             values = confidence[label == k]

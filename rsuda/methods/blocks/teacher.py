@@ -54,11 +54,12 @@ class Teacher(AveragedModel):
 
     @torch.no_grad()
     def update(self, student: nn.Module) -> None:
-        before = []
+        """Move towards the student; with 'target' the statistics of batch norm stay the teacher's own."""
+        own_statistics = []
         if self.statistics == "target":
-            before = [(b, b.clone()) for n in self._norms for b in n.buffers()]
+            own_statistics = [(buffer, buffer.clone()) for norm in self._norms for buffer in norm.buffers()]
         self.update_parameters(student)
-        for buffer, values in before:
+        for buffer, values in own_statistics:
             buffer.copy_(values)
 
     def restart(self) -> None:
@@ -82,7 +83,7 @@ class Teacher(AveragedModel):
         return [m for m in self.modules() if isinstance(m, _BatchNorm)]
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stays in eval mode: no dropout; but for batch norm by 'batch'."""
+        """Stay in eval mode, without dropout; with 'batch' batch norm stays in training mode."""
         super().train(False)
         if self.statistics == "batch":
             for norm in self._norms:
