@@ -48,7 +48,7 @@ class RunFolder:
 
     def __init__(self, path: Path, *, overwrite: bool, resume: bool) -> None:
         self.path, self.overwrite, self.resume = path, overwrite, resume
-        self._locks = ExitStack()
+        self._locks, self._locked = ExitStack(), False
 
     def __enter__(self) -> Self:
         self._check()
@@ -66,10 +66,10 @@ class RunFolder:
 
         Afterwards ``resume`` is True only where there is a checkpoint.
         """
-        if not self.path.is_dir():
+        if not self._locked:
             make_folder(self.path)
             self._lock()
-            self._check()  # another process may have been faster
+            self._check()  # another process may have made the folder since the block began
         for leftover in leftovers(self.path):
             shutil.rmtree(leftover, ignore_errors=True)
         notes = []
@@ -83,6 +83,7 @@ class RunFolder:
 
     def _lock(self) -> None:
         self._locks.enter_context(exclusive(self.path / LOCK, f"the run {self.path}"))
+        self._locked = True
 
     def _check(self) -> None:
         """Refuse a folder that holds another run, or a run that cannot be resumed."""
