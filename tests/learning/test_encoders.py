@@ -122,6 +122,8 @@ def test_weights_of_a_series_give_those_of_one_image(vit_file, tmp_path):
         ("tu-beit_base_patch16_224", 32, "made for images of one size"),
         ("tu-swin_tiny_patch4_window7_224", 16, "pass settings=.*network.output_stride.: 32"),
         ("tu-crossvit_9_240", 32, "choose another `encoder`"),
+        ("tu-naflexvit_base_patch16_gap", 32, "no convolution of the bands.*choose another `encoder`"),
+        ("tu-tresnet_m", 32, "no convolution of the bands"),
         ("tu-vit_small_patch16_dinov9", 32, "unknown encoder"),
     ],
 )

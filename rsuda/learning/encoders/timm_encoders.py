@@ -32,12 +32,14 @@ class TimmModel:
         options: of ``timm.create_model``, which make the image's size free.
         plain: whether all its blocks have one stride, so that ``PlainTransformer`` makes the pyramid.
         one_size: whether timm says that it is made for images of one size.
+        convolves_bands: whether a convolution reads the image, so that its filters can be repeated for other bands.
     """
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
     plain: bool = False
     one_size: bool = False
+    convolves_bands: bool = True
 
     def build(self, bands: int, output_stride: int = 32, *, pretrained: bool = False) -> Any:
         """Build the encoder, with random weights or those that timm downloads."""
@@ -117,13 +119,18 @@ def timm_model(name: str) -> TimmModel:
     if plain and (stride := strides.pop()) not in PATCHES:
         # the weights of 14 px become those of 16 px when they are loaded (FlexiViT, Beyer et al., CVPR 2023)
         options["patch_size"] = min(PATCHES, key=lambda size: abs(size - stride))
-    return TimmModel(name, options, plain, bool(model.pretrained_cfg.get("fixed_input_size")))
+    convolves_bands = any(isinstance(layer, nn.Conv2d) and layer.in_channels == 3 for layer in model.modules())
+    return TimmModel(name, options, plain, bool(model.pretrained_cfg.get("fixed_input_size")), convolves_bands)
 
 
 @cache
 def check_timm_encoder(name: str, output_stride: int) -> None:
     """Raise InputError for a model of timm that cannot be an encoder of images of any size. Nothing is built."""
     described = timm_model(name)
+    if not described.convolves_bands:
+        raise _refused(
+            name, "its first layer is no convolution of the bands, so pretrained weights fit three bands alone"
+        )
     if not (described.one_size or described.plain):  # a convolutional network
         return
     try:
