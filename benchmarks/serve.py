@@ -3,7 +3,7 @@
     python benchmarks/serve.py RUN SCENE --seconds 600 --clients 6 [--window 256] [--threads 1]
 
 Three quarters of the requests are windows of the scene, answered as GeoTIFF or GeoJSON, or a part of a raster that the service
-may read. The others are of 26 bad kinds. Each request has the status that it must get: another one, or none, is an error.
+may read. The others are of 27 bad kinds. Each request has the status that it must get: another one, or none, is an error.
 """
 
 import argparse

@@ -169,7 +169,9 @@ def print_calibration(result: Any) -> None:
         "Measured on places that were not fitted:" if result.held_out else "Measured on the fitted pixels themselves:"
     )
     for name, part in (("before", result.before), ("after", result.after)):
-        print(f"  {name:6}  {reliability_line(part)}  log loss {part.log_loss:.3f}")
+        print(
+            f"  {name:6}  {reliability_line(part)}  by class {100 * part.class_ece:.2f}  log loss {part.log_loss:.3f}"
+        )
     for note in filter(None, (limit_note(result.temperature, result.bias), worse_note(result))):
         print(f"note: {note}")
     estimate = result.estimate

@@ -45,12 +45,25 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Measure:
-    """The calibration of probabilities on labelled pixels: ECE, negative log-likelihood, mean confidence, accuracy."""
+    """The calibration of probabilities on labelled pixels.
+
+    Attributes:
+        ece, class_ece: of all pixels together, and the mean of that of each predicted class, 0..1.
+        log_loss: mean negative log-likelihood, nats.
+        confidence, accuracy: means, 0..1.
+    """
 
     ece: float
     log_loss: float
     confidence: float
     accuracy: float
+    class_ece: float
+
+    @staticmethod
+    def of(reliability: Reliability, log_loss: float) -> Measure:
+        """Gather the numbers of a reliability."""
+        confidence, accuracy = reliability.confidence, reliability.accuracy
+        return Measure(reliability.ece, log_loss, confidence, accuracy, reliability.top_label_ece)
 
 
 @dataclass(frozen=True)
@@ -70,9 +83,23 @@ class Fitting:
     spread: float = SPREAD
 
     @property
+    def differs_by_class(self) -> bool:
+        """Whether classes may have numbers of their own."""
+        return self.kind == VECTOR or self.by_class
+
+    @property
     def chance(self) -> float:
         """Return the probability of a test by which this scaling is taken: one temperature alone can do little harm."""
-        return CHANCES[self.kind == VECTOR or self.by_class]
+        return CHANCES[self.differs_by_class]
+
+    def is_better(self, result: HeldOut, none: HeldOut) -> bool:
+        """Whether the result of this scaling is better than none: its log loss beyond chance, and its error no higher.
+
+        Numbers by class are judged by the mean of the classes' ECE: in that of all together, errors of classes may cancel.
+        """
+        kind = "class_ece" if self.differs_by_class else "ece"
+        no_higher = getattr(result.measure, kind) <= getattr(none.measure, kind)
+        return no_higher and result.is_lower_than(none, chance=self.chance)
 
     def fit(self, pixels: LabelledPixels) -> Scaling:
         """Fit a scaling. Classes with ``enough`` pixels in ENOUGH_GROUPS groups have numbers of their own.
@@ -128,7 +155,7 @@ class Fitting:
             places = np.searchsorted(groups, measured.groups)
             losses += np.bincount(places, pixel_losses, minlength=len(groups)) / len(pixels)
         every = Reliability(counts, reliability.names)
-        return HeldOut(Measure(every.ece, float(losses.sum()), every.confidence, every.accuracy), losses)
+        return HeldOut(Measure.of(every, float(losses.sum())), losses)
 
 
 @dataclass(frozen=True)
@@ -143,11 +170,11 @@ class HeldOut:
         gain = other.losses - self.losses
         return float(gain.sum()), float(np.sqrt(len(gain) * gain.var(ddof=1)))
 
-    def is_better_than(self, other: HeldOut, *, chance: float) -> bool:
-        """Whether the log loss is lower beyond chance (one-sided t test over groups), and the calibration error is no higher."""
+    def is_lower_than(self, other: HeldOut, *, chance: float) -> bool:
+        """Whether the log loss is lower beyond chance: a one-sided t test over groups."""
         gain, error = self.gain_over(other)
         level = float(student.ppf(1 - chance, len(self.losses) - 1))
-        return gain > level * error and self.measure.ece <= other.measure.ece
+        return gain > level * error
 
 
 def independent_labels(pixels: LabelledPixels) -> float:
@@ -179,7 +206,7 @@ def choose(pixels: LabelledPixels, kind: str, *, by_class: bool, enough: int) ->
 
     From simple to less simple they are none (a temperature of 1), one temperature and one for each class. Vectors with a narrow
     and a wide ridge follow. A 'temperature' may be the first three, 'auto' all of them, and a 'vector' is one. Candidates are
-    better than none beyond chance (``HeldOut.is_better_than``). The simplest wins whose log loss is within one standard error
+    better than none beyond chance (``Fitting.is_better``). The simplest wins whose log loss is within one standard error
     of the lowest (Breiman et al., "Classification and regression trees", 1984, here with errors of paired differences).
 
     Returns:
@@ -197,7 +224,7 @@ def choose(pixels: LabelledPixels, kind: str, *, by_class: bool, enough: int) ->
         base = none.held_out(pixels)
         assert base is not None
         if kind != VECTOR:
-            results = [(fitting, part) for fitting, part in results if part.is_better_than(base, chance=fitting.chance)]
+            results = [(fitting, part) for fitting, part in results if fitting.is_better(part, base)]
         best, result = _simplest(results) if results else (none, base)
     fitted = best.fit(pixels)
     if kind == VECTOR and not fitted.bias:
@@ -221,7 +248,7 @@ def _simplest(results: Sequence[tuple[Fitting, HeldOut]]) -> tuple[Fitting, Held
 def measure(pixels: LabelledPixels, scaling: Scaling) -> Measure:
     """Measure the calibration of pixels under a scaling."""
     reliability, losses = _reliability(pixels, scaling)
-    return Measure(reliability.ece, float(losses.mean()), reliability.confidence, reliability.accuracy)
+    return Measure.of(reliability, float(losses.mean()))
 
 
 def _reliability(pixels: LabelledPixels, scaling: Scaling) -> tuple[Reliability, np.ndarray]:

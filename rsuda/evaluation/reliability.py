@@ -56,6 +56,11 @@ class Reliability:
         return _ece(self.counts.sum(1))
 
     @property
+    def top_label_ece(self) -> float:
+        """Return the mean of ``class_ece`` by pixels, 0..1: where one class is too sure and another too unsure, it shows both."""
+        return _share(np.abs(self.counts[1] - self.counts[2]).sum(), self.counts[0].sum())
+
+    @property
     def class_ece(self) -> np.ndarray:
         """Return that of each predicted class, (K,) in 0..1; nan for a class that is never predicted."""
         return np.array([_ece(self.counts[:, k]) for k in range(len(self.names))])

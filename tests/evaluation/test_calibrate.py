@@ -54,6 +54,15 @@ def test_ece_is_that_of_the_definition():
     assert len(reliability.as_fields()["diagram"]) == BINS
 
 
+def test_errors_of_classes_that_cancel_are_in_the_mean_of_their_ece():
+    """All pixels are 75 % sure; of those predicted as 0 half are right, of those predicted as 1 all: together it looks honest."""
+    label = np.array([0, 1, 0, 1, 1, 1, 1, 1], np.uint8)
+    predicted = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.uint8)
+    reliability = Reliability(tally(label, predicted, np.full(8, 0.75), 2), ("a", "b"))
+    assert reliability.ece == 0 and reliability.top_label_ece == 0.25
+    assert reliability.class_ece == pytest.approx([0.25, 0.25])
+
+
 @pytest.mark.parametrize("by_class", [False, True])
 def test_one_command_changes_confidences_and_no_class(tiny_city, run, tmp_path, by_class):
     before = mapped(tiny_city, run, tmp_path / "before")
@@ -133,6 +142,21 @@ def test_a_calibrated_model_is_left_as_it_is_and_others_are_mended(draws):
     assert kinds.count("none") <= 0.1 * draws and gains.min() > 0.05
     kinds, gains = chosen(draws, 24, bias=(2.0, -1.0, 0.0))
     assert kinds.count("vector") >= 0.9 * draws and gains.mean() > 0.05
+
+
+@pytest.mark.parametrize("draws", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_auto_mends_classes_whose_errors_cancel_in_the_ece(draws):
+    """A bias makes some classes too sure, and unsure logits others too unsure: the ECE is low, and that of classes is not."""
+    world, changes = {"temperature": 0.85, "bias": (0.6, -0.3, -0.3)}, []
+    for seed in range(draws):
+        scaling, _ = choose(scenes(seed, 40, **world), "auto", by_class=False, enough=50)
+        others = scenes(1000 + seed, 100, **world)
+        before, after = measure(others, Scaling()), measure(others, scaling)
+        assert before.ece < 0.04 < 0.07 < before.class_ece
+        fields = ("ece", "class_ece", "log_loss", "accuracy")
+        changes.append([getattr(after, name) - getattr(before, name) for name in fields])
+    ece, class_ece, log_loss, accuracy = np.mean(changes, 0)
+    assert class_ece < -0.05 and log_loss < -0.03 and accuracy > 0.01 and abs(ece) < 0.02
 
 
 def test_labels_are_worth_what_their_places_tell():
