@@ -180,7 +180,7 @@ def write_suggestions(
         InputError: a scene has no CRS, so a GIS cannot place its windows.
         ExistsError: the file exists and ``overwrite`` is False.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     layer = None
     for window in suggestions:
         scene, size = domain.scenes[window.scene], window.size
@@ -224,13 +224,14 @@ def check_output(path: Path | str, *, overwrite: bool = False) -> None:
 
     Raises InputError for the name of another format, ExistsError, WriteError.
     """
-    if Path(path).suffix.lower() != ".gpkg":
+    path = Path(path).expanduser()
+    if path.suffix.lower() != ".gpkg":
         raise InputError(
             f"{path} does not end with .gpkg, and the windows are written as a GeoPackage: name it NAME.gpkg"
         )
-    if Path(path).exists() and not overwrite:
+    if path.exists() and not overwrite:
         raise exists(path)
-    check_writable(Path(path).parent)
+    check_writable(path.parent)
 
 
 def _check_georeferenced(scene: Scene) -> None:

@@ -63,7 +63,7 @@ def read_plan(file: str | Path, out: str | Path, changes: Mapping[str, Any] | No
         MissingError: no such file.
         InputError: it is no benchmark file, or names an unknown method, row or option.
     """
-    path = Path(file)
+    path = Path(file).expanduser()
     fields = _read(path)
     pairs, methods = fields["pairs"], fields["methods"]
     twins, jobs = {}, []

@@ -229,7 +229,7 @@ def read_settings(file: str | Path) -> dict[str, Any]:
         MissingError: no such file.
         InputError: a file that holds no settings, or an unknown name outside the method's options.
     """
-    path = Path(file)
+    path = Path(file).expanduser()
     fields = read_yaml(path, "configuration file") or {}
     if not isinstance(fields, dict):
         raise InputError(f"configuration file {path} holds no 'setting: value' pairs")

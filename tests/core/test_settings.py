@@ -48,6 +48,13 @@ def test_a_preset_gives_way_to_a_file_and_a_file_to_flags(tmp_path):
     assert settings().patches.window == 192
 
 
+def test_a_file_of_the_home_folder_is_read(tmp_path, monkeypatch):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    (tmp_path / "c.yaml").write_text("training.steps: 7")
+    assert make_settings(file="~/c.yaml").training.steps == 7
+
+
 def test_a_preset_as_a_flag_replaces_the_files_preset_and_keeps_its_settings(tmp_path):
     merged = settings(wrote(tmp_path, preset="mit-b5", training={"steps": 7}), preset="resnet50")
     assert (merged.preset, merged.network.encoder, merged.training.steps) == ("resnet50", "resnet50", 7)
