@@ -17,10 +17,15 @@ _HELP = {name: field.description for name, field in MapOptions.model_fields.item
 
 @app.command()
 def polygonize(
-    raster: Annotated[str, typer.Argument(help="Raster of classes: a map of rsuda, or of any other program.")],
+    rasters: Annotated[
+        list[str],
+        typer.Argument(help="Rasters of classes, maps of rsuda or of any other program: files, folders or globs."),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File of the polygons; NAME_polygons.gpkg beside the raster by default."),
+        typer.Option(
+            "--out", "-o", help="Folder, or file for one raster; NAME_polygons.gpkg beside each raster by default."
+        ),
     ] = None,
     polygons: Annotated[
         str | None,
@@ -42,17 +47,17 @@ def polygonize(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_HELP["overwrite"])] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON for each raster, for scripts.")] = False,
 ) -> None:
-    """Convert a raster of classes to polygons again, in seconds and without a model."""
+    """Convert rasters of classes to polygons again, in seconds and without a model."""
     import json
 
     from rsuda.cli.terminal import print_polygons
-    from rsuda.inference.polygonize import polygonize as convert
+    from rsuda.inference.polygonize_several import polygonize_several
 
     log(quiet)
-    result = convert(
-        raster,
+    results = polygonize_several(
+        rasters,
         out,
         polygons=polygons,
         legend=legend,
@@ -66,7 +71,8 @@ def polygonize(
         bounds=bounds,
         overwrite=overwrite,
     )
-    if as_json:
-        print(json.dumps(result.as_fields()))
-    elif not quiet:
-        print_polygons(result)
+    for result in results:
+        if as_json:
+            print(json.dumps(result.as_fields()), flush=True)
+        elif not quiet:
+            print_polygons(result)

@@ -3,6 +3,7 @@ changes a map, it is also a part of the key by which finished maps are skipped."
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -177,7 +178,13 @@ class MapOptions(PredictorOptions, FileOptions):
     @classmethod
     def of(cls, **values: Any) -> MapOptions:
         """Validate options. Raises InputError for an unknown option, or a value that is invalid."""
-        return validate(cls, values, "option")
+        try:
+            return validate(cls, values, "option")
+        except InputError as error:
+            name = re.search(r"\boption (\w+) is ", str(error))
+            if name is None or not spell(name[1]).startswith("--"):
+                raise
+            raise InputError(str(error).replace(f"option {name[1]}", spell(name[1]), 1)) from None
 
     @property
     def predictor(self) -> PredictorOptions:

@@ -329,9 +329,7 @@ def test_an_error_in_a_process_that_reads_patches_is_one_sentence_too(rsuda):
     said = rsuda(*ADAPT, "--workers", "1")
     assert said.code == 2
     (line,) = [e for e in said.err if e.startswith("Error")]
-    assert (
-        line.startswith("Error: cannot read data/west_0_image.tif: ") and not Path("run/weights.safetensors").exists()
-    )
+    assert "cannot read data/west_0_image.tif: " in line and not Path("run/weights.safetensors").exists()
 
 
 # -- good input --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from oracle_models import NORTH_UP, RUN, blocks, by_value, trained, write
 
 import rsuda
 from rsuda.core.errors import ExistsError, InputError, MissingError
+from rsuda.core.spelling import as_flags
+from rsuda.inference.polygonize_several import polygonize_several
 from rsuda.inference.predict import predict
 
 SIZE = (150, 210)
@@ -252,3 +254,35 @@ def test_another_format_needs_no_overwrite_and_a_damaged_map_is_predicted_again(
     )
     assert not third.skipped and not any("not predicted again" in note for note in third.notes)
     assert np.array_equal(third.classes()[20:], rasterio.open(scene).read(1)[20:])
+
+
+def test_rasters_of_folders_and_globs_have_files_of_their_names(tmp_path):
+    folder = tmp_path / "maps"
+    for name in ("a_classes", "b_classes"):
+        (folder / name).mkdir(parents=True)
+        foreign(folder / name, "uint8").rename(folder / f"{name}.tif")
+    write(folder / "a.tif", np.zeros((3, 8, 8), np.uint8), NORTH_UP)  # the image that was mapped
+    names = ["a_polygons.fgb", "b_polygons.fgb"]
+    for place, out in ((folder, tmp_path / "one"), (folder / "*_classes.tif", tmp_path / "two")):
+        results = list(polygonize_several([place], out, polygons="fgb"))
+        assert [result.polygons for result in results] == [out / name for name in names]
+        assert [result.count for result in results] == [3, 3]
+    (tmp_path / "two" / names[0]).unlink()
+    with pytest.raises(ExistsError, match=r"b_polygons\.fgb exists"):
+        list(polygonize_several([folder], tmp_path / "two", polygons="fgb"))
+    assert not (tmp_path / "two" / names[0]).exists()  # all are checked before the first is written
+    assert len(list(polygonize_several([folder], tmp_path / "two", polygons="fgb", overwrite=True))) == 2
+    (one,) = polygonize_several([folder / "a_classes.tif"], tmp_path / "two")
+    assert one.polygons == tmp_path / "two" / "a_polygons.gpkg"
+    with pytest.raises(InputError, match="is one file for the polygons of 2 rasters"):
+        list(polygonize_several([folder], tmp_path / "all.gpkg"))
+    (tmp_path / "other").mkdir()
+    (folder / "a_classes.tif").rename(tmp_path / "other" / "b_classes.tif")
+    with pytest.raises(InputError, match="would both write"):
+        list(polygonize_several([folder, tmp_path / "other"], tmp_path / "three"))
+
+
+def test_sentences_name_the_flags_that_were_typed(tmp_path):
+    raster = foreign(tmp_path, "uint8")
+    with as_flags(), pytest.raises(InputError, match=r"^--min-area is -1; it must be at least 0"):
+        rsuda.polygonize(raster, min_area=-1)
