@@ -116,6 +116,15 @@ def test_weights_of_a_series_give_those_of_one_image(vit_file, tmp_path):
     assert torch.equal(encoder.model.patch_embed.proj.weight, plain.model.patch_embed.proj.weight)
 
 
+def test_a_projection_behind_a_convolutional_stem_keeps_its_weights(tmp_path):
+    """It reads features and no bands, so the statistics of bands are none of its own."""
+    model = timm.create_model("vit_tiny_r_s16_p8_224")
+    torch.save(model.state_dict(), tmp_path / "hybrid.pt")
+    encoder = build_encoder(Architecture("tu-vit_tiny_r_s16_p8_224", "segformer", 3, 3), str(tmp_path / "hybrid.pt"))
+    assert torch.equal(encoder.model.patch_embed.proj.weight, model.patch_embed.proj.weight)
+    assert torch.equal(encoder.model.patch_embed.proj.bias, model.patch_embed.proj.bias)
+
+
 @pytest.mark.parametrize(
     ("name", "stride", "sentence"),
     [

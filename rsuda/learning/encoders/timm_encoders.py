@@ -21,6 +21,7 @@ from rsuda.learning.encoders.plain_transformer import PATCHES, PlainTransformer,
 from rsuda.learning.shapes_alone import NoDrawsOfShapes, shapes_alone
 
 PREFIX = "tu-"
+_PROJECTION = "patch_embed.proj"  # of patches to tokens
 _PROBE = (96, 160)  # rows and columns of an image that every encoder takes
 
 
@@ -70,10 +71,13 @@ class TimmModel:
             return timm.create_model(self.name, **self.options)
 
     def take_imagenet_statistics(self, tensors: dict[str, Tensor]) -> None:
-        """Let a plain transformer's tensors take images standardised by ImageNet's statistics, in place."""
+        """Let a plain transformer's tensors take images standardised by ImageNet's statistics, in place.
+
+        Nothing changes where a convolutional stem reads the image: then the projection has no bands.
+        """
         cfg = timm.get_pretrained_cfg(self.name)
-        weight, bias = (f"model.patch_embed.proj.{name}" for name in ("weight", "bias"))
-        if self.plain and cfg is not None and {weight, bias} <= set(tensors):
+        weight, bias = (f"model.{_PROJECTION}.{name}" for name in ("weight", "bias"))
+        if self.plain and cfg is not None and cfg.first_conv == _PROJECTION and {weight, bias} <= set(tensors):
             changed = with_imagenet_statistics(tensors[weight], tensors[bias], cfg.mean, cfg.std)
             tensors[weight], tensors[bias] = changed
 
