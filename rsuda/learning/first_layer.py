@@ -38,13 +38,13 @@ def name_filters(network: nn.Module, bands: Sequence[str]) -> None:
 
 
 def composite_of(bands: Sequence[str]) -> tuple[int, ...] | None:
-    """Choose the three bands that an encoder pretrained on RGB reads as they are, by position.
+    """Choose the bands that an encoder pretrained on RGB reads as it reads photographs, by position.
 
-    Three bands are read in their order. Of more, red, green and blue are, or else near infrared, red and green; None
-    without these.
+    Three bands are read in their order, and one as grey. Of more than three, red, green and blue are, or else near
+    infrared, red and green; None without these, and of two bands.
     """
-    if len(bands) == 3:
-        return 0, 1, 2
+    if len(bands) in (1, 3):
+        return tuple(range(len(bands)))
     composite = next((names for names in (RGB, COLOUR_INFRARED) if set(names) <= set(bands)), None)
     return None if composite is None else tuple(list(bands).index(name) for name in composite)
 

@@ -63,7 +63,7 @@ class NetworkBuilder:
 
     @property
     def pretrained_features(self) -> bool:
-        """Whether features of the first weights tell classes apart: they are pretrained, and three bands fit them.
+        """Whether features of the first weights tell classes apart: they are pretrained, and some bands fit them.
 
         A first layer that was made to fit other bands gives features that vote worse than the model labels.
         """
@@ -73,7 +73,7 @@ class NetworkBuilder:
     def _bands_of_features(self) -> tuple[int, ...] | None:
         """Positions of the bands that a pretrained encoder of cells reads; None where it cannot."""
         bands = self.spec.bands
-        if self.weights == "none" or (len(bands) > 3 and not made_for_three_bands(self.weights)):
+        if self.weights == "none" or (len(bands) != 3 and not made_for_three_bands(self.weights)):
             return None
         return composite_of(bands)
 

@@ -27,7 +27,7 @@ logger = logging.getLogger("rsuda")
 def make_bank(method: Method, settings: Settings, pair: Pair, device: torch.device) -> SourceBank:
     """Average a frozen encoder's features over each class of the source.
 
-    The encoder is the pretrained one. Without pretrained weights, or three bands for them, it is the model's own,
+    The encoder is the pretrained one. Without pretrained weights, or bands for them, it is the model's own,
     with the source's statistics of batch norm. The same run gives the same bank, whatever the number of its processes
     and the size of its batches.
     """

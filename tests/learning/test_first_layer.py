@@ -87,7 +87,7 @@ def test_methods_build_networks_with_filters_by_name(pretrained):
         (("vv", "vh", "ratio", "ir"), None),
         (("red", "green", "height", "slope"), None),
         (("red", "green"), None),
-        (("pan",), None),
+        (("pan",), (0,)),
     ],
 )
 def test_a_composite_of_three_bands_is_chosen_by_name(bands, composite):
@@ -109,6 +109,13 @@ def test_cells_of_many_bands_are_those_of_their_composite(pretrained):
     assert many.pretrained_features and rgb.pretrained_features
     assert torch.equal(many.cell_encoder()(image), rgb.cell_encoder()(image[:, [3, 2, 1]]))
     assert many.network().network.encoder(image)[1].shape[0] == 2  # the network reads all bands
+
+
+def test_cells_of_one_band_are_those_of_a_grey_image(pretrained):
+    image = torch.rand(2, 1, 64, 64)
+    one, rgb = (builder(bands, pretrained["resnet18"]) for bands in (("pan",), ("red", "green", "blue")))
+    torch.testing.assert_close(one.cell_encoder()(image), rgb.cell_encoder()(image.expand(-1, 3, -1, -1)))
+    assert not builder(("red", "green"), pretrained["resnet18"]).pretrained_features
 
 
 def test_weights_for_other_bands_have_no_composite(pretrained, tmp_path):

@@ -35,7 +35,7 @@ class VoteOptions(MethodOptions):
         Weight,
         Field(
             description="weight of the votes of labelled source cells in the frozen pretrained encoder, beside the teacher's "
-            "softmax; 0 for no votes; without pretrained weights, and three bands for them, they are off"
+            "softmax; 0 for no votes; without pretrained weights, and one band or three for them, they are off"
         ),
     ] = 0.0
     votes: Annotated[
