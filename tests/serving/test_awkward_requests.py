@@ -13,6 +13,7 @@ from rasterio.io import MemoryFile
 from served_model import Served
 
 from rsuda.core.spelling import as_flags
+from rsuda.serving.worker import OutOfTimeError
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
@@ -218,7 +219,7 @@ def test_work_of_a_client_that_leaves_is_dropped(served):
         end.wait(10)
         return real(work)
 
-    worker._predict, finished = wait, worker.finished
+    worker._predict = wait
     try:
         body = tiff()
         with socket.create_connection(("127.0.0.1", served.port)) as client:
@@ -228,4 +229,4 @@ def test_work_of_a_client_that_leaves_is_dropped(served):
     finally:
         end.set()
         worker._predict = real
-    assert served.window(body)[0] == 200 and worker.finished == finished + 2
+    assert served.window(body)[0] == 200 and isinstance(works[0].answer.exception(10), OutOfTimeError)
