@@ -118,7 +118,7 @@ def sample(
         >>> points.points
         200
     """
-    path, folder = Path(out).expanduser(), None if chips is None else Path(chips)
+    path, folder = Path(out).expanduser(), None if chips is None else Path(chips).expanduser()
     _check(path, points, strata, bands, minimum, seed, folder, image, overwrite=overwrite)
     _check_added(add, extend, points, target_error)
     earlier = None if extend is None else EarlierSample.read(extend)

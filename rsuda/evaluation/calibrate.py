@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rsuda.core.atomic import atomic_write
-from rsuda.core.errors import ExistsError, InputError, unknown
+from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, unknown
 from rsuda.core.hub import run_folder
 from rsuda.core.spelling import spell
 from rsuda.evaluation.evaluate import class_table, domain_of_run, predictor_of_run
@@ -149,7 +149,7 @@ def calibrate(
         files = [scene] if isinstance(scene, str | Path) else scene
         opened = [open_scene(file, spec, bands=bands) for file in files]
         if not opened:
-            raise InputError(f"{labels} holds points: name the scenes that they lie on by {spell('scene')}")
+            raise _no_scene(labels)
         pixels, about = pixels_of_points(predictor, opened, labels, attribute), f"points of {Path(str(labels)).name}"
     else:
         domain = domain_of_run(folder, labels, data, bands)
@@ -206,6 +206,13 @@ def worse_note(result: Calibration) -> str | None:
         f"on places that were not fitted this vector is worse than no scaling: label more windows, or pass "
         f"{spell('scaling', AUTO)}"
     )
+
+
+def _no_scene(labels: str | Path) -> RsudaError:
+    """Say what points without a scene lack: their file, or the scene."""
+    if not Path(split_layer(str(labels))[0]).expanduser().is_file():
+        return MissingError(f"there is no file {labels}: name the points by their file, or a domain")
+    return InputError(f"{labels} holds points: name the scenes that they lie on by {spell('scene')}")
 
 
 def _is_points(labels: Any) -> bool:

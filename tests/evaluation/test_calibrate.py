@@ -12,7 +12,7 @@ from scipy.special import softmax
 from shapely.geometry import Point
 
 from rsuda.api import evaluate
-from rsuda.core.errors import ExistsError, InputError
+from rsuda.core.errors import ExistsError, InputError, MissingError
 from rsuda.evaluation.calibrate import calibrate
 from rsuda.evaluation.fit_scaling import Scaling, choose, independent_labels, measure
 from rsuda.evaluation.labelled_pixels import LabelledPixels
@@ -194,6 +194,8 @@ def test_points_of_an_accuracy_sample_calibrate_too(tiny_city, run, tmp_path):
     frame.to_file(tmp_path / "points.gpkg")
     with pytest.raises(InputError, match="name the scenes that they lie on by `scene`"):
         calibrate(run, tmp_path / "points.gpkg", **HOW)
+    with pytest.raises(MissingError, match=r"there is no file .*nowhere\.gpkg"):
+        calibrate(run, tmp_path / "nowhere.gpkg", **HOW)
     result = calibrate(run, tmp_path / "points.gpkg", scene=[tiny_city / "west_1_image.tif"], **HOW)
     assert (result.pixels, result.groups, result.held_out) == (63, 63, True)
     frame["reference"] = "marsh"
