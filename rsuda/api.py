@@ -229,7 +229,7 @@ def _train_and_score(
     if target.has_labels(split):
         scores, _ = score_run(folder, target, split, overwrite=True, **machine)
     else:
-        tell(f"{target.name} has no labelled split '{split}', so nothing was scored.")
+        tell(f"{target.name} has {target.missing_labels(split)}, so nothing was scored.")
     return Run(folder, label_free, scores, before, tuple(references(settings, target)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,4 +79,16 @@ def adapt(
     print_comparison(finished)
     windows = "before and after" if finished.before else "image and map"
     print(f"Three windows of the target, {windows}: {finished.preview}")
-    print(f"Next: rsuda predict SCENE.tif --model {finished.path}")
+    print(f"Next: rsuda predict {_scenes_of(target)} --model {finished.path}")
+
+
+def _scenes_of(target: str | None) -> str:
+    """Name the scenes to predict: those of the target where it is a folder, a glob or a raster itself."""
+    from rsuda.data.domain_file import KNOWN
+    from rsuda.geo.raster import SUFFIXES
+    from rsuda.geo.scene_files import rasters_in
+
+    if target is None or target in KNOWN:
+        return "SCENE.tif"
+    is_raster = Path(target).is_file() and target.lower().endswith(SUFFIXES)
+    return shlex.quote(target) if is_raster or rasters_in(target) else "SCENE.tif"

@@ -1,11 +1,14 @@
 """Errors whose cause is the input. The command line prints one sentence and exits with 2; any other exception is a bug."""
 
 import errno
+import os
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
 
-from rsuda.core.spelling import spell
+from rsuda.core.spelling import spell, spell_command
 
 
 class RsudaError(Exception):
@@ -36,6 +39,8 @@ NO_ROOM = {
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO") if hasattr(errno, name)
 }  # quotas are Unix's
 _SENTENCES = 5  # of single files in one error
+_NEIGHBOURS = 2000  # names of a folder that are compared with a missing one
+SAMPLE_TILES = "sample_tiles"  # folder that the pages name
 _WRITE_ERRORS = {*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 
 
@@ -60,6 +65,18 @@ def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
     near = get_close_matches(text, choices, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return InputError(f"unknown {what} '{text}': {hint}known are {', '.join(choices)}")
+
+
+def missing_file(path: Path) -> MissingError:
+    """Build the error for a file or folder that is missing; it suggests the nearest name beside it, or the sample tiles."""
+    if path.parts[:1] == (SAMPLE_TILES,) and not Path(SAMPLE_TILES).exists():
+        return MissingError(f"there is no file {path}: {spell_command('sample_tiles')} copies the sample tiles")
+    try:
+        names = sorted(entry.name for entry in islice(os.scandir(path.parent), _NEIGHBOURS))
+    except OSError:
+        names = []
+    near = get_close_matches(path.name, names, n=1, cutoff=0.75)
+    return MissingError(f"there is no file {path}" + (f": did you mean {path.with_name(near[0])}?" if near else ""))
 
 
 def joined_error(errors: Sequence[RsudaError], count: int, what: str) -> RsudaError:

@@ -58,7 +58,8 @@ class HubAddress:
             return None
         match = _HUB.fullmatch(text)
         if match is None or ".." in text:
-            raise InputError(f"{shown(text)} is no address of a model: write hf://ORG/NAME or hf://ORG/NAME@REVISION")
+            typed = re.sub(r"^hf:/(?!/)", "hf://", text)  # paths have lost a slash
+            raise InputError(f"{shown(typed)} is no address of a model: write hf://ORG/NAME or hf://ORG/NAME@REVISION")
         return HubAddress(match["repo"], match["revision"])
 
     def __str__(self) -> str:

@@ -8,12 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from rsuda.core.atomic import check_writable, make_folder
-from rsuda.core.errors import ExistsError, InputError, MissingError, write_error
+from rsuda.core.errors import SAMPLE_TILES, ExistsError, InputError, MissingError, write_error
 from rsuda.core.spelling import spell
 
 SAMPLE = "sample"  # as network.weights
 SAMPLE_DOMAINS = ("potsdam", "vaihingen")
-FOLDER = "sample_tiles"
+FOLDER = SAMPLE_TILES
 _ENCODER, _REFERENCES = "encoder.safetensors", "references.json"
 ENCODER_NAME = "tu-lcnet_100"
 

@@ -70,7 +70,8 @@ def spell_command(command: str, *arguments: Any, **options: Any) -> str:
     if not _reader["types_flags"]:
         values = [_literal(value) for value in arguments]
         return f"rsuda.{command}({', '.join([*values, *(spell(name, value) for name, value in options.items())])})"
-    return " ".join(["rsuda", command, *map(_word, arguments), *(spell(*item) for item in options.items())])
+    words = [command.replace("_", "-"), *map(_word, arguments), *(spell(*item) for item in options.items())]
+    return " ".join(["rsuda", *words])
 
 
 def _literal(value: Any) -> str:

@@ -124,6 +124,10 @@ class Domain:
         names = self.splits.get(split, [])
         return self.legend is not None and bool(names) and all(self.scenes[name].label is not None for name in names)
 
+    def missing_labels(self, split: str) -> str:
+        """Say what a domain without the labels of a split lacks, after 'has'."""
+        return "no labels" if self.legend is None else f"no labelled split '{split}'"
+
     @property
     def gsd(self) -> float:
         """GSD in metres: the median over the scenes (the finer of the two middle ones). Reads the scenes' headers."""

@@ -79,9 +79,9 @@ def watch_target(settings: Settings, target: Domain, folder: Path) -> list[Callb
         return []
     if not target.has_labels(settings.validation.split):
         logger.warning(
-            "note: %s has no labelled split '%s': its scores are not recorded",
+            "note: %s has %s: its scores are not recorded",
             target.name,
-            settings.validation.split,
+            target.missing_labels(settings.validation.split),
         )
         return []
     precision = pick_precision(settings.training.precision, pick_device(settings.training.device))

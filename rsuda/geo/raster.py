@@ -20,7 +20,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from rsuda.core.band_names import advice, listed
-from rsuda.core.errors import InputError, MissingError
+from rsuda.core.errors import InputError, MissingError, missing_file
 from rsuda.core.legend import Legend
 from rsuda.geo.band_metadata import find_numbers, names_in_file, read_scaling
 from rsuda.geo.decoded_files import DecodedFiles
@@ -135,7 +135,7 @@ class RasterFile:
             raise MissingError(f"cannot read {self.path}: the memory is too small for a part of it") from None
         except READ_ERRORS as error:
             if isinstance(self.path, Path) and not self.path.exists():
-                raise MissingError(f"there is no file {self.path}") from None
+                raise missing_file(self.path) from None
             reason = str(error.__cause__ or error) or type(error).__name__  # the cause of a failed read is more precise
             is_vector = str(self.path).lower().endswith(NAMED_VECTORS)
             reason = (

@@ -446,7 +446,8 @@ def test_target_without_labels_is_trained_on_and_not_scored(rsuda):
     Path("t").mkdir()
     shutil.copy("scene.tif", "t")
     said = rsuda(*ADAPT, "--target", "t", "--method", "source-only")
-    assert said.code == 0 and "t has no labelled split 'val', so nothing was scored" in said.out
+    assert said.code == 0 and "t has no labels, so nothing was scored" in said.out
+    assert "Next: rsuda predict t --model run" in said.out
     assert not list(Path("run").glob("scores_*"))
 
 
