@@ -67,7 +67,7 @@ def draft_text(draft: Draft, commands: Sequence[str]) -> str:
     lines = [
         f"# Drafted by rsuda init from {printable(draft.folder)}. Check it and name the classes; then:",
         *(f"#   {printable(command)}" for command in commands),
-        "# docs/data.md describes every field.",
+        "# docs/domain_file.md describes every field.",
         f"name: {_quoted(draft.name)}",
         '# about: "sensor, place and date"',
         "",

@@ -43,7 +43,7 @@ def _table(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 class LabelFiles(FrozenModel):
-    """One entry of ``labels``: a pattern of files and, for polygons, how to read them; docs/data.md describes the fields."""
+    """One entry of ``labels``: a pattern of files and, for polygons, how to read them, see docs/domain_file.md."""
 
     files: FilePattern
     layer: Text | None = None
