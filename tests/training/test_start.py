@@ -182,7 +182,7 @@ def test_a_start_that_does_not_fit_is_refused(data, run, tmp_path, given, says, 
 
 
 def test_a_start_that_is_no_run_is_refused(run, tmp_path):
-    with pytest.raises(MissingError, match=r"nowhere/config.yaml"):
+    with pytest.raises(MissingError, match=r"nowhere, where no run is: name a folder that holds config\.yaml"):
         settings(start=str(tmp_path / "nowhere"))
     shutil.copytree(run, tmp_path / "unfinished", ignore=shutil.ignore_patterns("weights.safetensors"))
     with pytest.raises(MissingError, match=r"holds no weights"):
