@@ -29,7 +29,7 @@ FIELDS = {
     "dubai → mumbai": "Dubai → Mumbai: other city, sensor, season",
     "mumbai → dubai": "Mumbai → Dubai: the same, back",
     "dubai 1 m → 0.5 m": "Dubai at 1 m → Dubai at 0.5 m: other district",
-    "mumbai RGB → IRRG": "Mumbai RGB → Mumbai by a simulated IRRG sensor",
+    "mumbai RGB → IRRG": "Mumbai → simulated IRRG sensor",
 }
 MARKS = re.compile(r"(<!-- table: (?P<what>[\w -]+) -->\n).*?(<!-- end of table -->)", re.S)
 
