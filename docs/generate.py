@@ -131,14 +131,16 @@ def label_free() -> str:
 
 
 def _with_deviation(values: list[float]) -> str:
+    """Mean ± standard deviation over seeds; other numbers of seeds than three are in brackets."""
     if not values:
         return "-"
-    mean = f"{statistics.mean(values):.1f}"
-    return f"{mean} ± {statistics.stdev(values):.1f} ({len(values)})" if len(values) > 1 else f"{mean} (1)"
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    seeds = "" if len(values) == 3 else f" ({len(values)})"
+    return f"{statistics.mean(values):.1f}{spread}{seeds}"
 
 
 def four_fields() -> str:
-    """mIoU of the default method on four pairs: mean ± deviation (seeds), the paired gain and the share of the gap."""
+    """mIoU of the default method on four pairs: mean ± deviation, the paired gain and the share of the gap."""
     runs: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     with RESULTS.open(newline="") as file:
         for line in csv.DictReader(file):
