@@ -32,7 +32,7 @@ def adapt(
         typer.Option("--resume", help="Go on with the run in --out (or the newest checkpoint).", rich_help_panel=RUN),
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print notes and results alone.", rich_help_panel=RUN)
+        bool, typer.Option("--quiet", "-q", help="Print only notes and results.", rich_help_panel=RUN)
     ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print every term of the loss.", rich_help_panel=RUN)

@@ -36,7 +36,7 @@ app = Application(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Segmentation of aerial and satellite imagery with unsupervised domain adaptation.",
+    help="Adapt a segmentation model to new aerial or satellite imagery, without new labels, and map it.",
 )
 
 

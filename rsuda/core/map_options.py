@@ -100,7 +100,9 @@ class FileOptions(FrozenModel):
         0.0, "Metres by which borders of polygons are simplified; shared borders stay shared.", changes="files", ge=0
     )
     regularise: tuple[str, ...] = option(
-        (), "Class whose footprints are squared, in a separate file; may be repeated.", changes="files"
+        (),
+        "Class, such as building, whose outlines get right angles in a file of their own; may be repeated.",
+        changes="files",
     )
     confidence: bool = option(False, "Write a raster of the class's probability, 0 to 254.", changes="files")
     probabilities: bool = option(

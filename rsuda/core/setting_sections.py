@@ -134,14 +134,14 @@ class AlignSettings(FrozenModel):
     )
     standardise: Literal["auto", "imagenet", "domain"] = Field(
         "auto",
-        description="Mean and deviation of the input: ImageNet's, each domain's own, or 'auto' by their colours.",
+        description="Mean and deviation of the input: ImageNet's ('imagenet'), each domain's own ('domain'), or 'auto'.",
     )
     band_matching: Literal["auto", "order", "name"] = Field(
         "auto",
-        description="How unlike bands are paired: one by one in their order, only those that both domains have, or 'auto'.",
+        description="How bands are paired: 'order' takes them one by one, 'name' only those that both domains have; or 'auto'.",
     )
     colours: Literal["none", "match"] = Field(
-        "none", description="'match' maps each band of the source monotonically to the target's distribution."
+        "none", description="'match' gives the source the colours of the target, by a monotonic curve for each band."
     )
     band_mixing: Share = Field(
         "auto",

@@ -60,7 +60,13 @@ def find_method(name: str) -> type[Method]:
             raise
         except Exception as error:  # an installed package may raise anything
             raise InputError(f"method {name} of {point.value} cannot be imported: {_first_line(error)}") from error
-    raise unknown("method", name, METHODS)
+    raise _unknown_method(name)
+
+
+def _unknown_method(name: str) -> InputError:
+    if name.lower().endswith(".py"):
+        return InputError(f"method {name} is a file alone: add the name of its class, {name}:CLASS")
+    return unknown("method", name, METHODS)
 
 
 class _Methods(Mapping[str, "type[Method]"]):
@@ -122,7 +128,7 @@ def _presets_file(name: str) -> Path | None:
         except (ImportError, ValueError):
             return None
         return Path(spec.origin).with_suffix(".yaml") if spec and spec.origin else None
-    raise unknown("method", name, METHODS)
+    raise _unknown_method(name)
 
 
 def _entry_points() -> dict[str, EntryPoint]:

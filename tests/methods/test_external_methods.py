@@ -207,6 +207,7 @@ def test_what_is_no_method_is_refused_in_one_sentence(method, tmp_path):
         (f"{tmp_path}/other.py:NUMBER", InputError, "must be a subclass of rsuda.methods.base.Method"),
         (f"{tmp_path}/broken.py:X", InputError, "broken.py cannot be imported: ModuleNotFoundError"),
         ("dac", InputError, "unknown method 'dac': did you mean 'dacs'"),
+        ("mine.py", InputError, r"method mine\.py is a file alone: add the name of its class, mine\.py:CLASS"),
     ):
         with pytest.raises(error, match=message) as caught:
             find_method(name)
