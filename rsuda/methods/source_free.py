@@ -43,18 +43,19 @@ from rsuda.learning.cells import CellEncoder
 from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Decoder, SegmentationNetwork, resize
 from rsuda.learning.source_bank import ClassPrototypes, SourceBank, own_encoder
-from rsuda.methods.base import Method, MethodOptions, NetworkBuilder, Weight
+from rsuda.methods.base import Method, NetworkBuilder, Weight
 from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.self_training import Jitter, KeepShare, TeacherDecay
 from rsuda.methods.blocks.source_cells import LearntPrototypes
 from rsuda.methods.blocks.teacher import Teacher
+from rsuda.methods.blocks.witness import WitnessOptions, witness_builder
 
 
 class SourceFree(Method):
     """Self-training on the target alone, with pseudo labels denoised by the source's prototypes."""
 
-    class Options(MethodOptions):
+    class Options(WitnessOptions):
         pseudo_weight: Annotated[
             Weight, Field(description="weight of the pseudo labels; 0 leaves the start as it is")
         ] = 1.0
@@ -103,9 +104,15 @@ class SourceFree(Method):
     def _add_prototypes(self) -> None:
         """Build the prototypes of a bank, or empty ones that learn the source, and the encoder of their cells."""
         build, classes = self.build, self.build.arch.classes
+        witness = witness_builder(build, self.options)
+        if self.options.witness and not build.has_source:
+            raise InputError(
+                f"{spell('method.witness', self.options.witness)} learns classes from a source, and the start's bank has those "
+                f"of its own encoder: leave it out, or pass {spell('source')}"
+            )
         self.prototypes: ClassPrototypes | LearntPrototypes
-        if build.has_source and build.pretrained_features:
-            self.cells = build.cell_encoder()
+        if build.has_source and witness.pretrained_features:
+            self.cells = witness.cell_encoder()
             self.prototypes = LearntPrototypes(sum(self.cells.widths), classes)
         elif build.bank is not None:
             self.cells = _cell_encoder(build.bank, build, self.model)

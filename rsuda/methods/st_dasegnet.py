@@ -36,6 +36,7 @@ from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights,
 from rsuda.methods.blocks.self_training import KeepShare, TeacherDecay, TeacherStatistics
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.methods.blocks.votes import NoVotes, VoteOptions, build_votes
+from rsuda.methods.blocks.witness import witness_builder
 
 
 class STDASegNet(Method):
@@ -137,7 +138,9 @@ class STDASegNet(Method):
         super().__init__(build, options)
         self.distorts_target = options.distort_target
         # a run that stays source-only would train the module to no use, and its decoder on half of each feature
-        source_only = options.neighbours > 0 and not build.pretrained_features and build.start is None
+        source_only = (
+            options.neighbours > 0 and not witness_builder(build, options).pretrained_features and build.start is None
+        )
         self.model = build.network("two-branch", disentangle=options.disentangle and not source_only)
         self.teacher_s = Teacher(self.model.head_s, options.teacher_decay, options.teacher_statistics)
         self.teacher_t = Teacher(self.model.head_t, options.teacher_decay, options.teacher_statistics)

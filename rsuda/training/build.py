@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from rsuda.learning.networks import NETWORKS
 from rsuda.methods import absolute_name, find_method, options_of
 from rsuda.methods.base import Method, NetworkBuilder
 from rsuda.methods.blocks.discriminators import strided_layers
+from rsuda.methods.blocks.witness import default_weights
 from rsuda.methods.old_options import renaming_notes
 from rsuda.runs.weights import TrainedNetwork, architecture, load_run
 from rsuda.training.loggers import check_loggers
@@ -175,7 +176,18 @@ def _check_network(settings: Settings) -> list[str]:
             f"network.{name} leaves the encoder as it is, and network.weights 'none' are random: pass "
             f"{spell('weights', 'FILE')}, {spell('start', 'RUN')} or {spell(f'network.{name}', False if network.frozen else 0)}"
         )
-    return [licence_note(network.encoder)] if network.weights == "imagenet" and not network.start else []
+    notes = [licence_note(network.encoder)] if network.weights == "imagenet" and not network.start else []
+    return [*notes, *_check_witness(settings.method.options)]
+
+
+def _check_witness(options: Mapping[str, Any]) -> list[str]:
+    """Check the encoder of a second witness. Returns a note on the licence of weights that are downloaded."""
+    witness = options.get("witness")
+    if not witness:
+        return []
+    check_encoder(witness)
+    weights = options.get("witness_weights") or default_weights(witness)
+    return [licence_note(witness)] if weights == "imagenet" else []
 
 
 def _check_source(settings: Settings, cls: type[Method]) -> None:

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from method_runs import AS_SOURCE_ONLY, Interrupt, InterruptionError, built, run_settings
+from method_runs import AS_SOURCE_ONLY, SMALL, Interrupt, InterruptionError, built, run_settings
 
 from rsuda.core.errors import InputError
 from rsuda.data.find_domain import training_domains
 from rsuda.data.patches import ALL, PatchDataset
 from rsuda.evaluation.before import KeepBefore
+from rsuda.learning.network import Architecture, build_encoder
 from rsuda.runs.folders import BEFORE_WEIGHTS
 from rsuda.runs.weights import load_run
 from rsuda.training.build import check_run, common_ground
@@ -93,6 +94,36 @@ def test_without_a_pretrained_encoder_the_run_stays_source_only_and_says_so(two_
     assert "the run is source-only on the aligned domains: prototypes need" in caplog.text
     method, _, _ = built(two_cities, "source-free", source_first=True, options={"prototype_weight": 0.0})
     assert method.notes == () and method.source_only_share == 0.5
+
+
+def test_a_named_witness_is_asked_and_the_models_own_gives_the_same_run(two_cities, encoder_file, tmp_path):
+    train(settings_of(two_cities, encoder_file), tmp_path / "own", quiet=True)
+    named = {"witness": SMALL["encoder"], "witness_weights": encoder_file}
+    train(settings_of(two_cities, encoder_file, options=named), tmp_path / "named", quiet=True)
+    assert equal(weights(tmp_path / "own"), weights(tmp_path / "named"))
+    torch.manual_seed(0)
+    torch.save(build_encoder(Architecture("resnet18", "segformer", 3)).state_dict(), tmp_path / "other.pth")
+    other = {"witness": "resnet18", "witness_weights": str(tmp_path / "other.pth")}
+    method = train(settings_of(two_cities, "none", options=other), tmp_path / "other", quiet=True)
+    assert method.cells.widths == [64, 128, 256] and method.ends_on_target
+    assert not equal(weights(tmp_path / "own"), weights(tmp_path / "other"))
+
+
+@pytest.mark.parametrize(
+    ("options", "start", "words"),
+    [
+        ({"witness_weights": "imagenet"}, False, "needs .*method.witness"),
+        ({"witness": "resnet81"}, False, "resnet81"),
+        ({"witness": "resnet18", "witness_weights": "none"}, True, "learns classes from a source"),
+    ],
+)
+def test_a_witness_that_cannot_be_asked_is_refused(two_cities, encoder_file, tmp_path, options, start, words):
+    settings = settings_of(two_cities, encoder_file, options=options)
+    if start:
+        settings = run_settings(two_cities, "source-free", options=options)
+    with pytest.raises(InputError, match=words):
+        train(settings, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_start_learns_another_source_first(two_cities, encoder_file, tmp_path):

@@ -25,10 +25,11 @@ from rsuda.methods.blocks.nearest_cells import NearestCells
 from rsuda.methods.blocks.nearest_means import NearestMeans
 from rsuda.methods.blocks.similar_cells import SimilarCells
 from rsuda.methods.blocks.source_cells import encoded, is_observed
-from rsuda.methods.options import MethodOptions, Share, Weight
+from rsuda.methods.blocks.witness import WitnessOptions, witness_builder
+from rsuda.methods.options import Share, Weight
 
 
-class VoteOptions(MethodOptions):
+class VoteOptions(WitnessOptions):
     """The options of votes, which all methods of self-training share."""
 
     neighbours: Annotated[
@@ -146,6 +147,7 @@ class NoVotes(nn.Module):
 
 def build_votes(build: NetworkBuilder, options: VoteOptions) -> Votes | NoVotes:
     """Build the votes of a method, if they have a weight and a pretrained encoder to vote in."""
+    build = witness_builder(build, options)
     if not options.neighbours or not build.pretrained_features:
         return NoVotes()
     means, classes = options.votes == "prototypes", build.arch.classes
