@@ -26,7 +26,7 @@ from rsuda.core.version import __version__
 from rsuda.geo.attribute_table import SUFFIX as ATTRIBUTES
 from rsuda.geo.limits import check_disk
 from rsuda.geo.mosaic import Tile
-from rsuda.geo.raster import READ_ERRORS, is_remote
+from rsuda.geo.raster import READ_ERRORS, is_remote, quiet
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
 from rsuda.inference.finished_rasters import KEY, FinishedRasters
@@ -282,7 +282,7 @@ def _key(scene: Scene, region: Region, predictor: Predictor, options: MapOptions
 def _tag_of(raster: Path) -> str | None:
     """Read the tag of a class raster; None for a file that has none or is not a raster."""
     try:
-        with rasterio.open(raster) as file:
+        with quiet(), rasterio.open(raster) as file:
             tag: str | None = file.tags().get(KEY)
             return tag
     except RasterioError:

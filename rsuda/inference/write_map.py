@@ -72,7 +72,7 @@ def finished_map(job: MapJob, counts: list[int] | None = None) -> Prediction:
         counts: pixels by value; read from the class raster by default.
     """
     if counts is None:
-        with rasterio.open(job.raster) as file:
+        with quiet(), rasterio.open(job.raster) as file:
             blocks = (
                 file.read(1, window=((row, row + count), (0, file.width))) for row, count in row_blocks(file.height)
             )

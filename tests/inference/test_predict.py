@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -433,6 +434,18 @@ def test_scene_in_degrees_has_areas_of_the_ground(tmp_path, gsd):
     assert sum(prediction.area_m2.values()) == pytest.approx(area, rel=1e-3)
     assert gpd.read_file(prediction.polygons).area_m2.sum() == pytest.approx(area, rel=1e-3)
     assert any("its georeference counts" in note for note in prediction.notes) == (gsd is not None)
+
+
+@pytest.mark.filterwarnings("error::rasterio.errors.NotGeoreferencedWarning")
+def test_existing_map_without_a_georeference_is_skipped_or_refused_without_a_warning(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scene = write(tmp_path / "scene.tif", np.full((2, 20, 20), 3, np.uint8), None, None)
+    predict(scene, trained(by_value), gsd=0.5, **RUN)
+    (again,) = predict(scene, trained(by_value), gsd=0.5, **RUN)
+    assert again.skipped
+    with pytest.raises(ExistsError, match="overwrite"):
+        predict(scene, trained(by_value, digest="other"), gsd=0.5, **RUN)
 
 
 @pytest.mark.parametrize("existing", ["scene_classes.tif", "scene_polygons.gpkg", "scene_classes.tif.aux.xml"])
