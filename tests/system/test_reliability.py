@@ -169,7 +169,7 @@ def test_vanished_file_is_named_and_the_run_resumes_when_it_is_back(tiny_city, t
     with pytest.raises(MissingError) as raised:
         train(s, tmp_path / "run", quiet=True, callbacks=[At(2, lambda: image.rename(away))])
     said = str(raised.value)
-    assert f"no file {image}; the checkpoint of step" in said and "\n" not in said
+    assert f"no file {image}" in said and "; the checkpoint of step" in said and "\n" not in said
     away.rename(image)
     train(s, tmp_path / "run", resume=True, quiet=True)
     assert checkpoint_step(tmp_path / "run") == 8
