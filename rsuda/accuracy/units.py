@@ -201,6 +201,6 @@ def _check_labels(
         listed = ", ".join(str(ids[place]) for place in open_points)
         advice = f"label at least 2, such as number {listed}" if listed else "draw more points by rsuda sample"
         raise InputError(
-            f"stratum '{part.name}' of {what} ({part.pixels / total:.1%} of the pixels) has {count} labelled points, and 2 are "
-            f"needed: {advice}"
+            f"stratum '{part.name}' of {what} ({part.pixels / total:.1%} of the pixels) needs 2 labelled points and has "
+            f"{count}: {advice}"
         )

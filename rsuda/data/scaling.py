@@ -13,8 +13,8 @@ Scaling = tuple[tuple[float, float], ...]  # scale and offset of each band
 def scaling_of(scene: Scene, bands: tuple[str, ...]) -> Scaling:
     """Read scale and offset of a scene's bands; () where all bands store the values themselves. Only the header is read."""
     every = scene.file.scaling
-    chosen = tuple(every[number - 1] for number in scene.file.band_numbers(bands))
-    return chosen if any(pair != (1.0, 0.0) for pair in chosen) else ()
+    pairs = tuple(every[number - 1] for number in scene.file.band_numbers(bands))
+    return pairs if any(pair != (1.0, 0.0) for pair in pairs) else ()
 
 
 def scaling_notes(name: str, scenes: Sequence[Scene], bands: tuple[str, ...]) -> list[str]:

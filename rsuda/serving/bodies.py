@@ -15,13 +15,13 @@ class Bodies:
     """The bodies that a service holds. All of them have as many bytes as a full queue of the largest, at most.
 
     Attributes:
-        held: bytes of the bodies that are read or answered.
-        most: that they may be.
+        size: bytes of the bodies that are read or answered.
+        limit: bytes that they may have.
     """
 
     def __init__(self, limits: ServeOptions) -> None:
         self.limits = limits
-        self.held, self.most = 0, (limits.queue + 1) * limits.max_bytes
+        self.size, self.limit = 0, (limits.queue + 1) * limits.max_bytes
 
     @asynccontextmanager
     async def of(self, request: Any, most: int) -> AsyncIterator[Any]:
@@ -43,7 +43,7 @@ class Bodies:
                 body = refusal(400, "the client left before its body was complete")  # read by nobody
             yield body
         finally:
-            self.held -= sum(map(len, parts))
+            self.size -= sum(map(len, parts))
 
     async def _read(self, request: Any, parts: list[bytes], most: int) -> None:
         declared, size = request.headers.get("content-length", "0"), 0
@@ -53,9 +53,9 @@ class Bodies:
             size += len(part)
             if size > most:
                 raise _TooLargeError
-            if self.held + len(part) > self.most:
+            if self.size + len(part) > self.limit:
                 raise _TooManyError
-            self.held += len(part)
+            self.size += len(part)
             parts.append(part)
 
 

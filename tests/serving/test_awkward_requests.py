@@ -203,10 +203,10 @@ def test_bodies_together_are_limited(served):
         for client in clients:
             client.close()
     for _ in range(50):
-        if not served.service.bodies.held:
+        if not served.service.bodies.size:
             break
         time.sleep(0.1)
-    assert served.service.bodies.held == 0
+    assert served.service.bodies.size == 0
 
 
 def test_work_of_a_client_that_leaves_is_dropped(served):
