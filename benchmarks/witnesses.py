@@ -1,4 +1,4 @@
-r"""Measure how right pseudo labels are in the course of a run: those of the model alone, of the votes alone, and of both.
+r"""Measure how right pseudo labels are in the course of a run: those of the model, of its second witness, and of both.
 
     python benchmarks/witnesses.py --source configs/domains/dubai.yaml --target configs/domains/mumbai.yaml \
         --data DATA --weights imagenet --method st-dasegnet --steps 400 --every 40 --out RUN
@@ -7,8 +7,9 @@ Trains a run as `rsuda adapt` does, and every N steps labels the same windows of
 Target labels are read for this table alone. Training is as without it. An interrupted run goes on. Of a finished run the last
 checkpoint is measured: pass --out RUN alone. The table goes to the screen and to RUN/witnesses.csv.
 
-The model is the teacher that labels the target. Both is what training learns from: the weighted mean of model and votes,
-spread over similar target cells. Before the votes are ready they have no row, and both is the model. Before its first labels
+The model is the teacher that labels the target. The second witness is the votes of source cells, or source-free's prototypes.
+Both is what training learns from: the weighted mean of model and votes, spread over similar target cells, or the model denoised
+by prototypes. Before the votes are ready they have no row, and both is the model. Before its first labels
 (source_only_share) a teacher with the statistics of the target has none of its own and normalises by the batch.
 """
 
@@ -38,12 +39,13 @@ from rsuda.learning.network import resize
 from rsuda.methods import find_method, option_names, presets_of
 from rsuda.methods.base import Method
 from rsuda.methods.blocks.teacher import Teacher
+from rsuda.methods.source_free import SourceFree
 from rsuda.runs.folders import CHECKPOINT, WEIGHTS, saved_settings
 from rsuda.runs.resolve import resolve
 from rsuda.training.build import build, check_run, common_ground
 from rsuda.training.train import train
 
-WITNESSES = ("model", "votes", "both")
+WITNESSES = ("model", "votes", "prototypes", "both")
 
 
 def main() -> None:
@@ -90,9 +92,9 @@ def measured(
     settings = saved_settings(out) if begun else None
     if settings is None:
         settings, _ = resolve(config, changes, out, False, print, presets_of=presets_of, option_names=option_names)
-    if not hasattr(find_method(settings.method.name), "teacher_logits"):
+    if not any(hasattr(find_method(settings.method.name), name) for name in ("teacher_logits", "denoised")):
         raise InputError(
-            f"method {settings.method.name} has no teacher whose labels votes correct: choose another --method"
+            f"method {settings.method.name} has no teacher whose labels a witness corrects: choose another --method"
         )
     domains = training_domains(settings)
     if not domains[1].has_labels(split):
@@ -215,7 +217,13 @@ class Witnesses(Callback):
 
 
 def witnesses_of(method: Any, images: Tensor) -> dict[str, Tensor]:
-    """Scores (B, K, H, W) of each class by each witness; no votes before they are ready."""
+    """Scores (B, K, H, W) of each class by each witness; no votes before they are ready, no prototypes of no cell."""
+    if isinstance(method, SourceFree):
+        logits = method.teacher(images)
+        answers = {"model": logits, "both": method.denoised(logits, images)}
+        if method.cells is not None:
+            answers["prototypes"] = resize(method.prototypes(method.cells(images)), images.shape[-2:])
+        return answers
     logits = method.teacher_logits(images)
     answers = {"model": logits, "both": method.votes(logits, images)}
     if method.votes.ready:

@@ -171,7 +171,7 @@ class SourceFree(Method):
             return torch.zeros((), device=batch["key"].device, requires_grad=True), {}
         x_t, valid, key = batch["target_image"], batch["target_valid"], batch["key"]
         with torch.no_grad():
-            pseudo = self.trust(self._denoised(self.teacher.predict(x_t), x_t), valid)
+            pseudo = self.trust(self.denoised(self.teacher.predict(x_t), x_t), valid)
         x_m, y_m, q_m = x_t, pseudo.label, pseudo.weight
         if self.options.mix:
             other = _partners(len(key)).to(x_t.device)
@@ -187,7 +187,7 @@ class SourceFree(Method):
             self.prototypes.observe(self.cells, x_s, y_s, self.step)
         return cross_entropy(self.model(x_s), y_s)
 
-    def _denoised(self, logits: Tensor, image: Tensor) -> Tensor:
+    def denoised(self, logits: Tensor, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of p'': log p + lambda cos, since softmax takes away what all classes share."""
         if self.cells is None:
             return logits
@@ -196,7 +196,7 @@ class SourceFree(Method):
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The denoised labels of images, for pictures and curves."""
-        return self.trust(self._denoised(self.teacher(image), image), update=False)
+        return self.trust(self.denoised(self.teacher(image), image), update=False)
 
     def after_step(self) -> None:
         if self.source_only:
