@@ -40,7 +40,9 @@ def test_witnesses_are_measured_and_training_is_as_without(two_cities, script, n
     rows = script.measured(tmp_path / "run.yaml", {}, tmp_path / "watched", 2, 4, "val")
     one, other = (load_run(tmp_path / run).model.state_dict() for run in ("plain", "watched"))
     assert all(torch.equal(one[key], other[key]) for key in one)
-    assert [(row["step"], row["witness"]) for row in rows] == [(step, w) for step in (2, 4) for w in ("model", second, "both")]
+    assert [(row["step"], row["witness"]) for row in rows] == [
+        (step, w) for step in (2, 4) for w in ("model", second, "both")
+    ]
     assert all(0 <= float(row["accuracy"]) <= 100 for row in rows)
     # of the finished run the last checkpoint again, after the rows of before
     assert script.measured(None, {}, tmp_path / "watched", 2, 4, "val") == rows
