@@ -78,7 +78,7 @@ def measure(way: str, mask: Path, height: int, width: int) -> dict:
     from rsuda.core.legend import Legend
     from rsuda.geo.grid import Grid
     from rsuda.geo.polygon_files import write_polygons
-    from rsuda.geo.polygons import polygonise
+    from rsuda.geo.polygons import polygon_table
 
     names = tuple(f"class {k}" for k in range(CLASSES))
     legend = Legend(names, tuple(((k, k, k),) for k in range(CLASSES)))
@@ -97,10 +97,10 @@ def measure(way: str, mask: Path, height: int, width: int) -> dict:
         out = Path(folder) / "map.gpkg"
         began = time.process_time()
         if way == "predict":
-            frame = polygonise(strips(), grid, legend, (PIXEL, PIXEL))
+            frame = polygon_table(strips(), grid, legend, (PIXEL, PIXEL))
             drawn = time.process_time()
             write_polygons(frame, out)
-            notes = frame.attrs["notes"]
+            notes = list(frame.notes)
         else:
             classes = np.concatenate(list(strips()))
             areas = list(shapes(classes, mask=classes != 255, connectivity=4, transform=grid.transform))

@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from rsuda.core.errors import InputError, MissingError, WriteError
 from rsuda.core.spelling import spell
 from rsuda.core.vector_formats import VectorFormat, check_format
 from rsuda.geo.late_imports import geopandas as gpd
+from rsuda.geo.late_imports import pyogrio
+from rsuda.geo.polygon_table import PolygonTable
 
 _URL_SIGNS = set(";!:?#")
 _COLUMNS = ("class", "name", "area_m2", "confidence")
@@ -44,7 +46,7 @@ def quiet_vectors() -> Iterator[None]:
         yield
 
 
-def write_polygons(frame: gpd.GeoDataFrame, path: Path, *, overwrite: bool = False) -> None:
+def write_polygons(polygons: PolygonTable | gpd.GeoDataFrame, path: Path, *, overwrite: bool = False) -> None:
     """Write polygons in the format of the suffix of ``path``; the file appears when it is complete.
 
     The files that belong to a Shapefile get their places before it.
@@ -53,17 +55,21 @@ def write_polygons(frame: gpd.GeoDataFrame, path: Path, *, overwrite: bool = Fal
         WriteError: the polygons are too many for the format.
     """
     vector_format = check_format(path.suffix.lstrip("."))
-    _check_size(frame, vector_format, path)
+    _check_size(polygons, vector_format, path)
     with atomic_write(path, overwrite=overwrite) as temporary:
         if vector_format.driver is None:
-            frame.to_parquet(temporary)
+            _frame(polygons).to_parquet(temporary)
             return
-        if vector_format.only_crs and frame.crs:
-            frame = frame.to_crs(vector_format.only_crs)
-        options: dict[str, Any] = {**vector_format.options, **(vector_format.located_options if frame.crs else {})}
+        if vector_format.only_crs and polygons.crs:
+            polygons = _frame(polygons).to_crs(vector_format.only_crs)
+        options: dict[str, Any] = {**vector_format.options, **(vector_format.located_options if polygons.crs else {})}
+        options |= {"driver": vector_format.driver, "layer": _layer(path)}
         with quiet_vectors(), _writable(temporary.parent) as folder:
             plain = folder / f"polygons{path.suffix}"
-            frame.to_file(plain, driver=vector_format.driver, layer=_layer(path), engine="pyogrio", **options)
+            if isinstance(polygons, PolygonTable) and len(polygons):
+                _write_table(polygons, plain, options)
+            else:
+                _frame(polygons).to_file(plain, engine="pyogrio", **options)
         plain = temporary.with_name(plain.name)
         os.replace(plain, temporary)
         for file in plain.parent.iterdir():
@@ -71,10 +77,33 @@ def write_polygons(frame: gpd.GeoDataFrame, path: Path, *, overwrite: bool = Fal
                 os.replace(file, path.with_name(path.stem + file.suffix))
 
 
-def _check_size(frame: gpd.GeoDataFrame, vector_format: VectorFormat, path: Path) -> None:
+def _frame(polygons: PolygonTable | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    return polygons.frame() if isinstance(polygons, PolygonTable) else polygons
+
+
+def _write_table(table: PolygonTable, file: Path, options: Mapping[str, Any]) -> None:
+    """Write the file that GeoPandas would write, without geometry objects."""
+    crs = gpd.GeoSeries(crs=table.crs).crs
+    code = crs and crs.to_epsg()
+    pyogrio.raw.write(
+        file,
+        geometry=table.outlines,
+        fields=list(table.columns),
+        field_data=list(table.columns.values()),
+        geometry_type="Polygon",
+        crs=f"EPSG:{code}" if code else crs and crs.to_wkt("WKT1_GDAL"),
+        **options,
+    )
+
+
+def _check_size(polygons: PolygonTable | gpd.GeoDataFrame, vector_format: VectorFormat, path: Path) -> None:
     if vector_format.most_bytes is None:
         return
-    size = int(shapely.get_num_coordinates(frame.geometry.values).sum()) * _POINT + len(frame) * _ROW
+    if isinstance(polygons, PolygonTable):
+        outlines = sum(map(len, polygons.outlines))
+    else:
+        outlines = int(shapely.get_num_coordinates(polygons.geometry.values).sum()) * _POINT
+    size = outlines + len(polygons) * _ROW
     if size > vector_format.most_bytes:
         raise WriteError(
             f"{path} would have about {size / 2**30:.1f} GiB, and a {vector_format.driver} holds at most "

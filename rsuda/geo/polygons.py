@@ -16,6 +16,7 @@ from rsuda.core.legend import Legend
 from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
 from rsuda.geo.late_imports import geopandas as gpd
+from rsuda.geo.polygon_table import PolygonTable, wkb_of
 from rsuda.geo.rings import Rings, find_rings
 from rsuda.geo.run_lengths import CERTAIN, Components, RunLengths, Strip, encode, find_components
 from rsuda.geo.small_areas import find_borders, have_borders, merge_single_pixels, merge_small
@@ -34,7 +35,25 @@ def polygonise(
     simplify: float = 0.0,
     most: int = MOST,
 ) -> gpd.GeoDataFrame:
-    """Convert each connected component of a class to a polygon.
+    """Convert each connected component of a class to a polygon; see ``polygon_table`` for arguments and errors.
+
+    Returns:
+        the columns of ``polygon_table`` and geometry in the grid's CRS. ``attrs["notes"]`` is a list of sentences for the
+        user.
+    """
+    return polygon_table(classes, grid, legend, gsd, min_area, simplify, most).frame()
+
+
+def polygon_table(
+    classes: np.ndarray | Iterable[Strip],
+    grid: Grid,
+    legend: Legend,
+    gsd: tuple[float, float],
+    min_area: float = 0.0,
+    simplify: float = 0.0,
+    most: int = MOST,
+) -> PolygonTable:
+    """Convert each connected component of a class to the bytes of a polygon.
 
     Pixels are connected over edges. The polygons are a valid coverage: they have no gaps and no overlaps, and neighbours
     share all vertices of their common border.
@@ -52,9 +71,8 @@ def polygonise(
 
     Returns:
         columns class (index, int32), name, area_m2 of the drawn polygon, confidence (mean over the pixels to 4 digits, if
-        confidences are passed) and geometry in the grid's CRS, in the order of the components' first pixels. Without a
-        georeference x is the column and y minus the row, as GIS programs draw such a raster. ``attrs["notes"]`` is a list
-        of sentences for the user.
+        confidences are passed) and outlines in the grid's CRS, in the order of the components' first pixels. Without a
+        georeference x is the column and y minus the row, as GIS programs draw such a raster.
 
     Raises:
         InputError: a class outside of the legend, or a negative ``min_area`` or ``simplify``.
@@ -89,9 +107,7 @@ def polygonise(
     if components.confidence is not None and components.counted is not None:
         counted = np.where(components.counted > 0, components.counted, np.nan)
         columns["confidence"] = np.round(components.confidence / (CERTAIN * counted), 4)
-    frame = gpd.GeoDataFrame(columns, geometry=drawn.polygons, crs=grid.crs)
-    frame.attrs["notes"] = notes
-    return frame
+    return PolygonTable(columns, drawn.outlines, grid.crs, notes)
 
 
 @dataclass(frozen=True)
@@ -99,25 +115,26 @@ class _Drawn:
     """Polygons in world coordinates.
 
     Attributes:
+        outlines: (n,) their WKB.
         centres: (n, 2) float64 their centroids on the lattice (col, row); None where the grid's pixels have one area.
         pixels: (n,) float64 their areas in pixels, if borders were straightened.
     """
 
-    polygons: np.ndarray
+    outlines: np.ndarray
     centres: np.ndarray | None
     pixels: np.ndarray | None = None
 
 
 def _exact(rings: Rings, grid: Grid) -> _Drawn:
     """Draw components as they are, a part of them at a time, since coordinates take more memory than rings."""
-    polygons, centres, equal = [np.zeros(0, object)], [np.zeros((0, 2))], grid.has_equal_areas
+    outlines, centres, equal = [np.zeros(0, object)], [np.zeros((0, 2))], grid.has_equal_areas
     for first in range(0, len(rings.component) - 1, PART):
         part = rings.part(first, first + PART)
         lattice = _lattice(part)
         if not equal:
             centres.append(_centres(_polygons(lattice, part)))
-        polygons.append(_polygons(_world(lattice, grid), part))
-    return _Drawn(np.concatenate(polygons), None if equal else np.concatenate(centres))
+        outlines.append(wkb_of(_world(lattice, grid), part))
+    return _Drawn(np.concatenate(outlines), None if equal else np.concatenate(centres))
 
 
 def _simplified(rings: Rings, metres: float, gsd: tuple[float, float], grid: Grid) -> _Drawn:
@@ -125,7 +142,7 @@ def _simplified(rings: Rings, metres: float, gsd: tuple[float, float], grid: Gri
     # on the lattice, so that the choice between equal corners does not depend on the position of the grid
     polygons = _simplify(_polygons(_lattice(rings), rings), metres, gsd)
     world = shapely.orient_polygons(shapely.transform(polygons, lambda points: _world(points, grid)))
-    return _Drawn(world, None if grid.has_equal_areas else _centres(polygons), shapely.area(polygons))
+    return _Drawn(shapely.to_wkb(world), None if grid.has_equal_areas else _centres(polygons), shapely.area(polygons))
 
 
 def _simplify(polygons: np.ndarray, metres: float, gsd: tuple[float, float]) -> np.ndarray:

@@ -21,6 +21,7 @@ from rsuda.core.vector_formats import FORMATS
 from rsuda.data.chosen_legend import chosen_legend
 from rsuda.geo.class_raster import DECLARED_GSD, ClassRaster, class_raster_name, raster_tags
 from rsuda.geo.late_imports import geopandas as gpd
+from rsuda.geo.late_imports import pandas as pd
 from rsuda.geo.polygon_files import check_located, read_polygons
 from rsuda.geo.polygons import check_footprints
 from rsuda.geo.raster import RasterFile, is_remote
@@ -153,7 +154,7 @@ def polygonize(
     if region is None:
         raise InputError(f"the area of {spell('aoi')} or {spell('bounds')} touches no pixel of {path}")
     source = _Source(classes, region, *_confidence(classes))
-    frame, notes = write_layers(
+    table = write_layers(
         source.strips(),
         region.grid,
         classes.legend,
@@ -163,15 +164,15 @@ def polygonize(
         numbered=partial(_numbered, classes.numbers),
         overwrite=options.overwrite,
     )
-    sums = frame.groupby("name").area_m2.sum()
+    sums = pd.Series(table.columns["area_m2"]).groupby(table.columns["name"]).sum()
     return Polygons(
         raster=path,
         files=files,
         classes=classes.legend.names,
-        count=len(frame),
+        count=len(table),
         area_m2={name: round(float(sums.get(name, 0.0)), 4) for name in classes.legend.names},
         seconds=time.monotonic() - began,
-        notes=(*_scene_notes(scene), *source.notes, *notes),
+        notes=(*_scene_notes(scene), *source.notes, *table.notes),
     )
 
 
@@ -222,13 +223,13 @@ def _scene_notes(scene: Scene) -> list[str]:
     return [*notes, scene.gsd_note] if scene.gsd_note else notes
 
 
-def _numbered(numbers: Sequence[int], frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Replace the indices of the classes by their numbers."""
+def _numbered(numbers: Sequence[int], index: np.ndarray) -> np.ndarray:
+    """Replace the indices (n,) of the classes by their numbers."""
     if tuple(numbers) == tuple(range(len(numbers))):
-        return frame
+        return index
     values = np.array(numbers, np.int64)
     kind = np.int32 if np.abs(values).max() < 2**31 else np.int64
-    return frame.assign(**{"class": values.astype(kind)[frame["class"].to_numpy()]})
+    return values.astype(kind)[index]
 
 
 def _confidence(classes: ClassRaster) -> tuple[RasterFile | None, list[str]]:

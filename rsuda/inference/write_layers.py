@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from rsuda.core.legend import Legend
 from rsuda.core.map_options import FileOptions
 from rsuda.geo.grid import Grid
 from rsuda.geo.late_imports import geopandas as gpd
 from rsuda.geo.polygon_files import write_polygons
-from rsuda.geo.polygons import polygonise, regularise
+from rsuda.geo.polygon_table import PolygonTable
+from rsuda.geo.polygons import polygon_table, regularise
 from rsuda.geo.qgis_styles import polygon_style, write_style
 from rsuda.geo.run_lengths import Strip
 
@@ -23,26 +27,30 @@ def write_layers(
     options: FileOptions,
     files: Mapping[str, Path],
     *,
-    numbered: Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame] = lambda frame: frame,
+    numbered: Callable[[np.ndarray], np.ndarray] = lambda index: index,
     overwrite: bool = False,
-) -> tuple[gpd.GeoDataFrame, list[str]]:
+) -> PolygonTable:
     """Write the files 'polygons' and, if it is one of ``files``, 'footprints', each with its style.
 
     Args:
         strips: of classes, or pairs with confidences; see ``polygonise``.
         gsd: (down, across) metres per pixel.
         files: paths by what they hold.
-        numbered: changes the polygons' classes before they are written.
+        numbered: changes the polygons' classes (n,) before they are written.
 
     Returns:
-        the polygons as they were written, and notes for the user.
+        the polygons with the legend's classes, and notes for the user.
     """
-    frame = polygonise(strips, grid, legend, gsd, min_area=options.min_area, simplify=options.simplify)
-    notes = frame.attrs.get("notes", [])
-    frames = {"polygons": frame}
+    table = polygon_table(strips, grid, legend, gsd, min_area=options.min_area, simplify=options.simplify)
     if "footprints" in files:
-        frames["footprints"] = regularise(frame, options.regularise, grid, legend, gsd)
-    for name, layer in frames.items():
-        write_polygons(numbered(layer), files[name], overwrite=overwrite)
-        write_style(polygon_style(legend), files[name].with_suffix(".qml"))
-    return frame, notes
+        footprints = regularise(table.frame(), options.regularise, grid, legend, gsd)
+        footprints["class"] = numbered(footprints["class"].to_numpy())
+        _write(footprints, legend, files["footprints"], overwrite=overwrite)
+    columns = {**table.columns, "class": numbered(table.columns["class"])}
+    _write(replace(table, columns=columns), legend, files["polygons"], overwrite=overwrite)
+    return table
+
+
+def _write(layer: PolygonTable | gpd.GeoDataFrame, legend: Legend, file: Path, *, overwrite: bool) -> None:
+    write_polygons(layer, file, overwrite=overwrite)
+    write_style(polygon_style(legend), file.with_suffix(".qml"))

@@ -158,8 +158,8 @@ def _write_vectors(job: MapJob) -> tuple[int, list[str]]:
     strips = zip(job.blocks(0), job.blocks(1), strict=True)
     layers = [name for name in job.files if name in ("polygons", "footprints")]
     files = {name: job.staging / job.files[name].name for name in layers}
-    frame, notes = write_layers(strips, job.region.grid, job.legend, job.scene.gsd, job.options, files)
-    return len(frame), notes
+    table = write_layers(strips, job.region.grid, job.legend, job.scene.gsd, job.options, files)
+    return len(table), list(table.notes)
 
 
 def _write_descriptions(job: MapJob, counts: list[int]) -> None:
