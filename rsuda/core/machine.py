@@ -5,6 +5,7 @@ Each question has a fallback, or no answer (None), so that every command works w
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shutil
@@ -57,9 +58,13 @@ def memory() -> int | None:
     return _windows_memory()
 
 
-def _windows_memory() -> int | None:
-    import ctypes
+def return_freed_memory() -> None:
+    """Return freed memory that the C library keeps to the system, between two parts of a long task. Linux with glibc only."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
+
+def _windows_memory() -> int | None:
     class Status(ctypes.Structure):
         """MEMORYSTATUSEX of the Windows API."""
 

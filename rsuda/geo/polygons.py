@@ -13,6 +13,7 @@ import shapely
 
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import Legend
+from rsuda.core.machine import return_freed_memory
 from rsuda.core.spelling import spell
 from rsuda.geo.grid import Grid
 from rsuda.geo.late_imports import geopandas as gpd
@@ -83,19 +84,14 @@ def polygon_table(
             f"the least area is {min_area:g} m2 and the simplification {simplify:g} m; both must be at least 0"
         )
     strips: Iterable[Strip] = [classes] if isinstance(classes, np.ndarray) else classes
-    runs = encode(strips, grid.height, grid.width)
-    components = find_components(runs)
-    if len(components) and components.value.max() >= len(legend):
-        raise InputError(
-            f"a pixel has class {components.value.max()}, but the classes of the legend are 0 to {len(legend) - 1}"
-        )
     pixel = gsd[0] * gsd[1]
     least = math.ceil(min(min_area / pixel, grid.height * grid.width) - 1e-9)
-    runs, components, notes = _generalise(runs, components, least, most, pixel)
+    runs, components, notes = _areas(strips, grid, legend, least, most, pixel)
     transform = grid.display_transform
     north_up = transform.a * transform.e - transform.b * transform.d < 0
     rings = find_rings(runs, components.of_run, len(components), clockwise=not north_up)
     del runs
+    return_freed_memory()  # what rings of noise leave behind is more than its outlines take
     drawn = _simplified(rings, simplify, gsd, grid) if simplify and len(components) else _exact(rings, grid)
     area = (components.pixels if drawn.pixels is None else drawn.pixels) * pixel
     factors = (
@@ -159,10 +155,10 @@ def _simplify(polygons: np.ndarray, metres: float, gsd: tuple[float, float]) -> 
     return straight
 
 
-def _generalise(
-    runs: RunLengths, components: Components, least: int, most: int, pixel: float
+def _areas(
+    strips: Iterable[Strip], grid: Grid, legend: Legend, least: int, most: int, pixel: float
 ) -> tuple[RunLengths, Components, list[str]]:
-    """Merge components below ``least`` pixels, then below 2, 4, 8 ... pixels until there are at most ``most``.
+    """Find components, and merge those below ``least`` pixels, then below 2, 4, 8 ... pixels until there are at most ``most``.
 
     Args:
         pixel: square metres of a pixel.
@@ -170,11 +166,19 @@ def _generalise(
     Returns:
         the runs and their components, and notes for the user.
     """
+    runs = encode(strips, grid.height, grid.width)
+    components = find_components(runs)
     count, raised = len(components), least
+    if count and components.value.max() >= len(legend):
+        raise InputError(
+            f"a pixel has class {components.value.max()}, but the classes of the legend are 0 to {len(legend) - 1}"
+        )
     if not (count > most or (least > 1 and count and components.pixels.min() < least)):
         return runs, components, []
     if least > 1 or have_borders(runs, components):
-        runs, components = merge_single_pixels(runs, components)
+        runs = merge_single_pixels(runs, components)
+        del components  # before those of the joined runs, since noise has many
+        components = find_components(runs)
         raised = max(raised, 2)
     borders = find_borders(runs, components)
     components, borders = merge_small(components, borders, raised)

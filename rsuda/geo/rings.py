@@ -15,12 +15,17 @@ has quadrant k + 1 on its right.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from rsuda.geo.run_lengths import RunLengths, overlaps
+
+PART = 1 << 20  # vertices or pieces at a time, so that memory holds few numbers of each
+_MOST = 1 << 22  # pieces that are walked at a time
+_COUNT = np.array([bits.bit_count() for bits in range(16)], np.int32)  # of ways out, by their bits
 
 
 @dataclass(frozen=True)
@@ -76,24 +81,56 @@ def _steps(column: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarr
     north, south = np.empty(n, np.int32), np.empty(n, np.int32)
     north[down[1:]], south[down[:-1]] = down[:-1], down[1:]
     del down
-    exists = (around != np.roll(around, 1, 1)) & (around >= 0)
-    start, direction = np.divmod(np.flatnonzero(exists), 4)
-    start, direction, owner = start.astype(np.int32), direction.astype(np.uint8), around[exists]
-    number = np.cumsum(exists, dtype=np.int32).reshape(n, 4) - 1
+    ways = np.empty(n, np.uint8)  # a bit for each direction in which a piece leaves a vertex
+    starts, directions, owners = [], [], []
+    for k in range(0, n, PART):
+        here = around[k : k + PART]
+        exists = (here != np.roll(here, 1, 1)) & (here >= 0)
+        ways[k : k + PART] = np.packbits(exists, 1, bitorder="little")[:, 0]
+        vertex, direction = np.divmod(np.flatnonzero(exists), 4)
+        starts.append((vertex + k).astype(np.int32))
+        directions.append(direction.astype(np.uint8))
+        owners.append(here[exists])
+    start, direction, owner = (np.concatenate(parts) for parts in (starts, directions, owners))
+    del starts, directions, owners
+    first = np.cumsum(_COUNT[ways], dtype=np.int32) - _COUNT[ways]  # the number of each vertex's first piece
     follows = np.empty(len(start), np.int32)
-    for k, end in enumerate((None, south, None, north)):
-        pieces = np.flatnonzero(direction == k)
-        end = start[pieces] + (1 - k) if end is None else end[start[pieces]]
-        at_end, right = around[end], owner[pieces]
-        # A component that meets itself across a corner turns left, which separates a hole's ring from the shell's;
-        # before another component or nodata it stays on its own side.
-        left, ahead = at_end[:, k - 1] == right, at_end[:, k] == right
-        turn = np.where(left, (k - 1) % 4, np.where(ahead, k, (k + 1) % 4))
-        follows[pieces] = number[end, turn]
+    for begin in range(0, len(start), PART):
+        part = slice(begin, begin + PART)
+        for k, ends in enumerate((None, south, None, north)):
+            pieces = np.flatnonzero(direction[part] == k) + begin
+            end = start[pieces] + (1 - k) if ends is None else ends[start[pieces]]
+            at_end, right = around[end], owner[pieces]
+            # A component that meets itself across a corner turns left, which separates a hole's ring from the shell's;
+            # before another component or nodata it stays on its own side.
+            left, ahead = at_end[:, k - 1] == right, at_end[:, k] == right
+            turn = np.where(left, (k - 1) % 4, np.where(ahead, k, (k + 1) % 4))
+            follows[pieces] = first[end] + _COUNT[ways[end] & ((1 << turn) - 1)]
     return start, owner, follows
 
 
 def _walk(follows: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Walk as ``_walk_all``, the components in parts, since a walk takes ten times the memory of its pieces."""
+    if len(follows) <= _MOST:
+        return _walk_all(follows, owner)
+    last = np.cumsum(np.bincount(owner))  # pieces up to each component
+    ends = np.searchsorted(last, np.arange(0, len(follows), _MOST), "right")
+    number = np.empty(len(follows), np.int32)
+    paths, cycles, owners, length = [], [np.zeros(1, np.int64)], [], 0
+    for first, end in pairwise([*ends.tolist(), len(last)]):
+        part = np.flatnonzero((owner >= first) & (owner < end)).astype(np.int32)
+        if not len(part):
+            continue
+        number[part] = np.arange(len(part), dtype=np.int32)
+        path, cycle, of = _walk_all(number[follows[part]], owner[part])
+        paths.append(part[path])
+        cycles.append(cycle[1:] + length)
+        owners.append(of)
+        length += len(part)
+    return np.concatenate(paths), np.concatenate(cycles), np.concatenate(owners)
+
+
+def _walk_all(follows: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sort the cycles of a permutation by owner and then by their first element.
 
     The first corner of a component in reading order is on its shell, so the shell comes before the holes.
@@ -127,6 +164,14 @@ def _walk(follows: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return path, np.concatenate([[0], np.cumsum(length)]), owner[first]
 
 
+def _looked_up(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Return ``values[index]``; NumPy would convert all of a short index at once."""
+    chosen = np.empty(len(index), values.dtype)
+    for k in range(0, len(index), PART):
+        chosen[k : k + PART] = values[index[k : k + PART]]
+    return chosen
+
+
 def find_rings(runs: RunLengths, of_run: np.ndarray, components: int, *, clockwise: bool = True) -> Rings:
     """Trace the rings of components.
 
@@ -139,20 +184,30 @@ def find_rings(runs: RunLengths, of_run: np.ndarray, components: int, *, clockwi
         nothing = np.zeros(0, np.int32)
         return Rings(nothing, nothing, np.zeros(1, np.int64), np.zeros(1, np.int64))
     place, around = find_vertices(runs, of_run)
-    row, col = (part.astype(np.int32) for part in np.divmod(place, runs.stride))
+    row = (place // runs.stride).astype(np.int32)
+    col = (place - row * place.dtype.type(runs.stride)).astype(np.int32)
+    del place
     start, owner, follows = _steps(col, around)
+    del around
     if not clockwise:
         back = np.empty_like(follows)
         back[follows] = np.arange(len(follows), dtype=np.int32)
         follows = back
     path, cycle, owners = _walk(follows, owner)
+    del follows, owner
+    vertex = _looked_up(start, path)
+    del start, path
     # the first point of each ring is repeated at its end
     length = np.diff(cycle)
     ring = cycle + np.arange(len(cycle))
     points = np.empty(ring[-1], np.int32)
     closing = np.zeros(len(points), bool)
     closing[ring[1:] - 1] = True
-    points[~closing] = start[path]
-    points[closing] = start[path[cycle[:-1]]]
+    points[closing] = vertex[cycle[:-1]]
+    points[np.logical_not(closing, out=closing)] = vertex
+    del closing, vertex
     assert (length >= 4).all()
-    return Rings(col[points], row[points] - 1, ring, np.searchsorted(owners, np.arange(components + 1)))
+    row -= 1
+    return Rings(
+        _looked_up(col, points), _looked_up(row, points), ring, np.searchsorted(owners, np.arange(components + 1))
+    )

@@ -20,11 +20,12 @@ from rsuda.geo.limits import check_memory
 
 Strip = np.ndarray | tuple[np.ndarray, np.ndarray]
 BLOCK = 1 << 22  # pixels processed at a time, so that the arrays stay in the processor's cache
+_PART = 1 << 20  # numbers that are looked up at a time
 
 UNKNOWN = 255  # a pixel without a confidence
 CERTAIN = 254  # a confidence of 1
 
-BYTES = 100  # of memory that polygons take for each run, as measured on noise
+BYTES = 60  # of memory that polygons take for each run, as measured on noise
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,13 @@ def overlaps(runs: RunLengths) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndar
 def connected(nodes: int, one: np.ndarray, other: np.ndarray) -> tuple[int, np.ndarray]:
     """Find connected components: their number, and the component of each node, numbered in the order of first nodes."""
     # of one type: SciPy up to 1.12 prints an error for mixed types and returns no components
-    ends = one.astype(np.int32), other.astype(np.int32)
+    ends = one.astype(np.int32, copy=False), other.astype(np.int32, copy=False)
     links = coo_array((np.ones(len(one)), ends), shape=(nodes, nodes))
     count, of_node = connected_components(links, directed=False)
+    del links
+    highest = np.maximum.accumulate(of_node)
+    if nodes and highest[0] == 0 and (highest[1:] - highest[:-1] <= 1).all():  # SciPy numbers them so
+        return count, of_node
     first = np.empty(count, np.int32)
     first[of_node[::-1]] = np.arange(nodes - 1, -1, -1, dtype=np.int32)  # the last of several writes remains
     rank = np.empty(count, np.int32)
@@ -197,8 +202,13 @@ def connected(nodes: int, one: np.ndarray, other: np.ndarray) -> tuple[int, np.n
 
 
 def totals(groups: np.ndarray, count: int, amounts: np.ndarray | None) -> np.ndarray | None:
-    """Add up amounts by group, exact up to 2**53."""
-    return None if amounts is None else np.bincount(groups, amounts, count).astype(np.int64)
+    """Add up amounts by group: (count,) int64. Amounts of the group -1 are left out."""
+    if amounts is None:
+        return None
+    sums = np.zeros(count + 1, np.int64)
+    for k in range(0, len(groups), _PART):  # NumPy would convert all of them
+        np.add.at(sums, groups[k : k + _PART].astype(np.intp), amounts[k : k + _PART].astype(np.int64))
+    return sums[:count]
 
 
 def find_components(runs: RunLengths) -> Components:
@@ -209,20 +219,21 @@ def find_components(runs: RunLengths) -> Components:
         same[0] &= at[1] > at[0]  # an empty pair has no overlap
         links.append((upper[same], lower[same]))
     one, other = (np.concatenate(ends) for ends in zip(*links, strict=True))
+    del links
     count, label = connected(len(runs), one, other)
-    covered = runs.value != IGNORE
-    present = np.zeros(count, bool)
-    present[label[covered]] = True
-    n = int(np.count_nonzero(present))
-    inside = (np.cumsum(present, dtype=np.int32) - 1)[label[covered]]
-    of_run = np.full(len(runs), -1, np.int32)
-    of_run[covered] = inside
-    value = np.empty(n, np.uint8)
-    value[inside] = runs.value[covered]
-    return Components(
-        of_run,
-        value,
-        np.bincount(inside, np.diff(runs.start)[covered], n).astype(np.int64),
-        totals(inside, n, None if runs.confidence is None else runs.confidence[covered]),
-        totals(inside, n, None if runs.counted is None else runs.counted[covered]),
-    )
+    del one, other
+    present = np.empty(count, bool)
+    for k in range(0, len(runs), _PART):  # NumPy would convert all numbers
+        present[label[k : k + _PART]] = runs.value[k : k + _PART] != IGNORE
+    number = np.cumsum(present, dtype=np.int32)
+    n = int(number[-1]) if count else 0
+    number -= 1
+    number[~present] = -1
+    of_run, value = np.empty(len(runs), np.int32), np.empty(n + 1, np.uint8)
+    for k in range(0, len(runs), _PART):
+        of_run[k : k + _PART] = number[label[k : k + _PART]]
+        value[of_run[k : k + _PART]] = runs.value[k : k + _PART]  # that of nodata, -1, comes last
+    del label, number, present
+    pixels = totals(of_run, n, np.diff(runs.start))
+    assert pixels is not None
+    return Components(of_run, value[:n], pixels, totals(of_run, n, runs.confidence), totals(of_run, n, runs.counted))

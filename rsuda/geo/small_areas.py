@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from rsuda.core.legend import IGNORE
-from rsuda.geo.run_lengths import BLOCK, Components, RunLengths, connected, find_components, overlaps, totals
+from rsuda.geo.run_lengths import BLOCK, Components, RunLengths, connected, overlaps, totals
 
 _PART = 1 << 18  # pixels whose neighbours are looked up at a time
 _LARGEST = 1 << 60  # more than any component's pixels, counted with the numbers of components
@@ -72,8 +72,8 @@ def have_borders(runs: RunLengths, components: Components) -> bool:
     return any(len(one) for one, _, _ in _touching(runs, components))
 
 
-def merge_single_pixels(runs: RunLengths, components: Components) -> tuple[RunLengths, Components]:
-    """Merge components of one pixel, as the first round of ``merge_small`` does, and join the runs that have one class then.
+def merge_single_pixels(runs: RunLengths, components: Components) -> RunLengths:
+    """Merge components of one pixel, as the first round of ``merge_small`` does; runs that have one class then are joined.
 
     The neighbours of a pixel are looked up, so no table of borders is held: noise has two of them for each pixel.
     """
@@ -91,9 +91,8 @@ def merge_single_pixels(runs: RunLengths, components: Components) -> tuple[RunLe
         moves = np.take_along_axis(size, best, 1)[:, 0] >= 0
         goal[of_run[run[moves]]] = np.take_along_axis(around, best, 1)[moves, 0]
     if (goal == np.arange(n)).all():
-        return runs, components
-    joined = runs.of_values(np.append(components.value[_followed(goal)], np.uint8(IGNORE))[of_run])
-    return joined, find_components(joined)
+        return runs
+    return runs.of_values(np.append(components.value[_followed(goal)], np.uint8(IGNORE))[of_run])
 
 
 def merge_small(components: Components, borders: Borders, least: int) -> tuple[Components, Borders]:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
+from rsuda.core.machine import return_freed_memory
 from rsuda.geo.region import Region
 from rsuda.geo.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import Strip, strips
-from rsuda.learning.device import return_freed_memory
 
 MOST_BYTES = 384 << 20  # of a row of windows: its pixels and its blended probabilities
 STRIPS = 4  # that a tile goes through before the next; each time it reads one more row of windows

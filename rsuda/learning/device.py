@@ -66,12 +66,6 @@ def use_threads(count: int | None) -> None:
         torch.set_num_threads(count)
 
 
-def return_freed_memory() -> None:
-    """Return what ``keep_freed_memory`` has kept to the system, between two parts of a long task. Linux with glibc only."""
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
-        trim(0)
-
-
 @cache
 def keep_freed_memory() -> None:
     """Let glibc keep freed blocks for the next tensors, in one pool for all threads.

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_masks import blocks, drawn, masks, read
 
 from rsuda.geo.rings import find_rings
@@ -103,3 +104,15 @@ def test_rectangle_has_four_corners(width):
 
 def test_nodata_has_no_rings():
     assert rings(np.full((3, 4), 255, np.uint8))[0] == []
+
+
+@settings(deadline=None)
+@given(classes=masks, most=st.integers(1, 60), part=st.integers(1, 40))
+def test_parts_of_any_size_give_the_same_rings(classes, most, part):
+    runs = read(classes)
+    components = find_components(runs)
+    whole = find_rings(runs, components.of_run, len(components))
+    with patch("rsuda.geo.rings._MOST", most), patch("rsuda.geo.rings.PART", part):
+        parts = find_rings(runs, components.of_run, len(components))
+    for name in ("col", "row", "ring", "component"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name))
