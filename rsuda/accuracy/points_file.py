@@ -17,6 +17,7 @@ import pyogrio
 
 from rsuda.accuracy.strata import Stratum
 from rsuda.core.atomic import atomic_write
+from rsuda.core.display import quoted
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import Legend
 from rsuda.core.vector_formats import FORMATS
@@ -141,7 +142,7 @@ def read_points(path: Path) -> tuple[gpd.GeoDataFrame, Design | None]:
     except InputError:
         raise
     except Exception as error:  # pyogrio and GEOS raise their own errors for a damaged file
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        reason = quoted(error)
         advice = ": name the map first and the points last" if "supported file format" in reason else ""
         raise InputError(f"{path} cannot be read as points: {reason.partition(';')[0].rstrip('.')}{advice}") from None
     return _checked_points(frame, path), _design(tables, path) if len(tables) == 2 else None

@@ -14,7 +14,7 @@ from rsuda.accuracy.point_strata import STRATIFIED, strata_of
 from rsuda.accuracy.points_file import Design, columns_of, numbers_of
 from rsuda.accuracy.repeated_points import without_repeats
 from rsuda.accuracy.strata import Census, Stratum
-from rsuda.core.display import printable
+from rsuda.core.display import printable, quoted
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
@@ -131,7 +131,7 @@ def positions(frame: gpd.GeoDataFrame, map_: ClassMap, what: str) -> tuple[np.nd
         try:
             frame = frame.to_crs(grid.crs)
         except Exception as error:  # of pyproj, for many kinds of invalid CRS
-            raise InputError(f"the points of {what} cannot be projected to the map's CRS: {error}") from None
+            raise InputError(f"the points of {what} cannot be projected to the map's CRS: {quoted(error)}") from None
     points = np.stack([frame.geometry.x, frame.geometry.y], 1)
     pixels = np.nan_to_num(grid.pixels(points), nan=-1, posinf=-1, neginf=-1)
     rows, cols = np.floor(pixels.clip(-1, 2**40)).astype(np.int64).T

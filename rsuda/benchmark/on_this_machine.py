@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from rsuda.benchmark.run import BenchmarkRun, run_job
+from rsuda.core.display import quoted
 from rsuda.core.errors import RsudaError
 
 logger = logging.getLogger("rsuda")
@@ -131,8 +132,7 @@ def _answer(job: BenchmarkRun, device: str, threads: int) -> Result | _Bug:
     except RsudaError as error:
         return str(error)
     except Exception as error:
-        first = str(error).strip().partition("\n")[0]
-        return _Bug(f"{type(error).__name__}: {first}", traceback.format_exc())
+        return _Bug(f"{type(error).__name__}: {quoted(error)}", traceback.format_exc())
 
 
 def _end_with_parent() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from rsuda.core.display import quoted
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spelling import spell
 
@@ -80,7 +81,7 @@ def connect(scheduler: str, workers: int, timeout: float | None = None) -> Itera
             client = Client(scheduler, timeout=TIMEOUT if timeout is None else timeout)
         except (OSError, ValueError) as error:
             raise MissingError(
-                f"no Dask scheduler answers at {scheduler} ({str(error).splitlines()[0]}): start it, or correct the address"
+                f"no Dask scheduler answers at {scheduler} ({quoted(error)}): start it, or correct the address"
             ) from None
         with client:
             yield client

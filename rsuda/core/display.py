@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from typing import Any
 
@@ -9,6 +10,7 @@ _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
 OWN_PICTURE = "RSUDA_PICTURE"  # text in every PNG that rsuda writes, which is no scene
 _LONGEST = 300  # characters
+_COLOUR_CODE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\].*?(?:\x07|\x1b\\)|[@-Z^_])")  # and other codes of terminals
 
 
 def shown(value: Any) -> str:
@@ -23,6 +25,15 @@ def printable(text: object) -> str:
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
         for character in str(text)
     )
+
+
+def quoted(error: object, most: int = _LONGEST) -> str:
+    """Quote the first line of another library's error, without colour codes of terminals, up to ``most`` characters.
+
+    An error without a text is quoted by its kind.
+    """
+    lines = (_COLOUR_CODE.sub("", line).strip() for line in str(error).splitlines())
+    return printable(next(filter(None, lines), type(error).__name__)[:most])
 
 
 def csv_cell(text: object) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from rsuda.core.display import printable
+from rsuda.core.display import printable, quoted
 from rsuda.core.errors import InputError, MissingError, check_extra
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_code, band_names
@@ -108,8 +108,7 @@ def _read(place: str) -> tuple[str, list[Item]]:
     try:
         text = stac_io.read_text(place)
     except Exception as error:  # of the system, of urllib or of PySTAC
-        lines = str(error.__cause__ or error).splitlines() or [type(error).__name__]
-        raise MissingError(f"cannot read {printable(place)}: {printable(lines[0])}") from None
+        raise MissingError(f"cannot read {printable(place)}: {quoted(error.__cause__ or error)}") from None
     try:
         fields = json.loads(text)
         if fields.get("type") == "FeatureCollection":
@@ -121,8 +120,7 @@ def _read(place: str) -> tuple[str, list[Item]]:
         if isinstance(thing, pystac.Catalog):
             return thing.id, list(islice(thing.get_items(recursive=True), _MOST))
     except Exception as error:  # pystac and its readers raise many kinds for a document that is no STAC
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"{printable(place)} is no STAC item, collection or catalogue: {printable(reason)}") from None
+        raise InputError(f"{printable(place)} is no STAC item, collection or catalogue: {quoted(error, 200)}") from None
     raise InputError(f"{printable(place)} is no STAC item, collection or catalogue")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 
+from rsuda.core.display import quoted
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
@@ -150,8 +151,7 @@ def _projected(frame: gpd.GeoDataFrame, scene: Scene) -> gpd.GeoDataFrame:
     try:
         return frame.to_crs(scene.grid.crs.to_wkt())
     except Exception as error:  # of pyproj, for many kinds of invalid CRS
-        reason = str(error).splitlines()[0][:300]
-        raise InputError(f"the points over {scene.image} cannot be projected to its CRS: {reason}") from None
+        raise InputError(f"the points over {scene.image} cannot be projected to its CRS: {quoted(error)}") from None
 
 
 def _of_scene(

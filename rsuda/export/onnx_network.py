@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rsuda.core.display import quoted
 from rsuda.core.documents import parse_json
 from rsuda.core.errors import InputError, MissingError, check_extra
 from rsuda.core.spec import Spec
@@ -87,7 +88,7 @@ class OnnxNetwork(nn.Module):
             shape = inputs[0].shape if inputs else []  # names of sizes are decoded on access
             input_names, output_names = [i.name for i in inputs], [i.name for i in outputs]
         except Exception as error:  # onnxruntime's own kinds, which it does not name
-            raise InputError(f"{path} cannot be read as ONNX: {_first_line(error)}") from None
+            raise InputError(f"{path} cannot be read as ONNX: {quoted(error)}") from None
         sides = [side for side in shape[1:] if type(side) is int and 0 < side <= 1 << 14]
         square = len(shape) == 4 and len(sides) == 3 and sides[1] == sides[2]
         if input_names != [INPUT] or not square or not output_names:
@@ -111,7 +112,7 @@ class OnnxNetwork(nn.Module):
         try:
             output: np.ndarray = self.session.run([self.output], {INPUT: values})[0]
         except Exception as error:  # of a graph that contradicts its own description
-            raise InputError(f"{self.path} cannot be run: {_first_line(error)}") from None
+            raise InputError(f"{self.path} cannot be run: {quoted(error)}") from None
         if output.dtype != np.float32 or output.shape[:1] + output.shape[2:] != values.shape[:1] + values.shape[2:]:
             raise InputError(
                 f"{self.path} turns {values.shape} into {output.dtype} {output.shape}, which is not a map of classes"
@@ -123,7 +124,3 @@ class OnnxNetwork(nn.Module):
         if self.output != PROBABILITIES:
             return output
         return unscaled(output, self.temperature, self.bias)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from rsuda.core.display import quoted
 from rsuda.core.errors import InputError
 from rsuda.core.spelling import spell
 from rsuda.learning.calibration import scaled
@@ -58,7 +59,7 @@ def traced(network: nn.Module, bands: int, window: int) -> ExportedProgram:
                 network, (torch.zeros(2, bands, window, window),), dynamic_shapes=({0: Dim("batch", min=1)},)
             )
         except RuntimeError as error:
-            raise InputError(f"torch.export cannot follow this network: {str(error).splitlines()[0]}") from error
+            raise InputError(f"torch.export cannot follow this network: {quoted(error)}") from error
     program._example_inputs = None  # which files of torch.export would hold; the setter of older torch takes no None
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
@@ -125,7 +126,7 @@ def _operators(error: BaseException) -> str:
     while cause is not None:
         text, cause = f"{text} {cause}", cause.__cause__  # type: ignore[assignment]
     names = re.findall(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", text)
-    return " and ".join(dict.fromkeys(names)) or f"a step ({str(error).splitlines()[0]})"
+    return " and ".join(dict.fromkeys(names)) or f"a step ({quoted(error)})"
 
 
 def write_pt2(program: ExportedProgram, path: Path, metadata: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from rasterio.shutil import copy
 from rasterio.windows import Window
 
 from rsuda.core.atomic import atomic_write
+from rsuda.core.display import quoted
 from rsuda.core.errors import InputError, WriteError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
@@ -42,9 +43,7 @@ def creation_options(texts: Sequence[str]) -> dict[str, str]:
     complaints = gdal_complaints(options) if options else []
     if complaints:
         reason = complaints[0].partition(" in ")[2] or complaints[0]
-        raise InputError(
-            f"GDAL's COG driver does not accept {spell('co')} {', '.join(texts)}: {reason.splitlines()[0]}"
-        )
+        raise InputError(f"GDAL's COG driver does not accept {spell('co')} {', '.join(texts)}: {quoted(reason)}")
     return options
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from rsuda.core.display import printable
+from rsuda.core.display import printable, quoted
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.geo.late_imports import geopandas as gpd
 from rsuda.geo.late_imports import pyogrio
@@ -52,8 +52,7 @@ def read_frame(path: Path, layer: str | None = None, columns: Collection[str] | 
     except InputError:
         raise
     except Exception as error:  # pyogrio, pyproj, pandas and GEOS each raise their own errors for a damaged file
-        reasons = str(error).splitlines() or [type(error).__name__]
-        raise InputError(f"{path} cannot be read as polygons: {reasons[0][:300]}") from None
+        raise InputError(f"{path} cannot be read as polygons: {quoted(error)}") from None
     raise InputError(f"{path} cannot be read as polygons: it has no geometries")
 
 
@@ -223,7 +222,7 @@ def project(shapes: gpd.GeoSeries, crs: str, what: str, *, keep_all: bool = Fals
     try:
         projected = shapes.to_crs(crs)
     except Exception as error:  # of pyproj, for many kinds of invalid CRS
-        raise InputError(f"{what} cannot be projected to the scene's CRS: {str(error).splitlines()[0][:300]}") from None
+        raise InputError(f"{what} cannot be projected to the scene's CRS: {quoted(error)}") from None
     valid = are_whole(projected)
     if len(projected) and not valid.any():
         raise InputError(f"{what} is outside of the scene's CRS: check the CRS that it declares")

@@ -12,6 +12,7 @@ from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from rsuda.core.display import quoted
 from rsuda.core.errors import InputError
 
 _SYSTEMS = 256
@@ -61,7 +62,7 @@ def transform_points(before: CRS, after: CRS, x: np.ndarray, y: np.ndarray) -> t
     except (ProjError, ProjectionCRSError, CRSError) as error:
         raise InputError(
             f"positions cannot be transformed from {before.to_string()} to {after.to_string()} "
-            f"({str(error).splitlines()[0]}): reproject one of the files"
+            f"({quoted(error)}): reproject one of the files"
         ) from None
     xs, ys = np.asarray(xs, float), np.asarray(ys, float)
     bad = ~(np.isfinite(xs) & np.isfinite(ys))

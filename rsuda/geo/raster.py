@@ -20,6 +20,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from rsuda.core.band_names import advice, listed
+from rsuda.core.display import quoted
 from rsuda.core.errors import InputError, MissingError, missing_file
 from rsuda.core.legend import Legend
 from rsuda.geo.band_metadata import find_numbers, names_in_file, read_scaling
@@ -136,11 +137,9 @@ class RasterFile:
         except READ_ERRORS as error:
             if isinstance(self.path, Path) and not self.path.exists():
                 raise missing_file(self.path) from None
-            reason = str(error.__cause__ or error) or type(error).__name__  # the cause of a failed read is more precise
+            reason = quoted(error.__cause__ or error)  # the cause of a failed read is more precise
             is_vector = str(self.path).lower().endswith(NAMED_VECTORS)
-            reason = (
-                "it is a vector file, and a raster is expected" if is_vector else reason.splitlines()[0].rstrip(".")
-            )
+            reason = "it is a vector file, and a raster is expected" if is_vector else reason.rstrip(".")
             reason = what_lies_there(self.path) or reason
             raise MissingError(f"cannot read {self.path}: {reason}") from error
 

@@ -12,6 +12,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from rsuda.core.band_names import example_order
+from rsuda.core.display import quoted
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spelling import spell
 from rsuda.geo.collars import find_collar
@@ -39,7 +40,7 @@ def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None, nodata:
         facts, band_facts, interpretation = _header(path, warnings)
     except READ_ERRORS as error:
         RasterFile(path)  # raises its own, clearer error
-        raise MissingError(f"cannot read the header of {path}: {str(error).splitlines()[0]}") from error
+        raise MissingError(f"cannot read the header of {path}: {quoted(error)}") from error
     try:
         file = RasterFile(path, bands, nodata)
         for fact, name in zip(band_facts, file.band_order or (), strict=False):

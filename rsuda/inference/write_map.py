@@ -18,6 +18,7 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
+from rsuda.core.display import quoted
 from rsuda.core.errors import WriteError
 from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
@@ -116,7 +117,7 @@ def _write_error(job: MapJob) -> Iterator[None]:
     try:
         yield
     except _writing_failed() as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = quoted(error.__cause__ or error)
         raise WriteError(
             f"cannot write the files of {job.raster} ({reason}); the disk may be full. Finished strips stay: run the "
             "same command again to continue"

@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsuda.core.display import shown
+from rsuda.core.display import quoted, shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.core.validation import validate
@@ -169,7 +169,7 @@ def _module_of(file: Path) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+    return f"{type(error).__name__}: {quoted(error) if str(error).strip() else ''}"
 
 
 def _as_method(cls: Any, name: str) -> type[Method]:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from rsuda.core.atomic import atomic_write
-from rsuda.core.display import shown
+from rsuda.core.display import quoted, shown
 from rsuda.core.documents import parse_json
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.hub import local_model, model_name
@@ -205,7 +205,7 @@ def description(file: Path) -> Description:
         with safe_open(file, "pt") as weights:
             text = (weights.metadata() or {}).get("rsuda", "null")
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{file} cannot be read as weights: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{file} cannot be read as weights: {quoted(error)}") from None
     fields = parse_json(text, f"the description in {file}")
     if not fields:
         raise InputError(f"{file} does not say what network it holds: it was not written by rsuda")

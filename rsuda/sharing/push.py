@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rsuda.core.atomic import make_folder
+from rsuda.core.display import quoted
 from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError, check_extra, write_error
 from rsuda.core.hub import CARD, CONFIG, ITEM, HubAddress, is_shared, local_model, shared_files
 from rsuda.core.hub_settings import without_machine
@@ -151,5 +152,6 @@ def _upload(staged: Path, place: HubAddress, *, private: bool, overwrite: bool) 
 
 
 def _refused(place: HubAddress, error: Exception) -> WriteError:
-    lines = str(error).strip().splitlines() or [""]
-    return WriteError(f"{place} cannot be pushed ({type(error).__name__}: {lines[0][:200]}): log in with hf auth login")
+    return WriteError(
+        f"{place} cannot be pushed ({type(error).__name__}: {quoted(error, 200)}): log in with hf auth login"
+    )

@@ -15,6 +15,7 @@ from timm.models.maxxvit import PartitionAttentionCl
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rsuda.core.display import quoted
 from rsuda.core.errors import InputError
 from rsuda.core.spelling import spell
 from rsuda.learning.encoders.plain_transformer import PATCHES, PlainTransformer, with_imagenet_statistics
@@ -109,7 +110,7 @@ def timm_model(name: str) -> TimmModel:
         try:
             model: Any = timm.create_model(name)
         except Exception as error:  # of many kinds, in models that need other libraries or sizes
-            raise _refused(name, f"timm cannot build it ({_first_line(error)})") from None
+            raise _refused(name, f"timm cannot build it ({quoted(error, 120)})") from None
     kinds = [kind for kind in type(model).__mro__ if issubclass(kind, nn.Module)]
     parameters = {parameter for kind in kinds for parameter in signature(kind).parameters}
     options: dict[str, Any] = {}
@@ -155,7 +156,3 @@ def check_timm_encoder(name: str, output_stride: int) -> None:
 def _refused(name: str, why: str, instead: str = "") -> InputError:
     instead = instead or f"choose another {spell('encoder')}"
     return InputError(f"the encoder {PREFIX}{name} cannot be used, since {why}: {instead}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
