@@ -61,7 +61,7 @@ def assess(
     log()
     if not 2 <= len(files) <= 3:
         raise InputError(
-            f"rsuda assess takes a map, perhaps a second one, and points, but got {len(files)} names: MAP POINTS"
+            f"rsuda assess takes a map, perhaps a second one, and points, not {len(files)} of them: MAP POINTS"
         )
     result = estimate(
         files[0],

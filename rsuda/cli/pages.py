@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from rsuda.cli.habits import check_words, command_of_today, words_of_today
 from rsuda.cli.numbers import read_numbers
 from rsuda.cli.options import MAIN
+from rsuda.cli.wrong_words import check_values, one_sentence, unknown_command, with_kind
 from rsuda.core.errors import InputError
 
 ORDER = (
@@ -39,7 +40,6 @@ ORDER = (
     "benchmark",
 )
 LAST = ("Machine", "Several devices or machines", "Cluster")  # groups of options
-_KINDS = {"list[str]": "TEXT", "str": "TEXT", "path": "PATH", "int": "N", "float": "NUMBER"}
 _COLUMN = 30  # widest first column
 
 
@@ -63,9 +63,11 @@ class Page(TyperCommand):
         flags = {flag for option in self.params for flag in (*option.opts, *option.secondary_opts)}
         words = words_of_today(args, flags)
         check_words(str(self.name), words, flags)
+        check_values(words, self.params, ctx)
         read_numbers(self.callback, self.params)
         ctx.allow_extra_args = True  # they get a sentence of their own
-        surplus: list[str] = super().parse_args(ctx, words)
+        with one_sentence(str(self.name), self.params, ctx):
+            surplus: list[str] = super().parse_args(ctx, words)
         if surplus and not ctx.resilient_parsing:
             raise InputError(self._surplus(surplus[0]))
         return surplus
@@ -99,7 +101,7 @@ class Page(TyperCommand):
             if record is not None:
                 argument = option.param_type_name == "argument"
                 group = "Arguments" if argument else getattr(option, "rich_help_panel", None) or MAIN
-                name = _placeholder(option) if argument else _plain(record[0])
+                name = _placeholder(option) if argument else with_kind(option, ctx)
                 groups.setdefault(group, []).append((name, record[1]))
         for group in sorted(groups, key=lambda group: LAST.index(group) if group in LAST else -1):
             _write(formatter, group, groups[group], [name for rows in groups.values() for name, _ in rows])
@@ -111,8 +113,16 @@ class Pages(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        with one_sentence("", self.params, ctx):
+            return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        return super().resolve_command(ctx, [command_of_today(args[0], self.commands), *args[1:]])
+        name, *rest = args
+        if name not in self.commands and not ctx.resilient_parsing:  # not while the shell completes a word
+            command_of_today(name, self.commands)
+            raise unknown_command(name, self.commands, rest)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         rows = [(name, _first_sentence(self.commands[name])) for name in self.list_commands(ctx)]
@@ -139,11 +149,6 @@ def _placeholder(argument: Any) -> str:
         return str(argument.metavar)
     name = str(argument.name).upper() + "..." * (argument.nargs == -1)
     return name if argument.required else f"[{name}]"
-
-
-def _plain(name: str) -> str:
-    """Name what an option takes by a word; typer writes Python's types."""
-    return re.sub(r"<(.*?)>", lambda match: _KINDS.get(match[1], match[1].upper()), name)
 
 
 def _first_sentence(command: Any) -> str:

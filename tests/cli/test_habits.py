@@ -73,6 +73,40 @@ def test_a_habit_works_or_is_answered_by_the_right_word(say, words, says):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        ("adpat a b", "^Error: unknown command of rsuda 'adpat': did you mean 'adapt'[?] known are adapt, assess"),
+        ("ADAPT a b", "did you mean 'adapt'[?]"),
+        ("help adapt", "'help' is no command of rsuda: use rsuda adapt --help$"),
+        ("scene.tif", "scene.tif is no command but a file or folder: write rsuda info scene.tif"),
+        ("--verison", "^Error: rsuda has no option --verison: did you mean --version[?]"),
+        ("-q predict scene.tif", "rsuda has no option -q: options stand after a command"),
+        (
+            "adapt a b --metod x",
+            "^Error: rsuda adapt has no option --metod: did you mean --method[?] rsuda adapt --help",
+        ),
+        ("adapt a b --no-out", "did you mean --out[?]"),
+        ("adapt a b -x", "^Error: rsuda adapt has no option -x: rsuda adapt --help lists all$"),
+        ("adapt a b --out", "^Error: --out needs a value: write --out PATH, or leave it out$"),
+        ("predict scene.tif --out --overwrite", "^Error: --out needs a value before --overwrite: write --out PATH"),
+        ("predict scene.tif --out -q", "^Error: --out needs a value before -q: "),
+        ("predict scene.tif --bounds 1 2 3", "^Error: --bounds needs 4 values: write --bounds LEFT BOTTOM RIGHT TOP$"),
+        ("adapt a b --quiet=5", "^Error: --quiet takes no value: write --quiet alone, or leave it out$"),
+        ("predict", "^Error: rsuda predict needs SCENES: rasters to map: files, folders"),
+        ("gap a", "^Error: rsuda gap needs TARGET: domain to adapt to"),
+        ("assess map.tif", "not 1 of them: MAP POINTS$"),
+    ],
+)
+def test_what_the_parser_refuses_is_one_sentence_with_the_right_word(say, tmp_path, monkeypatch, words, says):
+    (tmp_path / "scene.tif").touch()
+    monkeypatch.chdir(tmp_path)
+    code, out, err = say(*words.split())
+    assert (code, out) == (2, "") and err.startswith("Error: ") and err.count("\n") == 1, err
+    assert re.search(says, err), err
+    assert [file.name for file in tmp_path.iterdir()] == ["scene.tif"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
         (["adapt", "a", "b", "--out", "", "--overwrite"], "--out is empty: "),
         (["predict", "a.tif", "--model", ""], "--model is empty: "),
         (["predict", "", "--model", "run"], "an argument of rsuda predict is empty; "),
