@@ -55,6 +55,7 @@ def adapt(
     target_nodata: float | None = None,
     encoder: str | None = None,
     weights: str | Path | None = None,
+    witness: str | None = None,
     lr: float | None = None,
     seed: int | None = None,
     precision: str | None = None,
@@ -105,13 +106,12 @@ def adapt(
         source_nodata, target_nodata: value that marks pixels without data; the files' own by default.
         encoder: of segmentation-models-pytorch, such as 'mobilenet_v2', or 'tu-NAME' of timm.
         weights: of the encoder: 'imagenet', 'packaged', 'sample', 'none' or a file.
+        witness: frozen encoder that is asked for a second opinion on pseudo labels; the model's own by default.
         seed: of weights, patches and augmentation.
-        precision: 'auto', 'bf16' or 'fp32'.
-        device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
+        precision, device: 'auto', 'bf16' or 'fp32', and 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
         devices, nodes, strategy: devices of each machine, machines, and how they train together.
         lr: learning rate of the encoder.
-        workers: processes that read patches.
-        threads: CPU threads of each process that trains; all cores by default.
+        workers, threads: processes that read patches, and CPU threads of each that trains (all cores by default).
         score_every: steps after which the target's labelled split is scored, for a curve.
         bank: whether the source's class means are kept in the weights file, for adaptation without the source later.
         logger: trackers of experiments: 'tensorboard', 'mlflow', 'wandb', or a list of them.

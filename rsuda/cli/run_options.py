@@ -29,7 +29,7 @@ GROUPS = {
     ),
     TRAINING: (
         *("preset", "encoder", "weights", "start", "lr", "batch_size", "accumulate", "window", "seed"),
-        *("score_every", "bank", "logger"),
+        *("score_every", "bank", "logger", "witness"),
     ),
     "Machine": ("device", "precision", "workers", "threads"),
     "Several devices or machines": ("devices", "nodes", "strategy"),

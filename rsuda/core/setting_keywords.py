@@ -6,6 +6,7 @@ from rsuda.core.spelling import spell
 
 KEYWORDS = {
     "method": "method.name",
+    "witness": "method.witness",
     "data": "data",
     "steps": "training.steps",
     "preset": "preset",

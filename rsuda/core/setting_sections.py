@@ -201,6 +201,21 @@ class MethodSettings(FrozenModel):
         return {"name": self.name, **self.options}
 
 
+class WitnessSettings(FrozenModel):
+    """The frozen encoder that methods with a second witness ask; options of theirs, and ``witness`` a flag of commands."""
+
+    witness: str = Field(
+        "",
+        description="Encoder whose frozen features are the second witness for pseudo labels, such as tu-tf_efficientnet_lite2; "
+        "empty for the model's own.",
+    )
+    witness_weights: str = Field(
+        "",
+        description="Weights of ``witness``: 'imagenet', 'packaged' or a file; empty for packaged ones where they are "
+        "installed, else 'imagenet'.",
+    )
+
+
 class NetworkSettings(FrozenModel):
     """The network and its first weights."""
 

@@ -33,6 +33,7 @@ from rsuda.core.setting_sections import (
     Text,
     TrainingSettings,
     ValidationSettings,
+    WitnessSettings,
 )
 from rsuda.core.spelling import spell
 from rsuda.core.unknown_setting import unknown_setting
@@ -112,8 +113,12 @@ def setting_names(options: Iterable[str] = ()) -> list[str]:
 
 
 def setting_field(name: str) -> FieldInfo:
-    """Find the field of a setting by its dotted name: its type, range, default and description."""
+    """Find the field of a setting by its dotted name: its type, range, default and description.
+
+    Of a method's options those alone that are flags of commands."""
     section, _, field = name.rpartition(".")
+    if section == "method" and field in WitnessSettings.model_fields:
+        return WitnessSettings.model_fields[field]
     return (section_model(section) if section else Settings).model_fields[field]
 
 

@@ -20,7 +20,7 @@ from pathlib import PurePath
 from typing import Any
 
 _FLAGS = {"polygons": "format"}  # flags whose name is not that of the keyword
-_PLACEHOLDERS = {"DIR", "FILE", "RUN", "SOURCE", "TARGET"}
+_PLACEHOLDERS = {"DIR", "ENCODER", "FILE", "RUN", "SOURCE", "TARGET"}
 _reader = {"types_flags": False}
 
 

@@ -7,12 +7,18 @@ from difflib import get_close_matches
 
 from rsuda.core.errors import InputError
 from rsuda.core.old_settings import OLD_NAMES, OLD_OPTIONS
+from rsuda.core.setting_keywords import KEYWORDS, spell_setting
 from rsuda.core.spelling import spell
 
 
 def unknown_setting(what: str, name: str, known: Iterable[str], method: str = "") -> InputError:
     """Word the error for an unknown setting; it offers the nearest, by its full name or by what follows the dot."""
     known = list(known)
+    if name in KEYWORDS.values():
+        return InputError(
+            f"{spell_setting(name)} is not an option of method {method}: leave it out, or choose another {spell('method')} "
+            "(rsuda methods NAME lists its options)"
+        )
     field = name.rpartition(".")[2]
     by_field: dict[str, str] = {}
     for path in known:

@@ -107,7 +107,7 @@ class SourceFree(Method):
         witness = witness_builder(build, self.options)
         if self.options.witness and not build.has_source:
             raise InputError(
-                f"{spell('method.witness', self.options.witness)} learns classes from a source, and the start's bank has those "
+                f"{spell('witness', self.options.witness)} learns classes from a source, and the start's bank has those "
                 f"of its own encoder: leave it out, or pass {spell('source')}"
             )
         self.prototypes: ClassPrototypes | LearntPrototypes

@@ -67,6 +67,13 @@ def test_the_schema_has_the_options_of_the_method(capsys, method):
     assert sections["TrainingSettings"]["properties"]["steps"]["minimum"] == 1
 
 
+def test_a_witness_is_an_option_of_the_methods_that_ask_one(capsys):
+    code, out, _ = run(capsys, "--witness", "resnet18")
+    assert code == 0 and yaml.safe_load(out)["method"]["witness"] == "resnet18"
+    code, out, err = run(capsys, "--witness", "resnet18", "--method", "source-only")
+    assert (code, out) == (2, "") and "--witness is not an option of method source-only" in err
+
+
 def test_flags_have_the_descriptions_of_their_settings():
     commands = typer.main.get_command(app).commands
     names = {"source": "source.name", "target": "target.name", **KEYWORDS}

@@ -112,7 +112,7 @@ def test_a_named_witness_is_asked_and_the_models_own_gives_the_same_run(two_citi
 @pytest.mark.parametrize(
     ("options", "start", "words"),
     [
-        ({"witness_weights": "imagenet"}, False, "needs .*method.witness"),
+        ({"witness_weights": "imagenet"}, False, "needs witness=ENCODER"),
         ({"witness": "resnet81"}, False, "resnet81"),
         ({"witness": "resnet18", "witness_weights": "none"}, True, "learns classes from a source"),
     ],

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
-
-from pydantic import Field
 
 from rsuda.core.errors import InputError
 from rsuda.core.packaged_encoders import choose_encoder
+from rsuda.core.setting_sections import WitnessSettings
 from rsuda.core.spelling import spell
 from rsuda.learning.network_builder import NetworkBuilder
 from rsuda.methods.options import MethodOptions
 
 
-class WitnessOptions(MethodOptions):
+class WitnessOptions(MethodOptions, WitnessSettings):
     """The options of methods that ask a frozen encoder."""
-
-    witness: Annotated[
-        str,
-        Field(
-            description="encoder whose frozen features are the second witness, such as tu-tf_efficientnet_lite2; empty for the "
-            "model's own"
-        ),
-    ] = ""
-    witness_weights: Annotated[
-        str,
-        Field(
-            description="weights of ``witness``: 'imagenet', 'packaged' or a file; empty for packaged ones where they are "
-            "installed, else 'imagenet'"
-        ),
-    ] = ""
 
 
 def witness_builder(build: NetworkBuilder, options: WitnessOptions) -> NetworkBuilder:
@@ -41,7 +24,7 @@ def witness_builder(build: NetworkBuilder, options: WitnessOptions) -> NetworkBu
     if not options.witness:
         if options.witness_weights:
             raise InputError(
-                f"{spell('method.witness_weights', options.witness_weights)} needs {spell('method.witness', 'ENCODER')}, the "
+                f"{spell('method.witness_weights', options.witness_weights)} needs {spell('witness', 'ENCODER')}, the "
                 "encoder that the weights are of"
             )
         return build
