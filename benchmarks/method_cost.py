@@ -1,12 +1,14 @@
 """Measure seconds and peak memory of a step of each method at equal batch and window, and how far its passes explain them.
 
-    python benchmarks/method_cost.py [--encoder mobilenet_v2] [--decoder segformer] [--channels 128] [--window 192]
+    python benchmarks/method_cost.py [--methods hrda …] [--encoder mobilenet_v2] [--decoder segformer] [--window 192]
 
 *Explained* is a sum: passes with gradients x (forward + backward) and passes without x forward, both measured on
-the network of source-only; three passes of each discriminator and those of HRDA's scale attention; the augmentation
-of the images that the method reads, mixes or masks; the optimiser step of source-only. Patches are random numbers,
-so reading takes no time. The steps of the methods are measured in turns, and the median of each counts. Peak memory
-is that of a separate process.
+the network of source-only, for two resolutions at half its size; three passes of each discriminator and those of HRDA's
+scale attention; the frozen encoder of source-free's cells; the augmentation of the images that the method reads, mixes
+or masks; the optimiser step of source-only. Frozen encoders have random weights, and votes are off. Source-free is in
+its second phase; in the first a step is one of source-only. Patches are random numbers, so reading takes no time. The
+steps of the methods are measured in turns, and the median of each counts. With one thread on a CPU (OMP_NUM_THREADS=1)
+seconds are processor time, so other work on the machine does not count. Peak memory is that of a separate process.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ import argparse
 import multiprocessing
 import resource
 import statistics
+import tempfile
 import time
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from encoders import weights_file
 from torch import Tensor
 
 from rsuda.core.legend import Legend
@@ -33,22 +38,33 @@ from rsuda.learning.network import Network, PlainNetwork
 from rsuda.learning.two_resolution_network import TwoResolutionNetwork
 from rsuda.methods import METHODS, option_names, options_of, presets_of
 from rsuda.methods.base import NetworkBuilder
+from rsuda.methods.source_free import SourceFree
 from rsuda.runs.weights import architecture
 from rsuda.training.build import check_run
 from rsuda.training.method_module import MethodModule
 
-MIXED = {"dacs": 1, "daformer": 1, "hrda": 1, "cluda": 1, "mic": 2}  # strongly augmented batches a step
-COMPARED = [name for name, method in METHODS.items() if method.needs_source]
+MIXED = {
+    "dacs": 1,
+    "daformer": 1,
+    "hrda": 1,
+    "cluda": 1,
+    "mic": 2,
+    "source-free": 1,
+}  # strongly augmented batches a step
 CLASSES = ("building", "land", "road", "vegetation", "water")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Bench:
-    """A method with an optimiser and a batch, outside of Lightning."""
+    """A method with an optimiser and a batch, outside of Lightning.
 
-    def __init__(self, name: str, args: argparse.Namespace) -> None:
+    Args:
+        weights: file of the encoder's first weights, or 'none', which leaves frozen encoders out.
+    """
+
+    def __init__(self, name: str, args: argparse.Namespace, weights: str = "none", precision: str = "auto") -> None:
         self.device = pick_device(args.device)
-        self.precision = pick_precision("auto", self.device)
+        self.precision = pick_precision(precision, self.device)
         if self.device.type == "cpu":
             keep_freed_memory()  # as in rsuda adapt
         # random encoders cannot vote, and a run whose votes are missing stays in its source-only phase
@@ -74,12 +90,12 @@ class Bench:
         legend = Legend(CLASSES, tuple(((k, k, k),) for k in range(len(CLASSES))))
         spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
         augmentation = Augmentation((MEAN, STD), (MEAN, STD))
-        builder = NetworkBuilder(architecture(settings, spec), spec, "none", 0, augmentation)
+        builder = NetworkBuilder(architecture(settings, spec), spec, weights, 0, augmentation)
         self.method = METHODS[name](builder, options_of(name, settings.method.options))
         self.module = MethodModule(self.method, settings.optimizer, settings.training.steps, augmentation)
         self.module.to(self.device, memory_format=torch.channels_last).train()
         self.module.log = lambda *_, **__: None  # type: ignore[method-assign]
-        self.module._trainer = SimpleNamespace(global_step=900)  # in the phase of adaptation
+        self.module._trainer = SimpleNamespace(global_step=0)
         self.optimiser = self.module.configure_optimizers()["optimizer"]
         generator = torch.Generator().manual_seed(0)
         size = (args.batch_size, args.window, args.window)
@@ -91,6 +107,9 @@ class Bench:
             "target_valid": torch.ones(size, dtype=torch.bool), "source_valid": torch.ones(size, dtype=torch.bool),
         }  # fmt: skip
         self.batch = {name: tensor.to(self.device) for name, tensor in self.batch.items()}
+        if isinstance(self.method, SourceFree):
+            self.step()  # its prototypes learn the source
+        self.module._trainer.global_step = 900  # in the phase of adaptation
 
     def step(self) -> float:
         began = self._now()
@@ -105,6 +124,8 @@ class Bench:
     def _now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+        if self.device.type == "cpu" and torch.get_num_threads() == 1:
+            return time.process_time()
         return time.perf_counter()
 
     def discriminators(self) -> float:
@@ -151,6 +172,41 @@ class Bench:
         self.optimiser.zero_grad()
         return 2 * statistics.median(both) + statistics.median(alone)
 
+    def cells(self) -> float:
+        """Measure the pass of source-free's frozen encoder in seconds."""
+        if not isinstance(self.method, SourceFree):
+            return 0.0
+        assert self.method.cells is not None
+        times = []
+        for _ in range(5):
+            began = self._now()
+            with autocast(self.precision, self.device):
+                self.method.cells(self.batch["target_image"])
+            times.append(self._now() - began)
+        return statistics.median(times)
+
+    def two_resolutions(self) -> float:
+        """Measure HRDA's passes through the network of source-only, in seconds: forward and backward of both resolutions of
+        two batches, and forward of the teacher, twice, and of the frozen encoder. Small images cost more than their share of
+        pixels."""
+        network, image, label = self.method.model, self.batch["target_image"], self.batch["source_label"]
+        half = image[..., : image.shape[-2] // 2, : image.shape[-1] // 2].contiguous(memory_format=torch.channels_last)
+        windows = half.repeat(9, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+        both, alone, detail = [], [], []
+        for _ in range(5):
+            began = self._now()
+            with autocast(self.precision, self.device):
+                cross_entropy(network(half), label[..., : half.shape[-2], : half.shape[-1]]).backward()
+            both.append(self._now() - began)
+            for images, times in ((half, alone), (windows, detail)):
+                began = self._now()
+                with torch.no_grad(), autocast(self.precision, self.device):
+                    network(images)
+                times.append(self._now() - began)
+        self.optimiser.zero_grad()
+        context = statistics.median(alone)
+        return 4 * statistics.median(both) + 2 * (context + statistics.median(detail)) + context
+
     def pieces(self) -> tuple[float, float, float, float]:
         """Measure forward and backward, forward alone, a batch's augmentation, and its strong augmentation, in seconds."""
         network = self.method.model
@@ -175,9 +231,9 @@ class Bench:
         return both, forward, augmentation, strong
 
 
-def peak(name: str, args: argparse.Namespace) -> float:
+def peak(name: str, args: argparse.Namespace, weights: str = "none") -> float:
     """Return the peak memory of this process after three steps, in megabytes."""
-    bench = Bench(name, args)
+    bench = Bench(name, args, weights)
     for _ in range(3):
         bench.step()
     if bench.device.type == "cuda":
@@ -187,6 +243,7 @@ def peak(name: str, args: argparse.Namespace) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--encoder", default="mobilenet_v2")
     parser.add_argument("--decoder", default="segformer")
     parser.add_argument("--channels", type=int, default=128)
@@ -195,14 +252,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
+    names = list(dict.fromkeys(("source-only", *args.methods)))
     context = multiprocessing.get_context("spawn")
     memory: dict[str, Any] = {}
-    for name in COMPARED:
-        with context.Pool(1) as pool:
-            memory[name] = pool.apply(peak, (name, args))
-    benches = {name: Bench(name, args) for name in COMPARED}
+    with tempfile.TemporaryDirectory() as folder:
+        weights = str(weights_file(args.encoder, Path(folder)))
+        for name in names:
+            with context.Pool(1) as pool:
+                memory[name] = pool.apply(peak, (name, args, weights))
+        benches = {name: Bench(name, args, weights) for name in names}
     pieces: list[tuple[float, float, float, float]] = []
-    times: dict[str, list[float]] = {name: [] for name in COMPARED}
+    times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(args.rounds + 2):
         pieces.append(benches["source-only"].pieces())
         for name, bench in benches.items():
@@ -222,11 +282,12 @@ def main() -> None:
     for name, measured in times.items():
         with_gradients, without = METHODS[name].passes
         seconds = statistics.median(measured)
-        images = 2 if METHODS[name].needs_target else 1
-        explained = (
-            with_gradients * both + without * forward + images * augmentation + MIXED.get(name, 0) * strong + rest
-        )
-        explained += benches[name].discriminators() + benches[name].attention()
+        images = METHODS[name].needs_source + METHODS[name].needs_target
+        passes = with_gradients * both + without * forward
+        if isinstance(benches[name].method.model, TwoResolutionNetwork):
+            passes = first.two_resolutions()
+        explained = passes + images * augmentation + MIXED.get(name, 0) * strong + rest
+        explained += benches[name].discriminators() + benches[name].attention() + benches[name].cells()
         print(
             f"| {name} | {seconds:.3f} | {seconds / plain:.2f} | {explained:.3f} | {100 * (seconds / explained - 1):+.0f} % | "
             f"{memory[name]:.0f} |"

@@ -1,6 +1,6 @@
 """Compare a step of ST-DASegNet with the same step in the way of the published code, in turns.
 
-    OMP_NUM_THREADS=1 python benchmarks/training_step.py [--encoder mit_b0] [--window 384] [--batch-size 2] [--rounds 9]
+    OMP_NUM_THREADS=1 python benchmarks/training_step.py [--precision fp32] [--encoder mit_b0] [--rounds 9]
 
 Both have the same networks, losses, batch and optimiser. "As published" has attention by torch's MultiheadAttention
 with its weights returned, the all-MLP decoder that resizes and concatenates all levels before its 1x1 convolution,
@@ -85,7 +85,7 @@ def slow_down(network: nn.Module) -> None:
 
 
 def as_published(args: argparse.Namespace) -> Bench:
-    bench = Bench("st-dasegnet", args)
+    bench = Bench("st-dasegnet", args, precision=args.precision)
     slow_down(bench.method)
     bench.method.__class__ = AsPublished
     bench.method.to(memory_format=torch.contiguous_format).train().requires_grad_(True)  # type: ignore[call-overload]
@@ -102,9 +102,12 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16"), default="auto", help="'auto' is what rsuda chooses here"
+    )
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     args = parser.parse_args()
-    benches = {"rsuda": Bench("st-dasegnet", args), "as published": as_published(args)}
+    benches = {"rsuda": Bench("st-dasegnet", args, precision=args.precision), "as published": as_published(args)}
     clock: dict[str, list[float]] = {name: [] for name in benches}
     processor: dict[str, list[float]] = {name: [] for name in benches}
     for turn in range(args.rounds + 2):
@@ -124,7 +127,7 @@ def main() -> None:
     ratios = [slow / fast for fast, slow in zip(processor["rsuda"], processor["as published"], strict=True)]
     print(f"ratio of processor time: {median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
     if args.out:
-        about = {name: value for name, value in vars(args).items() if name != "out"} | {
+        about = {name: value for name, value in vars(args).items() if name not in ("out", "precision")} | {
             "precision": bench.precision,
             "threads": torch.get_num_threads(),
         }

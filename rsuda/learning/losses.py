@@ -39,4 +39,4 @@ def labelled_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
 def entropy(logits: Tensor, valid: Tensor) -> Tensor:
     """Mean over valid pixels (B, H, W) of -sum_c p_c log p_c, natural logarithm, not divided by log K."""
     log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(1)
-    return shared_mean((-(log_p.exp() * log_p).sum(1) * valid).sum(), valid.sum())
+    return -shared_mean(((log_p.exp() * log_p).sum(1) * valid).sum(), valid.sum())

@@ -165,9 +165,9 @@ class CLUDA(TwoResolutionMethod):
         fused, label, weight, key = (all_gather(v) for v in (fused, label, weight, key))
         # the paper resizes to 65 x 65 whatever the window, an eighth of 512; this is an eighth of any window
         grid = (label.shape[-2] // GRID, label.shape[-1] // GRID)
-        chosen = points(label, weight, grid, key, self.options.pixels)
-        z = features_at(fused, grid, chosen.place)
-        return pixel_contrast(normalize(z - self._centre(z), dim=1), chosen, self.options.temperature)
+        pixels = points(label, weight, grid, key, self.options.pixels)
+        z = features_at(fused, grid, pixels.place)
+        return pixel_contrast(normalize(z - self._centre(z), dim=1), pixels, self.options.temperature)
 
     def _contrast_of_two(self, out: Detailed, label: Tensor, weight: Tensor, key: Tensor) -> Tensor:
         assert self.weigher is not None
@@ -175,14 +175,14 @@ class CLUDA(TwoResolutionMethod):
         box, low, high, label, weight, key = (all_gather(v) for v in (out.box, out.low, out.high, label, weight, key))
         whole = (label.shape[-2], label.shape[-1])
         size, grid = (whole[0] // 2, whole[1] // 2), (whole[0] // GRID, whole[1] // GRID)
-        chosen = points(label, weight, grid, key, self.options.pixels)
-        within = inside(box, size, whole, GRID).flatten()[chosen.place] > 0
+        pixels = points(label, weight, grid, key, self.options.pixels)
+        within = inside(box, size, whole, GRID).flatten()[pixels.place] > 0
         g = all_gather(self.weigher(out.pyramid)[1])
-        w = resize(g.to(torch.promote_types(g.dtype, torch.float32)), grid).sigmoid().flatten()[chosen.place]
-        near, far = (features_at(f, grid, chosen.place) for f in (low, pasted_on_grid(high, box, whole)))
+        w = resize(g.to(torch.promote_types(g.dtype, torch.float32)), grid).sigmoid().flatten()[pixels.place]
+        near, far = (features_at(f, grid, pixels.place) for f in (low, pasted_on_grid(high, box, whole)))
         centre = self._centre(near)  # far features are those of some points only
         near, far = normalize(near - centre, dim=1), normalize(far - centre, dim=1)
-        return two_resolution_contrast(near, far, within, w, chosen, self.options.temperature)
+        return two_resolution_contrast(near, far, within, w, pixels, self.options.temperature)
 
     def _centre(self, z: Tensor) -> Tensor:
         """What is subtracted of features (N, C) before their cosines: 0 as in the paper, or their mean."""

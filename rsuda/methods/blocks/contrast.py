@@ -42,13 +42,13 @@ def points(label: Tensor, weight: Tensor, size: tuple[int, int], key: Tensor, mo
 def _balanced(label: Tensor, use: Tensor, order: Tensor, most: int) -> Tensor:
     """The pixels of lowest ``order`` of each class, at most ``most`` in all, the same number of each class if it has it."""
     counts = [(k, int(((label == k) & use).sum())) for k in label[use].unique().tolist()]
-    chosen, room, left = torch.zeros_like(use), most, len(counts)
+    drawn, room, left = torch.zeros_like(use), most, len(counts)
     for k, count in sorted(counts, key=lambda c: c[1]):
         share = min(count, room // left)
         rank = torch.where((label == k) & use, order, 2.0).flatten()
-        chosen.view(-1)[rank.topk(share, largest=False).indices] = True
+        drawn.view(-1)[rank.topk(share, largest=False).indices] = True
         room, left = room - share, left - 1
-    return chosen
+    return drawn
 
 
 def features_at(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor:
@@ -58,33 +58,35 @@ def features_at(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor
     return resized.permute(0, 2, 3, 1).flatten(0, 2)[place]
 
 
-def contrast_rows(anchor: Tensor, other: Tensor, label: Tensor, label_other: Tensor, temperature: float) -> Tensor:
-    """(N, M): log p_ij = l_ij - log(e^{l_ij} + sum over negatives k of i of e^{l_ik}), l = cosine / temperature."""
+def log_contrast(anchor: Tensor, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    """(N, P): log p_ij = l_ij - log(e^{l_ij} + sum over negatives k of e^{l_ik}), l = cosine / temperature.
+
+    Of anchors (N, C) of one class, features (P, C) of the same class and (M, C) of all others, each of length 1; 0 where
+    there are no negatives.
+    """
     # bfloat16 would leave two digits of a difference of logarithms
     with torch.autocast(anchor.device.type, enabled=False):
-        logit = anchor @ other.T / temperature
-        negative = label[:, None] != label_other[None]
-        against = torch.where(negative, logit, -torch.inf).logsumexp(1, keepdim=True)
-        return logit - torch.logaddexp(logit, against)
+        anchor = anchor / temperature
+        against = (anchor @ negative.T).logsumexp(1, keepdim=True)
+        return F.logsigmoid(anchor @ positive.T - against)
 
 
-def pixel_contrast(z: Tensor, chosen: Points, temperature: float = 1.0) -> Tensor:
-    """CLUDA's single-resolution loss on unit features (N, C) of the chosen points.
+def pixel_contrast(z: Tensor, pixels: Points, temperature: float = 1.0) -> Tensor:
+    """CLUDA's single-resolution loss on unit features (N, C) of the contrasted points.
 
     L = -(1/N) sum_i (1 / max(1, |P(i)|)) sum over positives j != i of w_i w_j log p_ij. Anchors without positives
     contribute 0 but count in N; without negatives log p is 0.
     """
-    if len(z) == 0:
-        return z.sum()
-    positive = (chosen.label[:, None] == chosen.label[None]).fill_diagonal_(False)
-    trust = chosen.weight[:, None] * chosen.weight[None]
-    log_p = contrast_rows(z, z, chosen.label, chosen.label, temperature)
-    per_anchor = (torch.where(positive, trust * log_p, 0.0)).sum(1) / positive.sum(1).clamp(min=1)
-    return -per_anchor.mean()
+    total = z.sum() * 0  # a gradient of 0 without points
+    for k in pixels.label.unique():
+        same = pixels.label == k
+        log_p = log_contrast(z[same], z[same], z[~same], temperature).fill_diagonal_(0.0)  # j != i
+        total = total + _weighted(log_p, pixels.weight[same], pixels.weight[same]) / max(1, len(log_p) - 1)
+    return -total / max(1, len(z))
 
 
 def two_resolution_contrast(
-    low: Tensor, high: Tensor, inside: Tensor, weigh: Tensor, chosen: Points, temperature: float = 1.0
+    low: Tensor, high: Tensor, inside: Tensor, weigh: Tensor, pixels: Points, temperature: float = 1.0
 ) -> Tensor:
     """CLUDA's learned-weighted loss: low-resolution anchors against low- and high-resolution features of the same points.
 
@@ -99,21 +101,23 @@ def two_resolution_contrast(
     The same place at both resolutions is a positive of the LH term (the released code removes it). Where an anchor
     has no high-resolution positive, only its LL term remains.
     """
-    if len(low) == 0:
-        return low.sum() + high.sum() + weigh.sum()
-    same = chosen.label[:, None] == chosen.label[None]
-    trust = chosen.weight[:, None] * chosen.weight[None]
-    a = inside[:, None] * weigh[:, None] * weigh[None]
+    total = (low.sum() + high.sum() + weigh.sum()) * 0  # a gradient of 0 without points
+    for k in pixels.label.unique():
+        same = pixels.label == k
+        t, w, m = pixels.weight[same], weigh[same], inside[same]
+        log_ll = log_contrast(low[same], low[same], low[~same], temperature).fill_diagonal_(0.0)  # j != i
+        total = total + _weighted(log_ll, m * t * w, t * w) / max(1, len(log_ll) - 1)
 
-    others = same.clone().fill_diagonal_(False)
-    log_ll = contrast_rows(low, low, chosen.label, chosen.label, temperature)
-    ll = torch.where(others, trust * a * log_ll, 0.0).sum(1) / others.sum(1).clamp(min=1)
+        log_lh = log_contrast(low[same], high[same & inside], high[~same & inside], temperature)
+        lh = _weighted(log_lh, t, t[m]) - _weighted(log_lh, m * t * w, (t * w)[m])
+        total = total + lh / max(1, log_lh.shape[1])
+    return -total / max(1, len(low)) / 2
 
-    columns = inside.nonzero()[:, 0]
-    detail = same[:, columns]
-    log_lh = contrast_rows(low, high[columns], chosen.label, chosen.label[columns], temperature)
-    lh = torch.where(detail, (trust * (1 - a))[:, columns] * log_lh, 0.0).sum(1) / detail.sum(1).clamp(min=1)
-    return -(ll + lh).mean() / 2
+
+def _weighted(log_p: Tensor, weight: Tensor, weight_other: Tensor) -> Tensor:
+    """Sum over all pairs of w_i w_j log p_ij."""
+    with torch.autocast(log_p.device.type, enabled=False):
+        return weight.to(log_p) @ log_p @ weight_other.to(log_p)
 
 
 def weight_by_share(term: Tensor, reference: Tensor, features: Sequence[Tensor], share: float) -> Tensor:

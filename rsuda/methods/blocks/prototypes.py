@@ -30,7 +30,10 @@ def masked_average(feature: Tensor, label: Tensor, classes: int) -> Prototypes:
 
 def cosine(feature: Tensor, mean: Tensor) -> Tensor:
     """(B, K, h, w): cosine of each feature (B, D, h, w) with each prototype (K, D)."""
-    return torch.einsum("bdhw,kd->bkhw", F.normalize(feature, dim=1), F.normalize(mean, dim=1))
+    places = feature.permute(0, 2, 3, 1)
+    rows = places.flatten(0, 2)  # channels last, as encoders give them: another order would be copied
+    length = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(1e-12)
+    return (rows @ F.normalize(mean, dim=1).T / length).view(*places.shape[:3], -1).permute(0, 3, 1, 2)
 
 
 def prototype_contrast(
