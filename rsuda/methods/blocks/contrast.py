@@ -61,8 +61,8 @@ def features_at(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor
 def log_contrast(anchor: Tensor, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
     """(N, P): log p_ij = l_ij - log(e^{l_ij} + sum over negatives k of e^{l_ik}), l = cosine / temperature.
 
-    Of anchors (N, C) of one class, features (P, C) of the same class and (M, C) of all others, each of length 1; 0 where
-    there are no negatives.
+    Anchors (N, C) and positives (P, C) are features of one class, negatives (M, C) those of all others. Each has length 1.
+    Without negatives log p is 0.
     """
     # bfloat16 would leave two digits of a difference of logarithms
     with torch.autocast(anchor.device.type, enabled=False):
