@@ -127,24 +127,26 @@ def fit_vector(
 
     logs = probabilities.double().clamp_min(_TINY).log().log_softmax(1).numpy()
     true, classes = labels.long().numpy(), logs.shape[1]
-    chosen = np.arange(classes) if free is None else np.asarray(free, np.int64)
+    free_classes = np.arange(classes) if free is None else np.asarray(free, np.int64)
     common = 1 / fit_temperature(probabilities, labels, prior=prior)
     inverse, bias = np.full(classes, common), np.zeros(classes)
     rows = np.arange(len(true))
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
-        inverse[chosen], bias[chosen] = np.split(values, 2)
+        inverse[free_classes], bias[free_classes] = np.split(values, 2)
         logits = torch.from_numpy(logs * inverse + bias).log_softmax(1).numpy()
         slope = np.exp(logits)
         slope[rows, true] -= 1
-        away = values - np.repeat([common, 0.0], len(chosen))
-        gradient = np.concatenate([(slope * logs).mean(0)[chosen], slope.mean(0)[chosen]]) + prior * away
+        away = values - np.repeat([common, 0.0], len(free_classes))
+        gradient = np.concatenate([(slope * logs).mean(0)[free_classes], slope.mean(0)[free_classes]]) + prior * away
         return -float(logits[rows, true].mean()) + prior / 2 * float(away @ away), gradient
 
-    limits = [(1 / HIGHEST, 1 / LOWEST)] * len(chosen) + [(-MOST_BIAS, MOST_BIAS)] * len(chosen)
-    best = minimize(loss, np.concatenate([inverse[chosen], bias[chosen]]), jac=True, method="L-BFGS-B", bounds=limits)
-    inverse[chosen], bias[chosen] = np.split(best.x, 2)
-    if len(chosen) == classes:
+    limits = [(1 / HIGHEST, 1 / LOWEST)] * len(free_classes) + [(-MOST_BIAS, MOST_BIAS)] * len(free_classes)
+    best = minimize(
+        loss, np.concatenate([inverse[free_classes], bias[free_classes]]), jac=True, method="L-BFGS-B", bounds=limits
+    )
+    inverse[free_classes], bias[free_classes] = np.split(best.x, 2)
+    if len(free_classes) == classes:
         bias -= bias.mean()
     return tuple(round(float(1 / number), 4) for number in inverse), tuple(round(float(number), 4) for number in bias)
 

@@ -29,7 +29,7 @@ def name_filters(network: nn.Module, bands: Sequence[str]) -> None:
     if len(bands) <= _IN_ORDER or not set(RGB) & set(bands):
         return
     for encoder in (module for module in network.modules() if is_encoder(module)):
-        for _, first in _first_convolutions(encoder):
+        for _, first in first_convolutions(encoder):
             if first.weight.shape[1] != len(bands):
                 continue
             filters = first.weight[:, :3].clone()
@@ -51,7 +51,7 @@ def composite_of(bands: Sequence[str]) -> tuple[int, ...] | None:
 
 def repeat_filters(encoder: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Repeat the RGB filters of an encoder's tensors over the encoder's bands, scaled by 3 / bands, in place."""
-    for name, module in _first_convolutions(encoder):
+    for name, module in first_convolutions(encoder):
         key, bands = f"{name}.weight", module.weight.shape[1]
         if key in tensors and tensors[key].shape[1] == 3 and bands != 3:
             order = torch.arange(bands) % 3
@@ -59,7 +59,7 @@ def repeat_filters(encoder: nn.Module, tensors: dict[str, Tensor]) -> None:
             tensors[key] = filters.sum(1, keepdim=True) if bands == 1 else filters[:, order] * (3 / bands)
 
 
-def _first_convolutions(encoder: nn.Module) -> list[tuple[str, nn.Conv2d]]:
+def first_convolutions(encoder: nn.Module) -> list[tuple[str, nn.Conv2d]]:
     """List the convolutions that read the image, by name: one, or the branches of a block that folds them later."""
     every = [(name, module) for name, module in encoder.named_modules() if isinstance(module, nn.Conv2d)]
     if not every:

@@ -179,8 +179,8 @@ class Method(nn.Module):
 
     def classes_named(self, names: str) -> list[int]:
         """Indices of the legend's classes among names separated by commas; names that the legend lacks are left out."""
-        chosen = {n.strip() for n in names.split(",")}
-        return [k for k, n in enumerate(self.spec.legend.names) if n in chosen]
+        class_names = {name.strip() for name in names.split(",")}
+        return [k for k, name in enumerate(self.spec.legend.names) if name in class_names]
 
     def forward(self, image: Tensor) -> Tensor:
         logits: Tensor = self.model(image)

@@ -117,12 +117,12 @@ class CLUDA(TwoResolutionMethod):
         x_s, y_s, key = batch["source_image"], batch["source_label"].long(), batch["key"]
         self.votes.observe(x_s, y_s, key, self.step)
         certain = torch.ones_like(y_s, dtype=torch.float32)
-        ce, contrast, weight, deepest, seen = self._learn(x_s, y_s, certain, key, mixed=False)
+        ce, contrast, weight, deepest, image = self._learn(x_s, y_s, certain, key, mixed=False)
         terms = {"ce": ce, "contrast": contrast}
         loss = ce + weight * contrast
 
         if self.imagenet is not None:
-            terms["distance"] = self.distance(seen, deepest, y_s)
+            terms["distance"] = self.distance(image, deepest, y_s)
             loss = loss + self.distance_weight * terms["distance"]
         if self.options.mix_weight == 0 or self.source_only:
             return loss, terms

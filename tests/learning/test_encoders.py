@@ -268,3 +268,43 @@ def test_a_file_fits_whose_first_layer_timms_list_of_features_names_anew(tmp_pat
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(encoder.eval()(image)[-1], model.forward_features(image), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [("tf_efficientnet_lite0", 0.5, 0.5), ("mobilevitv2_050", 0.0, 1.0), ("resnet10t", None, None)],
+)
+def test_a_convolutional_encoder_takes_imagenets_statistics_whatever_it_was_trained_with(name, mean, std, tmp_path):
+    torch.manual_seed(0)
+    model = timm.create_model(name)
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    encoder = build_encoder(Architecture(f"tu-{name}", "segformer", 3), str(tmp_path / "weights.pth")).eval()
+    pixels = torch.rand(1, 3, 64, 64)
+    own = standardised(pixels) if mean is None else (pixels - mean) / std
+    with torch.no_grad():
+        level = encoder(standardised(pixels))[1]
+        encoder.load_state_dict({f"model.{k}": v for k, v in model.state_dict().items()}, strict=False)
+        expected = encoder(own)[1]
+    inner = (..., slice(4, -4), slice(4, -4))  # a convolution pads with another grey
+    torch.testing.assert_close(level[inner], expected[inner], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), ([0.1] * 13, [0.2] * 13)])
+def test_a_file_may_say_the_statistics_of_its_images(mean, std, tmp_path):
+    arch = Architecture("resnet18", "segformer", 3, 13)
+    torch.manual_seed(0)
+    plain = build_encoder(arch).eval()
+    torch.save({"state_dict": plain.state_dict(), "mean": mean, "std": std}, tmp_path / "sensor.pth")
+    encoder = build_encoder(arch, str(tmp_path / "sensor.pth")).eval()
+    pixels = torch.rand(1, 13, 64, 64)
+    repeated = [torch.tensor(v).repeat(5)[:13].view(1, -1, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD)]
+    own = (pixels - (mean if mean == 0 else 0.1)) / (std if std == 1 else 0.2)
+    with torch.no_grad():
+        level, expected = encoder((pixels - repeated[0]) / repeated[1])[1], plain(own)[1]
+    torch.testing.assert_close(level[..., 4:-4, 4:-4], expected[..., 4:-4, 4:-4], rtol=1e-3, atol=1e-3)
+
+
+def test_statistics_that_are_none_are_refused(tmp_path):
+    torch.save({"state_dict": {"conv1.weight": torch.zeros(1, 3, 1, 1)}, "mean": 0.5, "std": 0.0}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match="'std' above 0"):
+        build_encoder(Architecture("resnet18", "segformer", 3), str(tmp_path / "a.pth"))

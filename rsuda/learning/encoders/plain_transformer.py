@@ -12,15 +12,11 @@ Each level is normalised over channels without weights, since the scale of token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import timm
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from rsuda.core.spec import IMAGENET_MEAN, IMAGENET_STD
 
 STRIDES = (4, 8, 16, 32)
 PATCHES = (8, 16, 32)  # pixels of a patch's side that fit these strides
@@ -83,17 +79,3 @@ class Finer(nn.Module):
 def _normalised(tokens: Tensor) -> Tensor:
     """Feature map (B, C, h, w) with mean 0 and deviation 1 at each place."""
     return F.layer_norm(tokens.permute(0, 2, 3, 1), tokens.shape[1:2]).permute(0, 3, 1, 2)
-
-
-def with_imagenet_statistics(
-    weight: Tensor, bias: Tensor, mean: Sequence[float], std: Sequence[float]
-) -> tuple[Tensor, Tensor]:
-    """Change a first layer for (v - mean) / std so that it takes images standardised by ImageNet's statistics.
-
-    The layer has no padding, so its answer is the same. Its bands repeat red, green and blue; one band is their sum.
-    """
-    bands = torch.arange(weight.shape[1]) % 3
-    columns = [torch.tensor(v)[bands].view(1, -1, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD, mean, std)]
-    ours, our_std, theirs, their_std = columns
-    offset = (weight * ((ours - theirs) / their_std)).sum((1, 2, 3))
-    return weight * (our_std / their_std), bias + offset

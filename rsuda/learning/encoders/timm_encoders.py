@@ -18,11 +18,11 @@ from torch.nn import functional as F
 from rsuda.core.display import quoted
 from rsuda.core.errors import InputError
 from rsuda.core.spelling import spell
-from rsuda.learning.encoders.plain_transformer import PATCHES, PlainTransformer, with_imagenet_statistics
+from rsuda.learning.encoders.input_statistics import IMAGENET, Statistics, take_imagenet_statistics
+from rsuda.learning.encoders.plain_transformer import PATCHES, PlainTransformer
 from rsuda.learning.shapes_alone import NoDrawsOfShapes, shapes_alone
 
 PREFIX = "tu-"
-_PROJECTION = "patch_embed.proj"  # of patches to tokens
 _PROBE = (96, 160)  # rows and columns of an image that every encoder takes
 
 
@@ -45,13 +45,16 @@ class TimmModel:
 
     def build(self, bands: int, output_stride: int = 32, *, pretrained: bool = False) -> Any:
         """Build the encoder, with random weights or those that timm downloads."""
+        encoder = self._new(bands, output_stride, pretrained)
+        if pretrained:
+            tensors = encoder.state_dict()
+            take_imagenet_statistics(encoder, tensors, self.statistics)
+            encoder.load_state_dict(tensors)
+        return encoder
+
+    def _new(self, bands: int, output_stride: int, pretrained: bool) -> Any:
         if self.plain:
-            encoder = PlainTransformer(self.name, bands, output_stride, self.options, pretrained)
-            if pretrained:
-                tensors = encoder.state_dict()
-                self.take_imagenet_statistics(tensors)
-                encoder.load_state_dict(tensors)
-            return encoder
+            return PlainTransformer(self.name, bands, output_stride, self.options, pretrained)
         stride = {} if output_stride == 32 else {"output_stride": output_stride}
         with NoDrawsOfShapes():  # smp builds a model of shapes first
             encoder = smp.encoders.get_encoder(
@@ -71,16 +74,11 @@ class TimmModel:
         with shapes_alone():
             return timm.create_model(self.name, **self.options)
 
-    def take_imagenet_statistics(self, tensors: dict[str, Tensor]) -> None:
-        """Let a plain transformer's tensors take images standardised by ImageNet's statistics, in place.
-
-        Nothing changes where a convolutional stem reads the image: then the projection has no bands.
-        """
+    @property
+    def statistics(self) -> Statistics:
+        """Mean and deviation of the images that timm's weights of this name were trained with."""
         cfg = timm.get_pretrained_cfg(self.name)
-        weight, bias = (f"model.{_PROJECTION}.{name}" for name in ("weight", "bias"))
-        if self.plain and cfg is not None and cfg.first_conv == _PROJECTION and {weight, bias} <= set(tensors):
-            changed = with_imagenet_statistics(tensors[weight], tensors[bias], cfg.mean, cfg.std)
-            tensors[weight], tensors[bias] = changed
+        return IMAGENET if cfg is None else Statistics(tuple(cfg.mean), tuple(cfg.std))
 
 
 class PaddedPartitions(PartitionAttentionCl):

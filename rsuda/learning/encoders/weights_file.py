@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spelling import spell
+from rsuda.learning.encoders.input_statistics import Statistics, take_imagenet_statistics
 from rsuda.learning.encoders.new_layers import is_new
 from rsuda.learning.encoders.timm_encoders import PREFIX, TimmModel
 from rsuda.learning.first_layer import repeat_filters
@@ -26,10 +28,14 @@ _NAMED = 4  # tensors that a sentence names
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """The tensors of a file by name, in float32, without the prefixes of programs that trained them."""
+    """The tensors of a file by name, in float32, without the prefixes of programs that trained them.
+
+    ``statistics`` are those of the images it was trained with, where the file says them.
+    """
 
     path: str
     tensors: dict[str, Tensor]
+    statistics: Statistics | None = None
 
     @property
     def has_other_bands(self) -> bool:
@@ -57,10 +63,28 @@ def read_weights(path: Path) -> WeightsFile:
         ) from error
     if not isinstance(content, dict):
         raise InputError(f"weights file {path} holds {type(content).__name__}: pass a file of tensors by name")
+    statistics = _statistics(content, path)
     while nests := [name for name in _NESTS if isinstance(content.get(name), dict)]:
         content = content[nests[0]]
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    return WeightsFile(str(path), {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()})
+    floats = {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
+    return WeightsFile(str(path), floats, statistics)
+
+
+def _statistics(content: Mapping[Any, Any], path: Path) -> Statistics | None:
+    """The mean and deviation that a file holds under 'mean' and 'std': a number, or one for each band."""
+    if not {"mean", "std"} <= set(content):
+        return None
+    try:
+        mean, std = (torch.as_tensor(content[name], dtype=torch.float64).flatten().tolist() for name in ("mean", "std"))
+    except (TypeError, ValueError, RuntimeError):
+        mean, std = [], []
+    if not (mean and std and all(map(isfinite, mean)) and all(0 < value < inf for value in std)):
+        raise InputError(
+            f"weights file {path} has 'mean' and 'std' that are no statistics of bands on 0..1: store numbers, a 'std' above 0, "
+            f"or leave both out"
+        )
+    return Statistics(tuple(mean), tuple(std))
 
 
 def load_weights(encoder: nn.Module, file: WeightsFile, name: str, described: TimmModel | None) -> str:
@@ -83,16 +107,19 @@ def load_weights(encoder: nn.Module, file: WeightsFile, name: str, described: Ti
     if not complete:
         needed = [key for key in needed if not is_new(encoder, key)]
         named = _by_timm_names(file, state, described)
-    chosen = {key: named[key][1] for key in state if key in named}
-    if described is not None and not complete:
-        described.take_imagenet_statistics(chosen)
-    repeat_filters(encoder, chosen)
-    missing = [key for key in needed if key not in chosen]
-    other = [key for key in chosen if chosen[key].shape != state[key].shape]
+    fitting = {key: named[key][1] for key in state if key in named}
+    statistics = file.statistics
+    if statistics is None and described is not None and not complete:
+        statistics = described.statistics
+    if statistics is not None:  # weights of unknown origin are taken as ImageNet's
+        take_imagenet_statistics(encoder, fitting, statistics)
+    repeat_filters(encoder, fitting)
+    missing = [key for key in needed if key not in fitting]
+    other = [key for key in fitting if fitting[key].shape != state[key].shape]
     if missing or other:
-        raise _unfit(file, name, state, missing, other, chosen)
-    encoder.load_state_dict({**encoder.state_dict(), **chosen})
-    used = {named[key][0] for key in chosen}
+        raise _unfit(file, name, state, missing, other, fitting)
+    encoder.load_state_dict({**encoder.state_dict(), **fitting})
+    used = {named[key][0] for key in fitting}
     return _note(file, [key for key in file.tensors if key not in used])
 
 
@@ -159,10 +186,10 @@ def _unfit(
     state: Mapping[str, Tensor],
     missing: list[str],
     other: list[str],
-    chosen: Mapping[str, Tensor],
+    fitting: Mapping[str, Tensor],
 ) -> InputError:
-    if not missing and len(other) == 1 and chosen[other[0]].shape[2:] == state[other[0]].shape[2:]:
-        bands = [tensor.shape[1] for tensor in (chosen[other[0]], state[other[0]])]
+    if not missing and len(other) == 1 and fitting[other[0]].shape[2:] == state[other[0]].shape[2:]:
+        bands = [tensor.shape[1] for tensor in (fitting[other[0]], state[other[0]])]
         return InputError(
             f"weights file {file.path} is for {bands[0]} bands, and the pair has {bands[1]}: choose other "
             f"{spell('source_bands')} and {spell('target_bands')}, or {spell('weights')} for three bands, which are repeated"

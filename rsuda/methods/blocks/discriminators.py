@@ -24,10 +24,10 @@ class DataMask(NamedTuple):
 
 def data_mask(valid: Tensor, cells: tuple[int, int]) -> DataMask:
     """Mask cells of which less than half is valid (B, H, W), pixels that are not, and whole images without a valid cell."""
-    seen = F.adaptive_avg_pool2d(valid[:, None].to(torch.float32), cells) >= 0.5
-    pixels = valid[:, None] & seen.any(-1, keepdim=True).any(-2, keepdim=True)
+    has_data = F.adaptive_avg_pool2d(valid[:, None].to(torch.float32), cells) >= 0.5
+    pixels = valid[:, None] & has_data.any(-1, keepdim=True).any(-2, keepdim=True)
     share = all_sum(pixels.sum()) / (pixels.numel() * world_size())
-    return DataMask(seen, pixels / share.clamp(min=1e-12))
+    return DataMask(has_data, pixels / share.clamp(min=1e-12))
 
 
 def spatial_softmax(feature: Tensor, cells: Tensor | None = None) -> Tensor:

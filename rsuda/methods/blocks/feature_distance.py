@@ -15,10 +15,10 @@ def thing_cells(label: Tensor, things: list[int], cells: tuple[int, int], least:
     return torch.stack(covered).any(0) if covered else torch.zeros(len(label), *cells, dtype=torch.bool)
 
 
-def feature_distance(feature: Tensor, frozen: Tensor, chosen: Tensor) -> Tensor:
-    """Mean over chosen cells of the Euclidean distance of two features (B, C, h, w); 0 where no cell is chosen."""
+def feature_distance(feature: Tensor, frozen: Tensor, cells: Tensor) -> Tensor:
+    """Mean over ``cells`` (B, h, w) bool of the Euclidean distance of two features (B, C, h, w); 0 where there are none."""
     wide = torch.promote_types(feature.dtype, torch.float32)
     # the small number keeps the gradient of the root finite where both are equal, as they are before the first step
     distance = ((feature.to(wide) - frozen.to(wide)).square().sum(1) + 1e-12).sqrt()
-    chosen = chosen.to(distance.device)
-    return shared_mean((distance * chosen).sum(), chosen.sum())
+    cells = cells.to(distance.device)
+    return shared_mean((distance * cells).sum(), cells.sum())

@@ -48,10 +48,10 @@ class NearestCells(nn.Module):
         draw = generators(key[:1], SOURCE_DRAW)[0]
         for k, filled in enumerate(self.number.tolist()):
             members = (classes == k).nonzero()[:, 0]
-            chosen = members[torch.randperm(len(members), generator=draw)[:NEWCOMERS].to(members.device)]
-            places = (filled + torch.arange(len(chosen), device=chosen.device)) % CELLS
-            self.cells[k, places] = rows[chosen]
-            self.number[k] += len(chosen)
+            newcomers = members[torch.randperm(len(members), generator=draw)[:NEWCOMERS].to(members.device)]
+            places = (filled + torch.arange(len(newcomers), device=newcomers.device)) % CELLS
+            self.cells[k, places] = rows[newcomers]
+            self.number[k] += len(newcomers)
 
     def directions(self, cells: Tensor) -> Tensor:
         """z of cells (N, D): features standardised by the lists, levels of equal weight, length 1."""

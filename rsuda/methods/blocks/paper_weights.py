@@ -45,11 +45,11 @@ def paper_weights(task: str, names: tuple[str, ...]) -> PaperWeights:
     if not task:
         ones = (1.0,) * len(names)
         return PaperWeights(names, ones, ones, ones)
-    known = PAPER_WEIGHTS[task]
-    if set(known.classes) != set(names):
+    weights = PAPER_WEIGHTS[task]
+    if set(weights.classes) != set(names):
         raise InputError(
-            f"option class_weights is {task}, a task with the classes {', '.join(known.classes)}, and the source has "
+            f"option class_weights is {task}, a task with the classes {', '.join(weights.classes)}, and the source has "
             f"{', '.join(names)}: use paper, none, balanced or one number per class"
         )
-    order = [known.classes.index(name) for name in names]
-    return PaperWeights(names, *(tuple(values[k] for k in order) for values in known[1:]))
+    order = [weights.classes.index(name) for name in names]
+    return PaperWeights(names, *(tuple(values[k] for k in order) for values in weights[1:]))

@@ -46,8 +46,8 @@ def prototype_contrast(
     code has 0 / 0.
     """
     present = prototypes.present & among
-    known = label != IGNORE
-    valid = known & present[label.where(known, 0)]
+    has_class = label != IGNORE
+    valid = has_class & present[label.where(has_class, 0)]
     score = cosine(feature, prototypes.mean) / temperature
     score = score.masked_fill(~present[None, :, None, None], -torch.inf)
     score = score.where(present.any(), torch.zeros_like(score))

@@ -104,5 +104,5 @@ class PseudoLabelWeights(nn.Module):
             if len(values):
                 number = min(len(values), max(1, round(len(values) * self.keep_share)))
                 level = values.kthvalue(len(values) - number + 1).values
-                known = self.level[k] >= 0
-                self.level[k] = torch.where(known, self.level[k] * self.decay + level * (1 - self.decay), level)
+                has_level = self.level[k] >= 0
+                self.level[k] = torch.where(has_level, self.level[k] * self.decay + level * (1 - self.decay), level)

@@ -44,7 +44,7 @@ class SimilarCells(nn.Module):
     def remember(self, z: Tensor, labels: Tensor, key: Tensor) -> None:
         """List some of the directions (N, D) with their class probabilities (N, K), oldest out first."""
         draw = generators(key[:1], TARGET_DRAW)[0]
-        chosen = torch.randperm(len(z), generator=draw)[:NEWCOMERS].to(z.device)
-        places = (int(self.number) + torch.arange(len(chosen), device=z.device)) % CELLS
-        self.cells[places], self.labels[places] = z[chosen], labels[chosen]
-        self.number += len(chosen)
+        newcomers = torch.randperm(len(z), generator=draw)[:NEWCOMERS].to(z.device)
+        places = (int(self.number) + torch.arange(len(newcomers), device=z.device)) % CELLS
+        self.cells[places], self.labels[places] = z[newcomers], labels[newcomers]
+        self.number += len(newcomers)
