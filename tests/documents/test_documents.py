@@ -159,3 +159,19 @@ def test_commands_of_annotate_md_run_in_order(tmp_path):
         assert inside > 0 and (label != IGNORE).sum() == pytest.approx(inside / 0.09**2, rel=0.03)
     rsuda(*shlex.split(commands[2]), *few, cwd=tmp_path)
     assert (tmp_path / "runs" / "vaihingen_annotated" / "scores_vaihingen_val.json").is_file()
+
+
+@pytest.mark.parametrize("results", ["four_fields", "four_fields_lite0"])
+def test_benchmarks_have_the_rows_of_the_results(results):
+    table = (ROOT / "benchmarks" / "results" / results / "table.md").read_text()
+    rows = re.findall(r"^\|.*\|$", table.partition("### All pairs")[2].partition("###")[0], re.MULTILINE)
+    assert len(rows) >= 9
+    assert set(rows) <= set((ROOT / "BENCHMARKS.md").read_text().splitlines())
+
+
+@pytest.mark.parametrize("page", ["index.md", "choosing.md"])
+def test_gains_in_sentences_are_those_of_the_results(page):
+    table = (ROOT / "benchmarks" / "results" / "four_fields_lite0" / "table.md").read_text()
+    row = next(line for line in table.splitlines() if line.startswith("| source-free |"))
+    first, second, third, _ = (f"{float(gain):.0f}" for gain in re.findall(r"\+\d+\.\d", row))
+    assert f"{first}, {second} and {third} points" in (ROOT / "docs" / page).read_text()
