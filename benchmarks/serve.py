@@ -3,12 +3,14 @@
     python benchmarks/serve.py RUN SCENE --seconds 600 --clients 6 [--window 256] [--threads 1]
 
 Three quarters of the requests are windows of the scene, answered as GeoTIFF or GeoJSON, or a part of a raster that the service
-may read. The others are of 27 bad kinds. Each request has the status that it must get: another one, or none, is an error.
+may read, in a folder or on a web server. The others are of 30 bad kinds. Each request has the status that it must get: another
+one, or none, is an error.
 """
 
 import argparse
 import http.client
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 MOST_BYTES = 2_000_000
+END = [500_000, 1_999_800, 500_100, 1_999_850]  # of the raster on the web server, far behind its header
 
 
 def cut(scene, size, folder):
@@ -42,6 +46,34 @@ def cut(scene, size, folder):
                 out.write(file.read([1, 2, 3], window=window))
             bodies.append((folder / "w.tif").read_bytes())
     return bodies
+
+
+def web_server(content):
+    """Serve a raster in ranges of bytes under any name, or a redirection: at first, or behind the first block."""
+
+    class Host(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            first, last = map(int, re.findall(r"\d+", self.headers["Range"]))
+            last = min(last, len(content) - 1)
+            moved = self.path == "/moved.tif" or (self.path == "/later.tif" and first)
+            body = b"" if moved else content[first : last + 1]
+            self.send_response(302 if moved else 206)
+            self.send_header(
+                *(("Location", "/x.tif") if moved else ("Content-Range", f"bytes {first}-{last}/{len(content)}"))
+            )
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Host)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
 
 
 def ask(port, path, body, method="POST"):
@@ -67,17 +99,18 @@ def hang_up(port, path, body, method="POST"):
     return -1, 0.0
 
 
-def good_requests(bodies, raster, bounds):
+def good_requests(bodies, raster, bounds, host):
     """Paths and bodies of requests that must be answered."""
-    part = json.dumps({"address": raster.name, "bounds": bounds}).encode()
+    places = {raster.name: bounds, f"{host}/w.tif": END}
+    parts = [json.dumps({"address": place, "bounds": box}).encode() for place, box in places.items()]
     return [
         *(("/predict", body) for body in bodies),
         ("/predict?format=geojson", bodies[0]),
-        ("/predict/address", part),
+        *(("/predict/address", part) for part in parts),
     ]
 
 
-def bad_requests(tiff, raster, bounds):
+def bad_requests(tiff, raster, bounds, host):
     """Bad requests by name: the status that each must get, method, path and body."""
     virtual = b"<VRTDataset rasterXSize='9' rasterYSize='9'><SourceFilename>/etc/passwd</SourceFilename></VRTDataset>"
 
@@ -111,6 +144,9 @@ def bad_requests(tiff, raster, bounds):
         "path that leads out": (403, *address(address=f"{raster.parent}/../../etc/passwd")),
         "/vsi path": (403, *address(address="/vsicurl/http://127.0.0.1/x.tif")),
         "host not allowed": (403, *address(address="http://user:secret@127.0.0.1:1/x.tif")),
+        "redirection": (404, *address(address=f"{host}/moved.tif", bounds=END)),
+        "later redirection": (404, *address(address=f"{host}/later.tif", bounds=END)),
+        "another host's port": (403, *address(address="http://127.0.0.1:22/w.tif")),
         "client hangs up": (-1, "POST", "/predict", tiff),
     }
 
@@ -123,6 +159,15 @@ def plain_tiff(side, bands):
         with memory.open(**profile, crs="EPSG:32643", transform=place, compress="deflate", tiled=True) as file:
             if side < 1000:
                 file.write(np.ones((bands, side, side), np.uint8))
+        return memory.read()
+
+
+def noise_tiff():
+    """A GeoTIFF of 400 px, so large that it is read in several ranges of bytes."""
+    profile = {"driver": "GTiff", "width": 400, "height": 400, "count": 3, "dtype": "uint8", "crs": "EPSG:32643"}
+    with MemoryFile() as memory:
+        with memory.open(**profile, transform=rasterio.transform.from_origin(500_000, 2_000_000, 0.5, 0.5)) as file:
+            file.write(np.random.default_rng(0).integers(0, 256, (3, 400, 400), np.uint8))
         return memory.read()
 
 
@@ -188,7 +233,10 @@ def main():
             "--window",
             args.window,
         ]
+        host = web_server(noise_tiff())
         words += [
+            "--allow",
+            host,
             "--overlap",
             args.window // 4,
             "--allow",
@@ -201,7 +249,7 @@ def main():
         process = subprocess.Popen([sys.executable, "-m", "rsuda.cli", *map(str, words)])
         while ask(port, "/predict", bodies[0])[0] != 200:
             time.sleep(0.5)
-        good, bad = good_requests(bodies, raster, bounds), bad_requests(bodies[0], raster, bounds)
+        good, bad = good_requests(bodies, raster, bounds, host), bad_requests(bodies[0], raster, bounds, host)
         results, sizes = measure(port, process, good, bad, args.seconds, args.clients)
         health = ask(port, "/health", None, "GET")[0]
         left = len(list(Path(tempfile.gettempdir()).glob("rsuda-serve-*")))

@@ -18,7 +18,7 @@ from rsuda.learning.calibration import fit_temperature, fit_vector, log_losses, 
 NONE = "none"
 TEMPERATURE, VECTOR, AUTO = SCALINGS = ("temperature", "vector", "auto")
 ENOUGH_GROUPS = 5  # of a class that gets numbers of its own
-FOLDS = 10  # parts of the places, each of which is measured once
+PARTS = 5  # of the places, neighbours together; each is measured with what the others fitted
 SPREAD = 0.5  # standard deviation of 1/T that is expected before any label is seen
 CHANCES = (0.16, 0.05)  # of a test: one temperature (one standard error), and numbers of each class
 SPREADS = (0.25, 0.75)  # of 1/T and of biases under vector scaling; held-out places choose
@@ -138,40 +138,39 @@ class Fitting:
         return [k for k, part in parts if len(part) >= self.enough and part.group_count >= ENOUGH_GROUPS]
 
     def held_out(self, pixels: LabelledPixels) -> HeldOut | None:
-        """Measure on groups that were not fitted: each of FOLDS parts of them is measured once and fitted otherwise.
+        """Measure on groups that were not fitted: each of PARTS parts of them is measured once and fitted otherwise.
 
+        A part has groups of neighbouring numbers, which are mostly neighbours: they tell less of other places than they seem to.
         None where there is one group.
         """
         groups = np.unique(pixels.groups)
         if len(groups) == 1:
             return None
-        counts, losses = np.zeros(0), np.zeros(len(groups))
-        order = np.random.default_rng(0).permutation(groups)
-        for part in np.array_split(order, min(FOLDS, len(groups))):
+        parts = np.array_split(groups, min(PARTS, len(groups)))
+        counts, losses = np.zeros(0), np.zeros(len(parts))
+        for number, part in enumerate(parts):
             inside = np.isin(pixels.groups, part)
-            measured = pixels.part(inside)
-            reliability, pixel_losses = _reliability(measured, self.fit(pixels.part(~inside)))
+            reliability, pixel_losses = _reliability(pixels.part(inside), self.fit(pixels.part(~inside)))
             counts = reliability.counts + (counts if counts.size else 0)
-            places = np.searchsorted(groups, measured.groups)
-            losses += np.bincount(places, pixel_losses, minlength=len(groups)) / len(pixels)
+            losses[number] = pixel_losses.sum() / len(pixels)
         every = Reliability(counts, reliability.names)
         return HeldOut(Measure.of(every, float(losses.sum())), losses)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A measure on groups that were not fitted, and what each of the G groups adds to its log loss (G,)."""
+    """A measure on groups that were not fitted, and what each of the P parts of them adds to its log loss (P,)."""
 
     measure: Measure
     losses: np.ndarray
 
     def gain_over(self, other: HeldOut) -> tuple[float, float]:
-        """Return how much lower the log loss is than another, and the standard error of this difference over groups."""
+        """Return how much lower the log loss is than another, and the standard error of this difference over parts."""
         gain = other.losses - self.losses
         return float(gain.sum()), float(np.sqrt(len(gain) * gain.var(ddof=1)))
 
     def is_lower_than(self, other: HeldOut, *, chance: float) -> bool:
-        """Whether the log loss is lower beyond chance: a one-sided t test over groups."""
+        """Whether the log loss is lower beyond chance: a one-sided t test over parts."""
         gain, error = self.gain_over(other)
         level = float(student.ppf(1 - chance, len(self.losses) - 1))
         return gain > level * error

@@ -32,7 +32,7 @@ class LabelledPixels:
     Attributes:
         probabilities: (N, K) float32.
         labels: (N,) class indices, uint8.
-        groups: (N,) int64; pixels of one group are near each other.
+        groups: (N,) int64; pixels of one group are near each other, and groups of neighbouring numbers mostly are.
     """
 
     probabilities: np.ndarray
@@ -121,7 +121,8 @@ def pixels_of_points(
     for scene in scenes:
         located = named if named.crs is None or scene.grid.crs is None else _projected(named, scene)
         classes = [legend.names.index(name) for name in located[column]]
-        parts += _of_scene(predictor, scene, located, np.array(classes, np.uint8), sum(map(len, parts)))
+        first = 1 + int(parts[-1].groups[0]) if parts else 0
+        parts += _of_scene(predictor, scene, located, np.array(classes, np.uint8), first)
     return _joined(
         parts, len(legend), f"no point of {layer} with a class lies on a scene: name their scenes by {spell('scene')}"
     )
@@ -157,20 +158,21 @@ def _projected(frame: gpd.GeoDataFrame, scene: Scene) -> gpd.GeoDataFrame:
 def _of_scene(
     predictor: Predictor, scene: Scene, frame: gpd.GeoDataFrame, labels: np.ndarray, first: int
 ) -> list[LabelledPixels]:
-    """Read the pixels under points, one small region for each."""
-    parts, grid = [], scene.grid
+    """Read the pixels under points, one small region for each. Groups are numbered from ``first`` on, row by row."""
+    parts, grid, places = [], scene.grid, []
     for number, point in enumerate(frame.geometry):
         place = grid.pixel(point.x, point.y)
         row, col = (int(np.floor(value)) if np.isfinite(value) else -1 for value in place)
-        if not (0 <= row < grid.height and 0 <= col < grid.width):
-            continue
+        if 0 <= row < grid.height and 0 <= col < grid.width:
+            places.append((row, col, number))
+    for group, (row, col, number) in enumerate(sorted(places), first):
         region = Region(grid.window(row, col, 1, 1), (row, col, 1, 1))
         valid = scene.valid(predictor.trained.spec.bands, region.window)
         if valid is not None and not valid[0, 0]:
             continue
         ((_, blend),) = blended(predictor, scene, region)
         probabilities = blend[:, 0, 0].cpu().numpy()[None].copy()
-        parts.append(LabelledPixels(probabilities, labels[number : number + 1], np.array([first + number])))
+        parts.append(LabelledPixels(probabilities, labels[number : number + 1], np.array([group])))
     return parts
 
 

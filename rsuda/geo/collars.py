@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import rasterio
 from rasterio.enums import ColorInterp
 from scipy import ndimage
 
 from rsuda.core.spelling import spell
+from rsuda.geo.openers import open_raster
 from rsuda.geo.raster import READ_ERRORS, RasterFile, is_remote, quiet
 from rsuda.geo.raster_stack import RasterStack
 from rsuda.geo.sparse_sample import sparse_sample
@@ -57,7 +57,7 @@ def _collars(file: RasterFile, numbers: Sequence[int]) -> list[Collar | None]:
     if file.transparency or validity.masks(numbers) or ColorInterp.palette in validity.colours:
         return []
     try:
-        with quiet(), rasterio.open(file.path) as dataset:
+        with quiet(), open_raster(file.path) as dataset:
             if is_remote(file.path) and not dataset.overviews(1):
                 return []
             values = sparse_sample(dataset, numbers)

@@ -13,7 +13,6 @@ from threading import RLock
 from typing import Any
 
 import numpy as np
-import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
@@ -28,6 +27,7 @@ from rsuda.geo.decoded_files import DecodedFiles
 from rsuda.geo.grid import Grid
 from rsuda.geo.label_windows import resample_labels
 from rsuda.geo.limits import MOST_BANDS, check_header, what_lies_there
+from rsuda.geo.openers import open_raster
 from rsuda.geo.polygon_input import NAMED_VECTORS
 from rsuda.geo.raster_labels import read_classes
 from rsuda.geo.resample import axis_weights, weigh
@@ -129,7 +129,7 @@ class RasterFile:
                     yield self._handle
                 return
             with quiet():
-                file = rasterio.open(self.path)
+                file = open_raster(self.path)
             with file:
                 yield file
         except MemoryError:

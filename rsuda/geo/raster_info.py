@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from rasterio.enums import ColorInterp
 
 from rsuda.core.band_names import example_order
@@ -18,6 +17,7 @@ from rsuda.core.spelling import spell
 from rsuda.geo.collars import find_collar
 from rsuda.geo.grid import Grid
 from rsuda.geo.limits import check_bands
+from rsuda.geo.openers import open_raster
 from rsuda.geo.raster import READ_ERRORS, Raster, RasterFile, is_remote, quiet
 from rsuda.geo.raster_stack import RasterStack
 
@@ -60,7 +60,7 @@ def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None, nodata:
 
 def _header(path: str | Path, warnings: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]], Any]:
     """Facts of a file's header, the facts of each band (part of the first), and the bands' colour interpretation."""
-    with quiet(), rasterio.open(path) as file:
+    with quiet(), open_raster(path) as file:
         check_bands(file, path)
         interpretation = file.colorinterp
         grid = Grid(file.height, file.width, file.transform, file.crs)

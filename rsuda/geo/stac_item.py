@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rasterio
 import shapely
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
@@ -24,6 +23,7 @@ from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.vector_formats import FORMATS
 from rsuda.core.version import __version__
 from rsuda.geo.grid import Grid
+from rsuda.geo.openers import open_raster
 from rsuda.geo.raster import is_remote
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def acquisition_time(image: str | Path) -> datetime | None:
     """Read the acquisition time of an image from its GDAL tags, UTC if there is no zone; None without a valid tag."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(image) as file:
+        with open_raster(image) as file:
             tags = {**file.tags(), **file.tags(ns="IMAGERY"), **file.tags(ns="EXIF")}
     for key in ("ACQUISITIONDATETIME", "EXIF_DateTimeOriginal", "TIFFTAG_DATETIME"):
         text = re.sub(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", tags.get(key, "").strip())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 import numpy as np
@@ -270,11 +271,12 @@ def finished_rows(
     blend = Blend(windows, windows.rows[needed[0]])
     # the next row of windows is read while the model predicts this one
     with scene.file.opened(), ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(windows.row, needed[0])
+        run = copy_context().run  # rasterio finds the openers of files by the context
+        coming = reader.submit(run, windows.row, needed[0])
         for i, following in zip(needed, [*needed[1:], None], strict=True):
             window_row, first = coming.result(), windows.rows[i]
             if following is not None:
-                coming = reader.submit(windows.row, following)
+                coming = reader.submit(run, windows.row, following)
             blend.move_to(first)
             for batch in window_row.batches(predictor.batch_size):
                 views = predictor.view_logits(predictor.standardise(*window_row.pixels(batch)))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from rsuda.core.display import shown
 from rsuda.core.errors import InputError, MissingError
+from rsuda.serving.ranged_file import RangedFile
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF
-_PATIENCE = 10.0  # seconds
 
 
 class NotAllowedError(InputError):
@@ -23,11 +22,12 @@ def is_tiff(start: bytes) -> bool:
     return start[:4] in _MAGIC
 
 
-def allowed_source(address: str, allow: Sequence[str]) -> str | Path:
-    """Return the path or URL of a raster that a client names.
+def allowed_source(address: str, allow: Sequence[str], deadline: float) -> Path | RangedFile:
+    """Return the path of a raster that a client names, or the file on a web server.
 
     Args:
         allow: folders, and URLs such as https://host/folder.
+        deadline: of ``time.monotonic``, after which nothing more is read of a web server.
 
     Raises:
         NotAllowedError: it lies elsewhere.
@@ -37,7 +37,7 @@ def allowed_source(address: str, allow: Sequence[str]) -> str | Path:
     if not address or len(address) > 2000 or any(ord(letter) < 32 for letter in address):
         raise NotAllowedError("the address is empty, too long, or has control characters")
     if address.startswith(("http://", "https://")):
-        return _url(address, [entry for entry in allow if "://" in entry])
+        return _url(address, [entry for entry in allow if "://" in entry], deadline)
     if "://" in address or address.startswith("/vsi"):
         raise NotAllowedError(f"{shown(address)} is no address that a service reads: name a file, or https://…")
     return _file(address, [Path(entry).expanduser().resolve() for entry in allow if "://" not in entry])
@@ -66,7 +66,7 @@ def _inside(path: Path, roots: Sequence[Path]) -> Path | None:
     return next((place for place in inside if place.is_file()), inside[0] if inside else None)
 
 
-def _url(address: str, roots: Sequence[str]) -> str:
+def _url(address: str, roots: Sequence[str], deadline: float) -> RangedFile:
     try:
         parts, port = urlsplit(address), urlsplit(address).port
     except ValueError:
@@ -78,27 +78,10 @@ def _url(address: str, roots: Sequence[str]) -> str:
         folder = root.path.rstrip("/") + "/"
         same = (root.scheme, root.hostname, root.port) == (parts.scheme, parts.hostname, port)
         if same and path.startswith(folder):
-            _check(_start(address), address)
-            return address
+            file = RangedFile(address, deadline)
+            _check(file.block(0), address)
+            return file
     raise NotAllowedError(f"{shown(address)} is outside of what this service may read")
-
-
-def _start(address: str) -> bytes:
-    """Read the first bytes of a URL. A redirection, which may lead elsewhere, is refused."""
-    parts = urlsplit(address)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
-    try:
-        connection = kind(str(parts.hostname), parts.port, timeout=_PATIENCE)
-        connection.request("GET", target, headers={"Range": "bytes=0-3"})
-        response = connection.getresponse()
-        start = response.read(4)
-        connection.close()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise MissingError(f"{shown(address)} cannot be read ({type(error).__name__})") from None
-    if response.status not in (200, 206):
-        raise MissingError(f"{shown(address)} cannot be read (status {response.status})")
-    return start
 
 
 def _check(start: bytes, address: str) -> None:

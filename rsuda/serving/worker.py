@@ -7,13 +7,16 @@ import queue
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rsuda.core.errors import InputError, RsudaError
 from rsuda.core.map_options import MapOptions
 from rsuda.geo.grid import Grid
+from rsuda.geo.openers import opened_by
 from rsuda.geo.region import region_of
 from rsuda.geo.stac_item import footprint
 from rsuda.inference.open_scene import open_scene
@@ -113,23 +116,41 @@ class Worker:
         _check_time(work)
         with tempfile.TemporaryDirectory(prefix="rsuda-serve-") as name:
             folder = Path(name)
-            if isinstance(work.source, bytes):
-                scene: str | Path = folder / "window.tif"
-                Path(scene).write_bytes(work.source)
-            else:
-                scene = allowed_source(work.source, self.limits.allow)
             options = work.options.replaced(
                 out=folder / "maps", polygons="geojson" if work.format == "geojson" else None
             )
             try:
-                self._check_window(scene, options)
-                prediction = map_scene(scene, self.predictor, options, progress=lambda *_: _check_time(work))
+                with self._scene(work, folder) as scene:
+                    self._check_window(scene, options)
+                    prediction = map_scene(scene, self.predictor, options, progress=lambda *_: _check_time(work))
             except RsudaError as error:
                 sentence = str(error).replace(f"{folder / 'window.tif'}", "the window")
                 raise type(error)(sentence.replace(f"{folder}", "the service's folder")) from None
             file = prediction.polygons if work.format == "geojson" else prediction.raster
             assert file is not None
             return file.read_bytes()
+
+    @contextmanager
+    def _scene(self, work: Work, folder: Path) -> Iterator[str | Path]:
+        """Give the raster of a request. GDAL reads a file on a web server through the service, which follows no redirection."""
+        if isinstance(work.source, bytes):
+            (folder / "window.tif").write_bytes(work.source)
+            yield folder / "window.tif"
+            return
+        source = allowed_source(work.source, self.limits.allow, work.deadline)
+        if isinstance(source, Path):
+            yield source
+            return
+        try:
+            with opened_by(source.address, source.open) as address:
+                yield address
+                if source.problem:  # whatever was read without the missing bytes
+                    raise source.problem
+        except RsudaError as error:
+            _check_time(work)
+            raise source.problem or error from None
+        finally:
+            source.close()
 
     def _check_window(self, scene: str | Path, options: MapOptions) -> None:
         """Check the size of the window from headers alone. Raises TooManyPixelsError.

@@ -144,6 +144,32 @@ def test_a_calibrated_model_is_left_as_it_is_and_others_are_mended(draws):
     assert kinds.count("vector") >= 0.9 * draws and gains.mean() > 0.05
 
 
+def quarters(seed, number, each, *, size=60):
+    """Labelled pixels of scenes in quarters, where the model is right on the whole and prefers classes by quarter."""
+    rng, parts = np.random.default_rng(seed), []
+    for quarter in range(number):
+        bias = rng.normal(size=3)
+        for scene in range(each):
+            logits = 1.5 * rng.normal(size=3) + 2 * rng.normal(size=(size, 3))
+            right, seen = softmax(logits + bias, 1), softmax(logits, 1)
+            labels = (right.cumsum(1) < rng.random((size, 1))).sum(1).clip(0, 2)
+            group = np.full(size, quarter * each + scene)
+            parts.append((seen.astype(np.float32), labels.astype(np.uint8), group))
+    return LabelledPixels(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+@pytest.mark.parametrize("draws", [2, pytest.param(30, marks=pytest.mark.slow)])
+def test_neighbouring_scenes_do_not_speak_for_other_quarters(draws):
+    """Forty scenes of five quarters seem to ask for biases, which other quarters do not have."""
+    kinds, gains = [], []
+    for seed in range(4, 4 + draws):
+        scaling, _ = choose(quarters(seed, 5, 8), "auto", by_class=False, enough=50)
+        others = quarters(1000 + seed, 40, 2)
+        kinds.append(scaling.kind)
+        gains.append(measure(others, Scaling()).log_loss - measure(others, scaling).log_loss)
+    assert kinds.count("vector") <= 0.1 * draws and np.mean(gains) > -0.002
+
+
 @pytest.mark.parametrize("draws", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_auto_mends_classes_whose_errors_cancel_in_the_ece(draws):
     """A bias makes some classes too sure, and unsure logits others too unsure: the ECE is low, and that of classes is not."""
