@@ -18,7 +18,7 @@ from rsuda.data.domain import LabelSet
 from rsuda.data.field_types import FilePattern, Text
 from rsuda.data.file_patterns import has_signs, is_outside, match_files
 from rsuda.geo.polygon_classes import PolygonLayer, class_index, value_text
-from rsuda.geo.polygon_input import NAMED_VECTORS, split_layer
+from rsuda.geo.polygon_input import CONVERTIBLE_VECTORS, NAMED_VECTORS, split_layer
 from rsuda.geo.raster import SUFFIXES
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ class LabelFiles(FrozenModel):
             raise ValueError("'extent' limits 'uncovered', which is missing: add the class of uncovered pixels")
         if self.layer is not None and split_layer(self.files)[1] is not None:
             raise ValueError("'layer' and '|layername=' both name the layer: leave one out")
+        end = self.pattern[-4:].lower()
+        if end in CONVERTIBLE_VECTORS:
+            raise ValueError(
+                f"labels are not read from {end}: convert them by ogr2ogr LABELS.gpkg LABELS{end}, and name the .gpkg"
+            )
         return self
 
     @property

@@ -75,8 +75,11 @@ def check_bands(file: Any, path: str | Path) -> None:
         raise InputError(f"{path} has no bands")
 
 
+_LICENSED = {".ecw": "ECW", ".sid": "MrSID"}
+
+
 def what_lies_there(path: str | Path) -> str | None:
-    """Say what a folder, an empty file or a web page in the place of a raster is; None for other files."""
+    """Say what a folder, an empty file, a web page or a licensed format in the place of a raster is; None for other files."""
     if isinstance(path, Path) and path.is_dir():
         return "it is a folder: name a raster in it"
     if not isinstance(path, Path) or not path.is_file():
@@ -85,6 +88,8 @@ def what_lies_there(path: str | Path) -> str | None:
         begin = file.read(256).lstrip().lower()
     if not begin:
         return "it is empty"
+    if path.suffix.lower() in _LICENSED:
+        return f"GDAL reads {_LICENSED[path.suffix.lower()]} with a licensed driver alone, which is missing: export a GeoTIFF"
     return "it is a web page: download the file again" if begin.startswith((b"<!doctype html", b"<html")) else None
 
 

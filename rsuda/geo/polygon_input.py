@@ -21,6 +21,8 @@ from rsuda.geo.polygon_files import readable
 VECTORS = (".gpkg", ".fgb", ".geojson", ".shp", ".kml", ".parquet", ".geoparquet")
 # read where a pattern of a domain file ends so; in a folder such files are often of other kinds, or beside rasters
 NAMED_VECTORS = (*VECTORS, ".gml", ".json", ".kmz", ".mif", ".sqlite", ".tab")
+# of drawing programs, databases that are folders, and archives: a command makes a GeoPackage of them
+CONVERTIBLE_VECTORS = (".dgn", ".dwg", ".dxf", ".gdb", ".mdb", ".zip", ".pbf", ".osm")
 _PARQUET = (".parquet", ".geoparquet")
 LAYER_MARK = "|layername="  # as QGIS writes it
 _FRAMES = 8  # files whose polygons stay in memory, so that scenes share them

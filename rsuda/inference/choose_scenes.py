@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.data.archives import ARCHIVE, rasters_in_archives
+from rsuda.data.draft_pairing import is_label_name
 from rsuda.geo.raster import SUFFIXES, is_remote
 from rsuda.geo.scene_files import is_pattern, is_raster, note_of_own_maps, rasters_in, without_own_maps
 
@@ -60,13 +61,15 @@ def choose_scenes(places: Sequence[str | Path]) -> ChosenScenes:
     for place in places:
         inside = _inside(place)
         is_named = inside == [os.path.expanduser(place)]
+        # a name that is written twice is kept, to be refused; one of a folder that was listed before is no second scene
+        files += _new(inside, [file for file in files if file not in named] if is_named else files)
         named += inside if is_named else []
-        files += inside if is_named else _new(inside, files)
     scenes, maps = without_own_maps(files)
     if maps and not scenes:
         raise InputError(f"{maps[0]} is a map that rsuda has written: name the scene that was mapped")
+    scenes, label_notes = _without_labels(scenes, named)
     chosen = {file: file if is_remote(file) else Path(file) for file in scenes}
-    notes = [*([note_of_own_maps(maps)] if maps else []), *sidecars]
+    notes = [*([note_of_own_maps(maps)] if maps else []), *sidecars, *label_notes]
     unnamed = frozenset(scene for file, scene in chosen.items() if file not in named)
     return ChosenScenes([chosen[file] for file in scenes], notes, unnamed)
 
@@ -79,6 +82,22 @@ def _without_sidecars(places: Sequence[str]) -> tuple[list[str], list[str]]:
     others = f" and {len(beside) - 1} more" if len(beside) > 1 else ""
     left_out = f"{beside[0]}{others}: left out, since files of this kind go with a raster and are none"
     return [place for place in places if place not in beside], [left_out]
+
+
+def _without_labels(files: Sequence[str], named: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide files into scenes and a note of the labels beside them, told by the words of their names and folders.
+
+    Files that were named themselves stay, and so do all where nothing but labels would be left.
+    """
+    unnamed = [file for file in files if file not in named and not is_remote(file)]
+    folder = os.path.commonpath([os.path.dirname(file) for file in unnamed]) if unnamed else ""
+    labels = {file for file in unnamed if is_label_name(Path(os.path.relpath(file, folder or ".")).as_posix())}
+    scenes = [file for file in files if file not in labels]
+    if not labels or not scenes:
+        return list(files), []
+    more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+    are = "are labels by their names, and are" if more else "is a label by its name, and is"
+    return scenes, [f"{min(labels)}{more} {are} left out: to map such a file, name it itself"]
 
 
 def _inside(place: str) -> list[str]:

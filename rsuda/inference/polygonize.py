@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -84,8 +84,33 @@ class Polygons:
         }
 
 
+@overload
+def polygonize(
+    raster: list[Any] | tuple[PathLike, ...], out: PathLike | None = None, **options: Any
+) -> list[Polygons]: ...
+
+
+@overload
 def polygonize(
     raster: PathLike,
+    out: PathLike | None = None,
+    *,
+    polygons: str | None = ...,
+    legend: PathLike | Legend | None = ...,
+    min_area: float = ...,
+    simplify: float = ...,
+    regularise: Sequence[str] = ...,
+    gsd: float | None = ...,
+    nodata: float | None = ...,
+    crs: str | None = ...,
+    aoi: PathLike | None = ...,
+    bounds: tuple[float, float, float, float] | None = ...,
+    overwrite: bool = ...,
+) -> Polygons: ...
+
+
+def polygonize(  # type: ignore[misc]  # a list has the options of one raster
+    raster: PathLike | Sequence[PathLike],
     out: PathLike | None = None,
     *,
     polygons: str | None = None,
@@ -99,15 +124,16 @@ def polygonize(
     aoi: PathLike | None = None,
     bounds: tuple[float, float, float, float] | None = None,
     overwrite: bool = False,
-) -> Polygons:
+) -> Polygons | list[Polygons]:
     """Convert a raster of classes to polygons that share their borders, without a model.
 
     The polygons of a map of rsuda are those that ``rsuda.predict`` writes with the same options. They have a confidence if
     the map's ``…_confidence.tif`` lies beside it.
 
     Args:
-        raster: raster of one band of whole numbers; with a legend by colour also of three bands.
-        out: file of the polygons; NAME_polygons.gpkg beside the raster by default.
+        raster: raster of one band of whole numbers; with a legend by colour also of three bands. A list holds files, folders
+            and globs, and gives a list of results, each as ``rsuda polygonize`` makes it.
+        out: file of the polygons; NAME_polygons.gpkg beside the raster by default. Of several rasters it is their folder.
         polygons: format, such as 'gpkg', see core/vector_formats.py; that of ``out`` by default.
         legend: known domain, YAML file with a ``legend``, or Legend. By default the names and colours that the raster or a
             file beside it has, else 'class 1', 'class 2', ….
@@ -131,6 +157,28 @@ def polygonize(
         >>> len(polygons.frame()) == polygons.count
         True
     """
+    if isinstance(raster, list | tuple):
+        from rsuda.inference.polygonize_several import polygonize_several  # which calls this function for each
+
+        return list(
+            polygonize_several(
+                raster,
+                out,
+                polygons=polygons,
+                legend=legend,
+                min_area=min_area,
+                simplify=simplify,
+                regularise=regularise,
+                gsd=gsd,
+                nodata=nodata,
+                crs=crs,
+                aoi=aoi,
+                bounds=bounds,
+                overwrite=overwrite,
+            )
+        )
+    if not isinstance(raster, str | os.PathLike):
+        raise InputError(f"{raster!r} is no raster: pass a path, or a list of files, folders and globs")
     began = time.monotonic()
     options = MapOptions.of(
         polygons=_format(out, polygons),

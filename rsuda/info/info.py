@@ -6,6 +6,7 @@ import csv
 import glob
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -211,12 +212,7 @@ def _described_domain(name: str, data: str | Path | None, bands: str | None, nod
     try:
         result = find_domain.domain(name, data, bands=bands, nodata=nodata)
     except MissingError as error:
-        return {
-            "kind": "domain",
-            "warnings": [f"nothing is known of its data: {error}"],
-            **description,
-            "files": str(error),
-        }
+        raise MissingError(f"{error}; rsuda domains {shlex.quote(name)} describes them") from None
     patterns = (text for texts in description["splits"].values() for text in texts)
     listed = {text for text in patterns if not any(sign in text for sign in "*?[")}
     missing = sorted(listed - set(result.scenes), key=natural_order)

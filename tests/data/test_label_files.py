@@ -241,6 +241,15 @@ def test_scene_without_a_label_is_refused_with_patterns_and_their_files(tmp_path
     assert "lab/b.tif" in str(error.value) and "old/{t}.tif matches no file" in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["lab/{t}.dxf", "city.gdb|layername=houses", "lab/{t}.shp.ZIP"])
+def test_labels_of_other_programs_are_answered_by_how_to_convert_them(tmp_path, name):
+    image(tmp_path / "img" / "a.tif")
+    with pytest.raises(
+        InputError, match=r"labels are not read from \.(dxf|gdb|zip): convert them by ogr2ogr LABELS\.gpkg"
+    ):
+        find(tmp_path, [name])
+
+
 def test_set_of_labels_that_was_taken_is_said(tmp_path):
     for name in ("a", "b"):
         image(tmp_path / "img" / f"{name}.tif")

@@ -272,6 +272,8 @@ def test_rasters_of_folders_and_globs_have_files_of_their_names(tmp_path):
         list(polygonize_several([folder], tmp_path / "two", polygons="fgb"))
     assert not (tmp_path / "two" / names[0]).exists()  # all are checked before the first is written
     assert len(list(polygonize_several([folder], tmp_path / "two", polygons="fgb", overwrite=True))) == 2
+    same = rsuda.polygonize([folder / "*_classes.tif"], tmp_path / "python", polygons="fgb")
+    assert [result.polygons.name for result in same] == names and [result.count for result in same] == [3, 3]
     (one,) = polygonize_several([folder / "a_classes.tif"], tmp_path / "two")
     assert one.polygons == tmp_path / "two" / "a_polygons.gpkg"
     with pytest.raises(InputError, match="is one file for the polygons of 2 rasters"):

@@ -298,11 +298,14 @@ def test_command_describes_a_domain(world, call):
     assert "scenes: 2" in call("info", str(world / "data" / "east_*_image.tif"))[1]
 
 
-def test_domain_without_data_says_how_to_get_them(call):
-    code, out, err = call("info", "potsdam")
-    assert code == 0 and not err and "no data folder for domain potsdam" in out and "isprs.org" in out
-    assert out.splitlines()[2].startswith("  - nothing is known of its data: no data folder")
-    assert "top_potsdam_{tile}_IRRG.tif" in out
+@pytest.mark.parametrize(("more", "says"), [([], "no data folder for domain potsdam"), (["--data", "."], "isprs.org")])
+def test_domain_without_data_is_one_sentence_that_names_its_description(call, tmp_path, monkeypatch, more, says):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call("info", "potsdam", *more)
+    assert (code, out) == (2, "") and says in err and err.count("\n") == 1
+    assert err.rstrip().endswith("rsuda domains potsdam describes them")
+    code, out, _ = call("domains", "potsdam")
+    assert code == 0 and "isprs.org" in out and "top_potsdam_{tile}_IRRG.tif" in out
 
 
 def test_domain_says_its_scenes_and_how_many_label_pixels_are_off_the_legend(world, tmp_path):
