@@ -50,7 +50,7 @@ def test_benchmark_file_resolves_and_has_a_baseline_and_an_oracle(path, tmp_path
     plan = read_plan(path, tmp_path / "out")
     assert {plan.baseline, plan.oracle} <= set(plan.methods)
     methods = {job.settings.method.name for job in plan.jobs}
-    least = 2 if path.stem == "st_dasegnet" else 9  # the parts of one method, or all methods
+    least = 2 if path.stem in ("st_dasegnet", "further_fields") else 9  # of one method, or all methods
     assert least <= len(methods) and methods <= set(METHODS)
 
 
