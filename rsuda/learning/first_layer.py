@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 RGB = ("red", "green", "blue")
-COLOUR_INFRARED = ("ir", "red", "green")  # in the order of false-colour images
+COLOURS = ("ir", "red", "green", "blue")  # from long waves to short ones, as false-colour images have them
 _IN_ORDER = 4  # bands up to which filters follow file order
 
 
@@ -40,13 +40,16 @@ def name_filters(network: nn.Module, bands: Sequence[str]) -> None:
 def composite_of(bands: Sequence[str]) -> tuple[int, ...] | None:
     """Choose the bands that an encoder pretrained on RGB reads as it reads photographs, by position.
 
-    Three bands are read in their order, and one as grey. Of more than three, red, green and blue are, or else near
-    infrared, red and green; None without these, and of two bands.
+    Three bands are read in their order, and one as grey. Of others, red, green and blue are, or else the longest waves
+    of near infrared, red, green and blue. Of only two of these the shorter wave is read twice, as photographs have much the
+    same in green and blue. None without two of them.
     """
     if len(bands) in (1, 3):
         return tuple(range(len(bands)))
-    composite = next((names for names in (RGB, COLOUR_INFRARED) if set(names) <= set(bands)), None)
-    return None if composite is None else tuple(list(bands).index(name) for name in composite)
+    names = RGB if set(RGB) <= set(bands) else [name for name in COLOURS if name in bands][:3]
+    if len(names) < 2:
+        return None
+    return tuple(list(bands).index(name) for name in (*names, names[-1])[:3])
 
 
 def repeat_filters(encoder: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -152,8 +152,8 @@ class SourceFree(Method):
         if not self.prototypes_missing:
             return ()
         return (
-            "the run is source-only on the aligned domains: prototypes need pretrained weights and one band or three (of more, "
-            f"red, green and blue, or infrared, red and green), and the pair has {', '.join(self.spec.bands)} with weights "
+            "the run is source-only on the aligned domains: prototypes need pretrained weights and one band, three, or two of "
+            f"infrared, red, green and blue, and the pair has {', '.join(self.spec.bands)} with weights "
             f"'{self.build.weights}'; for pseudo labels without prototypes pass {spell('method.prototype_weight', 0)}",
         )
 

@@ -250,9 +250,10 @@ class STDASegNet(Method):
             late = self.build.start is not None and self.options.source_only_share > 0
             return ("the run starts from a trained network, so source_only_share has no effect",) if late else ()
         return (
-            "the run is source-only on the aligned domains: neighbours cannot vote on pseudo labels, since they need the three "
-            f"bands of a pretrained encoder and the pair has {', '.join(self.spec.bands)} with weights '{self.build.weights}'; "
-            "for self-training without them set method.neighbours to 0",
+            "the run is source-only on the aligned domains: neighbours cannot vote on pseudo labels, since they need "
+            "pretrained weights and one band, three, or two of infrared, red, green and blue, and the pair has "
+            f"{', '.join(self.spec.bands)} with weights '{self.build.weights}'; for self-training without them set "
+            "method.neighbours to 0",
         )
 
     @torch.no_grad()

@@ -85,12 +85,16 @@ def test_methods_build_networks_with_filters_by_name(pretrained):
         (MANY, (3, 2, 1)),
         (("red", "green", "blue", "ir", "height"), (0, 1, 2)),
         (("vv", "vh", "ratio", "ir"), None),
-        (("red", "green", "height", "slope"), None),
-        (("red", "green"), None),
+        (("red", "green", "height", "slope"), (0, 1, 1)),
+        (("ir", "green", "blue", "height"), (0, 1, 2)),
+        (("red", "green"), (0, 1, 1)),
+        (("green", "red"), (1, 0, 0)),
+        (("vv", "vh"), None),
+        (("red", "height"), None),
         (("pan",), (0,)),
     ],
 )
-def test_a_composite_of_three_bands_is_chosen_by_name(bands, composite):
+def test_a_composite_is_chosen_by_name(bands, composite):
     assert composite_of(bands) == composite
 
 
@@ -115,7 +119,15 @@ def test_cells_of_one_band_are_those_of_a_grey_image(pretrained):
     image = torch.rand(2, 1, 64, 64)
     one, rgb = (builder(bands, pretrained["resnet18"]) for bands in (("pan",), ("red", "green", "blue")))
     torch.testing.assert_close(one.cell_encoder()(image), rgb.cell_encoder()(image.expand(-1, 3, -1, -1)))
-    assert not builder(("red", "green"), pretrained["resnet18"]).pretrained_features
+    assert not builder(("vv", "vh"), pretrained["resnet18"]).pretrained_features
+
+
+def test_cells_of_two_bands_read_the_shorter_wave_twice(pretrained):
+    image = torch.rand(2, 2, 64, 64)
+    two, rgb = (builder(bands, pretrained["resnet18"]) for bands in (("green", "red"), ("red", "green", "blue")))
+    assert two.pretrained_features
+    assert torch.equal(two.cell_encoder()(image), rgb.cell_encoder()(image[:, [1, 0, 0]]))
+    assert two.network().network.encoder(image)[1].shape[0] == 2  # the network reads both bands
 
 
 def test_weights_for_other_bands_have_no_composite(pretrained, tmp_path):

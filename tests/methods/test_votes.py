@@ -170,7 +170,7 @@ def test_checkpoints_of_votes_without_modes_are_read():
 
 
 def test_votes_are_off_without_pretraining_or_for_other_bands():
-    two = Spec(("red", "green"), 0.5, (0,) * 2, (255,) * 2, (0.5,) * 2, (0.25,) * 2, LEGEND)
+    two = Spec(("vv", "vh"), 0.5, (0,) * 2, (255,) * 2, (0.5,) * 2, (0.25,) * 2, LEGEND)
     options = VoteOptions(neighbours=1.0, spread=0.5)
     assert isinstance(build_votes(NetworkBuilder(ARCH, SPEC, "none"), options), NoVotes)
     assert isinstance(build_votes(NetworkBuilder(ARCH, two, "imagenet"), options), NoVotes)
@@ -206,13 +206,13 @@ def test_the_phase_ends_after_its_share_of_the_run():
 
 
 def test_without_votes_a_run_that_asks_for_them_is_source_only_and_says_so():
-    two = Spec(("red", "green"), 0.5, (0,) * 2, (255,) * 2, (0.5,) * 2, (0.25,) * 2, LEGEND)
+    two = Spec(("vv", "vh"), 0.5, (0,) * 2, (255,) * 2, (0.5,) * 2, (0.25,) * 2, LEGEND)
     arch = Architecture("mobilenet_v2", "segformer", 3, 2, 32)
     method = STDASegNet(NetworkBuilder(arch, two), options_of("st-dasegnet", {"neighbours": 1.0, "strided": 1}))
     batch = {"source_image": torch.randn(2, 2, 64, 64), "source_label": torch.zeros(2, 64, 64), "key": KEY}
     loss, terms = method.loss({**batch, "source_label": batch["source_label"].long()})
     assert set(terms) == {"ce_s"} and loss.isfinite()
-    assert "red, green" in method.notes[0] and "method.neighbours" in method.notes[0]
+    assert "vv, vh" in method.notes[0] and "method.neighbours" in method.notes[0]
     # it learns what source-only learns, from the same first weights
     torch.manual_seed(0)
     branch = STDASegNet(NetworkBuilder(arch, two), options_of("st-dasegnet", {"neighbours": 1.0, "strided": 1})).model

@@ -36,7 +36,7 @@ class VoteOptions(WitnessOptions):
         Weight,
         Field(
             description="weight of the votes of labelled source cells in the frozen pretrained encoder, beside the teacher's "
-            "softmax; 0 for no votes; without pretrained weights, and one band or three for them, they are off"
+            "softmax; 0 for no votes; off without pretrained weights and one band, three, or two of infrared, red, green, blue"
         ),
     ] = 0.0
     votes: Annotated[
