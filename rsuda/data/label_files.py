@@ -65,8 +65,9 @@ class LabelFiles(FrozenModel):
             raise ValueError("'layer' and '|layername=' both name the layer: leave one out")
         end = self.pattern[-4:].lower()
         if end in CONVERTIBLE_VECTORS:
+            inside = "/vsizip/" if end == ".zip" else ""
             raise ValueError(
-                f"labels are not read from {end}: convert them by ogr2ogr LABELS.gpkg LABELS{end}, and name the .gpkg"
+                f"labels are not read from {end}: convert them by ogr2ogr LABELS.gpkg {inside}LABELS{end}, and name the .gpkg"
             )
         return self
 

@@ -85,7 +85,7 @@ def _without_sidecars(places: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _without_labels(files: Sequence[str], named: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Divide files into scenes and a note of the labels beside them, told by the words of their names and folders.
+    """Divide files into scenes and a note of the labels beside them, known by the words of their names and folders.
 
     Files that were named themselves stay, and so do all where nothing but labels would be left.
     """
