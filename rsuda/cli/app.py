@@ -51,6 +51,8 @@ def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
     """
     if hasattr(sys.stdout, "reconfigure"):  # Windows prints in an encoding that lacks most letters
         sys.stdout.reconfigure(errors="backslashreplace")
+    if not {"CPL_LOG", "CPL_DEBUG"} & set(os.environ):  # GDAL's own lines, beside the sentence on an error
+        os.environ.update(CPL_LOG=os.devnull, CPL_LOG_APPEND="ON")
     try:
         with _terminable(), as_flags():
             app(words, prog_name=name, standalone_mode=True)

@@ -84,13 +84,13 @@ def _steps(column: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarr
     ways = np.empty(n, np.uint8)  # a bit for each direction in which a piece leaves a vertex
     starts, directions, owners = [], [], []
     for k in range(0, n, PART):
-        here = around[k : k + PART]
-        exists = (here != np.roll(here, 1, 1)) & (here >= 0)
+        quadrants = around[k : k + PART]
+        exists = (quadrants != np.roll(quadrants, 1, 1)) & (quadrants >= 0)
         ways[k : k + PART] = np.packbits(exists, 1, bitorder="little")[:, 0]
         vertex, direction = np.divmod(np.flatnonzero(exists), 4)
         starts.append((vertex + k).astype(np.int32))
         directions.append(direction.astype(np.uint8))
-        owners.append(here[exists])
+        owners.append(quadrants[exists])
     start, direction, owner = (np.concatenate(parts) for parts in (starts, directions, owners))
     del starts, directions, owners
     first = np.cumsum(_COUNT[ways], dtype=np.int32) - _COUNT[ways]  # the number of each vertex's first piece

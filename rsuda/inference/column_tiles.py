@@ -12,7 +12,7 @@ from rsuda.geo.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import Strip, strips
 
-MOST_BYTES = 384 << 20  # of a row of windows: its pixels and its blended probabilities
+MOST_BYTES = 256 << 20  # of a row of windows: its pixels and its blended probabilities
 STRIPS = 4  # that a tile goes through before the next; each time it reads one more row of windows
 
 
