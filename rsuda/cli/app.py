@@ -16,6 +16,7 @@ from rsuda.cli.pages import ORDER, Application, Pages, Stopped
 from rsuda.core.display import printable
 from rsuda.core.errors import RsudaError
 from rsuda.core.spelling import as_flags
+from rsuda.core.torch_builds import mixed_builds
 from rsuda.core.version import __version__
 
 AFTERWARDS = {
@@ -58,6 +59,11 @@ def main(words: Sequence[str] | None = None, name: str | None = None) -> None:
             app(words, prog_name=name, standalone_mode=True)
     except RsudaError as error:
         print(f"Error: {printable(error)}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except RuntimeError as error:
+        if (sentence := mixed_builds(error)) is None:
+            raise
+        print(f"Error: {sentence}", file=sys.stderr)
         raise SystemExit(2) from None
     except Stopped as stopped:
         sentence = stopped.sentence or f"interrupted{AFTERWARDS.get(stopped.command, '')}"
