@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsuda.core.torch_builds import mixed_builds
+from rsuda.cli.torch_builds import mixed_builds
 
 ROOT = Path(__file__).parents[2]
 

@@ -161,11 +161,11 @@ def test_commands_of_annotate_md_run_in_order(tmp_path):
     assert (tmp_path / "runs" / "vaihingen_annotated" / "scores_vaihingen_val.json").is_file()
 
 
-@pytest.mark.parametrize("results", ["four_fields", "four_fields_lite0"])
+@pytest.mark.parametrize("results", ["four_fields", "four_fields_lite0", "further_fields"])
 def test_benchmarks_have_the_rows_of_the_results(results):
     table = (ROOT / "benchmarks" / "results" / results / "table.md").read_text()
     rows = re.findall(r"^\|.*\|$", table.partition("### All pairs")[2].partition("###")[0], re.MULTILINE)
-    assert len(rows) >= 9
+    assert len(rows) >= 6
     assert set(rows) <= set((ROOT / "BENCHMARKS.md").read_text().splitlines())
 
 

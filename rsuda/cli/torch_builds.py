@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 _MISSING = "operator torchvision::"  # torch's words for an operator of torchvision that was built for another torch
+_CPU = " --index-url https://download.pytorch.org/whl/cpu"
 
 
 def mixed_builds(error: BaseException) -> str | None:
@@ -16,9 +17,8 @@ def mixed_builds(error: BaseException) -> str | None:
     if not isinstance(error, RuntimeError) or _MISSING not in str(error):
         return None
     return (
-        f"torch {_version('torch')} and torchvision {_version('torchvision')} are of different builds, so neither model nor map "
-        "can be made: install both from one index, such as pip install --force-reinstall torch torchvision --index-url "
-        "https://download.pytorch.org/whl/cpu"
+        f"torch {_version('torch')} and torchvision {_version('torchvision')} are of different builds: install both from one index "
+        f"by pip install --force-reinstall torch torchvision{_CPU if 'cpu' in _version('torch') else ''}"
     )
 
 
