@@ -13,10 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from rsuda.cli.pages import ORDER, Application, Pages, Stopped
+from rsuda.cli.torch_builds import mixed_builds
 from rsuda.core.display import printable
 from rsuda.core.errors import RsudaError
 from rsuda.core.spelling import as_flags
-from rsuda.cli.torch_builds import mixed_builds
 from rsuda.core.version import __version__
 
 AFTERWARDS = {

@@ -17,8 +17,8 @@ def mixed_builds(error: BaseException) -> str | None:
     if not isinstance(error, RuntimeError) or _MISSING not in str(error):
         return None
     return (
-        f"torch {_version('torch')} and torchvision {_version('torchvision')} are of different builds: install both from one index "
-        f"by pip install --force-reinstall torch torchvision{_CPU if 'cpu' in _version('torch') else ''}"
+        f"torch {_version('torch')} and torchvision {_version('torchvision')} are of different builds: install both from one "
+        f"index by pip install --force-reinstall torch torchvision{_CPU if 'cpu' in _version('torch') else ''}"
     )
 
 
