@@ -137,7 +137,17 @@ def _address(link: str, file: Path, name: str, folder: Path) -> str:
         copy = folder / page
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(target, copy)
+    elif path.startswith("benchmarks/results/"):
+        _write_results(target, folder / page)
     return os.path.relpath(page, Path(name).parent)
+
+
+def _write_results(table: Path, page: Path) -> None:
+    """Write a table of results as a page outside of the menu, with a title of its own."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    title = table.parent.name.replace("_", " ").capitalize()
+    sections = re.sub(r"^###", "##", table.read_text(), flags=re.M)
+    page.write_text(f"---\norphan: true\n---\n\n# {title}\n\n{sections}")
 
 
 def main() -> int:
