@@ -224,10 +224,17 @@ def _compare(first: ClassMap, second: ClassMap, units: Units) -> tuple[Compariso
             f"{', '.join(second.legend.names)}: pass one {spell('legend')} for both"
         )
     one = first.classes_at(units.rows, units.cols)
-    rows, cols = first.grid.points_in(second.grid, units.rows + 0.5, units.cols + 0.5)
+    rows, cols = units.rows + 0.5, units.cols + 0.5
+    if not first.grid.same_pixels(second.grid):
+        rows, cols = first.grid.points_in(second.grid, rows, cols)
     places = (np.floor(np.nan_to_num(place, nan=-1)).astype(np.int64) for place in (rows, cols))
     two = first.legend.mapping_from(second.legend)[second.classes_at(*places)]
     missing = (one == IGNORE) | (two == IGNORE)
+    if missing.all():
+        raise InputError(
+            f"{first.place} and {second.place} have a class in common at none of the {len(one)} labelled points: "
+            "check the CRS and the extent of both"
+        )
     sample, _ = _within(units.sample, np.where(missing, IGNORE, one))
     notes = [f"the maps are compared at the {(~missing).sum()} points where both have a class"] if missing.any() else []
     right = np.stack([one == units.reference, two == units.reference], 1).astype(float)

@@ -122,6 +122,8 @@ def change(
         pair, notes = _pair(*maps)
         pixels, area = pair.count()
         if not pixels.any():
+            for map_ in maps:
+                _check_classes(map_)
             raise InputError(
                 f"{pair.first.place} and {pair.second.place} have no pixel with a class in common: check their CRS"
             )
@@ -156,6 +158,7 @@ class _Pair:
     """Two maps on the grid of one of them.
 
     Attributes:
+        same_pixels: whether both maps have the pixels of this grid.
         to_first: (256,) from the second map's classes to the first's.
     """
 
@@ -163,6 +166,7 @@ class _Pair:
     second: ClassMap
     base: ClassMap
     to_first: np.ndarray
+    same_pixels: bool
 
     @property
     def grid(self) -> Grid:
@@ -171,7 +175,10 @@ class _Pair:
     def rows(self, row: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Read the classes of both maps, (count, width) uint8 each, 255 where either has none."""
         window = self.grid.window(row, 0, count, self.grid.width)
-        one, two = (_classes_on(map_, window, row, same=map_ is self.base) for map_ in (self.first, self.second))
+        one, two = (
+            _classes_on(map_, window, row, same=self.same_pixels or map_ is self.base)
+            for map_ in (self.first, self.second)
+        )
         two = self.to_first[two]
         missing = (one == IGNORE) | (two == IGNORE)
         return np.where(missing, np.uint8(IGNORE), one), np.where(missing, np.uint8(IGNORE), two)
@@ -207,12 +214,23 @@ def _pair(first: ClassMap, second: ClassMap) -> tuple[_Pair, list[str]]:
         raise InputError(
             f"{first.place} and {second.place} differ in size and lack a georeference, so they cannot be compared"
         )
+    for map_ in (first, second):
+        if map_.classes.chosen:  # a legend of the map's own has all of its values
+            _check_classes(map_)
     table = first.legend.mapping_from(second.legend)
     if first.grid.same_pixels(second.grid):
-        return _Pair(first, second, first, table), []
+        base = first if first.grid.georeferenced else second
+        return _Pair(first, second, base, table, same_pixels=True), []
     base = second if (second.pixel_m2 or 0) > 1.01 * (first.pixel_m2 or 0) else first
     note = f"the maps have different grids and are compared on that of {base.place}, by the nearest pixel of the other"
-    return _Pair(first, second, base, table), [note]
+    return _Pair(first, second, base, table, same_pixels=False), [note]
+
+
+def _check_classes(map_: ClassMap) -> None:
+    """Raise InputError for a map without a class, or most of which is outside the legend."""
+    strips = [bool((classes != IGNORE).any()) for _, classes, _ in map_.strips()]
+    if not any(strips):
+        raise InputError(f"no pixel of {map_.place} holds a class")
 
 
 def _classes_on(map_: ClassMap, window: Grid, row: int, *, same: bool) -> np.ndarray:

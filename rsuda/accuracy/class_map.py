@@ -71,6 +71,10 @@ class ClassMap:
                 else:
                     pixels = file.pixels([1], (first, 0, *classes.shape))[0][0]
                     yield first, np.where(pixels == IGNORE, np.uint8(IGNORE), classes), pixels
+        self.check_legend(outside, inside)
+
+    def check_legend(self, outside: int, inside: int) -> None:
+        """Raise InputError if more pixels are outside the legend than have a class."""
         if outside > inside:
             raise InputError(
                 f"{outside / (outside + inside):.0%} of the pixels of {self.place} are outside the legend "

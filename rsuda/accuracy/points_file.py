@@ -23,6 +23,7 @@ from rsuda.core.legend import Legend
 from rsuda.core.vector_formats import FORMATS
 from rsuda.geo.polygon_classes import value_text
 from rsuda.geo.polygon_files import readable
+from rsuda.geo.polygon_input import is_parquet, read_parquet
 from rsuda.geo.qgis_form import label_style
 
 REFERENCE, CHIP = "reference", "chip"
@@ -130,6 +131,8 @@ def read_points(path: Path) -> tuple[gpd.GeoDataFrame, Design | None]:
     if not path.is_file():
         raise MissingError(f"there is no file {path}: name the points by their file, such as points.gpkg")
     try:
+        if is_parquet(path):
+            return _checked_points(read_parquet(path), path), None
         with readable(path) as plain:
             kinds = {str(name): None if kind is None else str(kind) for name, kind in pyogrio.list_layers(plain)}
             layer = _layer_of_points(path, kinds)

@@ -59,12 +59,8 @@ def read_frame(path: Path, layer: str | None = None, columns: Collection[str] | 
 
 
 def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd.GeoDataFrame:
-    if path.suffix.lower() in _PARQUET:
-        if find_spec("pyarrow") is None:
-            raise InputError(
-                f"{path} is GeoParquet, which needs pyarrow: pip install pyarrow, or convert it to GeoPackage"
-            )
-        frame = gpd.read_parquet(path)
+    if is_parquet(path):
+        frame = read_parquet(path)
         chosen = [name for name in frame.columns if columns is None or str(name).lower() in columns]
         return frame[[*dict.fromkeys([*chosen, frame.geometry.name])]]
     shapefile = path.suffix.lower() == ".shp"
@@ -83,6 +79,18 @@ def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd
             with suppress(UnicodeDecodeError):
                 return gpd.read_file(plain, layer=layer, columns=chosen, encoding=encoding)
         return gpd.read_file(plain, layer=layer, columns=chosen)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is GeoParquet by its name."""
+    return path.suffix.lower() in _PARQUET
+
+
+def read_parquet(path: Path) -> gpd.GeoDataFrame:
+    """Read GeoParquet, which the GDAL of pyogrio's wheels lacks. Raises InputError without pyarrow."""
+    if find_spec("pyarrow") is None:
+        raise InputError(f"{path} is GeoParquet, which needs pyarrow: pip install pyarrow, or convert it to GeoPackage")
+    return gpd.read_parquet(path)
 
 
 def _beside(path: Path, suffix: str) -> bool:

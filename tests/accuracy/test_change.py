@@ -77,7 +77,24 @@ def test_maps_that_cannot_be_compared_are_refused(tmp_path):
     away = write_map(tmp_path / "away.tif", SECOND, Affine.translation(9000, 0) @ UTM)
     with pytest.raises(InputError, match="no pixel with a class in common"):
         change(one, away, tmp_path / "change")
+    with pytest.raises(InputError, match=r"no pixel of .*empty\.tif holds a class"):
+        change(one, write_map(tmp_path / "empty.tif", np.full_like(FIRST, 255)), tmp_path / "change")
+    values = np.where(np.arange(60) < 50, 9, SECOND).astype(np.uint8)
+    ninths = write_map(tmp_path / "ninths.tif", values)
+    with pytest.raises(InputError, match=r"% of the pixels of .*ninths\.tif are outside the legend"):
+        change(one, ninths, tmp_path / "change", legend=LEGEND)
     assert not (tmp_path / "change").exists()
+
+
+def test_a_map_without_a_georeference_has_the_pixels_of_an_equally_large_one(tmp_path):
+    one, two = (write_map(tmp_path / f"{k}.tif", part) for k, part in enumerate((FIRST, SECOND)))
+    plain = [write_map(tmp_path / f"plain_{k}.tif", p, Affine.identity(), None) for k, p in enumerate((FIRST, SECOND))]
+    expected = change(one, two, tmp_path / "both")
+    for name, maps in (("first", (plain[0], two)), ("second", (one, plain[1]))):
+        result = change(*maps, tmp_path / name)
+        assert result.pixels.tolist() == expected.pixels.tolist() and result.area == pytest.approx(expected.area)
+        with rasterio.open(result.raster) as file:
+            assert file.transform == UTM and file.crs == "EPSG:32632"
 
 
 def test_equal_maps_have_no_polygons_of_changes(tmp_path):

@@ -192,6 +192,11 @@ def test_another_map_on_the_same_points_keeps_the_strata_and_is_compared_in_pair
     other = write_map(tmp_path / "other.tif", classes, legend=replace(LEGEND, names=("sea", "field", "town")))
     with pytest.raises(InputError, match="the maps have different classes"):
         assess(map_, file, other)
+    plain = write_map(tmp_path / "plain.tif", np.where(np.arange(200) < 150, ground, classes), Affine.identity(), None)
+    assert assess(map_, file, plain).comparison == replace(first.comparison, map=str(plain))
+    away = write_map(tmp_path / "away.tif", classes, Affine.translation(9000, 0) @ UTM)
+    with pytest.raises(InputError, match=r"away\.tif have a class in common at none of the \d+ labelled points"):
+        assess(map_, file, away)
 
 
 def test_own_points_are_post_stratified_or_simple_and_clusters_are_refused(map_, truth, tmp_path):
@@ -226,9 +231,14 @@ def test_a_sample_saved_as_another_format_keeps_its_strata_by_its_weights(map_, 
     file = sample(map_, tmp_path / "points.gpkg", points=150).file
     points = label(file, truth[0])
     points.to_file(tmp_path / "points.geojson")
-    result = assess(map_, tmp_path / "points.geojson")
-    assert result.overall.value == pytest.approx(assess(map_, file).overall.value)
-    assert "no table of its strata" in result.notes[0]
+    points.to_parquet(tmp_path / "points.parquet")
+    expected = assess(map_, file).overall.value
+    for name in ("points.geojson", "points.parquet"):
+        result = assess(map_, tmp_path / name)
+        assert result.overall.value == pytest.approx(expected) and "no table of its strata" in result.notes[0]
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(InputError, match=r"broken\.parquet cannot be read as points"):
+        assess(map_, tmp_path / "broken.parquet")
 
 
 def test_areas_in_degrees_are_those_on_the_ground(tmp_path):
