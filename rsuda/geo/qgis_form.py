@@ -8,8 +8,7 @@ from xml.etree.ElementTree import Element, SubElement
 from rsuda.core.legend import Legend
 from rsuda.geo.qgis_styles import add_options, style_text
 
-_TO_LABEL, _LABELLED = "227,26,28,255", "255,255,255,255"
-_DARK = "35,35,35,255"
+_TO_LABEL, _WHITE, _DARK = "227,26,28,255", "255,255,255,255", "35,35,35,255"
 
 
 def label_style(
@@ -101,14 +100,18 @@ def _add_rings(root: Element, label: str) -> None:
     how = {"type": "categorizedSymbol", "attr": state, "forceraster": "0", "symbollevels": "0"}
     renderer = SubElement(root, "renderer-v2", how)
     categories, symbols = SubElement(renderer, "categories"), SubElement(renderer, "symbols")
-    for number, (title, colour) in enumerate((("to label", _TO_LABEL), ("labelled", _LABELLED))):
+    states = (
+        ("to label", _TO_LABEL, _WHITE),
+        ("labelled", _WHITE, _DARK),
+    )  # red alone is lost in false-colour vegetation
+    for number, (title, colour, border) in enumerate(states):
         entry = {"symbol": str(number), "value": title, "label": title, "render": "true", "type": "string"}
         SubElement(categories, "category", entry)
         symbol = SubElement(symbols, "symbol", {"type": "marker", "name": str(number), "alpha": "1"})
-        for size, line, width in (("5.4", _DARK, "1.2"), ("5.4", colour, "0.7"), ("0.5", colour, "0.1")):
+        for size, line, width in (("5.4", border, "1.2"), ("5.4", colour, "0.7"), ("0.7", border, "0.2")):
             ring = {
                 "name": "circle",
-                "color": colour if size == "0.5" else "0,0,0,0",
+                "color": colour if size == "0.7" else "0,0,0,0",
                 "size": size,
                 "size_unit": "MM",
                 "outline_color": line,
@@ -124,6 +127,6 @@ def _add_numbers(root: Element) -> None:
     settings = SubElement(SubElement(root, "labeling", {"type": "simple"}), "settings", {"calloutType": "simple"})
     font = {"fieldName": "id", "isExpression": "0", "fontSize": "9", "fontSizeUnit": "Point", "textColor": _DARK}
     style = SubElement(settings, "text-style", {**font, "fontWeight": "75", "textOpacity": "1"})
-    halo = {"bufferDraw": "1", "bufferSize": "0.8", "bufferSizeUnits": "MM", "bufferColor": "255,255,255,255"}
+    halo = {"bufferDraw": "1", "bufferSize": "0.8", "bufferSizeUnits": "MM", "bufferColor": _WHITE}
     SubElement(style, "text-buffer", {**halo, "bufferOpacity": "1", "bufferNoFill": "0"})
     SubElement(settings, "placement", {"placement": "0", "dist": "3.2", "distUnits": "MM"})
