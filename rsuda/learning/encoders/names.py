@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from difflib import get_close_matches
 from functools import cache
-from math import log
+from math import fsum, log
 
 import segmentation_models_pytorch as smp
 import timm
@@ -52,10 +52,14 @@ def _by_words(text: str) -> str | None:
     words_of_name = {word for word in _words(text) if word in weights}
     if not any(weights[word] > _FEW for word in words_of_name):
         return None
-    total = sum(weights[word] for word in words_of_name)
+    total = fsum(
+        weights[word] for word in words_of_name
+    )  # exact, as words of a set come in another order in each process
 
     def likeness(words: frozenset[str]) -> float:
-        return 2 * sum(weights[word] for word in words_of_name & words) / (total + sum(weights[word] for word in words))
+        return (
+            2 * fsum(weights[word] for word in words_of_name & words) / (total + fsum(weights[word] for word in words))
+        )
 
     best = max(encoders, key=lambda encoder: (likeness(encoders[encoder]), -len(encoder), "_100" in encoder))
     return best if likeness(encoders[best]) >= _LEAST else None
