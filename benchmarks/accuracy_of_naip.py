@@ -26,8 +26,8 @@ from rsuda.accuracy.estimators import MEASURES, Sample, ratios
 from rsuda.accuracy.intervals import Choices, interval
 from rsuda.accuracy.strata import census, divide
 from rsuda.core.legend import Legend
-from rsuda.geo.cog import write_cog
-from rsuda.geo.grid import Grid
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.maps.cog import write_cog
 
 NAMES = ("background", "building", "road", "bare", "forest")
 COLOURS = ((190, 186, 160), (200, 60, 50), (90, 90, 100), (224, 180, 110), (40, 110, 60))

@@ -26,7 +26,7 @@ from rsuda.annotation.candidates import Candidate, candidates
 from rsuda.annotation.suggest import choose
 from rsuda.core.legend import IGNORE
 from rsuda.core.settings import make_settings
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.inference.predictor import Predictor

@@ -25,7 +25,7 @@ from rsuda.annotation.suggest import choose, weighted_kmeans
 from rsuda.core.spec import Spec
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.metrics import Scores, confusion
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.runs.weights import load_run, saved_settings
 

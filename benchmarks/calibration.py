@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 import rsuda
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.evaluation.calibrate import ENOUGH_PIXELS
 from rsuda.evaluation.evaluate import class_table, predictor_of_run
 from rsuda.evaluation.fit_scaling import Measure, Scaling, choose, measure
 from rsuda.evaluation.labelled_pixels import LabelledPixels, pixels_of_scenes
-from rsuda.geo.region import Region
+from rsuda.geo.scenes.region import Region
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import blended
 

@@ -29,7 +29,7 @@ from rsuda.core.errors import RsudaError
 from rsuda.core.settings import Settings, make_settings
 from rsuda.data.find_domain import domain
 from rsuda.export.export import export
-from rsuda.geo.region import Region
+from rsuda.geo.scenes.region import Region
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import strips
 from rsuda.learning.encoders.build import check_encoder

@@ -41,7 +41,7 @@ import method_cost
 import predict as prediction_benchmark
 
 from rsuda.core.atomic import atomic_write
-from rsuda.geo.region import Region
+from rsuda.geo.scenes.region import Region
 from rsuda.inference.open_scene import open_scene
 from rsuda.inference.predict import predict
 from rsuda.inference.predictor import Predictor

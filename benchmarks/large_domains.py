@@ -33,8 +33,8 @@ from rasterio.windows import Window
 from rsuda.core.errors import RsudaError
 from rsuda.core.settings import make_settings
 from rsuda.data.find_domain import find_domains
-from rsuda.data.pair import pair
-from rsuda.data.patches import PatchDataset
+from rsuda.data.pairs.pair import pair
+from rsuda.data.pairs.patches import PatchDataset
 from rsuda.methods import presets_of
 from rsuda.training.build import check_run
 

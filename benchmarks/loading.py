@@ -36,8 +36,8 @@ from rasterio.transform import from_origin
 
 from rsuda.core.settings import Settings, make_settings
 from rsuda.data.find_domain import find_domains
-from rsuda.data.pair import Pair, pair
-from rsuda.data.patches import loader
+from rsuda.data.pairs.pair import Pair, pair
+from rsuda.data.pairs.patches import loader
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.methods import presets_of
 from rsuda.training.build import build, check_run

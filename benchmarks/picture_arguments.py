@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from rsuda.core.legend import Legend
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.data.find_domain import domain
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.runs.weights import load_run
 

@@ -76,9 +76,9 @@ def measure(way: str, mask: Path, height: int, width: int) -> dict:
     from shapely.geometry import shape
 
     from rsuda.core.legend import Legend
-    from rsuda.geo.grid import Grid
-    from rsuda.geo.polygon_files import write_polygons
-    from rsuda.geo.polygons import polygon_table
+    from rsuda.geo.grids.grid import Grid
+    from rsuda.geo.polygons.files import write_polygons
+    from rsuda.geo.polygons.polygonise import polygon_table
 
     names = tuple(f"class {k}" for k in range(CLASSES))
     legend = Legend(names, tuple(((k, k, k),) for k in range(CLASSES)))

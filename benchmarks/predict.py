@@ -29,7 +29,7 @@ from rasterio.windows import Window
 from rsuda.core.legend import Legend
 from rsuda.core.settings import make_settings
 from rsuda.core.spec import Spec
-from rsuda.geo.windows import window_starts
+from rsuda.geo.grids.windows import window_starts
 from rsuda.inference.predict import predict
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast

@@ -30,10 +30,10 @@ from torch import Tensor
 from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings, parse_option
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.data.find_domain import training_domains
 from rsuda.evaluation.metrics import Scores, confusion
-from rsuda.geo.windows import random_window
+from rsuda.geo.grids.windows import random_window
 from rsuda.learning.device import autocast, pick_device, pick_precision
 from rsuda.learning.network import resize
 from rsuda.methods import find_method, option_names, presets_of

@@ -15,7 +15,7 @@ import numpy as np
 
 import rsuda
 from rsuda.core.settings import make_settings
-from rsuda.data.pair import pair
+from rsuda.data.pairs.pair import pair
 from rsuda.methods import presets_of
 
 data = next(path for path in (Path("sample_tiles"), Path("../sample_tiles")) if path.is_dir())

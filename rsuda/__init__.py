@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError, WriteError
     from rsuda.core.legend import Legend
     from rsuda.core.sample_data import sample_tiles
-    from rsuda.data.domain import Domain
-    from rsuda.data.draft_domain import init
+    from rsuda.data.domains.domain import Domain
+    from rsuda.data.drafts.init import init
     from rsuda.data.find_domain import domain
     from rsuda.evaluation.calibrate import calibrate
     from rsuda.evaluation.finished_run import Run
@@ -60,8 +60,8 @@ else:
         "rsuda.inference.polygonize": ("Polygons", "polygonize"),
         "rsuda.inference.predict": ("predict",),
         "rsuda.training.datamodule": ("PairDataModule",),
-        "rsuda.data.domain": ("Domain",),
-        "rsuda.data.draft_domain": ("init",),
+        "rsuda.data.domains.domain": ("Domain",),
+        "rsuda.data.drafts.init": ("init",),
         "rsuda.core.errors": ("ExistsError", "InputError", "MissingError", "RsudaError", "WriteError"),
         "rsuda.data.find_domain": ("domain",),
         "rsuda.core.legend": ("Legend",),

@@ -17,7 +17,7 @@ from rsuda.core.settings import Settings
 from rsuda.evaluation.finished_run import Run
 
 if TYPE_CHECKING:
-    from rsuda.data.domain import Domain
+    from rsuda.data.domains.domain import Domain
     from rsuda.data.find_domain import Objects
     from rsuda.evaluation.evaluate import Evaluation
 

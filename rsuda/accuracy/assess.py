@@ -23,7 +23,7 @@ from rsuda.accuracy.write_assessment import check_folder, write_assessment
 from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
-from rsuda.data.chosen_legend import chosen_legend
+from rsuda.data.domain_files.legend import chosen_legend
 
 PathLike = str | os.PathLike[str]
 

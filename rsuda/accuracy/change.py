@@ -25,11 +25,11 @@ from rsuda.core.legend_fields import Colour
 from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
-from rsuda.data.chosen_legend import chosen_legend
-from rsuda.geo.attribute_table import SUFFIX, attribute_table, write_attributes
-from rsuda.geo.cog import write_cog
-from rsuda.geo.grid import Grid
-from rsuda.geo.qgis_styles import raster_style, write_style
+from rsuda.data.domain_files.legend import chosen_legend
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.maps.attribute_table import SUFFIX, attribute_table, write_attributes
+from rsuda.geo.maps.cog import write_cog
+from rsuda.geo.maps.qgis_styles import raster_style, write_style
 from rsuda.inference.write_layers import write_layers
 
 PathLike = str | os.PathLike[str]

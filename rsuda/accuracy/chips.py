@@ -14,8 +14,8 @@ from PIL.PngImagePlugin import PngInfo
 from rsuda.core.atomic import atomic_write
 from rsuda.core.display import OWN_PICTURE
 from rsuda.core.errors import InputError
-from rsuda.geo.grid import Grid
-from rsuda.geo.raster import RasterFile, is_remote
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.rasters.raster import RasterFile, is_remote
 
 _SIDE = 384  # pixels of each of the two pictures
 _FAR, _NEAR = 128, 32  # pixels of the map that they show

@@ -16,12 +16,12 @@ import numpy as np
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
-from rsuda.geo.class_raster import DECLARED_GSD, ClassRaster, raster_tags
-from rsuda.geo.grid import Grid
-from rsuda.geo.mosaic import Mosaic
-from rsuda.geo.raster import RasterFile, is_remote
-from rsuda.geo.scene import Scene
-from rsuda.geo.scene_files import is_pattern, rasters_in
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.maps.class_raster import DECLARED_GSD, ClassRaster, raster_tags
+from rsuda.geo.maps.mosaic import Mosaic
+from rsuda.geo.rasters.raster import RasterFile, is_remote
+from rsuda.geo.scenes.files import is_pattern, rasters_in
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.confidence_file import confidence_beside
 
 _CHUNK = 1 << 22  # bytes that are digested at once

@@ -21,10 +21,10 @@ from rsuda.core.display import quoted
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import Legend
 from rsuda.core.vector_formats import FORMATS
-from rsuda.geo.polygon_classes import value_text
-from rsuda.geo.polygon_files import readable
-from rsuda.geo.polygon_input import is_parquet, read_parquet
-from rsuda.geo.qgis_form import label_style
+from rsuda.geo.maps.qgis_form import label_style
+from rsuda.geo.polygons.classes import value_text
+from rsuda.geo.polygons.files import readable
+from rsuda.geo.polygons.input import is_parquet, read_parquet
 
 REFERENCE, CHIP = "reference", "chip"
 COLUMNS = (

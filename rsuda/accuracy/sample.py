@@ -23,7 +23,7 @@ from rsuda.core.errors import ExistsError, InputError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
-from rsuda.data.chosen_legend import chosen_legend
+from rsuda.data.domain_files.legend import chosen_legend
 
 PathLike = str | os.PathLike[str]
 _BANDS = 2  # of confidence, where none are chosen

@@ -18,7 +18,7 @@ from rsuda.core.display import printable, quoted
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
-from rsuda.geo.polygon_classes import value_text
+from rsuda.geo.polygons.classes import value_text
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rsuda.core.errors import InputError
 from rsuda.core.spec import Spec
-from rsuda.data.gsd_limit import check_gsd
-from rsuda.geo.scene import Scene
+from rsuda.data.checks.gsd_limit import check_gsd
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import finished_rows
 from rsuda.learning.calibration import tempered

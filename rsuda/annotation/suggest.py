@@ -23,9 +23,9 @@ from rsuda.core.errors import InputError, exists
 from rsuda.core.spec import Spec
 from rsuda.core.spelling import spell
 from rsuda.core.vector_formats import FORMATS
-from rsuda.data.domain import Domain
-from rsuda.geo.qgis_styles import window_style, write_style
-from rsuda.geo.scene import Scene
+from rsuda.data.domains.domain import Domain
+from rsuda.geo.maps.qgis_styles import window_style, write_style
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 
 logger = logging.getLogger("rsuda")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rsuda.annotation.suggest import Suggestion
     from rsuda.core.spec import Spec
-    from rsuda.data.domain import Domain
+    from rsuda.data.domains.domain import Domain
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from rsuda.data.find_domain import find_domains
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.evaluation.label_free import label_free
 from rsuda.evaluation.target_curve import watch_target
-from rsuda.geo.windows import random_window
+from rsuda.geo.grids.windows import random_window
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.device import autocast, pick_device, pick_precision
 from rsuda.methods import find_method

@@ -84,9 +84,9 @@ def adapt(
 
 def _scenes_of(target: str | None) -> str:
     """Name the scenes to predict: those of the target where it is a folder, a glob or a raster itself."""
-    from rsuda.data.domain_file import KNOWN
-    from rsuda.geo.raster import SUFFIXES
-    from rsuda.geo.scene_files import rasters_in
+    from rsuda.data.domain_files.domain_file import KNOWN
+    from rsuda.geo.rasters.raster import SUFFIXES
+    from rsuda.geo.scenes.files import rasters_in
 
     if target is None or target in KNOWN:
         return "SCENE.tif"

@@ -24,7 +24,7 @@ def presets(incomplete: str) -> list[str]:
 
 def domains(incomplete: str) -> list[str]:
     """Offer the known domains; the shell completes domain files and folders."""
-    return _matching((file.stem for file in (HERE / "data" / "known").glob("*.yaml")), incomplete)
+    return _matching((file.stem for file in (HERE / "data" / "domain_files" / "catalogue").glob("*.yaml")), incomplete)
 
 
 def runs(incomplete: str) -> list[str]:

@@ -28,7 +28,7 @@ def init(
 
     from rsuda.cli.terminal import print_facts
     from rsuda.core.display import printable
-    from rsuda.data.draft_domain import init as write_draft
+    from rsuda.data.drafts.init import init as write_draft
 
     log()
     facts = write_draft(folder, out, labels=labels, overwrite=overwrite)

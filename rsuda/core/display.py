@@ -39,3 +39,8 @@ def quoted(error: object, most: int = _LONGEST) -> str:
 def csv_cell(text: object) -> str:
     """Format text for a table that a spreadsheet may open: a text that would be a formula gets a leading apostrophe."""
     return f"'{text}" if str(text)[:1] in tuple("=+-@\t\r") else str(text)
+
+
+def size_text(count: int) -> str:
+    """Write a number of bytes in GiB, or in KiB below a tenth of one."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 // 10 else f"{count / 2**10:.0f} KiB"

@@ -1,6 +1,6 @@
 """Find domains: turn a name, a domain file, rasters or a torchgeo dataset into a Domain.
 
-A name stands for a known domain (``rsuda/data/known/*.yaml``), which has the same fields as a domain file.
+A name stands for a known domain (``rsuda/data/domain_files/catalogue/*.yaml``), which has the same fields as a domain file.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from rsuda.core.legend import Legend
 from rsuda.core.settings import OBJECT, Settings
 from rsuda.core.spec import band_code
 from rsuda.core.spelling import spell
-from rsuda.data.archives import note_of_archives, path_of
-from rsuda.data.domain import Domain, natural_order, some_names
-from rsuda.data.domain_file import KNOWN, DomainFile, read_domain_file, unknown_domain
-from rsuda.data.file_patterns import list_files, matches_any
-from rsuda.data.image_files import ImageFiles, choose_variant, scenes_of_domain
-from rsuda.data.joined_sources import join_sources
-from rsuda.data.label_files import match_labels
-from rsuda.data.raster_folder import domain_of_rasters
-from rsuda.data.stac_domain import domain_of_stac, is_stac
-from rsuda.geo.raster import is_remote
-from rsuda.geo.raster_stack import ExtraRaster
-from rsuda.geo.scene import Scene
-from rsuda.geo.scene_files import note_of_own_maps, without_maps_beside
+from rsuda.data.domain_files.domain_file import KNOWN, DomainFile, read_domain_file, unknown_domain
+from rsuda.data.domain_files.file_patterns import list_files, matches_any
+from rsuda.data.domain_files.image_files import ImageFiles, choose_variant, scenes_of_domain
+from rsuda.data.domain_files.label_files import match_labels
+from rsuda.data.domains.archives import note_of_archives, path_of
+from rsuda.data.domains.domain import Domain, natural_order, some_names
+from rsuda.data.domains.joined_sources import join_sources
+from rsuda.data.domains.raster_folder import domain_of_rasters
+from rsuda.data.domains.stac_domain import domain_of_stac, is_stac
+from rsuda.geo.rasters.raster import is_remote
+from rsuda.geo.rasters.stack import ExtraRaster
+from rsuda.geo.scenes.files import note_of_own_maps, without_maps_beside
+from rsuda.geo.scenes.scene import Scene
 
 # source (or several) and target where they are objects; None where they are names
 Objects = tuple[Domain | tuple[Domain | None, ...] | None, Domain | None]
@@ -103,7 +103,7 @@ def domain(
             raise InputError(f"'{option}' describes a torchgeo dataset; for files write a domain file (YAML) with it")
         order = bands if bands is None or isinstance(bands, str) else ",".join(bands)
         return _with_nodata(_domain_of_files(os.fspath(what), data, order, gsd), nodata)
-    from rsuda.data.torchgeo_domain import domain_of_dataset
+    from rsuda.data.domains.torchgeo_domain import domain_of_dataset
 
     return _with_nodata(domain_of_dataset(what, labels, legend, ignore, bands, gsd, splits, name), nodata)
 

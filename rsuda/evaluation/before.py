@@ -17,7 +17,7 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError, RsudaError
 from rsuda.core.settings import Settings
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.evaluation.label_free import label_free
 from rsuda.inference.predictor import Predictor

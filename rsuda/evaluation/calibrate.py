@@ -16,7 +16,7 @@ from rsuda.evaluation.evaluate import class_table, domain_of_run, predictor_of_r
 from rsuda.evaluation.fit_scaling import AUTO, SCALINGS, TEMPERATURE, VECTOR, Measure, Scaling, choose, measure
 from rsuda.evaluation.labelled_pixels import pixels_of_points, pixels_of_scenes
 from rsuda.evaluation.source_confidence import AccuracyEstimate, estimate_accuracy, source_pixels
-from rsuda.geo.polygon_input import NAMED_VECTORS, split_layer
+from rsuda.geo.polygons.input import NAMED_VECTORS, split_layer
 from rsuda.inference.open_scene import open_scene
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.calibration import HIGHEST, LOWEST, MOST_BIAS

@@ -21,14 +21,14 @@ from rsuda.core.documents import read_json
 from rsuda.core.errors import ExistsError, InputError, MissingError, unknown
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
-from rsuda.data.domain import Domain
+from rsuda.data.checks.labels import label_notes, scene_notes
+from rsuda.data.domains.domain import Domain
 from rsuda.data.find_domain import domain
-from rsuda.data.label_notes import label_notes, scene_notes
 from rsuda.evaluation.label_free import LabelFree, label_free, write_label_free
 from rsuda.evaluation.metrics import MEANS, Scores, confusion
 from rsuda.evaluation.reliability import BINS, Reliability, tally
-from rsuda.geo.scene import Scene
-from rsuda.geo.windows import full_windows
+from rsuda.geo.grids.windows import full_windows
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.scene_statistics import adapted
 from rsuda.inference.sliding_window import predict_scene, predict_tile

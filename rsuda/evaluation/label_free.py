@@ -18,8 +18,8 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.documents import read_json
 from rsuda.core.errors import InputError
 from rsuda.core.spec import Spec
-from rsuda.data.domain import Domain
-from rsuda.geo.windows import random_window
+from rsuda.data.domains.domain import Domain
+from rsuda.geo.grids.windows import random_window
 from rsuda.inference.predictor import Predictor
 
 LABEL_FREE = "label_free.json"

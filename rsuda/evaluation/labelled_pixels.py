@@ -13,9 +13,9 @@ from rsuda.core.display import quoted
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
-from rsuda.geo.polygon_input import read_frame, split_layer
-from rsuda.geo.region import Region
-from rsuda.geo.scene import Scene
+from rsuda.geo.polygons.input import read_frame, split_layer
+from rsuda.geo.scenes.region import Region
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import blended
 

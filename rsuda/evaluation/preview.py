@@ -17,10 +17,10 @@ from rsuda.core.display import OWN_PICTURE
 from rsuda.core.legend import IGNORE
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.evaluation.before import ModelBefore
 from rsuda.evaluation.preview_picture import Row, draw
-from rsuda.geo.windows import random_window
+from rsuda.geo.grids.windows import random_window
 from rsuda.inference.predictor import Predictor
 from rsuda.runs.folders import PREVIEW
 

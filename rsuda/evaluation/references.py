@@ -11,7 +11,7 @@ from rsuda.core.documents import read_json
 from rsuda.core.errors import RsudaError
 from rsuda.core.sample_data import SAMPLE, references_file
 from rsuda.core.settings import Settings
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import torch
 
 from rsuda.core.legend import IGNORE
 from rsuda.data.find_domain import find_domains, find_target
-from rsuda.data.pair import pair
+from rsuda.data.pairs.pair import pair
 from rsuda.evaluation.evaluate import class_table
 from rsuda.evaluation.labelled_pixels import LabelledPixels, pixels_of_scenes
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import predict_scene
 from rsuda.learning.calibration import tempered

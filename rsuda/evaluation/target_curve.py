@@ -12,7 +12,7 @@ import torch
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.settings import Settings
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.evaluation.evaluate import evaluate
 from rsuda.evaluation.metrics import Scores
 from rsuda.inference.predictor import Predictor

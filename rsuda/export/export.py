@@ -31,7 +31,7 @@ from rsuda.export.programs import (
     write_pt2,
 )
 from rsuda.export.stac_model import model_item
-from rsuda.geo.stac_item import write_item
+from rsuda.geo.maps.stac_item import write_item
 from rsuda.learning.network import STRIDE
 from rsuda.runs.weights import TrainedNetwork, load_run
 

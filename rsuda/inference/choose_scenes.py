@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rsuda.core.errors import InputError, MissingError
-from rsuda.data.archives import ARCHIVE, rasters_in_archives
-from rsuda.data.draft_pairing import is_label_name
-from rsuda.geo.raster import SUFFIXES, is_remote
-from rsuda.geo.scene_files import is_pattern, is_raster, note_of_own_maps, rasters_in, without_own_maps
+from rsuda.data.domains.archives import ARCHIVE, rasters_in_archives
+from rsuda.data.drafts.pairing import is_label_name
+from rsuda.geo.rasters.raster import SUFFIXES, is_remote
+from rsuda.geo.scenes.files import is_pattern, is_raster, note_of_own_maps, rasters_in, without_own_maps
 
 _SIDECARS = (
     *(

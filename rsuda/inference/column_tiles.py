@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from rsuda.core.machine import return_freed_memory
-from rsuda.geo.region import Region
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.region import Region
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import Strip, strips
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsuda.geo.class_raster import class_raster_name, raster_tags
-from rsuda.geo.raster import RasterFile, is_remote
+from rsuda.geo.maps.class_raster import class_raster_name, raster_tags
+from rsuda.geo.rasters.raster import RasterFile, is_remote
 from rsuda.inference.finished_rasters import KEY
 
 

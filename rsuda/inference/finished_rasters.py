@@ -12,9 +12,9 @@ from rasterio.windows import Window
 
 from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import spell
-from rsuda.geo.cog import LOSSLESS, creation_options
-from rsuda.geo.raster import READ_ERRORS, quiet
-from rsuda.geo.run_lengths import UNKNOWN
+from rsuda.geo.maps.cog import LOSSLESS, creation_options
+from rsuda.geo.polygons.run_lengths import UNKNOWN
+from rsuda.geo.rasters.raster import READ_ERRORS, quiet
 from rsuda.inference.products import CLASSES, PRODUCTS
 
 KEY = "RSUDA_KEY"  # tag of every raster of a map

@@ -16,6 +16,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from rsuda.core.atomic import check_writable, make_folder
+from rsuda.core.capacity import check_disk
 from rsuda.core.errors import ExistsError, WriteError, exists
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.locks import LOCK, exclusive
@@ -23,12 +24,11 @@ from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import spell
 from rsuda.core.undecided import with_undecided
 from rsuda.core.version import __version__
-from rsuda.geo.attribute_table import SUFFIX as ATTRIBUTES
-from rsuda.geo.limits import check_disk
-from rsuda.geo.mosaic import Tile
-from rsuda.geo.raster import READ_ERRORS, is_remote, quiet
-from rsuda.geo.region import Region
-from rsuda.geo.scene import Scene
+from rsuda.geo.maps.attribute_table import SUFFIX as ATTRIBUTES
+from rsuda.geo.maps.mosaic import Tile
+from rsuda.geo.rasters.raster import READ_ERRORS, is_remote, quiet
+from rsuda.geo.scenes.region import Region
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.finished_rasters import KEY, FinishedRasters
 from rsuda.inference.map_tile import MapTile
 from rsuda.inference.predictor import Predictor

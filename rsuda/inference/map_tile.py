@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsuda.geo.mosaic import Tile
-from rsuda.geo.region import Region
-from rsuda.geo.windows import Window4
+from rsuda.geo.grids.windows import Window4
+from rsuda.geo.maps.mosaic import Tile
+from rsuda.geo.scenes.region import Region
 
 Rows = Callable[[int, int], np.ndarray]
 

@@ -12,9 +12,9 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import spell
-from rsuda.geo.mosaic import Mosaic, Tile
-from rsuda.geo.raster import is_remote
-from rsuda.geo.scene_files import MOSAIC_TAG
+from rsuda.geo.maps.mosaic import Mosaic, Tile
+from rsuda.geo.rasters.raster import is_remote
+from rsuda.geo.scenes.files import MOSAIC_TAG
 from rsuda.inference.choose_scenes import choose_scenes
 
 logger = logging.getLogger("rsuda")

@@ -16,8 +16,8 @@ from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.machine import host
 from rsuda.core.map_options import MapOptions, PredictorOptions
 from rsuda.core.spelling import spell
-from rsuda.geo.region import Region
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.region import Region
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.column_tiles import tiled_strips
 from rsuda.inference.map_job import MapJob, planes_of
 from rsuda.inference.predictor import Predictor

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rsuda.core.errors import InputError
 from rsuda.core.spec import Spec, band_names
-from rsuda.data.gsd_limit import check_gsd
-from rsuda.geo.raster import is_remote
-from rsuda.geo.scene import Scene
+from rsuda.data.checks.gsd_limit import check_gsd
+from rsuda.geo.rasters.raster import is_remote
+from rsuda.geo.scenes.scene import Scene
 
 _MAX_NAME = 200  # bytes; file systems allow 255, and outputs append to it
 

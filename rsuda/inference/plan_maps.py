@@ -12,11 +12,11 @@ from rsuda.core.map_options import MapOptions
 from rsuda.core.spec import Spec
 from rsuda.core.spelling import spell, spell_command
 from rsuda.core.undecided import with_undecided
-from rsuda.geo.cog import creation_options
-from rsuda.geo.polygon_files import check_located
-from rsuda.geo.polygons import check_footprints
-from rsuda.geo.region import read_area, region_of
-from rsuda.geo.scene import Scene
+from rsuda.geo.maps.cog import creation_options
+from rsuda.geo.polygons.files import check_located
+from rsuda.geo.polygons.polygonise import check_footprints
+from rsuda.geo.scenes.region import read_area, region_of
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.choose_scenes import choose_scenes
 from rsuda.inference.map_job import MapJob
 from rsuda.inference.mosaic_file import MosaicFile

@@ -18,16 +18,16 @@ from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import spell
 from rsuda.core.vector_formats import FORMATS
-from rsuda.data.chosen_legend import chosen_legend
-from rsuda.geo.class_raster import DECLARED_GSD, ClassRaster, class_raster_name, raster_tags
-from rsuda.geo.late_imports import geopandas as gpd
-from rsuda.geo.late_imports import pandas as pd
-from rsuda.geo.polygon_files import check_located, read_polygons
-from rsuda.geo.polygons import check_footprints
-from rsuda.geo.raster import RasterFile, is_remote
-from rsuda.geo.region import Region, read_area, region_of
-from rsuda.geo.run_lengths import Strip
-from rsuda.geo.scene import Scene
+from rsuda.data.domain_files.legend import chosen_legend
+from rsuda.geo.maps.class_raster import DECLARED_GSD, ClassRaster, class_raster_name, raster_tags
+from rsuda.geo.polygons.files import check_located, read_polygons
+from rsuda.geo.polygons.late_imports import geopandas as gpd
+from rsuda.geo.polygons.late_imports import pandas as pd
+from rsuda.geo.polygons.polygonise import check_footprints
+from rsuda.geo.polygons.run_lengths import Strip
+from rsuda.geo.rasters.raster import RasterFile, is_remote
+from rsuda.geo.scenes.region import Region, read_area, region_of
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.confidence_file import confidence_beside
 from rsuda.inference.write_layers import write_layers
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from rsuda.core.errors import InputError, MissingError, exists
 from rsuda.core.spelling import spell
-from rsuda.data.chosen_legend import chosen_legend
-from rsuda.geo.class_raster import ClassRaster, class_raster_name
-from rsuda.geo.raster import RasterFile, is_remote
-from rsuda.geo.scene_files import is_pattern, rasters_in
+from rsuda.data.domain_files.legend import chosen_legend
+from rsuda.geo.maps.class_raster import ClassRaster, class_raster_name
+from rsuda.geo.rasters.raster import RasterFile, is_remote
+from rsuda.geo.scenes.files import is_pattern, rasters_in
 from rsuda.inference.polygonize import PathLike, Polygons, polygonize
 
 _CLASSES = "_classes"  # ends the names of maps of rsuda

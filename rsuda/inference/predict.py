@@ -14,7 +14,7 @@ import torch
 
 from rsuda.core.errors import InputError, RsudaError, joined_error
 from rsuda.core.map_options import MapOptions
-from rsuda.data.check_files import check_readable
+from rsuda.data.checks.files import check_readable
 from rsuda.inference.column_tiles import tiled_strips
 from rsuda.inference.map_job import MapJob
 from rsuda.inference.mosaic_file import joined

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from rsuda.core.errors import InputError
-from rsuda.geo.grid import Grid
-from rsuda.geo.late_imports import geopandas as gpd
-from rsuda.geo.polygon_files import read_polygons
-from rsuda.geo.raster import RasterFile
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.polygons.files import read_polygons
+from rsuda.geo.polygons.late_imports import geopandas as gpd
+from rsuda.geo.rasters.raster import RasterFile
 from rsuda.inference.products import PRODUCTS
 
 _NAMES = ("polygons", "footprints", *(product.name for product in PRODUCTS if product.name != "classes"), "stac")

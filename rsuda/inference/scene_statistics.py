@@ -20,9 +20,9 @@ import torch
 
 from rsuda.core.errors import InputError
 from rsuda.core.spelling import spell
-from rsuda.geo.raster import Raster
-from rsuda.geo.scene import Scene
-from rsuda.geo.windows import window_starts
+from rsuda.geo.grids.windows import window_starts
+from rsuda.geo.rasters.raster import Raster
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.folding import for_prediction
 from rsuda.learning.target_statistics import estimate_statistics, has_batch_norm, mix_statistics, pooled_norms

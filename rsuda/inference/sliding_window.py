@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsuda.core.capacity import check_memory
 from rsuda.core.legend import IGNORE
 from rsuda.core.spelling import spell
-from rsuda.data.gsd_limit import check_gsd
-from rsuda.geo.limits import check_memory
-from rsuda.geo.region import Region
-from rsuda.geo.resample import AxisWeights, axis_weights, weigh
-from rsuda.geo.scene import Scene
-from rsuda.geo.windows import blend_weights
+from rsuda.data.checks.gsd_limit import check_gsd
+from rsuda.geo.grids.resample import AxisWeights, axis_weights, weigh
+from rsuda.geo.grids.windows import blend_weights
+from rsuda.geo.scenes.region import Region
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor, add_softmax
 from rsuda.inference.window_grid import WindowGrid
 from rsuda.learning.calibration import tempered

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rsuda.geo.grid import Grid
-from rsuda.geo.scene import Scene
-from rsuda.geo.windows import window_starts
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.grids.windows import window_starts
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 
 

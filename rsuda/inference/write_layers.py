@@ -10,13 +10,13 @@ import numpy as np
 
 from rsuda.core.legend import Legend
 from rsuda.core.map_options import FileOptions
-from rsuda.geo.grid import Grid
-from rsuda.geo.late_imports import geopandas as gpd
-from rsuda.geo.polygon_files import write_polygons
-from rsuda.geo.polygon_table import PolygonTable
-from rsuda.geo.polygons import polygon_table, regularise
-from rsuda.geo.qgis_styles import polygon_style, write_style
-from rsuda.geo.run_lengths import Strip
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.maps.qgis_styles import polygon_style, write_style
+from rsuda.geo.polygons.files import write_polygons
+from rsuda.geo.polygons.late_imports import geopandas as gpd
+from rsuda.geo.polygons.polygonise import polygon_table, regularise
+from rsuda.geo.polygons.run_lengths import Strip
+from rsuda.geo.polygons.table import PolygonTable
 
 
 def write_layers(

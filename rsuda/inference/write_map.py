@@ -22,17 +22,17 @@ from rsuda.core.display import quoted
 from rsuda.core.errors import WriteError
 from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
-from rsuda.data.suitability import scene_doubts
-from rsuda.geo.attribute_table import attribute_table, write_attributes
-from rsuda.geo.class_raster import DECLARED_GSD
-from rsuda.geo.cog import creation_options, write_cog
-from rsuda.geo.collars import find_collar
-from rsuda.geo.late_imports import load_tables, pyogrio
-from rsuda.geo.mosaic import Mosaic
-from rsuda.geo.polygon_files import quiet_vectors
-from rsuda.geo.qgis_styles import raster_style, share_style, write_style
-from rsuda.geo.raster import quiet
-from rsuda.geo.stac_item import MapRaster, acquisition_time, href, map_item, write_item
+from rsuda.data.checks.suitability import scene_doubts
+from rsuda.geo.maps.attribute_table import attribute_table, write_attributes
+from rsuda.geo.maps.class_raster import DECLARED_GSD
+from rsuda.geo.maps.cog import creation_options, write_cog
+from rsuda.geo.maps.mosaic import Mosaic
+from rsuda.geo.maps.qgis_styles import raster_style, share_style, write_style
+from rsuda.geo.maps.stac_item import MapRaster, acquisition_time, href, map_item, write_item
+from rsuda.geo.polygons.files import quiet_vectors
+from rsuda.geo.polygons.late_imports import load_tables, pyogrio
+from rsuda.geo.rasters.collars import find_collar
+from rsuda.geo.rasters.raster import quiet
 from rsuda.inference.finished_rasters import KEY
 from rsuda.inference.map_job import MapJob, row_blocks
 from rsuda.inference.prediction import Prediction

@@ -21,6 +21,6 @@ def domains(name: str | os.PathLike[str] | None = None) -> dict[str, dict[str, A
 
     Raises InputError, MissingError for an unknown name or an invalid domain file.
     """
-    from rsuda.data.domain_file import KNOWN, describe
+    from rsuda.data.domain_files.domain_file import KNOWN, describe
 
     return {domain: describe(domain) for domain in ([os.fspath(name)] if name else KNOWN)}

@@ -14,13 +14,13 @@ from rsuda.core.legend import Legend
 from rsuda.core.sample_data import SAMPLE_DOMAINS, tiles_folder
 from rsuda.core.settings import make_settings
 from rsuda.core.spec import band_code
-from rsuda.data.alignment_choice import Alignment, choose_alignment, common_gsd, unlike_colours
-from rsuda.data.colour_sample import ColourSample, colour_distances, mean_distances, standardised_distances
+from rsuda.data.checks.labels import class_notes
 from rsuda.data.find_domain import find_domains, names_and_objects
-from rsuda.data.label_notes import class_notes
-from rsuda.data.pair_look import FedBands, PairLook, band_notes, look_at
-from rsuda.data.statistics import class_statistics
-from rsuda.geo.scene import Scene
+from rsuda.data.pairs.alignment_choice import Alignment, choose_alignment, common_gsd, unlike_colours
+from rsuda.data.pairs.look import FedBands, PairLook, band_notes, look_at
+from rsuda.data.statistics.colour_sample import ColourSample, colour_distances, mean_distances, standardised_distances
+from rsuda.data.statistics.domain_statistics import class_statistics
+from rsuda.geo.scenes.scene import Scene
 from rsuda.info.gap_risk import Risk, expected_risk
 
 

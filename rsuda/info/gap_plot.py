@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from rsuda.core.display import OWN_PICTURE, printable
-from rsuda.data.colour_sample import ColourSample
+from rsuda.data.statistics.colour_sample import ColourSample
 from rsuda.info.gap import Gap
 
 SOURCE, TARGET = "#b35900", "#0a6ebd"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rsuda.core.spec import band_code
-from rsuda.data.alignment_choice import SIMILAR_GSD, finest_gsd
-from rsuda.data.pair_look import FedBands, PairLook
+from rsuda.data.pairs.alignment_choice import SIMILAR_GSD, finest_gsd
+from rsuda.data.pairs.look import FedBands, PairLook
 
 LEVELS = ("low", "moderate", "high")
 # Share of the target's colours that no mix of the source's classes explains, after alignment: two halves of one city have

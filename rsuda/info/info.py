@@ -20,17 +20,17 @@ from rsuda.core.hub import HubAddress, local_model
 from rsuda.core.settings import CONFIG, Settings
 from rsuda.core.spec import Spec, band_code, band_names
 from rsuda.data import find_domain
-from rsuda.data.archives import ARCHIVE
-from rsuda.data.check_files import check_pixels
-from rsuda.data.domain import Domain, natural_order
-from rsuda.data.domain_file import KNOWN, describe, unknown_domain
-from rsuda.data.label_notes import label_notes, scene_notes
-from rsuda.data.stac_domain import is_stac
-from rsuda.data.validity_notes import collar_notes, label_nodata_notes
-from rsuda.geo.raster import is_remote
-from rsuda.geo.raster_info import raster_facts
-from rsuda.geo.scene import Scene
-from rsuda.geo.scene_files import is_pattern
+from rsuda.data.checks.files import check_pixels
+from rsuda.data.checks.labels import label_notes, scene_notes
+from rsuda.data.checks.validity import collar_notes, label_nodata_notes
+from rsuda.data.domain_files.domain_file import KNOWN, describe, unknown_domain
+from rsuda.data.domains.archives import ARCHIVE
+from rsuda.data.domains.domain import Domain, natural_order
+from rsuda.data.domains.stac_domain import is_stac
+from rsuda.geo.rasters.info import raster_facts
+from rsuda.geo.rasters.raster import is_remote
+from rsuda.geo.scenes.files import is_pattern
+from rsuda.geo.scenes.scene import Scene
 from rsuda.runs.folders import SPEC, WEIGHTS, newest_run, saved_settings
 
 QUICK = 60_000_000  # label pixels that are counted; more would take long

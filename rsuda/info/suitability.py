@@ -7,7 +7,7 @@ from typing import Any
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.spec import Spec
-from rsuda.data.suitability import doubts
+from rsuda.data.checks.suitability import doubts
 from rsuda.inference.open_scene import open_scene
 
 

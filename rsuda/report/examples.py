@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rsuda.core.legend import IGNORE, Legend
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.scene import Scene
 from rsuda.report.images import class_mask, confidence_map, error_map, photo
 from rsuda.report.runs import ReportRun
 from rsuda.report.views import DomainView, RunView, Window, draw_windows

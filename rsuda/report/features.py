@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from rsuda.core.legend import IGNORE, Legend
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.scene import Scene
 from rsuda.report.svg import scatter
 from rsuda.report.views import DomainView, RunView, Window, draw_windows
 

@@ -15,7 +15,7 @@ from rsuda.accuracy.display import area, area_interval, area_unit, percent
 from rsuda.accuracy.read_assessment import RESULTS, read_assessment
 from rsuda.accuracy.results import Assessment, ClassAccuracy, Estimate
 from rsuda.core.errors import InputError, MissingError
-from rsuda.geo.class_raster import raster_tags
+from rsuda.geo.maps.class_raster import raster_tags
 from rsuda.report.runs import ReportRun
 
 FOLDER = "accuracy"  # beside the page, where an assessment is looked for

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rsuda.core.legend import Legend
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.evaluation.metrics import Scores
 from rsuda.report.annotation import Overview, SuggestedWindow
 from rsuda.report.curves import Curve, Key

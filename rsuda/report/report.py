@@ -12,11 +12,11 @@ from rsuda.annotation.suggest import Suggestion, suggest, write_suggestions
 from rsuda.core.atomic import atomic_write, check_writable
 from rsuda.core.errors import ExistsError, InputError, exists
 from rsuda.core.spelling import spell
-from rsuda.data.check_files import check_readable, no_data_note
+from rsuda.data.checks.files import check_readable, no_data_note
 from rsuda.evaluation.label_free import SELECTION
 from rsuda.evaluation.metrics import Scores
-from rsuda.geo.raster import is_remote
-from rsuda.geo.scene import Scene
+from rsuda.geo.rasters.raster import is_remote
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.open_scene import open_scene
 from rsuda.report import curves, setup
 from rsuda.report.annotation import overviews, suggested_windows

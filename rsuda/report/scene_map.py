@@ -15,10 +15,10 @@ from rasterio.warp import transform_bounds
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.spelling import spell
-from rsuda.geo.grid import Grid
-from rsuda.geo.polygons import polygonise
-from rsuda.geo.region import Region
-from rsuda.geo.scene import Scene
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.polygons.polygonise import polygonise
+from rsuda.geo.scenes.region import Region
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.sliding_window import strips
 from rsuda.report.images import photo

@@ -9,11 +9,11 @@ import numpy as np
 
 from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.evaluation.label_free import label_free, with_selection
 from rsuda.evaluation.metrics import Scores, confusion
 from rsuda.evaluation.reliability import BINS, Reliability, tally
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.sliding_window import predict_scene
 from rsuda.report.views import RunView
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.scene import Scene
 from rsuda.report.views import RunView
 
 Progress = Callable[[float, float], None]  # of the finished and the whole work

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from rsuda.core.errors import RsudaError
 from rsuda.core.spec import Spec
-from rsuda.data.colours import ColourMatching
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.data.find_domain import find_domains, find_target
-from rsuda.data.pair import pair
-from rsuda.geo.resample import axis_weights, weigh
-from rsuda.geo.scene import Scene
-from rsuda.geo.windows import random_window
+from rsuda.data.pairs.colours import ColourMatching
+from rsuda.data.pairs.pair import pair
+from rsuda.geo.grids.resample import axis_weights, weigh
+from rsuda.geo.grids.windows import random_window
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.network import Decoder
 from rsuda.report.runs import ReportRun

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from rsuda.core.errors import InputError, RsudaError
 from rsuda.core.map_options import MapOptions
-from rsuda.geo.grid import Grid
-from rsuda.geo.openers import opened_by
-from rsuda.geo.region import region_of
-from rsuda.geo.stac_item import footprint
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.maps.stac_item import footprint
+from rsuda.geo.rasters.openers import opened_by
+from rsuda.geo.scenes.region import region_of
 from rsuda.inference.open_scene import open_scene
 from rsuda.inference.predict import map_scene
 from rsuda.inference.predictor import Predictor

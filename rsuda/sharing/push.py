@@ -18,7 +18,7 @@ from rsuda.core.hub_settings import without_machine
 from rsuda.core.settings import Settings, dump
 from rsuda.core.spelling import spell
 from rsuda.export.stac_model import model_item
-from rsuda.geo.stac_item import write_item
+from rsuda.geo.maps.stac_item import write_item
 from rsuda.runs.folders import WEIGHTS, saved_settings
 from rsuda.runs.weights import load_run
 from rsuda.sharing.card import card_text, license_of_card

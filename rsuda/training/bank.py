@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from rsuda.core.settings import Settings
-from rsuda.data.pair import Pair
-from rsuda.data.patches import PatchDataset
+from rsuda.data.pairs.pair import Pair
+from rsuda.data.pairs.patches import PatchDataset
 from rsuda.learning.cells import CellEncoder, labels_on_grid
 from rsuda.learning.source_bank import CellSums, SourceBank, own_encoder
 from rsuda.learning.target_statistics import estimate_statistics

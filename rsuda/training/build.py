@@ -9,9 +9,9 @@ from typing import Any
 from rsuda.core.errors import InputError
 from rsuda.core.settings import Settings
 from rsuda.core.spelling import spell
-from rsuda.data.domain import Domain
-from rsuda.data.pair import Pair, pair
-from rsuda.data.target_alone import target_alone
+from rsuda.data.domains.domain import Domain
+from rsuda.data.pairs.pair import Pair, pair
+from rsuda.data.pairs.target_alone import target_alone
 from rsuda.learning.augmentation import Augmentation
 from rsuda.learning.encoders.build import check_encoder
 from rsuda.learning.encoders.licences import licence_note

@@ -15,12 +15,12 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE
 from rsuda.core.spec import Spec
-from rsuda.data.domain import Domain
+from rsuda.data.domains.domain import Domain
 from rsuda.data.find_domain import names_and_objects, training_domains
-from rsuda.data.pair import Pair
-from rsuda.data.patches import loader
-from rsuda.geo.scene import Scene
-from rsuda.geo.windows import window_starts
+from rsuda.data.pairs.pair import Pair
+from rsuda.data.pairs.patches import loader
+from rsuda.geo.grids.windows import window_starts
+from rsuda.geo.scenes.scene import Scene
 from rsuda.methods import find_method, option_names, options_of, presets_of
 from rsuda.runs.resolve import resolve
 from rsuda.training.build import build, check_run, common_ground, options_for_pair

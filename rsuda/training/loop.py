@@ -18,8 +18,8 @@ from lightning.pytorch.callbacks import Callback
 from rsuda.core.errors import InputError, Interrupted, RsudaError, write_error
 from rsuda.core.settings import Settings
 from rsuda.core.spelling import spell, spell_command
-from rsuda.data.pair import Pair
-from rsuda.data.patches import loader
+from rsuda.data.pairs.pair import Pair
+from rsuda.data.pairs.patches import loader
 from rsuda.learning import distributed
 from rsuda.runs.folders import CHECKPOINT
 from rsuda.runs.weights import checkpoint_step

@@ -17,7 +17,7 @@ import torch
 from rsuda.core.atomic import atomic_write
 from rsuda.core.machine import processor
 from rsuda.core.version import __version__
-from rsuda.data.pair import Pair
+from rsuda.data.pairs.pair import Pair
 
 ABOUT = "run.json"
 _PACKAGES = ("torch", "lightning", "segmentation-models-pytorch", "timm", "kornia", "numpy", "rasterio")

@@ -16,10 +16,10 @@ from rsuda.core.errors import InputError
 from rsuda.core.settings import CONFIG, Settings, dump, is_auto
 from rsuda.core.spelling import spell, spell_command
 from rsuda.core.threads import advice_on_threads
+from rsuda.data.checks.suitability import domain_doubts
 from rsuda.data.find_domain import Objects, training_domains
-from rsuda.data.pair import Pair
-from rsuda.data.patches import target_batches
-from rsuda.data.suitability import domain_doubts
+from rsuda.data.pairs.pair import Pair
+from rsuda.data.pairs.patches import target_batches
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision, use_threads
 from rsuda.learning.encoders.build import encoder_notes
 from rsuda.learning.source_bank import SourceBank

@@ -13,8 +13,8 @@ from rsuda.accuracy.assess import assess
 from rsuda.accuracy.sample import sample
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
-from rsuda.geo.cog import write_cog
-from rsuda.geo.grid import Grid
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.maps.cog import write_cog
 
 NAMES = ("water", "field", "town")
 LEGEND = Legend(NAMES, (((0, 0, 200),), ((200, 200, 0),), ((200, 0, 0),)), ((0,), (1,), (2,)))

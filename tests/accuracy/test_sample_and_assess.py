@@ -20,8 +20,8 @@ from rsuda.accuracy.read_assessment import read_assessment
 from rsuda.accuracy.sample import sample
 from rsuda.core.errors import ExistsError, InputError, MissingError
 from rsuda.core.legend import Legend
-from rsuda.geo.cog import write_cog
-from rsuda.geo.grid import Grid
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.maps.cog import write_cog
 
 NAMES = ("water", "field", "town")
 LEGEND = Legend(NAMES, (((0, 0, 200),), ((200, 200, 0),), ((200, 0, 0),)), ((0,), (1,), (2,)))
@@ -366,7 +366,7 @@ def test_the_layer_has_a_style_and_a_form_that_hide_the_map(map_, tmp_path):
 
 def test_a_map_is_read_in_strips_of_equal_results(map_, truth, monkeypatch, tmp_path):
     whole = read_points(sample(map_, tmp_path / "whole.gpkg", points=90).file)[0]
-    monkeypatch.setattr("rsuda.geo.class_raster.STRIP", 37)
+    monkeypatch.setattr("rsuda.geo.maps.class_raster.STRIP", 37)
     parts = read_points(sample(map_, tmp_path / "parts.gpkg", points=90).file)[0]
     assert whole.equals(parts)
     with open_map(map_) as opened:

@@ -15,8 +15,8 @@ import rsuda.annotation.candidates as candidates_module
 from rsuda.annotation.candidates import candidates
 from rsuda.annotation.suggest import suggest, write_if_located, write_suggestions
 from rsuda.core.errors import ExistsError, InputError
-from rsuda.data.domain import Domain
-from rsuda.geo.scene import Scene
+from rsuda.data.domains.domain import Domain
+from rsuda.geo.scenes.scene import Scene
 from rsuda.learning.calibration import tempered
 from rsuda.learning.network import Architecture, Decoder, resize
 

@@ -15,7 +15,7 @@ from processor_time import children_seconds
 from rsuda.cli import completion, main
 from rsuda.core.settings import preset_names
 from rsuda.core.vector_formats import FORMATS
-from rsuda.data.domain_file import KNOWN
+from rsuda.data.domain_files.domain_file import KNOWN
 from rsuda.methods import METHODS
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from rasterio.transform import from_origin
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE
-from rsuda.data.domain_file import KNOWN
-from rsuda.data.draft_domain import init
+from rsuda.data.domain_files.domain_file import KNOWN
+from rsuda.data.drafts.init import init
 from rsuda.data.find_domain import domain
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

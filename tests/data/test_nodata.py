@@ -9,9 +9,9 @@ from rasterio.transform import from_origin
 
 from rsuda.core.errors import InputError
 from rsuda.core.settings import make_settings
+from rsuda.data.checks.validity import collar_notes, label_nodata_notes
 from rsuda.data.find_domain import domain, find_domains
-from rsuda.data.pair import pair
-from rsuda.data.validity_notes import collar_notes, label_nodata_notes
+from rsuda.data.pairs.pair import pair
 
 PLACED = {"crs": "EPSG:32633", "transform": from_origin(400000, 5500000, 1, 1)}
 ROWS, COLS = np.mgrid[:96, :128]

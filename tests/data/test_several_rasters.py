@@ -8,9 +8,9 @@ from rasterio.transform import from_origin
 
 import rsuda
 from rsuda.core.errors import InputError, MissingError
-from rsuda.data.pixel_types import byte_bands
-from rsuda.data.statistics import make_spec
-from rsuda.geo.collars import find_collar
+from rsuda.data.checks.pixel_types import byte_bands
+from rsuda.data.statistics.domain_statistics import make_spec
+from rsuda.geo.rasters.collars import find_collar
 
 CLASSES = (np.indices((96, 96)).sum(0) // 24 % 2).astype(np.uint8)
 LEGEND = [{"name": "a", "value": 0, "colour": "#FF0000"}, {"name": "b", "value": 1, "colour": "#00FF00"}]

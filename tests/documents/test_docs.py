@@ -16,7 +16,7 @@ from short_settings import settings
 from rsuda.benchmark.plan import read_plan
 from rsuda.cli import main
 from rsuda.core.settings import Settings
-from rsuda.data.domain_file import read_domain_file
+from rsuda.data.domain_files.domain_file import read_domain_file
 from rsuda.methods import METHODS
 from rsuda.training.build import check_run
 

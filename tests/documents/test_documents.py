@@ -17,7 +17,7 @@ from short_settings import settings
 
 from rsuda.benchmark.plan import read_plan
 from rsuda.core.legend import IGNORE
-from rsuda.data.domain_file import read_domain_file
+from rsuda.data.domain_files.domain_file import read_domain_file
 from rsuda.data.find_domain import domain
 from rsuda.methods import METHODS
 from rsuda.runs.resolve import resolve
@@ -27,7 +27,12 @@ from rsuda.training.train import train
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.parent.name not in ("domains", "benchmarks"))
 BENCHMARKS = sorted((ROOT / "configs" / "benchmarks").glob("*.yaml"))
-DOMAINS = sorted([*(ROOT / "configs" / "domains").glob("*.yaml"), *(ROOT / "rsuda" / "data" / "known").glob("*.yaml")])
+DOMAINS = sorted(
+    [
+        *(ROOT / "configs" / "domains").glob("*.yaml"),
+        *(ROOT / "rsuda" / "data" / "domain_files" / "catalogue").glob("*.yaml"),
+    ]
+)
 assert len(CONFIGS) >= 3 and len(BENCHMARKS) >= 2 and len(DOMAINS) >= 8  # or no test is made of them
 
 

@@ -57,7 +57,7 @@ def test_only_the_grid_uses_affine_transforms():
         words = {getattr(n, key, None) or "" for n in ast.walk(tree) for key in ("id", "attr", "module")}
         words |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
         hits = {w for w in words if "affine" in w.lower() or w in ("rasterio.transform", "from_origin", "from_bounds")}
-        assert bool(hits) == (name_of(path) == "geo.grid"), f"{path}: {hits}"
+        assert bool(hits) == (name_of(path) == "geo.grids.grid"), f"{path}: {hits}"
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=name_of)

@@ -13,7 +13,7 @@ from rsuda.core.errors import ExistsError, InputError
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate, write_scores
 from rsuda.evaluation.metrics import confusion
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.sliding_window import predict_scene, predict_tile
 
 SIZES = {"1": (150, 100), "2": (64, 65)}

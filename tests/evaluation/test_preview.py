@@ -65,6 +65,6 @@ def test_windows_are_drawn_without_labels(tiny_run, monkeypatch):
     settings = saved_settings(tiny_run)
     target, spec = find_target(settings), load_run(tiny_run).spec
     first = [window.unit for window in windows(target, settings, spec)]
-    monkeypatch.setattr("rsuda.geo.scene.Scene.read_label", None)
+    monkeypatch.setattr("rsuda.geo.scenes.scene.Scene.read_label", None)
     again = [window.unit for window in windows(target, settings, spec)]
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))

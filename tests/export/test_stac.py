@@ -26,8 +26,8 @@ from rsuda.core.errors import ExistsError, InputError, MissingError
 from rsuda.core.settings import dump
 from rsuda.core.spec import Spec
 from rsuda.export.export import export
-from rsuda.geo.grid import Grid
-from rsuda.geo.stac_item import acquisition_time, footprint, href, identifier
+from rsuda.geo.grids.grid import Grid
+from rsuda.geo.maps.stac_item import acquisition_time, footprint, href, identifier
 from rsuda.inference.predict import predict
 from rsuda.learning.network import Architecture
 from rsuda.learning.networks import build_network

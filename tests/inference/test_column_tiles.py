@@ -6,8 +6,8 @@ import rasterio
 import torch
 from oracle_models import RUN, engine, trained, write
 
-from rsuda.geo.region import Region
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.region import Region
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference import column_tiles
 from rsuda.inference.predict import predict
 from rsuda.inference.strip_store import StripStore

@@ -68,8 +68,8 @@ def test_truncated_target_is_named_before_training(tiny_city, tmp_path, creation
 
 
 def test_many_files_are_checked_quickly(tmp_path):
-    from rsuda.data.check_files import check_readable
-    from rsuda.geo.scene import Scene
+    from rsuda.data.checks.files import check_readable
+    from rsuda.geo.scenes.scene import Scene
 
     file = scene(tmp_path / "a.tif")
     began = time.monotonic()

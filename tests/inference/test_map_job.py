@@ -14,7 +14,7 @@ from oracle_models import engine, geometer, positions, trained, write
 
 from rsuda.core.errors import ExistsError, InputError
 from rsuda.core.map_options import MapOptions, option
-from rsuda.geo.region import Region
+from rsuda.geo.scenes.region import Region
 from rsuda.inference.map_job import MapJob
 from rsuda.inference.open_scene import open_scene
 from rsuda.inference.predict import predict

@@ -135,8 +135,8 @@ def test_rpcs_of_a_scene_are_kept_in_pixels_of_the_map(tmp_path):
 
 def test_class_names_with_commas_stay_one_name_each(tmp_path):
     from rsuda.core.legend import Legend
-    from rsuda.geo.cog import write_cog
-    from rsuda.geo.grid import Grid
+    from rsuda.geo.grids.grid import Grid
+    from rsuda.geo.maps.cog import write_cog
 
     classes = Legend(("road, paved", "tree"), (((1, 2, 3),), ((4, 5, 6),)))
     write_cog(tmp_path / "a.tif", [("class", lambda row, count: np.zeros((count, 4), np.uint8))], Grid(4, 4), classes)

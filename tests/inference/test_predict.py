@@ -37,8 +37,8 @@ from shapely.geometry import box
 
 from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError
 from rsuda.core.map_options import MapOptions
-from rsuda.geo.region import Region
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.region import Region
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predict import predict, predict_scenes
 from rsuda.inference.sliding_window import finished_rows, predict_scene, strips
 

@@ -8,8 +8,8 @@ from oracle_models import Oracle
 from tiny_cities import build, options
 
 from rsuda.data.find_domain import domain
-from rsuda.data.pair import pair
-from rsuda.data.patches import PatchDataset
+from rsuda.data.pairs.pair import pair
+from rsuda.data.pairs.patches import PatchDataset
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.segmenter import Segmenter
 from rsuda.learning.augmentation import Augmentation

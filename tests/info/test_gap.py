@@ -57,7 +57,7 @@ def test_facts_of_two_cities(data):
 def test_the_settings_are_those_of_adapt(data):
     from rsuda.core.settings import make_settings
     from rsuda.data.find_domain import find_domains
-    from rsuda.data.pair import pair
+    from rsuda.data.pairs.pair import pair
 
     names = {"source.name": str(data / "east.yaml"), "target.name": str(data / "deep.yaml"), "data": str(data)}
     settings = make_settings(names)

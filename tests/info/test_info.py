@@ -24,8 +24,8 @@ from rsuda.cli import main
 from rsuda.core.display import printable
 from rsuda.core.settings import dump
 from rsuda.core.spec import Spec
-from rsuda.data.domain_file import KNOWN
-from rsuda.geo.raster_info import raster_facts
+from rsuda.data.domain_files.domain_file import KNOWN
+from rsuda.geo.rasters.info import raster_facts
 from rsuda.info.suitability import suitability
 from rsuda.learning.networks import build_network
 from rsuda.runs.weights import architecture, save_run

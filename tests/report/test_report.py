@@ -23,7 +23,7 @@ from rsuda.core.errors import ExistsError, InputError, MissingError
 from rsuda.core.settings import dump
 from rsuda.data.find_domain import domain
 from rsuda.evaluation.evaluate import evaluate
-from rsuda.geo.scene import Scene
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.networks import build_network
 from rsuda.report.histograms import _overlap

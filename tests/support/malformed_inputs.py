@@ -213,7 +213,7 @@ def _domain_seeds(folder: Path) -> list[bytes]:
 
 def _take_domain(path: Path) -> None:
     from rsuda.core.errors import RsudaError
-    from rsuda.data.domain_file import describe
+    from rsuda.data.domain_files.domain_file import describe
     from rsuda.info.info import domain_facts, info
 
     data = path.parent / "data"
@@ -235,8 +235,8 @@ def _take_domain(path: Path) -> None:
 def _take_legend(path: Path) -> None:
     from rsuda.core.documents import read_json
     from rsuda.core.legend import Legend
-    from rsuda.geo.attribute_table import attribute_table
-    from rsuda.geo.qgis_styles import polygon_style, raster_style
+    from rsuda.geo.maps.attribute_table import attribute_table
+    from rsuda.geo.maps.qgis_styles import polygon_style, raster_style
 
     held = read_json(path, "legend")
     held = held if isinstance(held, dict) else {"legend": held}
@@ -462,7 +462,7 @@ def _binary_vector_seeds(folder: Path) -> list[bytes]:
 
 
 def _take_area(path: Path) -> None:
-    from rsuda.geo.region import read_area, region_of
+    from rsuda.geo.scenes.region import read_area, region_of
 
     scene = _scene(path.parent)
     region = region_of(scene, read_area(path))
@@ -471,7 +471,7 @@ def _take_area(path: Path) -> None:
 
 
 def _scene(folder: Path):
-    from rsuda.geo.scene import Scene
+    from rsuda.geo.scenes.scene import Scene
 
     image = folder / "scene.tif"
     if not image.is_file():
@@ -481,8 +481,8 @@ def _scene(folder: Path):
 
 def _take_drawn(path: Path) -> None:
     from rsuda.core.legend import Legend
-    from rsuda.geo.polygon_classes import PolygonLayer
-    from rsuda.geo.polygon_labels import PolygonLabels
+    from rsuda.geo.polygons.classes import PolygonLayer
+    from rsuda.geo.polygons.labels import PolygonLabels
 
     scene, legend = _scene(path.parent), Legend.from_fields(LEGEND)
     PolygonLabels(PolygonLayer(path), scene.grid).labels_at(legend, (1.0, 1.0), (0, 0, 32, 32))
@@ -516,8 +516,8 @@ def _raster_seeds(folder: Path) -> list[bytes]:
 def _take_raster(path: Path) -> None:
     from rsuda.core.errors import RsudaError
     from rsuda.core.legend import Legend
-    from rsuda.geo.raster_info import raster_facts
-    from rsuda.geo.scene import Scene
+    from rsuda.geo.rasters.info import raster_facts
+    from rsuda.geo.scenes.scene import Scene
 
     with contextlib.suppress(RsudaError):
         json.dumps(raster_facts(path), allow_nan=False)

@@ -5,7 +5,7 @@ from lightning.pytorch.callbacks import Callback
 from short_settings import settings
 
 from rsuda.data.find_domain import training_domains
-from rsuda.data.patches import PatchDataset
+from rsuda.data.pairs.patches import PatchDataset
 from rsuda.methods import METHODS, find_method
 from rsuda.training.build import build, check_run, common_ground
 from rsuda.training.train import train

@@ -20,7 +20,7 @@ from tiny_cities import build as towns
 from tiny_cities import options
 
 from rsuda.data.find_domain import training_domains
-from rsuda.data.patches import loader
+from rsuda.data.pairs.patches import loader
 from rsuda.methods import METHODS
 from rsuda.methods.blocks import nearest_cells, nearest_means, similar_cells
 from rsuda.training.build import build, check_run, common_ground, options_for_pair

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from rsuda.geo.run_lengths import encode
+from rsuda.geo.polygons.run_lengths import encode
 
 masks = arrays.arrays(
     np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.sampled_from([0, 1, 2, 4, 255])

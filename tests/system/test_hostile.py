@@ -22,13 +22,13 @@ from rsuda.core.display import csv_cell
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.legend import Legend
 from rsuda.core.spec import band_names
-from rsuda.data.domain_file import read_domain_file
-from rsuda.data.file_patterns import pattern
+from rsuda.data.domain_files.domain_file import read_domain_file
+from rsuda.data.domain_files.file_patterns import pattern
 from rsuda.data.find_domain import domain
-from rsuda.geo.attribute_table import attribute_table
-from rsuda.geo.qgis_styles import polygon_style, raster_style
-from rsuda.geo.raster import RasterFile
-from rsuda.geo.region import read_area
+from rsuda.geo.maps.attribute_table import attribute_table
+from rsuda.geo.maps.qgis_styles import polygon_style, raster_style
+from rsuda.geo.rasters.raster import RasterFile
+from rsuda.geo.scenes.region import read_area
 from rsuda.training.build import check_run
 
 TRIED = {"weights": 15, "onnx": 60, "geotiff": 80, "domain": 60, "settings": 60, "benchmark": 80, "vectors": 40,

@@ -9,7 +9,7 @@ from killed_processes import adapting, after, appears, changes, killed_when, pre
 from run_contents import content, same
 from tiny_cities import options
 
-from rsuda.geo.raster import RasterFile
+from rsuda.geo.rasters.raster import RasterFile
 
 pytestmark = pytest.mark.slow
 RUNS = {

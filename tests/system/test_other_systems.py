@@ -108,7 +108,7 @@ def test_unknown_memory_and_disk_are_no_limits(tmp_path, monkeypatch):
     import shutil
 
     from rsuda.core import machine
-    from rsuda.geo.limits import check_disk, check_memory
+    from rsuda.core.capacity import check_disk, check_memory
 
     monkeypatch.delattr(os, "sysconf")
     monkeypatch.delattr(shutil, "disk_usage")

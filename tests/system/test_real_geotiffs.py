@@ -14,7 +14,7 @@ from labelled_city import SETTINGS, city
 from short_settings import settings
 
 from rsuda.core.errors import RsudaError
-from rsuda.geo.raster import SUFFIXES
+from rsuda.geo.rasters.raster import SUFFIXES
 
 NETWORK = {"method": "source-only", "preset": "sample", **SETTINGS, "patches.window": 64}
 

@@ -29,8 +29,8 @@ from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError
 from rsuda.core.locks import exclusive
 from rsuda.core.settings import dump
 from rsuda.data.find_domain import find_domains
-from rsuda.data.pair import pair
-from rsuda.data.patches import loader
+from rsuda.data.pairs.pair import pair
+from rsuda.data.pairs.patches import loader
 from rsuda.inference.predict import predict
 from rsuda.runs.weights import checkpoint_step
 from rsuda.training.build import build as method_of

@@ -6,7 +6,7 @@ from method_runs import AS_SOURCE_ONLY, SMALL, Interrupt, InterruptionError, bui
 
 from rsuda.core.errors import InputError
 from rsuda.data.find_domain import training_domains
-from rsuda.data.patches import ALL, PatchDataset
+from rsuda.data.pairs.patches import ALL, PatchDataset
 from rsuda.evaluation.before import KeepBefore
 from rsuda.learning.network import Architecture, build_encoder
 from rsuda.runs.folders import BEFORE_WEIGHTS

@@ -12,7 +12,7 @@ from short_settings import by_dotted_name
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.data.find_domain import find_domains
-from rsuda.data.pair import pair
+from rsuda.data.pairs.pair import pair
 from rsuda.learning.network import Architecture, build_encoder
 from rsuda.learning.source_bank import CellSums, ClassPrototypes
 from rsuda.methods import option_names, presets_of

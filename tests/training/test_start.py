@@ -12,10 +12,10 @@ from short_settings import settings
 
 from rsuda.core.errors import InputError, MissingError
 from rsuda.core.legend import IGNORE
-from rsuda.data.class_locations import ClassLocations
 from rsuda.data.find_domain import domain, find_domains
-from rsuda.data.pair import pair
-from rsuda.data.patches import PatchDataset
+from rsuda.data.pairs.pair import pair
+from rsuda.data.pairs.patches import PatchDataset
+from rsuda.data.statistics.class_locations import ClassLocations
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.runs.weights import load_run, saved_settings
 from rsuda.training.build import build, check_run, common_ground

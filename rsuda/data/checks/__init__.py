@@ -1,0 +1,1 @@
+"""Check scenes and labels, and write notes on what is doubtful."""

@@ -1,0 +1,1 @@
+"""Read domain files, and match their patterns with files."""

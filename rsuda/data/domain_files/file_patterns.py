@@ -1,0 +1,138 @@
+"""Match the files of a data folder, and of other folders that patterns name, with the patterns of a domain file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from rsuda.core.display import shown
+from rsuda.core.errors import InputError
+from rsuda.data.domains.archives import ARCHIVE, files_in_archives
+from rsuda.geo.polygons.input import NAMED_VECTORS, VECTORS
+from rsuda.geo.rasters.raster import SUFFIXES
+
+_WILDCARDS, _FOLDERS = 3, 2  # wildcards between two slashes and '**/' in a pattern; matching more would take too long
+_LINKED = 20  # visits of a folder that links lead to
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """Compile a glob with named fields, '**/top_{tile}_RGB.tif', for paths relative to the data folder.
+
+    The case of the extension does not count: '.tif' also matches '.TIF'.
+
+    Raises:
+        InputError: a field is not an identifier, or the pattern has too many wildcards to match quickly.
+    """
+    text = re.sub(r"(\*\*/)+", "**/", text)
+    if len(text) > 500 or text.count("**/") > _FOLDERS or max(map(_count_wildcards, text.split("/"))) > _WILDCARDS:
+        raise InputError(
+            f"the pattern {shown(text)} of a domain file is too long or has too many wildcards: use at most 500 characters, "
+            f"{_FOLDERS} '**/', and {_WILDCARDS} of * and {{field}} between two slashes"
+        )
+    expression = ""
+    stem, extension = re.fullmatch(r"(.*?)((?:\.[A-Za-z0-9]+)?)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    for piece in re.split(r"(\*\*/|\*|\?|\{\w+\})", stem):
+        if piece.startswith("{") and piece.endswith("}"):
+            expression += _named_group(piece[1:-1], expression, text)
+        else:
+            expression += {"**/": r"(?:.*/)?", "*": r"[^/]*", "?": r"[^/]"}.get(piece, re.escape(piece))
+    return re.compile(f"{expression}(?i:{re.escape(extension)})")
+
+
+def _named_group(name: str, expression: str, text: str) -> str:
+    """The group of a field; a field that occurs again must match the same text."""
+    if not name.isidentifier() or not name.isascii():
+        raise InputError(
+            f"'{{{name}}}' in the pattern {shown(text)} of a domain file is not a field name: write {{tile}}, for example"
+        )
+    return rf"(?P={name})" if f"<{name}>" in expression else rf"(?P<{name}>[^/]+?)"
+
+
+def _count_wildcards(part: str) -> int:
+    """Count * and {field} between two slashes; '?' matches in one way only, and '**' is counted elsewhere."""
+    return 0 if part == "**" else len(re.findall(r"\*|\{\w+\}", part))
+
+
+def has_signs(text: str) -> bool:
+    """Whether a pattern has a wildcard or a field, so that it may match several files."""
+    return re.search(r"[*?]|\{\w+\}", text) is not None
+
+
+def is_outside(path: str) -> bool:
+    """Whether a pattern or path is absolute or leads out of the data folder."""
+    return os.path.isabs(path) or path.startswith(("../", "~"))
+
+
+def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
+    """List the rasters and vector files below the data folder, by relative paths, and those outside that patterns name.
+
+    Args:
+        patterns: absolute ones, or ones that begin with '../' or '~', add the files below their fixed folder. Vector files of
+            rarer kinds (GML, KMZ, …) are listed only where a pattern ends as they do.
+    """
+    patterns = list(patterns)
+    suffixes = (*SUFFIXES, *VECTORS, *{Path(text).suffix.lower() for text in patterns} & set(NAMED_VECTORS))
+    files = _files_below(root, suffixes)
+    bases = set()
+    for text in filter(is_outside, patterns):
+        fixed = text.split("/")[:-1]
+        fixed = fixed[: next((k for k, part in enumerate(fixed) if has_signs(part)), len(fixed))]
+        if not any(part.strip("./~") for part in fixed):
+            raise InputError(f"the pattern {shown(text)} of a domain file names no folder to search: begin with one")
+        bases.add("/".join(fixed))
+    for base in sorted(bases):
+        folder = root / Path(base).expanduser()
+        files += [f"{base}/{file}" for file in (_files_below(folder, suffixes) if folder.is_dir() else ())]
+    return list(dict.fromkeys(files))
+
+
+def _files_below(root: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """Relative paths of all files with these suffixes below a folder, also of rasters in archives; hidden folders are skipped."""
+    files: list[str] = []
+    archives: list[str] = []
+    real: dict[str, str] = {}
+    visits: Counter[str] = Counter()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        real[folder] = os.path.realpath(folder)
+        visits[real[folder]] += 1
+        parents = (real.get(str(parent)) for parent in Path(folder).parents)
+        if (
+            visits[real[folder]] > _LINKED or real[folder] in parents
+        ):  # a link that leads back, or folders full of links
+            inner.clear()
+            continue
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        relative = Path(folder).relative_to(root).as_posix()
+        prefix = "" if relative == "." else f"{relative}/"
+        files += [f"{prefix}{name}" for name in names if name.lower().endswith(suffixes)]
+        archives += [f"{prefix}{name}" for name in names if name.lower().endswith(ARCHIVE) and name[0] != "."]
+    return sorted(files) + (files_in_archives(root, sorted(archives), files) if archives else [])
+
+
+def match_files(files: Iterable[str], text: str, *, copies: bool = False) -> dict[str, str]:
+    """Map scene names to files that match a pattern.
+
+    Args:
+        copies: take the first of several files of a scene (ISPRS delivers labels twice) instead of refusing them.
+    """
+    matches: dict[str, str] = {}
+    expression, outside = pattern(text), is_outside(text)
+    for file in files:
+        match = expression.fullmatch(file)
+        if match is None or is_outside(file) != outside:
+            continue
+        name = "_".join(match.groupdict().values()) or Path(file).stem
+        if name not in matches:
+            matches[name] = file
+        elif not copies:
+            advice = "" if "{" in text else ": write a field where their paths differ, as in {dir}/" + Path(text).name
+            raise InputError(f"scene '{name}' occurs twice in the data folder: {matches[name]} and {file}{advice}")
+    return matches
+
+
+def matches_any(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, text) for text in patterns)

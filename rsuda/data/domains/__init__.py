@@ -1,0 +1,1 @@
+"""Describe domains, and make them of rasters, STAC items and torchgeo datasets."""

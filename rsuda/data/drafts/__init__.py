@@ -1,0 +1,1 @@
+"""Draft domain files from folders of images and labels."""

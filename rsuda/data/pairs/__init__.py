@@ -1,0 +1,1 @@
+"""Pair a source with a target, align them, and cut patches."""

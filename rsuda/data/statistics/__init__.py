@@ -1,0 +1,1 @@
+"""Measure domains: classes, value ranges and colours."""

@@ -1,0 +1,1 @@
+"""Locate pixels on Earth: grids, projections, windows and resampling."""

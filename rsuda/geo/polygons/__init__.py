@@ -1,0 +1,1 @@
+"""Read, write and trace polygons, and read labels from them."""

@@ -1,0 +1,1 @@
+"""Read raster files: windows at any GSD, valid pixels, bands and alignment."""

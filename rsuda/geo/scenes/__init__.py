@@ -1,0 +1,1 @@
+"""List scenes, and read their images, labels and regions."""
