@@ -154,7 +154,7 @@ def reliability_line(reliability: Any) -> str:
 
 def print_calibration(result: Any) -> None:
     """Print a Calibration: the temperature, what it is fitted on, and the calibration before and after."""
-    from rsuda.evaluation.calibrate import CALIBRATION, limit_note, worse_note
+    from rsuda.evaluation.calibrate import CALIBRATION, limit_note, sharp_note, worse_note
 
     numbers = ", ".join(f"{number:.3g}" for number in result.temperature)
     classes = f" (of their own: {', '.join(result.classes)})" if result.classes else ""
@@ -162,7 +162,8 @@ def print_calibration(result: Any) -> None:
         numbers = f"{numbers} and bias {', '.join(f'{number:.3g}' for number in result.bias)}"
     labels = f"{result.pixels} labelled pixels in {result.groups} places: {result.fitted_on}"
     if result.is_none:
-        print(f"Temperature 1: no scaling is clearly better on other places. Fitted on {labels}")
+        reason = "" if result.too_sharp else ": no scaling is clearly better on other places"
+        print(f"Temperature 1{reason}. Fitted on {labels}")
     else:
         print(f"Temperature {numbers}{classes}, fitted on {labels}")
     print(
@@ -172,7 +173,8 @@ def print_calibration(result: Any) -> None:
         print(
             f"  {name:6}  {reliability_line(part)}  by class {100 * part.class_ece:.2f}  log loss {part.log_loss:.3f}"
         )
-    for note in filter(None, (limit_note(result.temperature, result.bias), worse_note(result))):
+    notes = (limit_note(result.temperature, result.bias), worse_note(result), sharp_note(result))
+    for note in filter(None, notes):
         print(f"note: {note}")
     estimate = result.estimate
     if estimate is not None:

@@ -15,7 +15,7 @@ from rsuda.core.spelling import spell
 from rsuda.evaluation.evaluate import class_table, domain_of_run, predictor_of_run
 from rsuda.evaluation.fit_scaling import AUTO, SCALINGS, TEMPERATURE, VECTOR, Measure, Scaling, choose, measure
 from rsuda.evaluation.labelled_pixels import pixels_of_points, pixels_of_scenes
-from rsuda.evaluation.source_confidence import AccuracyEstimate, estimate_accuracy, source_pixels
+from rsuda.evaluation.source_confidence import AccuracyEstimate, estimate_accuracy, not_sharper, source_pixels
 from rsuda.geo.polygons.input import NAMED_VECTORS, split_layer
 from rsuda.inference.open_scene import open_scene
 from rsuda.inference.predictor import Predictor
@@ -41,6 +41,7 @@ class Calibration:
         held_out: whether they are.
         classes: those with numbers of their own.
         estimate: of the target's accuracy, where the labels are the source's.
+        too_sharp: temperatures below 1 that the source's labels ask for; each is 1 instead (``source_confidence.not_sharper``).
     """
 
     run: Path
@@ -54,6 +55,7 @@ class Calibration:
     classes: tuple[str, ...] = ()
     estimate: AccuracyEstimate | None = None
     bias: tuple[float, ...] = ()
+    too_sharp: tuple[float, ...] = ()
 
     @property
     def scaling(self) -> str:
@@ -68,7 +70,7 @@ class Calibration:
     def as_fields(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         fields = {**asdict(self), "run": str(self.run), "temperature": list(self.temperature)}
-        lists = {"bias": list(self.bias), "classes": list(self.classes)}
+        lists = {"bias": list(self.bias), "classes": list(self.classes), "too_sharp": list(self.too_sharp)}
         return {**fields, **lists, "scaling": self.scaling, "biased_under_shift": self.estimate is not None}
 
 
@@ -103,7 +105,8 @@ def calibrate(
             too. The simplest is taken that no other clearly beats on scenes or squares that were not fitted
             (``fit_scaling.choose``).
             Points get a temperature by 'auto', as those of an accuracy sample have other shares of classes than the map.
-        from_source: fit on the source's labels instead, and estimate the target's accuracy; both are biased under shift.
+        from_source: fit on the source's labels instead, and estimate the target's accuracy; both are biased under shift. No
+            temperature is below 1 then, since models are mostly too sure on another place.
         scene: raster that the points lie on, or several.
         attribute: column of the points that holds the class.
         by_class: whether classes with enough labels get a temperature of their own.
@@ -159,7 +162,10 @@ def calibrate(
         pixels, about = pixels_of_scenes(predictor, labelled, domain.legend, table), f"{domain.name}, split {split}"
     kind = TEMPERATURE if scaling == AUTO and (from_source or points) else scaling
     fitted, held_out = choose(pixels, kind, by_class=by_class, enough=enough)
+    too_sharp: tuple[float, ...] = ()
     if from_source:
+        fitted, too_sharp = not_sharper(fitted)
+        held_out = None if too_sharp else held_out
         estimate = estimate_accuracy(predictor, folder, data, pixels, fitted.temperature)
     result = Calibration(
         folder,
@@ -173,6 +179,7 @@ def calibrate(
         tuple(predictor.trained.spec.legend.names[k] for k in fitted.classes),
         estimate,
         fitted.bias,
+        too_sharp,
     )
     _write(predictor, result)
     return result
@@ -196,6 +203,17 @@ def limit_note(temperature: Sequence[float], bias: Sequence[float] = ()) -> str 
     if not any(number in (LOWEST, HIGHEST) for number in temperature):
         return None
     return f"a temperature ends at a limit of the fit ({LOWEST:g} or {HIGHEST:g}): the labels are too few or all alike"
+
+
+def sharp_note(result: Calibration) -> str | None:
+    """Say that the source asks for more confidence than a target should get; None otherwise."""
+    if not result.too_sharp:
+        return None
+    numbers = ", ".join(f"{number:.3g}" for number in result.too_sharp)
+    return (
+        f"the source's labels ask for more confidence (temperature {numbers}), and on another place models mostly have too much "
+        f"of it: 1 is taken instead"
+    )
 
 
 def worse_note(result: Calibration) -> str | None:

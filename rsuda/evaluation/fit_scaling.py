@@ -22,6 +22,7 @@ PARTS = 5  # of the places, neighbours together; each is measured with what the 
 SPREAD = 0.5  # standard deviation of 1/T that is expected before any label is seen
 CHANCES = (0.16, 0.05)  # of a test: one temperature (one standard error), and numbers of each class
 SPREADS = (0.25, 0.75)  # of 1/T and of biases under vector scaling; held-out places choose
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way from no scaling to the fitted one; held-out places choose
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,17 @@ class Scaling:
     def kind(self) -> str:
         """'temperature' or 'vector'."""
         return VECTOR if self.bias else TEMPERATURE
+
+    def nearer_to_none(self, share: float) -> Scaling:
+        """Return the scaling at a share of the way from none, 0..1, on the scale of 1/T and of biases.
+
+        The log loss of a vector is convex on this way. So a share of it keeps at least this share of a gain, and has at most
+        this share of a loss. Classes without numbers of their own stay alike.
+        """
+        if share == 1:
+            return self
+        temperature = tuple(round(1 / (1 + share * (1 / number - 1)), 4) for number in self.temperature)
+        return Scaling(temperature, tuple(round(share * number, 4) for number in self.bias), self.classes)
 
 
 @dataclass(frozen=True)
@@ -137,24 +149,19 @@ class Fitting:
         parts = ((k, pixels.part(classes == k)) for k in range(pixels.probabilities.shape[1]))
         return [k for k, part in parts if len(part) >= self.enough and part.group_count >= ENOUGH_GROUPS]
 
-    def held_out(self, pixels: LabelledPixels) -> HeldOut | None:
-        """Measure on groups that were not fitted: each of PARTS parts of them is measured once and fitted otherwise.
+    def held_out(self, pixels: LabelledPixels) -> list[HeldOut]:
+        """Measure each of SHARES of the scaling on groups that were not fitted.
 
-        A part has groups of neighbouring numbers, which are mostly neighbours: they tell less of other places than they seem to.
-        None where there is one group.
+        Each of PARTS parts of the groups is measured once with what the others fitted. A part has groups of neighbouring
+        numbers, which are mostly neighbours: they tell less of other places than they seem to. Empty where there is one group.
         """
         groups = np.unique(pixels.groups)
         if len(groups) == 1:
-            return None
-        parts = np.array_split(groups, min(PARTS, len(groups)))
-        counts, losses = np.zeros(0), np.zeros(len(parts))
-        for number, part in enumerate(parts):
-            inside = np.isin(pixels.groups, part)
-            reliability, pixel_losses = _reliability(pixels.part(inside), self.fit(pixels.part(~inside)))
-            counts = reliability.counts + (counts if counts.size else 0)
-            losses[number] = pixel_losses.sum() / len(pixels)
-        every = Reliability(counts, reliability.names)
-        return HeldOut(Measure.of(every, float(losses.sum())), losses)
+            return []
+        masks = [np.isin(pixels.groups, part) for part in np.array_split(groups, min(PARTS, len(groups)))]
+        fits = [(pixels.part(mask), self.fit(pixels.part(~mask))) for mask in masks]
+        shares = (1.0,) if self.kind == NONE else SHARES
+        return [HeldOut.of([(part, fit.nearer_to_none(share)) for part, fit in fits]) for share in shares]
 
 
 @dataclass(frozen=True)
@@ -163,6 +170,14 @@ class HeldOut:
 
     measure: Measure
     losses: np.ndarray
+
+    @staticmethod
+    def of(fits: Sequence[tuple[LabelledPixels, Scaling]]) -> HeldOut:
+        """Measure parts, each with a scaling of its own."""
+        results = [_reliability(part, scaling) for part, scaling in fits]
+        every = Reliability(np.sum([each.counts for each, _ in results], 0), results[0][0].names)
+        losses = np.array([pixel_losses.sum() for _, pixel_losses in results]) / sum(len(part) for part, _ in fits)
+        return HeldOut(Measure.of(every, float(losses.sum())), losses)
 
     def gain_over(self, other: HeldOut) -> tuple[float, float]:
         """Return how much lower the log loss is than another, and the standard error of this difference over parts."""
@@ -200,13 +215,23 @@ def independent_labels(pixels: LabelledPixels) -> float:
     return float((counts / (1 + (counts - 1) * alike)).sum())
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A share of a fitted scaling, 0..1, and its measure on groups that were not fitted."""
+
+    fitting: Fitting
+    share: float
+    held_out: HeldOut
+
+
 def choose(pixels: LabelledPixels, kind: str, *, by_class: bool, enough: int) -> tuple[Scaling, Measure | None]:
     """Fit the simplest scaling that is as good as any on held-out groups, or none unless one is clearly better than none.
 
     From simple to less simple they are none (a temperature of 1), one temperature and one for each class. Vectors with a narrow
-    and a wide ridge follow. A 'temperature' may be the first three, 'auto' all of them, and a 'vector' is one. Candidates are
-    better than none beyond chance (``Fitting.is_better``). The simplest wins whose log loss is within one standard error
-    of the lowest (Breiman et al., "Classification and regression trees", 1984, here with errors of paired differences).
+    and a wide ridge follow. Each of them may be taken in part: SHARES of the way from none, the least first. A 'temperature' may
+    be the first three, 'auto' all of them, and a 'vector' is one. Candidates are better than none beyond chance
+    (``Fitting.is_better``). The simplest wins whose log loss is within one standard error of the lowest (Breiman et al.,
+    "Classification and regression trees", 1984, here with errors of paired differences).
 
     Returns:
         the scaling of all pixels, and its measure on held-out groups; None where there is one group.
@@ -216,31 +241,35 @@ def choose(pixels: LabelledPixels, kind: str, *, by_class: bool, enough: int) ->
     vectors = [Fitting(VECTOR, by_class, enough, spread) for spread in SPREADS] if kind in (VECTOR, AUTO) else []
     classes = (False, True) if by_class else (False,)
     none, *plain = Fitting(NONE, False, enough), *(Fitting(TEMPERATURE, each, enough) for each in classes)
-    candidates = vectors if kind == VECTOR else [*plain, *vectors]
-    results = [(fitting, held_out) for fitting in candidates if (held_out := fitting.held_out(pixels)) is not None]
-    best, result = candidates[0], None  # of one place nothing is held out
-    if results:
-        base = none.held_out(pixels)
-        assert base is not None
+    fittings = vectors if kind == VECTOR else [*plain, *vectors]
+    candidates = [
+        Candidate(fitting, share, held_out)
+        for fitting in fittings
+        for share, held_out in zip(SHARES, fitting.held_out(pixels), strict=False)
+    ]
+    if candidates:
+        base = Candidate(none, 1.0, none.held_out(pixels)[0])
         if kind != VECTOR:
-            results = [(fitting, part) for fitting, part in results if fitting.is_better(part, base)]
-        best, result = _simplest(results) if results else (none, base)
-    fitted = best.fit(pixels)
+            candidates = [each for each in candidates if each.fitting.is_better(each.held_out, base.held_out)]
+        best = _simplest(candidates) if candidates else base
+        fitted, result = best.fitting.fit(pixels).nearer_to_none(best.share), best.held_out.measure
+    else:  # of one place nothing is held out
+        fitted, result = fittings[0].fit(pixels), None
     if kind == VECTOR and not fitted.bias:
         raise InputError(
             f"the labels are too few for a vector scaling, which needs two classes of {enough} labelled pixels or points in "
             f"{ENOUGH_GROUPS} places: label more, or pass {spell('scaling', TEMPERATURE)}"
         )
-    return fitted, None if result is None else result.measure
+    return fitted, result
 
 
-def _simplest(results: Sequence[tuple[Fitting, HeldOut]]) -> tuple[Fitting, HeldOut]:
+def _simplest(candidates: Sequence[Candidate]) -> Candidate:
     """Take the first whose log loss is within one standard error of the lowest; they are in the order from simple."""
-    lowest = min((other for _, other in results), key=lambda other: other.measure.log_loss)
-    for fitting, other in results:
-        gain, error = lowest.gain_over(other)
+    lowest = min((each.held_out for each in candidates), key=lambda held_out: held_out.measure.log_loss)
+    for each in candidates:
+        gain, error = lowest.gain_over(each.held_out)
         if gain <= error:
-            return fitting, other
+            return each
     raise AssertionError("the lowest is within reach of itself")
 
 

@@ -1,7 +1,8 @@
 """Take a temperature from the source's labels, and estimate the accuracy on a target without labels; both are biased.
 
 A source temperature is right for the source. On another domain models are surer than right, so it leaves them too sure
-(Ovadia et al., "Can you trust your model's uncertainty?", NeurIPS 2019), and both estimates of accuracy are then too high.
+(Ovadia et al., "Can you trust your model's uncertainty?", NeurIPS 2019), and both estimates of accuracy are then too high. A
+temperature below 1 would make the model surer still, so none is taken.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rsuda.core.legend import IGNORE
 from rsuda.data.find_domain import find_domains, find_target
 from rsuda.data.pairs.pair import pair
 from rsuda.evaluation.evaluate import class_table
+from rsuda.evaluation.fit_scaling import Scaling
 from rsuda.evaluation.labelled_pixels import LabelledPixels, pixels_of_scenes
 from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
@@ -61,6 +63,15 @@ def source_pixels(predictor: Predictor, run: Path, data: str | Path | None) -> t
     assert source.legend is not None
     table = class_table(legend, source.legend, source.name)
     return pixels_of_scenes(of_source, scenes, source.legend, table), f"source {source.name}, split {split}"
+
+
+def not_sharper(scaling: Scaling) -> tuple[Scaling, tuple[float, ...]]:
+    """Replace temperatures below 1 by 1; return also those that were replaced."""
+    sharp = tuple(number for number in scaling.temperature if number < 1)
+    if not sharp:
+        return scaling, ()
+    temperature = tuple(max(number, 1.0) for number in scaling.temperature)
+    return (Scaling((1.0,)) if set(temperature) == {1.0} else Scaling(temperature, (), scaling.classes)), sharp
 
 
 def estimate_accuracy(

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from pystac import Item
     from pystac.extensions.mlm import ModelInput, ModelOutput
 
-_ORDER = ["batch", "channel", "height", "width"]
+_INPUT_ORDER = ["batch", "bands", "height", "width"]  # from version 1.5 on, named bands need a dimension of this name
+_OUTPUT_ORDER = ["batch", "channel", "height", "width"]
+_VERSION = r"\d+\.\d+\.\d+(\+[0-9A-Za-z.-]+)?"  # that the extension takes; a torch built from its repository has others
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class _Artifact:
 _COMPILED = ["mlm:model", "mlm:compiled"]
 _ARTIFACTS = {
     ".safetensors": _Artifact(
-        "Weights, with the spec inside", "pytorch", "safetensors.torch.save", ["mlm:model", "mlm:weights"]
+        "Weights, with the spec inside", "pytorch", "safetensors.torch.save_file", ["mlm:model", "mlm:weights"]
     ),
     ".onnx": _Artifact("ONNX", "onnx", "onnx.save", _COMPILED),
     ".pt2": _Artifact("Program of torch.export", "pytorch", "torch.export.save", _COMPILED),
@@ -91,8 +93,8 @@ def model_item(trained: TrainedNetwork, folder: Path, window: int = 512) -> Item
         [TaskType.SEMANTIC_SEGMENTATION],
         [_model_input(trained.spec, window)],
         [_model_output(trained.spec, window)],
-        framework="pytorch",
-        framework_version=torch.__version__,
+        framework="PyTorch",
+        framework_version=str(torch.__version__) if re.fullmatch(_VERSION, torch.__version__) else None,
         total_parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
         hyperparameters=Hyperparameters.create(**_hyperparameters(run, about)),
     )
@@ -131,7 +133,7 @@ def _model_input(spec: Spec, window: int) -> ModelInput:
     from pystac.extensions.mlm import InputStructure, ModelInput, ValueScaling, ValueScalingType
     from pystac.extensions.raster import DataType
 
-    structure = InputStructure.create([-1, len(spec.bands), window, window], _ORDER, DataType.FLOAT32)
+    structure = InputStructure.create([-1, len(spec.bands), window, window], _INPUT_ORDER, DataType.FLOAT32)
     text = f"Pixels of {spec.gsd:g} m, standardised; where there is no data, pixels of the value 'low'"
     described = ModelInput.create("image", list(spec.bands), structure, description=text)
     described.properties["value_scaling"] = [
@@ -146,7 +148,7 @@ def _model_output(spec: Spec, window: int) -> ModelOutput:
     from pystac.extensions.mlm import ModelOutput, ResultStructure, TaskType
     from pystac.extensions.raster import DataType
 
-    structure = ResultStructure.create([-1, len(spec.legend), window, window], _ORDER, DataType.FLOAT32)
+    structure = ResultStructure.create([-1, len(spec.legend), window, window], _OUTPUT_ORDER, DataType.FLOAT32)
     numbers = ", ".join(f"{number:g}" for number in spec.temperature)
     which = "the temperature of the predicted class, in the order of the classes" if len(spec.temperature) > 1 else "T"
     text = f"Calibrated probabilities are softmax(logits / T), where T is {which}: {numbers}" if numbers else None

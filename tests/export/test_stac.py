@@ -191,7 +191,7 @@ def test_item_of_a_run_describes_input_and_output_of_the_model(run):
     assert item.geometry is None and item.datetime == datetime.fromtimestamp(1_700_000_000, UTC)
     mlm = MLMExtension.ext(item)
     assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_.-]+[a-zA-Z0-9]", mlm.mlm_name)
-    assert mlm.architecture == "resnet18 segformer" and mlm.framework == "pytorch"
+    assert mlm.architecture == "resnet18 segformer" and mlm.framework == "PyTorch"
     assert mlm.total_parameters == sum(p.numel() for p in network.model.parameters())
     (image,), (result,) = mlm.input, mlm.output
     assert (
@@ -226,6 +226,31 @@ def test_item_of_a_run_describes_input_and_output_of_the_model(run):
     assert all((run.parent / "items" / a.href).is_file() for a in elsewhere.assets.values())
     with pytest.raises(ExistsError, match=r"stac\.json exists: pass overwrite=True"):
         export(run, "stac")
+
+
+def test_item_keeps_the_rules_of_the_extensions_schema(run, tmp_path):
+    """Rules of versions 1.4 and 1.5, read from the schemas: no package holds them."""
+    export(run, "torch-export", window=64, overlap=0, overwrite=True)
+    item = json.loads(export(run, "stac", tmp_path / "item.json", window=64, overlap=0).file.read_text())
+    properties, assets = item["properties"], item["assets"].values()
+    of_item = {name for name in properties if name.startswith("mlm:")}
+    assert of_item >= {"mlm:name", "mlm:architecture", "mlm:tasks", "mlm:input", "mlm:output"}
+    assert not of_item & {"mlm:artifact_type", "mlm:compile_method", "mlm:entrypoint"}
+    assert properties["mlm:framework"] == "PyTorch" and properties["mlm:total_parameters"] > 0
+    assert re.fullmatch(r"\d+\.\d+\.\d+([-+].+)?", properties.get("mlm:framework_version", "1.0.0"))
+    models = [asset for asset in assets if "mlm:model" in asset.get("roles", ())]
+    assert len(models) == 2 and all(asset["mlm:artifact_type"] for asset in models)
+    for asset in assets:
+        fields = {name for name in asset if name.startswith("mlm:")}
+        assert fields == ({"mlm:artifact_type"} if asset in models else set())
+    ((image,), (result,)) = properties["mlm:input"], properties["mlm:output"]
+    assert "bands" in image["input"]["dim_order"] and "bands" not in result["result"]["dim_order"]
+    assert image["bands"] == [band["name"] for band in properties["bands"]]  # described by STAC 1.1 itself
+    for structure in (image["input"], result["result"]):
+        assert len(structure["dim_order"]) == len(structure["shape"]) == len(set(structure["dim_order"]))
+        assert min(structure["shape"]) >= -1 and structure["data_type"] == "float32"
+    assert [sorted(scaling) for scaling in image["value_scaling"]] == [["mean", "stddev", "type"]] * len(image["bands"])
+    assert all({"value", "name"} <= described.keys() for described in result["classification:classes"])
 
 
 def test_item_is_read_by_the_classes_of_the_extensions_authors(run, tmp_path):
