@@ -246,5 +246,12 @@ class BiCL(TeacherLabels):
         return torch.where((static == IGNORE) & valid, nearest, static)
 
     def after_step(self) -> None:
-        if self.options.static == "teacher" or self.step % max(1, self.steps // self.options.rounds) == 0:
+        if self.options.static == "teacher" or self._begins_round:
             self.labeller.update(self.model)
+
+    @property
+    def _begins_round(self) -> bool:
+        """Whether the student labels from the next step on as it is now. The first labels are those of the source-only
+        model, as in the released code, or of the start."""
+        now, then = (step * self.options.rounds // self.steps for step in (self.step, self.step + 1))
+        return then > now or self.source_only or int(self.labeller.n_averaged) == 0
