@@ -159,6 +159,7 @@ class MethodModule(L.LightningModule):
         for parameter in self.parameters():
             if parameter.requires_grad and id(parameter) not in discriminators:
                 lr = settings.lr * (settings.decoder_lr_factor if id(parameter) in heads else 1)
+                # norms do not decay, as in the papers with AdamW; nor do biases, which their codes decay
                 decayed = settings.name == "sgd" or parameter.ndim > 1
                 groups.setdefault((lr, settings.weight_decay if decayed else 0.0), []).append(parameter)
         listed = [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]

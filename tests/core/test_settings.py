@@ -63,7 +63,8 @@ def test_a_preset_as_a_flag_replaces_the_files_preset_and_keeps_its_settings(tmp
 def test_options_of_a_method_merge_name_by_name(tmp_path):
     file = wrote(tmp_path, preset="resnet50", method={"name": "st-dasegnet", "strided": 1})
     merged = settings(file, options={"trusted": 0.6})
-    assert merged.method.options == {"strided": 1, "statistics": "both", "trusted": 0.6}
+    of_preset = {"statistics": "both", "teacher_statistics": "batch"}
+    assert merged.method.options == {"strided": 1, "trusted": 0.6, **of_preset}
     assert settings(preset="resnet50", method="source-only").method.options == {}
 
 
@@ -89,6 +90,12 @@ def test_presets_have_the_values_of_version_0_1(names):
     options = {f"method.{k}": v for k, v in renamed_options(stored.pop("options", {})).items()}
     # the released code turns the hue by 36 degrees; version 0.1 read its half degrees as degrees
     later = {"patches.hue": 0.1} if method == "st-dasegnet" and name not in ("small", "sample") else {}
+    if later:
+        later |= {"method.teacher_statistics": "batch"}  # as the released teachers
+    elif name == "paper":  # the other papers change the colours of mixtures at most
+        later = {"patches.photometric": False}
+    if names == "paper bicl":  # rounds are labelled in evaluation mode
+        later |= {"method.teacher_statistics": "student"}
     if (
         names == "small st-dasegnet"
     ):  # its self-training was off in runs of hundreds of steps; certain is that of the paper again

@@ -87,7 +87,8 @@ def domain_loss(logit_map: Tensor, real: bool, size: tuple[int, int], weight: Te
     Args:
         weight: (B, 1, H, W) of pixels; None: 1.
     """
-    logits = F.interpolate(logit_map, size=size, mode="bilinear", align_corners=False)
+    wide = logit_map.to(torch.promote_types(logit_map.dtype, torch.float32))
+    logits = F.interpolate(wide, size=size, mode="bilinear", align_corners=False)
     weight = None if weight is None else weight.to(logits.dtype)
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)), weight)
 
