@@ -38,6 +38,8 @@ _MOST_HEADINGS = 8  # of a page in the list of a section
 _LINK = re.compile(r"\]\((?P<to>(?!https?:|#|/)[^)#\s]+)")
 _FENCE = re.compile(r"^```(?P<language>\w+) title=\"(?P<title>[^\"]+)\"\n", re.M)
 _DIAGRAM = re.compile(r"^!\[(?P<alt>[^\]]*)\]\((?P<src>[^)\s:]+\.svg)\)$", re.M)
+_BLOCK = re.compile(r"^(```.*?^```\n)", re.M | re.S)
+_MEASURE = re.compile(r"(?<=\d) (?=± ?\d|%(?!\w))|(?<=±) (?=\d)")  # a space that no line may end at
 _OBJECT = re.compile(r"^::: (?P<path>[\w.]+)\n(?:    .*\n)*", re.M)
 
 
@@ -111,7 +113,10 @@ def _as_myst(file: Path, name: str, folder: Path) -> str:
     text = _DIAGRAM.sub(lambda match: _drawn(file.parent / match["src"], match["alt"]), text)
     text = _FENCE.sub(r"```{code-block} \g<language>\n:caption: \g<title>\n\n", text)
     text = _OBJECT.sub(lambda match: _documented(match["path"]), text)
-    return _LINK.sub(lambda match: f"]({_address(match['to'], file, name, folder)}", text)
+    text = _LINK.sub(lambda match: f"]({_address(match['to'], file, name, folder)}", text)
+    parts = _BLOCK.split(text)
+    parts[::2] = [_MEASURE.sub("\u00a0", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _drawn(svg: Path, alt: str) -> str:

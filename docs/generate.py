@@ -64,7 +64,7 @@ def method(name: str) -> str:
     rows = []
     for option, (default, what) in about["options"].items():
         changed = [f"`{preset}`: {values[option]}" for preset, values in presets.items() if option in values]
-        rows.append([f"`{option}`", f"`{default}`", "; ".join(changed), what])
+        rows.append([f"`{option}`", f"`{default if default != '' else repr(default)}`", "; ".join(changed), what])
     return facts + table(["option", "default", "presets", "what it does"], rows)
 
 

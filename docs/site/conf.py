@@ -1,5 +1,7 @@
 """Configure Sphinx for the site. `docs/build.py` assembles the pages and starts it."""
 
+import re
+
 project = "rsuda"
 author = "The rsuda developers"
 project_copyright = "The rsuda developers"
@@ -53,5 +55,16 @@ def escape_stars(app, what, name, obj, options, lines):
     lines[:] = [line.replace("*", "\\*") for line in lines]
 
 
+def keep_options_whole(app, pagename, templatename, context, doctree):
+    """Let no line end inside of an option such as --target, where a browser breaks at its hyphens. Mark blocks of commands."""
+    blocks = re.split(r"(<pre>.*?</pre>)", context.get("body") or "", flags=re.S)
+    option = re.compile(r"(?<=[ \n>])--?[a-z][a-z0-9-]*")
+    command = re.compile(r"<pre>(?=(?:<span></span>)?(?:rsuda|python|pip|docker|\.venv/bin/\w+) )")
+    for k in range(1, len(blocks), 2):
+        blocks[k] = command.sub('<pre class="commands">', option.sub(r'<span class="option">\g<0></span>', blocks[k]))
+    context["body"] = "".join(blocks)
+
+
 def setup(app):
+    app.connect("html-page-context", keep_options_whole)
     app.connect("autodoc-process-docstring", escape_stars, priority=900)  # after napoleon, which reads the sections

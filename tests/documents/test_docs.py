@@ -225,3 +225,10 @@ def test_site_has_every_page_in_its_menu_and_can_search(site):
     sections = re.findall(r'<a class="nav-link nav-internal" href="[^"]*">\s*([^<]+?)\s*</a>', home)
     assert sections[:8] == ["Start", "Your data", "Adapt", "Map", "Judge", "Scale", "Methods", "Develop"]
     assert '"quickstart"' in (site / "searchindex.js").read_text()
+
+
+@pytest.mark.slow
+def test_site_breaks_no_line_inside_of_a_measure_or_an_option(site):
+    measured = (site / "measured.html").read_text()
+    assert "20.5\u00a0±\u00a02.6" in measured and not re.search(r"\d ± ?\d", measured)
+    assert '<span class="option">--target</span>' in (site / "index.html").read_text()
