@@ -12,7 +12,7 @@ from scipy import ndimage
 from rsuda.core.spelling import spell
 from rsuda.geo.rasters.openers import open_raster
 from rsuda.geo.rasters.raster import READ_ERRORS, RasterFile, is_remote, quiet
-from rsuda.geo.rasters.sparse_sample import sparse_sample
+from rsuda.geo.rasters.sparse_sample import POINTS, is_sampled_by_points, rim_points, sparse_sample
 from rsuda.geo.rasters.stack import RasterStack
 from rsuda.geo.rasters.validity import NEAR
 
@@ -56,35 +56,65 @@ def _collars(file: RasterFile, numbers: Sequence[int]) -> list[Collar | None]:
     validity = file.validity
     if file.transparency or validity.masks(numbers) or ColorInterp.palette in validity.colours:
         return []
+    is_byte = all(validity.types[n - 1] == "uint8" for n in numbers)
     try:
         with quiet(), open_raster(file.path) as dataset:
             if is_remote(file.path) and not dataset.overviews(1):
                 return []
+            if is_sampled_by_points(dataset, numbers) and _rim_excludes(
+                *((points, _known(file, points, numbers)) for points in rim_points(dataset, numbers)), is_byte=is_byte
+            ):
+                return []
             values = sparse_sample(dataset, numbers)
     except READ_ERRORS:
         return []  # a read of the pixels says it better
-    nodata = validity.is_nodata(values, numbers)
-    known = np.isfinite(values).all(0) & (True if nodata is None else ~nodata)
-    is_byte = all(validity.types[n - 1] == "uint8" for n in numbers)
-    return [_collar_of(values, known, value, is_byte) for value in _border_values(values, known)]
-
-
-def _border_values(values: np.ndarray, known: np.ndarray) -> list[float]:
-    """The values that all bands share at many pixels of the border."""
+    known = _known(file, values, numbers)
     border = np.ones(known.shape, bool)
     border[1:-1, 1:-1] = False
-    grey = values[:, border & known]
-    grey = grey[0, (grey == grey[:1]).all(0)]
+    return [_collar_of(values, known, value, is_byte) for value in _shared_values(values[:, border & known])]
+
+
+def _known(file: RasterFile, values: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Mark the pixels of a sample (bands, ...) that hold data."""
+    nodata = file.validity.is_nodata(values, numbers)
+    known: np.ndarray = np.isfinite(values).all(0) & (True if nodata is None else ~nodata)
+    return known
+
+
+def _rim_excludes(
+    outer: tuple[np.ndarray, np.ndarray], inner: tuple[np.ndarray, np.ndarray], *, is_byte: bool
+) -> bool:
+    """Check whether the rim of a sample rules out every collar, so that the rest need not be decoded.
+
+    Args:
+        outer, inner: the outermost points (bands, n) with a mask (n,) of the known ones, and those next to them.
+    """
+    for value in _shared_values(outer[0][:, outer[1]]):
+        # a region of the border that reaches no inner point lies in the rim
+        if _near(*inner, value, is_byte).any() or _near(*outer, value, is_byte).sum() >= _LEAST * POINTS**2:
+            return False
+    return True
+
+
+def _shared_values(border: np.ndarray) -> list[float]:
+    """The values that all bands share at many pixels of the border (bands, n)."""
+    grey = border[0, (border == border[:1]).all(0)]
     shared, counts = np.unique(grey, return_counts=True)
     return [float(value) for value in shared[np.argsort(-counts)][:3]]
+
+
+def _near(values: np.ndarray, known: np.ndarray, value: float, is_byte: bool) -> np.ndarray:
+    """Mark the known pixels of a value, or near it where lossy compression leaves noise beside the picture."""
+    if is_byte and value in (0, 255):
+        near: np.ndarray = (np.abs(values.astype(np.int16) - int(value)) <= NEAR).all(0) & known
+        return near
+    return (values == value).all(0) & known
 
 
 def _collar_of(values: np.ndarray, known: np.ndarray, value: float, is_byte: bool) -> Collar | None:
     """The collar of one value: regions that touch the border and are mostly of exactly this value."""
     exact = (values == value).all(0) & known
-    near = exact
-    if is_byte and value in (0, 255):  # lossy compression leaves noise beside the picture
-        near = (np.abs(values.astype(np.int16) - int(value)) <= NEAR).all(0) & known
+    near = _near(values, known, value, is_byte)
     regions, count = ndimage.label(near)
     if not count:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 from rasterio.windows import Window
 
 WHOLE = 16_000_000  # pixels of a file without overviews that may be decoded for a sample
-_SIDE, _POINTS = 512, 32  # samples along a side: of a file that is read whole or by an overview, and of any other
+_SIDE, POINTS = 512, 32  # samples along a side: of a file that is read whole or by an overview, and of any other
 
 
 def read_bands(file: Any, numbers: Sequence[int], **options: Any) -> np.ndarray:
@@ -40,8 +40,24 @@ def sparse_sample(file: Any, numbers: Sequence[int]) -> np.ndarray:
     Returns:
         (bands, h, w) of the bands' common type, with at most 512 rows and columns.
     """
-    if file.height * file.width <= WHOLE or file.overviews(numbers[0]):
+    if not is_sampled_by_points(file, numbers):
         return read_bands(file, numbers, out_shape=(min(file.height, _SIDE), min(file.width, _SIDE)))
-    rows, cols = (np.linspace(0, length - 1, _POINTS).astype(int) for length in (file.height, file.width))
-    points = [read_bands(file, numbers, window=Window(int(col), int(row), 1, 1)) for row in rows for col in cols]
-    return np.stack([point[:, 0, 0] for point in points], 1).reshape(len(numbers), len(rows), len(cols))
+    return _points(file, numbers, np.ones((POINTS, POINTS), bool)).reshape(len(numbers), POINTS, POINTS)
+
+
+def is_sampled_by_points(file: Any, numbers: Sequence[int]) -> bool:
+    """Check whether ``sparse_sample`` reads POINTS x POINTS single pixels of an open dataset."""
+    return file.height * file.width > WHOLE and not file.overviews(numbers[0])
+
+
+def rim_points(file: Any, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Read the outermost points of ``sparse_sample``, and those next to them: (bands, n) each."""
+    depth = np.minimum.outer(*2 * [np.minimum(np.arange(POINTS), np.arange(POINTS)[::-1])])
+    return _points(file, numbers, depth == 0), _points(file, numbers, depth == 1)
+
+
+def _points(file: Any, numbers: Sequence[int], chosen: np.ndarray) -> np.ndarray:
+    """Read chosen points (POINTS, POINTS) of a regular grid as (bands, n)."""
+    rows, cols = (np.linspace(0, length - 1, POINTS).astype(int) for length in (file.height, file.width))
+    places = [(int(rows[i]), int(cols[j])) for i, j in np.argwhere(chosen)]
+    return np.stack([read_bands(file, numbers, window=Window(col, row, 1, 1))[:, 0, 0] for row, col in places], 1)

@@ -98,3 +98,28 @@ def test_large_file_without_overviews_is_sampled_at_points(write, monkeypatch):
     values[:, CORNER] = 0
     collar = find_collar(RasterFile(write("a.tif", values)), [1, 2, 3])
     assert collar.share == pytest.approx(CORNER.mean(), abs=0.05)
+
+
+def wedge():
+    """A collar that touches the border at a few pixels only, and is wide inside."""
+    values = scene()
+    values[:, np.abs(COLS - 100) < ROWS / 2 - 4] = 0
+    return values
+
+
+def rim():
+    """A collar whose every pixel lies at the border."""
+    values = scene()
+    values[:, :3], values[:, -3:] = 0, 0
+    return values
+
+
+@pytest.mark.parametrize("make", [scene, dark_water, shadow_inside, specks_at_the_border, classes, wedge, rim])
+def test_rim_of_a_large_file_decides_as_all_of_it(write, monkeypatch, make):
+    monkeypatch.setattr("rsuda.geo.rasters.sparse_sample.WHOLE", 1000)
+    values = make()
+    file, numbers = RasterFile(write("a.tif", values)), list(range(1, len(values) + 1))
+    collar = find_collar(file, numbers)
+    monkeypatch.setattr("rsuda.geo.rasters.collars._rim_excludes", lambda *points, is_byte: False)
+    assert collar == find_collar(file, numbers)
+    assert (collar is not None) == (make in (wedge, rim))
