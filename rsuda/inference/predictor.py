@@ -136,7 +136,9 @@ def _views(tta: str) -> Iterator[tuple[list[int], int]]:
 
 def _to_view(x: Tensor, axes: list[int], turns: int) -> Tensor:
     """Mirror, then turn an image, in channels-last memory; a view that is the image itself is not copied."""
-    return torch.rot90(x.flip(axes) if axes else x, turns, (-2, -1)).contiguous(memory_format=torch.channels_last)
+    x = x.flip(axes) if axes else x
+    # torch copies an image that it turns by 0
+    return (torch.rot90(x, turns, (-2, -1)) if turns else x).contiguous(memory_format=torch.channels_last)
 
 
 def _from_view(logits: Tensor, axes: list[int], turns: int) -> Tensor:

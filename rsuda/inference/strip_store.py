@@ -80,6 +80,9 @@ class StripStore:
 
         A strip is finished when the last column of its last row is written; tiles of columns come from left to right.
         """
+        end = row + planes[0].shape[0]
+        strip = (end - 1) // self.strip_rows
+        finished = end == self.rows(strip)[1] and col + planes[0].shape[1] == self.width
         with self._opened("r+b") as file:
             for number, pixels in enumerate(planes):
                 start = (number * self.height + row) * self.width + col
@@ -90,11 +93,10 @@ class StripStore:
                     for k, line in enumerate(pixels):
                         file.seek(start + k * self.width)
                         file.write(np.ascontiguousarray(line).data)
-            file.flush()
-            os.fsync(file.fileno())  # before the strip counts as finished
-        end = row + planes[0].shape[0]
-        strip = (end - 1) // self.strip_rows
-        if end == self.rows(strip)[1] and col + planes[0].shape[1] == self.width:
+            if finished:  # all its rows are on the disk before it counts
+                file.flush()
+                os.fsync(file.fileno())
+        if finished:
             self.done.add(strip)
             with atomic_write(self.folder / _STATE, overwrite=True) as temporary:
                 temporary.write_text(

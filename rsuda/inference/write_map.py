@@ -39,6 +39,8 @@ from rsuda.inference.prediction import Prediction
 from rsuda.inference.products import CLASSES, PRODUCTS, Product
 from rsuda.inference.write_layers import write_layers
 
+_FEW = 16  # classes that are counted one by one
+
 
 def write_map(job: MapJob) -> Prediction:
     """Write the files of a job whose strips are all finished.
@@ -56,7 +58,7 @@ def write_map(job: MapJob) -> Prediction:
             tables = beside.submit(load_tables) if "polygons" in job.files else None
             rasters = beside.submit(copy_context().run, _write_rasters, job)
             of_scene = beside.submit(copy_context().run, scene_notes, job)
-            counted = beside.submit(_count_values, job.blocks())
+            counted = beside.submit(_count_classes, job.blocks(), len(job.legend))
             polygon_count, notes = _write_vectors(job) if tables else (None, [])
             rasters.result()
         counts = counted.result()
@@ -70,19 +72,19 @@ def finished_map(job: MapJob, counts: list[int] | None = None) -> Prediction:
     """Describe the files of a finished job.
 
     Args:
-        counts: pixels by value; read from the class raster by default.
+        counts: pixels by class; read from the class raster by default.
     """
     if counts is None:
         with quiet(), rasterio.open(job.raster) as file:
             blocks = (
                 file.read(1, window=((row, row + count), (0, file.width))) for row, count in row_blocks(file.height)
             )
-            counts = _count_values(blocks)
+            counts = _count_classes(blocks, len(job.legend))
     names, pixel = job.legend.names, job.scene.gsd[0] * job.scene.gsd[1]
     return Prediction(
         scene=job.scene.image,
         files={name: path for name, path in job.files.items() if name != "attributes"},
-        area_m2={name: float(count * pixel) for name, count in zip(names, counts[: len(names)], strict=True)},
+        area_m2={name: float(count * pixel) for name, count in zip(names, counts, strict=True)},
         pixels=job.region.grid.height * job.region.grid.width,
     )
 
@@ -168,7 +170,7 @@ def _write_descriptions(job: MapJob, counts: list[int]) -> None:
     legend = job.legend
     pixel = job.scene.gsd[0] * job.scene.gsd[1]
     tags = {KEY: job.tag} if job.keeps_rasters else {}
-    table = attribute_table(legend, counts[: len(legend)], pixel, tags)
+    table = attribute_table(legend, counts, pixel, tags)
     write_attributes(table, job.staging / job.files["attributes"].name)
     if "stac" in job.files:
         write_item(_item(job, counts), job.staging / job.files["stac"].name)
@@ -184,12 +186,15 @@ def _move_into_place(job: MapJob) -> None:
             os.replace(path, job.folder / path.name)
 
 
-def _count_values(blocks: Iterable[np.ndarray]) -> list[int]:
-    """Count pixels by their value, 0 to 255."""
-    counts = np.zeros(256, np.int64)
+def _count_classes(blocks: Iterable[np.ndarray], classes: int) -> list[int]:
+    """Count the pixels of each class."""
+    counts = np.zeros(classes, np.int64)
     for block in blocks:
-        for row in block:  # numpy counts int64, eight times as large
-            counts += np.bincount(row, minlength=256)
+        if classes > _FEW:
+            for row in block:  # numpy counts int64, eight times as large
+                counts += np.bincount(row, minlength=256)[:classes]
+        else:  # a comparison for each class takes a quarter of the time
+            counts += [np.count_nonzero(block == k) for k in range(classes)]
     return counts.tolist()
 
 
@@ -252,7 +257,7 @@ def _item(job: MapJob, counts: list[int]) -> Any:
         job.region.grid,
         gsd=job.scene.gsd,
         legend=legend,
-        counts=counts[: len(legend)],
+        counts=counts,
         rasters=rasters,
         vectors={name: job.files[name] for name in ("polygons", "footprints") if name in job.files},
         source=href(job.scene.image, job.folder),

@@ -145,7 +145,8 @@ def write_cog(
             if rpcs is not None:
                 out.rpcs = rpcs
         creation = {**_OPTIONS, "OVERVIEW_RESAMPLING": resampling, **(options or {})}
-        copy(staging, temporary, driver="COG", **creation)
+        with rasterio.Env(COG_TMP_COMPRESSION="NONE"):  # of overviews in a temporary file
+            copy(staging, temporary, driver="COG", **creation)
         staging.unlink()
         _check(temporary, path, written if creation["COMPRESS"].upper() in LOSSLESS else {})
 

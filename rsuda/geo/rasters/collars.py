@@ -81,9 +81,7 @@ def _known(file: RasterFile, values: np.ndarray, numbers: Sequence[int]) -> np.n
     return known
 
 
-def _rim_excludes(
-    outer: tuple[np.ndarray, np.ndarray], inner: tuple[np.ndarray, np.ndarray], *, is_byte: bool
-) -> bool:
+def _rim_excludes(outer: tuple[np.ndarray, np.ndarray], inner: tuple[np.ndarray, np.ndarray], *, is_byte: bool) -> bool:
     """Check whether the rim of a sample rules out every collar, so that the rest need not be decoded.
 
     Args:
@@ -108,7 +106,8 @@ def _near(values: np.ndarray, known: np.ndarray, value: float, is_byte: bool) ->
     if is_byte and value in (0, 255):
         near: np.ndarray = (np.abs(values.astype(np.int16) - int(value)) <= NEAR).all(0) & known
         return near
-    return (values == value).all(0) & known
+    exact: np.ndarray = (values == value).all(0) & known
+    return exact
 
 
 def _collar_of(values: np.ndarray, known: np.ndarray, value: float, is_byte: bool) -> Collar | None:
