@@ -31,7 +31,7 @@ class Units:
         rows, cols: (n,) pixels of the map.
         strata: the parts of the map; ``points`` is the number drawn.
         design: how the points were drawn, one of the names of ``point_strata``.
-        points: number of points with and without a label.
+        points: number of points in a stratum, with and without a label.
         notes: sentences for the user.
     """
 
@@ -70,11 +70,12 @@ def join(
         _check_moved(frame, rows, cols, what)
     strata, stratum, how, notes = strata_of(frame, design, map_, counts, rows, cols, what)
     notes = [*repeats, *notes]
+    counting = int((stratum >= 0).sum())
     labelled = (reference != IGNORE) & (stratum >= 0)
     if not labelled.any():
         raise InputError(f"no point of {what} has a label in '{column}': label some in QGIS, from number 1 on")
-    if labelled.sum() < len(frame):
-        notes.append(f"{labelled.sum()} of {len(frame)} points are labelled; they count as the sample of their strata")
+    if labelled.sum() < counting:
+        notes.append(f"{labelled.sum()} of {counting} points are labelled; they count as the sample of their strata")
     strata, stratum, more = _with_labels(strata, stratum, labelled)
     _check_labels(strata, stratum[labelled], frame, labelled, stratum, what)
     sizes = np.array([part.pixels for part in strata], float)
@@ -91,7 +92,7 @@ def join(
         cols=cols[labelled],
         strata=tuple(strata),
         design=how,
-        points=len(frame),
+        points=counting,
         notes=(*notes, *more),
     )
 

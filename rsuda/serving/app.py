@@ -14,7 +14,7 @@ from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import as_keywords
 from rsuda.core.version import __version__
 from rsuda.inference.predictor import Predictor
-from rsuda.serving.bodies import Bodies, SmallBodies
+from rsuda.serving.bodies import AnswerAfterBody, Bodies, SmallBodies
 from rsuda.serving.refusal import RETRY_AFTER, refusal
 from rsuda.serving.serve_options import ServeOptions
 from rsuda.serving.sources import NotAllowedError, is_tiff
@@ -143,6 +143,7 @@ def make_app(service: Service) -> Any:
         docs_url=None,  # their pages fetch scripts of other hosts
         redoc_url=None,
         lifespan=running,
+        redirect_slashes=False,  # a redirection loses the body, and names the host that the client said
     )
 
     @app.exception_handler(RequestValidationError)
@@ -169,7 +170,7 @@ def make_app(service: Service) -> Any:
         """Predict a part of a raster that the service may read."""
         return await service.answer(window.address, window, time.monotonic(), request)
 
-    return SmallBodies(app, service.bodies)
+    return AnswerAfterBody(SmallBodies(app, service.bodies))
 
 
 async def _unless_left(work: Work, receive: Callable[[], Awaitable[Any]]) -> bytes:

@@ -1,10 +1,11 @@
-"""Read the bodies of requests: up to a limit each, up to a limit together, and in time."""
+"""Read the bodies of requests: up to a limit each, up to a limit together, in time, and before the answer is sent."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from rsuda.serving.refusal import RETRY_AFTER, refusal
@@ -85,6 +86,43 @@ class SmallBodies:
                 return messages.pop() if messages else await receive()
 
             await self.app(scope, again, send)
+
+
+class AnswerAfterBody:
+    """Read and forget what a client still sends before it is answered.
+
+    A connection that is closed while bytes wait unread is reset, and the client may lose the answer. A client that is silent, or
+    waits for leave to send, is answered at once.
+    """
+
+    SILENCE, MOST = 0.25, 2.0  # seconds without a byte, and of reading
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        complete = any(name == b"expect" for name, _ in scope["headers"])
+
+        async def receive_and_note() -> Any:
+            nonlocal complete
+            message = await receive()
+            complete = complete or message["type"] != "http.request" or not message.get("more_body")
+            return message
+
+        async def send_after_body(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                end = time.monotonic() + self.MOST
+                with suppress(TimeoutError):
+                    while not complete and time.monotonic() < end:
+                        await asyncio.wait_for(receive_and_note(), self.SILENCE)
+            await send(message)
+
+        await self.app(scope, receive_and_note, send_after_body)
 
 
 class _TooLargeError(Exception):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import io
 import re
+import socket
 import time
 from collections import OrderedDict
-from threading import RLock
+from contextlib import suppress
+from threading import RLock, Timer
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
@@ -69,14 +71,25 @@ class RangedFile:
         self._connection.close()
 
     def _read(self, start: int) -> bytes:
+        end = Timer(max(0.0, self.deadline - time.monotonic()), self._interrupt)
+        end.daemon = True
+        end.start()
         try:
             return self._range(start)
         except MissingError as error:
             self.problem = error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            self.problem = self._unreadable(type(error).__name__)
+            late = time.monotonic() > self.deadline
+            self.problem = self._unreadable("its server is too slow" if late else type(error).__name__)
+        finally:
+            end.cancel()
         self.close()
         raise self.problem from None
+
+    def _interrupt(self) -> None:
+        """End a connection whose server sends its headers byte by byte, which is never silent long enough."""
+        with suppress(OSError, AttributeError):  # there is no connection any more
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _range(self, start: int) -> bytes:
         self._connection.request("GET", self._target, headers={"Range": f"bytes={start}-{start + BLOCK - 1}"})

@@ -72,7 +72,8 @@ def _url(address: str, roots: Sequence[str], deadline: float) -> RangedFile:
     except ValueError:
         raise NotAllowedError(f"{shown(address)} is no valid URL") from None
     path = unquote(parts.path)
-    if parts.username or parts.password or ".." in path.split("/") or "\\" in path:
+    upwards = any(part.partition(";")[0] == ".." for part in path.split("/"))  # some servers take '..;' for '..'
+    if parts.username or parts.password or upwards or "\\" in path:
         raise NotAllowedError(f"{shown(address)} is outside of what this service may read")
     for root in map(urlsplit, roots):
         folder = root.path.rstrip("/") + "/"

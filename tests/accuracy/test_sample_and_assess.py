@@ -210,7 +210,8 @@ def test_own_points_are_post_stratified_or_simple_and_clusters_are_refused(map_,
     result = assess(map_, file)
     assert result.design == "post-stratified simple random" and "random places of the whole map" in result.notes[0]
     inside = classes[rows, cols] != 255
-    assert result.labelled == inside.sum() < 200 and abs(result.overall.value - 0.93) < 0.06
+    assert result.labelled == result.points == inside.sum() < 200 and abs(result.overall.value - 0.93) < 0.06
+    assert not any("are labelled" in note for note in result.notes)  # all that lie on the map are
     few = points[(classes[rows, cols] != 2) | ~inside].to_crs("EPSG:4326")
     few.to_file(file)
     assert assess(map_, file).design == "simple random"

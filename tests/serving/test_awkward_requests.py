@@ -124,6 +124,8 @@ def test_fields_are_checked(served, query, sentence):
         (403, {"address": "http://127.0.0.1:10/x.tif"}),
         (404, {"address": "http://127.0.0.1:9/x.tif"}),
         (403, {"address": "http://127.0.0.1:9/%2e%2e/x.tif"}),
+        (403, {"address": "http://127.0.0.1:9/..;/x.tif"}),
+        (403, {"address": "http://127.0.0.1:9/.%2e%3bx/x.tif"}),
     ],
 )
 def test_addresses(served, status, fields):
@@ -164,6 +166,28 @@ def test_lengths_and_chunks(served):
         b"413 ": head + b"Transfer-Encoding: chunked\r\n\r\n" + many,
     }.items():
         assert raw(served, data).startswith(b"HTTP/1.1 " + status)
+
+
+def test_an_answer_before_the_end_of_a_large_body_is_not_lost(served):
+    """A connection that is closed on unread bytes is reset, and the client reads no sentence."""
+    body = b"II*\0" + bytes(80_000)
+    for path, method, status in (
+        ("/predict?crs=%2Fetc", "POST", 422),
+        ("/predict", "PUT", 405),
+        ("/predict/", "POST", 404),
+    ):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=30) as client:
+            head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+            client.sendall(head.encode())
+            for start in range(0, len(body), 8000):
+                client.sendall(body[start : start + 8000])
+                time.sleep(0.005)
+            answer = b"".join(iter(lambda: client.recv(4000), b""))
+        assert answer.startswith(b"HTTP/1.1 %d" % status) and b'{"error":' in answer, path
+    begin = time.monotonic()
+    head = b"POST /predict?crs=%2Fetc HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n"
+    assert raw(served, head + b"Expect: 100-continue\r\n\r\n").startswith(b"HTTP/1.1 422")
+    assert raw(served, head + b"\r\n").startswith(b"HTTP/1.1 422") and time.monotonic() < begin + 5
 
 
 def test_slow_drops_of_json_end_in_time(tiny_run):

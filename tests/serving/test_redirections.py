@@ -3,7 +3,8 @@
 import json
 import re
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -11,6 +12,9 @@ import pytest
 import rasterio
 from rasterio.io import MemoryFile
 from served_model import Served
+
+from rsuda.core.errors import MissingError
+from rsuda.serving.ranged_file import RangedFile
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
@@ -51,6 +55,12 @@ class Host(BaseHTTPRequestHandler):
         if name == "shifted.tif":
             first += 8
         body = self.content[first : last + 1]
+        if name == "drops.tif":
+            with suppress(OSError):
+                for letter in b"HTTP/1.1 206 Partial Content\r\n" + b"X: y\r\n" * 40:
+                    self.wfile.write(bytes([letter]))
+                    time.sleep(0.1)
+            return
         self.send_response(200 if name == "whole.tif" else 206)
         if name != "whole.tif":
             self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
@@ -131,6 +141,15 @@ def test_a_server_that_misleads_is_refused_in_a_sentence(world, name, reason):
     assert (status, json.loads(content)["error"]) == (404, f"'{address}' cannot be read ({reason})")
     assert {path for path, _ in asked} == {f"/maps/{name}.tif"}
     assert service.address(address=f"{outer}/maps/city.tif", bounds=BOX)[0] == 200  # the service goes on
+
+
+def test_headers_that_come_byte_by_byte_end_with_the_deadline():
+    """Each byte comes in time, so only the deadline of the request ends it."""
+    with host("") as (outer, _):
+        begin = time.monotonic()
+        with pytest.raises(MissingError, match=r"its server is too slow"):
+            RangedFile(f"{outer}/drops.tif", begin + 1)
+        assert time.monotonic() < begin + 5
 
 
 def test_folders_and_hosts_that_are_not_allowed_are_not_asked(world):
