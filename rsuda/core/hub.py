@@ -86,7 +86,7 @@ def local_model(place: str | os.PathLike[str]) -> Path:
     A repository is downloaded once; without a network the cached files are used.
 
     Raises:
-        InputError: the address is invalid, or huggingface_hub is missing.
+        InputError: the address is invalid, huggingface_hub is missing, or a link leads out of the model.
         MissingError: the model is neither on the hub nor in the cache, or it has no weights.
     """
     address = HubAddress.of(place)
@@ -95,6 +95,7 @@ def local_model(place: str | os.PathLike[str]) -> Path:
     folder = address.folder if address.folder is not None else _downloaded(address)
     if not (folder / WEIGHTS).is_file():
         raise MissingError(f"{address} holds no {WEIGHTS}, so it is no model of rsuda")
+    check_links(folder)
     return folder
 
 
@@ -136,6 +137,21 @@ def pinned(place: str) -> str:
 def shared_files(folder: Path) -> list[Path]:
     """List the files of a folder that hubs may have, by name."""
     return [file for file in sorted(folder.iterdir()) if file.is_file() and is_shared(file.name)]
+
+
+def check_links(folder: Path) -> None:
+    """Check that no shared file of a model is a link that leads elsewhere: copies and pushes of it would hold your files.
+
+    The cache of a hub has links of its own, from a snapshot to its repository. Raises InputError.
+    """
+    root = (folder.parents[1] if folder.parent.name == "snapshots" else folder).resolve()
+    for file in shared_files(folder):
+        place = file.resolve()
+        if not place.is_relative_to(root):
+            raise InputError(
+                f"{shown(str(file))} is a link that leads out of the model, to {shown(str(place))}: put a copy in its place, if "
+                "you trust the model"
+            )
 
 
 def is_shared(name: str) -> bool:

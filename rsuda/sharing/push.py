@@ -13,7 +13,7 @@ from typing import Any
 from rsuda.core.atomic import make_folder
 from rsuda.core.display import quoted
 from rsuda.core.errors import ExistsError, InputError, MissingError, WriteError, check_extra, write_error
-from rsuda.core.hub import CARD, CONFIG, ITEM, HubAddress, is_shared, local_model, shared_files
+from rsuda.core.hub import CARD, CONFIG, ITEM, HubAddress, check_links, is_shared, local_model, shared_files
 from rsuda.core.hub_settings import without_machine
 from rsuda.core.settings import Settings, dump
 from rsuda.core.spelling import spell
@@ -67,6 +67,7 @@ def push(
     folder = local_model(run)
     if not folder.is_dir():
         raise MissingError(f"the run {folder} is missing: name a run folder")
+    check_links(folder)
     if place.folder is None:
         check_extra("hub", "huggingface_hub")
     elif place.folder.exists() and not (overwrite and _is_model(place.folder)):

@@ -2,18 +2,20 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import yaml
 
-from rsuda.core.errors import ExistsError
-from rsuda.core.hub import HubAddress, is_shared, run_folder
+from rsuda.core.errors import ExistsError, InputError
+from rsuda.core.hub import HubAddress, is_shared, local_model, run_folder
 from rsuda.core.hub_settings import of_hub, without_machine
 from rsuda.core.settings import make_settings
 from rsuda.data.find_domain import training_domains
 from rsuda.report.runs import read_runs
 from rsuda.runs.folders import saved_settings
 from rsuda.runs.weights import load_run
+from rsuda.sharing.push import push
 from rsuda.training.build import build, check_run, common_ground
 
 SMALL = ("--window", 128, "--overlap", 32, "--device", "cpu")
@@ -79,6 +81,32 @@ def test_training_starts_from_a_model_of_a_hub(rsuda, hub, tmp_path):
 def both(settings):
     settings, _ = check_run(settings)
     return settings, training_domains(settings)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right that most users of Windows lack")
+def test_links_of_a_model_lead_to_no_file_of_the_user(rsuda, hub, tmp_path):
+    """A copy or a push of it would hold what the link names, such as a key of the user's."""
+    (tmp_path / "secret.json").write_text("{}")
+    folder = HubAddress.of(hub).folder
+    (folder / "calibration.json").symlink_to(tmp_path / "secret.json")
+    for use in (
+        local_model,
+        run_folder,
+        lambda place: push(place, f"file://{tmp_path}/elsewhere"),
+        lambda _: push(folder, "file:///x"),
+    ):
+        with pytest.raises(
+            InputError, match=r"calibration\.json' is a link that leads out of the model, to .*secret\.json"
+        ):
+            use(hub)
+    assert not list(tmp_path.glob("elsewhere*")) and not list(tmp_path.glob("runs/city*"))
+    (folder / "calibration.json").unlink()
+    cached = tmp_path / "models--org--city" / "snapshots" / "0123"
+    cached.mkdir(parents=True)
+    for file in folder.iterdir():  # as in the cache of huggingface_hub
+        (cached.parents[1] / file.name).write_bytes(file.read_bytes())
+        (cached / file.name).symlink_to(cached.parents[1] / file.name)
+    assert local_model(cached.as_uri()) == cached
 
 
 def test_copy_is_used_again_until_the_hub_has_another_model(rsuda, hub, tmp_path):
