@@ -21,8 +21,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from rsuda.benchmark.job import RESULT
 from rsuda.benchmark.plan import folder_of
-from rsuda.benchmark.run import RESULT
 from rsuda.core.settings import dump, make_settings
 from rsuda.runs.weights import CONFIG
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rsuda.benchmark.job import BenchmarkRun
     from rsuda.benchmark.plan import Plan
-    from rsuda.benchmark.run import BenchmarkRun
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -16,16 +14,12 @@ from typing import Any
 
 import torch
 
-from rsuda.benchmark.command import parser, write_job
-from rsuda.benchmark.run import RESULT, BenchmarkRun
+from rsuda.benchmark.job import RESULT, BenchmarkRun, write_job
 from rsuda.cluster.client import connect
-from rsuda.cluster.command import exit_code
 from rsuda.cluster.tasks import run_on_each, run_tasks
 from rsuda.core.atomic import make_folder
-from rsuda.core.errors import InputError, MissingError, RsudaError
-from rsuda.core.settings import Settings, dump, make_settings
-from rsuda.core.spelling import spell
-from rsuda.data.find_domain import find_domains
+from rsuda.core.errors import MissingError
+from rsuda.core.settings import Settings, dump
 
 _APPEARS = 60.0  # seconds that a file system may take to show what another machine has written
 
@@ -45,7 +39,7 @@ def spread_jobs(
         threads = threads or max(1, torch.get_num_threads() // max(1, workers))
     with connect(scheduler, workers) as client, _shared(jobs) as folder:
         if scheduler != "local":  # a worker that joins later is checked by its runs
-            for error in run_on_each(client, ["rsuda.benchmark.on_cluster", str(folder)]):
+            for error in run_on_each(client, ["rsuda.benchmark.shared_folder", str(folder)]):
                 if error is not None:
                     raise error
 
@@ -83,31 +77,6 @@ def _shared(jobs: Sequence[BenchmarkRun]) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_shared(folder: Path) -> None:
-    """Check on a worker that it shares the folder of the runs. Raises InputError."""
-    worker = f"the worker on {platform.node()}"
-    if not folder.is_dir():
-        raise InputError(
-            f"{worker} does not see the folder {folder.parent} of this machine: put the runs ({spell('out')}) where all "
-            "machines of the cluster see them under the same path"
-        )
-    if not os.access(folder.parent, os.W_OK):
-        raise InputError(f"{worker} cannot write to {folder.parent}: make the folder of the runs writable for it")
-
-
-def check_worker(folder: Path) -> None:
-    """Check on a worker that it shares the folder of the runs and reads the data of each pair. Raises InputError."""
-    check_shared(folder)
-    for file in sorted(folder.glob("*.yaml")):
-        try:
-            find_domains(make_settings(file=file))
-        except RsudaError as error:
-            raise InputError(
-                f"the worker on {platform.node()} cannot read the data, which must have the same path on all machines of the "
-                f"cluster: {error}"
-            ) from error
-
-
 def _appeared(job: BenchmarkRun) -> bool:
     """Wait for a result; a network file system remembers for a while that a file was missing."""
     until = time.monotonic() + _APPEARS
@@ -115,10 +84,3 @@ def _appeared(job: BenchmarkRun) -> bool:
         os.listdir(job.folder if job.folder.is_dir() else job.folder.parents[2])  # refreshes what the system remembers
         time.sleep(0.5)
     return job.done
-
-
-if __name__ == "__main__":
-    options = parser("Check that this machine sees the runs and the data of a benchmark.")
-    options.add_argument("folder", type=Path)
-    values = options.parse_args()
-    sys.exit(exit_code(lambda: check_worker(values.folder), values.attached))

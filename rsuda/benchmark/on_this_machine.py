@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from rsuda.benchmark.run import BenchmarkRun, run_job
+from rsuda.benchmark.job import BenchmarkRun
+from rsuda.benchmark.run import run_job
 from rsuda.core.display import quoted
 from rsuda.core.errors import RsudaError
 

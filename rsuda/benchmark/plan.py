@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rsuda.benchmark.job import BenchmarkRun
 from rsuda.benchmark.on_cluster import one_a_pair, spread_jobs
 from rsuda.benchmark.on_this_machine import run_here
-from rsuda.benchmark.run import BenchmarkRun
 from rsuda.core.display import shown
 from rsuda.core.documents import read_yaml
 from rsuda.core.errors import InputError, unknown

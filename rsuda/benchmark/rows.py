@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from rsuda.benchmark.job import RESULT
 from rsuda.benchmark.plan import Plan
-from rsuda.benchmark.run import RESULT
 from rsuda.evaluation.label_free import with_selection
 
 

@@ -12,7 +12,7 @@ from rsuda.cli.options import Scheduler, Threads, Workers
 from rsuda.core.errors import InputError
 
 if TYPE_CHECKING:
-    from rsuda.benchmark.run import BenchmarkRun
+    from rsuda.benchmark.job import BenchmarkRun
 
 
 @app.command()

@@ -6,6 +6,7 @@ can be run by hand. multiprocessing does not work here: a Dask worker is a daemo
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -95,6 +96,14 @@ def _check(code: int, errors: IO[bytes]) -> None:
     if code == 2 and sentences:
         raise InputError(sentences[-1])
     raise RuntimeError(f"exit code {code}\n{text}")
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that every command in a process of its own takes."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--threads", type=int, default=1, help="CPU threads.")
+    options.add_argument(ATTACHED, action="store_true", help="End when standard input closes.")
+    return options
 
 
 def exit_code(work: Callable[[], object], attached: bool) -> int:

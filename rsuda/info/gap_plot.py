@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rsuda.core.display import OWN_PICTURE, printable
 from rsuda.data.statistics.colour_sample import ColourSample
-from rsuda.info.gap import Gap
+from rsuda.info.gap_measure import Gap
 
 SOURCE, TARGET = "#b35900", "#0a6ebd"
 _MOST_BANDS, _BINS, _MOST_CLASSES = 6, 64, 14

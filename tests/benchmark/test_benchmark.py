@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from short_settings import changed
 from typer.testing import CliRunner
 
+from rsuda.benchmark.job import RESULT
 from rsuda.benchmark.plan import folder_of, read_plan, run_plan
-from rsuda.benchmark.run import RESULT
 from rsuda.benchmark.table import write_table
 from rsuda.cli import app, main
 from rsuda.core.errors import InputError, MissingError

@@ -12,11 +12,11 @@ from hypothesis.extra.numpy import arrays
 
 from rsuda.benchmark.bootstrap import Resamples, draw_scenes, gap_interval, interval, resample, resampled_miou
 from rsuda.benchmark.comparison import compare, comparisons, unequal
+from rsuda.benchmark.job import RESULT, BenchmarkRun
 from rsuda.benchmark.label_free_choices import Choices, correlation, judge, ranks
 from rsuda.benchmark.markdown import markdown
 from rsuda.benchmark.plan import Plan
 from rsuda.benchmark.rows import closed_gap, row_of, rows_of
-from rsuda.benchmark.run import RESULT, BenchmarkRun
 from rsuda.benchmark.table import write_table
 from rsuda.core.settings import Settings
 from rsuda.evaluation.label_free import SCORES

@@ -517,6 +517,7 @@ def _take_raster(path: Path) -> None:
     from rsuda.core.errors import RsudaError
     from rsuda.core.legend import Legend
     from rsuda.geo.rasters.info import raster_facts
+    from rsuda.geo.rasters.labels import labels_at
     from rsuda.geo.scenes.scene import Scene
 
     with contextlib.suppress(RsudaError):
@@ -529,7 +530,7 @@ def _take_raster(path: Path) -> None:
     scene.file.read_at(numbers, (1.0, 1.0), (-8, -8, 64, 64))
     scene.file.read_at(numbers, (1.5, 0.5), (max(0, grid.height - 20), 0, 32, 32))
     with contextlib.suppress(RsudaError):
-        scene.file.labels_at(Legend.from_fields(LEGEND), (1.0, 1.0), (0, 0, 64, 64))
+        labels_at(scene.file, Legend.from_fields(LEGEND), (1.0, 1.0), (0, 0, 64, 64))
     with contextlib.suppress(RsudaError):
         assert 0 < scene.gsd[0] < float("inf")
 

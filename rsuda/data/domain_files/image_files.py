@@ -1,24 +1,14 @@
-"""Find the images of a domain file's scenes in a data folder: its deliveries, and the files of each."""
+"""Validate the field ``images`` of a domain file: its deliveries, with the pattern and the bands of each raster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import PlainValidator, model_validator
 
 from rsuda.core.display import shown
-from rsuda.core.errors import MissingError, unknown
-from rsuda.core.spec import band_code, band_names
 from rsuda.core.validation import FrozenModel
 from rsuda.data.domain_files.field_types import FilePattern, band_list
-from rsuda.data.domain_files.file_patterns import match_files, matches_any
-from rsuda.geo.rasters.raster import SUFFIXES
-
-if TYPE_CHECKING:
-    from rsuda.data.domain_files.domain_file import DomainFile
 
 
 class ImageFiles(FrozenModel):
@@ -82,74 +72,3 @@ def _parts_of(entry: Any) -> list[Any]:
         {**entry, "files": files.replace("{band}", text), "bands": [name]}
         for text, name in zip(entry["bands"], names, strict=True)
     ]
-
-
-@dataclass(frozen=True)
-class ChosenImages:
-    """The images that a data folder has of a domain.
-
-    Attributes:
-        delivery: the delivery that is used.
-        files: the rasters of each scene, in the order of the delivery's parts.
-        notes: on scenes that lack a raster.
-    """
-
-    delivery: ImageFiles
-    files: dict[str, tuple[str, ...]]
-    notes: tuple[str, ...] = ()
-
-
-def choose_variant(fields: DomainFile, files: Iterable[str], root: Path, bands: str | None) -> ChosenImages:
-    """Choose the delivery with these bands, or the first one with files.
-
-    Raises:
-        InputError: unknown bands, or no scene has all rasters of the delivery.
-        MissingError: no file matches.
-    """
-    variants = fields.variants
-    if bands:
-        code = band_code(band_names(bands))
-        if code not in variants:
-            raise unknown(f"band order of domain {fields.name}", code, variants)
-        variants = {code: variants[code]}
-    rasters = [file for file in files if file.lower().endswith(SUFFIXES)]
-    for variant in variants.values():
-        matches = [match_files(rasters, text) for text in variant.patterns]
-        if any(matches):
-            return _whole_scenes(fields.name, variant, matches)
-    patterns = " or ".join(text for variant in variants.values() for text in variant.patterns)
-    raise MissingError(
-        f"no image of domain {fields.name} in {root}: looked for {patterns}; to get the data: {fields.how_to_get}"
-    )
-
-
-def _whole_scenes(name: str, delivery: ImageFiles, matches: list[dict[str, str]]) -> ChosenImages:
-    """Keep the scenes that have a file of each part."""
-    every = {scene: None for part in matches for scene in part}
-    files = {scene: tuple(part[scene] for part in matches) for scene in every if all(scene in part for part in matches)}
-    lacking = [
-        (scene, next(text for text, part in zip(delivery.patterns, matches, strict=True) if scene not in part))
-        for scene in every
-        if scene not in files
-    ]
-    listed = ", ".join(f"{scene} ({text})" for scene, text in lacking[:5]) + (" …" if len(lacking) > 5 else "")
-    if not files:
-        raise MissingError(
-            f"no scene of domain {name} has all its {len(matches)} rasters; scenes and what they lack: {listed}: write the "
-            "same field, such as {tile}, in all patterns"
-        )
-    notes = (
-        [f"{len(lacking)} of {len(every)} scenes of {name} lack a raster and are left out: {listed}"] if lacking else []
-    )
-    return ChosenImages(delivery, files, tuple(notes))
-
-
-def scenes_of_domain(fields: DomainFile, images: dict[str, tuple[str, ...]], root: Path) -> dict[str, tuple[str, ...]]:
-    """Those images whose scene names the field ``scenes`` lists."""
-    chosen = {name: file for name, file in images.items() if matches_any(name, fields.scenes)}
-    if not chosen:
-        raise MissingError(
-            f"none of the {len(images)} scenes in {root} belongs to domain {fields.name}: looked for scenes named "
-            f"{' or '.join(fields.scenes)}; one of the names in the folder is {next(iter(images))}"
-        )
-    return chosen

@@ -1,32 +1,18 @@
-"""Find the labels of a domain file's scenes: by patterns of file names, in a folder, or one file for all scenes."""
+"""Validate the field ``labels`` of a domain file: patterns of files and, for polygons, how to read their classes."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from rsuda.core.display import shown
-from rsuda.core.errors import MissingError
 from rsuda.core.legend import Legend
 from rsuda.core.validation import FrozenModel
 from rsuda.data.domain_files.field_types import FilePattern, Text
-from rsuda.data.domain_files.file_patterns import has_signs, is_outside, match_files
-from rsuda.data.domains.domain import LabelSet
 from rsuda.geo.polygons.classes import PolygonLayer, class_index, value_text
-from rsuda.geo.polygons.input import CONVERTIBLE_VECTORS, NAMED_VECTORS, split_layer
-from rsuda.geo.rasters.raster import SUFFIXES
-
-if TYPE_CHECKING:
-    from rsuda.data.domain_files.domain_file import DomainFile
-
-_EXAMPLES = 3  # names of files in a sentence
-_KINDS = "mask|masks|label|labels|gt|seg|segmentation|annotation|annotations|target|image|img|rgb|ortho"
-_AFFIX = re.compile(rf"(?i)^(?:{_KINDS})[_\- .]+|[_\- .]+(?:{_KINDS})$")
+from rsuda.geo.polygons.input import CONVERTIBLE_VECTORS, split_layer
 
 
 def _table(value: Any) -> tuple[tuple[str, str], ...]:
@@ -114,148 +100,3 @@ def _entries(value: Any) -> Any:
 
 
 LabelEntries = Annotated[tuple[LabelFiles, ...], BeforeValidator(_entries)]
-
-
-@dataclass
-class Labels:
-    """The labels of a domain's scenes.
-
-    Attributes:
-        files: label file of each scene.
-        polygons: layers of each scene whose label is read as polygons.
-        refused: scenes whose only label is refused, with a sentence.
-        sets: what each entry of the domain file labels.
-    """
-
-    files: dict[str, str] = field(default_factory=dict)
-    polygons: dict[str, tuple[PolygonLayer, ...]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    sets: tuple[LabelSet, ...] = ()
-
-
-def match_labels(fields: DomainFile, files: Iterable[str], images: Mapping[str, str], root: Path) -> Labels:
-    """Find the label of each scene: the first entry that matches counts.
-
-    Consecutive entries that say how to read polygons of the same scenes are layered, the later one on top.
-
-    Args:
-        images: image file of each scene.
-        root: the data folder.
-
-    Raises:
-        MissingError: a mapping names one file, which is missing.
-    """
-    files, result = list(files), Labels()
-    matches = [_match_entry(entry, files, images, root) for entry in fields.labels]
-    sets: list[LabelSet] = []
-    first = 0
-    while first < len(matches):
-        end = first + 1
-        while end < len(matches) and _are_layers(fields.labels, matches, first, end):
-            end += 1
-        before = set(result.files)
-        for scene, file in matches[first].items():
-            if scene in images and scene not in before:
-                _add(result, fields, matches, range(first, end), scene, file, root)
-        counted = len(set(result.files) - before)
-        for number in range(first, end):
-            entry = fields.labels[number]
-            others = [file for scene, file in matches[number].items() if scene not in images]
-            sets.append(LabelSet(entry.files, counted, len(matches[number]), tuple(others[:_EXAMPLES]), entry.about))
-        first = end
-    result.refused = {name: note for name, note in result.refused.items() if name not in result.files}
-    result.sets = tuple(sets)
-    return result
-
-
-def _add(
-    result: Labels,
-    fields: DomainFile,
-    matches: Sequence[Mapping[str, str]],
-    entries: range,
-    scene: str,
-    file: str,
-    root: Path,
-) -> None:
-    reason = fields.bad_labels.get(Path(file).name)
-    if reason:
-        result.refused[scene] = f"label {Path(file).name} is refused: {reason}"
-        return
-    result.files[scene] = file
-    if any(fields.labels[number].reads_polygons for number in entries):
-        result.polygons[scene] = tuple(
-            fields.labels[number].polygon_layer(root, matches[number][scene]) for number in entries
-        )
-
-
-def _are_layers(entries: Sequence[LabelFiles], matches: Sequence[Mapping[str, str]], first: int, number: int) -> bool:
-    """Whether an entry is a layer over the one before it: both read polygons of the same scenes."""
-    vectors = all(_is_vector(file) for k in (first, number) for file in matches[k].values())
-    return (
-        entries[first].reads_polygons
-        and entries[number].reads_polygons
-        and vectors
-        and bool(matches[first])
-        and set(matches[first]) == set(matches[number])
-    )
-
-
-def _is_vector(file: str) -> bool:
-    return file.lower().endswith(NAMED_VECTORS)
-
-
-def _match_entry(entry: LabelFiles, files: list[str], images: Mapping[str, str], root: Path) -> dict[str, str]:
-    """Label files of one entry by scene; files of other scenes have the name that their pattern gives them."""
-    text = entry.pattern
-    if not has_signs(text):
-        if text.endswith("/") or not text.lower().endswith((*SUFFIXES, *NAMED_VECTORS)):
-            return _in_folder(text, files, images)
-        return _one_file(entry, images, root)
-    used = set(images.values())
-    matches = match_files((file for file in files if file not in used), text, copies=True)
-    if "{" not in text and not set(matches) & set(images):
-        return _by_stem(list(matches.values()), images)
-    return matches
-
-
-def _one_file(entry: LabelFiles, images: Mapping[str, str], root: Path) -> dict[str, str]:
-    """The scenes that one file labels: the scene of its name, or all."""
-    file = entry.pattern
-    if not (root / Path(file).expanduser()).is_file():
-        if not entry.reads_polygons:
-            return {}
-        raise MissingError(f"there is no file {file} in {root}, which an entry of 'labels' names")
-    stem = Path(file).stem
-    return {stem: file} if stem in images and not entry.reads_polygons else dict.fromkeys(images, file)
-
-
-def _in_folder(text: str, files: list[str], images: Mapping[str, str]) -> dict[str, str]:
-    """Label files of a folder and its subfolders, matched with the images by name."""
-    folder = "" if text in (".", "./") else text.rstrip("/") + "/"
-    used = set(images.values())
-    inside = [
-        file for file in files if file.startswith(folder) and file not in used and is_outside(file) == is_outside(text)
-    ]
-    return _by_stem(inside, images)
-
-
-def _by_stem(files: list[str], images: Mapping[str, str]) -> dict[str, str]:
-    """Match files with images by equal names, or by names that are equal without words such as _mask, _label or img_."""
-    matches: dict[str, str] = {}
-    exact: dict[str, str] = {}
-    bare: dict[str, list[str]] = {}
-    for scene, image in images.items():
-        exact |= {Path(image).stem: scene, scene: scene}
-        for name in {_bare(Path(image).stem), _bare(scene)}:
-            bare.setdefault(name, []).append(scene)
-    for file in files:
-        stem = Path(file).stem
-        near = bare.get(_bare(stem), [])
-        scene = exact.get(stem) or (near[0] if len(near) == 1 else stem)
-        matches.setdefault(scene, file)
-    return matches
-
-
-def _bare(stem: str) -> str:
-    """A name without the words for what a file holds."""
-    return _AFFIX.sub("", _AFFIX.sub("", stem)).casefold()

@@ -20,7 +20,7 @@ from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.data.domains.domain import Domain
 from rsuda.geo.grids.grid import Grid
-from rsuda.geo.rasters.alignment import covered_share
+from rsuda.geo.grids.overlap import covered_share
 from rsuda.geo.rasters.raster import RasterFile, is_remote
 from rsuda.geo.scenes.scene import Scene
 

@@ -15,22 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyproj.exceptions import ProjError
 
 from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.grids.grid import Grid
 from rsuda.geo.grids.label_windows import vote
-from rsuda.geo.grids.projection import lon_lat
+from rsuda.geo.grids.overlap import check_overlap, covered_share
 from rsuda.geo.grids.resample import AxisWeights, placed_weights, weigh
 from rsuda.geo.grids.windows import Window4
+from rsuda.geo.rasters.labels import labels_at
 from rsuda.geo.rasters.raster import Raster, RasterFile
 
 _SIDE = 2048  # file pixels along each side of the part that is read at once
 _SAMPLES = 16  # at most, along each side of a pixel
 _TIE = 1e-5  # pixels, so that a position on an edge belongs to the same pixel in all windows
 _VOTES = 1e-5  # share of a pixel, so that equal votes are equal in all windows
-_POINTS = 65  # along each side of a grid, to compare places
 
 Axes = tuple[tuple[float, float], tuple[float, float]]
 
@@ -95,9 +94,9 @@ class PlacedFile:
         return read_on(self.file, numbers, self.image.at(*step).window(*window), self.place)
 
     def labels_at(self, legend: Legend, step: tuple[float, float], window: Window4) -> tuple[np.ndarray, int]:
-        """Read class indices in a window of the image's grid at a step, as RasterFile.labels_at."""
+        """Read class indices in a window of the image's grid at a step, as ``rsuda.geo.rasters.labels.labels_at``."""
         if self.by_pixel:
-            return self.file.labels_at(legend, step, window)
+            return labels_at(self.file, legend, step, window)
         return labels_on(self.file, legend, self.image.at(*step).window(*window), self.place)
 
 
@@ -147,7 +146,7 @@ def labels_on(file: RasterFile, legend: Legend, grid: Grid, place: Grid | None =
     place = place or file.grid
     axes = grid.axes_in(place)
     if axes is not None and (corner := _same_lattice(axes)) is not None:
-        return file.labels_at(legend, (1.0, 1.0), (*corner, grid.height, grid.width))
+        return labels_at(file, legend, (1.0, 1.0), (*corner, grid.height, grid.width))
     index = np.full((grid.height, grid.width), IGNORE, np.uint8)
     off_palette = 0.0
     for block, part in _blocks(grid, place):
@@ -156,53 +155,6 @@ def labels_on(file: RasterFile, legend: Legend, grid: Grid, place: Grid | None =
             index[block] = read[0]
             off_palette += read[1]
     return index, math.ceil(off_palette)
-
-
-def covered_share(image: Grid, other: Grid) -> float:
-    """Estimate the share of an image's pixels whose centres are inside of another grid."""
-    return float(_inside(image, other).mean())
-
-
-def check_overlap(image: Grid, other: Grid, image_name: str, other_name: str) -> None:
-    """Raise InputError with both places if two grids with a georeference have no ground in common."""
-    if _inside(image, other).any() or _inside(other, image).any() or (_near(image, other) and _near(other, image)):
-        return
-    raise InputError(
-        f"{other_name} and its image {image_name} have no ground in common: their centres are at {_place(other)} and "
-        f"{_place(image)}: correct the georeference, or pair other files"
-    )
-
-
-def _inside(grid: Grid, other: Grid) -> np.ndarray:
-    """Sample a grid: whether pixel centres are inside of another one."""
-    rows, cols = (np.linspace(0.5, length - 0.5, min(length, _POINTS)) for length in (grid.height, grid.width))
-    rows, cols = grid.points_in(other, *np.meshgrid(rows, cols, indexing="ij"))
-    inside: np.ndarray = (rows >= 0) & (rows < other.height) & (cols >= 0) & (cols < other.width)
-    return inside
-
-
-def _near(grid: Grid, other: Grid) -> bool:
-    """Whether the rectangle around a grid's edge overlaps another grid by more than 1/100 px."""
-    rows, cols = (np.linspace(0, length, _POINTS) for length in (grid.height, grid.width))
-    rows, cols = grid.points_in(other, *np.meshgrid(rows, cols, indexing="ij"))
-    known = ~np.isnan(rows + cols)
-    if not known.any():
-        return False
-    sides = ((rows[known], other.height), (cols[known], other.width))
-    return all(places.max() > 0.01 and places.min() < length - 0.01 for places, length in sides)
-
-
-def _place(grid: Grid) -> str:
-    """Name a grid's centre in longitude and latitude, or in its units."""
-    x, y = grid.world(grid.height / 2, grid.width / 2)
-    if grid.crs is None:
-        return f"x {x:.10g}, y {y:.10g} (without a CRS)"
-    plain = f"x {x:.10g}, y {y:.10g} in {grid.crs.to_string()[:60]}"
-    try:
-        lon, lat = (float(value) for value in lon_lat(grid.crs, x, y))
-    except ProjError:
-        return plain
-    return f"longitude {lon:.5f}, latitude {lat:.5f} ({plain})" if math.isfinite(lon + lat) else plain
 
 
 def _same_lattice(axes: Axes) -> tuple[int, int] | None:
@@ -259,7 +211,7 @@ def _label_axes(file: RasterFile, legend: Legend, grid: Grid, place: Grid) -> tu
     if (weights := _weights(grid, place, nearest=True)) is None:
         return None
     window, down, across = weights
-    pixels, off_palette = file.labels_at(legend, (1.0, 1.0), window)
+    pixels, off_palette = labels_at(file, legend, (1.0, 1.0), window)
     index = np.full((grid.height, grid.width), IGNORE, np.uint8)
     vote(index, len(legend), lambda k: weigh(pixels == k, down, across) if (pixels == k).any() else None, least=_VOTES)
     covered = int(down.weight.any(1).sum()) * int(across.weight.any(1).sum())
@@ -308,7 +260,7 @@ def _points(grid: Grid, place: Grid) -> _Points | None:
 def _label_points(file: RasterFile, legend: Legend, grid: Grid, place: Grid) -> tuple[np.ndarray, float] | None:
     if (points := _points(grid, place)) is None:
         return None
-    pixels, off_palette = file.labels_at(legend, (1.0, 1.0), points.window)
+    pixels, off_palette = labels_at(file, legend, (1.0, 1.0), points.window)
     outside = np.isnan(points.rows)
     rows, cols = (np.where(outside, 0, part).astype(int) for part in (points.rows, points.cols))
     sampled = np.where(outside, np.uint8(IGNORE), pixels[rows, cols])

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE, Legend
+from rsuda.geo.grids.label_windows import resample_labels
 from rsuda.geo.grids.windows import Window4
-
-if TYPE_CHECKING:
-    from rsuda.geo.rasters.raster import RasterFile
+from rsuda.geo.rasters.raster import RasterFile
 
 LEAST_GAP = 32  # between values that can be distinguished in a lossy file
 SMEARED = 64  # greatest distance of a pixel of a lossy file from the colour or value of its class
+
+
+def labels_at(file: RasterFile, legend: Legend, step: tuple[float, float], window: Window4) -> tuple[np.ndarray, int]:
+    """Read the class indices of a window as in ``RasterFile.read_at``, by majority over the covered label pixels.
+
+    Returns:
+        (height, width) uint8, 255 where ignored or outside; the number of off-palette file pixels read.
+    """
+    return resample_labels(file.grid, len(legend), step, window, lambda inner: read_classes(file, legend, inner))
 
 
 def read_classes(file: RasterFile, legend: Legend, window: Window4) -> tuple[np.ndarray, int]:

@@ -21,9 +21,7 @@ from rasterio.windows import Window
 from rsuda.core.band_names import advice, listed
 from rsuda.core.display import quoted
 from rsuda.core.errors import InputError, MissingError, missing_file
-from rsuda.core.legend import Legend
 from rsuda.geo.grids.grid import Grid
-from rsuda.geo.grids.label_windows import resample_labels
 from rsuda.geo.grids.resample import axis_weights, weigh
 from rsuda.geo.grids.windows import Window4 as Window4
 from rsuda.geo.grids.windows import clip_window
@@ -31,7 +29,6 @@ from rsuda.geo.polygons.input import NAMED_VECTORS
 from rsuda.geo.rasters.band_metadata import find_numbers, names_in_file, read_scaling
 from rsuda.geo.rasters.decoded_files import DecodedFiles
 from rsuda.geo.rasters.header_limits import MOST_BANDS, check_header, what_lies_there
-from rsuda.geo.rasters.labels import read_classes
 from rsuda.geo.rasters.openers import open_raster
 from rsuda.geo.rasters.sparse_sample import read_bands
 from rsuda.geo.rasters.validity import Validity, check_nodata, opaque_from
@@ -330,14 +327,6 @@ class RasterFile:
             part = self.read(numbers, inner)
             values[place], valid[place] = part.values, part.valid
         return Raster(values, valid, grid)
-
-    def labels_at(self, legend: Legend, step: tuple[float, float], window: Window4) -> tuple[np.ndarray, int]:
-        """Read the class indices of a window as in ``read_at``, by majority over the covered label pixels.
-
-        Returns:
-            (height, width) uint8, 255 where ignored or outside; the number of off-palette file pixels read.
-        """
-        return resample_labels(self.grid, len(legend), step, window, lambda inner: read_classes(self, legend, inner))
 
     @cached_property
     def palette(self) -> dict[int, tuple[int, ...]] | None:

@@ -10,6 +10,7 @@ from rsuda.core.errors import ExistsError, InputError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.grids.grid import Grid
 from rsuda.geo.maps.cog import creation_options, write_cog
+from rsuda.geo.rasters.labels import labels_at
 from rsuda.geo.rasters.raster import RasterFile
 
 COLOURS = Legend.from_fields(
@@ -50,7 +51,7 @@ def test_class_raster_is_a_label_by_value(tmp_path):
     by_value = Legend.from_fields(
         [{"name": n, "colour": [k, 0, 0], "value": k} for k, n in enumerate(COLOURS.names)], [255]
     )
-    assert np.array_equal(file.labels_at(by_value, (1.0, 1.0), (0, 0, 2, 2))[0], classes)
+    assert np.array_equal(labels_at(file, by_value, (1.0, 1.0), (0, 0, 2, 2))[0], classes)
 
 
 def test_raster_without_georeference_stays_without(tmp_path):

@@ -13,7 +13,9 @@ from rasterio.transform import from_origin
 from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.grids.grid import Grid
-from rsuda.geo.rasters.alignment import PlacedFile, check_overlap, covered_share, labels_on, read_on
+from rsuda.geo.grids.overlap import check_overlap, covered_share
+from rsuda.geo.rasters.alignment import PlacedFile, labels_on, read_on
+from rsuda.geo.rasters.labels import labels_at
 from rsuda.geo.rasters.raster import RasterFile
 from rsuda.geo.scenes.scene import Scene
 
@@ -141,7 +143,7 @@ def test_equal_pixels_are_read_as_they_are(tmp_path):
         assert placed.by_pixel
         for step in ((1.0, 1.0), (2.0, 1.5), (0.5, 0.3)):
             window = (-3, 5, 20, 30)
-            assert (placed.labels_at(LEGEND, step, window)[0] == file.labels_at(LEGEND, step, window)[0]).all()
+            assert (placed.labels_at(LEGEND, step, window)[0] == labels_at(file, LEGEND, step, window)[0]).all()
             assert (placed.read_at(None, step, window).values == file.read_at(None, step, window).values).all()
 
 

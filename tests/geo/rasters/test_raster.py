@@ -16,6 +16,7 @@ from rsuda.core.atomic import atomic_write
 from rsuda.core.errors import ExistsError, InputError, MissingError, RsudaError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.geo.grids.resample import axis_weights, weigh
+from rsuda.geo.rasters.labels import labels_at
 from rsuda.geo.rasters.raster import RasterFile
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -230,7 +231,7 @@ def test_labels_are_resampled_by_majority(write, step):
     file = RasterFile(write("label.tif", classes[None], **PLACED))
     index = np.array([IGNORE, 0, 1, 2, IGNORE])[classes]
     expected = majority(index, ratio.denominator, ratio.numerator)
-    result, off_palette = file.labels_at(VALUES, (float(ratio), float(ratio)), (0, 0, *expected.shape))
+    result, off_palette = labels_at(file, VALUES, (float(ratio), float(ratio)), (0, 0, *expected.shape))
     assert np.array_equal(result, expected)
     assert off_palette == (classes == 4).sum()
 
@@ -240,9 +241,9 @@ def test_labels_are_resampled_by_majority(write, step):
 def test_label_does_not_depend_on_the_window(labelled, step, window, cut):
     row, col, height, width = window
     cut = min(cut, height - 1)
-    whole, _ = labelled.labels_at(VALUES, (step, step), window)
-    above, _ = labelled.labels_at(VALUES, (step, step), (row, col, cut, width))
-    below, _ = labelled.labels_at(VALUES, (step, step), (row + cut, col, height - cut, width))
+    whole, _ = labels_at(labelled, VALUES, (step, step), window)
+    above, _ = labels_at(labelled, VALUES, (step, step), (row, col, cut, width))
+    below, _ = labels_at(labelled, VALUES, (step, step), (row + cut, col, height - cut, width))
     assert np.array_equal(whole, np.concatenate([above, below]))
 
 
@@ -256,7 +257,7 @@ def labelled(tmp_path_factory):
 
 @pytest.mark.parametrize("step", [1.0, 2.0, 0.5])
 def test_labels_outside_the_file_are_ignored(labelled, step):
-    result, off_palette = labelled.labels_at(VALUES, (step, step), (-30, -30, 20, 20))
+    result, off_palette = labels_at(labelled, VALUES, (step, step), (-30, -30, 20, 20))
     assert (result == IGNORE).all()
     assert off_palette == 0
 
@@ -266,7 +267,7 @@ def test_palette_labels_are_read_by_colour(write, ending):
     values = np.random.default_rng(0).integers(0, 4, (1, 8, 9)).astype(np.uint8)
     palette = {0: (0, 255, 0, 255), 1: (0, 0, 0, 255), 2: (255, 0, 0, 255), 3: (255, 0, 1, 255)}
     file = RasterFile(write(f"label.{ending}", values, palette))
-    result, off_palette = file.labels_at(COLOURS, (1.0, 1.0), (0, 0, 8, 9))
+    result, off_palette = labels_at(file, COLOURS, (1.0, 1.0), (0, 0, 8, 9))
     assert np.array_equal(result, np.array([1, IGNORE, 0, IGNORE])[values[0]])
     assert off_palette == (values == 3).sum() > 0
 
@@ -415,7 +416,7 @@ def test_truncated_file_fails_when_its_pixels_are_read(write):
         with pytest.raises(MissingError, match=r"cannot read .*cut\.tif: .*ReadBlock failed"):
             read()
     with pytest.raises(MissingError, match="cannot read"):
-        file.labels_at(COLOURS, (1.0, 1.0), (0, 0, 64, 64))
+        labels_at(file, COLOURS, (1.0, 1.0), (0, 0, 64, 64))
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg"])
