@@ -46,7 +46,7 @@ def assess(
     gsd: GsdOption = None,
     crs: CrsOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON, for scripts.")] = False,
 ) -> None:
     """Estimate accuracies and areas of a map from labelled points, with standard errors and 95 % intervals.
 

@@ -51,7 +51,7 @@ def calibrate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier calibration.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
 ) -> None:
     """Make the confidence of a run honest: fit a temperature to a few labels and write it into the run.
 

@@ -27,7 +27,7 @@ def change(
     gsd: GsdOption = None,
     crs: CrsOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON, for scripts.")] = False,
 ) -> None:
     """Compare two maps of one legend: what changed into what, as a raster, polygons and areas.
 

@@ -16,7 +16,7 @@ def domains(
         str | None,
         typer.Argument(help="One domain, known or a domain file, in full.", autocompletion=completion.domains),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
 ) -> None:
     """List the known domains: a description, the files that are searched, and how to get the data."""
     import json

@@ -33,7 +33,7 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace scores that differ.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
 ) -> None:
     """Score a run: per-class IoU, precision, recall, F1, their means, accuracy, kappa, confusion matrix."""
     import json

@@ -30,7 +30,7 @@ def gap(
     ],
     plot: Annotated[Path | None, typer.Option(help="PNG to draw the comparison in.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing plot.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
     **settings: Any,
 ) -> None:
     """Compare a source and a target as ``rsuda adapt`` does before training: what differs, what is chosen, what to expect."""

@@ -29,7 +29,7 @@ def info(
         float | None, typer.Option(help="Value that marks pixels of a raster without data; the file's own by default.")
     ] = None,
     crs: Annotated[str | None, typer.Option(help="CRS of a raster that has a transform but no CRS.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
 ) -> None:
     """Describe a raster, a run or a domain, list warnings, and check a raster against a run's model."""
     import json

@@ -21,7 +21,7 @@ def init(
         typer.Option(help="The labels where names do not say it, such as 'masks/*' or 'city.gpkg|layername=houses'."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing domain file.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
 ) -> None:
     """Look through a folder of images and labels, and write a commented domain file to edit."""
     import json

@@ -16,7 +16,7 @@ def methods(
         str | None,
         typer.Argument(help="One method, with what each of its options does.", autocompletion=completion.methods),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
 ) -> None:
     """List the methods with cost, memory and paper, or explain one with its options."""
     import json

@@ -90,6 +90,10 @@ class Page(TyperCommand):
         except KeyboardInterrupt as error:
             raise Stopped(str(self.name), str(error)) from None
 
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        self.help = (self.help or "").replace("``", "")  # docstrings mark commands, which a terminal does not show
+        super().format_help_text(ctx, formatter)
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         arguments = [param for param in self.params if param.param_type_name == "argument"]
         return ["[OPTIONS]", *map(_placeholder, arguments)]

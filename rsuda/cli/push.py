@@ -17,7 +17,7 @@ def push(
     license: Annotated[str | None, typer.Option(help="Licence of the weights, such as cc-by-4.0.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
 ) -> None:
     """Push a run to a hub of models: weights, spec, settings without folders, scores and card. Logs and checkpoints stay."""
     import json

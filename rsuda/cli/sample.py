@@ -64,7 +64,7 @@ def sample(
     gsd: GsdOption = None,
     crs: CrsOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON, for scripts.")] = False,
 ) -> None:
     """Draw random points of a map, by class or confidence, to label in QGIS. ``rsuda assess`` turns the labels into accuracies.
 

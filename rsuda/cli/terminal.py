@@ -246,7 +246,10 @@ def suggestion_table(result: list[Any], domain: Any, spec: Any) -> str:
 
 
 def print_comparison(run: Any) -> None:
-    """Print what a person compares at the end of a run: before, after, and known scores; percent of mIoU."""
+    """Print what a person compares at the end of a run: before, after, and known scores; percent of mIoU.
+
+    The column *without labels* has the selection score of ``label_free.json``, 0 to 1.
+    """
     from rich.console import Console
 
     step = run.settings.training.steps
@@ -256,8 +259,12 @@ def print_comparison(run: Any) -> None:
     rows += [(f"{reference.what} (measured)", reference.miou, None) for reference in run.references]
     if len(rows) == 1:
         return
-    table = make_table("", *(["mIoU"] if run.scores else []), "selection, no labels", right=1 + bool(run.scores))
+    table = make_table("", *(["mIoU"] if run.scores else []), "without labels", right=1 + bool(run.scores))
     for name, score, selection in rows:
         scores = ["-" if score is None else f"{100 * score:.1f}"] if run.scores else []
         table.add_row(name, *scores, "-" if selection is None else f"{selection:.3f}")
     Console(markup=False, highlight=False, emoji=False, width=110).print(table)
+    if run.before and not run.scores and run.label_free.selection < run.before.selection:
+        print(
+            "note: the score without labels fell, so adapting may not have helped: look at preview.png, or train longer (--steps)"
+        )

@@ -127,13 +127,14 @@ def test_recipe_for_conda_has_the_dependencies_of_the_package():
 @pytest.mark.skipif(sys.platform == "win32", reason="a script of the shell")
 def test_release_is_prepared_from_the_tag_of_the_version(tmp_path):
     plugin = "rsuda/qgis/plugin/rsuda_qgis/metadata.txt"
-    for name in ("pyproject.toml", "CITATION.cff", plugin, "rsuda/core/version.py", ".github/packaging/prepare"):
+    addressed = ("pyproject.toml", "CITATION.cff", plugin, ".github/packaging/conda/recipe.yaml")
+    for name in (*addressed, "rsuda/core/version.py", ".github/packaging/prepare"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     words = ["bash", str(tmp_path / ".github/packaging/prepare"), "https://forge.example/o/rsuda"]
     refused = subprocess.run([*words, "v99.0"], capture_output=True, text=True)
     assert refused.returncode == 1 and "differ" in refused.stderr
     subprocess.run([*words, f"v{__version__}"], check=True)
-    for name in ("pyproject.toml", "CITATION.cff", plugin):
+    for name in addressed:
         text = (tmp_path / name).read_text()
         assert ADDRESS not in text and "https://forge.example/o/rsuda" in text
