@@ -19,7 +19,7 @@ STRONG = 0  # purpose of the draws
 def dihedral(batch: dict[str, Tensor], flip_rotate: bool = True, share: BatchShard = BatchShard()) -> dict[str, Tensor]:
     """Mirror each item's tensors, (B, ..., H, W), with probability 1/2 and, with ``flip_rotate``, turn them by a right angle.
 
-    An item's tensors all move alike. Nadir imagery has no up; street-scene papers only mirror.
+    An item's tensors all move alike; only square ones can be turned. Nadir imagery has no up; street-scene papers only mirror.
     """
     size = len(next(iter(batch.values())))
     moves = [

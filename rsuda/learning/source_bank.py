@@ -127,12 +127,16 @@ class CellSums(nn.Module):
             self.square += member @ rows.square()
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Class means (K, D), 0 for a class without cells, and the deviation (D,) about the mean of the classes."""
+        """Class means (K, D), 0 for a class without cells, and the deviation (D,) about the mean of the classes.
+
+        A number of nearly the same value in all cells has a deviation of what rounding leaves of it, and so little weight.
+        """
         number, present = self.cells.clamp(min=1)[:, None], self.cells > 0
         means = self.sum / number
         centre = means[present].mean(0)
         about = self.square / number - 2 * centre * means + centre.square()  # mean square about the centre
-        return means, about[present].mean(0).clamp(min=1e-12).sqrt()
+        rounding = 16 * torch.finfo(means.dtype).eps * (self.square / number)[present].mean(0)
+        return means, torch.maximum(about[present].mean(0), rounding).clamp(min=1e-12).sqrt()
 
     def bank(self, shares: tuple[float, ...], *, pretrained: bool) -> SourceBank:
         """Make the bank of what was added."""

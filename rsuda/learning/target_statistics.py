@@ -50,21 +50,29 @@ def estimate_statistics(model: nn.Module, batches: Iterable[Tensor], without: Co
     """Estimate batch norm's running statistics as the plain mean over batches of images; the rest of ``model`` stays.
 
     AdaBN (Li et al., "Revisiting batch normalization for practical domain adaptation", 2016), when the images are the
-    target's. Batch norms of ``without`` keep their statistics. Returns the number of the others.
+    target's. Batch norms of ``without`` keep their statistics. Returns the number of the others. Without a batch, or where
+    one cannot be read, all statistics stay as they were.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m not in without]
     momenta, was = [n.momentum for n in norms], model.training
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train()
-        norm.momentum = None  # torch's word for a cumulative mean
-    if norms:
-        for images in batches:
+    before, complete = [[buffer.clone() for buffer in norm.buffers()] for norm in norms], False
+    try:
+        model.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train()
+            norm.momentum = None  # torch's word for a cumulative mean
+        read = 0
+        for images in batches if norms else ():
             model(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.train(was)
+            read += 1
+        complete = read > 0
+    finally:
+        for norm, momentum, values in zip(norms, momenta, before, strict=True):
+            norm.momentum = momentum
+            for buffer, value in zip(norm.buffers(), values, strict=True):
+                buffer.copy_(buffer if complete else value)
+        model.train(was)
     return len(norms)
 
 

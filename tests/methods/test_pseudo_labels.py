@@ -264,6 +264,26 @@ def test_without_batch_norms_no_image_is_read():
     assert estimate_statistics(nn.Conv2d(1, 1, 1), unread) == 0 and next(unread).shape == (1, 1, 2, 2)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_without_a_whole_pass_over_batches_the_statistics_stay(fails):
+    model = Deep().train()
+    model(torch.rand(3, 2, 4, 4))
+    before = {n: b.clone() for n, b in model.named_buffers()}
+
+    def batches():
+        if fails:
+            yield torch.rand(3, 2, 4, 4) + 5
+            raise OSError("the file has gone")
+
+    if fails:
+        with pytest.raises(OSError, match="gone"):
+            estimate_statistics(model, batches())
+    else:
+        estimate_statistics(model, batches())
+    assert all(torch.equal(b, before[n]) for n, b in model.named_buffers())
+    assert all(m.training for m in model.modules()) and model.norm.momentum == 0.1
+
+
 def test_statistics_that_are_kept_do_not_move_and_normalise_by_the_batch():
     model, image = Deep().train(), torch.randn(3, 2, 5, 5) + 2
     model.drop.p = 0.0

@@ -226,6 +226,15 @@ def test_the_loss_and_its_gradient_are_those_of_the_formula(name, options, formu
     assert_same_gradients(method, other)
 
 
+@pytest.mark.parametrize("resolutions", [1, 2])
+def test_cluda_contrasts_from_its_share_of_the_run_on(resolutions):
+    """Half of the run is done."""
+    terms = [
+        method_of("cluda", **MIX, resolutions=resolutions, contrast_from=share).loss(batch())[1] for share in (0.5, 0.6)
+    ]
+    assert all(terms[0][name] > 0 and terms[1][name] == 0 for name in ("contrast", "mix_contrast"))
+
+
 def assert_same_gradients(method, other):
     reached = 0
     for (name, one), two in zip(method.named_parameters(), other.parameters(), strict=True):
