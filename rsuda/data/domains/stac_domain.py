@@ -252,13 +252,17 @@ def _legend(items: Sequence[Item]) -> Legend | None:
             if entries:
                 ignored = [entry["value"] for entry in entries if entry.get("nodata")]
                 classes = [entry for entry in entries if not entry.get("nodata")]
-                fields = [_class(entry, colour) for entry, colour in zip(classes, class_colours(), strict=False)]
+                colours = class_colours(_class_name(entry) for entry in classes)
+                fields = [_class(entry, colour) for entry, colour in zip(classes, colours, strict=False)]
                 return Legend.from_fields(fields, ignored)
     return None
 
 
+def _class_name(entry: dict[str, Any]) -> str:
+    return str(entry.get("title") or entry.get("name") or entry.get("description") or f"class {entry.get('value')}")
+
+
 def _class(entry: dict[str, Any], colour: str) -> dict[str, Any]:
     """A class of the classification extension as a field of a legend."""
-    name = entry.get("title") or entry.get("name") or entry.get("description") or f"class {entry.get('value')}"
     hint = entry.get("color_hint")
-    return {"name": name, "value": entry.get("value"), "colour": f"#{hint}" if hint else colour}
+    return {"name": _class_name(entry), "value": entry.get("value"), "colour": f"#{hint}" if hint else colour}

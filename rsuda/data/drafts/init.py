@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +186,8 @@ def _add_polygons(draft: Draft, polygons: DraftPolygons, files: str, layer: str 
             "number of polygons: " + ", ".join(f"{value} {count}" for value, count in polygons.values.items())
         )
     draft.label_comments = ["\n".join([f"{polygons.polygons} polygons", *columns])]
-    colours = chain(["#BDBDBD"] * (names[0] == "background"), class_colours())  # grey
-    draft.legend = tuple(DraftClass(name, colour, None, None) for name, colour in zip(names, colours, strict=False))
+    colours = zip(names, class_colours(names), strict=False)
+    draft.legend = tuple(DraftClass(name, colour, None, None) for name, colour in colours)
 
 
 def _class_name(value: str) -> str:

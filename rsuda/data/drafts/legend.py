@@ -132,7 +132,8 @@ def _by_value(
     values = sorted(key[0] for key in counts if key[0] not in ignore)
     _check_number(len(values), "values", [file.path])
     palette = file.palette or {}
-    names, spare = names_in_files(file.path), list(islice(class_colours(), len(values)))
+    names = names_in_files(file.path)
+    spare = list(islice(class_colours(names.get(str(value), ("",))[0] for value in values), len(values)))
     classes = []
     for position, value in enumerate(values):
         named = names.get(str(value), ())

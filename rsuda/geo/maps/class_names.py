@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,12 +23,45 @@ _COLOURS = (
     "#E6194B", "#3CB44B", "#FFE119", "#4363D8", "#F58231", "#911EB4", "#46F0F0", "#F032E6", "#BCF60C", "#FABEBE",
     "#008080", "#E6BEFF", "#9A6324", "#FFFAC8", "#800000", "#AAFFC3", "#808000", "#FFD8B1", "#000075", "#808080",
 )  # fmt: skip
+# colour that a reader of maps expects, by a word of the class's name
+_EXPECTED = {
+    "background other unknown": "#BDBDBD",
+    "building house roof": "#B2182B",
+    "road street asphalt pavement impervious": "#6B6B6B",
+    "water river lake sea": "#2166AC",
+    "tree forest wood woodland": "#1B7837",
+    "grass lawn vegetation meadow pasture grassland": "#7FBC41",
+    "crop cropland field farmland agriculture arable": "#E6C84A",
+    "soil bare barren land sand": "#DFC27D",
+    "wetland marsh": "#35978F",
+    "snow ice": "#D1E5F0",
+    "rail railway": "#542788",
+    "car vehicle": "#FF7F00",
+}
+_EXPECTED_OF_WORD = {word: colour for words, colour in _EXPECTED.items() for word in words.split()}
 
 
-def class_colours() -> Iterator[str]:
-    """Yield colours for classes that have none: twenty that differ well, then others."""
-    yield from _COLOURS
-    yield from (f"#{k * 37 % 256:02X}{k * 91 % 256:02X}{k:02X}" for k in range(1, 250))
+def class_colours(names: Iterable[str] = ()) -> Iterator[str]:
+    """Yield distinct colours for classes that have none, '#RRGGBB'.
+
+    Args:
+        names: names of the classes. A class called grass gets green, one called water blue; the first of two gets it.
+            Behind the names come colours for further classes.
+    """
+    further = (f"#{k * 37 % 256:02X}{k * 91 % 256:02X}{k:02X}" for k in range(1, 250))
+    expected = [_expected_colour(name) for name in names]
+    spare = (colour for colour in chain(_COLOURS, further) if colour not in expected)
+    taken: set[str] = set()
+    for colour in expected:
+        yield next(spare) if colour is None or colour in taken else colour
+        taken.add(colour or "")
+    yield from spare
+
+
+def _expected_colour(name: str) -> str | None:
+    words = re.findall(r"[a-z]+", name.lower())
+    singular = (word.removesuffix("s") if word not in _EXPECTED_OF_WORD else word for word in reversed(words))
+    return next((_EXPECTED_OF_WORD[word] for word in singular if word in _EXPECTED_OF_WORD), None)
 
 
 def names_in_files(raster: Path | str) -> Names:

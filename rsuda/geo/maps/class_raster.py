@@ -110,8 +110,9 @@ def _legend_of_values(file: RasterFile) -> Legend:
     values = _values(file)
     if not values:
         raise InputError(f"no pixel of {file.path} holds data")
-    named, palette, spare = names_in_files(file.path), file.palette or {}, list(islice(class_colours(), len(values)))
+    named, palette = names_in_files(file.path), file.palette or {}
     names = [named.get(str(value), (f"class {value}",))[0] for value in values]
+    spare = list(islice(class_colours(names), len(values)))
     several = {name for name, count in Counter(names).items() if count > 1}
     colours: list[tuple[Colour, ...]] = []
     for place, value in enumerate(values):
