@@ -73,6 +73,8 @@ def missing_file(path: Path) -> MissingError:
     """Build the error for a file or folder that is missing; it suggests the nearest name beside it, or the sample tiles."""
     if path.parts[:1] == (SAMPLE_TILES,) and not Path(SAMPLE_TILES).exists():
         return MissingError(f"there is no file {path}: {spell_command('sample_tiles')} copies the sample tiles")
+    if path.is_symlink():
+        return MissingError(f"there is no file {path}: it is a link to {os.readlink(path)}, which is missing")
     try:
         names = sorted(entry.name for entry in islice(os.scandir(path.parent), _NEIGHBOURS))
     except OSError:

@@ -26,7 +26,8 @@ from rsuda.core.undecided import with_undecided
 from rsuda.core.version import __version__
 from rsuda.geo.maps.attribute_table import SUFFIX as ATTRIBUTES
 from rsuda.geo.maps.mosaic import Tile
-from rsuda.geo.rasters.raster import READ_ERRORS, is_remote, quiet
+from rsuda.geo.rasters.dataset_names import is_remote, local_file
+from rsuda.geo.rasters.raster import READ_ERRORS, quiet
 from rsuda.geo.scenes.region import Region
 from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.finished_rasters import KEY, FinishedRasters
@@ -259,7 +260,8 @@ def _endings(options: MapOptions) -> list[tuple[str, str]]:
 
 def _key(scene: Scene, region: Region, predictor: Predictor, options: MapOptions) -> str:
     """Digest everything that the pixels of a map depend on."""
-    file = None if is_remote(scene.image) else os.stat(scene.image)
+    place = local_file(scene.image)
+    file = None if place is None else os.stat(place)
     fields = {
         "version": __version__,
         "network": predictor.trained.digest,

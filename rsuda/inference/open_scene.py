@@ -9,7 +9,7 @@ from pathlib import Path
 from rsuda.core.errors import InputError
 from rsuda.core.spec import Spec, band_names
 from rsuda.data.checks.gsd_limit import check_gsd
-from rsuda.geo.rasters.raster import is_remote
+from rsuda.geo.rasters.dataset_names import data_set_name, is_remote
 from rsuda.geo.scenes.scene import Scene
 
 _MAX_NAME = 200  # bytes; file systems allow 255, and outputs append to it
@@ -53,5 +53,7 @@ def open_scene(
 
 def scene_name(path: str | Path) -> str:
     """Name a scene after its file, without suffix; a URL's query and fragment are left out."""
+    if (data_set := data_set_name(path)) is not None:
+        return data_set
     name = re.sub(r"[?#].*", "", str(path)).rstrip("/").rpartition("/")[2] if is_remote(path) else Path(path).name
     return re.sub(r"[\x00-\x1f\x7f]", "_", Path(name).stem)  # GDAL's writers accept no line breaks

@@ -21,7 +21,7 @@ from rsuda.core.settings import CONFIG, Settings
 from rsuda.core.spec import Spec, band_code, band_names
 from rsuda.data import find_domain
 from rsuda.data.checks.files import check_pixels
-from rsuda.data.checks.labels import label_notes, scene_notes
+from rsuda.data.checks.labels import label_notes, outside_note, scene_notes
 from rsuda.data.checks.validity import collar_notes, label_nodata_notes
 from rsuda.data.domain_files.domain_file import KNOWN, describe, unknown_domain
 from rsuda.data.domains.archives import ARCHIVE
@@ -290,11 +290,10 @@ def _count_classes(domain: Domain, warnings: list[str]) -> tuple[dict[str, float
     total = int(counts[: len(legend)].sum())
     if off_legend:
         share = off_legend / (total + off_legend)
-        warnings.append(
-            f"{max(share, 0.001):.1%} of the label pixels are outside of the legend, and ignored: "
-            + ("they are smears at borders of classes" if legend.tolerance else "check its values or colours")
-        )
+        warnings.append(f"{max(share, 0.001):.1%} of the label pixels are {outside_note(labelled, legend)}")
     if not total:
+        if not off_legend and not warnings:
+            _warn(warnings, InputError("no label pixel has a class: all are nodata, masked, transparent or uncovered"))
         return None, off_legend
     shares = {name: round(float(count / total), 4) for name, count in zip(legend.names, counts, strict=False)}
     return shares, off_legend

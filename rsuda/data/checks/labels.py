@@ -11,6 +11,7 @@ from rsuda.data.domains.domain import Domain, some_names
 from rsuda.geo.polygons.classes import PolygonLayer, classes_of, missing_note
 from rsuda.geo.polygons.labels import PolygonLabels
 from rsuda.geo.rasters.alignment import PlacedFile
+from rsuda.geo.rasters.info import frequent_values
 from rsuda.geo.scenes.scene import Scene
 
 _MOST = 10  # sentences on layers; a domain may have a file of polygons for each of thousands of scenes
@@ -76,6 +77,16 @@ def place_notes(scenes: Sequence[Scene]) -> list[str]:
         f"the label rasters cover {100 * covered / total:.3g}% of the images; {len(aside)} of {len(placed)} scenes reach "
         f"beyond them ({some_names(aside)}), and these pixels are ignored"
     ]
+
+
+def outside_note(scenes: Sequence[Scene], legend: Legend) -> str:
+    """Say what label pixels outside of the legend are: smears of lossy or resampled labels, or values to check."""
+    files = [scene.label_file for scene in scenes if scene.label is not None and not scene.has_polygons]
+    rasters = [file.file for file in files if isinstance(file, PlacedFile)]
+    if legend.tolerance or any(file.validity.lossy for file in rasters):
+        return "between the colours or values of two classes, as smears at borders are, and ignored"
+    holds = f"; {rasters[0].path} holds mostly {frequent_values(rasters[0])}" if rasters else ""
+    return f"outside of the legend, and ignored: check its values or colours{holds}"
 
 
 def label_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from rsuda.core.display import shown
 from rsuda.core.errors import InputError
 from rsuda.data.domains.archives import ARCHIVE, files_in_archives
-from rsuda.geo.polygons.input import NAMED_VECTORS, VECTORS
+from rsuda.geo.polygons.input import VECTORS
 from rsuda.geo.rasters.raster import SUFFIXES
 
 _WILDCARDS, _FOLDERS = 3, 2  # wildcards between two slashes and '**/' in a pattern; matching more would take too long
@@ -71,11 +71,11 @@ def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
     """List the rasters and vector files below the data folder, by relative paths, and those outside that patterns name.
 
     Args:
-        patterns: absolute ones, or ones that begin with '../' or '~', add the files below their fixed folder. Vector files of
-            rarer kinds (GML, KMZ, …) are listed only where a pattern ends as they do.
+        patterns: absolute ones, or ones that begin with '../' or '~', add the files below their fixed folder. Files of rarer
+            kinds (ENVI's .dat, GML, …) are listed only where a pattern ends as they do.
     """
     patterns = list(patterns)
-    suffixes = (*SUFFIXES, *VECTORS, *{Path(text).suffix.lower() for text in patterns} & set(NAMED_VECTORS))
+    suffixes = (*SUFFIXES, *VECTORS, *filter(None, {_ending(text) for text in patterns} - {ARCHIVE}))
     files = _files_below(root, suffixes)
     bases = set()
     for text in filter(is_outside, patterns):
@@ -88,6 +88,12 @@ def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
         folder = root / Path(base).expanduser()
         files += [f"{base}/{file}" for file in (_files_below(folder, suffixes) if folder.is_dir() else ())]
     return list(dict.fromkeys(files))
+
+
+def _ending(text: str) -> str:
+    """The suffix that all files of a pattern have, in lower case; '' where a wildcard or a field is in it."""
+    suffix = Path(text).suffix.lower()
+    return "" if has_signs(suffix) else suffix
 
 
 def _files_below(root: Path, suffixes: tuple[str, ...]) -> list[str]:

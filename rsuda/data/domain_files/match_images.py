@@ -11,7 +11,7 @@ from rsuda.core.spec import band_code, band_names
 from rsuda.data.domain_files.domain_file import DomainFile
 from rsuda.data.domain_files.file_patterns import match_files, matches_any
 from rsuda.data.domain_files.image_files import ImageFiles
-from rsuda.geo.rasters.raster import SUFFIXES
+from rsuda.geo.polygons.input import NAMED_VECTORS
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def choose_variant(fields: DomainFile, files: Iterable[str], root: Path, bands: 
         if code not in variants:
             raise unknown(f"band order of domain {fields.name}", code, variants)
         variants = {code: variants[code]}
-    rasters = [file for file in files if file.lower().endswith(SUFFIXES)]
+    rasters = [file for file in files if not file.lower().endswith(NAMED_VECTORS)]
     for variant in variants.values():
         matches = [match_files(rasters, text) for text in variant.patterns]
         if any(matches):

@@ -17,7 +17,10 @@ from rsuda.geo.polygons.input import NAMED_VECTORS
 from rsuda.geo.rasters.raster import SUFFIXES
 
 _EXAMPLES = 3  # names of files in a sentence
-_KINDS = "mask|masks|label|labels|gt|seg|segmentation|annotation|annotations|target|image|img|rgb|ortho"
+_KINDS = (
+    "mask|masks|label|labels|gt|seg|segmentation|annotation|annotations|target|image|img|rgb|ortho|"
+    "gtfine|labelids|leftimg8bit"  # as Cityscapes names them
+)
 _AFFIX = re.compile(rf"(?i)^(?:{_KINDS})[_\- .]+|[_\- .]+(?:{_KINDS})$")
 
 
@@ -113,7 +116,8 @@ def _match_entry(entry: LabelFiles, files: list[str], images: Mapping[str, str],
     """Label files of one entry by scene; files of other scenes have the name that their pattern gives them."""
     text = entry.pattern
     if not has_signs(text):
-        if text.endswith("/") or not text.lower().endswith((*SUFFIXES, *NAMED_VECTORS)):
+        is_file = text.lower().endswith((*SUFFIXES, *NAMED_VECTORS)) or (root / Path(text).expanduser()).is_file()
+        if text.endswith("/") or not is_file:
             return _in_folder(text, files, images)
         return _one_file(entry, images, root)
     used = set(images.values())

@@ -8,8 +8,10 @@ from rsuda.core.errors import InputError, MissingError, joined_error
 from rsuda.core.spec import band_names
 from rsuda.data.domains.archives import ARCHIVE, note_of_archives, rasters_in_archives
 from rsuda.data.domains.domain import Domain
-from rsuda.geo.rasters.raster import SUFFIXES, is_remote
+from rsuda.geo.rasters.dataset_names import data_set_name, is_remote
+from rsuda.geo.rasters.raster import SUFFIXES
 from rsuda.geo.scenes.files import (
+    is_raster,
     note_of_own_maps,
     note_of_unreadable,
     rasters_in,
@@ -32,6 +34,8 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
     is_archive = path.is_file() and path.suffix.lower() == ARCHIVE
     is_named = is_remote(place) or (path.is_file() and not is_archive)
     files = [place] if is_named else rasters_in(place) or rasters_in_archives(path)
+    if not files and path.is_dir() and is_raster(place):  # Zarr, and other formats of which a folder is one raster
+        files, is_named = [place], True
     if not files:
         raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in {place}")
     files, maps = without_own_maps(files)
@@ -43,13 +47,13 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
         raise joined_error(errors, len(files), "rasters cannot be read")
     scenes: dict[str, Scene] = {}
     for file in readable:
-        name = Path(file).stem
+        name = data_set_name(file) or Path(file).stem
         if name in scenes:
             name = Path(file).as_posix().replace("/", "_").replace(":", "_")
         image = file if is_remote(file) else Path(file)
         scenes[name] = Scene(name=name, image=image, bands=band_names(bands) if bands else None, assumed_gsd=gsd)
     first = next(iter(scenes.values()))
-    if is_remote(place):
+    if is_remote(place) and data_set_name(place) is None:
         _check_is_file(first)
     names, inside = list(scenes), note_of_archives(scene.image for scene in scenes.values())
     broken = note_of_unreadable(errors, len(files)) if errors else None
@@ -60,6 +64,8 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
 
 def _label(place: str) -> str:
     """Name a domain after its folder, or the folder of its files."""
+    if (data_set := data_set_name(place)) is not None:
+        return data_set
     path = Path(place) if is_remote(place) else Path(place).absolute()
     return path.name if path.is_dir() else (path.parent.name if path.suffix else path.stem) or "rasters"
 

@@ -21,6 +21,7 @@ from rsuda.data.drafts.text import Delivery, Draft, draft_text
 from rsuda.data.find_domain import domain
 from rsuda.geo.maps.class_names import class_colours
 from rsuda.geo.polygons.input import LAYER_MARK, VECTORS, split_layer
+from rsuda.geo.polygons.unread import annotation_note
 from rsuda.geo.rasters.raster import SUFFIXES
 from rsuda.geo.scenes.files import is_own_map, note_of_own_maps, without_unreadable
 
@@ -165,6 +166,8 @@ def _add_labels(draft: Draft, pairs: Pairs, root: Path, files: Sequence[str], la
     elif vectors:
         those = "it is" if len(vectors) == 1 else "they are"
         draft.notes.append(f"no polygon of {some_names(vectors)} lies over the images, so {those} not used")
+    elif (note := annotation_note(root)) is not None:
+        draft.notes.append(note)
 
 
 def _add_polygons(draft: Draft, polygons: DraftPolygons, files: str, layer: str | None) -> None:

@@ -16,7 +16,7 @@ from rsuda.core.spelling import spell
 from rsuda.data.drafts.label_colours import are_blurred, are_mixed, count_colours, count_flat, joined
 from rsuda.geo.maps.class_names import class_colours, names_in_files
 from rsuda.geo.rasters.info import sample
-from rsuda.geo.rasters.labels import SMEARED
+from rsuda.geo.rasters.labels import SMEARED, check_label_bands
 from rsuda.geo.rasters.raster import RasterFile
 
 _FILES = 40  # label files that are read; of large files, windows
@@ -82,6 +82,11 @@ def read_legend(labels: Sequence[Path | str]) -> DraftLegend:
     step = max(1, -(-len(labels) // _FILES))
     chosen = labels[::step]
     files = [RasterFile(path) for path in chosen]
+    for file in files:
+        try:
+            check_label_bands(file, by_value=False)
+        except InputError as error:
+            raise InputError(f"{file.path}: {error}") from None
     counts = sum((count_colours(file) for file in files), Counter[tuple[int, ...]]())
     ignore = sorted({int(file.nodata) for file in files if file.nodata is not None and float(file.nodata).is_integer()})
     flat, frequent = count_flat(files), _frequent(counts)

@@ -17,11 +17,12 @@ from rsuda.geo.polygons.input import VECTORS
 _IMAGES = frozenset((
     "image", "images", "img", "imgs", "ortho", "orthos", "orthophoto", "orthophotos", "top", "rgb", "irrg", "rgbir",
     "rgbn", "rgbi", "rgbnir", "cir", "nir", "dop", "sat", "satellite", "tci", "scene", "scenes", "pan",
+    "leftimg", "leftimg8bit",  # as Cityscapes names them
 ))  # fmt: skip
 _LABELS = frozenset((
     "mask", "masks", "label", "labels", "lab", "labs", "gt", "gts", "truth", "groundtruth", "annotation",
     "annotations", "annot", "ann", "seg", "segmentation", "classes", "reference", "noboundary", "eroded", "lulc",
-    "landcover",
+    "landcover", "gtfine", "gtcoarse", "labelids", "labeltrainids",
 ))  # fmt: skip
 _HEIGHTS = frozenset(["dsm", "ndsm", "dem", "dtm", "chm", "height", "heights", "lidar"])
 _ERODED = frozenset(("noboundary", "eroded"))
@@ -255,7 +256,7 @@ def _strip(stem: str) -> tuple[str, str, str]:
 
 def splits_of(group: FileGroup, fields: Collection[str]) -> Mapping[str, list[str]]:
     """The folders of each split: train, val and test, by the names in the files' paths."""
-    if SPLIT not in group.fields:
+    if SPLIT not in fields:  # one split, whose folder the pattern writes out
         return {}
     position = group.fields.index(SPLIT)
     names = dict.fromkeys(values[position] for values in group.files)

@@ -14,7 +14,7 @@ from rsuda.core.spec import Spec
 from rsuda.core.spelling import spell
 from rsuda.data.checks.files import no_data_note
 from rsuda.data.checks.gsd_limit import check_gsd
-from rsuda.data.checks.labels import class_notes, label_notes, label_set_note, scene_notes
+from rsuda.data.checks.labels import class_notes, label_notes, label_set_note, outside_note, scene_notes
 from rsuda.data.checks.pixel_types import byte_bands
 from rsuda.data.checks.scaling import scaling_gap, scaling_notes
 from rsuda.data.checks.validity import collar_notes, label_nodata_notes
@@ -129,7 +129,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     sets = [label_set_note(part) for part in source.parts or (source,)]
     notes += [note for note in (*sets, *places, *class_notes(source, target, shares)) if note]
     if off_palette:
-        notes.append(f"{off_palette} label pixels ({off_share:.3%}) are outside the legend and ignored")
+        notes.append(f"{off_palette} label pixels ({off_share:.3%}) are {outside_note(sources, legend)}")
     annotated = start is not None and look.within_target
     if annotated and (alignment.band_mixing or settings.align.colours == "match"):
         notes.append(

@@ -43,7 +43,10 @@ def class_statistics(
     counts = counts[: len(legend)]
     labelled = counts.sum()
     if not labelled:
-        raise InputError(f"no pixel of the {len(scenes)} source labels has a class of the legend: check the legend")
+        raise InputError(
+            f"no pixel of the {len(scenes)} source labels has a class of the legend: check the legend, and the nodata values, "
+            "masks and alpha bands of the labels"
+        )
     return tuple(float(count) for count in counts / labelled), locations, (off_palette, off_palette / pixels)
 
 

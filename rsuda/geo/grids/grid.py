@@ -16,7 +16,7 @@ from rasterio.errors import CRSError
 
 from rsuda.core.errors import InputError
 from rsuda.core.spelling import spell
-from rsuda.geo.grids.projection import ground_areas, ground_vector, same_system, transform_points
+from rsuda.geo.grids.projection import ground_areas, ground_vector, metres_of_local, same_system, transform_points
 
 _TRUE_LENGTH, _TRUE_AREA = (
     0.02,
@@ -92,7 +92,7 @@ class Grid:
         if self.crs is None:
             return down, across
         try:
-            factor = self.crs.linear_units_factor[1]
+            factor = metres_of_local(self.crs) or self.crs.linear_units_factor[1]
         except CRSError:
             raise InputError(
                 f"the CRS '{self.crs.to_string()}' is not a map projection, so the size of a pixel is unknown: "

@@ -41,6 +41,21 @@ def _degrees(system: pyproj.CRS) -> float:
     return math.degrees(system.axis_info[0].unit_conversion_factor) if system.axis_info else 1.0
 
 
+def metres_of_local(crs: CRS) -> float | None:
+    """Metres per unit of a local system (of a building site, or 'arbitrary'), which no place on Earth is known for.
+
+    None for all other systems, and for a local one without a unit of length.
+    """
+    try:
+        system = _system(crs.to_wkt())
+    except (ProjectionCRSError, CRSError):
+        return None
+    axes = system.axis_info
+    if not system.is_engineering or not axes or axes[0].unit_name.lower() in ("unknown", "degree", ""):
+        return None
+    return float(axes[0].unit_conversion_factor) or None
+
+
 @lru_cache(_SYSTEMS)
 def _transformer(before: str, after: str) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs(_system(before), _system(after), always_xy=True)
@@ -103,6 +118,8 @@ def ground_areas(crs: CRS, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         ellipsoid = _geodetic(crs.to_wkt())[1]
     except (ProjError, ProjectionCRSError):
         return np.full(x.shape[1:], np.nan)
+    inside = np.isfinite(lon) & np.isfinite(lat)
+    lon, lat = np.where(inside, lon, np.nan), np.where(inside, lat, np.nan)  # infinite ones would make numpy warn
     middle = np.radians(lat.mean(0))
     curve = 1 - ellipsoid.es * np.sin(middle) ** 2
     north = ellipsoid.a * (1 - ellipsoid.es) / curve**1.5  # metres per radian

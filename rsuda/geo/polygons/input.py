@@ -17,6 +17,7 @@ from rsuda.core.errors import InputError, MissingError, unknown
 from rsuda.geo.polygons.files import readable
 from rsuda.geo.polygons.late_imports import geopandas as gpd
 from rsuda.geo.polygons.late_imports import pyogrio
+from rsuda.geo.polygons.unread import why_unreadable
 
 VECTORS = (".gpkg", ".fgb", ".geojson", ".shp", ".kml", ".parquet", ".geoparquet")
 # read where a pattern of a domain file ends so; in a folder such files are often of other kinds, or beside rasters
@@ -54,7 +55,7 @@ def read_frame(path: Path, layer: str | None = None, columns: Collection[str] | 
     except InputError:
         raise
     except Exception as error:  # pyogrio, pyproj, pandas and GEOS each raise their own errors for a damaged file
-        raise InputError(f"{path} cannot be read as polygons: {quoted(error)}") from None
+        raise InputError(f"{path} cannot be read as polygons: {why_unreadable(path, error)}") from None
     raise InputError(f"{path} cannot be read as polygons: it has no geometries")
 
 
@@ -235,5 +236,10 @@ def project(shapes: gpd.GeoSeries, crs: str, what: str, *, keep_all: bool = Fals
         raise InputError(f"{what} cannot be projected to the scene's CRS: {quoted(error)}") from None
     valid = are_whole(projected)
     if len(projected) and not valid.any():
-        raise InputError(f"{what} is outside of the scene's CRS: check the CRS that it declares")
+        x, y = shapely.get_coordinates(np.asarray(shapes.values))[0]
+        raise InputError(
+            f"{what} is outside of the scene's CRS: its coordinates, such as ({x:.10g}, {y:.10g}), do not fit the CRS that it "
+            f"declares, {shapes.crs.to_string()[:100]} (that of GeoJSON without 'crs' is longitude and latitude); correct "
+            "the CRS, for example by ogr2ogr -a_srs EPSG:… out.gpkg in"
+        )
     return projected.where(valid, shapely.Polygon()) if keep_all else projected[valid]

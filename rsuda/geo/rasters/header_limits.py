@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from rsuda.core.band_names import MOST_BANDS as MOST_BANDS
 from rsuda.core.display import size_text
 from rsuda.core.errors import InputError
+from rsuda.geo.rasters.openers import open_raster
 
 MOST_SIDE = 20_000_000  # pixels: the circumference of the Earth at 2 m
 MOST_BLOCK = 1 << 29  # bytes of a block, which GDAL decodes for a window of one pixel
 MOST_DECODED = 1 << 32  # bytes of a PNG or JPEG, which are decoded whole
 LEAST_INDEX = 2  # bytes of a GeoTIFF for the position of each block, also in sparse files
+_MOST_NAMES = 50  # data sets of a file that are opened to find an image
 _TYPES = {"uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"}
 
 
@@ -66,12 +72,24 @@ def check_bands(file: Any, path: str | Path) -> None:
         raise InputError(f"{path} declares {file.count} bands; rsuda reads at most {MOST_BANDS}")
     names = file.subdatasets
     if not file.count and names:
+        image = _first_image(names)
         raise InputError(
-            f"{path} holds {len(names)} data sets, and a scene is one raster: name one ({names[0]}), or join several as "
-            f"bands (gdalbuildvrt -separate scene.vrt {names[0]} …)"
+            f"{path} holds {len(names)} data sets, and a scene is one raster: name one ({image}), or join several as "
+            f"bands (gdalbuildvrt -separate scene.vrt {image} …)"
         )
     if not file.count:
         raise InputError(f"{path} has no bands")
+
+
+def _first_image(names: Sequence[str]) -> str:
+    """The first data set of a file that has rows and columns, and is no list of coordinates or times."""
+    for name in names[:_MOST_NAMES]:
+        with suppress(RasterioError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with open_raster(name) as file:
+                if min(file.height, file.width) > 1:
+                    return name
+    return names[0]
 
 
 _LICENSED = {".ecw": "ECW", ".sid": "MrSID"}

@@ -18,8 +18,10 @@ from rsuda.geo.grids.grid import Grid
 from rsuda.geo.rasters.collars import find_collar
 from rsuda.geo.rasters.header_limits import check_bands
 from rsuda.geo.rasters.openers import open_raster
+from rsuda.geo.rasters.projection_file import grid_of
 from rsuda.geo.rasters.raster import READ_ERRORS, Raster, RasterFile, is_remote, quiet
 from rsuda.geo.rasters.stack import RasterStack
+from rsuda.geo.rasters.validity import compression_of
 
 WHOLE = 4_000_000  # pixels of a file that is read whole; larger files are sampled in windows
 _ACROSS, _SIZE = 5, 256  # number of windows along each axis, and their side in pixels
@@ -63,7 +65,7 @@ def _header(path: str | Path, warnings: list[str]) -> tuple[dict[str, Any], list
     with quiet(), open_raster(path) as file:
         check_bands(file, path)
         interpretation = file.colorinterp
-        grid = Grid(file.height, file.width, file.transform, file.crs)
+        grid = grid_of(file, path)
         facts: dict[str, Any] = {
             "kind": "raster",
             "file": str(path),
@@ -72,14 +74,14 @@ def _header(path: str | Path, warnings: list[str]) -> tuple[dict[str, Any], list
             "height": file.height,
             "bytes": None if is_remote(path) or not Path(path).is_file() else os.path.getsize(path),
             "gsd": _gsd(grid, warnings),
-            "crs": file.crs.to_string() if file.crs else None,
+            "crs": grid.crs.to_string() if grid.crs else None,
             "bounds": [_plain(v) for v in grid.bounds] if grid.georeferenced else None,
             "nodata": [_plain(v) for v in file.nodatavals] if any(v is not None for v in file.nodatavals) else None,
             "mask": None,
             "tiled": bool(file.profile.get("tiled", False)),
             "block": list(file.block_shapes[0]),
             "overviews": file.overviews(1),
-            "compression": file.compression.value if file.compression else None,
+            "compression": compression_of(file),
         }
         band_facts = [
             {"band": number, "name": None, "type": dtype, "colour": colour.name, "description": description}
@@ -131,10 +133,17 @@ def frequent_values(file: RasterFile, most: int = 4) -> str:
     values, counts = np.unique(pixels, axis=0, return_counts=True)
     first = np.argsort(-counts, kind="stable")[:most]
     names = (
-        f"({', '.join(f'{part:g}' for part in value)})" if len(value) > 1 else f"{value[0]:g}"
+        f"({', '.join(f'{part:.9g}' for part in value)})" if len(value) > 1 else f"{value[0]:.9g}"
         for value in values[first]
     )
     return ", ".join(f"{name} ({count / len(pixels):.0%})" for name, count in zip(names, counts[first], strict=True))
+
+
+def highest_colour(file: RasterFile) -> float:
+    """Find the highest number in the three bands of a label, 1 of one band for each class; 0 where all bands are equal."""
+    bands = file.image_numbers[:3]
+    pixels = sample(file, bands)[0]
+    return float(pixels.max()) if len(bands) == 3 and (pixels != pixels[0]).any() else 0.0
 
 
 def _pixels(file: RasterFile, band_facts: list[dict[str, Any]], warnings: list[str]) -> dict[str, Any]:

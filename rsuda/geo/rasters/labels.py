@@ -14,6 +14,10 @@ from rsuda.geo.grids.windows import Window4
 from rsuda.geo.rasters.raster import RasterFile
 
 LEAST_GAP = 32  # between values that can be distinguished in a lossy file
+JOIN_BANDS = (
+    "if each band is a class, write their numbers from 0 to one band "
+    "(gdal_calc.py -A in.tif --A_band=1 -B in.tif --B_band=2 … --calc='argmax((A,B,…),axis=0)' --outfile=out.tif)"
+)
 SMEARED = 64  # greatest distance of a pixel of a lossy file from the colour or value of its class
 
 
@@ -36,13 +40,24 @@ def read_classes(file: RasterFile, legend: Legend, window: Window4) -> tuple[np.
         (height, width) uint8, 255 where ignored; the number of pixels that hold data outside the legend.
 
     Raises:
-        InputError: the legend lists colours, and the label has one band and no palette.
+        InputError: the legend lists colours, and the label has one band and no palette; or the label has no bands of values
+            or colours.
     """
+    check_label_bands(file, by_value=legend.by_value)
     values, valid = read_label_pixels(file, window, by_value=nodata_class(file, legend) is None)
     colours = _palette(file)
     if not valid.any():  # a window without data needs no palette
         return np.full(valid.shape, IGNORE, np.uint8), 0
     return legend.encode(values, colours, valid, SMEARED if file.validity.lossy else 0)
+
+
+def check_label_bands(file: RasterFile, *, by_value: bool) -> None:
+    """Raise InputError for a label whose bands are neither one value nor colours, such as one band for each class."""
+    bands = len(file.image_numbers)
+    if bands not in (1, 3) and (bands != 4 or by_value):
+        raise InputError(
+            f"the label has {bands} bands, and a label has one band of values or three of colours: {JOIN_BANDS}"
+        )
 
 
 def read_label_pixels(file: RasterFile, window: Window4, *, by_value: bool = True) -> tuple[np.ndarray, np.ndarray]:

@@ -27,17 +27,13 @@ from rsuda.geo.grids.windows import Window4 as Window4
 from rsuda.geo.grids.windows import clip_window
 from rsuda.geo.polygons.input import NAMED_VECTORS
 from rsuda.geo.rasters.band_metadata import find_numbers, names_in_file, read_scaling
+from rsuda.geo.rasters.dataset_names import is_remote as is_remote
 from rsuda.geo.rasters.decoded_files import DecodedFiles
 from rsuda.geo.rasters.header_limits import MOST_BANDS, check_header, what_lies_there
 from rsuda.geo.rasters.openers import open_raster
+from rsuda.geo.rasters.projection_file import grid_of
 from rsuda.geo.rasters.sparse_sample import read_bands
 from rsuda.geo.rasters.validity import Validity, check_nodata, opaque_from
-
-
-def is_remote(path: str | Path) -> bool:
-    """Check whether GDAL reads a path over a network or from an archive: a URL, or a '/vsi…' path of GDAL."""
-    return isinstance(path, str) and ("://" in path or path.startswith("/vsi"))
-
 
 # GDAL's cache of decoded blocks, in MB: two rows of blocks of a wide scene, while the default is a share of all memory
 os.environ.setdefault("GDAL_CACHEMAX", "256")
@@ -88,7 +84,8 @@ class RasterFile:
         self._handle: Any = None
         with self._open() as file:
             check_header(file, self.path)
-            self.grid = Grid(file.height, file.width, file.transform, file.crs)
+            self.grid = grid_of(file, self.path)
+            self.crs_is_beside = file.crs is None and self.grid.crs is not None
             self.count, self.driver = file.count, file.driver
             self.validity = Validity.of(file, self._declared_nodata)
             # what locates a file without a grid, and gdalwarp's option for it

@@ -48,6 +48,7 @@ class RasterStack:
         files = [RasterFile(raster.path, raster.bands, raster.nodata) for raster in rasters]
         reference = min(files, key=_pixel_area)  # min takes the first among equals
         self.path, self.grid = files[0].path, reference.grid
+        self.crs_is_beside = reference.crs_is_beside
         self.gcps, self.located_by, self.driver = reference.gcps, reference.located_by, reference.driver
         self.nodata = reference.nodata
         placed = [PlacedFile.of(file, self.grid, reference.path, "raster") for file in files]

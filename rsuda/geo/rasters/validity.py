@@ -49,7 +49,7 @@ class Validity:
     def of(file: Any, declared: float | None = None) -> Validity:
         """Read the header of an open dataset. A declared nodata value replaces that of every band."""
         types = tuple(str(t) for t in file.dtypes)
-        lossy = file.driver == "JPEG" or (file.compression is not None and file.compression.value in _LOSSY)
+        lossy = file.driver == "JPEG" or compression_of(file) in _LOSSY
         return Validity(
             types,
             tuple(file.nodatavals) if declared is None else (declared,) * file.count,
@@ -119,6 +119,12 @@ class Validity:
         if not near:
             return np.asarray(band == band.dtype.type(value))
         return np.asarray(np.abs(band.astype(np.int32) - int(value)) <= near)
+
+
+def compression_of(file: Any) -> str | None:
+    """Name the compression of an open dataset; rasterio has names of its own for some, and GDAL's for others."""
+    name = file.compression
+    return None if name is None else str(getattr(name, "value", name))
 
 
 def opaque_from(file: Any, numbers: Sequence[int]) -> dict[int, float]:

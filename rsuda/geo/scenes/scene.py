@@ -24,7 +24,8 @@ from rsuda.geo.polygons.classes import PolygonLayer
 from rsuda.geo.polygons.input import NAMED_VECTORS
 from rsuda.geo.polygons.labels import PolygonLabels
 from rsuda.geo.rasters.alignment import PlacedFile
-from rsuda.geo.rasters.info import frequent_values
+from rsuda.geo.rasters.info import frequent_values, highest_colour
+from rsuda.geo.rasters.labels import JOIN_BANDS
 from rsuda.geo.rasters.raster import Raster, RasterFile
 from rsuda.geo.rasters.stack import ExtraRaster, RasterStack
 
@@ -103,9 +104,9 @@ class Scene:
 
     @cached_property
     def grid(self) -> Grid:
-        """The image's grid; a file with a transform and without CRS gets the domain's CRS."""
+        """The image's grid; a file with a transform and without CRS gets the domain's CRS, also in place of a .prj's."""
         grid = self.file.grid
-        if grid.crs is None and grid.georeferenced and self.crs:
+        if (grid.crs is None or self.file.crs_is_beside) and grid.georeferenced and self.crs:
             try:
                 code = f"EPSG:{self.crs}" if self.crs.isdigit() else self.crs
                 return Grid(grid.height, grid.width, grid.transform, CRS.from_string(code))
@@ -234,8 +235,17 @@ class Scene:
             holds = "" if not isinstance(file, PlacedFile) else f", and it holds mostly {frequent_values(file.file)}"
             raise InputError(
                 f"{off_palette / (off_palette + labelled):.0%} of the labelled pixels of {self.label} are outside the legend "
-                f"({', '.join(legend.names)}){holds}: use a label of this domain, or another legend"
+                f"({', '.join(legend.names)}){holds}: {self._legend_advice(legend)}"
             )
+
+    def _legend_advice(self, legend: Legend) -> str:
+        file = self.label_file
+        most = highest_colour(file.file) if isinstance(file, PlacedFile) and legend.by_value else 0
+        if most > 1:
+            return "it holds colours, and the classes have values: leave 'value' out, so that 'colour' is read"
+        if most:
+            return JOIN_BANDS
+        return "use a label of this domain, or another legend"
 
     def whole_label(self, legend: Legend) -> tuple[np.ndarray, int]:
         """Read the label of the whole scene. Raises InputError if most of it is outside the legend."""
