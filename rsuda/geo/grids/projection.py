@@ -41,6 +41,16 @@ def _degrees(system: pyproj.CRS) -> float:
     return math.degrees(system.axis_info[0].unit_conversion_factor) if system.axis_info else 1.0
 
 
+def crs_of_wkt(text: str) -> CRS | None:
+    """Read a system from WKT of any dialect, by its EPSG code where it has one; None for any other text."""
+    try:
+        system = pyproj.CRS.from_wkt(text.strip())  # GDAL would keep its error for a later call
+        code = system.to_epsg()
+        return CRS.from_epsg(code) if code else CRS.from_wkt(system.to_wkt())
+    except (ProjectionCRSError, CRSError):
+        return None
+
+
 def metres_of_local(crs: CRS) -> float | None:
     """Metres per unit of a local system (of a building site, or 'arbitrary'), which no place on Earth is known for.
 

@@ -83,7 +83,7 @@ def check_bands(file: Any, path: str | Path) -> None:
 
 def _first_image(names: Sequence[str]) -> str:
     """The first data set of a file that has rows and columns, and is no list of coordinates or times."""
-    for name in names[:_MOST_NAMES]:
+    for name in sorted(names)[:_MOST_NAMES]:
         with suppress(RasterioError), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with open_raster(name) as file:

@@ -15,8 +15,7 @@ from rsuda.geo.rasters.raster import RasterFile
 
 LEAST_GAP = 32  # between values that can be distinguished in a lossy file
 JOIN_BANDS = (
-    "if each band is a class, write their numbers from 0 to one band "
-    "(gdal_calc.py -A in.tif --A_band=1 -B in.tif --B_band=2 … --calc='argmax((A,B,…),axis=0)' --outfile=out.tif)"
+    "if each band is a class, write the number of the highest band, from 0, to one band (argmax in gdal_calc.py)"
 )
 SMEARED = 64  # greatest distance of a pixel of a lossy file from the colour or value of its class
 

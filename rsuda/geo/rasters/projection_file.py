@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from rsuda.geo.grids.grid import Grid
+from rsuda.geo.grids.projection import crs_of_wkt
 from rsuda.geo.rasters.dataset_names import is_remote
 
 _ENDINGS = (".prj", ".PRJ")
@@ -33,9 +33,7 @@ def crs_beside(raster: str | Path) -> CRS | None:
     if is_remote(raster) or any(path.with_suffix(ending).is_file() for ending in (".shp", ".SHP")):
         return None
     for file in (path.with_suffix(ending) for ending in _ENDINGS):
-        with suppress(OSError, CRSError):
+        with suppress(OSError):
             if file.stat().st_size <= _MOST_BYTES:
-                crs = CRS.from_wkt(file.read_text(encoding="utf-8", errors="replace").strip())
-                code = crs.to_epsg()
-                return CRS.from_epsg(code) if code else crs
+                return crs_of_wkt(file.read_text(encoding="utf-8", errors="replace"))
     return None

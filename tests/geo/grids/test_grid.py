@@ -157,7 +157,9 @@ def test_position_that_is_nowhere_is_refused():
 
 
 def test_crs_without_projection_asks_for_the_gsd():
-    grid = Grid(5, 5, Affine(0.3, 0, 0, 0, -0.3, 9), CRS.from_string('LOCAL_CS["site",UNIT["metre",1]]'))
+    grid = Grid(
+        5, 5, Affine(0.3, 0, 0, 0, -0.3, 9), CRS.from_string('LOCAL_CS["site",UNIT["degree",0.0174532925199433]]')
+    )
     with pytest.raises(InputError, match="declare the GSD"):
         grid.metres()
 
