@@ -79,7 +79,7 @@ for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
     ax.tick_params(labelsize=7)
     ax.ticklabel_format(useOffset=False, style="plain")
     ax.locator_params(nbins=3)
-fig.colorbar(image, ax=axes, shrink=0.6, label="probability of the class")
+bar = fig.colorbar(image, ax=axes, shrink=0.6, label="probability of the class")
 
 # %% [markdown]
 # **Look at** the dark places in the right picture: the model is unsure along borders, on cars, and where trees stand on
