@@ -53,3 +53,12 @@ def test_channels_of_a_great_constant_do_not_decide(dtype, spread):
         feature = torch.cat([cells(99)[0], constants[:, None, None].expand(4, -1, 6, 6)], 1).to(dtype)
         scores.append(ClassPrototypes(*sums.moments(), sums.cells)(feature))
     assert torch.allclose(scores[0], scores[1], atol=0.05)
+
+
+def test_a_class_without_cells_scores_0_and_does_not_move_the_centre():
+    means = torch.tensor([[4.0, 5.0], [6.0, 3.0], [0.0, 0.0]], dtype=torch.float64)
+    scores = ClassPrototypes(means, torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([9, 3, 0]))
+    found = scores(means[:2].T[None, :, None])[0, :, 0]
+    # about (5, 4) and over (1, 2) the means are (-1, 0.5) and (1, -0.5)
+    wanted = torch.tensor([[1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    assert torch.allclose(found, wanted)

@@ -145,6 +145,30 @@ def test_similar_target_cells_share_their_labels(mode, monkeypatch):
     assert torch.equal(number, module.similar.number)  # without a key nothing is remembered
 
 
+@pytest.mark.parametrize("spread", [0.2, 0.7])
+def test_spreading_is_the_weighted_mean_with_the_labels_of_similar_cells(spread, monkeypatch):
+    """p'' = (1 - a) p' + a q; without weight the votes leave p' to the logits."""
+    monkeypatch.setattr(similar_cells, "START", 500)
+    module, (image, _) = filled("prototypes", spread=spread, weight=0.0), striped(shift=0.2)
+    logits = torch.randn(2, 3, 192, 192, generator=torch.Generator().manual_seed(2))
+    for step in range(3):
+        module(5 * logits, image, KEY + step)
+    q = module.similar.labels_of(module._directions(image)).unflatten(0, (2, 24, 24)).permute(0, 3, 1, 2)
+    q = torch.nn.functional.interpolate(q, (192, 192), mode="bilinear")
+    assert torch.allclose(module(logits, image).exp(), (1 - spread) * logits.softmax(1) + spread * q, atol=1e-5)
+
+
+def test_lists_of_unequal_length_vote_as_equal_ones():
+    """All cells look alike, so that the nearest are of each class in proportion to its list, and votes are even."""
+    draw = torch.Generator().manual_seed(0)
+    witness = NearestCells([4, 8], 2)
+    for number, label in ((CELLS, 0), (CELLS // 2, 1)):
+        witness.cells[label, :number] = torch.randn(number, 12, generator=draw)
+        witness.number[label] = number
+    r = witness.votes(witness.directions(torch.randn(4000, 12, generator=draw)))
+    assert torch.allclose(r.mean(0), torch.tensor([0.5, 0.5]), atol=0.03)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_copy_with_the_saved_buffers_goes_on_alike(mode):
     module = filled(mode, spread=0.5)
