@@ -158,6 +158,16 @@ def test_spreading_is_the_weighted_mean_with_the_labels_of_similar_cells(spread,
     assert torch.allclose(module(logits, image).exp(), (1 - spread) * logits.softmax(1) + spread * q, atol=1e-5)
 
 
+def test_levels_of_a_cell_have_equal_weight_whatever_their_width():
+    draw, witness = torch.Generator().manual_seed(0), NearestCells([2, 8], 2)
+    witness.cells.copy_(torch.randn(2, CELLS, 10, generator=draw))
+    witness.number.fill_(CELLS)
+    z = witness.directions(torch.randn(5000, 10, generator=draw))
+    assert torch.allclose(z.norm(dim=1), torch.ones(5000))
+    levels = [part.square().sum(1).mean() for part in z.split([2, 8], 1)]
+    assert float(levels[0]) == pytest.approx(0.5, abs=0.1) and float(levels[1]) == pytest.approx(0.5, abs=0.1)
+
+
 def test_lists_of_unequal_length_vote_as_equal_ones():
     """All cells look alike, so that the nearest are of each class in proportion to its list, and votes are even."""
     draw = torch.Generator().manual_seed(0)
