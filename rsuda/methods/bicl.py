@@ -218,22 +218,23 @@ class BiCL(TeacherLabels):
         if self.options.scope == "pair" and world_size() > 1:
             rows = slice(rank() * len(f_s), (rank() + 1) * len(f_s))
             f_s, f_t, g_s, g_f, g_valid = (all_gather(v) for v in (f_s, f_t, g_s, g_f, g_valid))
-        parts = [slice(None)] if self.options.scope == "batch" else [slice(i, i + 1) for i in range(len(f_s))]
+        # the gradient of a slice would come back in another order of memory, which slows the network's backward pass
+        images = len(f_s) if self.options.scope == "batch" else 1
+        parts = zip(*(v.split(images) for v in (f_s, f_t, g_s, g_f, g_valid)), strict=True)
         forward, backward, hybrid = [], [], []
-        for part in parts:
-            z_s, z_t = f_s[part], f_t[part]
+        for z_s, z_t, l_s, l_f, l_valid in parts:
             if self.options.centred:
-                data = torch.cat((g_s[part] != IGNORE, g_valid[part]))
+                data = torch.cat((l_s != IGNORE, l_valid))
                 centre = masked_average(torch.cat((z_s, z_t)), torch.where(data, 0, IGNORE), 1).mean[0, :, None, None]
                 z_s, z_t = z_s - centre, z_t - centre
-            rho_s = masked_average(z_s, g_s[part], classes)
+            rho_s = masked_average(z_s, l_s, classes)
             # the bias is estimated from static labels alone: dynamic ones come from it
-            self.calibration.update(rho_s, masked_average(z_t, g_f[part], classes))
-            g_t = self._hybrid(z_t, g_f[part], g_valid[part], rho_s)
+            self.calibration.update(rho_s, masked_average(z_t, l_f, classes))
+            g_t = self._hybrid(z_t, l_f, l_valid, rho_s)
             rho_t = masked_average(z_t, g_t, classes)
             both = rho_s.present & rho_t.present
             forward.append(prototype_contrast(z_t, g_t, rho_s, both, self.options.temperature))
-            backward.append(prototype_contrast(z_s, g_s[part], rho_t, both, self.options.temperature))
+            backward.append(prototype_contrast(z_s, l_s, rho_t, both, self.options.temperature))
             hybrid.append(g_t)
         return torch.stack(forward).mean(), torch.stack(backward).mean(), torch.cat(hybrid)[rows]
 
