@@ -112,7 +112,8 @@ def _with_classes(domain: Domain, classes: Mapping[str, Any]) -> Domain:
     if domain.legend is None:
         raise InputError(f"domain {domain.name} has no legend, so 'classes' names nothing: write a domain file (YAML)")
     legend = domain.legend.merged(classes)
-    return replace(domain, legend=legend, clutter=legend.name_of(domain.clutter))
+    hints = {name: replace(scene, legend=legend) for name, scene in domain.hints.items()}
+    return replace(domain, legend=legend, clutter=legend.name_of(domain.clutter), hints=hints)
 
 
 def names_and_objects(source: Any, target: Any) -> tuple[dict[str, Any], Objects]:

@@ -252,6 +252,7 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
             for split, names in domain.splits.items()
         },
         "label_sets": [str(labels) for labels in domain.label_sets],
+        "hinted_scenes": len(domain.hints) or None,
         "bands": band_code(domain.bands) if domain.bands else None,
         "gsd": [round(min(sizes), 6), round(max(sizes), 6)] if sizes else None,
         "crs": sorted(systems),

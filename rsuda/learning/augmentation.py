@@ -81,7 +81,7 @@ class Augmentation:
     def target(
         self, batch: dict[str, Tensor], share: BatchShard = BatchShard(), distorted: bool = False
     ) -> dict[str, Tensor]:
-        """Augment the target of a batch: target_image (B, bands, H, W) in 0..1 and target_valid (B, H, W).
+        """Augment the target of a batch: target_image (B, bands, H, W) in 0..1, target_valid and target_hint (B, H, W).
 
         The image is moved and standardised: the weak view, which teachers label. With ``distorted`` there is target_distorted
         too, the same with photometric distortion.

@@ -89,9 +89,9 @@ class Method(nn.Module):
         ``batch`` is augmented and standardised. It always has key (B,) int64, a random number for each item's own
         draws. When the method needs the source, it has source_image (B, bands, H, W), source_label (B, H, W) with 255
         ignored, and source_valid (B, H, W). When it needs the target, it has target_image (B, bands, H, W) and
-        target_valid (B, H, W) bool. source_image has changed colours; target_image is the weak view, flipped and turned
-        only, for teachers. For the student's view of it use ``self.build.strong``, or target_distorted, which is there
-        where ``distorts_target``.
+        target_valid (B, H, W) bool. Where the target has hints, it has target_hint (B, H, W) uint8 with 255 for none.
+        source_image has changed colours; target_image is the weak view, flipped and turned only, for teachers. For the
+        student's view of it use ``self.build.strong``, or target_distorted, which is there where ``distorts_target``.
         """
 
     def heads(self) -> list[nn.Module]:

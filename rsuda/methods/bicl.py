@@ -161,7 +161,7 @@ class BiCL(TeacherLabels):
 
         x_t, valid = batch["target_image"], batch["target_valid"]
         target = self.model.network(x_t)
-        y_f = self._static(x_t, valid, batch["key"])
+        y_f = self._static(batch)
         # cosines and their softmax in single precision, whatever the networks run at
         with torch.autocast(x_s.device.type, enabled=False):
             f_s, f_t = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in (source.fused, target.fused))
@@ -191,13 +191,13 @@ class BiCL(TeacherLabels):
         return loss, terms
 
     @torch.no_grad()
-    def _static(self, x_t: Tensor, valid: Tensor, key: Tensor) -> Tensor:
+    def _static(self, batch: dict[str, Tensor]) -> Tensor:
         """y_F: labels of the most confident pixels of each class, or of each image; 255 elsewhere.
 
         The released code labels the whole training set at the start of a round and stores it; labelling patches as they
         come, by a network that stays the same for the round, is the same but for the thresholds, which are moving averages.
         """
-        labels = self.label(x_t, valid, key)
+        labels, valid = self.label(batch), batch["target_valid"]
         confidence = labels.confidence.where(valid, -1.0).flatten(1)
         pixels = confidence.shape[1]
         number = max(1, round(pixels * self.options.keep_share))

@@ -49,9 +49,9 @@ class DACS(TeacherMethod):
         terms = {"ce": cross_entropy(self.model(x_s), y_s)}
         if self.options.mix_weight == 0 or self.source_only:
             return terms["ce"], terms
-        x_t, valid = batch["target_image"], batch["target_valid"]
+        x_t = batch["target_image"]
 
-        pseudo = self.label(x_t, valid, key)
+        pseudo = self.label(batch)
         pasted = class_mask(y_s, key)
         x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
         y_m = paste(pasted, y_s, pseudo.label)

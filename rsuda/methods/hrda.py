@@ -60,8 +60,8 @@ class HRDA(TwoResolutionMethod):
         if self.options.mix_weight == 0 or self.source_only:
             return loss, terms
 
-        x_t, valid = batch["target_image"], batch["target_valid"]
-        pseudo = self.label(x_t, valid, key)
+        x_t = batch["target_image"]
+        pseudo = self.label(batch)
         pasted = class_mask(y_s, key)
         x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
         y_m = paste(pasted, y_s, pseudo.label)

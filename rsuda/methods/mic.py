@@ -68,8 +68,8 @@ class MIC(TwoResolutionMethod):
         if self.source_only or (self.options.mix_weight == 0 and self.options.masked_weight == 0):
             return loss, terms
 
-        x_t, valid = batch["target_image"], batch["target_valid"]
-        pseudo = self.label(x_t, valid, key)
+        x_t = batch["target_image"]
+        pseudo = self.label(batch)
         terms["quality"] = pseudo.quality
 
         if self.options.mix_weight > 0:

@@ -44,6 +44,7 @@ from rsuda.learning.losses import cross_entropy
 from rsuda.learning.network import Decoder, SegmentationNetwork, resize
 from rsuda.learning.source_bank import ClassPrototypes, SourceBank, own_encoder
 from rsuda.methods.base import Method, NetworkBuilder, Weight
+from rsuda.methods.blocks.hints import correct_by_hints
 from rsuda.methods.blocks.mixing import class_mask, paste
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.self_training import Jitter, KeepShare, TeacherDecay
@@ -171,7 +172,8 @@ class SourceFree(Method):
             return torch.zeros((), device=batch["key"].device, requires_grad=True), {}
         x_t, valid, key = batch["target_image"], batch["target_valid"], batch["key"]
         with torch.no_grad():
-            pseudo = self.trust(self.denoised(self.teacher.predict(x_t), x_t), valid)
+            denoised = self.denoised(self.teacher.predict(x_t), x_t)
+            pseudo = self.trust(correct_by_hints(denoised, batch.get("target_hint"), self.options.hint_accuracy), valid)
         x_m, y_m, q_m = x_t, pseudo.label, pseudo.weight
         if self.options.mix:
             other = _partners(len(key)).to(x_t.device)

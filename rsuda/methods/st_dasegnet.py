@@ -31,6 +31,7 @@ from rsuda.methods.blocks.discriminators import (
     frozen_discriminator,
     spatial_softmax,
 )
+from rsuda.methods.blocks.hints import correct_by_hints
 from rsuda.methods.blocks.paper_weights import PAPER_WEIGHTS, paper_weights
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights, quality_weighted
 from rsuda.methods.blocks.self_training import KeepShare, TeacherDecay, TeacherStatistics
@@ -192,7 +193,7 @@ class STDASegNet(Method):
         f_ts, f_tt = model.backbone_s(x_t), model.backbone_t(x_t)
         g_ts, g_tt = model.separate(f_ts, f_tt)
         if self.options.pseudo_weight > 0:
-            for_s, for_t = self._label(g_ts, g_tt, batch["target_image"], valid, batch["key"])
+            for_s, for_t = self._label(g_ts, g_tt, batch)
             p_ts, p_tt = resize(model.head_s(g_ts)[1], size), resize(model.head_t(g_tt)[1], size)
             terms["pseudo"] = cross_entropy(p_ts, for_s.label, self.weight_s, for_s.weight) + cross_entropy(
                 p_tt, for_t.label, self.weight_t, for_t.weight
@@ -258,21 +259,23 @@ class STDASegNet(Method):
 
     @torch.no_grad()
     def _label(
-        self, g_ts: list[Tensor], g_tt: list[Tensor], x_t: Tensor, valid: Tensor, key: Tensor
+        self, g_ts: list[Tensor], g_tt: list[Tensor], batch: dict[str, Tensor]
     ) -> tuple[PseudoLabels, PseudoLabels]:
         """Pseudo labels for each student. The teachers read the students' disentangled features; unlike the
         released code they do so in eval mode and without gradients, since live dropout only makes the labels noisy."""
         by_s, by_t = self.teacher_s.predict(g_ts)[1], self.teacher_t.predict(g_tt)[1]
         if self.options.pseudo_labels == "separate":
-            for_s, for_t = (self._weigh(self._sized(by, x_t), x_t, valid, key) for by in (by_s, by_t))
+            for_s, for_t = (self._weigh(self._sized(by, batch["target_image"]), batch) for by in (by_s, by_t))
             return for_s, for_t
-        shared = self._weigh(self._sized((by_s + by_t) / 2, x_t), x_t, valid, key)
+        shared = self._weigh(self._sized((by_s + by_t) / 2, batch["target_image"]), batch)
         return shared, shared
 
-    def _weigh(self, logits: Tensor, x_t: Tensor, valid: Tensor, key: Tensor | None) -> PseudoLabels:
-        """Pseudo labels of a teacher's logits (B, K, H, W), corrected by votes, and their weights; without a key, for
-        pictures, nothing is learnt from the images."""
-        logits = self.votes(logits, x_t, key)
+    def _weigh(self, logits: Tensor, batch: dict[str, Tensor]) -> PseudoLabels:
+        """Pseudo labels of a teacher's logits (B, K, H, W), corrected by votes and hints, and their weights; without a
+        key, for pictures, nothing is learnt from the images."""
+        key, valid = batch.get("key"), batch["target_valid"]
+        logits = self.votes(logits, batch["target_image"], key)
+        logits = correct_by_hints(logits, batch.get("target_hint"), self.options.hint_accuracy)
         if self.options.trust == "classes":
             return self.trust(logits, valid, update=key is not None)
         scaled = self.options.quality == "batch"
@@ -296,7 +299,7 @@ class STDASegNet(Method):
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
         """The first student's pseudo labels of images, for pictures and curves; nothing is learnt from them."""
         valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
-        return self._weigh(self.teacher_logits(image), image, valid, None)
+        return self._weigh(self.teacher_logits(image), {"target_image": image, "target_valid": valid})
 
     def after_step(self) -> None:
         if self.source_only:

@@ -40,6 +40,7 @@ class PairDataModule(L.LightningDataModule):
     source_valid      (B, H, W) bool          where the source has data
     target_image      (B, bands, H, W) f32    the target's "image" (not for source-only)
     target_valid      (B, H, W) bool          where the target has data (not for source-only)
+    target_hint       (B, H, W) uint8         the target's hints, where its domain file has some; 255 without one
     key               (B,) int64              a random number for each item's own draws
     ================  ======================  ============================================================
 

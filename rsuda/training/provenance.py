@@ -25,10 +25,11 @@ _END = 1 << 16  # bytes at each end of a file that enter its digest
 
 
 def about_run(pair: Pair, device: torch.device, precision: str) -> dict[str, Any]:
-    """Describe a run: versions, machine, and the files of both domains; labels are those of the source only."""
+    """Describe a run: versions, machine, and the files of both domains; labels are the source's, and hints the target's."""
     files = [("source", file) for scene in pair.source for file in scene.images]
     files += [("source", scene.label) for scene in pair.source if scene.label]
     files += [("target", file) for scene in pair.target for file in scene.images]
+    files += [("target", scene.label) for scene in pair.hints.values() if scene.label]
     return {
         "versions": {
             "rsuda": __version__,

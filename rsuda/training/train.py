@@ -240,6 +240,8 @@ def _log_job(job: _Job) -> None:
         job.precision,
         job.device,
     )
+    if pair.hints and "hint_accuracy" not in settings.method.options:
+        logger.info("method %s reads no hints of the target", settings.method.name)
     if pair.source:
         shares = zip(spec.legend.names, pair.class_shares, strict=True)
         logger.info("class shares of the source: %s", ", ".join(f"{name} {share:.1%}" for name, share in shares))

@@ -265,7 +265,7 @@ def test_separate_labels_differ_from_shared_ones():
     for m in (shared, separate):
         net = m.model.eval()
         f = net.separate(net.backbone_s(data["target_image"]), net.backbone_t(data["target_image"]))
-        s, t = m._label(*f, data["target_image"], data["target_valid"], data["key"])
+        s, t = m._label(*f, data)
         assert torch.equal(s.label, t.label) == (m is shared)
 
 

@@ -42,6 +42,7 @@ class DomainFile(FrozenModel):
     images: Annotated[dict[Text, ImageFiles], BeforeValidator(as_deliveries), Field(min_length=1)]
     labels: LabelEntries = ()
     bad_labels: dict[Text, Any] = Field(default={}, description="file name: reason to refuse it")
+    hints: LabelEntries = Field(default=(), description="an old map or rough polygons, written like labels")
     legend: list[Any] | None = None
     ignore: tuple[Any, ...] = ()
     tolerance: float = Field(default=0, ge=0, description="distance of a label pixel from the colour of its class")
@@ -54,7 +55,7 @@ class DomainFile(FrozenModel):
     @model_validator(mode="after")
     def _check_legend(self) -> Self:
         if self.class_legend is None:
-            if self.labels or self.ignore or self.classes or self.clutter is not None:
+            if self.labels or self.hints or self.ignore or self.classes or self.clutter is not None:
                 raise ValueError(
                     "field legend is missing: list the classes of the labels, each with a name and a colour"
                 )
@@ -64,11 +65,12 @@ class DomainFile(FrozenModel):
             raise ValueError(
                 f"'clutter' is {shown(self.clutter)}, which is not a class of the legend: use one of {', '.join(names)}"
             )
-        for number, labels in enumerate(self.labels):
-            try:
-                labels.check_classes(self.class_legend.own)
-            except InputError as error:
-                raise ValueError(f"labels.{number}: {error}") from None
+        for name, entries in (("labels", self.labels), ("hints", self.hints)):
+            for number, entry in enumerate(entries):
+                try:
+                    entry.check_classes(self.class_legend.own)
+                except InputError as error:
+                    raise ValueError(f"{name}.{number}: {error}") from None
         return self
 
     @property

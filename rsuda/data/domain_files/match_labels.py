@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rsuda.core.errors import MissingError
-from rsuda.data.domain_files.domain_file import DomainFile
 from rsuda.data.domain_files.file_patterns import has_signs, is_outside, match_files
 from rsuda.data.domain_files.label_files import LabelFiles
 from rsuda.data.domains.domain import LabelSet
@@ -41,33 +41,45 @@ class Labels:
     sets: tuple[LabelSet, ...] = ()
 
 
-def match_labels(fields: DomainFile, files: Iterable[str], images: Mapping[str, str], root: Path) -> Labels:
+def match_labels(
+    entries: Sequence[LabelFiles],
+    files: Iterable[str],
+    images: Mapping[str, str],
+    root: Path,
+    bad_labels: Mapping[str, Any],
+) -> Labels:
     """Find the label of each scene: the first entry that matches counts.
 
     Consecutive entries that say how to read polygons of the same scenes are layered, the later one on top.
 
     Args:
+        entries: of a domain file's ``labels`` or ``hints``.
         images: image file of each scene.
         root: the data folder.
+        bad_labels: reasons to refuse files, by name.
 
     Raises:
         MissingError: a mapping names one file, which is missing.
     """
     files, result = list(files), Labels()
-    matches = [_match_entry(entry, files, images, root) for entry in fields.labels]
+    matches = [_match_entry(entry, files, images, root) for entry in entries]
     sets: list[LabelSet] = []
     first = 0
     while first < len(matches):
         end = first + 1
-        while end < len(matches) and _are_layers(fields.labels, matches, first, end):
+        while end < len(matches) and _are_layers(entries, matches, first, end):
             end += 1
         before = set(result.files)
         for scene, file in matches[first].items():
             if scene in images and scene not in before:
-                _add(result, fields, matches, range(first, end), scene, file, root)
+                reason = bad_labels.get(Path(file).name)
+                if reason:
+                    result.refused[scene] = f"label {Path(file).name} is refused: {reason}"
+                else:
+                    _add(result, entries[first:end], matches[first:end], scene, file, root)
         counted = len(set(result.files) - before)
         for number in range(first, end):
-            entry = fields.labels[number]
+            entry = entries[number]
             others = [file for scene, file in matches[number].items() if scene not in images]
             sets.append(LabelSet(entry.files, counted, len(matches[number]), tuple(others[:_EXAMPLES]), entry.about))
         first = end
@@ -78,21 +90,17 @@ def match_labels(fields: DomainFile, files: Iterable[str], images: Mapping[str, 
 
 def _add(
     result: Labels,
-    fields: DomainFile,
+    layers: Sequence[LabelFiles],
     matches: Sequence[Mapping[str, str]],
-    entries: range,
     scene: str,
     file: str,
     root: Path,
 ) -> None:
-    reason = fields.bad_labels.get(Path(file).name)
-    if reason:
-        result.refused[scene] = f"label {Path(file).name} is refused: {reason}"
-        return
+    """Add the label of a scene; several entries are layers of polygons."""
     result.files[scene] = file
-    if any(fields.labels[number].reads_polygons for number in entries):
+    if any(layer.reads_polygons for layer in layers):
         result.polygons[scene] = tuple(
-            fields.labels[number].polygon_layer(root, matches[number][scene]) for number in entries
+            layer.polygon_layer(root, files[scene]) for layer, files in zip(layers, matches, strict=True)
         )
 
 
@@ -133,7 +141,7 @@ def _one_file(entry: LabelFiles, images: Mapping[str, str], root: Path) -> dict[
     if not (root / Path(file).expanduser()).is_file():
         if not entry.reads_polygons:
             return {}
-        raise MissingError(f"there is no file {file} in {root}, which an entry of 'labels' names")
+        raise MissingError(f"there is no file {file} in {root}, which an entry of 'labels' or 'hints' names")
     stem = Path(file).stem
     return {stem: file} if stem in images and not entry.reads_polygons else dict.fromkeys(images, file)
 

@@ -10,6 +10,7 @@ from rsuda.core.errors import MissingError
 from rsuda.core.spelling import spell
 from rsuda.data.domain_files.domain_file import DomainFile
 from rsuda.data.domain_files.file_patterns import list_files, matches_any
+from rsuda.data.domain_files.hints import hint_scenes
 from rsuda.data.domain_files.image_files import ImageFiles
 from rsuda.data.domain_files.match_images import choose_variant, scenes_of_domain
 from rsuda.data.domain_files.match_labels import match_labels
@@ -29,7 +30,7 @@ def domain_of_fields(fields: DomainFile, data: str | Path | None, bands: str | N
     """
     patterns = [
         *(text for images in fields.variants.values() for text in images.patterns),
-        *(labels.pattern for labels in fields.labels),
+        *(entry.pattern for entry in (*fields.labels, *fields.hints)),
     ]
     is_absolute = all(Path(text).expanduser().is_absolute() for text in patterns)
     root = _data_folder(fields, Path() if data is None and is_absolute else data)
@@ -37,7 +38,7 @@ def domain_of_fields(fields: DomainFile, data: str | Path | None, bands: str | N
     variant = choose_variant(fields, files, root, bands)
     images, names = scenes_of_domain(fields, variant.files, root), variant.delivery.all_bands
     first, maps = without_maps_beside({name: parts[0] for name, parts in images.items()}, root)
-    labels = match_labels(fields, files, first, root)
+    labels = match_labels(fields.labels, files, first, root, fields.bad_labels)
     scenes = {
         name: Scene(
             name,
@@ -64,7 +65,16 @@ def domain_of_fields(fields: DomainFile, data: str | Path | None, bands: str | N
         ]
     legend = fields.class_legend
     return Domain(
-        fields.name, scenes, names, legend, splits, fields.common_clutter, protocol, tuple(notes), labels.sets
+        fields.name,
+        scenes,
+        names,
+        legend,
+        splits,
+        fields.common_clutter,
+        protocol,
+        tuple(notes),
+        labels.sets,
+        hints=hint_scenes(fields, scenes, files, first, root),
     )
 
 

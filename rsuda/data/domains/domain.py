@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -66,6 +66,8 @@ class Domain:
         notes: sentences that a user should read once (missing scenes, refused labels).
         label_sets: what each entry of the domain file's labels matches.
         parts: the domains that were joined to this one; empty for a domain of its own.
+        hints: scenes by name, each with an old map or rough polygons in place of its label. Adaptation to the domain
+            reads them.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Domain:
     notes: tuple[str, ...] = ()
     label_sets: tuple[LabelSet, ...] = ()
     parts: tuple[Domain, ...] = ()
+    hints: Mapping[str, Scene] = field(default_factory=dict)
 
     def split(self, name: str) -> list[Scene]:
         """List the scenes of a split. Raises InputError for an unknown or empty split."""

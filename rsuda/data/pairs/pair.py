@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from rsuda.data.checks.validity import collar_notes, label_nodata_notes
 from rsuda.data.domains.domain import Domain
 from rsuda.data.pairs.alignment_choice import SIMILAR_GSD, Alignment, choose_alignment, common_gsd
 from rsuda.data.pairs.colours import ColourMatching
+from rsuda.data.pairs.hints import training_hints
 from rsuda.data.pairs.look import FedBands, PairLook, band_notes, look_at
 from rsuda.data.statistics.class_locations import ClassLocations
 from rsuda.data.statistics.colour_sample import ColourSample
@@ -72,6 +74,7 @@ class Pair:
         alignment: the settings that bring the domains nearer, none of them 'auto'.
         annotated: whether the source is labelled windows of the target's own scenes, which need no alignment.
         parts: the sources, where there are several; ``source`` has the scenes of all, ``source_spec`` is the first's.
+        hints: target scenes by name, each with an old map or rough polygons in place of its label.
     """
 
     source: list[Scene]
@@ -87,6 +90,7 @@ class Pair:
     alignment: Alignment
     annotated: bool = False
     parts: tuple[SourcePart, ...] = ()
+    hints: Mapping[str, Scene] = field(default_factory=dict)
 
 
 def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None = None) -> Pair:
@@ -124,6 +128,8 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     if target is not source:
         notes += collar_notes(target.name, targets, fed[1])
     notes += [f"{target.name}: {note}" for note in (no_data_note(targets),) if note]
+    hints, hint_notes = training_hints(target, targets, start.legend if start is not None else legend)
+    notes += hint_notes
     places = [note for _, scenes in look.groups for note in label_notes(scenes, scenes[0].legend or legend)]
     shares, locations, (off_palette, off_share) = class_statistics(sources, legend)
     sets = [label_set_note(part) for part in source.parts or (source,)]
@@ -167,6 +173,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         alignment,
         annotated=annotated,
         parts=parts if source.parts else (),
+        hints=hints,
     )
 
 

@@ -35,8 +35,9 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
 
     Item i depends on (seed, i) alone, for any number of workers. It holds ``source_image`` and ``target_image``,
     (bands, size, size) float32 on 0..1 with 0 at invalid pixels. ``source_label`` is (size, size) uint8 with 255 at
-    ignored and invalid pixels. ``source_valid`` and ``target_valid`` are (size, size) bool. ``key`` is a random integer
-    that seeds the method's own draws.
+    ignored and invalid pixels. ``source_valid`` and ``target_valid`` are (size, size) bool. ``target_hint``, of a target
+    with hints, is (size, size) uint8 with 255 beside them. ``key`` is a random integer that seeds the method's own
+    draws.
     """
 
     def __init__(
@@ -64,8 +65,11 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
             item["source_valid"] = torch.from_numpy(source_valid)
         item["key"] = torch.tensor(self._generator(2, index).integers(2**62))
         if index in self.target_items:
-            image, valid = self.target_patch(self._generator(1, index))
-            item |= {"target_image": torch.from_numpy(image), "target_valid": torch.from_numpy(valid)}
+            scene, window, patch = self._target_window(self._generator(1, index))
+            item["target_image"] = torch.from_numpy(self._target_unit(patch))
+            item["target_valid"] = torch.from_numpy(patch.valid)
+            if self.pair.hints:
+                item["target_hint"] = torch.from_numpy(self._hint(scene, window))
         return item
 
     def where(self, index: int) -> str:
@@ -157,7 +161,17 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
     def target_patch(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw a target patch: image (bands, size, size) float32 on 0..1, valid (size, size) bool."""
         _, _, patch = self._target_window(rng)
-        return self.pair.target_spec.unit(patch.values) * patch.valid, patch.valid
+        return self._target_unit(patch), patch.valid
+
+    def _target_unit(self, patch: Raster) -> np.ndarray:
+        return self.pair.target_spec.unit(patch.values) * patch.valid
+
+    def _hint(self, scene: Scene, window: Window4) -> np.ndarray:
+        """Read the hints of a target window, (size, size) uint8 class indices, 255 without a hint."""
+        legend = self.pair.target_spec.legend
+        if scene.name not in self.pair.hints:
+            return np.full(window[2:], IGNORE, np.uint8)
+        return self.pair.hints[scene.name].read_label(legend, self.pair.gsd, window)[0]
 
     def _target_window(self, rng: np.random.Generator) -> tuple[Scene, Window4, Raster]:
         size = self.settings.patches.window

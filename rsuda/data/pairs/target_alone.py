@@ -15,6 +15,7 @@ from rsuda.data.checks.suitability import imagenet
 from rsuda.data.checks.validity import collar_notes
 from rsuda.data.domains.domain import Domain
 from rsuda.data.pairs.alignment_choice import Alignment
+from rsuda.data.pairs.hints import training_hints
 from rsuda.data.pairs.look import unlabelled_scenes
 from rsuda.data.pairs.pair import Pair
 from rsuda.data.statistics.class_locations import ClassLocations
@@ -47,6 +48,8 @@ def target_alone(target: Domain, settings: Settings, start: Spec) -> Pair:
     notes += scaling_notes(target.name, scenes, start.bands)
     if target.legend is not None:
         notes.append(unshared_note(start.legend.names, target.legend.names, f"the target {target.name}") or "")
+    hints, hint_notes = training_hints(target, scenes, start.legend)
+    notes += hint_notes
     standardise: str = settings.align.standardise
     if standardise == "auto":
         standardise = "imagenet" if imagenet(start) else "domain"
@@ -65,4 +68,5 @@ def target_alone(target: Domain, settings: Settings, start: Spec) -> Pair:
         matching=None,
         notes=tuple(note for note in notes if note),
         alignment=alignment,
+        hints=hints,
     )

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rsuda.methods.base import Method, Share, Weight
+from rsuda.methods.blocks.hints import correct_by_hints
 from rsuda.methods.blocks.pseudo_labels import PseudoLabels, PseudoLabelWeights
 from rsuda.methods.blocks.teacher import Teacher
 from rsuda.methods.blocks.votes import NoVotes, VoteOptions, Votes, build_votes
@@ -64,6 +65,7 @@ class SelfTraining(VoteOptions):
 class TeacherLabels(Method):
     """A method that labels the target by one teacher and corrects its labels by votes. It builds all three itself."""
 
+    options: VoteOptions
     trust: PseudoLabelWeights
     votes: Votes | NoVotes
 
@@ -72,9 +74,11 @@ class TeacherLabels(Method):
         raise NotImplementedError
 
     @torch.no_grad()
-    def label(self, x_t: Tensor, valid: Tensor, key: Tensor) -> PseudoLabels:
+    def label(self, batch: dict[str, Tensor]) -> PseudoLabels:
         """Pseudo labels of a batch's target images; thresholds, statistics and votes learn from them."""
-        return self.trust(self.votes(self.labelling_teacher().predict(x_t), x_t, key), valid)
+        x_t, hint = batch["target_image"], batch.get("target_hint")
+        logits = self.votes(self.labelling_teacher().predict(x_t), x_t, batch["key"])
+        return self.trust(correct_by_hints(logits, hint, self.options.hint_accuracy), batch["target_valid"])
 
     @torch.no_grad()
     def teacher_logits(self, image: Tensor) -> Tensor:

@@ -9,11 +9,14 @@ from rsuda.core.packaged_encoders import choose_encoder
 from rsuda.core.setting_sections import WitnessSettings
 from rsuda.core.spelling import spell
 from rsuda.learning.network_builder import NetworkBuilder
+from rsuda.methods.blocks.hints import HintAccuracy
 from rsuda.methods.options import MethodOptions
 
 
 class WitnessOptions(MethodOptions, WitnessSettings):
-    """The options of methods that ask a frozen encoder."""
+    """The options of methods that ask further witnesses: a frozen encoder, and hints of the target."""
+
+    hint_accuracy: HintAccuracy = 0.8
 
 
 def witness_builder(build: NetworkBuilder, options: WitnessOptions) -> NetworkBuilder:
