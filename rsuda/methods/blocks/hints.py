@@ -5,7 +5,8 @@ rule
 
     p'(k) = p(k) P(h | k) / sum over j of p(j) P(h | j), P(h | h) = a, P(h | k) = (1 - a) / (K - 1) for k != h
 
-so a hint adds log(a (K - 1) / (1 - a)) to the logit of its class. No paper has it in this form.
+so a hint adds log(a (K - 1) / (1 - a)) to the logit of its class. No paper has it in this form. The teacher's p is surer
+than it is right, so an a above the true accuracy pays (docs/choosing.md, "An old map of the target").
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from rsuda.methods.options import MethodOptions
 class WitnessOptions(MethodOptions, WitnessSettings):
     """The options of methods that ask further witnesses: a frozen encoder, and hints of the target."""
 
-    hint_accuracy: HintAccuracy = 0.8
+    hint_accuracy: HintAccuracy = 0.95
 
 
 def witness_builder(build: NetworkBuilder, options: WitnessOptions) -> NetworkBuilder:
