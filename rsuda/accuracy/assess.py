@@ -23,7 +23,7 @@ from rsuda.accuracy.write_assessment import check_folder, write_assessment
 from rsuda.core.errors import InputError
 from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.spelling import spell
-from rsuda.data.domain_files.legend import chosen_legend
+from rsuda.data.domain_files.legend import read_legend
 
 PathLike = str | os.PathLike[str]
 
@@ -76,7 +76,7 @@ def assess(
         check_folder(folder, overwrite=overwrite)
     frame, design = read_points(path)
     options: dict[str, Any] = {"nodata": nodata, "gsd": gsd, "crs": crs}
-    with open_map(map, chosen_legend(legend), **options) as map_:
+    with open_map(map, read_legend(legend), **options) as map_:
         target = Target.of(target_error, target_measure, target_class, map_.legend)
         same_map = design is not None and _is_sampled(design, map_)
         counts = None if same_map else census(map_, confidence=False)
@@ -95,7 +95,7 @@ def assess(
             more = more_points(target, _within(units.sample, classes)[0], mapped, labelled, result.strata)
             result = replace(result, more=replace(more, extendable=same_map))
         if other is not None:
-            with open_map(other, chosen_legend(legend), **options) as second:
+            with open_map(other, read_legend(legend), **options) as second:
                 comparison, compared = _compare(map_, second, units)
                 result = replace(result, comparison=comparison, notes=(*result.notes, *compared))
     result = replace(result, methods=methods_text(result), folder=folder)

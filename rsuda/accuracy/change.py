@@ -25,7 +25,7 @@ from rsuda.core.legend_fields import Colour
 from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
-from rsuda.data.domain_files.legend import chosen_legend
+from rsuda.data.domain_files.legend import read_legend
 from rsuda.geo.grids.grid import Grid
 from rsuda.geo.maps.attribute_table import SUFFIX, attribute_table, write_attributes
 from rsuda.geo.maps.cog import write_cog
@@ -118,7 +118,7 @@ def change(
     _check_folder(folder, overwrite=overwrite)
     how: dict[str, Any] = {"nodata": nodata, "gsd": gsd, "crs": crs}
     with ExitStack() as stack:
-        maps = [stack.enter_context(open_map(place, chosen_legend(legend), **how)) for place in (first, second)]
+        maps = [stack.enter_context(open_map(place, read_legend(legend), **how)) for place in (first, second)]
         pair, notes = _pair(*maps)
         pixels, area = pair.count()
         if not pixels.any():

@@ -23,7 +23,7 @@ from rsuda.core.errors import ExistsError, InputError, unknown
 from rsuda.core.legend import Legend
 from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
-from rsuda.data.domain_files.legend import chosen_legend
+from rsuda.data.domain_files.legend import read_legend
 
 PathLike = str | os.PathLike[str]
 _BANDS = 2  # of confidence, where none are chosen
@@ -123,7 +123,7 @@ def sample(
     _check_added(add, extend, points, target_error)
     earlier = None if extend is None else EarlierSample.read(extend)
     seed = seed if earlier is None else earlier.seed
-    with open_map(map, chosen_legend(legend), nodata=nodata, gsd=gsd, crs=crs) as map_:
+    with open_map(map, read_legend(legend), nodata=nodata, gsd=gsd, crs=crs) as map_:
         by_confidence = strata == "confidence"
         if by_confidence and map_.confidence is None:
             raise InputError(

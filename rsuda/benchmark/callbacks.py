@@ -87,15 +87,17 @@ class PseudoLabelCurve(Callback):
         label, confidence = (
             torch.cat([getattr(result, k) for result in results]).cpu() for k in ("label", "confidence")
         )
-        known = y != IGNORE
-        sure = known & (confidence >= 0.8)
+        has_label = y != IGNORE
+        sure = has_label & (confidence >= 0.8)
         self.curve.append(
             {
                 "step": step,
-                "accuracy": float((label == y)[known].float().mean()),
-                "sure_share": float(sure.sum() / known.sum()),
+                "accuracy": float((label == y)[has_label].float().mean()),
+                "sure_share": float(sure.sum() / has_label.sum()),
                 "sure_accuracy": float((label == y)[sure].float().mean()) if sure.any() else None,
-                "predicted_share": [float(((label == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
-                "true_share": [float(((y == k) & known).sum() / known.sum()) for k in range(len(spec.legend))],
+                "predicted_share": [
+                    float(((label == k) & has_label).sum() / has_label.sum()) for k in range(len(spec.legend))
+                ],
+                "true_share": [float(((y == k) & has_label).sum() / has_label.sum()) for k in range(len(spec.legend))],
             }
         )

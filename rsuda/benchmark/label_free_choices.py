@@ -50,8 +50,8 @@ class Judgement:
 
     @property
     def mean_correlation(self) -> float:
-        known = [value for value in self.correlation.values() if np.isfinite(value)]
-        return float(np.mean(known)) if known else float("nan")
+        finite = [value for value in self.correlation.values() if np.isfinite(value)]
+        return float(np.mean(finite)) if finite else float("nan")
 
 
 def judge(rows: Sequence[Row], plan: Plan) -> dict[str, Judgement]:

@@ -58,9 +58,9 @@ def exists(path: object) -> ExistsError:
     )
 
 
-def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
+def unknown(what: str, name: object, names: Iterable[str]) -> InputError:
     """Build the error for an unknown name or an invalid value in its place; it suggests the nearest known name."""
-    choices, text = sorted(known), str(name)
+    choices, text = sorted(names), str(name)
     text = text if len(text) <= 100 else f"{text[:100]}…"
     alike = {choice.lower(): choice for choice in reversed(choices)}
     near = get_close_matches(text, choices, n=1, cutoff=0.5)

@@ -42,9 +42,9 @@ def colour_bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _painted(values: np.ndarray, colormap: Mapping[int, Sequence[int]]) -> np.ndarray:
     """The colours (n, 3) of values (n,) of a palette; nan for other values."""
-    known = np.unique(values[np.isin(values, list(colormap))])
+    entries = np.unique(values[np.isin(values, list(colormap))])
     colours = np.full((len(values), 3), np.nan)
-    for value in known:
+    for value in entries:
         colours[values == value] = colormap[int(value)][:3]
     return colours
 

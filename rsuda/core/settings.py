@@ -215,15 +215,15 @@ def check_names(
     Raises:
         InputError: an unknown section or name, with the nearest among all of them.
     """
-    known = setting_names(options or ())
+    all_names = setting_names(options or ())
     for key, value in fields.items():
         if key in Settings.sections:
             for name in value:
-                if f"{key}.{name}" not in known and (key != "method" or options is not None):
-                    raise unknown_setting(what, f"{key}.{name}", known, method)
+                if f"{key}.{name}" not in all_names and (key != "method" or options is not None):
+                    raise unknown_setting(what, f"{key}.{name}", all_names, method)
         elif key not in Settings.model_fields:
             raise unknown_setting(
-                what, f"{key}.{next(iter(value))}" if isinstance(value, dict) and value else key, known
+                what, f"{key}.{next(iter(value))}" if isinstance(value, dict) and value else key, all_names
             )
 
 
@@ -266,21 +266,21 @@ def make_settings(
         InputError: an unknown name or preset, or a value of the wrong type or out of range.
         MissingError: no such file.
     """
-    chosen = by_section(changes or {})
-    start = chosen.get("network", {}).get("start")
+    overrides = by_section(changes or {})
+    start = overrides.get("network", {}).get("start")
     layer = read_settings(file) if file else {}
     if start and not file:
         layer = _settings_of_start(start)
-    chosen_preset = chosen.get("preset", layer.get("preset", Settings.model_fields["preset"].default))
+    chosen_preset = overrides.get("preset", layer.get("preset", Settings.model_fields["preset"].default))
     base = preset(chosen_preset)
-    name = _method_name(chosen, layer, base)
+    name = _method_name(overrides, layer, base)
     if start and not file and name != _method_name(layer, base):
         layer["method"] = {}  # options of another method
     options = option_names(name) if option_names else None
-    check_names(chosen, options, method=name)
+    check_names(overrides, options, method=name)
     of_methods = presets_of(name) if presets_of else {}
     of_method = dict(of_methods.get(chosen_preset) or of_methods.get(_preset_file(chosen_preset).get(_LIKE, ""), {}))
-    fields = merged(base, of_method, layer, chosen, {"preset": chosen_preset})
+    fields = merged(base, of_method, layer, overrides, {"preset": chosen_preset})
     fields = merged(fields, {"network": choose_encoder(fields.get("network") or {})})
     return validate(Settings, fields, "setting")
 

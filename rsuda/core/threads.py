@@ -34,8 +34,8 @@ def set_up_threads(environment: MutableMapping[str, str] = os.environ) -> None:
     parent do not."""
     if "OMP_DYNAMIC" in environment:
         environment["OMP_DYNAMIC"] = "false"
-    chosen = environment.get(_CHOSEN)
-    if chosen is not None and environment.get(_ROUNDS) == chosen:
+    rounds = environment.get(_CHOSEN)
+    if rounds is not None and environment.get(_ROUNDS) == rounds:
         del environment[_ROUNDS]
     if not any(name in environment for name in _WAITING):
         environment[_ROUNDS] = environment[_CHOSEN] = "0" if is_busy() else str(SPIN_COUNT)

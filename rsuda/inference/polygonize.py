@@ -18,7 +18,7 @@ from rsuda.core.legend import IGNORE, Legend
 from rsuda.core.map_options import MapOptions
 from rsuda.core.spelling import spell
 from rsuda.core.vector_formats import FORMATS
-from rsuda.data.domain_files.legend import chosen_legend
+from rsuda.data.domain_files.legend import read_legend
 from rsuda.geo.maps.class_raster import DECLARED_GSD, ClassRaster, class_raster_name, raster_tags
 from rsuda.geo.polygons.files import check_located, read_polygons
 from rsuda.geo.polygons.late_imports import geopandas as gpd
@@ -194,7 +194,7 @@ def polygonize(  # type: ignore[misc]  # a list has the options of one raster
     )
     path: Path | str = str(raster) if is_remote(os.fspath(raster)) else Path(raster).expanduser()
     files = _files(path, out, options)
-    classes = ClassRaster.of(RasterFile(path, nodata=options.nodata), chosen_legend(legend))
+    classes = ClassRaster.of(RasterFile(path, nodata=options.nodata), read_legend(legend))
     check_footprints(options.regularise, classes.legend)
     scene = _scene(path, options)
     check_located(options.polygons, scene.grid.crs is not None, path)

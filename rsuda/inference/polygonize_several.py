@@ -9,7 +9,7 @@ from typing import Any
 
 from rsuda.core.errors import InputError, MissingError, exists
 from rsuda.core.spelling import spell
-from rsuda.data.domain_files.legend import chosen_legend
+from rsuda.data.domain_files.legend import read_legend
 from rsuda.geo.maps.class_raster import ClassRaster, class_raster_name
 from rsuda.geo.rasters.raster import RasterFile, is_remote
 from rsuda.geo.scenes.files import is_pattern, rasters_in
@@ -44,7 +44,7 @@ def polygonize_several(
     for file, output in outputs.items():
         if output.exists() and not options.get("overwrite"):
             raise exists(output)
-        ClassRaster.of(RasterFile(file, nodata=options.get("nodata")), chosen_legend(options.get("legend")))
+        ClassRaster.of(RasterFile(file, nodata=options.get("nodata")), read_legend(options.get("legend")))
     for file, output in outputs.items():
         output.parent.mkdir(parents=True, exist_ok=True)
         yield polygonize(file, output, polygons=polygons, **options)

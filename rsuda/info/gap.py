@@ -53,14 +53,14 @@ def gap(
     names, objects = names_and_objects(source, target)
     if data is None and {names["source.name"], names["target.name"]} <= set(SAMPLE_DOMAINS):
         data = tiles_folder()
-    chosen = {
+    values = {
         **names,
         "data": data,
         "source.bands": source_bands,
         "target.bands": target_bands,
         "target.nodata": target_nodata,
     }
-    settings = make_settings({name: value for name, value in chosen.items() if value is not None})
+    settings = make_settings({name: value for name, value in values.items() if value is not None})
     if plot is None:
         return measure(look_at(*find_domains(settings, objects), settings)).as_fields()
     from rsuda.info.gap_plot import draw_gap

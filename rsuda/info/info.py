@@ -238,8 +238,8 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
     warnings += scene_notes(list(domain.scenes.values()))
     if domain.label_sets and not any(scene.label for scene in domain.scenes.values()):
         sought = "; ".join(str(labels) for labels in domain.label_sets)
-        known = domain.name in KNOWN
-        mend = "unpack each archive into a folder of its name" if known else "correct labels in the domain file"
+        in_catalogue = domain.name in KNOWN
+        mend = "unpack each archive into a folder of its name" if in_catalogue else "correct labels in the domain file"
         warnings.append(f"no scene has labels (files that match: {sought}): {mend}")
     shares, off_legend = _count_classes(domain, warnings)
     return {

@@ -12,7 +12,7 @@ from rsuda.core.spelling import spell
 from rsuda.data.domain_files.domain_file import KNOWN, read_domain_file
 
 
-def chosen_legend(legend: str | os.PathLike[str] | Legend | None) -> Legend | None:
+def read_legend(legend: str | os.PathLike[str] | Legend | None) -> Legend | None:
     """Read a chosen legend: of a known domain, a domain file, or a YAML file of the fields legend, ignore and classes.
 
     Raises:
@@ -29,14 +29,14 @@ def chosen_legend(legend: str | os.PathLike[str] | Legend | None) -> Legend | No
         return read_domain_file(KNOWN[name]).class_legend
     fields = read_yaml(path, "legend")
     if isinstance(fields, dict) and ("images" in fields or "extends" in fields):
-        chosen = read_domain_file(path).class_legend
+        result = read_domain_file(path).class_legend
     elif isinstance(fields, dict) and "legend" in fields:
-        chosen = Legend.from_fields(fields["legend"], fields.get("ignore"))
-        chosen = chosen.merged(fields["classes"]) if fields.get("classes") else chosen
+        result = Legend.from_fields(fields["legend"], fields.get("ignore"))
+        result = result.merged(fields["classes"]) if fields.get("classes") else result
     else:
-        chosen = None
-    if chosen is None:
+        result = None
+    if result is None:
         raise InputError(
             f"{path} has no field 'legend': list the classes there, each with a name, a colour and a value"
         )
-    return chosen
+    return result

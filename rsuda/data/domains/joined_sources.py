@@ -62,10 +62,10 @@ def _free_colour(colour: Colour, taken: set[Colour]) -> Colour:
 
 
 def _common_bands(domains: Sequence[Domain]) -> tuple[str, ...] | None:
-    known = [domain.bands for domain in domains if domain.bands is not None]
-    if len(known) < len(domains):
+    orders = [domain.bands for domain in domains if domain.bands is not None]
+    if len(orders) < len(domains):
         return None
-    common = tuple(band for band in known[0] if all(band in bands for bands in known))
+    common = tuple(band for band in orders[0] if all(band in bands for bands in orders))
     if not common:
         listed = ", ".join(f"{band_code(domain.bands or ())} of {domain.name}" for domain in domains)
         raise InputError(f"the sources have no band in common ({listed}): name their bands alike in the domain files")

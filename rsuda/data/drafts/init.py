@@ -81,15 +81,18 @@ def _look(root: Path, name: str, labels: str | None) -> tuple[Draft, Pairs]:
     files, maps = _files(root)
     notes = [note_of_own_maps(maps)] if maps else []
     labels, layer = (None, None) if labels is None else split_layer(labels)
-    chosen = None if labels is None else [file for file in files if fnmatchcase(file, labels) or file == labels]
-    if chosen == []:
+    label_files = None if labels is None else [file for file in files if fnmatchcase(file, labels) or file == labels]
+    if label_files == []:
         raise InputError(f"no file in {root} matches {spell('labels', labels)}: its files are {some_names(files)}")
-    if chosen is not None:  # other files that are named like labels are neither images nor labels
+    if label_files is not None:  # other files that are named like labels are neither images nor labels
         files = [
-            file for file in files if file in chosen or not (is_label_name(file) or file.lower().endswith(VECTORS))
+            file for file in files if file in label_files or not (is_label_name(file) or file.lower().endswith(VECTORS))
         ]
     pairs = pair(
-        files, lambda file: looks_like_label(path_of(root, file)), root, None if chosen is None else set(chosen)
+        files,
+        lambda file: looks_like_label(path_of(root, file)),
+        root,
+        None if label_files is None else set(label_files),
     )
     deliveries = []
     for group in pairs.images:

@@ -80,8 +80,8 @@ def read_legend(labels: Sequence[Path | str]) -> DraftLegend:
         MissingError: a file is unreadable.
     """
     step = max(1, -(-len(labels) // _FILES))
-    chosen = labels[::step]
-    files = [RasterFile(path) for path in chosen]
+    sample = labels[::step]
+    files = [RasterFile(path) for path in sample]
     for file in files:
         try:
             check_label_bands(file, by_value=False)
@@ -97,13 +97,13 @@ def read_legend(labels: Sequence[Path | str]) -> DraftLegend:
     if all(len(key) == 3 and len(set(key)) == 1 for key in counts) and len(counts) > 2:
         counts = Counter({key[:1]: count for key, count in counts.items()})  # a grey image saved as RGB
     if not counts:
-        raise InputError(f"no pixel of the labels, such as {chosen[0]}, holds data: check their nodata values")
+        raise InputError(f"no pixel of the labels, such as {sample[0]}, holds data: check their nodata values")
     total, tolerance = sum(counts.values()), SMEARED if smeared else 0
     if len(next(iter(counts))) == 1:
         classes = _by_value(counts, total, files[0], ignore)
         return DraftLegend(classes, tuple(ignore), 0, len(files), tolerance)
     main = _frequent(counts)
-    _check_number(len(main), "colours", chosen)
+    _check_number(len(main), "colours", sample)
     names = names_in_files(files[0].path)
     classes = tuple(
         DraftClass(names.get(_hex(key), (f"colour {_hex(key)}",))[0], _hex(key), None, count / total)

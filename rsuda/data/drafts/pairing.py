@@ -120,7 +120,7 @@ def is_height_name(file: str) -> bool:
 
 
 def pair(
-    files: Iterable[str], looks_like_label: Callable[[str], bool], root: object, chosen: set[str] | None = None
+    files: Iterable[str], looks_like_label: Callable[[str], bool], root: object, label_files: set[str] | None = None
 ) -> Pairs:
     """Pair the rasters, and the vector files named like them, of a folder.
 
@@ -128,14 +128,14 @@ def pair(
         files: paths relative to the folder.
         looks_like_label: whether the pixels of a raster are classes; called only where no name says what a file is.
         root: the folder, for errors.
-        chosen: the label files, where the user names them.
+        label_files: the label files, where the user names them.
 
     Raises:
         InputError: there is no image, or two sets of labels fit equally.
     """
     files = list(files)
     rasters = [file for file in files if not file.lower().endswith(VECTORS)]
-    labels = chosen or {file for file in files if file.lower().endswith(VECTORS) or is_label_name(file)}
+    labels = label_files or {file for file in files if file.lower().endswith(VECTORS) or is_label_name(file)}
     heights = {file for file in rasters if file not in labels and is_height_name(file)}
     if not labels:
         labels = {file for file in rasters if file not in heights and looks_like_label(file)}

@@ -82,13 +82,13 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
     Raises:
         InputError: bands that do not match, GSDs far apart, or a domain without a valid pixel.
     """
-    chosen = {name: value for name, value in align.model_dump().items() if name in Alignment.__dataclass_fields__}
+    fields = {name: value for name, value in align.model_dump().items() if name in Alignment.__dataclass_fields__}
     reasons: dict[str, str] = {}
 
     def decide(name: str, choose: Any) -> Any:
-        if chosen[name] == "auto":
-            chosen[name], reasons[name] = choose()
-        return chosen[name]
+        if fields[name] == "auto":
+            fields[name], reasons[name] = choose()
+        return fields[name]
 
     if look.within_target:
         nothing = {"band_matching": "order", "gsd": None, "standardise": "imagenet", "band_mixing": 0.0}
@@ -96,12 +96,12 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
             nothing["standardise"] = "domain"
         for name, value in {**nothing, "target_statistics": False}.items():
             decide(name, lambda value=value: Choice(value, "the source's scenes are the target's own"))
-        return Alignment(**chosen, reasons=reasons)
+        return Alignment(**fields, reasons=reasons)
     decide("band_matching", lambda: choose_band_matching(look.source_bands, look.target_bands, look.named))
-    if look.start is not None and chosen["gsd"] == "auto":
-        chosen["gsd"] = None  # that of the model that training starts from
+    if look.start is not None and fields["gsd"] == "auto":
+        fields["gsd"] = None  # that of the model that training starts from
     decide("gsd", lambda: choose_gsd(finest_gsd(look), look.target.gsd))
-    fed, read_at = look.fed("name" if look.source.parts else chosen["band_matching"]), common_gsd(look, chosen["gsd"])
+    fed, read_at = look.fed("name" if look.source.parts else fields["band_matching"]), common_gsd(look, fields["gsd"])
     for scene in (*look.sources, *look.targets):
         check_gsd(scene, read_at)  # colours at a GSD far from the scene's take minutes
     decide(
@@ -110,9 +110,9 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
     )
     decide("band_mixing", lambda: _mixing_choice(look, fed, read_at))
     decide(
-        "target_statistics", lambda: choose_target_statistics(look.start, chosen["standardise"], chosen["band_mixing"])
+        "target_statistics", lambda: choose_target_statistics(look.start, fields["standardise"], fields["band_mixing"])
     )
-    return Alignment(**chosen, reasons=reasons)
+    return Alignment(**fields, reasons=reasons)
 
 
 def common_gsd(look: PairLook, gsd: Gsd) -> float | None:

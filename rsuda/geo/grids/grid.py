@@ -164,8 +164,8 @@ class Grid:
         places = [(row, col) for row in (0, middle[0], self.height) for col in (0, middle[1], self.width)]
         areas = self._pixel_areas(*np.array(places, float).T)
         centre = areas[len(places) // 2]
-        known = areas[np.isfinite(areas)]
-        if not (np.isfinite(centre) and centre > 0 and known.max() - known.min() > 0.01 * centre):
+        finite = areas[np.isfinite(areas)]
+        if not (np.isfinite(centre) and centre > 0 and finite.max() - finite.min() > 0.01 * centre):
             return None
         factors = self._pixel_areas(np.asarray(rows, float), np.asarray(cols, float)) / centre
         return np.where(np.isfinite(factors), factors, 1.0)

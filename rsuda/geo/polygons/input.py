@@ -62,8 +62,8 @@ def read_frame(path: Path, layer: str | None = None, columns: Collection[str] | 
 def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd.GeoDataFrame:
     if is_parquet(path):
         frame = read_parquet(path)
-        chosen = [name for name in frame.columns if columns is None or str(name).lower() in columns]
-        return frame[[*dict.fromkeys([*chosen, frame.geometry.name])]]
+        selection = [name for name in frame.columns if columns is None or str(name).lower() in columns]
+        return frame[[*dict.fromkeys([*selection, frame.geometry.name])]]
     shapefile = path.suffix.lower() == ".shp"
     if shapefile and not _beside(path, ".shx"):
         raise InputError(
@@ -75,11 +75,11 @@ def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd
     encodings = ("UTF-8", None) if shapefile and not _beside(path, ".cpg") else (None,)
     with readable(path) as plain:
         fields = pyogrio.read_info(plain, layer=layer)["fields"]
-        chosen = [name for name in fields if columns is None or name.lower() in columns]
+        selection = [name for name in fields if columns is None or name.lower() in columns]
         for encoding in encodings:
             with suppress(UnicodeDecodeError):
-                return gpd.read_file(plain, layer=layer, columns=chosen, encoding=encoding)
-        return gpd.read_file(plain, layer=layer, columns=chosen)
+                return gpd.read_file(plain, layer=layer, columns=selection, encoding=encoding)
+        return gpd.read_file(plain, layer=layer, columns=selection)
 
 
 def is_parquet(path: Path) -> bool:

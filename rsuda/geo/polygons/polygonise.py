@@ -247,15 +247,15 @@ def regularise(
     check_footprints(names := list(names), legend)
     from buildingregulariser import regularize_geodataframe
 
-    chosen = frame[frame["name"].isin(names)].reset_index(drop=True)
-    if not len(chosen):
-        return chosen
+    footprints = frame[frame["name"].isin(names)].reset_index(drop=True)
+    if not len(footprints):
+        return footprints
     down, across = grid.pixel_size if grid.georeferenced else (1.0, 1.0)
     oblong = abs(gsd[0] / down * across / gsd[1] - 1) > _SQUARE  # such as degrees
     if oblong:  # squared in metres from the grid's first corner
-        outlines, crs = chosen.geometry.values, chosen.crs
-        chosen = chosen.set_crs(None, allow_override=True)
-        chosen = chosen.set_geometry(shapely.transform(outlines, lambda points: _metres(points, grid, gsd)))
+        outlines, crs = footprints.geometry.values, footprints.crs
+        footprints = footprints.set_crs(None, allow_override=True)
+        footprints = footprints.set_geometry(shapely.transform(outlines, lambda points: _metres(points, grid, gsd)))
         down, across = gsd
     pixel = math.sqrt(down * across)
     with warnings.catch_warnings():
@@ -263,7 +263,7 @@ def regularise(
             warnings.simplefilter("ignore", category)
         # Three pixels remove the steps of slanted walls. Without half angles, slightly slanted walls get steps.
         squared = regularize_geodataframe(
-            chosen, parallel_threshold=2 * pixel, simplify_tolerance=3 * pixel, allow_circles=False, num_cores=1
+            footprints, parallel_threshold=2 * pixel, simplify_tolerance=3 * pixel, allow_circles=False, num_cores=1
         )
     area = squared.area.to_numpy() * (gsd[0] * gsd[1]) / (down * across)
     if oblong:

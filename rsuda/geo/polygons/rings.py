@@ -166,10 +166,10 @@ def _walk_all(follows: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _looked_up(values: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Return ``values[index]``; NumPy would convert all of a short index at once."""
-    chosen = np.empty(len(index), values.dtype)
+    selection = np.empty(len(index), values.dtype)
     for k in range(0, len(index), PART):
-        chosen[k : k + PART] = values[index[k : k + PART]]
-    return chosen
+        selection[k : k + PART] = values[index[k : k + PART]]
+    return selection
 
 
 def find_rings(runs: RunLengths, of_run: np.ndarray, components: int, *, clockwise: bool = True) -> Rings:

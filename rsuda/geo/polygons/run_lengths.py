@@ -128,10 +128,10 @@ def encode(strips: Iterable[Strip], height: int, width: int) -> RunLengths:
         with_confidence.add(confidence is not None)
         if confidence is not None and len(at):
             rows[:, :width] = confidence  # values are copied above, so the line is free for these
-            known = line != UNKNOWN  # the pixel after each row is still 255
-            line *= known
+            has_value = line != UNKNOWN  # the pixel after each row is still 255
+            line *= has_value
             sums.append(np.add.reduceat(line, at, dtype=np.uint32))
-            counts.append(np.add.reduceat(known, at, dtype=np.uint32))
+            counts.append(np.add.reduceat(has_value, at, dtype=np.uint32))
         row, runs = row + len(classes), runs + len(at)
         _check_runs(runs)
     if row != height:

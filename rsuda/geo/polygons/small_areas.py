@@ -151,8 +151,8 @@ def _goals(small: np.ndarray, pixels: np.ndarray, borders: Borders, n: int) -> n
     largest = np.zeros(n, np.int64)  # of neighbours with equal borders
     np.maximum.at(largest, less, size[more])
     goal = np.arange(n, dtype=np.int32)
-    chosen = size[more] == largest[less]
-    goal[less[chosen]] = more[chosen]
+    is_goal = size[more] == largest[less]
+    goal[less[is_goal]] = more[is_goal]
     return _followed(goal)
 
 

@@ -40,11 +40,11 @@ def names_in_file(
     if named and colours_of(texts):
         return _names(texts)
     lengths = [_wavelength(fields) for fields in tags()]
-    known = [length for length in lengths if length is not None]
-    if len(known) == len(texts) == len(set(known)):
+    wavelengths = [length for length in lengths if length is not None]
+    if len(wavelengths) == len(texts) == len(set(wavelengths)):
         if not named:
-            return names_by_wavelength(known)
-        colours = colours_by_wavelength(dict(zip(texts, known, strict=True)))
+            return names_by_wavelength(wavelengths)
+        colours = colours_by_wavelength(dict(zip(texts, wavelengths, strict=True)))
         return _names([colours.get(text, text) for text in texts])
     return _names(texts) if named else None
 

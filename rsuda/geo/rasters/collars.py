@@ -62,23 +62,24 @@ def _collars(file: RasterFile, numbers: Sequence[int]) -> list[Collar | None]:
             if is_remote(file.path) and not dataset.overviews(1):
                 return []
             if is_sampled_by_points(dataset, numbers) and _rim_excludes(
-                *((points, _known(file, points, numbers)) for points in rim_points(dataset, numbers)), is_byte=is_byte
+                *((points, _has_data(file, points, numbers)) for points in rim_points(dataset, numbers)),
+                is_byte=is_byte,
             ):
                 return []
             values = sparse_sample(dataset, numbers)
     except READ_ERRORS:
         return []  # a read of the pixels says it better
-    known = _known(file, values, numbers)
-    border = np.ones(known.shape, bool)
+    has_data = _has_data(file, values, numbers)
+    border = np.ones(has_data.shape, bool)
     border[1:-1, 1:-1] = False
-    return [_collar_of(values, known, value, is_byte) for value in _shared_values(values[:, border & known])]
+    return [_collar_of(values, has_data, value, is_byte) for value in _shared_values(values[:, border & has_data])]
 
 
-def _known(file: RasterFile, values: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+def _has_data(file: RasterFile, values: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
     """Mark the pixels of a sample (bands, ...) that hold data."""
     nodata = file.validity.is_nodata(values, numbers)
-    known: np.ndarray = np.isfinite(values).all(0) & (True if nodata is None else ~nodata)
-    return known
+    has_data: np.ndarray = np.isfinite(values).all(0) & (True if nodata is None else ~nodata)
+    return has_data
 
 
 def _rim_excludes(outer: tuple[np.ndarray, np.ndarray], inner: tuple[np.ndarray, np.ndarray], *, is_byte: bool) -> bool:
@@ -101,19 +102,19 @@ def _shared_values(border: np.ndarray) -> list[float]:
     return [float(value) for value in shared[np.argsort(-counts)][:3]]
 
 
-def _near(values: np.ndarray, known: np.ndarray, value: float, is_byte: bool) -> np.ndarray:
+def _near(values: np.ndarray, has_data: np.ndarray, value: float, is_byte: bool) -> np.ndarray:
     """Mark the known pixels of a value, or near it where lossy compression leaves noise beside the picture."""
     if is_byte and value in (0, 255):
-        near: np.ndarray = (np.abs(values.astype(np.int16) - int(value)) <= NEAR).all(0) & known
+        near: np.ndarray = (np.abs(values.astype(np.int16) - int(value)) <= NEAR).all(0) & has_data
         return near
-    exact: np.ndarray = (values == value).all(0) & known
+    exact: np.ndarray = (values == value).all(0) & has_data
     return exact
 
 
-def _collar_of(values: np.ndarray, known: np.ndarray, value: float, is_byte: bool) -> Collar | None:
+def _collar_of(values: np.ndarray, has_data: np.ndarray, value: float, is_byte: bool) -> Collar | None:
     """The collar of one value: regions that touch the border and are mostly of exactly this value."""
-    exact = (values == value).all(0) & known
-    near = _near(values, known, value, is_byte)
+    exact = (values == value).all(0) & has_data
+    near = _near(values, has_data, value, is_byte)
     regions, count = ndimage.label(near)
     if not count:
         return None
@@ -122,7 +123,7 @@ def _collar_of(values: np.ndarray, known: np.ndarray, value: float, is_byte: boo
     touching = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
     large = [k for k in touching if k and areas[k - 1] >= _LEAST * near.size / 2 and exactly[k - 1] >= areas[k - 1] / 2]
     collar = np.isin(regions, large)
-    rest = ~collar & known
+    rest = ~collar & has_data
     if collar.mean() < _LEAST or rest.mean() < _LEAST:
         return None
     colours = np.unique(values[:, rest], axis=1).shape[1]

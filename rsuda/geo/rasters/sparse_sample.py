@@ -56,8 +56,8 @@ def rim_points(file: Any, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarra
     return _points(file, numbers, depth == 0), _points(file, numbers, depth == 1)
 
 
-def _points(file: Any, numbers: Sequence[int], chosen: np.ndarray) -> np.ndarray:
+def _points(file: Any, numbers: Sequence[int], mask: np.ndarray) -> np.ndarray:
     """Read chosen points (POINTS, POINTS) of a regular grid as (bands, n)."""
     rows, cols = (np.linspace(0, length - 1, POINTS).astype(int) for length in (file.height, file.width))
-    places = [(int(rows[i]), int(cols[j])) for i, j in np.argwhere(chosen)]
+    places = [(int(rows[i]), int(cols[j])) for i, j in np.argwhere(mask)]
     return np.stack([read_bands(file, numbers, window=Window(col, row, 1, 1))[:, 0, 0] for row, col in places], 1)
