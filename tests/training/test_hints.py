@@ -99,7 +99,7 @@ def equal(one, other):
 
 
 @pytest.mark.parametrize("method", HINTED)
-def test_every_method_learns_from_hints_and_ignores_labels(two_cities, tmp_path, method):
+def test_every_method_learns_from_hints(two_cities, tmp_path, method):
     shifted = with_hints(two_cities, tmp_path, old_map(two_cities, tmp_path, lambda label: np.roll(label, 40, -1)))
     changes = {"steps": 2, "method.hint_accuracy": 0.999, "source_first": method == "source-free"}
     if method == "source-free":
