@@ -202,7 +202,7 @@ def _design(tables: dict[str, pd.DataFrame], path: Path) -> Design:
             for row in tables[_STRATA].to_dict("records")
         )
         facts = {str(row["key"]): json.loads(row["value"]) for row in tables[_DESIGN].to_dict("records")}
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise InputError(f"the tables {_STRATA} and {_DESIGN} of {path} are damaged: {error}") from None
     numbers = [(stratum.pixels, stratum.area) for stratum in strata]
     if not strata or any(not (pixels > 0 and area > 0) for pixels, area in numbers):

@@ -34,7 +34,7 @@ def why_unreadable(path: Path, error: Exception) -> str:
 def annotation_note(root: Path) -> str | None:
     """Say that a folder holds annotations in pixels of images, with the first as the example; None without any."""
     for path in sorted(root.rglob("*.json"))[:_MOST_FILES]:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             if path.stat().st_size <= _MOST_BYTES and (advice := _annotation(json.loads(path.read_bytes()))):
                 return f"{path} is not used: {advice}"
     return None
@@ -45,6 +45,8 @@ def _why_json(path: Path) -> str:
         advice = _annotation(json.loads(path.read_bytes()))
     except ValueError as error:
         return f"it is no valid JSON ({quoted(error)}): export it again"
+    except RecursionError:
+        return "its JSON is nested too deeply: export it again"
     return advice or "it is JSON, and no GeoJSON: export masks (PNG) or GeoJSON"
 
 

@@ -8,7 +8,7 @@ from shapely.geometry import box
 
 from rsuda.core.errors import InputError
 from rsuda.geo.polygons.input import project, read_frame
-from rsuda.geo.polygons.unread import annotation_note
+from rsuda.geo.polygons.unread import annotation_note, why_unreadable
 
 COCO = {"images": [], "annotations": [], "categories": []}
 LABELME = {"version": "5", "shapes": [], "imagePath": "a.png"}
@@ -46,3 +46,9 @@ def test_metres_in_a_file_of_degrees_are_shown():
         InputError, match=r"such as \(400100, 5500000\), do not fit the CRS that it declares, EPSG:4326"
     ):
         project(shapes, "EPSG:32633", "a.geojson")
+
+
+def test_json_that_is_nested_deeply_is_refused_and_no_note(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert why_unreadable(tmp_path / "deep.json", ValueError()) == "its JSON is nested too deeply: export it again"
+    assert annotation_note(tmp_path) is None
