@@ -48,7 +48,7 @@ class Plan:
 
 
 def read_plan(file: str | Path, out: str | Path, changes: Mapping[str, Any] | None = None) -> Plan:
-    """The runs of a benchmark file.
+    """Read the runs of a benchmark file.
 
     The file holds ``settings`` for all runs, ``seeds``, ``pairs`` and ``methods``. It names the rows with which the
     table compares the others: ``baseline``, ``oracle`` (by default those of that name) and ``control`` (by default the
@@ -182,13 +182,13 @@ def _job(
 
 
 def folder_of(out: Path, pair: str, method: str, seed: int) -> Path:
-    """Where a run lies: the names' letters and digits, so that a name cannot lead out of ``out``."""
+    """Return the folder of a run, of the names' letters and digits, so that a name cannot lead out of ``out``."""
     slugs = ("-".join(re.findall(r"[a-z0-9.]*[a-z0-9][a-z0-9.]*", name.lower())) for name in (pair, method))
     return out.joinpath(*slugs, str(seed))
 
 
 def _kept(job: BenchmarkRun) -> None:
-    """Raises InputError for a finished run whose settings are not those that the plan has now."""
+    """Raise InputError for a finished run whose settings are not those that the plan has now."""
     before, now = (
         # the same weights may have moved to another folder
         settings.changed({"network.weights": Path(settings.network.weights).name}).by_name()

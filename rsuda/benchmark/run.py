@@ -89,7 +89,10 @@ def _start_peak() -> int:
 
 
 def _peak(device: torch.device, before: int) -> int | None:
-    """Highest memory of the run in MB: of the GPU, or of this process; None where an earlier run's peak hides it."""
+    """Measure the highest memory of the run in MB, of the GPU or of this process.
+
+    None where an earlier run's peak hides it.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
     peak = peak_memory() or 0

@@ -195,14 +195,14 @@ def _by_second_word(plain: Mapping[str, str]) -> dict[str, str]:
 
 
 def _by_number(plain: Mapping[str, str]) -> dict[str, str]:
-    """Colours of bands with the numbers of Sentinel-2 (B02, B8A) or Landsat (B4, SR_B4), by the whole set of numbers."""
+    """Find the colours of numbered bands of Sentinel-2 (B02, B8A) or Landsat (B4, SR_B4) by all their numbers."""
     numbers = {name: match for name, word in plain.items() if (match := re.fullmatch(r"(sr_)?b(\d\d?|8a)", word))}
     table = _number_table({match[2] for match in numbers.values()}, any(match[1] for match in numbers.values()))
     return {name: table[match[2]] for name, match in numbers.items() if match[2] in table}
 
 
 def _number_table(numbers: set[str], surface: bool) -> Mapping[str, str]:
-    """The colours of a sensor's numbers; empty where they may be those of several sensors.
+    """Find the colours of a sensor's numbers; empty where they may be those of several sensors.
 
     Args:
         surface: the numbers have Landsat's prefix 'SR_'.

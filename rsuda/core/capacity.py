@@ -31,7 +31,7 @@ def check_memory(needed: int, what: str, instead: str, root: Path = Path("/")) -
 
 
 def container_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that the memory limits of the process's cgroups (version 1 or 2) leave; None without a limit.
+    """Measure the bytes that the memory limits of the process's cgroups (version 1 or 2) leave; None without a limit.
 
     Pages of the file cache do not count as used, since the system can release them. Schedulers such as SLURM and Kubernetes
     set these limits; the memory of the machine does not show them.
@@ -60,7 +60,7 @@ def container_memory(root: Path = Path("/")) -> int | None:
 
 
 def _group_memory(folder: Path, limit: str, usage: str, cache: str) -> int | None:
-    """Bytes that one cgroup has left; None without a limit or without these files."""
+    """Measure the bytes that one cgroup has left; None without a limit or without these files."""
     try:
         texts = [(folder / name).read_text(encoding="utf-8") for name in (limit, usage, "memory.stat")]
         most, used = int(texts[0]), int(texts[1])  # 'max' is not a number

@@ -40,7 +40,7 @@ def common_names(names: Sequence[str], classes: Mapping[str, Any]) -> tuple[str,
 
 
 def _pairs(names: Sequence[str], key: str, value: Any) -> list[tuple[str, str]]:
-    """Own and common class of one entry, which stand in either order."""
+    """List the own and the common class of one entry, in either order."""
     if isinstance(value, list | tuple):
         absent = next((str(name) for name in value if str(name) not in names), None)
         if absent is not None:
@@ -115,7 +115,7 @@ def unshared_note(
 
 
 def _key(name: str) -> str:
-    """A name without case, signs, plural and 'surface', by which names are compared."""
+    """Fold a name for comparison: drop case, signs, plural and 'surface'."""
     words = [word for word in re.split(r"[\W_]+", name.casefold()) if word]
     singular = [re.sub(r"(?<=\w\w)s$", "", re.sub(r"ies$", "y", word)) for word in words]
     return " ".join([word for word in singular if word != "surface"] or singular)
@@ -126,5 +126,5 @@ def _words(name: str) -> set[str]:
 
 
 def _yaml(name: str) -> str:
-    """A name as YAML reads it back in a flow mapping."""
+    """Write a name such that YAML reads it back in a flow mapping."""
     return name if re.fullmatch(r"[^\W\d][\w ./-]*", name) else '"' + name.replace('"', '\\"') + '"'

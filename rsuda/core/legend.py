@@ -23,7 +23,7 @@ _LONGEST_TABLE = 1 << 17  # range of values up to which they are looked up in a 
 
 
 def _packed(colour: Sequence[int]) -> int:
-    """The first three numbers of a colour as one number, as which it is looked up."""
+    """Pack the first three numbers of a colour into one number, by which it is looked up."""
     return (colour[0] << 16) | (colour[1] << 8) | colour[2]
 
 
@@ -41,7 +41,7 @@ def colour_bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _painted(values: np.ndarray, colormap: Mapping[int, Sequence[int]]) -> np.ndarray:
-    """The colours (n, 3) of values (n,) of a palette; nan for other values."""
+    """Look up the colours (n, 3) of values (n,) in a palette; nan for other values."""
     entries = np.unique(values[np.isin(values, list(colormap))])
     colours = np.full((len(values), 3), np.nan)
     for value in entries:

@@ -38,7 +38,7 @@ def read_value(value: Any) -> int:
 
 
 def _name(value: Any) -> Any:
-    """YAML reads some names as numbers, and 'no' and 'on' as true or false."""
+    """Convert a value to a name: YAML reads some names as numbers, and 'no' and 'on' as true or false."""
     if isinstance(value, bool):
         raise InputError(
             f"the name of a class is {str(value).lower()}: put names such as 'no' and 'on' in quotation marks"

@@ -184,7 +184,7 @@ def by_section(fields: Mapping[str, Any], what: str = "setting", *, old_names: b
 
 
 def _entry(key: str, value: Any, what: str) -> dict[str, Any]:
-    """Settings in sections of one entry of a file, plan or command line."""
+    """Read one entry of a file, plan or command line as settings in sections."""
     section, _, name = key.partition(".")
     if name:
         return {section: {name: _number(value)}}
@@ -286,7 +286,7 @@ def make_settings(
 
 
 def _settings_of_start(start: str) -> dict[str, Any]:
-    """The settings of the run that training starts from; of a hub's model without settings, its network alone."""
+    """Read the settings of the run that training starts from; of a hub's model without settings, its network alone."""
     folder = local_model(start)
     if HubAddress.of(start) is None:
         if not (folder / CONFIG).is_file():

@@ -89,7 +89,7 @@ def processor_limit(root: str = "/sys/fs/cgroup", groups: str = "/proc/self/cgro
 
 
 def _groups(file: str) -> list[str]:
-    """Paths of this process's groups and of those above them, each below the root."""
+    """List the paths of this process's groups and of those above them, each below the root."""
     paths: list[str] = []
     for line in _read(file).splitlines():
         parts = [part for part in line.rpartition(":")[2].split("/") if part not in ("", "..")]

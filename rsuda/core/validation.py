@@ -31,7 +31,7 @@ class FrozenModel(BaseModel):
         return value
 
     def replaced(self, **values: Any) -> Self:
-        """A validated copy with some fields changed. Raises pydantic.ValidationError."""
+        """Make a validated copy with some fields changed. Raises pydantic.ValidationError."""
         return type(self).model_validate(
             {**{field: getattr(self, field) for field in type(self).model_fields}, **values}
         )
@@ -79,7 +79,7 @@ def validate(model: type[Model], values: Any, what: str, prefix: str = "", where
 
 
 def sentence(error: ValidationError, model: type[BaseModel], what: str, prefix: str = "") -> InputError:
-    """One sentence for the first problem that pydantic reports: the field, its value, and what it must be."""
+    """Describe in one sentence the first problem that pydantic reports: the field, its value, and what it must be."""
     problems = error.errors()
     # a misspelt field is unknown and its right name is missing: the first says more
     problem = next((part for part in problems if part["type"] == "extra_forbidden"), problems[0])
@@ -114,7 +114,7 @@ def _nearest_multiple(value: Any, step: float) -> int:
 
 
 def _field(model: type[BaseModel], place: Iterable[Any]) -> Any:
-    """The annotation at a place of nested models; None where the place leaves them."""
+    """Find the annotation at a place of nested models; None where the place leaves them."""
     annotation: Any = model
     for step in place:
         if get_origin(annotation) in (dict, list, tuple):  # the step is a key or a number

@@ -207,7 +207,7 @@ def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[D
 
 
 def _variant_with_bands(name: str, data: str | Path | None, source: Domain, bands: tuple[str, ...]) -> Domain:
-    """The delivery of a source that has all these bands; the source itself where none has."""
+    """Find the delivery of a source that has all these bands; the source itself where none has."""
     if set(bands) <= set(source.bands or ()):
         return source
     for code in (band_code(bands), "RGBIR"):

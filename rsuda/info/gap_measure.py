@@ -93,7 +93,7 @@ def measure(look: PairLook) -> Gap:
 
 
 def _aligned_distances(source: ColourSample, target: ColourSample, alignment: Alignment) -> np.ndarray:
-    """Distances of the bands as the model is trained on them."""
+    """Measure the distances of the bands as the model is trained on them."""
     return (standardised_distances if alignment.standardise == "domain" else colour_distances)(source, target)
 
 

@@ -75,7 +75,10 @@ def _legend(figure: Any, gap: Gap) -> None:
 
 
 def _histogram(sample: ColourSample, band: int) -> tuple[np.ndarray, np.ndarray]:
-    """Edges in raw values and density of a band; bins of integers are whole numbers wide, or some would hold more values."""
+    """Compute the edges, in raw values, and the density of a band's histogram.
+
+    Bins of integers are whole numbers wide, or some would hold more values.
+    """
     values = sample.pixels[band].astype(np.float64)
     low, high = (float(end) for end in np.percentile(values, (0.1, 99.9)))
     if (values == np.floor(values)).all():
@@ -107,7 +110,7 @@ def _panel(axes: Any, gap: Gap, band: int, *, fed: bool) -> None:
 
 
 def _as_fed(gap: Gap, sample: ColourSample, band: int, raw: np.ndarray) -> np.ndarray:
-    """Raw values of a band on the scale of the model's input."""
+    """Convert raw values of a band to the scale of the model's input."""
     unit = (raw - sample.low[band]) / (sample.high[band] - sample.low[band])
     if gap.alignment.standardise != "domain":
         return unit

@@ -87,7 +87,7 @@ def info(
 
 
 def _run_at(name: str) -> Path | None:
-    """The folder of the run that a path, a weights file or an address on a hub names; None where it names no run."""
+    """Find the folder of the run that a path, a weights file or an address on a hub names; None without a run."""
     path = local_model(name)
     if (path / CONFIG).is_file() or (path / WEIGHTS).is_file():
         return path
@@ -114,7 +114,7 @@ def _raster(
 
 
 def _network_facts(run: Path) -> dict[str, Any]:
-    """The content of a run's spec.json."""
+    """Read the content of a run's spec.json."""
     file = run / SPEC
     if not file.is_file():
         raise MissingError(f"{run} is not a run folder, or its training is not finished: {SPEC} is missing")
@@ -129,7 +129,7 @@ def _spec(run: Path) -> Spec:
 
 
 def _settings_facts(settings: Settings) -> dict[str, Any]:
-    """The settings of a run: the main ones by short names, the others by their dotted names."""
+    """Read the settings of a run: the main ones by short names, the others by their dotted names."""
     main = {"source.name", "target.name", "preset", "training.steps", "training.seed"}
     others = {k: value for k, value in settings.by_name().items() if k not in main and not k.startswith("method.")}
     return {
@@ -185,7 +185,7 @@ def _scores(file: Path) -> dict[str, Any] | None:
 
 
 def _last_step(metrics: Path) -> int | None:
-    """The last step in a run's metrics, counted from 1; None for an unreadable table or one without steps."""
+    """Find the last step in a run's metrics, counted from 1; None for an unreadable table or one without steps."""
     if not metrics.is_file():
         return None
     try:
@@ -207,7 +207,7 @@ def _with_class_note(facts: dict[str, Any], model: Any) -> dict[str, Any]:
 
 
 def _described_domain(name: str, data: str | Path | None, bands: str | None, nodata: float | None) -> dict[str, Any]:
-    """The description of a domain, and what the data folder has of it."""
+    """Collect the description of a domain, and what the data folder has of it."""
     description = describe(name)
     try:
         result = find_domain.domain(name, data, bands=bands, nodata=nodata)
@@ -269,7 +269,7 @@ def _warn(warnings: list[str], error: Exception) -> None:
 
 
 def _count_classes(domain: Domain, warnings: list[str]) -> tuple[dict[str, float] | None, int | None]:
-    """Class shares of all labelled pixels, and the number of label pixels outside of the legend.
+    """Measure the class shares of all labelled pixels, and count the label pixels outside of the legend.
 
     Both are None without labels, or where there are too many to count quickly.
     """
@@ -301,7 +301,7 @@ def _count_classes(domain: Domain, warnings: list[str]) -> tuple[dict[str, float
 
 
 def _count_pixels(scenes: Iterable[Scene]) -> int:
-    """Pixels of the scenes whose headers can be read."""
+    """Count the pixels of the scenes whose headers can be read."""
     pixels = 0
     for scene in scenes:
         try:

@@ -40,7 +40,7 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _after_disentangling(network: TwoBranchNetwork, decoder: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A decoder's tensors such that it answers the same behind the disentangle module.
+    """Convert a decoder's tensors such that it answers the same behind the disentangle module.
 
     Of equal branches the module halves every level that decoders read, so the layers that read them have twice the weight.
     The channels that it adds to the last level weigh nothing at first.

@@ -59,7 +59,7 @@ class CellEncoder(nn.Module):
         return cells[..., border : cells.shape[-2] - border, border : cells.shape[-1] - border]
 
     def _cells(self, image: Tensor) -> Tensor:
-        """Cells of an image that lies in its context."""
+        """Encode the cells of an image within its context."""
         pyramid, size = self.encoder(image), cells_of(image)
         finest, *coarse = (pyramid[k] for k in self.levels)
         if self.smooth:
@@ -69,12 +69,12 @@ class CellEncoder(nn.Module):
 
 
 def cells_of(image: Tensor) -> tuple[int, int]:
-    """Rows and columns of an image's cells."""
+    """Count the rows and columns of an image's cells."""
     return image.shape[-2] // STRIDE, image.shape[-1] // STRIDE
 
 
 def labels_on_grid(label: Tensor, classes: int, size: tuple[int, int]) -> Tensor:
-    """Labels (B, H, W) on a coarser grid: the class of at least half of a cell's pixels, else 255.
+    """Resample labels (B, H, W) to a coarser grid: the class of at least half of a cell's pixels, else 255.
 
     BiCL takes the nearest pixel; a majority does not give a whole cell to a thin object that happens to lie at its centre.
     """

@@ -27,7 +27,10 @@ class Separable(nn.Sequential):
 
 
 def four_deepest(channels: Sequence[int]) -> list[int]:
-    """Indices of the levels at strides 4 to 32 of a pyramid whose first level is the image (MiT has none at stride 2)."""
+    """Find the indices of the levels at strides 4 to 32 of a pyramid whose first level is the image.
+
+    MiT has no level at stride 2.
+    """
     return [k for k, c in enumerate(channels) if k and c][-4:]
 
 
@@ -93,7 +96,10 @@ class FoldedMLPDecoder(nn.Module):
 
 
 def in_a_row(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
-    """``second(first(x))`` of 1x1 convolutions, the second without bias, as one matrix product wherever that is less work."""
+    """Apply 1x1 convolutions as ``second(first(x))``, as one matrix product wherever that is less work.
+
+    The second has no bias.
+    """
     if x.shape[-2] * x.shape[-1] <= first.in_channels:  # then the product of the weights costs more than it saves
         return cast(Tensor, second(first(x)))
     kind = x.device.type

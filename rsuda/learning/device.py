@@ -16,7 +16,11 @@ PRECISIONS = ("auto", "bf16", "fp32")
 
 
 def pick_device(name: str) -> torch.device:
-    """'auto' is the GPU if there is one, of NVIDIA, AMD or Apple. Raises InputError for a device this machine does not have."""
+    """Choose the device: 'auto' is the GPU of NVIDIA, AMD or Apple, or the CPU without one.
+
+    Raises:
+        InputError: this machine does not have the device.
+    """
     if name == "auto":
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -37,7 +41,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """'bf16' where the device computes in it natively, else 'fp32', for 'auto'; the name itself for any other name."""
+    """Choose the precision: 'auto' is 'bf16' where the device computes in it natively, else 'fp32'.
+
+    Other names stay as they are.
+    """
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     if name != "auto":

@@ -16,12 +16,12 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """Processes that train together; 1 without a process group."""
+    """Count the processes that train together; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """The number of this process among them, from 0."""
+    """Return the number of this process among them, from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
@@ -64,12 +64,15 @@ class _Gather(torch.autograd.Function):
 
 
 def all_sum(x: Tensor) -> Tensor:
-    """The sum over processes of a tensor that has the same shape in each; differentiable."""
+    """Sum a tensor over processes; it has the same shape in each. Differentiable."""
     return x if world_size() == 1 else cast(Tensor, _Sum.apply(x))
 
 
 def all_gather(x: Tensor) -> Tensor:
-    """(W B, ...) of (B, ...): the rows of all processes in their order; differentiable. B is the same in each."""
+    """Gather (B, ...) to (W B, ...): the rows of all processes in their order. Differentiable.
+
+    B is the same in each process.
+    """
     if world_size() == 1:
         return x
     if x.dtype == torch.bool:
@@ -78,7 +81,7 @@ def all_gather(x: Tensor) -> Tensor:
 
 
 def shared_mean(total: Tensor, number: Tensor) -> Tensor:
-    """``total / number`` as a loss: its mean over processes is the sum of the totals over the sum of the numbers.
+    """Compute ``total / number`` as a loss whose mean over processes is the sum of totals over the sum of numbers.
 
     Args:
         total: this process's sum over chosen pixels, scalar.

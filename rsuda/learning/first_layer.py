@@ -78,5 +78,5 @@ def _form(layer: nn.Conv2d) -> tuple[int, int, tuple[int, ...]]:
 
 
 def is_encoder(module: nn.Module) -> bool:
-    """Whether a module is an encoder of smp, which knows its output stride and the channels of its pyramid."""
+    """Check whether a module is an encoder of smp, which knows its output stride and the channels of its pyramid."""
     return hasattr(module, "output_stride") and hasattr(module, "out_channels")

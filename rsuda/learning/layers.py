@@ -38,7 +38,7 @@ class FusedAttention(Attention):
 
 
 def _attended(q: Tensor, k: Tensor, v: Tensor, scale: float, dropped: float) -> Tensor:
-    """Attention of queries (B, heads, N, D) to keys (B, heads, n, D) and their values."""
+    """Compute the attention of queries (B, heads, N, D) to keys (B, heads, n, D) and their values."""
     few = q.shape[1] * q.shape[2] * k.shape[2] <= _MOST_WEIGHTS
     if few and not dropped and q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
         # the gradient of torch's kernel takes two to six times as long as that of two products (torch 2.15)

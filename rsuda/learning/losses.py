@@ -13,7 +13,7 @@ from rsuda.learning.distributed import shared_mean
 def cross_entropy(
     logits: Tensor, label: Tensor, class_weight: Tensor | None = None, pixel_weight: Tensor | None = None
 ) -> Tensor:
-    """Mean over ALL pixels of weight * cross entropy; ignored pixels count as 0 in that mean.
+    """Compute the mean over ALL pixels of weight * cross entropy; ignored pixels count as 0 in that mean.
 
     This is the convention of the segmentation papers built on mmseg (ST-DASegNet, DAFormer, …). It differs from
     torch's weighted mean, which divides by the sum of the class weights of the pixels that are not ignored.
@@ -31,12 +31,12 @@ def cross_entropy(
 
 
 def labelled_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-    """Mean of the cross entropy over pixels that are not 255; 0 if there are none, where torch has 0 / 0."""
+    """Compute the mean cross entropy over pixels that are not 255; 0 without any, where torch has 0 / 0."""
     loss = F.cross_entropy(logits, label.long(), ignore_index=IGNORE, reduction="sum")
     return shared_mean(loss, (label != IGNORE).sum())
 
 
 def entropy(logits: Tensor, valid: Tensor) -> Tensor:
-    """Mean over valid pixels (B, H, W) of -sum_c p_c log p_c, natural logarithm, not divided by log K."""
+    """Compute the mean over valid pixels (B, H, W) of -sum_c p_c log p_c, natural logarithm, not divided by log K."""
     log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(1)
     return -shared_mean(((log_p.exp() * log_p).sum(1) * valid).sum(), valid.sum())

@@ -32,7 +32,7 @@ class Output(NamedTuple):
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear resize with align_corners=False, as all three papers use."""
+    """Resize bilinearly with align_corners=False, as all three papers do."""
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 

@@ -20,7 +20,7 @@ class BatchShard:
     of: int = 1
 
     def whole(self, items: int) -> int:
-        """Items of the whole batch, for a part of ``items``."""
+        """Count the items of the whole batch of which ``items`` are a part."""
         return items * self.of
 
     def rows(self, items: int) -> slice:
@@ -29,10 +29,10 @@ class BatchShard:
 
 
 def generators(key: Tensor, purpose: int) -> list[torch.Generator]:
-    """A generator for each item, from its ``key`` (B,) int64; another ``purpose`` draws other numbers."""
+    """Make a generator for each item, from its ``key`` (B,) int64; another ``purpose`` draws other numbers."""
     return [torch.Generator().manual_seed((int(k) * 31 + purpose) % (2**63)) for k in key]
 
 
 def uniform(key: Tensor, purpose: int, *shape: int) -> Tensor:
-    """(B, *shape) numbers in 0..1, on the device of ``key``."""
+    """Draw numbers (B, *shape) in 0..1, on the device of ``key``."""
     return torch.stack([torch.rand(shape, generator=g) for g in generators(key, purpose)]).to(key.device)

@@ -77,13 +77,13 @@ class ClassPrototypes(nn.Module):
 
     @torch.no_grad()
     def forward(self, cells: Tensor) -> Tensor:
-        """Scores (B, K, h, w) from -1 to 1 of cells (B, D, h, w)."""
+        """Compute the scores (B, K, h, w) from -1 to 1 of cells (B, D, h, w)."""
         with torch.autocast(cells.device.type, enabled=False):
             rows = cells.permute(0, 2, 3, 1).to(self.centre.dtype)
             return (self.standardised(rows) @ self.direction.T).permute(0, 3, 1, 2)
 
     def standardised(self, rows: Tensor) -> Tensor:
-        """z of cells (…, D), of length 1."""
+        """Compute the standardised features z (…, D), of length 1, of cells (…, D)."""
         return F.normalize((rows - self.centre) / self.deviation, dim=-1)
 
 
@@ -127,7 +127,7 @@ class CellSums(nn.Module):
             self.square += member @ rows.square()
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Class means (K, D), 0 for a class without cells, and the deviation (D,) about the mean of the classes.
+        """Compute the class means (K, D), 0 for a class without cells, and the deviation (D,) about their mean.
 
         A number of nearly the same value in all cells has a deviation of what rounding leaves of it, and so little weight.
         """

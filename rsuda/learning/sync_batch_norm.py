@@ -103,7 +103,7 @@ def _mixed(mixin: Hashable, original: Hashable) -> type:
 
 
 def synchronise(model: nn.Module, share: BatchShard) -> None:
-    """Batch norm by the batch of all processes, dropout by the whole batch's draws, in training mode only."""
+    """Synchronise batch norm and dropout over the processes in training mode: both act on the whole batch."""
     for module in model.modules():
         if isinstance(module, _BatchNorm) and not isinstance(module, _Norm):
             module.__class__ = _mixed(_Norm, cast(Hashable, type(module)))

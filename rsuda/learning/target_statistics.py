@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def running_statistics_kept(*modules: nn.Module) -> Iterator[None]:
-    """Inside, batch norm normalises by the batch as ever but leaves its running statistics as they are."""
+    """Keep running statistics as they are inside; batch norm still normalises by the batch."""
     norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
     momenta = [n.momentum for n in norms]
     try:

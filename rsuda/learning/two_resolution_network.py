@@ -39,14 +39,17 @@ class Detailed(NamedTuple):
 
 
 def cut(x: Tensor, box: Tensor, size: tuple[int, int], scale: int = 1) -> Tensor:
-    """The window of each item of (B, ..., H, W), whose pixels are ``scale`` image pixels long."""
+    """Cut the window of each item of (B, ..., H, W); a pixel of it is ``scale`` image pixels long."""
     height, width = (n // scale for n in size)
     corners = (box // scale).tolist()
     return torch.stack([item[..., r : r + height, c : c + width] for item, (r, c) in zip(x, corners, strict=True)])
 
 
 def put(parts: Tensor, box: Tensor, whole: tuple[int, int], scale: int) -> Tensor:
-    """Windows (B, C, h, w) at their places in zeros of the whole image's size, in pixels ``scale`` image pixels long."""
+    """Put windows (B, C, h, w) at their places in zeros of the whole image's size.
+
+    A pixel of the windows is ``scale`` image pixels long.
+    """
     height, width = (n // scale for n in whole)
     h, w = parts.shape[-2:]
     corners = (box // scale).tolist()
@@ -56,12 +59,12 @@ def put(parts: Tensor, box: Tensor, whole: tuple[int, int], scale: int) -> Tenso
 
 
 def inside(box: Tensor, size: tuple[int, int], whole: tuple[int, int], scale: int) -> Tensor:
-    """(B, H, W) of 1 in the window and 0 outside, on a grid whose cells are ``scale`` image pixels long."""
+    """Make a mask (B, H, W), 1 in the window and 0 outside, on a grid whose cells are ``scale`` image pixels long."""
     return put(torch.ones(len(box), 1, size[0] // scale, size[1] // scale, device=box.device), box, whole, scale)[:, 0]
 
 
 def random_boxes(key: Tensor, height: int, width: int) -> Tensor:
-    """(B, 2): corners of detail windows of half the image, drawn from each item's key."""
+    """Draw corners (B, 2) of detail windows of half the image from each item's key."""
     u = uniform(key, WINDOW, 2)
     room = torch.tensor([height - height // 2, width - width // 2], device=u.device) // GRID
     return (u * (room + 1)).long().clamp(max=room) * GRID
@@ -83,7 +86,7 @@ def uncertain_boxes(low_logits: Tensor) -> Tensor:
 
 
 def pasted_on_grid(feature: Tensor, box: Tensor, whole: tuple[int, int]) -> Tensor:
-    """Features (B, C, h, w) of the detail windows at their places on a grid of 8 px, 0 outside."""
+    """Put features (B, C, h, w) of the detail windows at their places on a grid of 8 px, 0 outside."""
     wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
     return put(resize(wide, (whole[0] // 2 // GRID, whole[1] // 2 // GRID)), box, whole, GRID)
 
@@ -91,7 +94,10 @@ def pasted_on_grid(feature: Tensor, box: Tensor, whole: tuple[int, int]) -> Tens
 def two_resolution_cross_entropy(
     out: Detailed, label: Tensor, detail_weight: float, weight: Tensor | None = None
 ) -> Tensor:
-    """(1 - lambda_d) CE(fused) + lambda_d CE(detail window at full resolution); ``label`` and ``weight`` (B, H, W)."""
+    """Compute (1 - lambda_d) CE(fused) + lambda_d CE(detail window at full resolution).
+
+    ``label`` and ``weight`` are (B, H, W).
+    """
     size = (label.shape[-2] // 2, label.shape[-1] // 2)
     part = None if weight is None else cut(weight, out.box, size)
     whole = cross_entropy(out.logits, label, pixel_weight=weight)
@@ -135,7 +141,10 @@ class TwoResolutionNetwork(SegmentationNetwork):
         return resize(fused, whole)[..., :height, :width]
 
     def with_detail(self, image: Tensor, box: Tensor | Callable[[Tensor], Tensor]) -> Detailed:
-        """Both resolutions with one detail window an image (training); ``box`` may choose it by the logits at half resolution."""
+        """Predict at both resolutions with one detail window an image, for training.
+
+        ``box`` may choose the window by the logits at half resolution.
+        """
         whole = (image.shape[-2], image.shape[-1])
         size = (whole[0] // 2, whole[1] // 2)
         pyramid, low, low_logits = self._low(image)
@@ -147,17 +156,17 @@ class TwoResolutionNetwork(SegmentationNetwork):
         return Detailed(pyramid, low, high, box, low_logits, high_logits, resize(fused, whole))
 
     def halved(self, image: Tensor) -> Tensor:
-        """The image as the context branch sees it."""
+        """Halve the image, as the context branch sees it."""
         return resize(image, (image.shape[-2] // 2, image.shape[-1] // 2))
 
     def _low(self, image: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Pyramid, fused feature and logits, at stride 4, of the image at half its resolution."""
+        """Compute the pyramid, fused feature and logits, at stride 4, of the image at half its resolution."""
         half = self.halved(image)
         pyramid = self.network.encoder(half)
         fused, logits = self.network.decoder(pyramid)
         return pyramid, fused, resize(logits, (half.shape[-2] // 4, half.shape[-1] // 4))
 
     def _fuse(self, pyramid: list[Tensor], low: Tensor, high: Tensor, mask: Tensor) -> Tensor:
-        """up((1 - A) low) + up(A) high, with the attention A = 0 where there is no detail."""
+        """Compute up((1 - A) low) + up(A) high, with the attention A = 0 where there is no detail."""
         attention = resize(self.attention(pyramid)[1], low.shape[-2:]).sigmoid() * mask[:, None]
         return resize((1 - attention) * low, high.shape[-2:]) + resize(attention, high.shape[-2:]) * high

@@ -91,7 +91,7 @@ METHODS: Mapping[str, type[Method]] = _Methods()
 
 
 def absolute_name(name: str) -> str:
-    """The name with its file's absolute path, which means the same in every working folder."""
+    """Return the name with its file's absolute path, which means the same in every working folder."""
     file = _file_of(name)
     return name if file is None else f"{file}:{name.rpartition(':')[2]}"
 
@@ -136,7 +136,7 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def _file_of(name: str) -> Path | None:
-    """The absolute path in 'my_file.py:MyMethod'; None for any other name."""
+    """Find the absolute path in 'my_file.py:MyMethod'; None for any other name."""
     path, colon, _ = str(name).rpartition(":")
     return Path(path).expanduser().absolute() if colon and path.endswith(".py") else None
 
@@ -211,7 +211,7 @@ def described(name: str) -> dict[str, Any]:
 
 
 def _reads(cls: type[Method]) -> str:
-    """What a method reads of the domains, for a table."""
+    """Name what a method reads of the domains, for a table."""
     if not cls.needs_source:
         source = "the source in its first phase, if it has one" if cls.may_learn_source else "no source"
         return f"target images, never their labels, and {source}"

@@ -79,7 +79,7 @@ class Method(nn.Module):
 
     @classmethod
     def window_multiple(cls, options: Any) -> int:
-        """Pixels that a training window's sides must be a multiple of."""
+        """Return the number of pixels of which a training window's sides must be a multiple."""
         return 32
 
     @abstractmethod
@@ -95,11 +95,11 @@ class Method(nn.Module):
         """
 
     def heads(self) -> list[nn.Module]:
-        """Modules trained at the decoder's learning rate; encoders are trained at ``lr``."""
+        """List the modules trained at the decoder's learning rate; encoders are trained at ``lr``."""
         return []
 
     def discriminators(self) -> list[nn.Module]:
-        """Modules trained by Adam at the discriminators' learning rate."""
+        """List the modules trained by Adam at the discriminators' learning rate."""
         return []
 
     def after_step(self) -> None:
@@ -167,7 +167,11 @@ class Method(nn.Module):
         return False
 
     def weights_by_class(self, option: list[float] | str) -> list[float]:
-        """Class weights of an option: 'none' (all 1) or one number per class. Raises InputError for another number."""
+        """Read the class weights of an option: 'none' (all 1) or one number per class.
+
+        Raises:
+            InputError: the number of weights is another.
+        """
         names = self.spec.legend.names
         if option == "none":
             return [1.0] * len(names)
@@ -178,7 +182,7 @@ class Method(nn.Module):
         return [float(v) for v in option]
 
     def classes_named(self, names: str) -> list[int]:
-        """Indices of the legend's classes among names separated by commas; names that the legend lacks are left out."""
+        """Find the indices of classes by names separated by commas; names that the legend lacks are left out."""
         class_names = {name.strip() for name in names.split(",")}
         return [k for k, name in enumerate(self.spec.legend.names) if name in class_names]
 

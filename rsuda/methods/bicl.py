@@ -192,7 +192,7 @@ class BiCL(TeacherLabels):
 
     @torch.no_grad()
     def _static(self, batch: dict[str, Tensor]) -> Tensor:
-        """y_F: labels of the most confident pixels of each class, or of each image; 255 elsewhere.
+        """Compute y_F: the labels of the most confident pixels of each class, or of each image; 255 elsewhere.
 
         The released code labels the whole training set at the start of a round and stores it; labelling patches as they
         come, by a network that stays the same for the round, is the same but for the thresholds, which are moving averages.
@@ -208,8 +208,11 @@ class BiCL(TeacherLabels):
     def _contrast(
         self, f_s: Tensor, f_t: Tensor, y_s: Tensor, y_f: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """FCL, BCL and the hybrid labels on the features' grid. The paper contrasts at image size, on labels and cosines
-        repeated by nearest; on the grid it is the same loss for less."""
+        """Compute FCL, BCL and the hybrid labels on the features' grid.
+
+        The paper contrasts at image size, on labels and cosines repeated by nearest. On the grid the loss is the same
+        and costs less.
+        """
         classes, size = self.build.arch.classes, (f_s.shape[-2], f_s.shape[-1])
         g_s, g_f = labels_on_grid(y_s, classes, size), labels_on_grid(y_f, classes, size)
         g_valid = labels_on_grid((~valid).long(), 1, size) == 0
@@ -239,8 +242,10 @@ class BiCL(TeacherLabels):
         return torch.stack(forward).mean(), torch.stack(backward).mean(), torch.cat(hybrid)[rows]
 
     def _hybrid(self, f_t: Tensor, static: Tensor, valid: Tensor, rho_s: Prototypes) -> Tensor:
-        """y_T: static labels first, then those of the nearest calibrated source prototype. Calibrated prototypes serve
-        labels only; inside the losses they would satisfy them without any adaptation."""
+        """Compute y_T: static labels first, then those of the nearest calibrated source prototype.
+
+        Calibrated prototypes serve labels only; inside the losses they would satisfy them without any adaptation.
+        """
         if not self.options.dynamic:
             return static
         nearest = transfer(f_t, self.calibration(rho_s), self.options.temperature, self.options.threshold)

@@ -141,7 +141,11 @@ class CLUDA(TwoResolutionMethod):
     def _learn(
         self, image: Tensor, label: Tensor, weight: Tensor, key: Tensor, mixed: bool
     ) -> tuple[Tensor, Tensor, Tensor | float, Tensor, Tensor]:
-        """Weighted cross entropy, contrast and its weight, the encoder's deepest feature, and the image it was computed from."""
+        """Compute the loss of images: weighted cross entropy and contrast.
+
+        Returns:
+            the cross entropy, the contrast and its weight, the encoder's deepest feature, and the image of that feature.
+        """
         contrasting = self.options.contrast_weight > 0 and self.progress >= self.options.contrast_from
         none = weight.new_zeros(())
         if not isinstance(self.model, TwoResolutionNetwork):
@@ -156,7 +160,7 @@ class CLUDA(TwoResolutionMethod):
         return ce, contrast, self._weight(contrast, ce, [out.low, out.high]), out.pyramid[-1], self.model.halved(image)
 
     def _weight(self, contrast: Tensor, ce: Tensor, fused: list[Tensor]) -> Tensor | float:
-        """lambda_C, or what gives contrast its share of the gradient."""
+        """Return lambda_C, or the weight that gives contrast its share of the gradient."""
         share = self.options.contrast_share
         return weight_by_share(contrast, ce, fused, share) if share else self.options.contrast_weight
 
@@ -185,5 +189,5 @@ class CLUDA(TwoResolutionMethod):
         return two_resolution_contrast(near, far, within, w, pixels, self.options.temperature)
 
     def _centre(self, z: Tensor) -> Tensor:
-        """What is subtracted of features (N, C) before their cosines: 0 as in the paper, or their mean."""
+        """Compute what is subtracted of features (N, C) before their cosines: 0 as in the paper, or their mean."""
         return z.mean(0) if self.options.centred else z.new_zeros(())

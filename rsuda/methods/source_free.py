@@ -184,20 +184,20 @@ class SourceFree(Method):
         return self.options.pseudo_weight * terms["mix"], terms
 
     def _source_loss(self, x_s: Tensor, y_s: Tensor) -> Tensor:
-        """CE(student(x_s), y_s); the prototypes learn the source."""
+        """Compute CE(student(x_s), y_s); the prototypes learn the source."""
         if self.cells is not None and isinstance(self.prototypes, LearntPrototypes):
             self.prototypes.observe(self.cells, x_s, y_s, self.step)
         return cross_entropy(self.model(x_s), y_s)
 
     def denoised(self, logits: Tensor, image: Tensor) -> Tensor:
-        """Logits (B, K, H, W) of p'': log p + lambda cos, since softmax takes away what all classes share."""
+        """Compute the logits (B, K, H, W) of p'': log p + lambda cos; softmax removes what all classes share."""
         if self.cells is None:
             return logits
         return logits + self.options.prototype_weight * resize(self.prototypes(self.cells(image)), logits.shape[-2:])
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The denoised labels of images, for pictures and curves."""
+        """Make the denoised labels of images, for pictures and curves."""
         return self.trust(self.denoised(self.teacher(image), image), update=False)
 
     def after_step(self) -> None:
@@ -208,7 +208,7 @@ class SourceFree(Method):
 
 
 def _cell_encoder(bank: SourceBank, build: NetworkBuilder, model: SegmentationNetwork) -> CellEncoder:
-    """The encoder that the bank's cells come from. Raises InputError where its weights are left out."""
+    """Build the encoder that the bank's cells come from. Raises InputError where its weights are left out."""
     if not bank.pretrained:
         return CellEncoder(copy.deepcopy(own_encoder(model)))
     if build.weights == "none":
@@ -220,7 +220,7 @@ def _cell_encoder(bank: SourceBank, build: NetworkBuilder, model: SegmentationNe
 
 
 def _partners(size: int) -> Tensor:
-    """The image that each of ``size`` is mixed with: 1 0 3 2 …; the last of an odd number is mixed with itself.
+    """Choose the image that each of ``size`` is mixed with: 1 0 3 2 …; the last of an odd number is its own partner.
 
     Neighbours stay together when processes share out a batch.
     """

@@ -261,8 +261,11 @@ class STDASegNet(Method):
     def _label(
         self, g_ts: list[Tensor], g_tt: list[Tensor], batch: dict[str, Tensor]
     ) -> tuple[PseudoLabels, PseudoLabels]:
-        """Pseudo labels for each student. The teachers read the students' disentangled features; unlike the
-        released code they do so in eval mode and without gradients, since live dropout only makes the labels noisy."""
+        """Make pseudo labels for each student.
+
+        The teachers read the students' disentangled features. Unlike the released code they do so in eval mode and
+        without gradients, since live dropout only makes the labels noisy.
+        """
         by_s, by_t = self.teacher_s.predict(g_ts)[1], self.teacher_t.predict(g_tt)[1]
         if self.options.pseudo_labels == "separate":
             for_s, for_t = (self._weigh(self._sized(by, batch["target_image"]), batch) for by in (by_s, by_t))
@@ -271,8 +274,10 @@ class STDASegNet(Method):
         return shared, shared
 
     def _weigh(self, logits: Tensor, batch: dict[str, Tensor]) -> PseudoLabels:
-        """Pseudo labels of a teacher's logits (B, K, H, W), corrected by votes and hints, and their weights; without a
-        key, for pictures, nothing is learnt from the images."""
+        """Make pseudo labels and their weights of a teacher's logits (B, K, H, W), corrected by votes and hints.
+
+        Without a key, for pictures, nothing is learnt from the images.
+        """
         key, valid = batch.get("key"), batch["target_valid"]
         logits = self.votes(logits, batch["target_image"], key)
         logits = correct_by_hints(logits, batch.get("target_hint"), self.options.hint_accuracy)
@@ -282,12 +287,12 @@ class STDASegNet(Method):
         return quality_weighted(logits, valid, self.factor, self.options.certain, self.options.trusted, scaled)
 
     def _sized(self, logits: Tensor, image: Tensor) -> Tensor:
-        """Logits (B, K, H, W) in at least single precision of logits on a coarser grid."""
+        """Resize logits (B, K, h, w) to (B, K, H, W), in at least single precision."""
         return resize(logits.to(torch.promote_types(logits.dtype, torch.float32)), image.shape[-2:])
 
     @torch.no_grad()
     def teacher_logits(self, image: Tensor) -> Tensor:
-        """Logits (B, K, H, W) that label images for the first student, as prediction sees them, for pictures and curves."""
+        """Predict the logits (B, K, H, W) that label images for the first student, for pictures and curves."""
         training = self.model.training
         self.model.eval()
         g_ts, g_tt = self.model.separate(self.model.backbone_s(image), self.model.backbone_t(image))
@@ -297,7 +302,7 @@ class STDASegNet(Method):
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The first student's pseudo labels of images, for pictures and curves; nothing is learnt from them."""
+        """Make the first student's pseudo labels of images, for pictures and curves; nothing is learnt from them."""
         valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
         return self._weigh(self.teacher_logits(image), {"target_image": image, "target_valid": valid})
 

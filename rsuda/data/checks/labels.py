@@ -125,7 +125,7 @@ def polygon_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:
 
 
 def _places(name: str, label: PolygonLabels, legend: Legend) -> str:
-    """Where the polygons and a scene lie, in the scene's CRS."""
+    """Describe where the polygons and a scene lie, in the scene's CRS."""
     bounds = label.bounds(legend)
     assert bounds is not None
     files = " and ".join(str(layer.path) for layer in label.layers)

@@ -52,7 +52,7 @@ def scaling_doubts(scene: Scene, spec: Spec) -> list[str]:
 
 
 def _advice(scaling: Scaling, other: Scaling, bands: tuple[str, ...]) -> str:
-    """How numbers of one scale and offset become those of another with the same meaning; a check where one is unknown."""
+    """Describe how to convert numbers of one scale and offset to another; advise a check where one is unknown."""
     if not (scaling and other):
         scale, offset = next(pair for pair in scaling or other if pair != (1.0, 0.0))
         numbers = f"scale {scale:g} and offset {offset:g}"

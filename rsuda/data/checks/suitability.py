@@ -94,7 +94,7 @@ def _gsd_reasons(scene: Scene, ratio: float, spec: Spec) -> list[str]:
 
 
 def _values(pixels: np.ndarray, spec: Spec) -> tuple[dict[str, Any], list[np.ndarray], list[str]]:
-    """Value ranges by band, pixels on the spec's 0..1 scale by band, and reasons for doubt."""
+    """Return value ranges by band, pixels on the spec's 0..1 scale by band, and reasons for doubt."""
     values, scaled, reasons = {}, [], []
     for name, row, low, high in zip(spec.bands, pixels, spec.low, spec.high, strict=True):
         unit = (row - low) / (high - low)

@@ -87,7 +87,7 @@ class DomainFile(FrozenModel):
         return self.class_legend.name_of(self.clutter) if self.class_legend else None
 
     def nodata_of(self, bands: tuple[str, ...]) -> float | None:
-        """The nodata value of the delivery with these bands, else of the domain."""
+        """Return the nodata value of the delivery with these bands, else of the domain."""
         nodata = self.variants[band_code(bands)].nodata
         return self.nodata if nodata is None else nodata
 

@@ -16,7 +16,7 @@ from rsuda.data.domain_files.file_patterns import pattern
 
 
 def _text(value: Any) -> Any:
-    """YAML reads some names of tiles as numbers."""
+    """Convert a number to text: YAML reads some names of tiles as numbers."""
     return str(value) if isinstance(value, int | float) else value
 
 

@@ -44,7 +44,7 @@ def pattern(text: str) -> re.Pattern[str]:
 
 
 def _named_group(name: str, expression: str, text: str) -> str:
-    """The group of a field; a field that occurs again must match the same text."""
+    """Make the group of a field; a field that occurs again must match the same text."""
     if not name.isidentifier() or not name.isascii():
         raise InputError(
             f"'{{{name}}}' in the pattern {shown(text)} of a domain file is not a field name: write {{tile}}, for example"
@@ -58,12 +58,12 @@ def _count_wildcards(part: str) -> int:
 
 
 def has_signs(text: str) -> bool:
-    """Whether a pattern has a wildcard or a field, so that it may match several files."""
+    """Check whether a pattern has a wildcard or a field, so that it may match several files."""
     return re.search(r"[*?]|\{\w+\}", text) is not None
 
 
 def is_outside(path: str) -> bool:
-    """Whether a pattern or path is absolute or leads out of the data folder."""
+    """Check whether a pattern or path is absolute or leads out of the data folder."""
     return os.path.isabs(path) or path.startswith(("../", "~"))
 
 
@@ -91,13 +91,16 @@ def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
 
 
 def _ending(text: str) -> str:
-    """The suffix that all files of a pattern have, in lower case; '' where a wildcard or a field is in it."""
+    """Return the suffix that all files of a pattern have, in lower case; '' where a wildcard or a field is in it."""
     suffix = Path(text).suffix.lower()
     return "" if has_signs(suffix) else suffix
 
 
 def _files_below(root: Path, suffixes: tuple[str, ...]) -> list[str]:
-    """Relative paths of all files with these suffixes below a folder, also of rasters in archives; hidden folders are skipped."""
+    """List relative paths of all files with these suffixes below a folder, also of rasters in archives.
+
+    Hidden folders are skipped.
+    """
     files: list[str] = []
     archives: list[str] = []
     real: dict[str, str] = {}

@@ -28,7 +28,7 @@ class ImageFiles(FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, value: Any) -> Any:
-        """A list of rasters is one delivery, and ``{band}`` in a pattern stands for the name of each band."""
+        """Expand patterns of images: a list of rasters is one delivery, ``{band}`` stands for each band's name."""
         entries = value if isinstance(value, list) else [value]
         parts = [part for entry in entries for part in _parts_of(entry)]
         return {**parts[0], "more": tuple(parts[1:])} if len(parts) > 1 else parts[0] if parts else value
@@ -63,7 +63,7 @@ def as_deliveries(value: Any) -> Any:
 
 
 def _parts_of(entry: Any) -> list[Any]:
-    """One raster for each band, where a pattern has the field {band}; names as delivered replace it."""
+    """Find one raster for each band where a pattern has the field {band}; names as delivered replace the field."""
     if not (isinstance(entry, dict) and "{band}" in str(entry.get("files")) and isinstance(entry.get("bands"), list)):
         return [entry]
     names = band_list(entry["bands"])

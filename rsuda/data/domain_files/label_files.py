@@ -16,7 +16,7 @@ from rsuda.geo.polygons.input import CONVERTIBLE_VECTORS, split_layer
 
 
 def _table(value: Any) -> tuple[tuple[str, str], ...]:
-    """The pairs of a table from values of a column to classes; YAML reads some words and all digits as other types."""
+    """Read a table of values of a column and their classes; YAML reads some words and all digits as other types."""
     if not isinstance(value, dict) or not value:
         raise ValueError(f"{shown(value)} is no table: write {{value of the column: class, …}}")
     pairs: dict[str, str] = {}
@@ -75,7 +75,7 @@ class LabelFiles(FrozenModel):
                 class_index(legend, name)
 
     def polygon_layer(self, root: Path, file: str) -> PolygonLayer:
-        """How to read a file of polygons of this entry."""
+        """Describe how to read a file of polygons of this entry."""
         extent = None if self.extent is None else str(root / Path(self.extent).expanduser())
         layer = self.layer or split_layer(self.files)[1]
         return PolygonLayer(
@@ -95,7 +95,7 @@ def _entry(value: Any) -> Any:
 
 
 def _entries(value: Any) -> Any:
-    """The list of entries; one entry may stand without a list."""
+    """List the list of entries; one entry may stand without a list."""
     return [_entry(part) for part in (value if isinstance(value, list | tuple) else [value])]
 
 

@@ -105,7 +105,7 @@ def _add(
 
 
 def _are_layers(entries: Sequence[LabelFiles], matches: Sequence[Mapping[str, str]], first: int, number: int) -> bool:
-    """Whether an entry is a layer over the one before it: both read polygons of the same scenes."""
+    """Check whether an entry is a layer over the one before it: both read polygons of the same scenes."""
     vectors = all(_is_vector(file) for k in (first, number) for file in matches[k].values())
     return (
         entries[first].reads_polygons
@@ -136,7 +136,7 @@ def _match_entry(entry: LabelFiles, files: list[str], images: Mapping[str, str],
 
 
 def _one_file(entry: LabelFiles, images: Mapping[str, str], root: Path) -> dict[str, str]:
-    """The scenes that one file labels: the scene of its name, or all."""
+    """Find the scenes that one file labels: the scene of its name, or all."""
     file = entry.pattern
     if not (root / Path(file).expanduser()).is_file():
         if not entry.reads_polygons:
@@ -174,5 +174,5 @@ def _by_stem(files: list[str], images: Mapping[str, str]) -> dict[str, str]:
 
 
 def _bare(stem: str) -> str:
-    """A name without the words for what a file holds."""
+    """Strip a name of the words for what a file holds."""
     return _AFFIX.sub("", _AFFIX.sub("", stem)).casefold()

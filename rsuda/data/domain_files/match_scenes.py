@@ -103,7 +103,7 @@ def _declared_gsd(fields: DomainFile, scene: str) -> float | None:
 def _make_splits(
     fields: DomainFile, scenes: Collection[str], refused: Mapping[str, str], root: Path
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Scene names of each split, and notes on refused labels and missing scenes.
+    """List the scene names of each split, and notes on refused labels and missing scenes.
 
     A scene whose only label is refused leaves its splits, so that the other scenes can be used.
     """

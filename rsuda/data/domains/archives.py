@@ -37,7 +37,7 @@ def members(archive: Path) -> dict[str, int]:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a member lies in the archive's own folders, and in none that is hidden."""
+    """Check whether a member lies in the archive's own folders, and in none that is hidden."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not any(part.startswith((".", "/", "__MACOSX")) for part in parts)
 
@@ -62,13 +62,13 @@ def files_in_archives(root: Path, archives: Iterable[str], files: Iterable[str])
 
 
 def rasters_in_archives(place: Path) -> list[str]:
-    """GDAL's paths of the rasters of an archive, or of the archives directly in a folder."""
+    """List the GDAL paths of the rasters of an archive, or of the archives directly in a folder."""
     archives = [place] if place.is_file() else sorted(place.glob("*.[zZ][iI][pP]"))
     return [member_path(archive, name) for archive in archives for name in sorted(members(archive))]
 
 
 def path_of(root: Path, file: str) -> Path | str:
-    """The path of a file of ``list_files``: as it is, or GDAL's path of a member of an archive."""
+    """Return the path of a file of ``list_files``: as it is, or GDAL's path of a member of an archive."""
     path = root / Path(file).expanduser()
     if path.exists():
         return path
@@ -83,12 +83,12 @@ def path_of(root: Path, file: str) -> Path | str:
 
 
 def member_path(archive: Path, name: str) -> str:
-    """GDAL's path of a member of an archive."""
+    """Return GDAL's path of a member of an archive."""
     return f"{_VSIZIP}{{{archive.absolute().as_posix()}}}/{name}"
 
 
 def note_of_archives(images: Iterable[Path | str]) -> str | None:
-    """A sentence if images are read in archives, which name themselves; None if none is."""
+    """Name the archives that images are read in, in one sentence; None without any."""
     inside = [image for image in images if isinstance(image, str) and image.startswith(_VSIZIP)]
     if not inside:
         return None

@@ -110,7 +110,7 @@ class Domain:
         return scenes
 
     def _label_search(self) -> str:
-        """Where labels were looked for and what was found, as the end of a sentence."""
+        """Describe where labels were looked for and what was found, as the end of a sentence."""
         if self.legend is None:
             return f": write a domain file (YAML) with 'labels' and 'legend', which {spell_command('init', 'FOLDER')} drafts"
         if not self.label_sets:
@@ -141,7 +141,7 @@ class Domain:
         return f"Domain({', '.join([repr(self.name), *(f'{k}: {value}' for k, value in self._summary())])})"
 
     def _repr_html_(self) -> str:
-        """A table for notebooks."""
+        """Make a table for notebooks."""
         rows = [(key, escape(value)) for key, value in self._summary()]
         if self.legend is not None:
             rows.append(("classes", _swatches(self.legend)))

@@ -73,5 +73,5 @@ def _common_bands(domains: Sequence[Domain]) -> tuple[str, ...] | None:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Names with a number where one occurs again."""
+    """Number the names that occur again."""
     return [f"{name}-{names[:k].count(name) + 1}" if name in names[:k] else name for k, name in enumerate(names)]

@@ -46,7 +46,7 @@ class _Image:
 
 
 def is_stac(place: str) -> bool:
-    """Whether a place is a JSON file, or an address of an item or collection."""
+    """Check whether a place is a JSON file, or an address of an item or collection."""
     if not is_remote(place):
         return place.lower().endswith((".json", ".geojson")) and os.path.isfile(place)
     path = urlsplit(place).path.lower()
@@ -101,7 +101,7 @@ def _all_bands(scene: Scene) -> tuple[str, ...] | None:
 
 
 def _read(place: str) -> tuple[str, list[Item]]:
-    """The name of a STAC object, and its items."""
+    """Read the name of a STAC object, and its items."""
     import pystac
 
     stac_io = pystac.StacIO.default()
@@ -125,7 +125,7 @@ def _read(place: str) -> tuple[str, list[Item]]:
 
 
 def _with_self(fields: dict[str, Any], place: str) -> dict[str, Any]:
-    """A search result whose items without a link to themselves lie where the result lies."""
+    """Make a search result whose items without a link to themselves lie where the result lies."""
     href = place if is_remote(place) else os.path.abspath(place)
     for item in fields.get("features", []):
         links = item.setdefault("links", [])
@@ -150,7 +150,7 @@ def _scene(item: Item, order: tuple[str, ...] | None, gsd: float | None, name: s
 
 
 def _images(item: Item) -> list[_Image]:
-    """The assets of an item that may be its image, GeoTIFFs before others."""
+    """List the assets of an item that may be its image, GeoTIFFs before others."""
     images = []
     for key, asset in item.assets.items():
         roles = frozenset(asset.roles or ())
@@ -173,7 +173,7 @@ def _href(asset: Asset) -> Path | str:
 
 
 def _band_names(asset: Asset) -> tuple[str, ...] | None:
-    """Band names by common names, or by names where bands share one; None if a band has neither."""
+    """Read band names as common names, or as plain names where bands share a common one; None if a band has neither."""
     fields = asset.extra_fields.get("eo:bands") or asset.extra_fields.get("bands") or []
     common = [band.get("eo:common_name") or band.get("common_name") for band in fields]
     names = [
@@ -189,7 +189,7 @@ def _band_names(asset: Asset) -> tuple[str, ...] | None:
 
 
 def _nodata(asset: Asset) -> float | None:
-    """The nodata value of an asset, where its bands share a number."""
+    """Read the nodata value of an asset, where its bands share a number."""
     bands = asset.extra_fields.get("raster:bands") or asset.extra_fields.get("bands") or []
     values = {band.get("nodata") for band in bands}
     value = values.pop() if len(values) == 1 else None
@@ -197,7 +197,7 @@ def _nodata(asset: Asset) -> float | None:
 
 
 def _of_bands(item: Item, images: Sequence[_Image], order: tuple[str, ...]) -> list[_Image]:
-    """The asset that has all bands, or else an asset of one band for each."""
+    """Find the asset that has all bands, or else an asset of one band for each."""
     for image in sorted(images, key=lambda image: len(image.bands or ())):
         if image.bands and set(order) <= set(image.bands):
             return [image]
@@ -216,7 +216,10 @@ def _of_bands(item: Item, images: Sequence[_Image], order: tuple[str, ...]) -> l
 
 
 def _of_roles(item: Item, images: Sequence[_Image]) -> list[_Image]:
-    """The asset of several bands with the role 'data'; else all assets of one band; else the visual or the only one."""
+    """Find the asset of several bands with the role 'data'.
+
+    Without one, find all assets of one band; without those, the visual or the only one.
+    """
     several = [image for image in images if len(image.bands or ()) > 1 and "visual" not in image.roles]
     single: dict[str, _Image] = {}
     for image in images:
@@ -242,7 +245,7 @@ def _listed(images: Iterable[_Image]) -> str:
 
 
 def _legend(items: Sequence[Item]) -> Legend | None:
-    """The classes of the first item with labels that lists them."""
+    """Read the classes of the first item with labels that lists them."""
     for item in items:
         for asset in item.assets.values():
             if not _LABELS & set(asset.roles or ()):
@@ -263,6 +266,6 @@ def _class_name(entry: dict[str, Any]) -> str:
 
 
 def _class(entry: dict[str, Any], colour: str) -> dict[str, Any]:
-    """A class of the classification extension as a field of a legend."""
+    """Convert a class of the classification extension to a field of a legend."""
     hint = entry.get("color_hint")
     return {"name": _class_name(entry), "value": entry.get("value"), "colour": f"#{hint}" if hint else colour}

@@ -137,7 +137,7 @@ def _make_scenes(
 
 
 def _files(dataset: Any) -> list[str]:
-    """The files in a dataset's index: those that match its pattern and could be opened."""
+    """List the files in a dataset's index: those that match its pattern and could be opened."""
     return sorted({str(file) for file in dataset.index["filepath"]})
 
 
@@ -182,14 +182,14 @@ class _PlacedMasks:
 
 
 def _corners(grid: Grid) -> np.ndarray:
-    """World positions of three corners, which locate a grid of any rotation."""
+    """Compute the world positions of three corners, which locate a grid of any rotation."""
     return np.array([grid.world(0, 0), grid.world(grid.height, 0), grid.world(0, grid.width)])
 
 
 def _band_order(
     datasets: list[Any], bands: str | Sequence[str] | None
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
-    """Band names in file order, and the bands that the dataset returns in its order; None if only the files have them."""
+    """Find band names in file order, and the bands in the dataset's order; None if only the files have them."""
     if bands is not None:
         return band_names(bands if isinstance(bands, str) else list(bands)), None
     orders = {tuple(dataset.all_bands or ()) for dataset in datasets}
@@ -224,7 +224,7 @@ def _names_by_wavelength(bands: Sequence[str], wavelengths: Mapping[str, float])
 def _make_legend(
     masks: list[Any], files: list[str], legend: Legend | Sequence[Mapping[str, Any]] | None, ignore: Sequence[int]
 ) -> Legend:
-    """The legend that is passed, or one from the dataset's class names and colours."""
+    """Return the legend that is passed, or make one of the dataset's class names and colours."""
     if isinstance(legend, Legend):
         return legend
     values = {RasterFile(file).nodata for file in files}
@@ -246,7 +246,7 @@ def _make_legend(
 
 
 def _class_names(dataset: Any, files: list[str]) -> dict[int, str]:
-    """Class names of a dataset of masks by pixel value."""
+    """Read the class names of a dataset of masks by pixel value."""
     names, palette = getattr(dataset, "classes", None) or [], dict(dataset.cmap or {})
     if isinstance(names, Mapping):
         return {int(value): str(name) for value, name in names.items()}

@@ -96,7 +96,7 @@ def describe_images(files: Sequence[Path | str], template: str) -> DraftImages:
 
 
 def _bands(raster: RasterFile, template: str) -> tuple[tuple[str, ...], str, list[str]]:
-    """Band names, where they come from, and notes."""
+    """Find band names and their origin, and write notes."""
     for word in words(template):
         names = band_names(_CODES[word]) if word in _CODES else ()
         if names and len(names) == raster.count:

@@ -77,7 +77,7 @@ def init(
 
 
 def _look(root: Path, name: str, labels: str | None) -> tuple[Draft, Pairs]:
-    """Everything that a draft says of a folder, and the pairs of images and labels."""
+    """Collect everything that a draft says of a folder, and the pairs of images and labels."""
     files, maps = _files(root)
     notes = [note_of_own_maps(maps)] if maps else []
     labels, layer = (None, None) if labels is None else split_layer(labels)
@@ -117,12 +117,12 @@ def _look(root: Path, name: str, labels: str | None) -> tuple[Draft, Pairs]:
 
 
 def _literal(text: str) -> str:
-    """A text as a pattern of scene names that matches itself."""
+    """Escape a text to a pattern of scene names that matches only itself."""
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
 
 
 def _files(root: Path) -> tuple[list[str], list[str]]:
-    """Rasters and vector files of a folder, and those among them that rsuda wrote."""
+    """List the rasters and vector files of a folder, and those among them that rsuda wrote."""
     files = list_files(root)
     if not any(file.lower().endswith(SUFFIXES) for file in files):
         vectors = f", only vector files such as {files[0]}" if files else ""
@@ -216,7 +216,7 @@ def _check(file: Path, root: Path, pairs: Pairs) -> dict[str, Any]:
 
 
 def _facts(draft: Draft) -> dict[str, Any]:
-    """What was seen, by values that JSON can hold."""
+    """Collect what was seen, by values that JSON can hold."""
     images = draft.deliveries[0].images
     return {
         "images": [delivery.pattern for delivery in draft.deliveries],
@@ -239,7 +239,7 @@ def _facts(draft: Draft) -> dict[str, Any]:
 
 
 def _commands(file: Path, root: Path, labelled: bool) -> list[str]:
-    """The commands to run next."""
+    """List the commands to run next."""
     source, target = (file, "TARGET") if labelled else ("SOURCE", file)
     return [
         spell_command("info", file, data=root),

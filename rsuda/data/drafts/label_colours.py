@@ -55,7 +55,7 @@ def joined(counts: Counter[tuple[int, ...]]) -> Counter[tuple[int, ...]]:
 
 
 def are_blurred(counts: Counter[tuple[int, ...]]) -> bool:
-    """Whether values of smeared labels, by their flat pixels, are too near each other to be distinguished."""
+    """Check whether values of smeared labels, by their flat pixels, are too near each other to be distinguished."""
     values = sorted((key[0], count) for key, count in counts.items() if len(set(key)) == 1)
     if len(values) < len(counts):
         return False  # colours
@@ -67,7 +67,7 @@ def are_blurred(counts: Counter[tuple[int, ...]]) -> bool:
 
 
 def are_mixed(frequent: Collection[tuple[int, ...]], flat: Counter[tuple[int, ...]]) -> bool:
-    """Whether labels are smeared by resampling: colours of borders alone are mixtures of two colours of areas."""
+    """Check whether labels are smeared by resampling: colours of borders alone are mixtures of two colours of areas."""
     areas = [np.array(key, float) for key, count in flat.items() if count >= flat.total() / 1000]
     borders = [np.array(key, float) for key in frequent if key not in flat]
     is_colour = len(next(iter(frequent), ())) == 3

@@ -62,7 +62,7 @@ class DraftLegend:
 
 
 def looks_like_label(path: Path | str) -> bool:
-    """Whether a raster of one band holds few whole numbers, as labels do."""
+    """Check whether a raster of one band holds few whole numbers, as labels do."""
     with suppress(InputError, MissingError):
         file = RasterFile(path)
         if file.count != 1 or file.dtype.startswith(("float", "complex")):
@@ -126,7 +126,7 @@ def _check_flat(file: RasterFile, every: Counter[tuple[int, ...]], flat: Counter
 
 
 def _frequent(counts: Counter[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
-    """The colours or values that are frequent enough for a class, the most frequent first."""
+    """Find the colours or values that are frequent enough for a class, the most frequent first."""
     total = sum(counts.values())
     return {key: count for key, count in counts.most_common() if count / total >= _RARE}
 
@@ -150,7 +150,7 @@ def _by_value(
 
 
 def _distinct(classes: list[DraftClass]) -> tuple[DraftClass, ...]:
-    """Classes with names and colours that occur once: a repeated name gets its value, a repeated colour another one."""
+    """Make names and colours of classes unique: a repeated name gets its value, a repeated colour another one."""
     names, colours = Counter(item.name for item in classes), {item.colour for item in classes}
     free = (colour for colour in class_colours() if colour not in colours)
     seen: set[str] = set()

@@ -57,17 +57,17 @@ class FileGroup:
     files: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def key(self, values: tuple[str, ...], names: Collection[str]) -> tuple[str, ...]:
-        """The values of some of the fields."""
+        """Return the values of some of the fields."""
         return tuple(value for name, value in zip(self.fields, values, strict=True) if name in names)
 
     def varying(self) -> tuple[str, ...]:
-        """The fields that have more than one value; one file has its tile."""
+        """Find the fields that have more than one value; one file has its tile."""
         columns = dict(zip(self.fields, zip(*self.files, strict=True), strict=True))
         several = tuple(name for name, column in columns.items() if len(set(column)) > 1)
         return several or tuple(name for name in self.fields if name == TILE)
 
     def pattern(self, names: Collection[str]) -> str:
-        """The pattern of a domain file: fields of ``names`` stay, constant ones are written out, others become '*'."""
+        """Write the pattern of a domain file: ``names`` stay as fields, constants are written out, others become '*'."""
         text = self.template
         for name, column in zip(self.fields, zip(*self.files, strict=True), strict=True):
             if name not in names:
@@ -97,12 +97,12 @@ class Pairs:
 
 
 def words(text: str) -> list[str]:
-    """The words of a name in lower case, without digits."""
+    """List the words of a name in lower case, without digits."""
     return re.findall(r"[^\W\d_]+", text.lower())
 
 
 def is_label_name(file: str) -> bool:
-    """Whether words of a file's name, or of its innermost folder that has such words, say that it is a label."""
+    """Check whether words of a file's name, or of its innermost folder that has such words, say that it is a label."""
     path = PurePosixPath(file)
     edges = words(path.stem)
     if edges and {edges[0], edges[-1]} & _LABELS:
@@ -115,7 +115,7 @@ def is_label_name(file: str) -> bool:
 
 
 def is_height_name(file: str) -> bool:
-    """Whether a word of a file's path says that it is a surface or terrain model."""
+    """Check whether a word of a file's path says that it is a surface or terrain model."""
     return bool(_HEIGHTS & set(words(file)))
 
 
@@ -178,7 +178,7 @@ def _by_key(group: FileGroup, fields: tuple[str, ...]) -> dict[tuple[str, ...], 
 
 
 def _common(images: FileGroup, labels: FileGroup, fields: tuple[str, ...]) -> int:
-    """Number of images that have a partner in a group."""
+    """Count the images that have a partner in a group."""
     keys = _by_key(labels, fields)
     return sum(images.key(values, fields) in keys for values in images.files)
 
@@ -255,7 +255,7 @@ def _strip(stem: str) -> tuple[str, str, str]:
 
 
 def splits_of(group: FileGroup, fields: Collection[str]) -> Mapping[str, list[str]]:
-    """The folders of each split: train, val and test, by the names in the files' paths."""
+    """Find the folders of each split: train, val and test, by the names in the files' paths."""
     if SPLIT not in fields:  # one split, whose folder the pattern writes out
         return {}
     position = group.fields.index(SPLIT)

@@ -65,13 +65,13 @@ def describe_polygons(files: Sequence[Path], layer: str | None = None) -> DraftP
 
 
 def _may_be_classes(values: Counter[str], polygons: int) -> bool:
-    """Whether values are few, and most polygons have one: names of streets, or of single objects, are no classes."""
+    """Check whether values are few and most polygons have one, unlike names of streets or of single objects."""
     repeated = len(values) <= max(_FEW, polygons / 2)
     return 0 < len(values) <= _MOST and values.total() > polygons / 2 and repeated
 
 
 def lies_over(file: Path, grids: Sequence[Grid], layer: str | None = None) -> bool:
-    """Whether the rectangle of a file's polygons touches an image; where one has no CRS, numbers are compared."""
+    """Check whether the rectangle of a file's polygons touches an image; where one has no CRS, numbers are compared."""
     frame = read_frame(file, layer)
     if frame.empty or not has_polygons(frame.geometry):
         return False
@@ -92,7 +92,7 @@ def lies_over(file: Path, grids: Sequence[Grid], layer: str | None = None) -> bo
 
 
 def layer_over(files: Sequence[str], root: Path, grids: Sequence[Grid], layer: str | None = None) -> str | None:
-    """The one vector file that lies over the images; None if none does. Raises InputError if several do."""
+    """Find the one vector file that lies over the images; None if none does. Raises InputError if several do."""
     over = [file for file in files if lies_over(root / file, grids, layer)]
     if len(over) > 1:
         raise InputError(

@@ -90,7 +90,7 @@ def _quoted(text: str) -> str:
 
 
 def _flow(value: Any) -> str:
-    """A value in YAML's short form, which can hold all that JSON can."""
+    """Write a value in YAML's short form, which can hold all that JSON can."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_key(key)}: {_flow(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -99,12 +99,12 @@ def _flow(value: Any) -> str:
 
 
 def _key(key: str) -> str:
-    """A key, without quotation marks where YAML reads it as the same text."""
+    """Write a key, without quotation marks where YAML reads it as the same text."""
     return key if key.isascii() and key.isidentifier() and yaml.safe_load(key) == key else _quoted(key)
 
 
 def _place(images: DraftImages) -> list[str]:
-    """The lines on GSD, CRS and nodata."""
+    """Write the lines on GSD, CRS and nodata."""
     lines = []
     if images.gsd is None:
         lines.append("# gsd: 0.5  # metres per pixel: the images do not say it, so write it")

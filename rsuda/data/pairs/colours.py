@@ -28,7 +28,7 @@ class ColourMatching:
 
 
 def _monotone(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Knots of a map between quantiles; a value of several quantiles maps to the mean of their images."""
+    """Find the knots of a map between quantiles; a value of several quantiles maps to the mean of their images."""
     values, which = np.unique(before, return_inverse=True)
     return values, np.bincount(which, after) / np.bincount(which)
 

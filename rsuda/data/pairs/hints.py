@@ -55,7 +55,7 @@ def training_hints(target: Domain, scenes: Sequence[Scene], legend: Legend) -> t
 
 
 def _shares(hints: Sequence[Scene], legend: Legend) -> np.ndarray:
-    """Shares (classes,) of the pixels of scenes that hints give to each class, of a sample of large domains."""
+    """Measure the shares (classes,) of pixels that hints give to each class; large domains are sampled."""
     counts, pixels = np.zeros(len(legend)), 0
     for scene in hints[:: max(1, len(hints) // _COUNTED)]:
         grid = scene.grid

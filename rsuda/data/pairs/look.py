@@ -101,7 +101,7 @@ def look_at(source: Domain, target: Domain, settings: Settings, start: Spec | No
 
 
 def _groups(source: Domain, scenes: list[Scene]) -> list[tuple[str, list[Scene]]]:
-    """The training scenes of each source by its name."""
+    """Group the training scenes of each source by its name."""
     if not source.parts:
         return [(source.name, scenes)]
     groups: dict[str, list[Scene]] = {}
@@ -122,7 +122,7 @@ def _are_scenes_of(scenes: list[Scene], domain: Domain) -> bool:
 
 
 def _assumed_bands(source: Domain, first: Scene) -> tuple[str, ...]:
-    """The source's band names, where the target's files have as many bands and no names."""
+    """Name the source's band names, where the target's files have as many bands and no names."""
     file = first.file
     if source.bands is None or len(file.image_numbers) != len(source.bands):
         fed = f", and the source has {len(source.bands)}" if source.bands else ""

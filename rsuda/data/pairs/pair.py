@@ -180,7 +180,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
 def _pixel_weights(
     groups: list[tuple[str, list[Scene]]], settings: SourceSettings, gsd: float | None
 ) -> np.ndarray | None:
-    """Weight of one pixel of each scene of several sources: its area on the common GSD, times the weight of its source."""
+    """Compute the weight of one pixel of each scene: its area on the common GSD, times the weight of its source."""
     if settings.weights is not None and len(settings.weights) != len(groups):
         raise InputError(
             f"source.weights has {len(settings.weights)} numbers, and there are {len(groups)} sources "
@@ -203,7 +203,7 @@ def _pixels(scene: Scene, gsd: float | None) -> float:
 def _matching(
     scenes: list[Scene], spec: Spec, targets: list[Scene], target_spec: Spec, gsd: float | None
 ) -> ColourMatching:
-    """The map from a source's colours to the target's."""
+    """Fit the map from a source's colours to the target's."""
     source, target = (
         pixels.unit(sample_pixels(domain, pixels.bands, gsd))
         for domain, pixels in ((scenes, spec), (targets, target_spec))
@@ -228,7 +228,7 @@ def _gsd_notes(look: PairLook, settings: Settings, gsd: float | None) -> list[st
 
 
 def _make_specs(look: PairLook, fed: FedBands, gsd: float | None, standardise: str) -> tuple[list[Spec], Spec]:
-    """Specs of each source and of the target."""
+    """Make the specs of each source and of the target."""
     legend = look.source.legend
     assert legend is not None
     drawn = Legend(legend.names, tuple((colour,) for colour in legend.palette))

@@ -90,7 +90,7 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         )
 
     def _generator(self, stream: int, index: int) -> np.random.Generator:
-        """The generator of item i: stream 0 is the source's, 1 the target's, 2 the key's."""
+        """Make the generator of item i: stream 0 is the source's, 1 the target's, 2 the key's."""
         return np.random.default_rng((self.settings.training.seed, stream, index))
 
     def source_patch_of_class(self, index: int, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -201,7 +201,7 @@ def _draw_window(rng: np.random.Generator, scene: Scene, gsd: float | None, size
 
 
 def _source_shares(pair: Pair) -> np.ndarray:
-    """Chance of each source scene: in proportion to its area, unless the sources have weights."""
+    """Compute the chance of each source scene, in proportion to its area, unless the sources have weights."""
     weights = pair.class_locations.weights
     if weights is None:
         return _area_shares(pair.source, pair.gsd)

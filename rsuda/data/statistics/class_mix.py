@@ -59,7 +59,7 @@ def _draw(rng: np.random.Generator, values: np.ndarray, number: int) -> np.ndarr
 
 
 def _histograms(cells: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Shares (K, cells) of each class's pixels by cell; a class without pixels has the shares of all."""
+    """Measure the shares (K, cells) of each class's pixels by cell; a class without pixels has the shares of all."""
     counts = np.zeros((int(classes.max()) + 1, _CELLS))
     np.add.at(counts, (classes, cells), 1)
     mean = (counts.sum(0) + 1) / (counts.sum() + _CELLS)

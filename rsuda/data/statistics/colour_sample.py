@@ -92,19 +92,19 @@ def sample_colours(
 
 
 def mean_distances(source: ColourSample, target: ColourSample) -> np.ndarray:
-    """Distance of each band's means in deviations (root mean square of both), (n,) from 0 up."""
+    """Compute the distance of each band's means in deviations (root mean square of both), (n,) from 0 up."""
     distances: np.ndarray = np.abs(source.mean - target.mean) / _common_deviation(source, target)
     return distances
 
 
 def deviation_ratios(source: ColourSample, target: ColourSample) -> np.ndarray:
-    """Ratio of each band's deviations, the larger by the smaller, (n,) from 1 up."""
+    """Compute the ratio of each band's deviations, the larger by the smaller, (n,) from 1 up."""
     ratios: np.ndarray = np.exp(np.abs(np.log(source.deviation / target.deviation)))
     return ratios
 
 
 def colour_relations(source: ColourSample, target: ColourSample) -> np.ndarray:
-    """Difference of the bands' correlations after Fisher's z transform, (n, n) from 0 up.
+    """Compute the difference of the bands' correlations after Fisher's z transform, (n, n) from 0 up.
 
     A difference of d means that the unexplained part of one band, 1 - r, differs by a factor of about exp(2 d).
     """
@@ -117,12 +117,18 @@ def colour_relations(source: ColourSample, target: ColourSample) -> np.ndarray:
 
 
 def colour_distances(source: ColourSample, target: ColourSample) -> np.ndarray:
-    """Wasserstein distance of each band's distributions in deviations (root mean square of both), (n,) from 0 up."""
+    """Compute the Wasserstein distance of each band's distributions, (n,) from 0 up.
+
+    The unit is the deviation: the root mean square of both.
+    """
     return _wasserstein(source.unit, target.unit) / _common_deviation(source, target)
 
 
 def standardised_distances(source: ColourSample, target: ColourSample) -> np.ndarray:
-    """Wasserstein distance of each band's distributions after standardisation by domain, in deviations, (n,) from 0 up."""
+    """Compute the Wasserstein distance of each band's distributions, standardised by domain, (n,) from 0 up.
+
+    The unit is the deviation.
+    """
     return _wasserstein(source.standardised, target.standardised)
 
 

@@ -29,7 +29,7 @@ _EVERY = 16  # pixels between exact positions of another CRS
 
 @dataclass(frozen=True)
 class Grid:
-    """A raster's geometry: size in pixels, affine transform (col, row) -> (x, y), coordinate reference system."""
+    """Geometry of a raster: size in pixels, affine transform (col, row) -> (x, y), coordinate reference system."""
 
     height: int
     width: int
@@ -188,7 +188,10 @@ class Grid:
         return ground_areas(self.crs, x, y) / (4 * half[0] * half[1])
 
     def same_pixels(self, other: Grid) -> bool:
-        """Whether two grids have equal pixels, up to 1/100 px; without a georeference of both, whether they are equally large."""
+        """Check whether two grids have equal pixels, up to 1/100 px.
+
+        Without a georeference of both, check whether they are equally large.
+        """
         if (self.height, self.width) != (other.height, other.width):
             return False
         if not (self.georeferenced and other.georeferenced):
@@ -299,7 +302,7 @@ class Grid:
 
 
 def _is_true(ground: tuple[float, float], units: tuple[float, float]) -> bool:
-    """Whether a projection is true enough that its units count as metres on the ground (down, across)."""
+    """Check whether a projection is true enough that its units count as metres on the ground (down, across)."""
     down, across = (g / unit for g, unit in zip(ground, units, strict=True))
     return max(abs(down - 1), abs(across - 1)) <= _TRUE_LENGTH and abs(down * across - 1) <= _TRUE_AREA
 

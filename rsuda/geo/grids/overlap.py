@@ -38,7 +38,7 @@ def _inside(grid: Grid, other: Grid) -> np.ndarray:
 
 
 def _near(grid: Grid, other: Grid) -> bool:
-    """Whether the rectangle around a grid's edge overlaps another grid by more than 1/100 px."""
+    """Check whether the rectangle around a grid's edge overlaps another grid by more than 1/100 px."""
     rows, cols = (np.linspace(0, length, _POINTS) for length in (grid.height, grid.width))
     rows, cols = grid.points_in(other, *np.meshgrid(rows, cols, indexing="ij"))
     projected = ~np.isnan(rows + cols)

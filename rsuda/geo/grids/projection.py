@@ -25,7 +25,10 @@ def _system(wkt: str) -> pyproj.CRS:
 
 @lru_cache(_SYSTEMS)
 def _geodetic(wkt: str) -> tuple[pyproj.Transformer | None, pyproj.Geod, float]:
-    """The transformer to longitude and latitude (None if the system has them), the ellipsoid, and degrees per unit."""
+    """Return the transformer to longitude and latitude, the ellipsoid, and degrees per unit.
+
+    The transformer is None for a system that has longitude and latitude.
+    """
     system = _system(wkt)
     ellipsoid = system.get_geod()
     if system.is_geographic:
@@ -37,7 +40,7 @@ def _geodetic(wkt: str) -> tuple[pyproj.Transformer | None, pyproj.Geod, float]:
 
 
 def _degrees(system: pyproj.CRS) -> float:
-    """Degrees per unit of a geographic system, whose units may be grads or radians."""
+    """Return the degrees per unit of a geographic system, whose units may be grads or radians."""
     return math.degrees(system.axis_info[0].unit_conversion_factor) if system.axis_info else 1.0
 
 
@@ -52,7 +55,7 @@ def crs_of_wkt(text: str) -> CRS | None:
 
 
 def metres_of_local(crs: CRS) -> float | None:
-    """Metres per unit of a local system (of a building site, or 'arbitrary'), which no place on Earth is known for.
+    """Return the metres per unit of a local system, such as that of a building site, whose place on Earth is unknown.
 
     None for all other systems, and for a local one without a unit of length.
     """
@@ -72,7 +75,7 @@ def _transformer(before: str, after: str) -> pyproj.Transformer:
 
 
 def same_system(one: CRS | None, other: CRS | None) -> bool:
-    """Whether two systems are equal; a missing one is taken to be the other."""
+    """Check whether two systems are equal; a missing one is taken to be the other."""
     return one is None or other is None or one == other
 
 

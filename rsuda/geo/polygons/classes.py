@@ -97,12 +97,12 @@ def value_text(value: Any) -> str | None:
 
 
 def _names(legend: Legend) -> dict[str, int]:
-    """The names by which polygons and domain files may call the classes, with their indices."""
+    """List the names by which polygons and domain files may call the classes, with their indices."""
     return {name: k for k, name in enumerate(legend.names)}
 
 
 def _folded(name: str) -> str:
-    """A name without what people write differently: case, accents as signs of their own, and blanks."""
+    """Fold a name: drop case, accents as signs of their own, and blanks, which people write differently."""
     return " ".join(normalize("NFC", name).casefold().split())
 
 
@@ -138,7 +138,7 @@ def classes_of(layer: PolygonLayer, legend: Legend) -> PolygonClasses:
 
 
 def _named(layer: PolygonLayer, columns: Iterable[str]) -> str:
-    """The column that the layer names, also where only its case differs."""
+    """Find the column that the layer names, also where only its case differs."""
     attribute = str(layer.attribute)
     matches = [name for name in columns if name == attribute] or list(columns)
     if len(matches) != 1:
@@ -149,7 +149,7 @@ def _named(layer: PolygonLayer, columns: Iterable[str]) -> str:
 
 
 def _by_table(layer: PolygonLayer, columns: Mapping[str, pd.Series], legend: Legend) -> PolygonClasses:
-    """Classes by the table ``classes`` of the layer."""
+    """Find the classes of polygons by the table ``classes`` of the layer."""
     table = {value: class_index(legend, name) for value, name in layer.classes}
     counts = {name: Counter(values.dropna()) for name, values in columns.items()}
     hits = {name: sum(count for value, count in counts[name].items() if value in table) for name in counts}
@@ -165,7 +165,7 @@ def _by_table(layer: PolygonLayer, columns: Mapping[str, pd.Series], legend: Leg
 
 
 def _by_usual_column(layer: PolygonLayer, columns: Mapping[str, pd.Series], legend: Legend) -> PolygonClasses:
-    """Classes by the first usual column whose values are all classes of the legend."""
+    """Find the classes of polygons by the first usual column whose values are all classes of the legend."""
     usual = sorted(columns, key=lambda name: (USUAL.index(name.lower()), name))
     problems: list[InputError] = []
     empty: str | None = None
@@ -193,7 +193,7 @@ def _by_usual_column(layer: PolygonLayer, columns: Mapping[str, pd.Series], lege
 
 
 def _no_class(layer: PolygonLayer, legend: Legend, problems: list[InputError]) -> InputError:
-    """The error for a layer whose columns hold no class."""
+    """Build the error for a layer whose columns hold no class."""
     what = str(problems[0]) if problems else f"the polygons of {layer.path} have no class"
     advice = "name the column by 'attribute:' in a mapping below 'labels:', or one class for all polygons by 'class:'"
     others = [name for name in legend.names if name not in ("background", "other", "unlabelled")]
@@ -203,7 +203,7 @@ def _no_class(layer: PolygonLayer, legend: Legend, problems: list[InputError]) -
 
 
 def _by_legend(layer: PolygonLayer, column: str, values: pd.Series, legend: Legend) -> np.ndarray:
-    """Class indices of values that are names of classes or, as whole numbers, values of the legend.
+    """Find the class indices of values that are names of classes or, as whole numbers, values of the legend.
 
     Case and blanks of a name do not count, unless they tell two classes apart. In a legend without values, the column
     'class' holds indices.
@@ -240,7 +240,7 @@ def _indices(values: pd.Series, table: Mapping[str, int]) -> np.ndarray:
 
 
 def missing_note(layer: PolygonLayer, classes: PolygonClasses) -> str | None:
-    """A sentence on the polygons whose values the layer's table lacks; None without any."""
+    """Describe the polygons whose values the layer's table lacks, in one sentence; None without any."""
     if not classes.missing:
         return None
     values = ", ".join(f"{printable(value)[:40]} ({count})" for value, count in list(classes.missing.items())[:10])

@@ -83,7 +83,7 @@ def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is GeoParquet by its name."""
+    """Check whether a file is GeoParquet by its name."""
     return path.suffix.lower() in _PARQUET
 
 
@@ -95,12 +95,16 @@ def read_parquet(path: Path) -> gpd.GeoDataFrame:
 
 
 def _beside(path: Path, suffix: str) -> bool:
-    """Whether a file of the same name lies beside a file, whatever the case of its suffix."""
+    """Check whether a file of the same name lies beside a file, whatever the case of its suffix."""
     return any(path.with_suffix(ending).is_file() for ending in (suffix, suffix.upper()))
 
 
 def _choose_layer(path: Path, layer: str | None) -> str:
-    """The layer of this name, the only layer, or the only one of polygons. Raises InputError where that is not one layer."""
+    """Choose the layer of this name, the only layer, or the only one of polygons.
+
+    Raises:
+        InputError: that is not one layer.
+    """
     with readable(path) as plain:
         every = [(str(name), kind) for name, kind in pyogrio.list_layers(plain)]
         kinds = {
@@ -138,7 +142,7 @@ def column_samples(path: Path, layer: str | None) -> str:
 
 
 def file_state(path: Path) -> tuple[int, int]:
-    """Modification time and size of a file, by which a change shows. Raises MissingError if it is missing."""
+    """Return a file's modification time and size, by which a change shows. Raises MissingError without the file."""
     if not path.is_file():
         raise MissingError(f"there is no file {path}")
     state = path.stat()
@@ -204,7 +208,7 @@ def clean(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
 
 
 def _polygons_in(shape: shapely.Geometry) -> shapely.Geometry:
-    """The polygons of a geometry, also those of collections within it."""
+    """List the polygons of a geometry, also those of collections within it."""
     parts = [shape]
     while any(part.geom_type not in ("Polygon", "Point", "LineString", "LinearRing") for part in parts):
         parts = [inner for part in parts for inner in shapely.get_parts(part)]

@@ -90,11 +90,11 @@ class PolygonLabels:
         return _stack(self.layers, self._states, self.grid.crs.to_wkt() if self.grid.crs else None, legend)
 
     def touch(self, legend: Legend) -> bool:
-        """Whether a polygon touches the scene's rectangle."""
+        """Check whether a polygon touches the scene's rectangle."""
         return bool(self._stack(legend).polygons.tree.query(box(*self.grid.bounds)).size)
 
     def bounds(self, legend: Legend) -> tuple[float, float, float, float] | None:
-        """(left, bottom, right, top) of all polygons in the scene's CRS; None without polygons."""
+        """Return (left, bottom, right, top) of all polygons in the scene's CRS; None without polygons."""
         sides = bounds(self._stack(legend).polygons.shapes)
         sides = sides[np.isfinite(sides).all(1)]
         if not sides.size:
@@ -121,7 +121,7 @@ class PolygonLabels:
     def _by_area(
         self, stack: _Stack, classes: int, step: tuple[float, float], window: Window4, inner: tuple[slice, slice]
     ) -> np.ndarray:
-        """The class that covers most of each pixel of a block of the window, by samples within the pixel."""
+        """Find the class that covers most of each pixel of a block of the window, by samples within the pixel."""
         rows, cols = inner
         row, col = window[0] + rows.start, window[1] + cols.start
         height, width = rows.stop - rows.start, cols.stop - cols.start
@@ -181,7 +181,7 @@ def _burn(stack: _Stack, grid: Grid, inner: Window4) -> tuple[np.ndarray, int]:
 def _stack(
     layers: tuple[PolygonLayer, ...], states: tuple[tuple[int, int], ...], crs: str | None, legend: Legend
 ) -> _Stack:
-    """The polygons of layers from the lowest to the highest: those without a class lie below all others."""
+    """Order the polygons of layers from the lowest to the highest; those without a class are lowest."""
     shapes: list[np.ndarray] = []
     values: list[np.ndarray] = []
     uncovered, extents, extent_values = IGNORE, [np.zeros(0, object)], [np.zeros(0, np.uint8)]

@@ -158,14 +158,14 @@ def labels_on(file: RasterFile, legend: Legend, grid: Grid, place: Grid | None =
 
 
 def _same_lattice(axes: Axes) -> tuple[int, int] | None:
-    """The first (row, col) in the file if pixels coincide up to 1/100 px; None if they do not."""
+    """Find the first (row, col) in the file if pixels coincide up to 1/100 px; None if they do not."""
     if any(step != 1 or abs(start - round(start)) > 0.01 for start, step in axes):
         return None
     return round(axes[0][0]), round(axes[1][0])
 
 
 def _ratio(grid: Grid, place: Grid) -> tuple[float, float]:
-    """How many pixels of the file a pixel of the grid is long (down, across), at the grid's centre."""
+    """Compute how many pixels of the file a pixel of the grid is long (down, across), at the grid's centre."""
     row, col = grid.height / 2, grid.width / 2
     rows, cols = grid.points_in(place, np.array([row, row + 1, row]), np.array([col, col, col + 1]))
     sizes = np.hypot(rows[1:] - rows[0], cols[1:] - cols[0])
@@ -183,7 +183,7 @@ def _blocks(grid: Grid, place: Grid) -> Iterator[tuple[Any, Grid]]:
 
 
 def _weights(grid: Grid, place: Grid, *, nearest: bool) -> tuple[Window4, AxisWeights, AxisWeights] | None:
-    """The window of the file around a grid with parallel axes, and the weights of both axes; None outside."""
+    """Find the window of the file around a grid with parallel axes, and the weights of both axes; None outside."""
     axes = grid.axes_in(place)
     assert axes is not None
     (top, down_step), (left, across_step) = axes
@@ -297,6 +297,6 @@ def _read_points(
 
 
 def _neighbours(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The pixel whose centre lies before each position, and the weight of the next one."""
+    """Find the pixel whose centre lies before each position, and the weight of the next one."""
     before = np.floor(places - 0.5)
     return before.astype(int), places - 0.5 - before

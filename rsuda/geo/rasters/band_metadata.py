@@ -71,7 +71,7 @@ def _names(texts: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _wavelength(fields: Mapping[str, str]) -> float | None:
-    """The wavelength of a band in micrometres, by its metadata."""
+    """Read the wavelength of a band in micrometres, by its metadata."""
     lower = {key.lower(): value for key, value in fields.items()}
     for key, factor in _LENGTHS.items():
         try:

@@ -96,7 +96,7 @@ def _rim_excludes(outer: tuple[np.ndarray, np.ndarray], inner: tuple[np.ndarray,
 
 
 def _shared_values(border: np.ndarray) -> list[float]:
-    """The values that all bands share at many pixels of the border (bands, n)."""
+    """Find the values that all bands share at many pixels of the border (bands, n)."""
     grey = border[0, (border == border[:1]).all(0)]
     shared, counts = np.unique(grey, return_counts=True)
     return [float(value) for value in shared[np.argsort(-counts)][:3]]
@@ -112,7 +112,7 @@ def _near(values: np.ndarray, has_data: np.ndarray, value: float, is_byte: bool)
 
 
 def _collar_of(values: np.ndarray, has_data: np.ndarray, value: float, is_byte: bool) -> Collar | None:
-    """The collar of one value: regions that touch the border and are mostly of exactly this value."""
+    """Find the collar of one value: regions that touch the border and are mostly of exactly this value."""
     exact = (values == value).all(0) & has_data
     near = _near(values, has_data, value, is_byte)
     regions, count = ndimage.label(near)

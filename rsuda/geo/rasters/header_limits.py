@@ -82,7 +82,7 @@ def check_bands(file: Any, path: str | Path) -> None:
 
 
 def _first_image(names: Sequence[str]) -> str:
-    """The first data set of a file that has rows and columns, and is no list of coordinates or times."""
+    """Find the first data set of a file that has rows and columns; lists of coordinates or times are skipped."""
     for name in sorted(names)[:_MOST_NAMES]:
         with suppress(RasterioError), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)

@@ -61,7 +61,7 @@ def raster_facts(path: str | Path, bands: tuple[str, ...] | None = None, nodata:
 
 
 def _header(path: str | Path, warnings: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]], Any]:
-    """Facts of a file's header, the facts of each band (part of the first), and the bands' colour interpretation."""
+    """Read the facts of a header, those of each band (part of the first), and the bands' colour interpretation."""
     with quiet(), open_raster(path) as file:
         check_bands(file, path)
         interpretation = file.colorinterp
@@ -207,7 +207,7 @@ def _gsd(grid: Grid, warnings: list[str]) -> list[float] | None:
 
 
 def _mask(file: RasterFile) -> str:
-    """What marks pixels without data."""
+    """Name what marks pixels without data."""
     numbers, alphas = file.all_numbers, len(file.transparency)
     kinds = [
         "mask" if file.validity.masks(numbers) else "",
@@ -218,7 +218,7 @@ def _mask(file: RasterFile) -> str:
 
 
 def _holds(dtype: str, value: float) -> bool:
-    """Whether a data type can represent a value."""
+    """Check whether a data type can represent a value."""
     if dtype.startswith(("float", "complex")):
         return True
     limits = np.iinfo(dtype)
@@ -226,5 +226,5 @@ def _holds(dtype: str, value: float) -> bool:
 
 
 def _plain(value: float | None) -> float | str | None:
-    """JSON has no nan and no infinity, so these become text."""
+    """Replace nan and infinity, which JSON lacks, by text."""
     return str(value) if value is not None and not math.isfinite(value) else value

@@ -233,7 +233,7 @@ class RasterFile:
         return numbers
 
     def _tags(self) -> list[dict[str, str]]:
-        """Metadata of each band; those of GDAL's domain IMAGERY win."""
+        """Read the metadata of each band; those of GDAL's domain IMAGERY win."""
         with self._open() as file:
             return [file.tags(number) | file.tags(number, ns="IMAGERY") for number in range(1, self.count + 1)]
 

@@ -139,7 +139,7 @@ class RasterStack:
         return Raster(values, valid, self.grid.at(*step).window(*window))
 
     def files_of(self, numbers: Sequence[int]) -> list[tuple[RasterFile, list[int]]]:
-        """The files that hold some bands of the stack, with the numbers of these bands in each."""
+        """Find the files that hold some bands of the stack, with the numbers of these bands in each."""
         return [(part.file, inner) for part, inner, _ in self._by_file(list(numbers))]
 
     def _by_file(self, numbers: list[int]) -> list[tuple[PlacedFile, list[int], list[int]]]:
@@ -154,6 +154,6 @@ class RasterStack:
 
 
 def _pixel_area(file: RasterFile) -> float:
-    """The area of a pixel in square metres, in steps of 1 %; pixels without a georeference are the largest."""
+    """Compute the area of a pixel in square metres, in steps of 1 %; pixels without a georeference are the largest."""
     metres = file.grid.metres() if file.grid.georeferenced else None
     return round(math.log(metres[0] * metres[1]) * 100) if metres else math.inf

@@ -65,11 +65,11 @@ class Validity:
         return tuple(number for number, colour in enumerate(self.colours, 1) if colour == ColorInterp.alpha)
 
     def common_type(self, numbers: Sequence[int]) -> np.dtype[Any]:
-        """The data type that holds the values of all these bands."""
+        """Find the data type that holds the values of all these bands."""
         return np.result_type(*(np.dtype(self.types[n - 1]) for n in numbers))
 
     def masks(self, numbers: Sequence[int]) -> list[int]:
-        """1-based numbers of the bands whose GDAL masks hold for these bands: one for a mask of the file."""
+        """List the 1-based numbers of the bands whose GDAL masks hold for these bands: one for a mask of the file."""
         unshared = [n for n in numbers if not self.flags[n - 1]]
         shared = [
             n

@@ -262,5 +262,5 @@ class Scene:
 
 
 def _ratio(one: float, other: float) -> float:
-    """How many times the smaller of two lengths the larger one is."""
+    """Compute how many times the smaller of two lengths the larger one is."""
     return max(one / other, other / one)

@@ -43,7 +43,7 @@ def check_encoder(name: str, output_stride: int = 32) -> None:
 
 
 def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
-    """An encoder, with weights 'none', 'imagenet' (downloaded by smp or timm), 'packaged', 'sample' or a file.
+    """Build an encoder, with weights 'none', 'imagenet' (downloaded by smp or timm), 'packaged', 'sample' or a file.
 
     Raises:
         InputError: unknown encoder, or the file's tensors do not fit it.

@@ -63,6 +63,6 @@ def take_imagenet_statistics(encoder: nn.Module, tensors: dict[str, Tensor], sta
 
 
 def _by_band(values: Sequence[float], weight: Tensor) -> Tensor:
-    """Values (1, bands, 1, 1) of the bands of a weight (F, bands, h, w); bands repeat red, green and blue."""
+    """Arrange values as (1, bands, 1, 1) for a weight (F, bands, h, w); bands repeat red, green and blue."""
     bands = torch.arange(weight.shape[1]) % len(values)
     return torch.tensor(values, dtype=weight.dtype)[bands].view(1, -1, 1, 1)

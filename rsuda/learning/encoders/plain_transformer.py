@@ -77,5 +77,5 @@ class Finer(nn.Module):
 
 
 def _normalised(tokens: Tensor) -> Tensor:
-    """Feature map (B, C, h, w) with mean 0 and deviation 1 at each place."""
+    """Normalise a feature map (B, C, h, w) to mean 0 and deviation 1 at each place."""
     return F.layer_norm(tokens.permute(0, 2, 3, 1), tokens.shape[1:2]).permute(0, 3, 1, 2)

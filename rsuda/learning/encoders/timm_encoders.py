@@ -70,7 +70,7 @@ class TimmModel:
         return encoder
 
     def whole(self) -> Any:
-        """Timm's own model without weights, for the shapes and names of its tensors."""
+        """Build timm's own model without weights, for the shapes and names of its tensors."""
         with shapes_alone():
             return timm.create_model(self.name, **self.options)
 

@@ -72,7 +72,7 @@ def read_weights(path: Path) -> WeightsFile:
 
 
 def _statistics(content: Mapping[Any, Any], path: Path) -> Statistics | None:
-    """The mean and deviation that a file holds under 'mean' and 'std': a number, or one for each band."""
+    """Read the mean and deviation that a file holds under 'mean' and 'std': a number, or one for each band."""
     if not {"mean", "std"} <= set(content):
         return None
     try:
@@ -126,7 +126,7 @@ def load_weights(encoder: nn.Module, file: WeightsFile, name: str, described: Ti
 def _by_timm_names(
     file: WeightsFile, state: Mapping[str, Tensor], described: TimmModel | None
 ) -> dict[str, tuple[str, Tensor]]:
-    """The file's tensors by the encoder's names, each with its name in the file, after timm's own conversion."""
+    """Rename the file's tensors to the encoder's names, each with its name in the file, after timm's own conversion."""
     bare = {_bare(key): key for key in file.tensors}
     tensors = {key: file.tensors[original] for key, original in bare.items()}
     if described is not None:
@@ -138,19 +138,19 @@ def _by_timm_names(
 
 
 def _bare(key: str) -> str:
-    """A name without the prefixes of the programs that train."""
+    """Strip a name of the prefixes of the programs that train."""
     while prefix := next((prefix for prefix in _PREFIXES if key.startswith(prefix)), ""):
         key = key.removeprefix(prefix)
     return key
 
 
 def _canonical(key: str) -> str:
-    """A name without the difference of '_' and '.': timm's lists of features have 'stages_0.' for 'stages.0.'."""
+    """Write a name with one sign for '_' and '.': timm's lists of features have 'stages_0.' for 'stages.0.'."""
     return _bare(key).replace("_", ".")
 
 
 def _converted(tensors: dict[str, Tensor], described: TimmModel, path: str) -> dict[str, Tensor]:
-    """Tensors as timm's own loader converts those of other programs, other patches and other image sizes."""
+    """Convert tensors as timm's own loader does those of other programs, other patches and other image sizes."""
     module = sys.modules[timm.model_entrypoint(described.name).__module__]
     convert = getattr(module, "checkpoint_filter_fn", None)
     if convert is None:
@@ -165,7 +165,7 @@ def _converted(tensors: dict[str, Tensor], described: TimmModel, path: str) -> d
 
 
 def _first_of_several_images(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a transformer of time series, such as Prithvi, for one image: its patches of several dates are added.
+    """Convert weights of a transformer of time series, such as Prithvi, to one image: patches of dates are added.
 
     A position embedding of several dates gives that of the first.
     """

@@ -26,7 +26,7 @@ class Points(NamedTuple):
 
 
 def points(label: Tensor, weight: Tensor, size: tuple[int, int], key: Tensor, most: int) -> Points:
-    """The pixels to contrast: labels (B, H, W) brought to the grid ``size`` by nearest, weights (B, H, W) bilinearly.
+    """Choose the pixels to contrast from labels (B, H, W), resized by nearest, and weights (B, H, W), bilinearly.
 
     Ignored pixels and those of weight 0 are left out. If more than ``most`` remain (0: no limit) they are drawn so that
     each class keeps as equal a number as its pixels allow.
@@ -40,7 +40,7 @@ def points(label: Tensor, weight: Tensor, size: tuple[int, int], key: Tensor, mo
 
 
 def _balanced(label: Tensor, use: Tensor, order: Tensor, most: int) -> Tensor:
-    """The pixels of lowest ``order`` of each class, at most ``most`` in all, the same number of each class if it has it."""
+    """Choose the pixels of lowest ``order`` of each class, at most ``most`` in all, as equally as the classes allow."""
     counts = [(k, int(((label == k) & use).sum())) for k in label[use].unique().tolist()]
     drawn, room, left = torch.zeros_like(use), most, len(counts)
     for k, count in sorted(counts, key=lambda c: c[1]):
@@ -52,14 +52,14 @@ def _balanced(label: Tensor, use: Tensor, order: Tensor, most: int) -> Tensor:
 
 
 def features_at(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor:
-    """(N, C) vectors of a feature map (B, C, h, w) resized to ``size``, at flattened places (image, row, column)."""
+    """Sample vectors (N, C) of a feature map (B, C, h, w) resized to ``size``, at flattened (image, row, column)."""
     wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
     resized = F.interpolate(wide, size=size, mode="bilinear", align_corners=False)
     return resized.permute(0, 2, 3, 1).flatten(0, 2)[place]
 
 
 def log_contrast(anchor: Tensor, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
-    """(N, P): log p_ij = l_ij - log(e^{l_ij} + sum over negatives k of e^{l_ik}), l = cosine / temperature.
+    """Compute log p_ij (N, P): l_ij - log(e^{l_ij} + sum over negatives k of e^{l_ik}), l = cosine / temperature.
 
     Anchors (N, C) and positives (P, C) are features of one class, negatives (M, C) those of all others. Each has length 1.
     Without negatives log p is 0.
@@ -72,7 +72,7 @@ def log_contrast(anchor: Tensor, positive: Tensor, negative: Tensor, temperature
 
 
 def pixel_contrast(z: Tensor, pixels: Points, temperature: float = 1.0) -> Tensor:
-    """CLUDA's single-resolution loss on unit features (N, C) of the contrasted points.
+    """Compute CLUDA's single-resolution loss on unit features (N, C) of the contrasted points.
 
     L = -(1/N) sum_i (1 / max(1, |P(i)|)) sum over positives j != i of w_i w_j log p_ij. Anchors without positives
     contribute 0 but count in N; without negatives log p is 0.
@@ -88,7 +88,7 @@ def pixel_contrast(z: Tensor, pixels: Points, temperature: float = 1.0) -> Tenso
 def two_resolution_contrast(
     low: Tensor, high: Tensor, inside: Tensor, weigh: Tensor, pixels: Points, temperature: float = 1.0
 ) -> Tensor:
-    """CLUDA's learned-weighted loss: low-resolution anchors against low- and high-resolution features of the same points.
+    """Compute CLUDA's learned-weighted loss: low-resolution anchors against both resolutions of the same points.
 
     a_ij = m_i w_i w_j; L = -(1/2N) sum_i (1 / max(1, |P(i)|)) sum_j t_i t_j [a_ij log p^LL_ij + (1 - a_ij) log p^LH_ij].
 
@@ -121,7 +121,7 @@ def _weighted(log_p: Tensor, weight: Tensor, weight_other: Tensor) -> Tensor:
 
 
 def weight_by_share(term: Tensor, reference: Tensor, features: Sequence[Tensor], share: float) -> Tensor:
-    """Weight w, scalar without gradient, such that |w d term / d features| = ``share`` |d reference / d features|.
+    """Compute the weight w, scalar without gradient, with |w d term / d features| = ``share`` |d reference / d features|.
 
     0 where the term has no gradient. Gradients are compared, since the value of a contrast is mostly a constant.
     """

@@ -31,7 +31,7 @@ def data_mask(valid: Tensor, cells: tuple[int, int]) -> DataMask:
 
 
 def spatial_softmax(feature: Tensor, cells: Tensor | None = None) -> Tensor:
-    """Softmax over the h*w positions of each channel: (B, C, h, w) -> same shape, each channel sums to 1.
+    """Apply softmax over the h*w positions of each channel: (B, C, h, w) -> same shape, each channel sums to 1.
 
     Args:
         cells: (B, 1, h, w) bool, positions that take part; the others become 0. An image without any keeps all.
@@ -61,14 +61,14 @@ class Discriminator(nn.Sequential):
 
 
 def cells_after(cells: int, strided: int) -> int:
-    """Cells per side that the last instance norm sees, for an input of ``cells`` per side; it needs 2 or more."""
+    """Count the cells per side at the last instance norm, which needs 2, for an input of ``cells`` per side."""
     for _ in range(strided):
         cells = cells // 2
     return cells - 1
 
 
 def strided_layers(cells: int, most: int) -> int:
-    """The most strided layers, up to ``most``, that a feature of ``cells`` per side can feed.
+    """Count the most strided layers, up to ``most``, that a feature of ``cells`` per side can feed.
 
     Raises InputError when not even one fits.
     """
@@ -82,7 +82,7 @@ def strided_layers(cells: int, most: int) -> int:
 
 
 def domain_loss(logit_map: Tensor, real: bool, size: tuple[int, int], weight: Tensor | None = None) -> Tensor:
-    """Mean binary cross entropy of a logit map, resized to the image first as in the released code.
+    """Compute the mean binary cross entropy of a logit map, resized to the image first as in the released code.
 
     Args:
         weight: (B, 1, H, W) of pixels; None: 1.
@@ -112,7 +112,7 @@ def frozen_discriminator(discriminator: nn.Module, feature: Tensor) -> Tensor:
 
 
 def real_loss(answer: Tensor, real: bool, squared: bool) -> Tensor:
-    """Mean square distance to 1 (real) or 0, or binary cross entropy."""
+    """Compute the mean square distance to 1 (real) or 0, or binary cross entropy."""
     answer = answer.to(torch.promote_types(answer.dtype, torch.float32))
     label = torch.full_like(answer, float(real))
     return F.mse_loss(answer, label) if squared else F.binary_cross_entropy_with_logits(answer, label)

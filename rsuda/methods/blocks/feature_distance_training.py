@@ -44,7 +44,7 @@ class FeatureDistanceMethod(TeacherMethod):
         self.imagenet = self.build.frozen_encoder() if self.distance_weight else None
 
     def distance(self, image: Tensor, deepest: Tensor, label: Tensor) -> Tensor:
-        """Mean distance of the deepest feature to the frozen encoder's, over the cells of some classes.
+        """Compute the mean distance of the deepest feature to the frozen encoder's, over the cells of some classes.
 
         Args:
             image: (B, bands, H, W), from which the feature was computed.

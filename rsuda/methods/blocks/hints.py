@@ -32,13 +32,13 @@ HintAccuracy = Annotated[
 
 
 def hint_logit(accuracy: float, classes: int) -> float:
-    """log(a (K - 1) / (1 - a)), what a hint adds to the logit of its class; 0 for a single class."""
+    """Compute log(a (K - 1) / (1 - a)), which a hint adds to the logit of its class; 0 for a single class."""
     return math.log(accuracy * (classes - 1) / (1 - accuracy)) if classes > 1 else 0.0
 
 
 @torch.no_grad()
 def correct_by_hints(logits: Tensor, hint: Tensor | None, accuracy: float) -> Tensor:
-    """Logits (B, K, H, W) of p'.
+    """Compute the logits (B, K, H, W) of p', the probabilities corrected by hints.
 
     Args:
         logits: (B, K, H, W), log p but for what all classes share.

@@ -12,7 +12,7 @@ MASK = 2  # purpose of the draw
 
 
 def block_mask(image: Tensor, key: Tensor, block: int, ratio: float) -> Tensor:
-    """(B, 1, H, W) of 0 and 1: cells of ``block`` px are 1 where u > ``ratio``, u uniform and independent for each."""
+    """Draw a mask (B, 1, H, W) of 0 and 1: blocks of ``block`` px are 1 where a uniform number u > ``ratio``."""
     height, width = image.shape[-2:]
     cells = uniform(key, MASK, 1, max(1, round(height / block)), max(1, round(width / block)))
     return F.interpolate((cells > ratio).to(torch.float32), size=(height, width), mode="nearest")

@@ -12,7 +12,7 @@ CLASSES = 1  # purposes of draws
 
 
 def class_mask(label: Tensor, key: Tensor) -> Tensor:
-    """(B, H, W) bool: the pixels of half of the classes that each image holds, n = (k + k mod 2) / 2.
+    """Draw a mask (B, H, W) bool: the pixels of half of the classes that each image holds, n = (k + k mod 2) / 2.
 
     Classes are drawn image by image; the released code of DAFormer draws them over the whole batch. Ignored pixels are
     no class and are never pasted; the released codes count 255 as a class.
@@ -28,5 +28,5 @@ def class_mask(label: Tensor, key: Tensor) -> Tensor:
 
 
 def paste(mask: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """``source`` where the mask holds, else ``target``; both (B, H, W) or (B, C, H, W)."""
+    """Paste ``source`` onto ``target`` where the mask holds; both (B, H, W) or (B, C, H, W)."""
     return torch.where(mask if source.ndim == 3 else mask[:, None], source, target)

@@ -54,7 +54,7 @@ class NearestCells(nn.Module):
             self.number[k] += len(newcomers)
 
     def directions(self, cells: Tensor) -> Tensor:
-        """z of cells (N, D): features standardised by the lists, levels of equal weight, length 1."""
+        """Compute directions z (N, D) of cells (N, D): standardised by the lists, levels of equal weight, length 1."""
         present = self.number > 0
         shortest = int(self.number[present].clamp(max=CELLS).min())
         balanced = self.cells[present, :shortest].flatten(0, 1)
@@ -62,7 +62,7 @@ class NearestCells(nn.Module):
         return F.normalize((cells - mean) / std * self.scale, dim=1)
 
     def votes(self, z: Tensor) -> Tensor:
-        """Votes (N, K) of directions: the class shares among the nearest cells."""
+        """Compute the votes (N, K) of directions: the class shares among the nearest cells."""
         number = self.number.clamp(max=CELLS)
         listed = torch.cat([self.cells[k, : int(n)] for k, n in enumerate(number)])
         classes = torch.repeat_interleave(torch.arange(len(number), device=z.device), number)

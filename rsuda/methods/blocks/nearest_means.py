@@ -36,11 +36,11 @@ class NearestMeans(nn.Module):
         self.sums.add(cells, label)
 
     def directions(self, cells: Tensor) -> Tensor:
-        """z of cells (N, D): features about the mean of the class means, over their deviation, length 1."""
+        """Compute directions z (N, D) of cells (N, D): about the class means' mean, over their deviation, length 1."""
         return self._prototypes().standardised(cells)
 
     def votes(self, z: Tensor) -> Tensor:
-        """Votes (N, K) of directions; a class without enough source cells gets none."""
+        """Compute the votes (N, K) of directions; a class without enough source cells gets none."""
         with torch.autocast(z.device.type, enabled=False):
             cosine = z @ self._prototypes().direction.T
         return (SHARPNESS * cosine).masked_fill(~self._voting, -torch.inf).softmax(1)

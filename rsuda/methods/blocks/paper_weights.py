@@ -33,7 +33,7 @@ PAPER_WEIGHTS = {
 
 
 def paper_weights(task: str, names: tuple[str, ...]) -> PaperWeights:
-    """The weights of a task, in the order of a legend's ``names``.
+    """Return the weights of a task, in the order of a legend's ``names``.
 
     Args:
         task: of PAPER_WEIGHTS, or 'paper' for the first with these classes; without such a task, weights are 1.

@@ -21,7 +21,7 @@ class Prototypes(NamedTuple):
 
 
 def masked_average(feature: Tensor, label: Tensor, classes: int) -> Prototypes:
-    """rho(c) = mean of the features (B, D, h, w) whose label (B, h, w) is c, over the batch of all processes; differentiable."""
+    """Compute rho(c), the mean feature (B, D, h, w) with label (B, h, w) c over all processes; differentiable."""
     rows = feature.permute(0, 2, 3, 1).flatten(0, 2)
     member = torch.stack([(label == k).flatten() for k in range(classes)]).to(rows.dtype)
     count = all_sum(member.sum(1, keepdim=True))
@@ -29,7 +29,7 @@ def masked_average(feature: Tensor, label: Tensor, classes: int) -> Prototypes:
 
 
 def cosine(feature: Tensor, mean: Tensor) -> Tensor:
-    """(B, K, h, w): cosine of each feature (B, D, h, w) with each prototype (K, D)."""
+    """Compute the cosine (B, K, h, w) of each feature (B, D, h, w) with each prototype (K, D)."""
     places = feature.permute(0, 2, 3, 1)
     rows = places.flatten(0, 2)  # channels last, as encoders give them: another order would be copied
     length = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(1e-12)
@@ -39,7 +39,7 @@ def cosine(feature: Tensor, mean: Tensor) -> Tensor:
 def prototype_contrast(
     feature: Tensor, label: Tensor, prototypes: Prototypes, among: Tensor, temperature: float
 ) -> Tensor:
-    """Mean over valid pixels of -log softmax_c(cosine(f, rho(c)) / tau) at the pixel's class.
+    """Compute the mean over valid pixels of -log softmax_c(cosine(f, rho(c)) / tau) at the pixel's class.
 
     Valid are pixels whose class has a prototype and is ``among`` (K,) those contrasted. Absent classes are no
     candidates (the released code gives them the least cosine, -1, instead). 0 without a valid pixel, where the released
@@ -75,14 +75,16 @@ class Calibration(nn.Module):
         self.bias.copy_(torch.where(both, moved, self.bias))
 
     def forward(self, source: Prototypes) -> Prototypes:
-        """Source prototypes shifted towards the target's cluster of their class."""
+        """Shift source prototypes towards the target's cluster of their class."""
         return Prototypes(source.mean + self.bias.to(source.mean), source.present)
 
 
 @torch.no_grad()
 def transfer(feature: Tensor, prototypes: Prototypes, temperature: float, threshold: float) -> Tensor:
-    """Labels (B, h, w) of the nearest prototype where softmax(cosine / tau) over the present classes exceeds ``threshold``,
-    255 elsewhere."""
+    """Find the labels (B, h, w) of the nearest prototype.
+
+    A label is 255 where softmax(cosine / tau) over the present classes is at most ``threshold``.
+    """
     if not prototypes.present.any():
         return torch.full((len(feature), *feature.shape[-2:]), IGNORE, device=feature.device)
     score = cosine(feature, prototypes.mean) / temperature

@@ -75,20 +75,20 @@ class TeacherLabels(Method):
 
     @torch.no_grad()
     def label(self, batch: dict[str, Tensor]) -> PseudoLabels:
-        """Pseudo labels of a batch's target images; thresholds, statistics and votes learn from them."""
+        """Make pseudo labels of a batch's target images; thresholds, statistics and votes learn from them."""
         x_t, hint = batch["target_image"], batch.get("target_hint")
         logits = self.votes(self.labelling_teacher().predict(x_t), x_t, batch["key"])
         return self.trust(correct_by_hints(logits, hint, self.options.hint_accuracy), batch["target_valid"])
 
     @torch.no_grad()
     def teacher_logits(self, image: Tensor) -> Tensor:
-        """Logits (B, K, H, W) of the teacher alone, for pictures and curves."""
+        """Predict logits (B, K, H, W) of the teacher alone, for pictures and curves."""
         logits: Tensor = self.labelling_teacher()(image)
         return logits
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """The labels of images, for pictures and curves; nothing is learnt from them."""
+        """Make the labels of images, for pictures and curves; nothing is learnt from them."""
         return self.trust(self.votes(self.teacher_logits(image), image), update=False)
 
 

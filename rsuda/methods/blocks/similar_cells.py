@@ -36,7 +36,7 @@ class SimilarCells(nn.Module):
         return min(int(self.number), CELLS) >= START
 
     def labels_of(self, z: Tensor) -> Tensor:
-        """Mean class probabilities (N, K) of the listed cells that are nearest to directions (N, D)."""
+        """Average the class probabilities (N, K) of the listed cells that are nearest to directions (N, D)."""
         number = min(int(self.number), CELLS)
         nearest = (z @ self.cells[:number].T).topk(NEIGHBOURS, dim=1).indices
         return self.labels[:number][nearest].mean(1)

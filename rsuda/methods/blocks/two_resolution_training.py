@@ -39,7 +39,7 @@ class TwoResolutionMethod(FeatureDistanceMethod):
 
     @classmethod
     def window_multiple(cls, options: TwoResolutionTraining) -> int:
-        """Pixels that a window's sides must be a multiple of: half of it is a detail window."""
+        """Return the number of pixels of which a window's sides must be a multiple: half of it is a detail window."""
         return 64 if options.resolutions == 2 else 32
 
     def add_model(self) -> None:

@@ -63,10 +63,10 @@ class Witness(Protocol):
         """Learn source cells (B, D, h, w), with labels (B, h, w) and keys (B,), of all processes."""
 
     def directions(self, cells: Tensor) -> Tensor:
-        """z (N, D) of cells (N, D), of length 1."""
+        """Compute the directions z (N, D), of length 1, of cells (N, D)."""
 
     def votes(self, z: Tensor) -> Tensor:
-        """Votes (N, K) of directions; they sum to 1."""
+        """Compute the votes (N, K) of directions; they sum to 1."""
 
 
 class Votes(nn.Module):
@@ -102,13 +102,16 @@ class Votes(nn.Module):
 
     @torch.no_grad()
     def vote(self, image: Tensor) -> Tensor:
-        """Votes r (B, K, h, w) on the cells of images (B, bands, H, W); they sum to 1. Ask when ``ready``."""
+        """Compute the votes r (B, K, h, w) on the cells of images (B, bands, H, W), when ``ready``; they sum to 1."""
         return _as_maps(self.witness.votes(self._directions(image)), image)
 
     @torch.no_grad()
     def forward(self, logits: Tensor, image: Tensor, key: Tensor | None = None) -> Tensor:
-        """Correct the logits (B, K, H, W) of a teacher by the votes on each cell. Before the witness is ready they are
-        returned as they are. Without a key (B,) the list of target cells stays as it is."""
+        """Correct the logits (B, K, H, W) of a teacher by the votes on each cell.
+
+        Before the witness is ready the logits are returned as they are. Without a key (B,) the list of target cells
+        stays as it is.
+        """
         if not self.ready:
             return logits
         p = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
@@ -122,7 +125,7 @@ class Votes(nn.Module):
         return self.witness.directions(encoded(self.encoder, image).permute(0, 2, 3, 1).flatten(0, 2))
 
     def _spread(self, p: Tensor, z: Tensor, image: Tensor, key: Tensor | None) -> Tensor:
-        """p'' (B, K, H, W) of p'; the list of target cells remembers z and p'' of some cells."""
+        """Compute p'' (B, K, H, W) of p'; the list of target cells remembers z and p'' of some cells."""
         labels = F.adaptive_avg_pool2d(p, cells_of(image)).permute(0, 2, 3, 1).flatten(0, 2)
         if self.similar.ready:
             q = self.similar.labels_of(z)
@@ -157,5 +160,5 @@ def build_votes(build: NetworkBuilder, options: VoteOptions) -> Votes | NoVotes:
 
 
 def _as_maps(values: Tensor, image: Tensor) -> Tensor:
-    """(B, K, h, w) of (B h w, K)."""
+    """Reshape (B h w, K) to (B, K, h, w)."""
     return values.unflatten(0, (len(image), *cells_of(image))).permute(0, 3, 1, 2)
