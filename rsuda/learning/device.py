@@ -19,7 +19,7 @@ def pick_device(name: str) -> torch.device:
     """Choose the device: 'auto' is the GPU of NVIDIA, AMD or Apple, or the CPU without one.
 
     Raises:
-        InputError: this machine does not have the device.
+        InputError: the name is invalid, or this machine does not have the device.
     """
     if name == "auto":
         return torch.device(

@@ -95,7 +95,7 @@ def _entry(value: Any) -> Any:
 
 
 def _entries(value: Any) -> Any:
-    """List the list of entries; one entry may stand without a list."""
+    """Read the list of entries; a single entry needs no list."""
     return [_entry(part) for part in (value if isinstance(value, list | tuple) else [value])]
 
 

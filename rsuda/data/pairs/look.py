@@ -122,7 +122,7 @@ def _are_scenes_of(scenes: list[Scene], domain: Domain) -> bool:
 
 
 def _assumed_bands(source: Domain, first: Scene) -> tuple[str, ...]:
-    """Name the source's band names, where the target's files have as many bands and no names."""
+    """Assume the source's band names where the target's files have as many bands and no names."""
     file = first.file
     if source.bands is None or len(file.image_numbers) != len(source.bands):
         fed = f", and the source has {len(source.bands)}" if source.bands else ""

@@ -68,7 +68,7 @@ def cells_after(cells: int, strided: int) -> int:
 
 
 def strided_layers(cells: int, most: int) -> int:
-    """Count the most strided layers, up to ``most``, that a feature of ``cells`` per side can feed.
+    """Find the largest number of strided layers, up to ``most``, that a feature of ``cells`` per side can feed.
 
     Raises InputError when not even one fits.
     """

@@ -48,7 +48,7 @@ class LearntPrototypes(nn.Module):
             self.sums.add(all_gather(encoded(encoder, image)), all_gather(label))
 
     def forward(self, cells: Tensor) -> Tensor:
-        """Compute the scores (B, K, h, w) from -1 to 1 of cells (B, D, h, w); 0 as long as no class has a cell."""
+        """Compute the scores (B, K, h, w) from -1 to 1 of cells (B, D, h, w); 0 while no class has a cell."""
         if not self.sums.cells.any():
             return cells.new_zeros(len(cells), self.classes, *cells.shape[-2:])
         scores: Tensor = ClassPrototypes(*self.sums.moments(), self.sums.cells)(cells)
