@@ -13,7 +13,7 @@ from rsuda.data.domain_files.legend import read_legend
 from rsuda.geo.maps.class_raster import ClassRaster, class_raster_name
 from rsuda.geo.rasters.raster import RasterFile, is_remote
 from rsuda.geo.scenes.files import is_pattern, rasters_in
-from rsuda.inference.polygonize import PathLike, Polygons, polygonize
+from rsuda.inference.raster_polygons import PathLike, Polygons, polygonize_raster
 
 _CLASSES = "_classes"  # ends the names of maps of rsuda
 
@@ -23,13 +23,13 @@ def polygonize_several(
 ) -> Iterator[Polygons]:
     """Convert rasters of classes one by one, and yield the polygons of each as soon as its files are written.
 
-    All rasters and names of files are checked before the first is converted. One raster alone is that of ``polygonize``.
+    All rasters and names of files are checked before the first is converted. One raster alone is as in ``rsuda.polygonize``.
 
     Args:
         rasters: files, folders with their inner folders, or globs. Of a folder with maps of rsuda, these are taken alone.
         out: folder for NAME_polygons.gpkg; beside each raster by default. For one raster alone also its file.
         polygons: format, such as 'gpkg'.
-        options: those of ``polygonize``.
+        options: the other keywords of ``rsuda.polygonize``.
 
     Raises:
         InputError, MissingError, ExistsError: before anything is written.
@@ -38,7 +38,7 @@ def polygonize_several(
     files = list({os.path.abspath(str(file)): file for file in files}.values())
     is_one = len(files) == 1 and [str(files[0])] == [os.path.expanduser(os.fspath(place)) for place in rasters]
     if is_one and (out is None or not _is_folder(out)):
-        yield polygonize(files[0], out, polygons=polygons, **options)
+        yield polygonize_raster(files[0], out, polygons=polygons, **options)
         return
     outputs = _outputs(files, out, polygons or "gpkg")
     for file, output in outputs.items():
@@ -47,7 +47,7 @@ def polygonize_several(
         ClassRaster.of(RasterFile(file, nodata=options.get("nodata")), read_legend(options.get("legend")))
     for file, output in outputs.items():
         output.parent.mkdir(parents=True, exist_ok=True)
-        yield polygonize(file, output, polygons=polygons, **options)
+        yield polygonize_raster(file, output, polygons=polygons, **options)
 
 
 def _is_folder(out: PathLike) -> bool:
@@ -55,7 +55,7 @@ def _is_folder(out: PathLike) -> bool:
 
 
 def _rasters(place: str) -> list[Path | str]:
-    """The rasters of classes that a name stands for."""
+    """List the rasters of classes that a path, folder or glob names."""
     if is_remote(place):
         return [place]
     path = Path(place).expanduser()
@@ -69,7 +69,7 @@ def _rasters(place: str) -> list[Path | str]:
 
 
 def _outputs(files: Sequence[Path | str], out: PathLike | None, suffix: str) -> dict[Path | str, Path]:
-    """The file of polygons of each raster. Raises InputError for two rasters that would write one file."""
+    """Name the file of polygons of each raster. Raises InputError for two rasters that would write one file."""
     if out is not None and not _is_folder(out) and Path(out).suffix:
         raise InputError(f"{out} is one file for the polygons of {len(files)} rasters: {spell('out')} is their folder")
     outputs: dict[Path | str, Path] = {}
