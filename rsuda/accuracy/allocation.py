@@ -62,9 +62,9 @@ def _whole(points: int, share: np.ndarray, least: np.ndarray, most: np.ndarray) 
         low, high = free & (numbers < least), free & (numbers > most)
         if not (low.any() or high.any()):
             break
-        limited = low if (least - numbers)[low].sum() >= (numbers - most)[high].sum() else high
-        numbers[limited] = np.where(low, least, most)[limited]
-        free &= ~limited
+        at_limit = low if (least - numbers)[low].sum() >= (numbers - most)[high].sum() else high
+        numbers[at_limit] = np.where(low, least, most)[at_limit]
+        free &= ~at_limit
     whole = np.floor(numbers + 1e-9).astype(np.int64)
     remainder = np.where(whole < most, numbers - whole, -1.0)
     whole[np.argsort(-remainder, kind="stable")[: points - int(whole.sum())]] += 1
@@ -93,5 +93,5 @@ def points_for(error: float, sizes: np.ndarray, accuracy: np.ndarray) -> int:
             f"{spell('target_error')} is {error:g}; it must be between 0 and 0.5, such as 0.02 for two percent"
         )
     weights, spread = sizes / sizes.sum(), deviations(accuracy)
-    needed = (weights @ spread) ** 2 / ((error / QUANTILE) ** 2 + weights @ spread**2 / sizes.sum())
-    return math.ceil(needed)
+    count = (weights @ spread) ** 2 / ((error / QUANTILE) ** 2 + weights @ spread**2 / sizes.sum())
+    return math.ceil(count)

@@ -33,10 +33,10 @@ def in_square_metres(design: Design, map_: ClassMap, *, same_map: bool, what: st
     if design.unit == "pixels":
         strata = tuple(replace(part, area=part.pixels * pixel) for part in design.strata)
         return Design(strata, {**design.facts, "unit": "m2"})
-    sampled = sum(part.area for part in design.strata) / sum(part.pixels for part in design.strata)
-    if abs(sampled / pixel - 1) > 0.01:
+    sample_pixel = sum(part.area for part in design.strata) / sum(part.pixels for part in design.strata)
+    if abs(sample_pixel / pixel - 1) > 0.01:
         raise InputError(
-            f"{what} was drawn with a GSD of {sampled**0.5:g} m, and that of {map_.place} is {pixel**0.5:g} m now: pass the "
+            f"{what} was drawn with a GSD of {sample_pixel**0.5:g} m, and that of {map_.place} is {pixel**0.5:g} m now: pass the "
             f"same {spell('gsd')}"
         )
     return design

@@ -71,7 +71,8 @@ def assess(
         >>> accuracy.overall.low <= accuracy.overall.value <= accuracy.overall.high
         True
     """
-    path, folder = Path(points).expanduser(), None if out is None else Path(out).expanduser()
+    path = Path(points).expanduser()
+    folder = Path(out).expanduser() if out is not None else None
     if folder is not None:
         check_folder(folder, overwrite=overwrite)
     frame, design = read_points(path)
@@ -80,14 +81,15 @@ def assess(
         target = Target.of(target_error, target_measure, target_class, map_.legend)
         same_map = design is not None and _is_sampled(design, map_)
         counts = None if same_map else census(map_, confidence=False)
-        design = None if design is None else in_square_metres(design, map_, same_map=same_map, what=str(path))
+        if design is not None:
+            design = in_square_metres(design, map_, same_map=same_map, what=str(path))
         units = join(frame, design, map_, counts, reference, str(path))
         result = _assessment(map_, units, path, _mapped_areas(map_, units, counts))
         if design is not None:
             result = replace(result, unit=design.unit)
         if design is not None and not same_map:
-            sampled = design.facts.get("map", "another map")
-            note = f"{map_.place} is not the map that was sampled ({sampled}), whose strata count (Stehman 2014)"
+            original = design.facts.get("map", "another map")
+            note = f"{map_.place} is not the map that was sampled ({original}), whose strata count (Stehman 2014)"
             result = replace(result, notes=(note, *result.notes))
         if target is not None:
             classes = map_.classes_at(units.rows, units.cols)
@@ -96,8 +98,8 @@ def assess(
             result = replace(result, more=replace(more, extendable=same_map))
         if other is not None:
             with open_map(other, read_legend(legend), **options) as second:
-                comparison, compared = _compare(map_, second, units)
-                result = replace(result, comparison=comparison, notes=(*result.notes, *compared))
+                comparison, comparison_notes = _compare(map_, second, units)
+                result = replace(result, comparison=comparison, notes=(*result.notes, *comparison_notes))
     result = replace(result, methods=methods_text(result), folder=folder)
     if folder is not None:
         write_assessment(result, folder, overwrite=overwrite)
@@ -105,7 +107,7 @@ def assess(
 
 
 def _is_sampled(design: Design, map_: ClassMap) -> bool:
-    """Whether a design is that of this map: the digests of both are equal, and so are the classes."""
+    """Check whether a design is that of this map: the digests of both are equal, and so are the classes."""
     digest = design.facts.get("digest")
     return bool(digest) and digest == map_.digest() and design.facts.get("classes") == list(map_.legend.names)
 
@@ -229,14 +231,14 @@ def _compare(first: ClassMap, second: ClassMap, units: Units) -> tuple[Compariso
         rows, cols = first.grid.points_in(second.grid, rows, cols)
     places = (np.floor(np.nan_to_num(place, nan=-1)).astype(np.int64) for place in (rows, cols))
     two = first.legend.mapping_from(second.legend)[second.classes_at(*places)]
-    missing = (one == IGNORE) | (two == IGNORE)
-    if missing.all():
+    nodata = (one == IGNORE) | (two == IGNORE)
+    if nodata.all():
         raise InputError(
             f"{first.place} and {second.place} have a class in common at none of the {len(one)} labelled points: "
             "check the CRS and the extent of both"
         )
-    sample, _ = _within(units.sample, np.where(missing, IGNORE, one))
-    notes = [f"the maps are compared at the {(~missing).sum()} points where both have a class"] if missing.any() else []
+    sample, _ = _within(units.sample, np.where(nodata, IGNORE, one))
+    notes = [f"the maps are compared at the {(~nodata).sum()} points where both have a class"] if nodata.any() else []
     right = np.stack([one == units.reference, two == units.reference], 1).astype(float)
     ones = np.ones((len(one), 1))
     better = right[:, 1:] - right[:, :1]

@@ -180,8 +180,8 @@ class _Pair:
             for map_ in (self.first, self.second)
         )
         two = self.to_first[two]
-        missing = (one == IGNORE) | (two == IGNORE)
-        return np.where(missing, np.uint8(IGNORE), one), np.where(missing, np.uint8(IGNORE), two)
+        nodata = (one == IGNORE) | (two == IGNORE)
+        return np.where(nodata, np.uint8(IGNORE), one), np.where(nodata, np.uint8(IGNORE), two)
 
     def strips(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         for row in range(0, self.grid.height, _STRIP):
@@ -244,10 +244,10 @@ def _classes_on(map_: ClassMap, window: Grid, row: int, *, same: bool) -> np.nda
     result = np.full(rows.shape, IGNORE, np.uint8)
     if inside.any():
         down, across = rows[inside].astype(np.int64), cols[inside].astype(np.int64)
-        top, left = int(down.min()), int(across.min())
-        part = (top, left, int(down.max()) - top + 1, int(across.max()) - left + 1)
+        first_row, first_col = int(down.min()), int(across.min())
+        part = (first_row, first_col, int(down.max()) - first_row + 1, int(across.max()) - first_col + 1)
         classes = np.concatenate([strip for _, strip, _ in map_.classes.strips(part)])
-        result[inside] = classes[down - top, across - left]
+        result[inside] = classes[down - first_row, across - first_col]
     return result
 
 

@@ -47,9 +47,9 @@ def write_chips(
         places, scale = (rows, cols), 1.0
     inside = (places[0] >= 0) & (places[0] < scene.grid.height) & (places[1] >= 0) & (places[1] < scene.grid.width)
     if not inside.all():
-        missing = points["id"].to_numpy()[~inside]
+        outside = points["id"].to_numpy()[~inside]
         raise InputError(
-            f"{name} does not cover {len(missing)} of {len(points)} points, such as {missing[0]}: name its scene"
+            f"{name} does not cover {len(outside)} of {len(points)} points, such as {outside[0]}: name its scene"
         )
     bands = scene.image_numbers[:3] if len(scene.image_numbers) >= 3 else scene.image_numbers[:1]
     centres = list(zip(*places, strict=True))

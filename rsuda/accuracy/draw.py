@@ -44,7 +44,7 @@ def draw(map_: ClassMap, strata: list[Stratum], table: np.ndarray, counts: np.nd
         _indices(stratum.pixels, int(count), (seed, number))
         for number, (stratum, count) in enumerate(zip(strata, counts, strict=True))
     ]
-    chosen: list[tuple[int, int, int, int, int]] = []  # place of the draw, stratum, row, col, confidence
+    entries: list[tuple[int, int, int, int, int]] = []  # place of the draw, stratum, row, col, confidence
     before = np.zeros(len(strata), np.int64)
     with_confidence = table.shape[1] > 1
     for first, classes, levels in map_.strips(confidence=with_confidence):
@@ -59,11 +59,11 @@ def draw(map_: ClassMap, strata: list[Stratum], table: np.ndarray, counts: np.nd
             flat = np.flatnonzero(parts == number)[draws[number][places] - before[number]]
             for place, pixel in zip(places, flat, strict=True):
                 row, col = divmod(int(pixel), classes.shape[1])
-                chosen.append(
+                entries.append(
                     (int(place), int(number), first + row, col, 0 if levels is None else int(levels[row, col]))
                 )
         before += in_strip
-    return _in_random_order(chosen, seed, with_confidence)
+    return _in_random_order(entries, seed, with_confidence)
 
 
 def _indices(pixels: int, count: int, key: tuple[int, int]) -> np.ndarray:
@@ -77,8 +77,8 @@ def _indices(pixels: int, count: int, key: tuple[int, int]) -> np.ndarray:
     return np.array(list(numbers)[:count], np.int64)
 
 
-def _in_random_order(chosen: Collection[tuple[int, int, int, int, int]], seed: int, with_confidence: bool) -> Drawn:
+def _in_random_order(entries: Collection[tuple[int, int, int, int, int]], seed: int, with_confidence: bool) -> Drawn:
     """Sort by stratum and draw, and shuffle."""
-    values = np.array(sorted(chosen, key=lambda entry: (entry[1], entry[0])), np.int64).reshape(-1, 5)
+    values = np.array(sorted(entries, key=lambda entry: (entry[1], entry[0])), np.int64).reshape(-1, 5)
     values = values[np.random.default_rng((seed, _ORDER)).permutation(len(values))]
     return Drawn(values[:, 1], values[:, 2], values[:, 3], values[:, 4] / 254 if with_confidence else None)

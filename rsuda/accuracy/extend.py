@@ -84,9 +84,9 @@ class EarlierSample:
         ranks = [rank.get(place, len(rank)) for place in zip(frame["row"], frame["col"], strict=True)]
         frame = frame.iloc[np.argsort(ranks, kind="stable")].reset_index(drop=True)
         earlier = np.sort(ranks) < len(rank)
-        chosen = order.iloc[np.sort(ranks)[earlier]]
-        added = [name for name in columns_of(order) if name not in (*COLUMNS, "fid")]
-        frame = frame.assign(**{name: pd.Series([None] * len(frame), dtype=object) for name in added})
-        for name in (*_LABELS, *added):
-            frame.loc[earlier, name] = chosen[name].to_numpy()
+        earlier_points = order.iloc[np.sort(ranks)[earlier]]
+        extra_columns = [name for name in columns_of(order) if name not in (*COLUMNS, "fid")]
+        frame = frame.assign(**{name: pd.Series([None] * len(frame), dtype=object) for name in extra_columns})
+        for name in (*_LABELS, *extra_columns):
+            frame.loc[earlier, name] = earlier_points[name].to_numpy()
         return frame.assign(id=np.arange(1, len(frame) + 1))

@@ -118,9 +118,9 @@ class _Moments:
         with np.errstate(divide="ignore", invalid="ignore"):
             effective = self.count * (most - middle) * (middle - least) / (variance * self.free)
             share = np.clip((mean - least) / span, 0, 1)
-        fixed = (span < 1e-12) | (self.free < 1e-12) | ~np.isfinite(effective)
-        share, effective = np.where(fixed, 0.5, share), np.where(fixed, 1.0, effective)
-        low, high = (np.where(fixed, share, end) for end in limits_of(share, effective))
+        is_constant = (span < 1e-12) | (self.free < 1e-12) | ~np.isfinite(effective)
+        share, effective = np.where(is_constant, 0.5, share), np.where(is_constant, 1.0, effective)
+        low, high = (np.where(is_constant, share, end) for end in limits_of(share, effective))
         total = (self.weights * mean).sum(0)
         down, up = (self.weights * span * (share - low), self.weights * span * (high - share))
         return total - np.sqrt((down**2).sum(0)), total + np.sqrt((up**2).sum(0))
@@ -147,8 +147,8 @@ def interval(
     Returns:
         both ends (m,).
     """
-    moments, known = _Moments.of(sample, y, x), np.isfinite(value)
-    centre = np.where(known, value, 0.5)
+    moments, is_finite = _Moments.of(sample, y, x), np.isfinite(value)
+    centre = np.where(is_finite, value, 0.5)
 
     def end(outside: float, *, upper: bool) -> np.ndarray:
         inner, outer = centre, np.full_like(centre, outside)
@@ -157,6 +157,6 @@ def interval(
             low, high = moments.limits(middle, choices)
             inside = high >= 0 if upper else low <= 0
             inner, outer = np.where(inside, middle, inner), np.where(inside, outer, middle)
-        return np.where(known, outer, np.nan)
+        return np.where(is_finite, outer, np.nan)
 
     return end(lowest, upper=False), end(1.0, upper=True)

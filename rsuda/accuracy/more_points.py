@@ -91,8 +91,8 @@ def more_points(
     pixels = np.array([part.pixels for part in strata], np.int64)
     if target.class_index is None:
         likely = np.array([(part.right + 1) / (part.labelled + 2) for part in strata])
-        needed = max(points_for(target.half_width, pixels.astype(float), likely), 2 * len(strata))
-        numbers, _ = allocate(needed, pixels.tolist(), likely.tolist(), "optimal", 2)
+        points = max(points_for(target.half_width, pixels.astype(float), likely), 2 * len(strata))
+        numbers, _ = allocate(points, pixels.tolist(), likely.tolist(), "optimal", 2)
     else:
         numbers = _for_class(target, sample, mapped, labelled, pixels)
     more = {part.name: max(0, int(number) - part.labelled) for part, number in zip(strata, numbers, strict=True)}
@@ -116,9 +116,9 @@ def _for_class(
     mean = share @ sample.means((below * sample.area)[:, None])[:, 0]
     spread = _spread(target, sample, mapped, labelled, float(value[0]))
     total = share @ spread
-    needed = total**2 / ((mean * error / QUANTILE) ** 2 + share @ spread**2 / pixels.sum())
+    total_points = total**2 / ((mean * error / QUANTILE) ** 2 + share @ spread**2 / pixels.sum())
     return np.clip(
-        np.ceil(needed * share * spread / max(total, 1e-300)).astype(np.int64), np.minimum(2, pixels), pixels
+        np.ceil(total_points * share * spread / max(total, 1e-300)).astype(np.int64), np.minimum(2, pixels), pixels
     )
 
 
@@ -132,7 +132,7 @@ def _spread(target: Target, sample: Sample, mapped: np.ndarray, labelled: np.nda
     more = np.tile(usual_class(sample, mapped)[:, k], 2), np.repeat([1.0, 0.0], count)
     above, below = MARKS[target.measure](*map(np.concatenate, zip(marks, more, strict=True)))
     area = np.concatenate([sample.area, *[sample.means(sample.area[:, None])[:, 0]] * 2])
-    joined = replace(sample, stratum=np.concatenate([sample.stratum, *[np.arange(count)] * 2]), area=area)
+    larger_sample = replace(sample, stratum=np.concatenate([sample.stratum, *[np.arange(count)] * 2]), area=area)
     residual = ((above - value * below) * area)[:, None]
-    away = (residual - joined.means(residual)[joined.stratum]) ** 2
-    return np.sqrt(joined.means(away)[:, 0])
+    away = (residual - larger_sample.means(residual)[larger_sample.stratum]) ** 2
+    return np.sqrt(larger_sample.means(away)[:, 0])

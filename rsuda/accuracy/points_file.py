@@ -157,9 +157,9 @@ def _layer_of_points(path: Path, kinds: dict[str, str | None]) -> str:
     points = [name for name in layers if "Point" in str(kinds[name]) or str(kinds[name]).startswith("Unknown")]
     if len(points) == 1:
         return points[0]
-    listed = ", ".join(f"{name} ({kinds[name]})" for name in layers[:20]) or "none"
+    layer_list = ", ".join(f"{name} ({kinds[name]})" for name in layers[:20]) or "none"
     if points:
-        raise InputError(f"{path} has {len(points)} layers of points ({listed}): keep one of them in the file")
+        raise InputError(f"{path} has {len(points)} layers of points ({layer_list}): keep one of them in the file")
     advice = ": clusters of pixels and polygons are no units of this sample, so put a point into each"
     if not layers and path.suffix.lower() in (".csv", ".txt", ".xlsx"):
         advice = (
@@ -167,7 +167,7 @@ def _layer_of_points(path: Path, kinds: dict[str, str | None]) -> str:
         )
     elif not layers:
         advice = ": name a file of points"
-    raise InputError(f"{path} has no layer of points; its layers are {listed}{advice}")
+    raise InputError(f"{path} has no layer of points; its layers are {layer_list}{advice}")
 
 
 def _checked_points(frame: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:

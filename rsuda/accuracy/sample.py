@@ -118,7 +118,8 @@ def sample(
         >>> points.points
         200
     """
-    path, folder = Path(out).expanduser(), None if chips is None else Path(chips).expanduser()
+    path = Path(out).expanduser()
+    folder = Path(chips).expanduser() if chips is not None else None
     _check(path, points, strata, bands, minimum, seed, folder, image, overwrite=overwrite)
     _check_added(add, extend, points, target_error)
     earlier = None if extend is None else EarlierSample.read(extend)
@@ -141,9 +142,9 @@ def sample(
             numbers, note = allocate(points or 300, sizes, likely, allocation, minimum)
             numbers = numbers if earlier is None else np.maximum(numbers, earlier.least(map_, parts))
         parts = [replace(part, points=int(number)) for part, number in zip(parts, numbers, strict=True)]
-        drawn = draw(map_, parts, table, numbers, seed)
+        pixels = draw(map_, parts, table, numbers, seed)
         unit = "pixels" if map_.pixel_m2 is None else "m2"
-        frame = _frame(map_, parts, drawn)
+        frame = _frame(map_, parts, pixels)
         frame = frame if earlier is None else earlier.carry_labels(frame)
         notes = [*map_.notes, *([note] if note else [])]
         if earlier is not None and CHIP in earlier.points.columns and folder is None:
@@ -162,7 +163,7 @@ def sample(
             "allocation": allocation,
             "minimum": minimum,
             "seed": seed,
-            "points": len(drawn),
+            "points": len(pixels),
             "unit": unit,
         }
         design = Design(tuple(parts), facts)
@@ -170,7 +171,7 @@ def sample(
     return PointSample(
         file=path,
         strata=tuple(parts),
-        points=len(drawn),
+        points=len(pixels),
         seed=seed,
         unit=unit,
         chips=folder,
@@ -252,23 +253,23 @@ def _expected(expected: Mapping[str, float] | None, legend: Legend) -> dict[str,
     return dict(expected or {})
 
 
-def _frame(map_: ClassMap, strata: list[Stratum], drawn: Drawn) -> gpd.GeoDataFrame:
+def _frame(map_: ClassMap, strata: list[Stratum], pixels: Drawn) -> gpd.GeoDataFrame:
     """Make the layer of points at the centres of their pixels."""
     shown_grid = replace(map_.grid, transform=map_.grid.display_transform)
-    places = [shown_grid.world(row + 0.5, col + 0.5) for row, col in zip(drawn.rows, drawn.cols, strict=True)]
-    chosen = [strata[number] for number in drawn.stratum]
+    places = [shown_grid.world(row + 0.5, col + 0.5) for row, col in zip(pixels.rows, pixels.cols, strict=True)]
+    point_strata = [strata[number] for number in pixels.stratum]
     columns: dict[str, Any] = {
-        "id": np.arange(1, len(drawn) + 1),
-        "reference": np.full(len(drawn), None, object),
-        "note": np.full(len(drawn), None, object),
-        "stratum": [stratum.name for stratum in chosen],
-        "map_class": [stratum.map_class for stratum in chosen],
-        "confidence": drawn.confidence,
-        "probability": [stratum.points / stratum.pixels for stratum in chosen],
-        "weight": [stratum.pixels / stratum.points for stratum in chosen],
-        "area": map_.areas(drawn.rows + 0.5, drawn.cols + 0.5),
-        "row": drawn.rows,
-        "col": drawn.cols,
+        "id": np.arange(1, len(pixels) + 1),
+        "reference": np.full(len(pixels), None, object),
+        "note": np.full(len(pixels), None, object),
+        "stratum": [stratum.name for stratum in point_strata],
+        "map_class": [stratum.map_class for stratum in point_strata],
+        "confidence": pixels.confidence,
+        "probability": [stratum.points / stratum.pixels for stratum in point_strata],
+        "weight": [stratum.pixels / stratum.points for stratum in point_strata],
+        "area": map_.areas(pixels.rows + 0.5, pixels.cols + 0.5),
+        "row": pixels.rows,
+        "col": pixels.cols,
     }
     columns = {name: columns[name] for name in COLUMNS if name in columns and columns[name] is not None}
     return gpd.GeoDataFrame(columns, geometry=shapely.points(places), crs=map_.grid.crs)

@@ -109,7 +109,7 @@ def suggest(
 def choose(windows: list[Candidate], k: int, seed: int) -> list[int]:
     """Return the indices of ``k`` candidates, or of all, the most uncertain first: one of each of ``k`` clusters."""
     uncertainty = np.array([window.uncertainty for window in windows])
-    chosen = np.arange(len(windows))
+    indices = np.arange(len(windows))
     if len(windows) > k:
         points = np.stack(
             [
@@ -118,8 +118,8 @@ def choose(windows: list[Candidate], k: int, seed: int) -> list[int]:
             ]
         )
         points = (points - points.mean(0)) / np.maximum(points.std(0), 1e-6)
-        chosen = weighted_kmeans(points, uncertainty, k, np.random.default_rng(seed))
-    order: list[int] = chosen[np.argsort(-uncertainty[chosen], kind="stable")].tolist()
+        indices = weighted_kmeans(points, uncertainty, k, np.random.default_rng(seed))
+    order: list[int] = indices[np.argsort(-uncertainty[indices], kind="stable")].tolist()
     return order
 
 
@@ -131,17 +131,17 @@ def weighted_kmeans(points: np.ndarray, weight: np.ndarray, k: int, rng: np.rand
     """
     weight = np.maximum(weight, 1e-9)
     first = int(np.argmax(weight))
-    chosen, distance = [first], ((points - points[first]) ** 2).sum(1)
-    while len(chosen) < k:  # k-means++
+    indices, distance = [first], ((points - points[first]) ** 2).sum(1)
+    while len(indices) < k:  # k-means++
         chance = distance * weight
-        chance[chosen] = 0
+        chance[indices] = 0
         if not chance.sum() > 0:  # equal points: any of the others
             chance = weight.copy()
-            chance[chosen] = 0
+            chance[indices] = 0
         new = int(rng.choice(len(points), p=chance / chance.sum()))
-        chosen.append(new)
+        indices.append(new)
         distance = np.minimum(distance, ((points - points[new]) ** 2).sum(1))
-    centres = points[chosen].copy()
+    centres = points[indices].copy()
     for _ in range(100):
         cluster = _squared_distances(points, centres).argmin(1)
         new_centres = centres.copy()

@@ -86,14 +86,11 @@ def assess(
 
 def _print(result: Assessment) -> None:
     """Print overall accuracy, the tables of classes, the comparison, and the points that are missing."""
-    from rich.console import Console
-
     from rsuda.accuracy.display import area, area_interval, area_unit, percent
-    from rsuda.cli.terminal import make_table
+    from rsuda.cli.terminal import make_table, print_notes, print_table
     from rsuda.core.display import printable
 
-    for note in result.notes:
-        print(f"note: {printable(note)}")
+    print_notes(result.notes)
     unit = area_unit(result.total_area, result.unit)
     accuracies = make_table("class", "points", "user's %", "producer's %", "F1 %", right=4)
     areas = make_table("class", f"mapped {unit[0]}", f"area {unit[0]}", right=2)
@@ -101,9 +98,8 @@ def _print(result: Assessment) -> None:
         name, shares = printable(part.name), (part.users, part.producers, part.f1)
         accuracies.add_row(name, str(part.points_mapped), *(percent(share, 0) for share in shares))
         areas.add_row(name, area(part.mapped_area, unit), area_interval(part.area, unit))
-    console = Console(markup=False, highlight=False, emoji=False)
-    console.print(accuracies)
-    console.print(areas)
+    print_table(accuracies)
+    print_table(areas)
     print(
         f"Overall accuracy {percent(result.overall)} %, standard error {100 * result.overall.se:.1f}; "
         f"{result.labelled} labelled points, {result.design} sample; parentheses are 95 % intervals"
@@ -127,14 +123,14 @@ def _print_more(result: Assessment) -> None:
 
     more = result.more
     assert more is not None
-    missing = {name: count for name, count in more.more.items() if count}
+    counts = {name: count for name, count in more.more.items() if count}
     sentence = f"{more.width} of the {printable(more.measure)} take about {more.points} points"
-    if not missing:
+    if not counts:
         print(f"{sentence}: you have enough")
         return
-    listed = ", ".join(f"{count} of {printable(name)}" for name, count in missing.items())
-    print(f"{sentence} in the best allocation; missing are {listed}")
+    shortfall = ", ".join(f"{count} of {printable(name)}" for name, count in counts.items())
+    print(f"{sentence} in the best allocation; missing are {shortfall}")
     if more.extendable:
         command = spell_command("sample", result.map, out="more.gpkg", extend=str(result.file))
-        added = (spell("add", f"{name}={count}") for name, count in missing.items())
-        print(f"To draw them: {printable(' '.join([command, *added]))}")
+        additions = (spell("add", f"{name}={count}") for name, count in counts.items())
+        print(f"To draw them: {printable(' '.join([command, *additions]))}")

@@ -52,12 +52,12 @@ def benchmark(
             how = job.settings
             print(f"  {job.pair} / {job.method} / seed {job.seed}: {how.method.name}, {how.training.steps} steps")
         return
-    ended = 0
+    count = 0
 
     def show(job: BenchmarkRun, result: dict[str, Any] | str) -> None:
-        nonlocal ended
-        ended += 1
-        what = f"[{ended} of {len(waiting)}] {job.pair} / {job.method} / seed {job.seed}"
+        nonlocal count
+        count += 1
+        what = f"[{count} of {len(waiting)}] {job.pair} / {job.method} / seed {job.seed}"
         if isinstance(result, str):
             print(f"{what}: failed: {result}", flush=True)
         else:

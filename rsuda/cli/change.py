@@ -58,20 +58,17 @@ def change(
 
 def _print(result: Change) -> None:
     """Print the matrix of areas, the share that changed, and the files."""
-    from rich.console import Console
-
     from rsuda.accuracy.display import area, area_unit
-    from rsuda.cli.terminal import make_table
+    from rsuda.cli.terminal import make_table, print_notes, print_table
     from rsuda.core.display import printable
 
-    for note in result.notes:
-        print(f"note: {printable(note)}")
+    print_notes(result.notes)
     unit = area_unit(float(result.area.sum()), result.unit)
     present = [k for k in range(len(result.classes)) if result.pixels[k].any() or result.pixels[:, k].any()]
     names = [printable(result.classes[k]) for k in present]
     table = make_table(f"from / to, {unit[0]}", *names, right=len(names))
     for name, before in zip(names, present, strict=True):
         table.add_row(name, *(area(float(result.area[before, after]), unit) for after in present))
-    Console(markup=False, highlight=False, emoji=False).print(table)
+    print_table(table)
     print(f"{result.changed_share:.1%} of the area has another class in the second map, errors of both maps included")
     print(f"Wrote {printable(result.folder)}; to know the errors: rsuda sample {printable(result.raster)}")

@@ -37,7 +37,7 @@ def config(
     source, target = domains_of(
         domains, settings.pop("source", None), settings.pop("target", None), settings.get("start")
     )
-    resolved, notes = api.resolve_settings(source, target, config=config, settings=changes, **settings)
+    run_settings, notes = api.resolve_settings(source, target, config=config, settings=changes, **settings)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    print(dump(resolved), end="")
+    print(dump(run_settings), end="")

@@ -24,11 +24,11 @@ def domains(
     from rsuda.cli.terminal import print_facts
     from rsuda.info.catalogue import domains as describe_domains
 
-    described = describe_domains(name)
+    entries = describe_domains(name)
     if as_json:
-        print(json.dumps(described, indent=2))
+        print(json.dumps(entries, indent=2))
         return
-    for domain, about in described.items():
+    for domain, about in entries.items():
         facts = about if name else {key: about[key] for key in ("about", "gsd", "bands", "classes", "get")}
         print(f"{domain}:")
         print_facts({key: value for key, value in facts.items() if key != "name"}, 2)

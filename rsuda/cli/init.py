@@ -26,7 +26,7 @@ def init(
     """Look through a folder of images and labels, and write a commented domain file to edit."""
     import json
 
-    from rsuda.cli.terminal import print_facts
+    from rsuda.cli.terminal import print_facts, print_notes
     from rsuda.core.display import printable
     from rsuda.data.drafts.init import init as write_draft
 
@@ -36,8 +36,7 @@ def init(
         print(json.dumps(facts, indent=2))
         return
     print_facts({key: value for key, value in facts.items() if key not in ("file", "next", "notes")})
-    for note in facts["notes"]:
-        print(f"note: {printable(note)}")
+    print_notes(facts["notes"])
     print(f"Wrote {printable(facts['file'])}. Check it, name the classes, then:")
     for command in facts["next"]:
         print(f"  {printable(command)}")

@@ -23,14 +23,14 @@ def methods(
 
     from rsuda.info.catalogue import methods as describe_methods
 
-    described = describe_methods(name)
+    entries = describe_methods(name)
     if as_json:
-        print(json.dumps(described, indent=2))
+        print(json.dumps(entries, indent=2))
         return
     if name is None:
-        _print_table(described)
+        _print_table(entries)
         return
-    for method, about in described.items():
+    for method, about in entries.items():
         print(f"{method}: {about['paper']}\n  {about['summary']}")
         print(f"  in memory: {about['networks']}; a step costs about {about['cost']:.1f} times one of source-only")
         print(f"  window: a multiple of {about['window_multiple']} px; batch: 2 or more; {about['reads']}")
@@ -38,13 +38,13 @@ def methods(
             print(f"  --set method.{option}={default}\n      {what}")
 
 
-def _print_table(described: dict[str, Any]) -> None:
+def _print_table(entries: dict[str, Any]) -> None:
     from rich.console import Console
 
     from rsuda.cli.terminal import make_table
 
     table = make_table("method", "what it does", "cost", "in memory", "paper")
-    for method, about in described.items():
+    for method, about in entries.items():
         table.add_row(method, about["summary"], f"{about['cost']:.1f}", about["networks"], about["paper"])
     console = Console(markup=False, highlight=False, emoji=False)
     console.print(table)

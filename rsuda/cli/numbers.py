@@ -32,7 +32,7 @@ def read_numbers(command: Callable[..., Any] | None, options: Iterable[Any]) -> 
 
 
 def _kind(annotation: Any) -> Any:
-    """The type of number that an annotation declares; None for other types."""
+    """Return the type of number that an annotation declares; None for other types."""
     for part in (annotation, *get_args(annotation)):
         if part in (int, float):
             return part

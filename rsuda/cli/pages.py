@@ -81,8 +81,8 @@ class Page(TyperCommand):
         ]
         names = [max(option.opts, key=len) for option in options]
         first = "--out" if "--out" in names else names[0] if names else ""
-        named = f"options have names, such as {first}" if first else "leave it out"
-        return f"rsuda {self.name} takes {takes}, and '{word}' is one more: {named}"
+        advice = f"options have names, such as {first}" if first else "leave it out"
+        return f"rsuda {self.name} takes {takes}, and '{word}' is one more: {advice}"
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from rsuda.cli.app import app, log
 from rsuda.cli.class_raster_options import CrsOption, GsdOption, LegendOption, NodataOption
+
+if TYPE_CHECKING:
+    from rsuda.accuracy.sample import PointSample
 
 Number = TypeVar("Number", int, float)
 
@@ -119,28 +122,21 @@ def _by_name(texts: list[str], option: str, kind: Callable[[str], Number], examp
     return numbers
 
 
-def _print(result: object) -> None:
+def _print(result: PointSample) -> None:
     """Print the strata, the file and how to go on."""
-    from typing import cast
-
-    from rich.console import Console
-
-    from rsuda.accuracy.sample import PointSample
-    from rsuda.cli.terminal import make_table
+    from rsuda.cli.terminal import make_table, print_notes, print_table
     from rsuda.core.display import printable
 
-    sample_points = cast(PointSample, result)
-    for note in sample_points.notes:
-        print(f"note: {printable(note)}")
+    print_notes(result.notes)
     table = make_table("stratum", "pixels", "share", "points", "expected right", right=4)
-    total = sum(stratum.pixels for stratum in sample_points.strata)
-    for stratum in sample_points.strata:
+    total = sum(stratum.pixels for stratum in result.strata)
+    for stratum in result.strata:
         cells = stratum.pixels, f"{stratum.pixels / total:.1%}", stratum.points, f"{stratum.expected:.0%}"
         table.add_row(printable(stratum.name), *map(str, cells))
-    Console(markup=False, highlight=False, emoji=False).print(table)
+    print_table(table)
     print(
-        f"{sample_points.points} point{'s' * (sample_points.points != 1)}: {printable(sample_points.file)}; label them in "
+        f"{result.points} point{'s' * (result.points != 1)}: {printable(result.file)}; label them in "
         "QGIS, from number 1 on, then rsuda assess"
     )
-    if sample_points.chips is not None:
-        print(f"Pictures of the points: {printable(sample_points.chips)}")
+    if result.chips is not None:
+        print(f"Pictures of the points: {printable(result.chips)}")

@@ -73,6 +73,19 @@ def make_table(*columns: str, right: int = 0) -> Any:
     return table
 
 
+def print_notes(notes: Sequence[str]) -> None:
+    """Print notes to the user, a line each."""
+    for note in notes:
+        print(f"note: {printable(note)}")
+
+
+def print_table(table: Any) -> None:
+    """Print a table of ``make_table``; nothing in its texts counts as markup."""
+    from rich.console import Console
+
+    Console(markup=False, highlight=False, emoji=False).print(table)
+
+
 def print_map(result: Any, notes: Notes) -> None:
     """Print a finished map: notes, files, speed and class shares."""
     notes.show(result.notes, result.scene)
@@ -93,8 +106,7 @@ def _polygons(count: int) -> str:
 
 def print_polygons(result: Any) -> None:
     """Print the polygons of a class raster: notes, files, seconds and class shares."""
-    for note in result.notes:
-        print(f"note: {printable(note)}")
+    print_notes(result.notes)
     total = sum(result.area_m2.values()) or 1.0
     shares = ", ".join(f"{printable(name)} {area / total:.0%}" for name, area in result.area_m2.items() if area)
     footprints = f" and {printable(result.footprints.name)}" if result.footprints else ""
@@ -238,9 +250,9 @@ def suggestion_table(result: list[Any], domain: Any, spec: Any) -> str:
         x, y = scene.grid_at(spec.gsd).world(item.row + item.size / 2, item.col + item.size / 2)
         centre = f"{x:.1f}, {y:.1f}" if scene.grid.georeferenced else "-"
         main = sorted(item.classes.items(), key=lambda item: -item[1])[:3]
-        seen = ", ".join(f"{name} {value:.0%}" for name, value in main if value >= 0.05)
+        shares = ", ".join(f"{name} {value:.0%}" for name, value in main if value >= 0.05)
         lines.append(
-            f"{item.rank:4d}  {item.scene:{width}}  {item.row:6d} {item.col:6d}  {centre:24} {item.uncertainty:11.3f}  {seen}"
+            f"{item.rank:4d}  {item.scene:{width}}  {item.row:6d} {item.col:6d}  {centre:24} {item.uncertainty:11.3f}  {shares}"
         )
     return "\n".join(lines)
 

@@ -106,15 +106,13 @@ def score_before(model: ModelBefore | None, folder: Path, target: Domain, settin
     """
     if model is None:
         return read_before(folder)
-    labelled, split = None, settings.validation.split
-    if target.has_labels(split):
-        labelled = evaluate(model.predictor, target, split).scores
+    miou = iou = None
+    if target.has_labels(settings.validation.split):
+        scores = evaluate(model.predictor, target, settings.validation.split).scores
+        shares = zip(scores.names, map(float, scores.iou), strict=True)
+        miou, iou = float(scores.miou), {name: share if math.isfinite(share) else None for name, share in shares}
     selection = label_free(model.predictor, target, settings.target.split).selection
-    iou = None if labelled is None else {
-        name: float(value) if math.isfinite(value) else None
-        for name, value in zip(labelled.names, labelled.iou, strict=True)
-    }  # fmt: skip
-    before = Before(model.what, selection, None if labelled is None else float(labelled.miou), iou)
+    before = Before(model.what, selection, miou, iou)
     with atomic_write(folder / BEFORE, overwrite=True) as temporary:
         temporary.write_text(json.dumps(before.as_fields(), indent=2) + "\n", encoding="utf-8", newline="\n")
     return before

@@ -139,8 +139,8 @@ def evaluate(
         raise InputError(f"no scene of split '{split}' of {domain.name} holds a whole tile of {size} x {size} px")
     if not total.any():
         raise InputError(f"no pixel of split '{split}' of {domain.name} is labelled with a class of the model")
-    labelled = counts[: len(domain.legend)]
-    left_out = float(labelled[table[: len(labelled)] == IGNORE].sum() / max(labelled.sum(), 1))
+    label_counts = counts[: len(domain.legend)]
+    left_out = float(label_counts[table[: len(label_counts)] == IGNORE].sum() / max(label_counts.sum(), 1))
     left_over = unshared_note(legend.names, domain.legend.names, domain.name, left_out)
     clutter = (domain.clutter,) if domain.clutter in legend.names else ()
     return Evaluation(

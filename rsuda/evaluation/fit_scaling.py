@@ -105,7 +105,7 @@ class Fitting:
         return CHANCES[self.differs_by_class]
 
     def is_better(self, result: HeldOut, none: HeldOut) -> bool:
-        """Whether the result of this scaling is better than none: its log loss beyond chance, and its error no higher.
+        """Check whether the result of this scaling is better than none: its log loss beyond chance, and its error no higher.
 
         Numbers by class are judged by the mean of the classes' ECE: in that of all together, errors of classes may cancel.
         """
@@ -185,7 +185,7 @@ class HeldOut:
         return float(gain.sum()), float(np.sqrt(len(gain) * gain.var(ddof=1)))
 
     def is_lower_than(self, other: HeldOut, *, chance: float) -> bool:
-        """Whether the log loss is lower beyond chance: a one-sided t test over parts."""
+        """Check whether the log loss is lower beyond chance: a one-sided t test over parts."""
         gain, error = self.gain_over(other)
         level = float(student.ppf(1 - chance, len(self.losses) - 1))
         return gain > level * error

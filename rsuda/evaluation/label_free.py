@@ -85,17 +85,17 @@ def label_free(
     predictor = predictor.uncalibrated()  # scores of a run stay comparable with those of runs without calibration
     classes = len(predictor.trained.spec.legend)
     probabilities: list[np.ndarray] = []
-    changed, shifted = np.zeros((2, classes)), np.zeros((2, classes))
+    change_counts, shift_counts = np.zeros((2, classes)), np.zeros((2, classes))
     for window in _windows(predictor.trained.spec, domain, split, windows, size):
         image, valid, next_image, next_valid = window
         plain, mirrored, turned, *coloured = predictor.probabilities(np.stack([image, *_changed(image)]))
         for other in (mirrored[..., ::-1], np.rot90(turned, -1, (-2, -1)), *coloured):
-            changed += _shared(plain.argmax(0)[valid], other.argmax(0)[valid], classes)
+            change_counts += _shared(plain.argmax(0)[valid], other.argmax(0)[valid], classes)
         half = size // 2
         both = valid[:, half:] & next_valid[:, :half]
         if both.any():
             other = predictor.probabilities(next_image[None])[0]
-            shifted += _shared(plain.argmax(0)[:, half:][both], other.argmax(0)[:, :half][both], classes)
+            shift_counts += _shared(plain.argmax(0)[:, half:][both], other.argmax(0)[:, :half][both], classes)
         probabilities.append(plain[:, valid])
     if not probabilities:
         raise InputError(f"no valid pixel in {windows} windows of {domain.name}: check its nodata value")
@@ -105,8 +105,8 @@ def label_free(
     sample = pixels[:, np.random.default_rng(1).permutation(pixels.shape[1])[:2000]]
     return LabelFree(
         certainty=1 - mean_entropy,
-        agreement=float((changed[0] / changed[1].clip(1)).mean()),
-        overlap=float((shifted[0] / shifted[1].clip(1)).mean()),
+        agreement=float((change_counts[0] / change_counts[1].clip(1)).mean()),
+        overlap=float((shift_counts[0] / shift_counts[1].clip(1)).mean()),
         information=float(_entropy(pixels.mean(1)) / log_classes) - mean_entropy,
         density=density(sample),
     )

@@ -65,8 +65,8 @@ def pixels_of_scenes(
         label = table[scene.whole_label(legend)[0]]
         count = int((label != IGNORE).sum())
         if count:
-            drawn = np.random.default_rng([0, number]).random(label.shape, np.float32) < quota / count
-            places = np.nonzero((label != IGNORE) & drawn)
+            in_sample = np.random.default_rng([0, number]).random(label.shape, np.float32) < quota / count
+            places = np.nonzero((label != IGNORE) & in_sample)
             parts.append(_read(predictor, scene, places, label[places], number, by_square=len(scenes) < _FEW))
     return _joined(parts, len(predictor.trained.spec.legend))
 
@@ -106,23 +106,23 @@ def pixels_of_points(
     """
     legend = predictor.trained.spec.legend
     frame, column = _points(layer, attribute)
-    named = frame[frame[column].notna()]
-    known = {name.casefold(): name for name in legend.names} | {name: name for name in legend.names}
-    texts = named[column].astype(str).str.strip()
-    names = texts.map(lambda text: known.get(text, known.get(text.casefold(), text)))
+    points = frame[frame[column].notna()]
+    spellings = {name.casefold(): name for name in legend.names} | {name: name for name in legend.names}
+    texts = points[column].astype(str).str.strip()
+    names = texts.map(lambda text: spellings.get(text, spellings.get(text.casefold(), text)))
     others = sorted({*names} - {*legend.names, ""})
     if others and not {*names} & {*legend.names}:
         raise InputError(
             f"column '{column}' of {layer} holds {', '.join(others[:5])}, and the model's classes are "
             f"{', '.join(legend.names)}: name the column of classes by {spell('attribute')}"
         )
-    named = named.assign(**{column: names})[names.isin(legend.names)]
+    points = points.assign(**{column: names})[names.isin(legend.names)]
     parts: list[LabelledPixels] = []
     for scene in scenes:
-        located = named if named.crs is None or scene.grid.crs is None else _projected(named, scene)
-        classes = [legend.names.index(name) for name in located[column]]
+        scene_points = points if points.crs is None or scene.grid.crs is None else _projected(points, scene)
+        classes = [legend.names.index(name) for name in scene_points[column]]
         first = 1 + int(parts[-1].groups[0]) if parts else 0
-        parts += _of_scene(predictor, scene, located, np.array(classes, np.uint8), first)
+        parts += _of_scene(predictor, scene, scene_points, np.array(classes, np.uint8), first)
     return _joined(
         parts, len(legend), f"no point of {layer} with a class lies on a scene: name their scenes by {spell('scene')}"
     )
@@ -176,9 +176,9 @@ def _of_scene(
     return parts
 
 
-def _joined(parts: Iterable[LabelledPixels], classes: int, missing: str = "") -> LabelledPixels:
+def _joined(parts: Iterable[LabelledPixels], classes: int, sentence: str = "") -> LabelledPixels:
     parts = [part for part in parts if len(part)]
     if not parts:
-        raise InputError(missing or f"no labelled pixel belongs to one of the {classes} classes of the model")
+        raise InputError(sentence or f"no labelled pixel belongs to one of the {classes} classes of the model")
     arrays = ([getattr(part, name) for part in parts] for name in ("probabilities", "labels", "groups"))
     return LabelledPixels(*map(np.concatenate, arrays))

@@ -42,17 +42,17 @@ def windows(target: Domain, settings: Settings, spec: Spec) -> Iterator[Window]:
     rng, side = np.random.default_rng(0), min(_SIDE, settings.patches.window)
     split = settings.target.split
     scenes = target.split(split if split in target.splits else "all")
-    drawn: list[Window] = []
+    patches: list[Window] = []
     for _ in range(_DRAWS):
         scene = scenes[int(rng.integers(len(scenes)))].without_label()
         grid = scene.grid_at(spec.gsd)
         row, col = random_window(rng, grid.height, grid.width, side)
         patch = scene.read(spec.bands, spec.gsd, (row, col, side, side))
-        drawn.append(Window((spec.unit(patch.values) * patch.valid).astype(np.float32), patch.valid))
-        if sum(window.valid.mean() >= _ENOUGH for window in drawn) == _WINDOWS:
+        patches.append(Window((spec.unit(patch.values) * patch.valid).astype(np.float32), patch.valid))
+        if sum(window.valid.mean() >= _ENOUGH for window in patches) == _WINDOWS:
             break
-    order = sorted(range(len(drawn)), key=lambda k: (drawn[k].valid.mean() < _ENOUGH, k))
-    yield from (drawn[k] for k in order[:_WINDOWS])
+    order = sorted(range(len(patches)), key=lambda k: (patches[k].valid.mean() < _ENOUGH, k))
+    yield from (patches[k] for k in order[:_WINDOWS])
 
 
 def write_preview(
@@ -68,12 +68,12 @@ def write_preview(
     if file.is_file() and before is None:
         return file
     spec = predictor.trained.spec
-    drawn = list(windows(target, settings, spec))
-    maps_before = None if before is None else _classes(before.predictor, drawn, spec)
-    after = _classes(predictor, drawn)
+    patches = list(windows(target, settings, spec))
+    maps = _classes(predictor, patches)
+    earlier_maps = [None] * len(patches) if before is None else _classes(before.predictor, patches, spec)
     rows = [
-        Row(window.unit, window.valid, None if maps_before is None else maps_before[k], after[k])
-        for k, window in enumerate(drawn)
+        Row(patch.unit, patch.valid, earlier_map, map_)
+        for patch, earlier_map, map_ in zip(patches, earlier_maps, maps, strict=True)
     ]
     title = f"before: {before.what}" if before else ""
     picture, tags = draw(rows, spec.legend, title, f"after: step {settings.training.steps}"), PngInfo()
@@ -83,16 +83,16 @@ def write_preview(
     return file
 
 
-def _classes(predictor: Predictor, drawn: list[Window], spec: Spec | None = None) -> list[np.ndarray]:
+def _classes(predictor: Predictor, patches: list[Window], spec: Spec | None = None) -> list[np.ndarray]:
     """Predict the class indices of windows, (side, side) uint8 each, 255 where invalid.
 
     Args:
         spec: of the windows' scale, if it is not that of the model.
     """
-    expected = predictor.trained.spec
-    units = np.stack([window.unit for window in drawn])
-    if spec is not None and (spec.low, spec.high) != (expected.low, expected.high):
+    model_spec = predictor.trained.spec
+    units = np.stack([window.unit for window in patches])
+    if spec is not None and (spec.low, spec.high) != (model_spec.low, model_spec.high):
         low, high = (np.array(edge, np.float32)[:, None, None] for edge in (spec.low, spec.high))
-        units = np.stack([expected.unit(unit * (high - low) + low) for unit in units])
+        units = np.stack([model_spec.unit(unit * (high - low) + low) for unit in units])
     best = predictor.probabilities(units.astype(np.float32)).argmax(1).astype(np.uint8)
-    return [np.where(window.valid, part, np.uint8(IGNORE)) for window, part in zip(drawn, best, strict=True)]
+    return [np.where(window.valid, part, np.uint8(IGNORE)) for window, part in zip(patches, best, strict=True)]

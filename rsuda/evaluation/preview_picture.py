@@ -68,12 +68,12 @@ def _legend_lines(
     left = _GAP
     for name, colour in zip(legend.names, legend.palette, strict=True):
         name = name if len(name) <= 30 else f"{name[:29]}…"
-        needed = _TEXT + 6 + round(font.getlength(name)) + 18
-        if left + needed > width and lines[-1]:
+        entry_width = _TEXT + 6 + round(font.getlength(name)) + 18
+        if left + entry_width > width and lines[-1]:
             lines.append([])
             left = _GAP
         lines[-1].append((left, name, colour))
-        left += needed
+        left += entry_width
     return lines
 
 

@@ -38,8 +38,12 @@ def references(settings: Settings, target: Domain) -> list[Reference]:
         return []
     try:
         fields = read_json(references_file(), "references")
-        scored, split = fields["scored"], settings.validation.split
-        if scored["split"] != split or not target.has_labels(split) or scored["files"] != _digests(target, split):
+        conditions, split = fields["scored"], settings.validation.split
+        if (
+            conditions["split"] != split
+            or not target.has_labels(split)
+            or conditions["files"] != _digests(target, split)
+        ):
             return []
         runs = [Reference(str(run["what"]), float(run["miou"])) for run in fields["runs"]]
     except (RsudaError, KeyError, TypeError, ValueError):

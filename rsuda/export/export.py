@@ -136,15 +136,15 @@ def export(
         ExistsError: the file exists and ``overwrite`` is False.
     """
     _check(format, window, overlap, output)
-    chosen = FORMATS[format]
+    export_format = FORMATS[format]
     trained = run if isinstance(run, TrainedNetwork) else load_run(local_model(run) if out else run_folder(run))
     folder = trained.path if trained.path.is_dir() else trained.path.parent
-    file = Path(out).expanduser() if out else folder / chosen.file
+    file = Path(out).expanduser() if out else folder / export_format.file
     _check_file(file, overwrite=overwrite)  # before the minutes that an export takes
-    request = Request(trained, window, overlap, (output or chosen.output) if chosen.output else None)
+    request = Request(trained, window, overlap, (output or export_format.output) if export_format.output else None)
     with atomic_write(file, overwrite=overwrite) as temporary:
-        path = temporary.with_suffix(Path(chosen.file).suffix)  # torch reads the suffix
-        difference = chosen.write(request, path, file.parent)
+        path = temporary.with_suffix(Path(export_format.file).suffix)  # torch reads the suffix
+        difference = export_format.write(request, path, file.parent)
         if path != temporary:
             path.rename(temporary)
     return Exported(trained.path, format, file, request.output, window, difference)
@@ -201,7 +201,7 @@ def _write_item(request: Request, path: Path, folder: Path) -> None:
 
 
 def _network(request: Request) -> tuple[torch.nn.Module, int, int]:
-    """The network on the CPU, its number of bands, and the window."""
+    """Return the network on the CPU, its number of bands, and the window."""
     return request.trained.model.cpu().eval(), len(request.trained.spec.bands), request.window
 
 

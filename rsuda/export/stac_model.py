@@ -135,12 +135,12 @@ def _model_input(spec: Spec, window: int) -> ModelInput:
 
     structure = InputStructure.create([-1, len(spec.bands), window, window], _INPUT_ORDER, DataType.FLOAT32)
     text = f"Pixels of {spec.gsd:g} m, standardised; where there is no data, pixels of the value 'low'"
-    described = ModelInput.create("image", list(spec.bands), structure, description=text)
-    described.properties["value_scaling"] = [
+    model_input = ModelInput.create("image", list(spec.bands), structure, description=text)
+    model_input.properties["value_scaling"] = [
         ValueScaling.create(ValueScalingType.Z_SCORE, mean=mean, stddev=deviation).to_dict()
         for mean, deviation in zip(*spec.raw_statistics(), strict=True)
     ]
-    return described
+    return model_input
 
 
 def _model_output(spec: Spec, window: int) -> ModelOutput:
@@ -155,10 +155,10 @@ def _model_output(spec: Spec, window: int) -> ModelOutput:
     if spec.bias:
         biases = ", ".join(f"{number:g}" for number in spec.bias)
         text = f"Calibrated probabilities are softmax(log_softmax(logits) / T + b), with T {numbers} and b {biases} by class"
-    described = ModelOutput.create(
+    model_output = ModelOutput.create(
         "logits", [TaskType.SEMANTIC_SEGMENTATION], structure, classes=classes(spec.legend), description=text
     )
-    return described
+    return model_output
 
 
 def _add_assets(item: Item, trained: TrainedNetwork, weights: Path, folder: Path) -> None:
@@ -167,12 +167,12 @@ def _add_assets(item: Item, trained: TrainedNetwork, weights: Path, folder: Path
     from pystac.extensions.mlm import AssetGeneralMLMExtension
 
     run = weights.parent
-    exported = [
+    exports = [
         file
         for file in (run / "model.onnx", run / "model.pt2")
         if file.is_file() and about_exported(file).get("network") == trained.digest
     ]
-    for file in [weights, *exported]:
+    for file in [weights, *exports]:
         artifact = _ARTIFACTS[file.suffix]
         asset = pystac.Asset(
             href(file, folder),

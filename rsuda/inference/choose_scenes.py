@@ -56,22 +56,22 @@ def choose_scenes(places: Sequence[str | Path]) -> ChosenScenes:
         InputError: all files are maps that rsuda has written.
     """
     files: list[str] = []
-    named: list[str] = []
+    user_files: list[str] = []
     places, sidecars = _without_sidecars([os.fspath(place) for place in places])
     for place in places:
         inside = _inside(place)
         is_named = inside == [os.path.expanduser(place)]
         # a name that is written twice is kept, to be refused; one of a folder that was listed before is no second scene
-        files += _new(inside, [file for file in files if file not in named] if is_named else files)
-        named += inside if is_named else []
+        files += _new(inside, [file for file in files if file not in user_files] if is_named else files)
+        user_files += inside if is_named else []
     scenes, maps = without_own_maps(files)
     if maps and not scenes:
         raise InputError(f"{maps[0]} is a map that rsuda has written: name the scene that was mapped")
-    scenes, label_notes = _without_labels(scenes, named)
-    chosen = {file: file if is_remote(file) else Path(file) for file in scenes}
+    scenes, label_notes = _without_labels(scenes, user_files)
+    paths = {file: file if is_remote(file) else Path(file) for file in scenes}
     notes = [*([note_of_own_maps(maps)] if maps else []), *sidecars, *label_notes]
-    unnamed = frozenset(scene for file, scene in chosen.items() if file not in named)
-    return ChosenScenes([chosen[file] for file in scenes], notes, unnamed)
+    unnamed = frozenset(scene for file, scene in paths.items() if file not in user_files)
+    return ChosenScenes([paths[file] for file in scenes], notes, unnamed)
 
 
 def _without_sidecars(places: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -84,12 +84,12 @@ def _without_sidecars(places: Sequence[str]) -> tuple[list[str], list[str]]:
     return [place for place in places if place not in beside], [left_out]
 
 
-def _without_labels(files: Sequence[str], named: Sequence[str]) -> tuple[list[str], list[str]]:
+def _without_labels(files: Sequence[str], user_files: Sequence[str]) -> tuple[list[str], list[str]]:
     """Divide files into scenes and a note of the labels beside them, known by the words of their names and folders.
 
     Files that were named themselves stay, and so do all where nothing but labels would be left.
     """
-    unnamed = [file for file in files if file not in named and not is_remote(file)]
+    unnamed = [file for file in files if file not in user_files and not is_remote(file)]
     folder = os.path.commonpath([os.path.dirname(file) for file in unnamed]) if unnamed else ""
     labels = {file for file in unnamed if is_label_name(Path(os.path.relpath(file, folder or ".")).as_posix())}
     scenes = [file for file in files if file not in labels]
@@ -101,31 +101,31 @@ def _without_labels(files: Sequence[str], named: Sequence[str]) -> tuple[list[st
 
 
 def _inside(place: str) -> list[str]:
-    """The rasters of a folder or a glob; the place itself for all else, also for a folder that GDAL may open as a raster."""
+    """List the rasters of a folder or a glob; any other place stands for itself, also a folder that GDAL may open as a raster."""
     if is_remote(place):
         return [place]
-    expanded = os.path.expanduser(place)
-    if os.path.isdir(expanded):
-        files = rasters_in(expanded)
-        if not files and not is_raster(expanded):
+    path = os.path.expanduser(place)
+    if os.path.isdir(path):
+        files = rasters_in(path)
+        if not files and not is_raster(path):
             raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in the folder {place}")
-        return files or [expanded]
-    if is_pattern(expanded):
-        files = rasters_in(expanded)
+        return files or [path]
+    if is_pattern(path):
+        files = rasters_in(path)
         if not files:
             raise MissingError(f"no raster ({', '.join(SUFFIXES)}) has a name like {place}")
         return files
-    if expanded.lower().endswith(ARCHIVE) and os.path.isfile(expanded):
-        files = rasters_in_archives(Path(expanded))
+    if path.lower().endswith(ARCHIVE) and os.path.isfile(path):
+        files = rasters_in_archives(Path(path))
         if not files:
             raise MissingError(f"no raster ({', '.join(SUFFIXES)}) in the archive {place}")
         return files
-    if expanded.lower().endswith((".yaml", ".yml")):
+    if path.lower().endswith((".yaml", ".yml")):
         raise InputError(f"{place} is a domain file, and scenes are rasters: name files, a folder or a glob in quotes")
-    return [expanded]
+    return [path]
 
 
-def _new(files: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Those files that are not known yet."""
-    places = {os.path.abspath(file) for file in known}
+def _new(files: Sequence[str], earlier_files: Sequence[str]) -> list[str]:
+    """Return the files that are not among earlier ones, by their absolute paths."""
+    places = {os.path.abspath(file) for file in earlier_files}
     return [file for file in files if os.path.abspath(file) not in places]

@@ -67,12 +67,12 @@ class FinishedRasters:
     @property
     def note(self) -> str:
         """Say that the map was not predicted again."""
-        missing = (
+        confidence_note = (
             "" if self.confidence else f", without confidence, since the map was made without {spell('confidence')}"
         )
         return (
             f"{self.classes} is of the same model, scene and settings, so it was not predicted again: only the polygons are "
-            f"new{missing}"
+            f"new{confidence_note}"
         )
 
 
@@ -80,9 +80,9 @@ def _is_exact(path: Path, key: str, shape: tuple[int, int], compression: str) ->
     """Check whether a raster is of the map of a key, and has lost nothing by its compression."""
     try:
         with quiet(), rasterio.open(path) as file:
-            packed = str(file.profile.get("compress", "none")).upper()
+            file_compression = str(file.profile.get("compress", "none")).upper()
             same = str(file.tags().get(KEY)).startswith(f"{key}-") and file.shape == shape
-            return same and packed == compression and packed in LOSSLESS
+            return same and file_compression == compression and file_compression in LOSSLESS
     except READ_ERRORS:
         return False
 

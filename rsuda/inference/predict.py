@@ -237,19 +237,19 @@ def _predict(job: MapJob, workers: Cluster | None, progress: Progress | None) ->
         where = " in the area" if job.region.shapes else ": all of it is nodata or transparent"
         raise EmptyError(f"{job.scene.image} has no valid pixel{where}")
     rasters = job.rasters if reused else None
-    written = write_map(job)
+    prediction = write_map(job)
     job.discard()
-    notes = written.notes if rasters is None else (rasters.note, *written.notes)
-    return replace(written, seconds=time.monotonic() - began, notes=notes)
+    notes = prediction.notes if rasters is None else (rasters.note, *prediction.notes)
+    return replace(prediction, seconds=time.monotonic() - began, notes=notes)
 
 
 def _predict_missing(job: MapJob) -> Iterator[int]:
     """Predict the missing strips of a map in this process; yields numbers of pixels."""
-    missing = job.store.missing()
-    if not missing:
+    ranges = job.store.missing()
+    if not ranges:
         return
     predictor = adapted(job.predictor, job.scene, job.options.adapt)
-    for first, end in missing:
+    for first, end in ranges:
         pieces = tiled_strips(
             predictor,
             job.scene,

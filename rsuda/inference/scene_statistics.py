@@ -65,8 +65,8 @@ def with_scene_statistics(predictor: Predictor, scene: Scene) -> Predictor:
     batches = (torch.cat(windows[part::parts]) for part in range(parts))
     estimate_statistics(model, batches, without=pooled_norms(model, windows[0]))
     mix_statistics(model, trained.model, len(windows) / (len(windows) + OF_MODEL))
-    folded = for_prediction(model, len(trained.spec.bands), predictor.precision, predictor.device)
-    return replace(predictor, model=folded)
+    prediction_model = for_prediction(model, len(trained.spec.bands), predictor.precision, predictor.device)
+    return replace(predictor, model=prediction_model)
 
 
 def _windows(predictor: Predictor, scene: Scene) -> list[Raster]:
@@ -100,8 +100,8 @@ def _places(height: int, width: int) -> Iterator[tuple[int, int]]:
 
 def _square(patch: Raster) -> Raster:
     """Mirror a window of a scene that is smaller than SIZE."""
-    missing = [(0, SIZE - length) for length in patch.valid.shape]
-    if not any(count for _, count in missing):
+    padding = [(0, SIZE - length) for length in patch.valid.shape]
+    if not any(count for _, count in padding):
         return patch
-    values = np.pad(patch.values, [(0, 0), *missing], mode="symmetric")
-    return replace(patch, values=values, valid=np.pad(patch.valid, missing, mode="symmetric"))
+    values = np.pad(patch.values, [(0, 0), *padding], mode="symmetric")
+    return replace(patch, values=values, valid=np.pad(patch.valid, padding, mode="symmetric"))

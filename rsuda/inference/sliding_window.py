@@ -134,7 +134,7 @@ def blended(
     same_gsd = step == (1, 1)
 
     def source_rows(row: int, count: int) -> tuple[int, int, AxisWeights | None]:
-        """Rows at the model's GSD that rows of the region are resampled from, with their weights."""
+        """Find the rows at the model's GSD that rows of the region are resampled from, with their weights."""
         if same_gsd:
             return row0 + row, row0 + row + count, None
         return axis_weights(grid.height, (row0 + row) / step[0], 1 / step[0], count)

@@ -45,10 +45,10 @@ class WindowRow:
         return values, None if valid.all() else valid
 
     def _square(self, pixels: np.ndarray) -> np.ndarray:
-        missing = [self.window - length for length in pixels.shape[-2:]]
-        if not any(missing):
+        padding = [self.window - length for length in pixels.shape[-2:]]
+        if not any(padding):
             return pixels
-        return np.pad(pixels, [*[(0, 0)] * (pixels.ndim - 2), *((0, count) for count in missing)], mode="symmetric")
+        return np.pad(pixels, [*[(0, 0)] * (pixels.ndim - 2), *((0, count) for count in padding)], mode="symmetric")
 
 
 @dataclass

@@ -64,8 +64,8 @@ def write_map(job: MapJob) -> Prediction:
         counts = counted.result()
         _write_descriptions(job, counts)
         _move_into_place(job)
-    written = finished_map(job, counts)
-    return replace(written, polygon_count=polygon_count, notes=(*of_scene.result(), *notes), skipped=False)
+    prediction = finished_map(job, counts)
+    return replace(prediction, polygon_count=polygon_count, notes=(*of_scene.result(), *notes), skipped=False)
 
 
 def finished_map(job: MapJob, counts: list[int] | None = None) -> Prediction:
@@ -94,13 +94,15 @@ def scene_notes(job: MapJob) -> list[str]:
     scene, expected, notes = job.scene, job.predictor.trained.spec.bands, []
     if scene.grid.crs is None:
         points = "control points" if _control_points(job) else "RPCs" if _coefficients(job) is not None else ""
-        located = f" but {points}, which its rasters keep" if points else ""
-        notes.append(f"{scene.image} has no CRS{located}, so neither have its outputs ({spell('crs')} declares one)")
+        points_note = f" but {points}, which its rasters keep" if points else ""
+        notes.append(
+            f"{scene.image} has no CRS{points_note}, so neither have its outputs ({spell('crs')} declares one)"
+        )
     if scene.gsd_note:
         notes.append(scene.gsd_note)
-    named = scene.file.band_order
-    if named is None or not set(expected) <= set(named):
-        names = f"tagged {', '.join(named)}" if named else "not named"
+    band_names = scene.file.band_order
+    if band_names is None or not set(expected) <= set(band_names):
+        names = f"tagged {', '.join(band_names)}" if band_names else "not named"
         notes.append(f"the bands of {scene.image} are {names} and taken as {', '.join(expected)}")
     if collar := find_collar(scene.file, scene.file.band_numbers(expected)):
         notes.append(f"{scene.image}: {collar}")
@@ -199,7 +201,7 @@ def _count_classes(blocks: Iterable[np.ndarray], classes: int) -> list[int]:
 
 
 def _tags(job: MapJob) -> dict[str, str]:
-    """Tags of the rasters: how they were made."""
+    """Make the tags of the rasters: how they were made."""
     predictor, trained = job.predictor, job.predictor.trained
     return {
         "SOFTWARE": f"rsuda {__version__}",

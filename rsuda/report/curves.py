@@ -75,17 +75,19 @@ def reliability(
     runs: Sequence[ReportRun], diagrams: Sequence[Reliability | None], before: int | None, after: int
 ) -> tuple[Curve, list[Key]] | None:
     """Draw the reliability diagrams of 'before' and 'after'; None without labels."""
-    drawn, keys = [], []
+    lines, keys = [], []
     for i, colour, style, css in ((before, BEFORE, "--", "var(--before)"), (after, AFTER, "-", "var(--after)")):
-        diagram = None if i is None else diagrams[i]
-        if i is None or diagram is None or not diagram.pixels:
+        if i is None:
             continue
-        drawn.append(([entry for entry in diagram.bins() if entry[2] >= FEWEST], colour, style))
+        diagram = diagrams[i]
+        if diagram is None or not diagram.pixels:
+            continue
+        lines.append(([entry for entry in diagram.bins() if entry[2] >= FEWEST], colour, style))
         excess = diagram.confidence - diagram.accuracy
         sure = "about right" if abs(excess) < ALIKE else "too sure" if excess > 0 else "not sure enough"
         mean = f"mean confidence {100 * diagram.confidence:.0f}, accuracy {100 * diagram.accuracy:.0f}: {sure}"
         keys.append(Key(css, style != "-", runs[i].name, mean))
-    return (Curve("accuracy over confidence, percent", svg.reliability(drawn), ""), keys) if drawn else None
+    return (Curve("accuracy over confidence, percent", svg.reliability(lines), ""), keys) if lines else None
 
 
 def by_class(run: ReportRun) -> tuple[Curve, list[Key]] | None:

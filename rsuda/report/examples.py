@@ -88,9 +88,9 @@ def target_patches(
     results = [result for result in results if result.valid.mean() > 0.5]
     if labelled:
         results = [result for result in results if result.label is not None and np.mean(result.label != IGNORE) > 0.5]
-    chosen = _choose(results, before, after, labelled=labelled)
+    choice = _choose(results, before, after, labelled=labelled)
     runs = [run.run for run in views]
-    return [_patch(result, why, domain.name, runs, before, after, view) for result, why in chosen]
+    return [_patch(result, why, domain.name, runs, before, after, view) for result, why in choice]
 
 
 def opening(patches: Sequence[Patch], runs: Sequence[ReportRun], before: int | None, after: int) -> Patch | None:
@@ -162,10 +162,13 @@ def _choose(results: list[_Result], before: int | None, after: int, *, labelled:
             (order[len(order) // 2], "median confidence"),
             (order[-1], "most confident"),
         ]
-    chosen: dict[tuple[str, int, int], tuple[_Result, list[str]]] = {}
+    windows_with_reasons: dict[tuple[str, int, int], tuple[_Result, list[str]]] = {}
     for result, reason in reasons:  # a scene that is smaller than a window gives equal ones
-        chosen.setdefault(_position(result), (result, []))[1].append(reason)
-    return [(result, f"{' and '.join(words)}, of {len(results)} random windows") for result, words in chosen.values()]
+        windows_with_reasons.setdefault(_position(result), (result, []))[1].append(reason)
+    return [
+        (result, f"{' and '.join(words)}, of {len(results)} random windows")
+        for result, words in windows_with_reasons.values()
+    ]
 
 
 def _by_accuracy(results: list[_Result], before: int | None, after: int) -> list[tuple[_Result, str]]:

@@ -126,13 +126,13 @@ def report(
     if k < 1 or size < 32:
         raise InputError(f"{k} windows of {size} px cannot be suggested: ask for at least 1 window of at least 32 px")
     report_runs = read_runs([Path(run) for run in runs])
-    assessed = map_accuracy(accuracy, out, report_runs)
+    assessment = map_accuracy(accuracy, out, report_runs)
     tell("Reading the domains")
     views = [open_view(run, str(data) if data else None, device, precision) for run in report_runs]
     map_scene = None if scene is None else _open(scene, views[0], bands, gsd, crs)
     settings = report_runs[0].settings
     measured = scenes_to_measure(views[0].target_domain, settings.validation.split, settings.target.split)
-    material = Material(report_runs, views, *measured, map_scene, assessed)
+    material = Material(report_runs, views, *measured, map_scene, assessment)
 
     stages = stages_of(views, material.scenes, progress)
     measures = _measure(material, k, size, tell, stages)
@@ -256,14 +256,14 @@ def _open(scene: str | Path, view: RunView, bands: str | None, gsd: float | None
     """Open a scene of the target as its domain describes it, or any other raster."""
     if not is_remote(scene) and bands is None and gsd is None and crs is None:
         path = Path(scene).expanduser().resolve()
-        for known in view.target_domain.scenes.values():
-            if not is_remote(known.image) and Path(known.image).resolve() == path:
-                return known
-    opened = open_scene(scene, view.predictor.trained.spec, bands=bands, gsd=gsd, crs=crs)
-    check_readable([opened])
-    if no_data_note([opened]) is not None:
+        for target_scene in view.target_domain.scenes.values():
+            if not is_remote(target_scene.image) and Path(target_scene.image).resolve() == path:
+                return target_scene
+    new_scene = open_scene(scene, view.predictor.trained.spec, bands=bands, gsd=gsd, crs=crs)
+    check_readable([new_scene])
+    if no_data_note([new_scene]) is not None:
         raise InputError(f"{scene} has no valid pixel, only nodata or transparent ones: choose another scene")
-    return opened
+    return new_scene
 
 
 def _suggest(view: RunView, k: int, size: int, progress: Progress) -> tuple[list[Suggestion], str]:

@@ -62,9 +62,9 @@ def read_runs(folders: Sequence[Path]) -> list[ReportRun]:
     folders = [local_model(folder) for folder in folders]
     if not folders:
         raise InputError("a report needs a run folder: name at least one")
-    repeated = [str(folder) for folder, count in Counter(folder.resolve() for folder in folders).items() if count > 1]
-    if repeated:
-        raise InputError(f"the run {repeated[0]} is given twice: name it once")
+    repeats = [str(folder) for folder, count in Counter(folder.resolve() for folder in folders).items() if count > 1]
+    if repeats:
+        raise InputError(f"the run {repeats[0]} is given twice: name it once")
     all_settings = [saved_settings(folder) for folder in folders]
     networks = [load_run(folder) for folder in folders]
     for folder, settings, network in zip(folders[1:], all_settings[1:], networks[1:], strict=True):
@@ -105,8 +105,8 @@ def _unique_names(folders: Sequence[Path], all_settings: Sequence[Settings]) -> 
 
 def _name(method: str) -> str:
     """Name a method for people. The code of a method file never runs here: its class gives the name."""
-    known = METHODS.get(method)
-    return _NAMES.get(method) or (method.rpartition(":")[2] if known is None else known.__name__)
+    method_class = METHODS.get(method)
+    return _NAMES.get(method) or (method.rpartition(":")[2] if method_class is None else method_class.__name__)
 
 
 def _read(folder: Path, name: str, settings: Settings, network: TrainedNetwork) -> ReportRun:

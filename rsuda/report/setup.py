@@ -67,10 +67,10 @@ def facts(views: Sequence[RunView]) -> list[Fact]:
 
 def options(run: ReportRun) -> dict[str, str]:
     """Return the method's options as text; a star marks one that differs from a known default."""
-    chosen = todays(run.settings.method.options, run.settings.method.name)
+    values = todays(run.settings.method.options, run.settings.method.name)
     method = METHODS.get(run.settings.method.name)  # None for a method file, which never runs here
-    default = chosen if method is None else method.Options().model_dump()
-    return {name: f"{value}" + ("" if default.get(name) == value else " *") for name, value in chosen.items()}
+    default = values if method is None else method.Options().model_dump()
+    return {name: f"{value}" + ("" if default.get(name) == value else " *") for name, value in values.items()}
 
 
 def _paper(name: str) -> str:

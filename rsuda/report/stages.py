@@ -41,9 +41,9 @@ def stages_of(views: Sequence[RunView], scenes: Sequence[Scene], progress: Progr
     """List the stages of a page: the scenes of each run, the windows to label, and pictures; pixels are their work."""
     target = views[0].target_domain
     to_label = target.splits.get(split_to_label(views[0]), ())
-    measured, suggested = _pixels(scenes), _pixels([target.scenes[name] for name in to_label])
-    work: dict[str, float] = {f"{SCENES} {number}": measured for number in range(len(views))}
-    work[WINDOWS] = suggested
+    scoring, suggestion = _pixels(scenes), _pixels([target.scenes[name] for name in to_label])
+    work: dict[str, float] = {f"{SCENES} {number}": scoring for number in range(len(views))}
+    work[WINDOWS] = suggestion
     work[PAGE] = _PICTURES * sum(work.values())
     return Stages(work, progress or (lambda done, total: None))
 

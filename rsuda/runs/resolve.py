@@ -123,15 +123,15 @@ def _new(
 
 def _is_source_free(changes: Mapping[str, Any]) -> bool:
     """Check whether a run adapts a start to a target without a source: it names the method, or the target alone."""
-    chosen = by_section(changes)
-    method, source, target = (chosen.get(section, {}).get("name") for section in ("method", "source", "target"))
-    if source or not chosen.get("network", {}).get("start"):
+    sections = by_section(changes)
+    method, source, target = (sections.get(section, {}).get("name") for section in ("method", "source", "target"))
+    if source or not sections.get("network", {}).get("start"):
         return False
     return method == SOURCE_FREE if method is not None else bool(target)
 
 
 def _without_source(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes that leave out what a start's settings say of its source, and let the method decide on batch norm."""
+    """Make changes that leave out what a start's settings say of its source, and let the method decide on batch norm."""
     defaults = {"method.name": SOURCE_FREE, "align.target_statistics": None, "align.rare_temperature": None}
     source = {f"source.{name}": field.default for name, field in SourceSettings.model_fields.items()}
     return merged(by_section({**source, **defaults}), by_section(changes))

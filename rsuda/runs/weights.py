@@ -188,7 +188,7 @@ def load_run(path: str | Path) -> TrainedNetwork:
 
 
 def _bank(tensors: dict[str, torch.Tensor], classes: int, file: Path) -> SourceBank | None:
-    """The bank of a file's tensors; None without any. Raises InputError for tensors that are no bank of these classes."""
+    """Read the bank of a file's tensors; None without any. Raises InputError for tensors that are no bank of these classes."""
     if not tensors:
         return None
     if set(tensors) != {field.name for field in fields(SourceBank)}:
@@ -221,7 +221,7 @@ _OLD_METHODS = {*_TWO_RESOLUTIONS, "source-only", "adaptsegnet", "dacs", "daform
 
 
 def _of_version_0_1(fields: dict[str, Any], file: Path) -> dict[str, Any]:
-    """The description of a file that names its method and options instead of its kind of network; read for one release."""
+    """Make the description of a file that names its method and options instead of its kind of network; read for one release."""
     kinds = {"method": str, "architecture": dict, "options": dict, "spec": dict}
     wrong = [name for name, kind in kinds.items() if not isinstance(fields.get(name), kind)]
     if wrong:
@@ -260,21 +260,21 @@ def check_shapes(about: Description, spec: Spec, file: Path) -> None:
             f"{len(spec.bands)} in the spec",
         )
     with safe_open(file, "pt") as weights:
-        names = [k for k in weights.keys() if not k.startswith(_BANK)]  # noqa: SIM118 (not a dict)
-        shapes = {k: tuple(weights.get_slice(k).get_shape()) for k in names}
+        names = [name for name in weights.keys() if not name.startswith(_BANK)]  # noqa: SIM118 (not a dict)
+        shapes = {name: tuple(weights.get_slice(name).get_shape()) for name in names}
     try:
         with shapes_alone(), _LinspaceOnCpu():
-            described = {k: tuple(tensor.shape) for k, tensor in about.build().state_dict().items()}
+            expected = {name: tuple(tensor.shape) for name, tensor in about.build().state_dict().items()}
     except InputError:
         raise
     except Exception as error:  # of many kinds, out of networks that can be described and not built
         raise _unfit(file, error) from None
-    wrong = [k for k in sorted({*described, *shapes}) if described.get(k) != shapes.get(k)]
+    wrong = [name for name in sorted({*expected, *shapes}) if expected.get(name) != shapes.get(name)]
     if wrong:
-        key = wrong[0]
+        name = wrong[0]
         raise _unfit(
             file,
-            f"{len(wrong)} tensors differ, such as {key}: {described.get(key)} described, {shapes.get(key)} in the file",
+            f"{len(wrong)} tensors differ, such as {name}: {expected.get(name)} described, {shapes.get(name)} in the file",
         )
 
 

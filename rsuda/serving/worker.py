@@ -175,8 +175,8 @@ class Worker:
 def _check_place(grid: Grid) -> None:
     """Check that polygons have a place in longitude and latitude. Raises InputError."""
     if not (grid.georeferenced and grid.crs):
-        missing, advice = ("CRS", "pass its `crs`, or ") if grid.georeferenced else ("georeference", "")
-        reason = f"has no {missing}"
+        lack, advice = ("CRS", "pass its `crs`, or ") if grid.georeferenced else ("georeference", "")
+        reason = f"has no {lack}"
     elif footprint(grid)[0] is None:
         reason, advice = "lies where its CRS has no longitude and latitude", "correct its georeference, or "
     else:

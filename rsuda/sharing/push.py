@@ -73,15 +73,15 @@ def push(
     elif place.folder.exists() and not (overwrite and _is_model(place.folder)):
         raise _occupied(place)
     with tempfile.TemporaryDirectory(prefix="rsuda-push-") as name:
-        staged = Path(name) / "model"
-        staged.mkdir()
-        _stage(folder, staged, str(place), license)
-        files = sorted(staged.iterdir())
+        model_folder = Path(name) / "model"
+        model_folder.mkdir()
+        _stage(folder, model_folder, str(place), license)
+        files = sorted(model_folder.iterdir())
         pushed = Pushed(str(place), tuple(file.name for file in files), sum(file.stat().st_size for file in files))
         if place.folder is not None:
-            _copy(staged, place.folder)
+            _copy(model_folder, place.folder)
         else:
-            _upload(staged, place, private=private, overwrite=overwrite)
+            _upload(model_folder, place, private=private, overwrite=overwrite)
     return pushed
 
 

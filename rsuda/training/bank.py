@@ -50,7 +50,7 @@ def make_bank(method: Method, settings: Settings, pair: Pair, device: torch.devi
 
 
 def _source_batches(pair: Pair, settings: Settings) -> Iterator[tuple[Tensor, Tensor]]:
-    """Standardised source images (B, bands, size, size) and labels (B, size, size), centred on each class in turn.
+    """Yield standardised source images (B, bands, size, size) and labels (B, size, size), centred on each class in turn.
 
     They are neither augmented nor mixed; the windows of each class are drawn by its own numbers.
     """
@@ -59,6 +59,6 @@ def _source_batches(pair: Pair, settings: Settings) -> Iterator[tuple[Tensor, Te
     present = [k for k, share in enumerate(pair.class_shares) if share > 0]
     places = [(k, number) for number in range(WINDOWS) for k in present]
     for first in range(0, len(places), BATCH):
-        drawn = [patches.source_patch_of_class(*place) for place in places[first : first + BATCH]]
-        images = pair.source_spec.standardise_unit(np.stack([image for image, _ in drawn]))
-        yield torch.from_numpy(images), torch.from_numpy(np.stack([label for _, label in drawn]))
+        windows = [patches.source_patch_of_class(*place) for place in places[first : first + BATCH]]
+        images = pair.source_spec.standardise_unit(np.stack([image for image, _ in windows]))
+        yield torch.from_numpy(images), torch.from_numpy(np.stack([label for _, label in windows]))

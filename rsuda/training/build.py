@@ -39,11 +39,11 @@ def common_ground(
         start = replace(start, spec=start.spec.uncalibrated())
     source, target = domains
     if source is not None:
-        matched = pair(source, target, settings, start.spec if start else None)
+        domain_pair = pair(source, target, settings, start.spec if start else None)
     else:
         assert start is not None  # check_run sees to it
-        matched = target_alone(target, settings, start.spec)
-    return settings.changed(matched.alignment.as_settings()), matched, start
+        domain_pair = target_alone(target, settings, start.spec)
+    return settings.changed(domain_pair.alignment.as_settings()), domain_pair, start
 
 
 def build(settings: Settings, domain_pair: Pair, start: TrainedNetwork | None = None) -> MethodModule:
@@ -117,12 +117,12 @@ def options_for_pair(settings: Settings, domain_pair: Pair) -> Settings:
         settings: with section ``align`` as ``common_ground`` returns it.
     """
     options = settings.method.options
-    chosen: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     if options.get("class_weights") == "balanced":
-        chosen["method.class_weights"] = balanced(domain_pair.class_shares)
+        changes["method.class_weights"] = balanced(domain_pair.class_shares)
     if options.get("statistics") == "auto":
-        chosen["method.statistics"] = "target" if settings.align.target_statistics else "both"
-    return settings.changed(chosen) if chosen else settings
+        changes["method.statistics"] = "target" if settings.align.target_statistics else "both"
+    return settings.changed(changes) if changes else settings
 
 
 def check_run(settings: Settings, together: int = 1) -> tuple[Settings, list[str]]:

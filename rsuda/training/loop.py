@@ -128,12 +128,12 @@ def explained(folder: Path, checkpoint: CheckpointCallback) -> Iterator[None]:
     try:
         yield
     except DivergedError as error:
-        left = (
+        checkpoint_note = (
             "no checkpoint had been written"
             if checkpoint.saved is None
             else f"the checkpoint of step {checkpoint.saved} is kept"
         )
-        raise DivergedError(f"{error}; {left}") from error
+        raise DivergedError(f"{error}; {checkpoint_note}") from error
     except RsudaError as error:
         # a worker that reads patches hands over its whole traceback as the message, whose last line is the error
         *_, last = str(error).strip().splitlines()

@@ -27,7 +27,7 @@ from rsuda.methods.base import Method
 
 
 def lr_factor(settings: OptimizerSettings, step: int, steps: int, source_only: int = 0) -> float:
-    """Learning rate at a step of ``steps``, as a share of its full value: linear warm-up, polynomial decay to 0.
+    """Compute the learning rate at a step of ``steps``, as a share of its full value: linear warm-up, polynomial decay to 0.
 
     With ``settings.restart`` the first ``source_only`` steps have a warm-up and decay of their own. Self-training that
     begins at the low end of a decay learns little from its labels (BENCHMARKS.md, "Four fields, 400 steps").
@@ -160,12 +160,14 @@ class MethodModule(L.LightningModule):
             if parameter.requires_grad and id(parameter) not in discriminators:
                 lr = settings.lr * (settings.decoder_lr_factor if id(parameter) in heads else 1)
                 # norms do not decay, as in the papers with AdamW; nor do biases, which their codes decay
-                decayed = settings.name == "sgd" or parameter.ndim > 1
-                groups.setdefault((lr, settings.weight_decay if decayed else 0.0), []).append(parameter)
-        listed = [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
+                decays = settings.name == "sgd" or parameter.ndim > 1
+                groups.setdefault((lr, settings.weight_decay if decays else 0.0), []).append(parameter)
+        parameter_groups = [
+            {"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()
+        ]
         if settings.name == "adamw":
-            return AdamW(listed, betas=(0.9, 0.999), fused=True)
-        return SGD(listed, momentum=0.9)
+            return AdamW(parameter_groups, betas=(0.9, 0.999), fused=True)
+        return SGD(parameter_groups, momentum=0.9)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Rename what version 0.1 saved by other names. Raises InputError for a checkpoint of another network."""
@@ -196,7 +198,7 @@ _VOTES = {  # votes by neighbours before they had another mode
 
 
 def _key_of_today(key: str) -> str:
-    """The name of a tensor in today's checkpoints; version 0.1 saved the method's parts without a prefix."""
+    """Return the name of a tensor in today's checkpoints; version 0.1 saved the method's parts without a prefix."""
     if key.startswith("method.neighbours."):
         part = key.removeprefix("method.neighbours.")
         return f"method.votes.{_VOTES.get(part, part)}"

@@ -74,9 +74,9 @@ class LogProgress(Callback):
         if step % max(1, steps // 10) == 0 and step != self.last_step:  # a step may take several batches
             self.last_step = step
             seconds = (time.monotonic() - self.began) / max(1, step - self.first) * (steps - step)
-            left = f", {_duration(seconds)} left" if step < steps else ""
+            time_left = f", {_duration(seconds)} left" if step < steps else ""
             words = "".join(f", {name} {value}" for name, value in _plain(trainer.callback_metrics))
-            logger.log(self.level, "step %d of %d%s%s", step, steps, left, words)
+            logger.log(self.level, "step %d of %d%s%s", step, steps, time_left, words)
             terms = ", ".join(f"{name} {float(value):.3g}" for name, value in trainer.callback_metrics.items())
             logger.debug("details of step %d: %s", step, terms)
 

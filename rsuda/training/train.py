@@ -207,7 +207,7 @@ def _thread_notes(job: _Job) -> list[str]:
 
 
 def _bank(job: _Job) -> SourceBank | None:
-    """The bank that is saved with the model; a run without the source's data passes on its start's."""
+    """Choose the bank that is saved with the model; a run without the source's data passes on its start's."""
     if not job.settings.training.bank:
         return None
     if not job.pair.source:

@@ -90,10 +90,10 @@ class Assess(CommandAlgorithm):
 
 def _missing(more: dict[str, Any]) -> str:
     """Say how many points a wanted interval takes; the list fits 'Points to add' of sample."""
-    listed = ", ".join(f"{name}={count}" for name, count in more["more"].items() if count)
+    counts = ", ".join(f"{name}={count}" for name, count in more["more"].items() if count)
     unit = "%" if more["relative"] else "points"
     sentence = f"± {100 * more['half_width']:g} {unit} of the {more['measure']} take about {more['points']} points"
-    return f"{sentence}; missing are {listed}" if listed else f"{sentence}: you have enough"
+    return f"{sentence}; missing are {counts}" if counts else f"{sentence}: you have enough"
 
 
 def _interval(estimate: dict[str, Any], factor: float, digits: int) -> str:

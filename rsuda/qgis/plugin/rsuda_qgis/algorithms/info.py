@@ -54,8 +54,8 @@ class Info(CommandAlgorithm):
         self, parameters: dict[str, Any], context: QgsProcessingContext
     ) -> tuple[bool, str]:
         """Check that one thing is to be described."""
-        things = [name for name in ("INPUT", "WHAT") if parameters.get(name) not in (None, "")]
-        if len(things) != 1:
+        inputs = [name for name in ("INPUT", "WHAT") if parameters.get(name) not in (None, "")]
+        if len(inputs) != 1:
             return False, "choose a raster, or a run or domain: one of the two"
         return super().checkParameterValues(parameters, context)
 
