@@ -70,11 +70,11 @@ def benchmark(
     plan = read_plan(file, folder, changes)
     if dry_run:
         return Benchmark(plan)
-    failed = []
+    failures = []
     for job, result in run_plan(plan, list(devices), scheduler, workers, threads):
         if isinstance(result, str):
-            failed.append((job, result))
+            failures.append((job, result))
         if on_run is not None:
             on_run(job, result)
         write_table(plan, folder)
-    return Benchmark(plan, tuple(write_table(plan, folder)), tuple(failed))
+    return Benchmark(plan, tuple(write_table(plan, folder)), tuple(failures))

@@ -40,9 +40,9 @@ def resampled_miou(matrices: np.ndarray, draws: np.ndarray) -> np.ndarray:
         (resamples,) in percent; nan for a resample without a labelled pixel.
     """
     iou = class_iou(np.tensordot(draws, matrices, 1))
-    seen = np.isfinite(iou)
+    has_iou = np.isfinite(iou)
     with np.errstate(invalid="ignore"):
-        result: np.ndarray = 100 * np.where(seen, iou, 0).sum(-1) / seen.sum(-1)
+        result: np.ndarray = 100 * np.where(has_iou, iou, 0).sum(-1) / has_iou.sum(-1)
     return result
 
 

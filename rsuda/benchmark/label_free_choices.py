@@ -79,13 +79,13 @@ def _methods(rows: Sequence[Row], pair: str, plan: Plan) -> list[Row]:
 
 def _choices(groups: Sequence[Sequence[dict[str, Any]]], score: str) -> Choices:
     """Choose the run with the highest score of each group of two and more runs."""
-    lost = []
+    losses = []
     for runs in groups:
         free, true = np.array(_free(runs, score)), np.array(_true(runs))
         if len(runs) > 1 and np.isfinite(free).any():
-            lost.append(float(true.max() - true[int(np.nanargmax(free))]))
-    mean = float(np.mean(lost)) if lost else float("nan")
-    return Choices(len(lost), mean, sum(points == 0 for points in lost), sum(points <= NEAR for points in lost))
+            losses.append(float(true.max() - true[int(np.nanargmax(free))]))
+    mean = float(np.mean(losses)) if losses else float("nan")
+    return Choices(len(losses), mean, sum(points == 0 for points in losses), sum(points <= NEAR for points in losses))
 
 
 def _free(runs: Sequence[dict[str, Any]], score: str) -> list[float]:

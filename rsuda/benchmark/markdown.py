@@ -61,10 +61,10 @@ def _scores(plan: Plan, of_pair: Sequence[Row], resamples: Resamples) -> list[st
     """Format one line a method: mIoU and gap with intervals, classes, cost, true and label-free rank."""
     names = list(dict.fromkeys(name for row in of_pair for name in row.iou))  # an oracle may have other classes
     heads = ["method", "seeds", "steps", "mIoU", "95 % interval", "gap closed", *names, "s / step", "peak MB", "rank"]
-    ranked = [row for row in of_pair if row.method != plan.oracle]
-    methods = [row.method for row in ranked]
-    true = dict(zip(methods, ranks([row.miou.mean() for row in ranked]), strict=True))
-    free = dict(zip(methods, ranks([row.label_free(SELECTION) for row in ranked]), strict=True))
+    candidates = [row for row in of_pair if row.method != plan.oracle]
+    methods = [row.method for row in candidates]
+    true = dict(zip(methods, ranks([row.miou.mean() for row in candidates]), strict=True))
+    free = dict(zip(methods, ranks([row.label_free(SELECTION) for row in candidates]), strict=True))
     lines = []
     for row in of_pair:
         cells = [row.method, str(len(row.runs)), str(row.steps), spread(row.miou)]
@@ -118,10 +118,10 @@ def _differences(compared: Sequence[Comparison]) -> list[str]:
 
 def _label_free(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """Format how well the label-free scores follow the true mIoU, and what choosing by them costs."""
-    judged = judge(rows, plan)
-    if not judged:
+    judgements = judge(rows, plan)
+    if not judgements:
         return []
-    pairs = list(next(iter(judged.values())).correlation)
+    pairs = list(next(iter(judgements.values())).correlation)
     text = (
         "Rank correlation with the true mIoU over all runs but the oracles'. Then what choosing the run with the highest score "
         "costs: points of mIoU lost, and how often it was the best run, or within a point of it."
@@ -134,7 +134,7 @@ def _label_free(plan: Plan, rows: Sequence[Row]) -> list[str]:
             *_choice_cells(one.among_all),
             *_choice_cells(one.among_methods),
         ]
-        for score, one in judged.items()
+        for score, one in judgements.items()
     )
     return ["### Label-free scores", "", text, "", *_table(["score", *pairs, "mean", *choices], lines)]
 

@@ -42,15 +42,15 @@ def run_here(
     """
     threads = threads or max(1, torch.get_num_threads() // len(devices))
     waiting: SimpleQueue[BenchmarkRun] = SimpleQueue()
-    ended: SimpleQueue[tuple[BenchmarkRun, Result]] = SimpleQueue()
+    results: SimpleQueue[tuple[BenchmarkRun, Result]] = SimpleQueue()
     for job in jobs:
         waiting.put(job)
-    workers = [_Worker(waiting, ended, device, threads) for device in devices[: len(jobs)]]
+    workers = [_Worker(waiting, results, device, threads) for device in devices[: len(jobs)]]
     for worker in workers:
         worker.start()
     try:
         for _ in jobs:
-            yield ended.get()
+            yield results.get()
     finally:
         for worker in workers:
             worker.stop()

@@ -64,8 +64,8 @@ def band_names(text: str | Sequence[str]) -> tuple[str, ...]:
         colours = colours_of(names)
         names = [colours.get(name, name) for name in names]
     if len(set(names)) != len(names):
-        listed = ", ".join(names)
-        raise InputError(f"a band occurs twice in {listed if len(listed) <= 100 else listed[:100] + '…'}")
+        band_list = ", ".join(names)
+        raise InputError(f"a band occurs twice in {band_list if len(band_list) <= 100 else band_list[:100] + '…'}")
     return tuple(names)
 
 
@@ -153,8 +153,8 @@ def wavelength(text: str) -> float | None:
 def _plain(text: str) -> str:
     """Write a name in lower case, without the count before it ('Band 1: Red') or the wavelength of a colour after it."""
     name = " ".join(str(text).split()).lower()
-    if counted := _COUNTED.fullmatch(name):
-        name = counted["name"].strip() if not re.match(r"[\d.]", counted["name"]) else name
+    if match := _COUNTED.fullmatch(name):
+        name = match["name"].strip() if not re.match(r"[\d.]", match["name"]) else name
     word = re.sub(r" *[(\[,]? *" + _LENGTH.pattern + r" *[)\]]?$", "", name)
     word = re.sub(r" band$", "", word)
     for form in (name, word):

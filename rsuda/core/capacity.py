@@ -63,9 +63,9 @@ def _group_memory(folder: Path, limit: str, usage: str, cache: str) -> int | Non
     """Measure the bytes that one cgroup has left; None without a limit or without these files."""
     try:
         texts = [(folder / name).read_text(encoding="utf-8") for name in (limit, usage, "memory.stat")]
-        most, used = int(texts[0]), int(texts[1])  # 'max' is not a number
+        most, in_use = int(texts[0]), int(texts[1])  # 'max' is not a number
         statistics = dict(line.split() for line in texts[2].splitlines())
-        return max(0, most - max(0, used - int(statistics.get(cache, 0))))
+        return max(0, most - max(0, in_use - int(statistics.get(cache, 0))))
     except (OSError, ValueError):
         return None
 

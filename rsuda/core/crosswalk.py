@@ -74,10 +74,10 @@ def unshared(model: Sequence[str], names: Sequence[str]) -> tuple[list[str], lis
 
 def near_names(model: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Suggest the class of a model that each of other classes may be: equal up to case, spaces, plural, or similar."""
-    missing, left = unshared(model, names)
-    keys = {_key(name): name for name in reversed(missing)}
+    of_model, of_domain = unshared(model, names)
+    keys = {_key(name): name for name in reversed(of_model)}
     near: dict[str, str] = {}
-    for name in left:
+    for name in of_domain:
         match = get_close_matches(_key(name), keys, n=1, cutoff=0.75)
         match = match or [key for key in keys if _words(name) and _words(key) & _words(name)][:1]
         if match:
@@ -96,21 +96,21 @@ def unshared_note(
         share: of the labelled pixels that are of classes the model lacks; None where labels are not read.
         first: what has the classes ``model``.
     """
-    missing, left = unshared(model, names)
-    if not missing and not left:
+    of_model, of_domain = unshared(model, names)
+    if not of_model and not of_domain:
         return None
     parts = []
-    if left:
+    if of_domain:
         pixels = "" if share is None else f" ({share:.1%} of its labelled pixels)"
-        parts.append(f"{first} lacks the classes {', '.join(left)} of {domain}, which are not scored{pixels}")
-    if missing:
-        parts.append(f"{domain} lacks the classes {', '.join(missing)} of {first}")
+        parts.append(f"{first} lacks the classes {', '.join(of_domain)} of {domain}, which are not scored{pixels}")
+    if of_model:
+        parts.append(f"{domain} lacks the classes {', '.join(of_model)} of {first}")
     near = near_names(model, names)
     hint = ""
     if near:
-        meant = ", ".join(f"'{common}' for '{name}'" for name, common in near.items())
+        suggestions = ", ".join(f"'{common}' for '{name}'" for name, common in near.items())
         table = ", ".join(f"{_yaml(name)}: {_yaml(common)}" for name, common in near.items())
-        hint = f": did you mean {meant}? Add 'classes: {{{table}}}' to the domain file of {domain}"
+        hint = f": did you mean {suggestions}? Add 'classes: {{{table}}}' to the domain file of {domain}"
     return "; ".join(parts) + hint
 
 

@@ -42,16 +42,16 @@ def quick_downloads() -> Iterator[None]:
 
 def answers(host: str, port: int, patience: float = _PATIENCE) -> bool:
     """Check whether a host takes a connection within a number of seconds; the search for its address counts."""
-    connected = threading.Event()
+    connection = threading.Event()
 
     def connect() -> None:
         try:
             socket.create_connection((host, port), patience).close()
         except OSError:
             return
-        connected.set()
+        connection.set()
 
     attempt = threading.Thread(target=connect, daemon=True)
     attempt.start()
     attempt.join(patience)
-    return connected.is_set()
+    return connection.is_set()

@@ -62,9 +62,9 @@ def unknown(what: str, name: object, names: Iterable[str]) -> InputError:
     """Build the error for an unknown name or an invalid value in its place; it suggests the nearest known name."""
     choices, text = sorted(names), str(name)
     text = text if len(text) <= 100 else f"{text[:100]}…"
-    alike = {choice.lower(): choice for choice in reversed(choices)}
+    by_lower_case = {choice.lower(): choice for choice in reversed(choices)}
     near = get_close_matches(text, choices, n=1, cutoff=0.5)
-    near = near or [alike[name] for name in get_close_matches(text.lower(), alike, n=1, cutoff=0.5)]
+    near = near or [by_lower_case[name] for name in get_close_matches(text.lower(), by_lower_case, n=1, cutoff=0.5)]
     hint = f"did you mean '{near[0]}'? " if near else ""
     return InputError(f"unknown {what} '{text}': {hint}known are {', '.join(choices)}")
 

@@ -58,8 +58,10 @@ class HubAddress:
             return None
         match = _HUB.fullmatch(text)
         if match is None or ".." in text:
-            typed = re.sub(r"^hf:/(?!/)", "hf://", text)  # paths have lost a slash
-            raise InputError(f"{shown(typed)} is no address of a model: write hf://ORG/NAME or hf://ORG/NAME@REVISION")
+            address = re.sub(r"^hf:/(?!/)", "hf://", text)  # paths have lost a slash
+            raise InputError(
+                f"{shown(address)} is no address of a model: write hf://ORG/NAME or hf://ORG/NAME@REVISION"
+            )
         return HubAddress(match["repo"], match["revision"])
 
     def __str__(self) -> str:
@@ -192,12 +194,12 @@ def _copy_shared(model: Path, copy: Path, origin: dict[str, str]) -> None:
     """Copy the shared files of a model to a folder that appears whole."""
     _COPIES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_COPIES, prefix=".copy-") as name:
-        staged = Path(name) / copy.name
-        staged.mkdir()
+        draft = Path(name) / copy.name
+        draft.mkdir()
         for file in shared_files(model):
-            shutil.copyfile(file, staged / file.name)
-        (staged / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8", newline="\n")
-        staged.rename(copy)
+            shutil.copyfile(file, draft / file.name)
+        (draft / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8", newline="\n")
+        draft.rename(copy)
 
 
 def _check_size(address: HubAddress) -> None:

@@ -139,11 +139,11 @@ class Legend:
         for entry in entries:
             if not entry.colours:
                 raise InputError(f"class '{entry.name}' of the legend has no 'colour': give it one")
-        unvalued = [entry.name for entry in entries if not entry.values]
-        by_value = len(unvalued) < len(entries)
-        if by_value and unvalued:
+        without_values = [entry.name for entry in entries if not entry.values]
+        by_value = len(without_values) < len(entries)
+        if by_value and without_values:
             raise InputError(
-                f"some classes of the legend have a 'value', but not {', '.join(unvalued)}: give it to all"
+                f"some classes of the legend have a 'value', but not {', '.join(without_values)}: give it to all"
             )
         return Legend(
             names=tuple(entry.name for entry in entries),
@@ -280,9 +280,12 @@ class Legend:
             centres, classes = self._sorted_values[0][:, None], self._sorted_values[1]
             pixels = label[:1, off].T
         else:
-            owned = [(colour, k) for k, group in enumerate(self.colours) for colour in group]
-            owned += [(colour, IGNORE) for colour in self.ignored_colours]
-            centres, classes = np.array([colour for colour, _ in owned]), np.array([k for _, k in owned], np.uint8)
+            colour_classes = [(colour, k) for k, group in enumerate(self.colours) for colour in group]
+            colour_classes += [(colour, IGNORE) for colour in self.ignored_colours]
+            centres, classes = (
+                np.array([colour for colour, _ in colour_classes]),
+                np.array([k for _, k in colour_classes], np.uint8),
+            )
             pixels = label[:3, off].T if label.shape[0] >= 3 else _painted(label[0, off], colormap or {})
         index = index.copy()
         index[off] = nearest_classes(pixels, centres.astype(np.float64), classes, tolerance, _OFF)

@@ -171,7 +171,7 @@ def by_section(fields: Mapping[str, Any], what: str = "setting", *, old_names: b
     Raises:
         InputError: a section that holds no 'name: value' pairs. Unknown names are left for ``check_names``.
     """
-    grouped: dict[str, Any] = {}
+    sections: dict[str, Any] = {}
     for key, value in fields.items():
         key = str(key)
         if old_names and key == "options":
@@ -179,8 +179,8 @@ def by_section(fields: Mapping[str, Any], what: str = "setting", *, old_names: b
             key = "method"
         elif old_names and key not in Settings.model_fields:
             key = OLD_NAMES.get(key, key)
-        grouped = merged(grouped, _entry(key, value, what))
-    return grouped
+        sections = merged(sections, _entry(key, value, what))
+    return sections
 
 
 def _entry(key: str, value: Any, what: str) -> dict[str, Any]:
@@ -238,11 +238,11 @@ def read_settings(file: str | Path) -> dict[str, Any]:
     fields = read_yaml(path, "configuration file") or {}
     if not isinstance(fields, dict):
         raise InputError(f"configuration file {path} holds no 'setting: value' pairs")
-    grouped = by_section(fields, f"setting in {path}", old_names=True)
-    check_names(grouped, None, f"setting in {path}")
-    validate(Settings, grouped, f"setting in {path}")
+    sections = by_section(fields, f"setting in {path}", old_names=True)
+    check_names(sections, None, f"setting in {path}")
+    validate(Settings, sections, f"setting in {path}")
     note_old_names(path, [k for k in fields if k in OLD_NAMES and k not in Settings.model_fields])
-    return grouped
+    return sections
 
 
 def make_settings(

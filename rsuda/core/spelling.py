@@ -54,12 +54,12 @@ def spell(name: str, value: Any = None) -> str:
         name: the keyword in Python, such as 'batch_size', or the dotted name of a setting.
         value: what to type, or a placeholder such as 'RUN'. True is a flag without a value.
     """
-    dotted = "." in name
+    has_dot = "." in name
     if not _reader["types_flags"]:
         if value is None:
             return f"`{name}`"
-        return f"settings={{{name!r}: {_literal(value)}}}" if dotted else f"{name}={_literal(value)}"
-    if dotted:
+        return f"settings={{{name!r}: {_literal(value)}}}" if has_dot else f"{name}={_literal(value)}"
+    if has_dot:
         return f"--set {name}={'' if value is None else _word(value)}"
     flag = f"--{_FLAGS.get(name, name).replace('_', '-')}"
     return flag if value is None or value is True else f"{flag} {_word(value)}"

@@ -37,9 +37,9 @@ def unknown_setting(what: str, name: str, settings: Iterable[str], method: str =
     hint = f"did you mean '{near[0]}'? " if near else ""
     section = name.partition(".")[0]
     names = [path for path in settings if path.partition(".")[0] == section] if "." in name else []
-    listed = names or list(dict.fromkeys(path.partition(".")[0] for path in settings))
+    choices = names or list(dict.fromkeys(path.partition(".")[0] for path in settings))
     name = name if len(name) <= 100 else f"{name[:100]}…"
     more = "rsuda config prints all settings"
     if section == "method" and method:
         more = f"these are of {method}, and {spell('method', 'NAME')} chooses another (rsuda methods NAME lists its options)"
-    return InputError(f"unknown {what} '{name}': {hint}known are {', '.join(listed)}; {more}")
+    return InputError(f"unknown {what} '{name}': {hint}known are {', '.join(choices)}; {more}")

@@ -103,10 +103,10 @@ def sentence(error: ValidationError, model: type[BaseModel], what: str, prefix: 
         return InputError(f"{what} {name} is {shown(value)}; it must have {limit} entries")
     if kind == "literal_error":
         return unknown(f"value of {what} {name}:", value, _choices(model, place) or [str(limits.get("expected"))])
-    expected = next((words for start, words in _KINDS.items() if kind.startswith(start)), problem["msg"])
+    requirement = next((words for start, words in _KINDS.items() if kind.startswith(start)), problem["msg"])
     is_number, length = kind.endswith("_parsing") or kind in ("gsd", "share"), kind == "gsd"
     advice = number_advice(value, whole=kind.startswith("int"), length=length) if is_number else ""
-    return InputError(f"{what} {name} is {shown(value)}; it must be {expected}{advice}")
+    return InputError(f"{what} {name} is {shown(value)}; it must be {requirement}{advice}")
 
 
 def _nearest_multiple(value: Any, step: float) -> int:
@@ -121,10 +121,10 @@ def _field(model: type[BaseModel], place: Iterable[Any]) -> Any:
             values = get_args(annotation)
             annotation = values[-1] if get_origin(annotation) is dict else values[0]
             continue
-        nested = _model_in(annotation)
-        if nested is None or step not in nested.model_fields:
+        submodel = _model_in(annotation)
+        if submodel is None or step not in submodel.model_fields:
             return None
-        annotation = nested.model_fields[step].annotation
+        annotation = submodel.model_fields[step].annotation
     return annotation
 
 
@@ -143,8 +143,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def _field_names(model: type[BaseModel], place: Iterable[Any]) -> list[str]:
     place = list(place)
-    nested = _model_in(_field(model, place))
-    fields = nested.model_fields if nested else model.model_fields
+    submodel = _model_in(_field(model, place))
+    fields = submodel.model_fields if submodel else model.model_fields
     names = [field.alias or name for name, field in fields.items()]
     return [".".join([*map(str, place), field]) for field in names]
 

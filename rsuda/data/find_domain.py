@@ -138,8 +138,8 @@ def names_and_objects(source: Any, target: Any) -> tuple[dict[str, Any], Objects
 def _name_and_object(what: Any) -> tuple[str | None, Domain | None]:
     if what is None or isinstance(what, str | os.PathLike):
         return (None if what is None else os.fspath(what)), None
-    described = domain(what)
-    return OBJECT + described.name, described
+    described_domain = domain(what)
+    return OBJECT + described_domain.name, described_domain
 
 
 def training_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[Domain | None, Domain]:
@@ -179,8 +179,8 @@ def find_domains(settings: Settings, objects: Objects = (None, None)) -> tuple[D
         return source, target
     names = settings.source.names
     objects_by_name = source if isinstance(source, tuple) else (source,) * len(names)
-    named = [name for name, part in zip(names, objects_by_name, strict=True) if part is None]
-    for name in [*named, *([settings.target.name] if target is None else [])]:
+    domain_names = [name for name, part in zip(names, objects_by_name, strict=True) if part is None]
+    for name in [*domain_names, *([settings.target.name] if target is None else [])]:
         _fields_of(name)  # a wrong name is an error before missing data of another domain
     sources = [
         domain(name, settings.data, bands=settings.source.bands, nodata=settings.source.nodata)

@@ -66,6 +66,6 @@ def gap(
     from rsuda.info.gap_plot import draw_gap
 
     with atomic_write(plot, overwrite=overwrite) as temporary:
-        measured = measure(look_at(*find_domains(settings, objects), settings))
-        draw_gap(measured, temporary)
-    return measured.as_fields()
+        gap_measurement = measure(look_at(*find_domains(settings, objects), settings))
+        draw_gap(gap_measurement, temporary)
+    return gap_measurement.as_fields()

@@ -79,17 +79,17 @@ def measure(look: PairLook) -> Gap:
     source, target = look.source, look.target
     assert source.legend is not None
     alignment = choose_alignment(make_settings().align, look)
-    fed = look.fed("name" if source.parts else alignment.band_matching)
+    model_bands = look.fed("name" if source.parts else alignment.band_matching)
     gsd = common_gsd(look, alignment.gsd)
-    samples, target_sample = look.colours(fed, gsd)
+    samples, target_sample = look.colours(model_bands, gsd)
     shares, _, _ = class_statistics(look.sources, source.legend)
     by_class = dict(zip(source.legend.names, shares, strict=True))
-    notes = [*source.notes, *target.notes, *band_notes(look, fed), *class_notes(source, target, shares)]
+    notes = [*source.notes, *target.notes, *band_notes(look, model_bands), *class_notes(source, target, shares)]
     left = max(float(_aligned_distances(sample, target_sample, alignment).mean()) for sample in samples)
     before = max(float(colour_distances(sample, target_sample).mean()) for sample in samples)
     unlike = unlike_colours(samples, target_sample, alignment.standardise)
-    risk = expected_risk(look, fed, (before, left), unlike, by_class)
-    return Gap(look, alignment, fed, gsd, samples, target_sample, by_class, risk, tuple(dict.fromkeys(notes)))
+    risk = expected_risk(look, model_bands, (before, left), unlike, by_class)
+    return Gap(look, alignment, model_bands, gsd, samples, target_sample, by_class, risk, tuple(dict.fromkeys(notes)))
 
 
 def _aligned_distances(source: ColourSample, target: ColourSample, alignment: Alignment) -> np.ndarray:
@@ -119,9 +119,9 @@ def _band_fields(source: ColourSample, target: ColourSample, alignment: Alignmen
             "source_band": source.bands[i],
             "target_band": target.bands[i],
             **{
-                f"{domain}_{what}": round(float(measured(sample.pixels[i], dtype=np.float64)), 4)
+                f"{domain}_{what}": round(float(statistic(sample.pixels[i], dtype=np.float64)), 4)
                 for domain, sample in (("source", source), ("target", target))
-                for what, measured in (("mean", np.mean), ("deviation", np.std))
+                for what, statistic in (("mean", np.mean), ("deviation", np.std))
             },
             **{name: round(float(values[i]), 3) for name, values in distances.items()},
         }

@@ -56,8 +56,8 @@ def draw_gap(gap: Gap, file: Path) -> None:
 
 def _title(gap: Gap) -> str:
     sources = " + ".join(name for name, _ in gap.look.groups)
-    read = "each scene's own GSD" if gap.gsd is None else f"{gap.gsd:g} m"
-    return printable(f"{sources} → {gap.look.target.name}, read at {read}")
+    gsd_text = "each scene's own GSD" if gap.gsd is None else f"{gap.gsd:g} m"
+    return printable(f"{sources} → {gap.look.target.name}, read at {gsd_text}")
 
 
 def _band_title(gap: Gap, band: int) -> str:
@@ -142,7 +142,7 @@ def _words(figure: Any, gap: Gap) -> None:
     lines += [(f"{reason.level}: {reason.text}", _COLOURS[reason.level], "normal") for reason in gap.risk.reasons]
     height = 1.1
     for text, colour, weight in lines:
-        wrapped = fill(printable(text), 88, subsequent_indent="   ")
+        paragraph = fill(printable(text), 88, subsequent_indent="   ")
         height -= 0.05 if weight == "bold" else 0
-        axes.text(0, height, wrapped, color=colour, weight=weight, fontsize=9, va="top", transform=axes.transAxes)
-        height -= 0.078 * (1 + wrapped.count("\n"))
+        axes.text(0, height, paragraph, color=colour, weight=weight, fontsize=9, va="top", transform=axes.transAxes)
+        height -= 0.078 * (1 + paragraph.count("\n"))

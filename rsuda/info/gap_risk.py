@@ -79,9 +79,11 @@ def expected_risk(
 def _bands(look: PairLook, fed: FedBands) -> Reason:
     if fed[0] != fed[1]:
         return Reason("high", f"{band_code(fed[0])} of the source stands for {band_code(fed[1])} of the target")
-    unused = [band for band in look.source_bands if band not in fed[0]]
-    if unused:
-        return Reason("moderate", f"the model is fed {', '.join(fed[0])}, without {', '.join(unused)} of the source")
+    other_bands = [band for band in look.source_bands if band not in fed[0]]
+    if other_bands:
+        return Reason(
+            "moderate", f"the model is fed {', '.join(fed[0])}, without {', '.join(other_bands)} of the source"
+        )
     return Reason("low", f"the model is fed {', '.join(fed[0])}, all bands of the source")
 
 
@@ -105,8 +107,8 @@ def _classes(look: PairLook, shares: Mapping[str, float]) -> Reason:
         return Reason("high", f"the source has no pixel of {', '.join(absent)}, so the map cannot have it")
     rare = {name: share for name, share in shares.items() if share < RARE}
     if rare:
-        listed = ", ".join(f"{name} ({share:.1%})" for name, share in rare.items())
-        return Reason("moderate", f"classes with few pixels in the source: {listed}")
+        shares_text = ", ".join(f"{name} ({share:.1%})" for name, share in rare.items())
+        return Reason("moderate", f"classes with few pixels in the source: {shares_text}")
     least = min(shares, key=lambda name: shares[name])
     return Reason("low", f"each class has at least {shares[least]:.1%} of the source's pixels ({least})")
 

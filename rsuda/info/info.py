@@ -214,8 +214,8 @@ def _described_domain(name: str, data: str | Path | None, bands: str | None, nod
     except MissingError as error:
         raise MissingError(f"{error}; rsuda domains {shlex.quote(name)} describes them") from None
     patterns = (text for texts in description["splits"].values() for text in texts)
-    listed = {text for text in patterns if not any(sign in text for sign in "*?[")}
-    missing = sorted(listed - set(result.scenes), key=natural_order)
+    scene_names = {text for text in patterns if not any(sign in text for sign in "*?[")}
+    missing = sorted(scene_names - set(result.scenes), key=natural_order)
     return {
         **domain_facts(result),
         **{key: description[key] for key in ("about", "images", "labels", "get")},
@@ -273,15 +273,15 @@ def _count_classes(domain: Domain, warnings: list[str]) -> tuple[dict[str, float
 
     Both are None without labels, or where there are too many to count quickly.
     """
-    legend, labelled = domain.legend, [scene for scene in domain.scenes.values() if scene.label is not None]
-    if legend is None or not labelled or _count_pixels(labelled) > QUICK:
+    legend, scenes = domain.legend, [scene for scene in domain.scenes.values() if scene.label is not None]
+    if legend is None or not scenes or _count_pixels(scenes) > QUICK:
         return None, None
     try:
-        warnings += [*label_notes(labelled, legend), *label_nodata_notes(labelled, legend)]
+        warnings += [*label_notes(scenes, legend), *label_nodata_notes(scenes, legend)]
     except (InputError, MissingError) as error:
         _warn(warnings, error)
     counts, off_legend = np.zeros(256, np.int64), 0
-    for scene in labelled:
+    for scene in scenes:
         try:
             label, outside = scene.whole_label(legend)
             counts += np.bincount(label.ravel(), minlength=256)
@@ -291,7 +291,7 @@ def _count_classes(domain: Domain, warnings: list[str]) -> tuple[dict[str, float
     total = int(counts[: len(legend)].sum())
     if off_legend:
         share = off_legend / (total + off_legend)
-        warnings.append(f"{max(share, 0.001):.1%} of the label pixels are {outside_note(labelled, legend)}")
+        warnings.append(f"{max(share, 0.001):.1%} of the label pixels are {outside_note(scenes, legend)}")
     if not total:
         if not off_legend and not warnings:
             _warn(warnings, InputError("no label pixel has a class: all are nodata, masked, transparent or uncovered"))

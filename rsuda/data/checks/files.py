@@ -40,12 +40,12 @@ def _error_of(scene: Scene) -> RsudaError | None:
 
 def check_pixels(scenes: Sequence[Scene]) -> list[str]:
     """Say which scenes cannot be read to their end, and which hold no data. Scenes with unreadable headers are left out."""
-    opened = [scene for scene in scenes if _opens(scene)]
+    readable = [scene for scene in scenes if _opens(scene)]
     with quiet(), ThreadPoolExecutor(_READERS) as readers:
-        errors = list(readers.map(_error_of, opened))
+        errors = list(readers.map(_error_of, readable))
     broken = [error for error in errors if error is not None]
     notes = [str(joined_error(broken, len(scenes), "scenes cannot be read"))] if broken else []
-    empty = no_data_note([scene for scene, error in zip(opened, errors, strict=True) if error is None])
+    empty = no_data_note([scene for scene, error in zip(readable, errors, strict=True) if error is None])
     return notes if empty is None else [*notes, empty]
 
 

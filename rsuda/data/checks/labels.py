@@ -21,8 +21,8 @@ def label_set_note(domain: Domain) -> str | None:
     """Say which label files were taken, if the domain names several sets of them; None without a choice."""
     if len(domain.label_sets) < 2:
         return None
-    taken = "; ".join(str(labels) for labels in domain.label_sets if labels.scenes)
-    return f"labels of {domain.name}: {taken}" if taken else None
+    label_files = "; ".join(str(labels) for labels in domain.label_sets if labels.scenes)
+    return f"labels of {domain.name}: {label_files}" if label_files else None
 
 
 def single_class_note(domain: Domain, shares: Sequence[float]) -> str | None:
@@ -31,8 +31,8 @@ def single_class_note(domain: Domain, shares: Sequence[float]) -> str | None:
     names = [name for name, share in zip(domain.legend.names, shares, strict=True) if share > 0]
     if len(names) != 1:
         return None
-    drawn = any(scene.has_polygons for scene in domain.scenes.values())
-    advice = "name the class of uncovered pixels with 'uncovered:'" if drawn else "add labels of another class"
+    has_polygons = any(scene.has_polygons for scene in domain.scenes.values())
+    advice = "name the class of uncovered pixels with 'uncovered:'" if has_polygons else "add labels of another class"
     return f"{domain.name}: all labelled pixels are {names[0]}: {advice}"
 
 
@@ -64,17 +64,17 @@ def place_notes(scenes: Sequence[Scene]) -> list[str]:
     Raises:
         InputError: a label lies elsewhere, or has another size where a georeference is missing.
     """
-    placed = [(scene, scene.label_file) for scene in scenes if scene.label is not None and not scene.has_polygons]
-    total, covered, aside = 0, 0.0, []
-    for scene, file in placed:
+    rasters = [(scene, scene.label_file) for scene in scenes if scene.label is not None and not scene.has_polygons]
+    total, overlap, aside = 0, 0.0, []
+    for scene, file in rasters:
         assert isinstance(file, PlacedFile)
         pixels, share = scene.grid.height * scene.grid.width, file.covered
-        total, covered = total + pixels, covered + share * pixels
+        total, overlap = total + pixels, overlap + share * pixels
         aside += [scene.name] if share < 0.999 else []
     if not aside:
         return []
     return [
-        f"the label rasters cover {100 * covered / total:.3g}% of the images; {len(aside)} of {len(placed)} scenes reach "
+        f"the label rasters cover {100 * overlap / total:.3g}% of the images; {len(aside)} of {len(rasters)} scenes reach "
         f"beyond them ({some_names(aside)}), and these pixels are ignored"
     ]
 
@@ -101,26 +101,28 @@ def polygon_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:
         InputError: no polygon touches any of the scenes, and no class of uncovered pixels is named.
     """
     labels = {scene.name: scene.label_file for scene in scenes if scene.has_polygons}
-    drawn = {name: label for name, label in labels.items() if isinstance(label, PolygonLabels)}
-    if not drawn:
+    polygon_labels = {name: label for name, label in labels.items() if isinstance(label, PolygonLabels)}
+    if not polygon_labels:
         return []
-    layers: dict[PolygonLayer, None] = {layer: None for label in drawn.values() for layer in label.layers}
+    layers: dict[PolygonLayer, None] = {layer: None for label in polygon_labels.values() for layer in label.layers}
     sentences = (missing_note(layer, classes_of(layer, legend.own)) for layer in layers if layer.classes)
     notes = [sentence for sentence in sentences if sentence][:_MOST]
-    bare = {name: label for name, label in drawn.items() if not label.touch(legend)}
+    bare = {name: label for name, label in polygon_labels.items() if not label.touch(legend)}
     hollow = [name for name in bare if bare[name].bounds(legend) is None]
     if hollow:
         file = bare[hollow[0]].layers[0].path
         notes.append(
-            f"{file} holds no polygon, so {len(hollow)} of the {len(drawn)} scenes have none ({some_names(hollow)})"
+            f"{file} holds no polygon, so {len(hollow)} of the {len(polygon_labels)} scenes have none ({some_names(hollow)})"
         )
-    filled = [name for name in bare if bare[name].bounds(legend) is not None]
-    if filled:
-        place = _places(filled[0], bare[filled[0]], legend)
+    with_polygons = [name for name in bare if bare[name].bounds(legend) is not None]
+    if with_polygons:
+        place = _places(with_polygons[0], bare[with_polygons[0]], legend)
         uncovered = any(layer.uncovered for label in bare.values() for layer in label.layers)
         if len(bare) == sum(scene.label is not None for scene in scenes) and not uncovered:
             raise InputError(f"no polygon touches any of the {len(bare)} labelled scenes: {place}: check the CRS")
-        notes.append(f"no polygon touches {len(filled)} of the {len(drawn)} scenes ({some_names(filled)}): {place}")
+        notes.append(
+            f"no polygon touches {len(with_polygons)} of the {len(polygon_labels)} scenes ({some_names(with_polygons)}): {place}"
+        )
     return notes
 
 

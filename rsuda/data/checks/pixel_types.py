@@ -19,17 +19,17 @@ def byte_bands(scenes: Sequence[Scene], bands: tuple[str, ...]) -> np.ndarray:
     depths: list[dict[str, tuple[str, str]]] = [{} for _ in bands]  # of each band: a file of each depth, with its type
     for scene in scenes:
         types = scene.file.dtypes
-        for seen, number in zip(depths, scene.file.band_numbers(bands), strict=True):
+        for examples, number in zip(depths, scene.file.band_numbers(bands), strict=True):
             example = str(scene.image), types[number - 1]
-            seen[_depth(types[number - 1])] = min(example, seen.get(_depth(types[number - 1]), example))
-    for band, seen in zip(bands, depths, strict=True):
-        if len(seen) > 1:
-            (first, kind), (second, other) = sorted(seen.values())[:2]
+            examples[_depth(types[number - 1])] = min(example, examples.get(_depth(types[number - 1]), example))
+    for band, examples in zip(bands, depths, strict=True):
+        if len(examples) > 1:
+            (first, kind), (second, other) = sorted(examples.values())[:2]
             raise InputError(
                 f"files of one domain have pixels of different depths: band {band} is {kind} in {first} and {other} in "
                 f"{second}: convert them to one type and range (gdal_translate -ot … -scale), or make a domain of each"
             )
-    return np.array([next(iter(seen)) == "8-bit" for seen in depths])
+    return np.array([next(iter(examples)) == "8-bit" for examples in depths])
 
 
 def _depth(name: str) -> str:

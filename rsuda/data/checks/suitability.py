@@ -35,13 +35,13 @@ def doubts(scene: Scene, spec: Spec, *, of_bands: bool = True) -> tuple[dict[str
     pixels, _, whole = sample(scene.file, numbers)
     if not pixels.size and whole:
         raise InputError(f"{scene.image} has no valid pixel: all pixels are nodata or transparent")
-    named = scene.file.band_order
-    missing = [band for band in spec.bands if named is None or band not in named]
+    order = scene.file.band_order
+    missing = [band for band in spec.bands if order is None or band not in order]
     ratio = sum(scene.gsd) / 2 / spec.gsd
-    reasons = [*(_band_reasons(named, missing, spec) if of_bands else []), *_gsd_reasons(scene, ratio, spec)]
+    reasons = [*(_band_reasons(order, missing, spec) if of_bands else []), *_gsd_reasons(scene, ratio, spec)]
     reasons += scaling_doubts(scene, spec)
     facts: dict[str, Any] = {
-        "bands": {"needed": list(spec.bands), "in_file": list(named) if named else None, "missing_by_name": missing},
+        "bands": {"needed": list(spec.bands), "in_file": list(order) if order else None, "missing_by_name": missing},
         "gsd_ratio": round(ratio, 4),
     }
     if pixels.size:
@@ -95,20 +95,20 @@ def _gsd_reasons(scene: Scene, ratio: float, spec: Spec) -> list[str]:
 
 def _values(pixels: np.ndarray, spec: Spec) -> tuple[dict[str, Any], list[np.ndarray], list[str]]:
     """Return value ranges by band, pixels on the spec's 0..1 scale by band, and reasons for doubt."""
-    values, scaled, reasons = {}, [], []
+    values, units, reasons = {}, [], []
     for name, row, low, high in zip(spec.bands, pixels, spec.low, spec.high, strict=True):
         unit = (row - low) / (high - low)
         outside = float(np.mean((unit < -0.01) | (unit > 1.01)))
         bottom, top = (float(value) for value in np.percentile(row, (0.5, 99.5)))
         values[name] = {"scene": [bottom, top], "network": [low, high], "outside": round(outside, 4)}
-        scaled.append(unit)
+        units.append(unit)
         if outside > 0.05:
             reasons.append(f"{outside:.0%} of its {name} values are outside of the model's range {low:g} to {high:g}")
         elif float(np.percentile(unit, 99.5)) < 0.05:
             reasons.append(
                 f"its {name} values end at {top:g}, near the bottom of the model's range {low:g} to {high:g}"
             )
-    return values, scaled, reasons
+    return values, units, reasons
 
 
 def _colour_distance(scaled: list[np.ndarray], spec: Spec) -> tuple[dict[str, Any], list[str]]:

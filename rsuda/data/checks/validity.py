@@ -29,8 +29,8 @@ def collar_notes(name: str, scenes: Sequence[Scene], bands: tuple[str, ...] | No
     if not collars:
         return []
     scene, collar = next(iter(collars.items()))
-    looked = min(len(scenes), _MOST)
-    return [f"{len(collars)} of {looked} scenes of {name} have a collar; {scene.image}: {collar}"]
+    sample_size = min(len(scenes), _MOST)
+    return [f"{len(collars)} of {sample_size} scenes of {name} have a collar; {scene.image}: {collar}"]
 
 
 def label_nodata_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:

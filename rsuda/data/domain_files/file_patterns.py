@@ -79,11 +79,11 @@ def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
     files = _files_below(root, suffixes)
     bases = set()
     for text in filter(is_outside, patterns):
-        fixed = text.split("/")[:-1]
-        fixed = fixed[: next((k for k, part in enumerate(fixed) if has_signs(part)), len(fixed))]
-        if not any(part.strip("./~") for part in fixed):
+        folders = text.split("/")[:-1]
+        folders = folders[: next((k for k, part in enumerate(folders) if has_signs(part)), len(folders))]
+        if not any(part.strip("./~") for part in folders):
             raise InputError(f"the pattern {shown(text)} of a domain file names no folder to search: begin with one")
-        bases.add("/".join(fixed))
+        bases.add("/".join(folders))
     for base in sorted(bases):
         folder = root / Path(base).expanduser()
         files += [f"{base}/{file}" for file in (_files_below(folder, suffixes) if folder.is_dir() else ())]

@@ -62,14 +62,16 @@ def _whole_scenes(name: str, delivery: ImageFiles, matches: list[dict[str, str]]
         for scene in every
         if scene not in files
     ]
-    listed = ", ".join(f"{scene} ({text})" for scene, text in lacking[:5]) + (" …" if len(lacking) > 5 else "")
+    examples = ", ".join(f"{scene} ({text})" for scene, text in lacking[:5]) + (" …" if len(lacking) > 5 else "")
     if not files:
         raise MissingError(
-            f"no scene of domain {name} has all its {len(matches)} rasters; scenes and what they lack: {listed}: write the "
+            f"no scene of domain {name} has all its {len(matches)} rasters; scenes and what they lack: {examples}: write the "
             "same field, such as {tile}, in all patterns"
         )
     notes = (
-        [f"{len(lacking)} of {len(every)} scenes of {name} lack a raster and are left out: {listed}"] if lacking else []
+        [f"{len(lacking)} of {len(every)} scenes of {name} lack a raster and are left out: {examples}"]
+        if lacking
+        else []
     )
     return DeliveryFiles(delivery, files, tuple(notes))
 

@@ -77,11 +77,11 @@ def match_labels(
                     result.refused[scene] = f"label {Path(file).name} is refused: {reason}"
                 else:
                     _add(result, entries[first:end], matches[first:end], scene, file, root)
-        counted = len(set(result.files) - before)
+        count = len(set(result.files) - before)
         for number in range(first, end):
             entry = entries[number]
             others = [file for scene, file in matches[number].items() if scene not in images]
-            sets.append(LabelSet(entry.files, counted, len(matches[number]), tuple(others[:_EXAMPLES]), entry.about))
+            sets.append(LabelSet(entry.files, count, len(matches[number]), tuple(others[:_EXAMPLES]), entry.about))
         first = end
     result.refused = {name: note for name, note in result.refused.items() if name not in result.files}
     result.sets = tuple(sets)
@@ -128,8 +128,8 @@ def _match_entry(entry: LabelFiles, files: list[str], images: Mapping[str, str],
         if text.endswith("/") or not is_file:
             return _in_folder(text, files, images)
         return _one_file(entry, images, root)
-    used = set(images.values())
-    matches = match_files((file for file in files if file not in used), text, copies=True)
+    image_files = set(images.values())
+    matches = match_files((file for file in files if file not in image_files), text, copies=True)
     if "{" not in text and not set(matches) & set(images):
         return _by_stem(list(matches.values()), images)
     return matches
@@ -149,9 +149,11 @@ def _one_file(entry: LabelFiles, images: Mapping[str, str], root: Path) -> dict[
 def _in_folder(text: str, files: list[str], images: Mapping[str, str]) -> dict[str, str]:
     """Label files of a folder and its subfolders, matched with the images by name."""
     folder = "" if text in (".", "./") else text.rstrip("/") + "/"
-    used = set(images.values())
+    image_files = set(images.values())
     inside = [
-        file for file in files if file.startswith(folder) and file not in used and is_outside(file) == is_outside(text)
+        file
+        for file in files
+        if file.startswith(folder) and file not in image_files and is_outside(file) == is_outside(text)
     ]
     return _by_stem(inside, images)
 

@@ -59,9 +59,9 @@ def domain_of_fields(fields: DomainFile, data: str | Path | None, bands: str | N
     protocol = fields.protocol.model_dump() if fields.protocol else None
     if len(labels.files) < len(scenes):
         notes += [
-            f"{unused.files} labels none of the scenes ({some_names(scenes)}): it matches {', '.join(unused.others)}"
-            for unused in labels.sets
-            if unused.others and not unused.scenes
+            f"{label_set.files} labels none of the scenes ({some_names(scenes)}): it matches {', '.join(label_set.others)}"
+            for label_set in labels.sets
+            if label_set.others and not label_set.scenes
         ]
     legend = fields.class_legend
     return Domain(

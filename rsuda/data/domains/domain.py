@@ -100,11 +100,11 @@ class Domain:
         if split not in self.splits and self.legend is None:
             raise InputError(f"domain {self.name} has no labels{self._label_search()}")
         scenes = self.split(split)
-        unlabelled = [scene.name for scene in scenes if scene.label is None]
-        if unlabelled or self.legend is None:
-            names = ", ".join(unlabelled[:5]) or "its scenes"
+        without_label = [scene.name for scene in scenes if scene.label is None]
+        if without_label or self.legend is None:
+            names = ", ".join(without_label[:5]) or "its scenes"
             raise InputError(
-                f"split '{split}' of domain {self.name} needs labels, but {len(unlabelled) or len(scenes)} of "
+                f"split '{split}' of domain {self.name} needs labels, but {len(without_label) or len(scenes)} of "
                 f"{len(scenes)} scenes have none ({names}){self._label_search()}"
             )
         return scenes
@@ -158,8 +158,8 @@ class Domain:
         ]
 
     def _gsd_text(self) -> str:
-        declared = all(scene.declared_gsd is not None for scene in self.scenes.values())
-        if not self.scenes or not (declared or len(self.scenes) <= _OPENED):
+        has_declared_gsds = all(scene.declared_gsd is not None for scene in self.scenes.values())
+        if not self.scenes or not (has_declared_gsds or len(self.scenes) <= _OPENED):
             return "read from each file"
         try:
             return f"{self.gsd:g} m"

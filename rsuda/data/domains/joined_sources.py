@@ -67,8 +67,10 @@ def _common_bands(domains: Sequence[Domain]) -> tuple[str, ...] | None:
         return None
     common = tuple(band for band in orders[0] if all(band in bands for bands in orders))
     if not common:
-        listed = ", ".join(f"{band_code(domain.bands or ())} of {domain.name}" for domain in domains)
-        raise InputError(f"the sources have no band in common ({listed}): name their bands alike in the domain files")
+        band_codes = ", ".join(f"{band_code(domain.bands or ())} of {domain.name}" for domain in domains)
+        raise InputError(
+            f"the sources have no band in common ({band_codes}): name their bands alike in the domain files"
+        )
     return common
 
 

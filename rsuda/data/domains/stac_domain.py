@@ -114,11 +114,11 @@ def _read(place: str) -> tuple[str, list[Item]]:
         if fields.get("type") == "FeatureCollection":
             collection = pystac.ItemCollection.from_dict(_with_self(fields, place), preserve_dict=False)
             return Path(urlsplit(place).path).stem, list(collection.items)[:_MOST]
-        thing = pystac.read_dict(fields, href=place if is_remote(place) else os.path.abspath(place))
-        if isinstance(thing, pystac.Item):
-            return thing.id, [thing]
-        if isinstance(thing, pystac.Catalog):
-            return thing.id, list(islice(thing.get_items(recursive=True), _MOST))
+        stac_object = pystac.read_dict(fields, href=place if is_remote(place) else os.path.abspath(place))
+        if isinstance(stac_object, pystac.Item):
+            return stac_object.id, [stac_object]
+        if isinstance(stac_object, pystac.Catalog):
+            return stac_object.id, list(islice(stac_object.get_items(recursive=True), _MOST))
     except Exception as error:  # pystac and its readers raise many kinds for a document that is no STAC
         raise InputError(f"{printable(place)} is no STAC item, collection or catalogue: {quoted(error, 200)}") from None
     raise InputError(f"{printable(place)} is no STAC item, collection or catalogue")
@@ -205,9 +205,9 @@ def _of_bands(item: Item, images: Sequence[_Image], order: tuple[str, ...]) -> l
     for band in order:
         part = next((image for image in images if image.bands == (band,)), None)
         if part is None:
-            unnamed = [image for image in images if image.bands is None]
-            if len(unnamed) == len(images) == 1:
-                return [replace(unnamed[0], bands=order)]
+            without_bands = [image for image in images if image.bands is None]
+            if len(without_bands) == len(images) == 1:
+                return [replace(without_bands[0], bands=order)]
             raise InputError(
                 f"the STAC item {item.id} has no band {band} in an asset of its own: its assets are {_listed(images)}"
             )

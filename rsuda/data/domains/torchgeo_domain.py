@@ -125,13 +125,13 @@ def _parts(dataset: Any, use: str) -> list[Any]:
 def _make_scenes(
     datasets: _Datasets, masks: Sequence[str], order: tuple[str, ...] | None, gsd: float | None
 ) -> dict[str, Scene]:
-    placed = _PlacedMasks(masks)
+    labels_at = _PlacedMasks(masks)
     scenes: dict[str, Scene] = {}
     for file in [file for dataset in datasets.images for file in _files(dataset)]:
         stem = Path(file).stem
         key = stem if stem not in scenes else str(file).strip("/").replace("/", "_")
         grid = RasterFile(file).grid
-        label = placed.find(file, grid)
+        label = labels_at.find(file, grid)
         scenes[key] = Scene(key, file if is_remote(file) else Path(file), Path(label) if label else None, order, gsd)
     return scenes
 
@@ -230,10 +230,12 @@ def _make_legend(
     values = {RasterFile(file).nodata for file in files}
     ignored = sorted({*ignore, *(int(value) for value in values if value is not None and 0 <= value <= 255)})
     if legend is not None:
-        used = {
+        class_values = {
             value for entry in legend for value in entry.get("values", [entry["value"]] if "value" in entry else [])
         }
-        return Legend.from_fields([dict(entry) for entry in legend], [value for value in ignored if value not in used])
+        return Legend.from_fields(
+            [dict(entry) for entry in legend], [value for value in ignored if value not in class_values]
+        )
     names, palette = _class_names(masks[0], files), dict(masks[0].cmap or {})
     colours = {value: list(palette[value][:3]) for value in names if value in palette}
     spare = iter([[round(255 * part) for part in colormaps["tab20"](k % 20)[:3]] for k in range(len(names))])

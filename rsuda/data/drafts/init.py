@@ -58,9 +58,9 @@ def init(
     """
     root = Path(folder).expanduser()
     if root.is_file() and root.suffix.lower() == ARCHIVE:
-        unpacked = root.with_suffix("")
+        images_folder = root.with_suffix("")
         raise InputError(
-            f"{root} is an archive: unpack it (unzip {root} -d {unpacked}), or pass the folder that holds it"
+            f"{root} is an archive: unpack it (unzip {root} -d {images_folder}), or pass the folder that holds it"
         )
     if not root.is_dir():
         raise MissingError(f"there is no folder {root}: pass the folder that holds the images")

@@ -97,8 +97,8 @@ def _flat(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     height, width = valid.shape
     for row in range(3 if inner.size else 0):
         for col in range(3):
-            shifted = np.s_[..., row : row + height - 2, col : col + width - 2]
-            inner &= valid[shifted] & (values[shifted] == middle).all(0)
+            neighbours = np.s_[..., row : row + height - 2, col : col + width - 2]
+            inner &= valid[neighbours] & (values[neighbours] == middle).all(0)
     flat[1:-1, 1:-1] = inner
     return flat
 
@@ -115,10 +115,10 @@ def _count(values: np.ndarray, file: RasterFile) -> Counter[tuple[int, ...]]:
     if len(values) == 3:
         (red, green, blue), fits = colour_bytes(values)
         if fits.all():
-            packed, number = np.unique(
+            codes, number = np.unique(
                 (red.astype(np.int64) << 16) | (green.astype(np.int64) << 8) | blue, return_counts=True
             )
-            keys = [(int(k) >> 16, int(k) >> 8 & 255, int(k) & 255) for k in packed]
+            keys = [(int(k) >> 16, int(k) >> 8 & 255, int(k) & 255) for k in codes]
             return Counter(dict(zip(keys, map(int, number), strict=True)))
     single, number = np.unique(values[0], return_counts=True)
     return Counter({(int(value),): int(count) for value, count in zip(single, number, strict=True)})

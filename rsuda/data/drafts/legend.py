@@ -90,15 +90,15 @@ def read_legend(labels: Sequence[Path | str]) -> DraftLegend:
     counts = sum((count_colours(file) for file in files), Counter[tuple[int, ...]]())
     ignore = sorted({int(file.nodata) for file in files if file.nodata is not None and float(file.nodata).is_integer()})
     flat, frequent = count_flat(files), _frequent(counts)
-    smeared = any(file.validity.lossy for file in files) or len(frequent) > _MOST or are_mixed(frequent, flat)
-    if smeared:
+    is_smeared = any(file.validity.lossy for file in files) or len(frequent) > _MOST or are_mixed(frequent, flat)
+    if is_smeared:
         _check_flat(files[0], counts, flat)
         counts = joined(flat)
     if all(len(key) == 3 and len(set(key)) == 1 for key in counts) and len(counts) > 2:
         counts = Counter({key[:1]: count for key, count in counts.items()})  # a grey image saved as RGB
     if not counts:
         raise InputError(f"no pixel of the labels, such as {sample[0]}, holds data: check their nodata values")
-    total, tolerance = sum(counts.values()), SMEARED if smeared else 0
+    total, tolerance = sum(counts.values()), SMEARED if is_smeared else 0
     if len(next(iter(counts))) == 1:
         classes = _by_value(counts, total, files[0], ignore)
         return DraftLegend(classes, tuple(ignore), 0, len(files), tolerance)
@@ -141,11 +141,11 @@ def _by_value(
     spare = list(islice(class_colours(names.get(str(value), ("",))[0] for value in values), len(values)))
     classes = []
     for position, value in enumerate(values):
-        named = names.get(str(value), ())
+        entry = names.get(str(value), ())
         colour = _hex(palette[value]) if value in palette else spare[position]
-        if len(named) > 1:
-            colour = named[1]
-        classes.append(DraftClass(named[0] if named else f"class {value}", colour, value, counts[value,] / total))
+        if len(entry) > 1:
+            colour = entry[1]
+        classes.append(DraftClass(entry[0] if entry else f"class {value}", colour, value, counts[value,] / total))
     return _distinct(classes)
 
 
@@ -153,11 +153,11 @@ def _distinct(classes: list[DraftClass]) -> tuple[DraftClass, ...]:
     """Make names and colours of classes unique: a repeated name gets its value, a repeated colour another one."""
     names, colours = Counter(item.name for item in classes), {item.colour for item in classes}
     free = (colour for colour in class_colours() if colour not in colours)
-    seen: set[str] = set()
+    earlier_colours: set[str] = set()
     result = []
     for item in classes:
-        colour = item.colour if item.colour not in seen else next(free)
-        seen.add(colour)
+        colour = item.colour if item.colour not in earlier_colours else next(free)
+        earlier_colours.add(colour)
         name = item.name if names[item.name] == 1 else f"{item.name} {item.value}"
         result.append(DraftClass(name, colour, item.value, item.share))
     return tuple(result)

@@ -206,17 +206,17 @@ def _groups(files: Iterable[str], *, strip: bool) -> list[FileGroup]:
         name = _cut(file, strip)
         group = groups.setdefault(name.template, FileGroup(name.template, tuple(key for key, _ in name.values)))
         group.files[tuple(value for _, value in name.values)] = file
-    joined: dict[str, FileGroup] = {}
+    groups_by_stem: dict[str, FileGroup] = {}
     for template, group in groups.items():
         stem = template.rpartition(".")[0]
-        other = joined.get(stem)
+        other = groups_by_stem.get(stem)
         if other is not None and not set(other.files) & set(group.files):
             other.files |= group.files
             other.template = f"{stem}.*"
         else:
-            joined[stem if other is None else template] = group
+            groups_by_stem[stem if other is None else template] = group
     return sorted(
-        joined.values(), key=lambda group: (-len(group.files), "pan" in words(group.template), group.template)
+        groups_by_stem.values(), key=lambda group: (-len(group.files), "pan" in words(group.template), group.template)
     )
 
 

@@ -66,8 +66,8 @@ def describe_polygons(files: Sequence[Path], layer: str | None = None) -> DraftP
 
 def _may_be_classes(values: Counter[str], polygons: int) -> bool:
     """Check whether values are few and most polygons have one, unlike names of streets or of single objects."""
-    repeated = len(values) <= max(_FEW, polygons / 2)
-    return 0 < len(values) <= _MOST and values.total() > polygons / 2 and repeated
+    is_repetitive = len(values) <= max(_FEW, polygons / 2)
+    return 0 < len(values) <= _MOST and values.total() > polygons / 2 and is_repetitive
 
 
 def lies_over(file: Path, grids: Sequence[Grid], layer: str | None = None) -> bool:

@@ -101,14 +101,17 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
     if look.start is not None and fields["gsd"] == "auto":
         fields["gsd"] = None  # that of the model that training starts from
     decide("gsd", lambda: choose_gsd(finest_gsd(look), look.target.gsd))
-    fed, read_at = look.fed("name" if look.source.parts else fields["band_matching"]), common_gsd(look, fields["gsd"])
+    model_bands, read_at = (
+        look.fed("name" if look.source.parts else fields["band_matching"]),
+        common_gsd(look, fields["gsd"]),
+    )
     for scene in (*look.sources, *look.targets):
         check_gsd(scene, read_at)  # colours at a GSD far from the scene's take minutes
     decide(
         "standardise",
-        lambda: _start_choice(look.start) if look.start else choose_standardise(*look.colours(fed, read_at)),
+        lambda: _start_choice(look.start) if look.start else choose_standardise(*look.colours(model_bands, read_at)),
     )
-    decide("band_mixing", lambda: _mixing_choice(look, fed, read_at))
+    decide("band_mixing", lambda: _mixing_choice(look, model_bands, read_at))
     decide(
         "target_statistics", lambda: choose_target_statistics(look.start, fields["standardise"], fields["band_mixing"])
     )
@@ -131,14 +134,14 @@ def choose_band_matching(source: Sequence[str], target: Sequence[str], named: bo
         source, target: band names.
         named: whether the target's bands have names of their own.
     """
-    shared = [band for band in target if band in source]
+    common = [band for band in target if band in source]
     if not named:
         return Choice("order", "the target's bands have no names")
     if set(source) == set(target):
-        return Choice("name", f"both domains have {', '.join(shared)}")
-    if len(shared) >= 2 or len(shared) == min(len(source), len(target)):
-        return Choice("name", f"the domains share {', '.join(shared)}")
-    return Choice("order", f"the domains share {f'only {shared[0]}' if shared else 'no band'} by name")
+        return Choice("name", f"both domains have {', '.join(common)}")
+    if len(common) >= 2 or len(common) == min(len(source), len(target)):
+        return Choice("name", f"the domains share {', '.join(common)}")
+    return Choice("order", f"the domains share {f'only {common[0]}' if common else 'no band'} by name")
 
 
 def finest_gsd(look: PairLook) -> float:
@@ -149,8 +152,8 @@ def finest_gsd(look: PairLook) -> float:
 def finest_of(scenes: Sequence[tuple[float, float]]) -> float:
     """Find the finest GSD in metres that a tenth of the area has, from (GSD, area) of each scene."""
     scenes = sorted(scenes)
-    covered = np.cumsum([area for _, area in scenes])
-    return round(scenes[int(np.searchsorted(covered, _FINE_SHARE * covered[-1]))][0], 6)
+    total_areas = np.cumsum([area for _, area in scenes])
+    return round(scenes[int(np.searchsorted(total_areas, _FINE_SHARE * total_areas[-1]))][0], 6)
 
 
 def choose_gsd(finest: float, target: float) -> Choice:
@@ -205,10 +208,10 @@ def unlike_colours(sources: Sequence[ColourSample], target: ColourSample, standa
     unlike = []
     for sample in sources:
         classes = np.zeros(sample.pixels.shape[1], np.uint8) if sample.classes is None else sample.classes
-        labelled = classes != IGNORE
-        if not labelled.any():
-            classes, labelled = np.zeros_like(classes), ~labelled
-        unlike.append(explain_by_classes(values(sample)[:, labelled], classes[labelled], values(target)).unexplained)
+        has_label = classes != IGNORE
+        if not has_label.any():
+            classes, has_label = np.zeros_like(classes), ~has_label
+        unlike.append(explain_by_classes(values(sample)[:, has_label], classes[has_label], values(target)).unexplained)
     return float(np.mean(unlike))
 
 

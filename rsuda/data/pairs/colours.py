@@ -23,8 +23,8 @@ class ColourMatching:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Map an image (bands, H, W) on 0..1 to the target's colours, float32."""
-        mapped = [np.interp(band, before, after) for band, (before, after) in zip(image, self.maps, strict=True)]
-        return np.stack(mapped).astype(np.float32)
+        bands = [np.interp(band, before, after) for band, (before, after) in zip(image, self.maps, strict=True)]
+        return np.stack(bands).astype(np.float32)
 
 
 def _monotone(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

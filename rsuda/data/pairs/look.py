@@ -125,9 +125,9 @@ def _assumed_bands(source: Domain, first: Scene) -> tuple[str, ...]:
     """Assume the source's band names where the target's files have as many bands and no names."""
     file = first.file
     if source.bands is None or len(file.image_numbers) != len(source.bands):
-        fed = f", and the source has {len(source.bands)}" if source.bands else ""
+        source_count = f", and the source has {len(source.bands)}" if source.bands else ""
         raise InputError(
-            f"{file.path} has {file.count} band{'s' * (file.count > 1)} of unknown order{fed}: name "
+            f"{file.path} has {file.count} band{'s' * (file.count > 1)} of unknown order{source_count}: name "
             f"{'them' if file.count > 1 else 'it'} in file order, for example "
             f"{spell('target_bands', example_order(file.count))} "
             "(bands: in a domain file)"
@@ -168,10 +168,10 @@ def band_notes(look: PairLook, fed: FedBands) -> list[str]:
         notes.append(
             f"the bands of {target.name} have no names in its files and are assumed to be {band_code(look.target_bands)}"
         )
-    matched = match_bands(look.source_bands, look.target_bands, "name")[1] if source.parts else look.target_bands
-    if source.parts and set(matched) != set(look.target_bands):
+    bands = match_bands(look.source_bands, look.target_bands, "name")[1] if source.parts else look.target_bands
+    if source.parts and set(bands) != set(look.target_bands):
         notes.append(
-            f"the network is fed {band_code(matched)}, the bands that all sources and {target.name} have, of "
+            f"the network is fed {band_code(bands)}, the bands that all sources and {target.name} have, of "
             f"{band_code(look.target_bands)}"
         )
     if fed[0] != fed[1]:

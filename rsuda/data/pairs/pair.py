@@ -113,20 +113,20 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         _check_start(start, source, settings)
     notes = [*source.notes, *(note for note in target.notes if note not in source.notes)]
     alignment = choose_alignment(settings.align, look)
-    fed = look.fed("name" if source.parts else alignment.band_matching)
+    model_bands = look.fed("name" if source.parts else alignment.band_matching)
     gsd = common_gsd(look, alignment.gsd)
-    notes += [*alignment.notes, *band_notes(look, fed), *_gsd_notes(look, settings, gsd)]
+    notes += [*alignment.notes, *band_notes(look, model_bands), *_gsd_notes(look, settings, gsd)]
     notes += scene_notes([*sources, *targets])
-    for scenes, bands in (*((scenes, fed[0]) for _, scenes in look.groups), (targets, fed[1])):
+    for scenes, bands in (*((scenes, model_bands[0]) for _, scenes in look.groups), (targets, model_bands[1])):
         byte_bands(scenes, bands)  # errors in headers show now, not in the middle of training
         for scene in scenes:
             check_gsd(scene, gsd)
-    notes += scaling_notes(source.name, sources, fed[0]) + scaling_notes(target.name, targets, fed[1])
-    notes += collar_notes(source.name, sources, fed[0])
+    notes += scaling_notes(source.name, sources, model_bands[0]) + scaling_notes(target.name, targets, model_bands[1])
+    notes += collar_notes(source.name, sources, model_bands[0])
     for _, scenes in look.groups:
         notes += label_nodata_notes(scenes, scenes[0].legend or legend)
     if target is not source:
-        notes += collar_notes(target.name, targets, fed[1])
+        notes += collar_notes(target.name, targets, model_bands[1])
     notes += [f"{target.name}: {note}" for note in (no_data_note(targets),) if note]
     hints, hint_notes = training_hints(target, targets, start.legend if start is not None else legend)
     notes += hint_notes
@@ -136,19 +136,19 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
     notes += [note for note in (*sets, *places, *class_notes(source, target, shares)) if note]
     if off_palette:
         notes.append(f"{off_palette} label pixels ({off_share:.3%}) are {outside_note(sources, legend)}")
-    annotated = start is not None and look.within_target
-    if annotated and (alignment.band_mixing or settings.align.colours == "match"):
+    has_target_labels = start is not None and look.within_target
+    if has_target_labels and (alignment.band_mixing or settings.align.colours == "match"):
         notes.append(
             f"the scenes of {source.name} are scenes of {target.name}: their bands are not mixed and their colours not matched"
         )
     locations.weights = _pixel_weights(list(look.groups), settings.source, gsd)
-    source_specs, target_spec = _make_specs(look, fed, gsd, alignment.standardise)
+    source_specs, target_spec = _make_specs(look, model_bands, gsd, alignment.standardise)
     notes += scaling_gap(source_specs, target_spec, alignment.standardise)
     if start is not None:
-        source_specs, target_spec = [start if annotated else source_specs[0], *source_specs[1:]], start
+        source_specs, target_spec = [start if has_target_labels else source_specs[0], *source_specs[1:]], start
     matchings: list[ColourMatching | None] = [None] * len(source_specs)
     first = source_specs[0]
-    if settings.align.colours == "match" and not annotated:
+    if settings.align.colours == "match" and not has_target_labels:
         matchings = [
             _matching(scenes, spec, targets, target_spec, gsd)
             for (_, scenes), spec in zip(look.groups, source_specs, strict=True)
@@ -171,7 +171,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         matchings[0],
         tuple(notes),
         alignment,
-        annotated=annotated,
+        annotated=has_target_labels,
         parts=parts if source.parts else (),
         hints=hints,
     )
@@ -231,7 +231,7 @@ def _make_specs(look: PairLook, fed: FedBands, gsd: float | None, standardise: s
     """Make the specs of each source and of the target."""
     legend = look.source.legend
     assert legend is not None
-    drawn = Legend(legend.names, tuple((colour,) for colour in legend.palette))
+    palette_legend = Legend(legend.names, tuple((colour,) for colour in legend.palette))
     samples: list[ColourSample | None] = [None] * len(look.groups)
     target_sample = None
     if look.sampled:
@@ -245,7 +245,7 @@ def _make_specs(look: PairLook, fed: FedBands, gsd: float | None, standardise: s
             scenes,
             bands,
             gsd or look.target.gsd,
-            drawn,
+            palette_legend,
             sampled_at=gsd,
             standardise=standardise,
             pixels=None if sample is None else sample.pixels,

@@ -39,8 +39,8 @@ def explain_by_classes(source: np.ndarray, classes: np.ndarray, target: np.ndarr
         target: values (bands, m) of target pixels, in the same units.
     """
     rng = np.random.default_rng(0)
-    drawn = rng.permutation(source.shape[1])[:_PIXELS]
-    source, classes = source[:, drawn], classes[drawn]
+    sample = rng.permutation(source.shape[1])[:_PIXELS]
+    source, classes = source[:, sample], classes[sample]
     target = target[:, rng.permutation(target.shape[1])[:_PIXELS]]
     both = np.concatenate([_draw(rng, source, _CELLS // 2), _draw(rng, target, _CELLS // 2)], 1)
     cells = cKDTree(both.T)
@@ -48,8 +48,8 @@ def explain_by_classes(source: np.ndarray, classes: np.ndarray, target: np.ndarr
     histogram = np.bincount(cells.query(target.T)[1], minlength=_CELLS) / target.shape[1]
     shares = np.full(len(by_class), 1 / len(by_class))
     for _ in range(_ROUNDS):
-        weighted = shares[:, None] * by_class
-        shares = (weighted / weighted.sum(0) * histogram).sum(1)
+        posterior = shares[:, None] * by_class
+        shares = (posterior / posterior.sum(0) * histogram).sum(1)
     return ClassMix(shares, float(np.abs(histogram - shares @ by_class).sum() / 2))
 
 

@@ -41,13 +41,13 @@ def class_statistics(
             locations.add(number, label, row)
             off_palette, pixels = off_palette + outside, pixels + label.size
     counts = counts[: len(legend)]
-    labelled = counts.sum()
-    if not labelled:
+    label_count = counts.sum()
+    if not label_count:
         raise InputError(
             f"no pixel of the {len(scenes)} source labels has a class of the legend: check the legend, and the nodata values, "
             "masks and alpha bands of the labels"
         )
-    return tuple(float(count) for count in counts / labelled), locations, (off_palette, off_palette / pixels)
+    return tuple(float(count) for count in counts / label_count), locations, (off_palette, off_palette / pixels)
 
 
 def make_spec(
@@ -96,9 +96,9 @@ def value_range(pixels: np.ndarray, is_byte: np.ndarray) -> tuple[tuple[float, .
     """
     low, high = (0.0,) * len(pixels), (255.0,) * len(pixels)
     if not is_byte.all():
-        stretched = [tuple(map(float, np.percentile(pixels, percent, axis=1))) for percent in (0.5, 99.5)]
-        low = tuple(0.0 if byte else bottom for byte, bottom in zip(is_byte, stretched[0], strict=True))
-        high = tuple(255.0 if byte else top for byte, top in zip(is_byte, stretched[1], strict=True))
+        percentiles = [tuple(map(float, np.percentile(pixels, percent, axis=1))) for percent in (0.5, 99.5)]
+        low = tuple(0.0 if byte else bottom for byte, bottom in zip(is_byte, percentiles[0], strict=True))
+        high = tuple(255.0 if byte else top for byte, top in zip(is_byte, percentiles[1], strict=True))
         high = tuple(max(top, bottom + 1e-6) for bottom, top in zip(low, high, strict=True))
     return low, high
 

@@ -200,9 +200,9 @@ class Grid:
             return False
         corners = ((0, 0), (0, self.width), (self.height, 0), (self.height, self.width))
         return all(
-            abs(place - expected) <= _SAME
+            abs(place - corner_position) <= _SAME
             for corner in corners
-            for place, expected in zip(other.pixel(*self.world(*corner)), corner, strict=True)
+            for place, corner_position in zip(other.pixel(*self.world(*corner)), corner, strict=True)
         )
 
     def axes_in(self, other: Grid) -> tuple[tuple[float, float], tuple[float, float]] | None:
@@ -237,10 +237,10 @@ class Grid:
         rows, cols = self.points_in(other, *np.meshgrid(row_nodes, col_nodes, indexing="ij"))
         if other.crs is not None and other.crs.is_geographic:  # no position between nodes on both sides of the cut
             turn = 180 / other.pixel_size[1]
-            cut = np.zeros(cols.shape, bool)
-            cut[:, 1:] |= np.abs(np.diff(cols, axis=1)) > turn
-            cut[1:] |= np.abs(np.diff(cols, axis=0)) > turn
-            cols[cut] = np.nan
+            is_seam = np.zeros(cols.shape, bool)
+            is_seam[:, 1:] |= np.abs(np.diff(cols, axis=1)) > turn
+            is_seam[1:] |= np.abs(np.diff(cols, axis=0)) > turn
+            cols[is_seam] = np.nan
         rows, cols = (_between(_between(nodes, row_places).T, col_places).T for nodes in (rows, cols))
         return rows, cols
 

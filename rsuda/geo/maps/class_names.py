@@ -49,12 +49,12 @@ def class_colours(names: Iterable[str] = ()) -> Iterator[str]:
             Behind the names come colours for further classes.
     """
     further = (f"#{k * 37 % 256:02X}{k * 91 % 256:02X}{k:02X}" for k in range(1, 250))
-    expected = [_expected_colour(name) for name in names]
-    spare = (colour for colour in chain(_COLOURS, further) if colour not in expected)
-    taken: set[str] = set()
-    for colour in expected:
-        yield next(spare) if colour is None or colour in taken else colour
-        taken.add(colour or "")
+    usual_colours = [_expected_colour(name) for name in names]
+    spare = (colour for colour in chain(_COLOURS, further) if colour not in usual_colours)
+    earlier_colours: set[str] = set()
+    for colour in usual_colours:
+        yield next(spare) if colour is None or colour in earlier_colours else colour
+        earlier_colours.add(colour or "")
     yield from spare
 
 

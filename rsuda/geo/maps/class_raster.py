@@ -110,13 +110,13 @@ def _legend_of_values(file: RasterFile) -> Legend:
     values = _values(file)
     if not values:
         raise InputError(f"no pixel of {file.path} holds data")
-    named, palette = names_in_files(file.path), file.palette or {}
-    names = [named.get(str(value), (f"class {value}",))[0] for value in values]
+    names_by_value, palette = names_in_files(file.path), file.palette or {}
+    names = [names_by_value.get(str(value), (f"class {value}",))[0] for value in values]
     spare = list(islice(class_colours(names), len(values)))
     several = {name for name, count in Counter(names).items() if count > 1}
     colours: list[tuple[Colour, ...]] = []
     for place, value in enumerate(values):
-        entry = named.get(str(value), ())
+        entry = names_by_value.get(str(value), ())
         colour = _rgb(palette[value]) if value in palette else _from_hex(spare[place])
         colours.append((_from_hex(entry[1]) if len(entry) > 1 else colour,))
     distinct = (f"{name} {value}" if name in several else name for name, value in zip(names, values, strict=True))

@@ -124,21 +124,21 @@ def write_cog(
     with atomic_write(path, overwrite=overwrite) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         staging = temporary.with_name("staging.tif")  # the COG driver copies a complete file
-        written: dict[tuple[int, int], int] = {}  # checksums by band and first row
+        checksums: dict[tuple[int, int], int] = {}  # by band and first row
         with rasterio.open(staging, "w", **profile) as out:
             for number, (description, rows) in enumerate(bands, 1):
                 for row in range(0, grid.height, _BLOCK):
                     count = min(_BLOCK, grid.height - row)
                     pixels = rows(row, count)
-                    written[number, row] = zlib.crc32(pixels.tobytes())
+                    checksums[number, row] = zlib.crc32(pixels.tobytes())
                     out.write(pixels, number, window=Window(0, row, grid.width, count))
                 out.set_band_description(number, description)
             if legend:
                 out.write_colormap(1, {k: (*c, 255) for k, c in enumerate(legend.palette)} | {IGNORE: (0, 0, 0, 0)})
                 names = {f"CLASS_{k}": n for k, n in enumerate(legend.names)}
                 # readers split these at commas; CLASS_0, CLASS_1, ... have the very names
-                listed = ",".join(name.replace(",", ";") for name in legend.names)
-                out.update_tags(1, CLASS_NAMES=listed, **names)
+                names_text = ",".join(name.replace(",", ";") for name in legend.names)
+                out.update_tags(1, CLASS_NAMES=names_text, **names)
             out.update_tags(**(tags or {}))
             if gcps and gcps[0]:
                 out.gcps = gcps
@@ -148,7 +148,7 @@ def write_cog(
         with rasterio.Env(COG_TMP_COMPRESSION="NONE"):  # of overviews in a temporary file
             copy(staging, temporary, driver="COG", **creation)
         staging.unlink()
-        _check(temporary, path, written if creation["COMPRESS"].upper() in LOSSLESS else {})
+        _check(temporary, path, checksums if creation["COMPRESS"].upper() in LOSSLESS else {})
 
 
 def _check(file: Path, path: str | Path, written: dict[tuple[int, int], int]) -> None:

@@ -89,10 +89,10 @@ class Mosaic:
             for k in (0, 1)
         ]
         rows, cols = ({edge: place for place, edge in enumerate(part)} for part in edges)
-        covered = np.zeros((len(rows) - 1, len(cols) - 1), bool)
+        coverage = np.zeros((len(rows) - 1, len(cols) - 1), bool)
         for row, col, height, width in (tile.window for tile in self.tiles):
-            covered[rows[row] : rows[row + height], cols[col] : cols[col + width]] = True
-        return not covered.all()
+            coverage[rows[row] : rows[row + height], cols[col] : cols[col + width]] = True
+        return not coverage.all()
 
     def as_vrt(self, folder: Path) -> str:
         """Make the text of a VRT that lies in a folder; its paths are relative to the folder where that is possible."""

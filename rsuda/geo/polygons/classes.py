@@ -160,8 +160,8 @@ def _by_table(layer: PolygonLayer, columns: Mapping[str, pd.Series], legend: Leg
             f"'{layer.attribute or ' or '.join(columns) or 'name'}': its columns are {column_samples(layer.path, layer.layer)}; "
             "name the column by 'attribute:'"
         )
-    missing = {value: count for value, count in counts[best].most_common() if value not in table}
-    return PolygonClasses(_indices(columns[best], table), best, missing)
+    counts_of_others = {value: count for value, count in counts[best].most_common() if value not in table}
+    return PolygonClasses(_indices(columns[best], table), best, counts_of_others)
 
 
 def _by_usual_column(layer: PolygonLayer, columns: Mapping[str, pd.Series], legend: Legend) -> PolygonClasses:
@@ -210,7 +210,7 @@ def _by_legend(layer: PolygonLayer, column: str, values: pd.Series, legend: Lege
     """
     names = _names(legend)
     folded = Counter(map(_folded, names))
-    alike = {_folded(name): k for name, k in names.items() if folded[_folded(name)] == 1}
+    by_folded_name = {_folded(name): k for name, k in names.items() if folded[_folded(name)] == 1}
     numbers = {str(value): k for k, values in enumerate(legend.values) for value in values}
     numbers |= {str(value): IGNORE for value in legend.ignored_values}
     if not legend.by_value and (column.lower() == "class" or layer.attribute):
@@ -218,18 +218,18 @@ def _by_legend(layer: PolygonLayer, column: str, values: pd.Series, legend: Lege
     table: dict[str, int] = {}
     for value in values.dropna().unique():
         readings = {choices[value] for choices in (names, numbers) if value in choices}
-        if not readings and _folded(value) in alike:
-            readings = {alike[_folded(value)]}
+        if not readings and _folded(value) in by_folded_name:
+            readings = {by_folded_name[_folded(value)]}
         if len(readings) > 1:
             raise InputError(
                 f"{layer.path}: '{value}' in the column {column} is the name of one class and the value of another: "
                 "map it to a class by 'classes:'"
             )
         if not readings:
-            known = [*names, *(f"{number} ({legend.names[k]})" for number, k in numbers.items() if k != IGNORE)]
+            class_names = [*names, *(f"{number} ({legend.names[k]})" for number, k in numbers.items() if k != IGNORE)]
             text = printable(value)[:100]
             raise InputError(
-                f"{layer.path}: {unknown(f'class of a polygon, in the column {column},', text, known[:60])}"
+                f"{layer.path}: {unknown(f'class of a polygon, in the column {column},', text, class_names[:60])}"
             )
         table[value] = readings.pop()
     return _indices(values, table)

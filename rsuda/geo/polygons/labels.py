@@ -42,8 +42,8 @@ class _Shapes:
 
     @staticmethod
     def of(shapes: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> _Shapes:
-        joined = np.concatenate([np.asarray(part, object) for part in shapes])
-        return _Shapes(joined, np.concatenate(values), STRtree(joined), area(joined))
+        geometries = np.concatenate([np.asarray(part, object) for part in shapes])
+        return _Shapes(geometries, np.concatenate(values), STRtree(geometries), area(geometries))
 
     def burn(self, pixels: np.ndarray, part: Grid) -> None:
         """Set the class index of each pixel (height, width) whose centre a polygon covers."""
@@ -203,10 +203,10 @@ def _stack(
         zone = polygons_of(Path(file), name_of_layer, file_state(Path(file)), crs).geometry.values
         extents.append(np.asarray(zone))
         extent_values.append(np.full(len(zone), value, np.uint8))
-    unclassified = [part == IGNORE for part in values]
+    has_no_class = [part == IGNORE for part in values]
     parts = [np.asarray(part, object) for part in shapes]
-    below = [part[mask] for part, mask in zip(parts, unclassified, strict=True)]
-    above = [part[~mask] for part, mask in zip(parts, unclassified, strict=True)]
-    classes = [legend.from_own[part[~mask]] for part, mask in zip(values, unclassified, strict=True)]
-    ignored = [part[mask] for part, mask in zip(values, unclassified, strict=True)]
+    below = [part[mask] for part, mask in zip(parts, has_no_class, strict=True)]
+    above = [part[~mask] for part, mask in zip(parts, has_no_class, strict=True)]
+    classes = [legend.from_own[part[~mask]] for part, mask in zip(values, has_no_class, strict=True)]
+    ignored = [part[mask] for part, mask in zip(values, has_no_class, strict=True)]
     return _Stack(_Shapes.of([*below, *above], [*ignored, *classes]), uncovered, _Shapes.of(extents, extent_values))

@@ -92,18 +92,20 @@ def polygon_table(
     rings = find_rings(runs, components.of_run, len(components), clockwise=not north_up)
     del runs
     return_freed_memory()  # what rings of noise leave behind is more than its outlines take
-    drawn = _simplified(rings, simplify, gsd, grid) if simplify and len(components) else _exact(rings, grid)
-    area = (components.pixels if drawn.pixels is None else drawn.pixels) * pixel
+    outlines = _simplified(rings, simplify, gsd, grid) if simplify and len(components) else _exact(rings, grid)
+    area = (components.pixels if outlines.pixels is None else outlines.pixels) * pixel
     factors = (
-        None if drawn.centres is None or not len(area) else grid.area_factors(drawn.centres[:, 1], drawn.centres[:, 0])
+        None
+        if outlines.centres is None or not len(area)
+        else grid.area_factors(outlines.centres[:, 1], outlines.centres[:, 0])
     )
     area = area if factors is None else area * factors
     index = components.value.astype(np.int32)
     columns = {"class": index, "name": np.array(legend.names, object)[index], "area_m2": np.round(area, 4)}
     if components.confidence is not None and components.counted is not None:
-        counted = np.where(components.counted > 0, components.counted, np.nan)
-        columns["confidence"] = np.round(components.confidence / (CERTAIN * counted), 4)
-    return PolygonTable(columns, drawn.outlines, grid.crs, notes)
+        counts = np.where(components.counted > 0, components.counted, np.nan)
+        columns["confidence"] = np.round(components.confidence / (CERTAIN * counts), 4)
+    return PolygonTable(columns, outlines.outlines, grid.crs, notes)
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def _areas(
     """
     runs = encode(strips, grid.height, grid.width)
     components = find_components(runs)
-    count, raised = len(components), least
+    count, limit = len(components), least
     if count and components.value.max() >= len(legend):
         raise InputError(
             f"a pixel has class {components.value.max()}, but the classes of the legend are 0 to {len(legend) - 1}"
@@ -179,22 +181,22 @@ def _areas(
         runs = merge_single_pixels(runs, components)
         del components  # before those of the joined runs, since noise has many
         components = find_components(runs)
-        raised = max(raised, 2)
+        limit = max(limit, 2)
     borders = find_borders(runs, components)
-    components, borders = merge_small(components, borders, raised)
+    components, borders = merge_small(components, borders, limit)
     while len(components) > most and len(borders.one):
-        raised = 1 << max(1, raised.bit_length())  # the next power of two
-        components, borders = merge_small(components, borders, raised)
+        limit = 1 << max(1, limit.bit_length())  # the next power of two
+        components, borders = merge_small(components, borders, limit)
     total = f"the mask has {_readable(count)} areas, more than {_readable(most)}"
-    isolated = f"{_readable(len(components))} surrounded by nodata have no neighbour and stay"
-    if raised > least:
-        merged = f"{total}: areas below {raised} pixels ({raised * pixel:.3g} m2) are merged into their neighbours"
+    islands = f"{_readable(len(components))} surrounded by nodata have no neighbour and stay"
+    if limit > least:
+        change = f"{total}: areas below {limit} pixels ({limit * pixel:.3g} m2) are merged into their neighbours"
         return (
             runs,
             components,
-            [f"{merged}{f', {isolated}' if len(components) > most else ''}; {spell('min_area')} sets the limit"],
+            [f"{change}{f', {islands}' if len(components) > most else ''}; {spell('min_area')} sets the limit"],
         )
-    return runs, components, [f"{total}: {isolated}"] if len(components) > most else []
+    return runs, components, [f"{total}: {islands}"] if len(components) > most else []
 
 
 def _readable(count: int) -> str:

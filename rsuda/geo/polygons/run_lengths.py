@@ -169,19 +169,19 @@ def overlaps(runs: RunLengths) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndar
         # both are in order, so sorting merges them; an odd number is that of a run above
         low = (start[i:i_end] - begin).astype(np.int32) * 2
         up = (start[j:j_end] - (begin - stride)).astype(np.int32) * 2 + 1
-        merged = np.sort(np.concatenate([low, up]), kind="stable")
-        above = merged & 1
-        merged >>= 1
-        last = np.ones(len(merged), bool)  # of the runs that begin at one position
-        np.not_equal(merged[1:], merged[:-1], out=last[:-1])
+        begins = np.sort(np.concatenate([low, up]), kind="stable")
+        above = begins & 1
+        begins >>= 1
+        last = np.ones(len(begins), bool)  # of the runs that begin at one position
+        np.not_equal(begins[1:], begins[:-1], out=last[:-1])
         uppers = np.cumsum(above, dtype=np.int32)
-        lowers = np.arange(1, len(merged) + 1, dtype=np.int32) - uppers
+        lowers = np.arange(1, len(begins) + 1, dtype=np.int32) - uppers
         # j - 1 is -1 at first: the last run, which is nodata too
         first = np.array([i - 1], np.int32), np.array([j - 1], np.int32)
         lower, upper = (
             np.concatenate([one, one + count[last]]) for one, count in zip(first, (lowers, uppers), strict=True)
         )
-        yield np.concatenate([[begin], merged[last] + begin, [end]]), upper, lower
+        yield np.concatenate([[begin], begins[last] + begin, [end]]), upper, lower
 
 
 def connected(nodes: int, one: np.ndarray, other: np.ndarray) -> tuple[int, np.ndarray]:

@@ -53,8 +53,8 @@ def _why_json(path: Path) -> str:
 def _annotation(fields: object) -> str | None:
     """Say which program's annotation the content of a JSON file is; None for all else."""
     keys = set(fields) if isinstance(fields, dict) else set()
-    for name, needed in _KEYS:
-        if needed <= keys:
+    for name, required_keys in _KEYS:
+        if required_keys <= keys:
             return (
                 f"it is {name}, whose polygons are in pixels of an image: export masks (PNG), or GeoJSON in a CRS, from the "
                 "program that drew them"

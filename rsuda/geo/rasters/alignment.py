@@ -127,9 +127,11 @@ def read_on(file: RasterFile, numbers: list[int] | None, grid: Grid, place: Grid
     values = np.zeros((bands, grid.height, grid.width), np.float32)
     valid = np.zeros((grid.height, grid.width), bool)
     for block, part in _blocks(grid, place):
-        read = _read_axes(file, numbers, part, place) if axes is not None else _read_points(file, numbers, part, place)
-        if read is not None:
-            values[block], valid[block] = read
+        pixels = (
+            _read_axes(file, numbers, part, place) if axes is not None else _read_points(file, numbers, part, place)
+        )
+        if pixels is not None:
+            values[block], valid[block] = pixels
     return Raster(values, valid, grid)
 
 
@@ -150,10 +152,12 @@ def labels_on(file: RasterFile, legend: Legend, grid: Grid, place: Grid | None =
     index = np.full((grid.height, grid.width), IGNORE, np.uint8)
     off_palette = 0.0
     for block, part in _blocks(grid, place):
-        read = _label_axes(file, legend, part, place) if axes is not None else _label_points(file, legend, part, place)
-        if read is not None:
-            index[block] = read[0]
-            off_palette += read[1]
+        labels = (
+            _label_axes(file, legend, part, place) if axes is not None else _label_points(file, legend, part, place)
+        )
+        if labels is not None:
+            index[block] = labels[0]
+            off_palette += labels[1]
     return index, math.ceil(off_palette)
 
 
@@ -214,8 +218,8 @@ def _label_axes(file: RasterFile, legend: Legend, grid: Grid, place: Grid) -> tu
     pixels, off_palette = labels_at(file, legend, (1.0, 1.0), window)
     index = np.full((grid.height, grid.width), IGNORE, np.uint8)
     vote(index, len(legend), lambda k: weigh(pixels == k, down, across) if (pixels == k).any() else None, least=_VOTES)
-    covered = int(down.weight.any(1).sum()) * int(across.weight.any(1).sum())
-    return index, off_palette * covered / pixels.size
+    grid_pixels = int(down.weight.any(1).sum()) * int(across.weight.any(1).sum())
+    return index, off_palette * grid_pixels / pixels.size
 
 
 @dataclass(frozen=True)
@@ -237,8 +241,8 @@ class _Points:
         """Average values (..., height * down, width * across) over the samples of each pixel: (..., height, width)."""
         down, across = self.samples
         *bands, height, width = values.shape
-        averaged: np.ndarray = values.reshape(*bands, height // down, down, width // across, across).mean((-3, -1))
-        return averaged
+        means: np.ndarray = values.reshape(*bands, height // down, down, width // across, across).mean((-3, -1))
+        return means
 
 
 def _points(grid: Grid, place: Grid) -> _Points | None:
@@ -263,12 +267,12 @@ def _label_points(file: RasterFile, legend: Legend, grid: Grid, place: Grid) -> 
     pixels, off_palette = labels_at(file, legend, (1.0, 1.0), points.window)
     outside = np.isnan(points.rows)
     rows, cols = (np.where(outside, 0, part).astype(int) for part in (points.rows, points.cols))
-    sampled = np.where(outside, np.uint8(IGNORE), pixels[rows, cols])
+    samples = np.where(outside, np.uint8(IGNORE), pixels[rows, cols])
     index = np.full((grid.height, grid.width), IGNORE, np.uint8)
     vote(
         index,
         len(legend),
-        lambda k: points.mean((sampled == k).astype(np.float32)) if (sampled == k).any() else None,
+        lambda k: points.mean((samples == k).astype(np.float32)) if (samples == k).any() else None,
         least=_VOTES,
     )
     return index, off_palette * grid.height * grid.width * float(np.mean(~outside)) / pixels.size

@@ -36,17 +36,17 @@ def names_in_file(
         tags: reads the metadata of each band; only called where the descriptions name no colour.
     """
     texts = [str(text).strip() if text else "" for text in descriptions]
-    named = all(texts) and len(set(texts)) == len(texts) and not are_numbers(texts)
-    if named and colours_of(texts):
+    are_names = all(texts) and len(set(texts)) == len(texts) and not are_numbers(texts)
+    if are_names and colours_of(texts):
         return _names(texts)
     lengths = [_wavelength(fields) for fields in tags()]
     wavelengths = [length for length in lengths if length is not None]
     if len(wavelengths) == len(texts) == len(set(wavelengths)):
-        if not named:
+        if not are_names:
             return names_by_wavelength(wavelengths)
         colours = colours_by_wavelength(dict(zip(texts, wavelengths, strict=True)))
         return _names([colours.get(text, text) for text in texts])
-    return _names(texts) if named else None
+    return _names(texts) if are_names else None
 
 
 def find_numbers(
@@ -56,10 +56,10 @@ def find_numbers(
 
     Bands of runs of rsuda 0.1 have the file's descriptions as names, which are searched too.
     """
-    written = own_names([str(text) for text in descriptions]) if descriptions and all(descriptions) else ()
-    for order, needed in ((names, bands), (written, bands), (names, _names(bands))):
-        if order and needed and set(needed) <= set(order):
-            return [list(order).index(band) + 1 for band in needed]
+    own_order = own_names([str(text) for text in descriptions]) if descriptions and all(descriptions) else ()
+    for order, bands_to_read in ((names, bands), (own_order, bands), (names, _names(bands))):
+        if order and bands_to_read and set(bands_to_read) <= set(order):
+            return [list(order).index(band) + 1 for band in bands_to_read]
     return None
 
 

@@ -98,8 +98,8 @@ def _rim_excludes(outer: tuple[np.ndarray, np.ndarray], inner: tuple[np.ndarray,
 def _shared_values(border: np.ndarray) -> list[float]:
     """Find the values that all bands share at many pixels of the border (bands, n)."""
     grey = border[0, (border == border[:1]).all(0)]
-    shared, counts = np.unique(grey, return_counts=True)
-    return [float(value) for value in shared[np.argsort(-counts)][:3]]
+    levels, counts = np.unique(grey, return_counts=True)
+    return [float(value) for value in levels[np.argsort(-counts)][:3]]
 
 
 def _near(values: np.ndarray, has_data: np.ndarray, value: float, is_byte: bool) -> np.ndarray:

@@ -33,4 +33,4 @@ class DecodedFiles:
         return entry
 
     def _bytes(self) -> int:
-        return sum(values.nbytes + (0 if seen is None else seen.nbytes) for values, seen in self._entries.values())
+        return sum(values.nbytes + (0 if valid is None else valid.nbytes) for values, valid in self._entries.values())

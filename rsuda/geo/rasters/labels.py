@@ -69,8 +69,8 @@ def read_label_pixels(file: RasterFile, window: Window4, *, by_value: bool = Tru
         values (bands, height, width) without bands of transparency; valid (height, width) bool.
     """
     numbers = file.image_numbers
-    values, seen = file.pixels(numbers, window)
-    valid = np.ones(values.shape[1:], bool) if seen is None else seen.copy()
+    values, mask = file.pixels(numbers, window)
+    valid = np.ones(values.shape[1:], bool) if mask is None else mask.copy()
     if np.issubdtype(values.dtype, np.floating):
         valid &= np.isfinite(values).all(0)
     nodata = file.validity.is_nodata(values, numbers) if by_value else None

@@ -171,13 +171,13 @@ class RasterFile:
         """
         if self._bands is not None:
             return self._named_around_alpha(self._bands) if len(self._bands) == len(self.image_numbers) else self._bands
-        if (named := names_in_file(self._described, self._tags)) is not None:
-            return named
+        if (names_of_file := names_in_file(self._described, self._tags)) is not None:
+            return names_of_file
         names = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-        tagged = [names.get(self.validity.colours[n - 1]) for n in self.image_numbers]
-        if tagged == ["red", "green", "blue"]:
+        colours = [names.get(self.validity.colours[n - 1]) for n in self.image_numbers]
+        if colours == ["red", "green", "blue"]:
             return self._named_around_alpha(("red", "green", "blue"))
-        if tagged == ["red", "green", "blue", None] and self.validity.tagged_alpha == (4,):
+        if colours == ["red", "green", "blue", None] and self.validity.tagged_alpha == (4,):
             return ("red", "green", "blue", "ir")
         return None
 
@@ -192,11 +192,13 @@ class RasterFile:
 
         A band tagged alpha is imagery if its pixels are those of near infrared, or if the caller names it.
         """
-        tagged = self.validity.tagged_alpha
-        if not tagged or (self._bands is not None and len(self._bands) == self.count and "alpha" not in self._bands):
+        alpha_bands = self.validity.tagged_alpha
+        if not alpha_bands or (
+            self._bands is not None and len(self._bands) == self.count and "alpha" not in self._bands
+        ):
             return {}
         with self._open() as file:
-            opaque = opaque_from(file, tagged)
+            opaque = opaque_from(file, alpha_bands)
         if self._bands is not None and len(self._bands) != self.count - len(opaque):  # the names begin at band 1
             names = dict(enumerate(self._bands, 1))
             return {number: least for number, least in opaque.items() if names.get(number, "alpha") == "alpha"}
@@ -254,8 +256,8 @@ class RasterFile:
         """
         window = window or (0, 0, self.grid.height, self.grid.width)
         numbers = numbers or self.all_numbers
-        values, seen = self.pixels(numbers, window)
-        valid = np.ones(values.shape[1:], bool) if seen is None else seen.copy()
+        values, mask = self.pixels(numbers, window)
+        valid = np.ones(values.shape[1:], bool) if mask is None else mask.copy()
         nodata = self.validity.is_nodata(values, numbers)
         if nodata is not None:
             valid &= ~nodata
@@ -271,9 +273,9 @@ class RasterFile:
         row, col, height, width = window
         if self.driver in ("PNG", "JPEG"):  # without blocks each window would decode the whole file
             key = (str(self.path), None if is_remote(self.path) else os.stat(self.path).st_mtime_ns, self._bands)
-            values, seen = _DECODED.get(key, lambda: self._decode(self.all_numbers, None))
+            values, mask = _DECODED.get(key, lambda: self._decode(self.all_numbers, None))
             place = np.s_[..., row : row + height, col : col + width]
-            return values[place][[n - 1 for n in numbers]], None if seen is None else seen[place]
+            return values[place][[n - 1 for n in numbers]], None if mask is None else mask[place]
         return self._decode(numbers, Window(col, row, width, height))
 
     def _decode(self, numbers: list[int], window: Window | None) -> tuple[np.ndarray, np.ndarray | None]:

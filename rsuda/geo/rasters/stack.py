@@ -51,10 +51,10 @@ class RasterStack:
         self.crs_is_beside = reference.crs_is_beside
         self.gcps, self.located_by, self.driver = reference.gcps, reference.located_by, reference.driver
         self.nodata = reference.nodata
-        placed = [PlacedFile.of(file, self.grid, reference.path, "raster") for file in files]
+        parts = [PlacedFile.of(file, self.grid, reference.path, "raster") for file in files]
         self._bands = [
             (part, number)
-            for part, raster in zip(placed, rasters, strict=True)
+            for part, raster in zip(parts, rasters, strict=True)
             for number in part.file.band_numbers(raster.bands)
         ]
         self.band_order = tuple(band for raster in rasters for band in raster.bands)

@@ -70,13 +70,13 @@ class Validity:
 
     def masks(self, numbers: Sequence[int]) -> list[int]:
         """List the 1-based numbers of the bands whose GDAL masks hold for these bands: one for a mask of the file."""
-        unshared = [n for n in numbers if not self.flags[n - 1]]
-        shared = [
+        own_masks = [n for n in numbers if not self.flags[n - 1]]
+        file_mask = [
             n
             for n in numbers
             if MaskFlags.per_dataset in self.flags[n - 1] and MaskFlags.alpha not in self.flags[n - 1]
         ]
-        return unshared + shared[:1]
+        return own_masks + file_mask[:1]
 
     def may_be_invalid(self, numbers: Sequence[int], alphas: Sequence[int]) -> bool:
         """Check whether any pixel of these bands can be invalid, by the header alone."""
@@ -138,8 +138,8 @@ def opaque_from(file: Any, numbers: Sequence[int]) -> dict[int, float]:
     result = {}
     for number, band in zip(numbers, sparse_sample(file, numbers), strict=True) if numbers else ():
         top = float(band.max())
-        covered = band > 0
-        if not covered.any() or float(np.mean(band[covered] == top)) > _OPAQUE:
+        has_value = band > 0
+        if not has_value.any() or float(np.mean(band[has_value] == top)) > _OPAQUE:
             result[number] = max(top / 2, np.finfo(np.float64).tiny)
     return result
 

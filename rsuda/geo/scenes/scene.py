@@ -131,10 +131,10 @@ class Scene:
                     f"the GSD declared for {self.image} is {gsd:g}; it must be a number above 0 (metres per pixel)"
                 )
         if self.declared_gsd is not None:
-            located = self._located_gsd
+            gsd_of_grid = self._located_gsd
             crs = self.grid.crs
-            if located is not None and crs is not None and (crs.is_geographic or _ratio(*located) > _OBLONG):
-                return located
+            if gsd_of_grid is not None and crs is not None and (crs.is_geographic or _ratio(*gsd_of_grid) > _OBLONG):
+                return gsd_of_grid
             return self.declared_gsd, self.declared_gsd
         try:
             metres = self.grid.metres()
@@ -172,10 +172,10 @@ class Scene:
         down, across = self._located_gsd
         if max(_ratio(self.declared_gsd, down), _ratio(self.declared_gsd, across)) <= _DIFFERENT:
             return None
-        counted = "its georeference counts" if self.gsd == self._located_gsd else "the declared GSD counts"
+        verdict = "its georeference counts" if self.gsd == self._located_gsd else "the declared GSD counts"
         return (
             f"the pixels of {self.image} are {across:.4g} x {down:.4g} m (across, down) by its georeference, and "
-            f"{self.declared_gsd:g} m are declared: {counted}"
+            f"{self.declared_gsd:g} m are declared: {verdict}"
         )
 
     def step(self, gsd: float | None) -> tuple[float, float]:
@@ -224,17 +224,17 @@ class Scene:
             InputError: after the last strip, if most of the label is outside the legend.
         """
         height, width, file = self.file.grid.height, self.file.grid.width, self.label_file
-        off_palette = labelled = 0
+        off_palette = label_pixels = 0
         with file.opened() if isinstance(file, PlacedFile) else nullcontext():
             for row in range(0, height, STRIP):
                 label, outside = self.read_label(legend, None, (row, 0, min(STRIP, height - row), width))
                 off_palette += outside
-                labelled += int(np.count_nonzero(label != IGNORE))
+                label_pixels += int(np.count_nonzero(label != IGNORE))
                 yield row, label, outside
-        if off_palette > labelled:
+        if off_palette > label_pixels:
             holds = "" if not isinstance(file, PlacedFile) else f", and it holds mostly {frequent_values(file.file)}"
             raise InputError(
-                f"{off_palette / (off_palette + labelled):.0%} of the labelled pixels of {self.label} are outside the legend "
+                f"{off_palette / (off_palette + label_pixels):.0%} of the labelled pixels of {self.label} are outside the legend "
                 f"({', '.join(legend.names)}){holds}: {self._legend_advice(legend)}"
             )
 
