@@ -33,7 +33,7 @@ def spread_jobs(
 
     Raises:
         InputError: before anything runs, a worker does not see the folder or the data; or Dask is missing.
-        MissingError: no such cluster, or the connection to it is lost.
+        MissingError: the cluster is missing, or the connection to it is lost.
     """
     if scheduler == "local":
         threads = threads or max(1, torch.get_num_threads() // max(1, workers))

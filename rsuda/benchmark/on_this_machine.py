@@ -113,7 +113,7 @@ class _Worker(Thread):
 
 @dataclass(frozen=True)
 class _Bug:
-    """What a process says of a failure that no rsuda error explains."""
+    """Sentence and traceback of a process for a failure that no rsuda error explains."""
 
     sentence: str
     traceback: str

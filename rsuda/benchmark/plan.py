@@ -27,7 +27,7 @@ _KEYS = {"about", "settings", "seeds", "pairs", "methods", "baseline", "oracle",
 
 @dataclass(frozen=True)
 class Plan:
-    """What a benchmark file asks for.
+    """Runs and comparisons of a benchmark file.
 
     Attributes:
         methods: rows of the table, in the file's order.
@@ -60,8 +60,8 @@ def read_plan(file: str | Path, out: str | Path, changes: Mapping[str, Any] | No
     dotted names, over all.
 
     Raises:
-        MissingError: no such file.
-        InputError: it is no benchmark file, or names an unknown method, row or option.
+        MissingError: the file is missing.
+        InputError: it is not a benchmark file, or names an unknown method, row or option.
     """
     path = Path(file).expanduser()
     fields = _read(path)

@@ -301,7 +301,7 @@ class Legend:
 
     @cached_property
     def _value_table(self) -> np.ndarray:
-        """What each number from the lowest value of the legend to the highest becomes."""
+        """Class index of each number from the lowest value of the legend to the highest."""
         values, classes = self._sorted_values
         table = np.full(int(values[-1]) - int(values[0]) + 1, _OFF, np.uint8)
         table[values - values[0]] = classes

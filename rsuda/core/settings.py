@@ -231,7 +231,7 @@ def read_settings(file: str | Path) -> dict[str, Any]:
     """Read a configuration file as settings in sections; flat names of older versions are read with a note.
 
     Raises:
-        MissingError: no such file.
+        MissingError: the file is missing.
         InputError: a file that holds no settings, or an unknown name outside the method's options.
     """
     path = Path(file).expanduser()
@@ -264,7 +264,7 @@ def make_settings(
 
     Raises:
         InputError: an unknown name or preset, or a value of the wrong type or out of range.
-        MissingError: no such file.
+        MissingError: the file is missing.
     """
     overrides = by_section(changes or {})
     start = overrides.get("network", {}).get("start")

@@ -18,10 +18,10 @@ from collections.abc import MutableMapping
 from rsuda.core.machine import usable_cores
 from rsuda.core.spelling import spell
 
-# Rounds on a machine with free cores. Training steps beside two busy processes on two cores took 26 s with 10 000 as with
-# OpenMP's own, 11 s with 3 000 and 10 s with 1 000; alone 5.1 s with 3 000, 5.9 s with 1 000 and 5.5 s with OpenMP's own
-# (benchmarks/busy_neighbour.py). Where all cores have work when a command begins, threads sleep at once: 8 s beside one or two
-# busy processes, and 5.8 s alone.
+# Rounds on a machine with free cores, as measured by benchmarks/busy_neighbour.py. Training steps beside two busy processes on
+# two cores took 26 s with 10 000 rounds or OpenMP's own, 11 s with 3 000 and 10 s with 1 000. Alone they took 5.1 s with
+# 3 000, 5.9 s with 1 000 and 5.5 s with OpenMP's own. Where all cores have work when a command begins, threads sleep at
+# once: 8 s beside one or two busy processes, and 5.8 s alone.
 SPIN_COUNT = 3_000
 _LOOKS, _PAUSE = 3, 0.002  # looks at the processes that run, and seconds between them
 _ROUNDS, _WAITING = "GOMP_SPINCOUNT", ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")

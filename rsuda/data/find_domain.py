@@ -136,8 +136,10 @@ def names_and_objects(source: Any, target: Any) -> tuple[dict[str, Any], Objects
 
 
 def _name_and_object(what: Any) -> tuple[str | None, Domain | None]:
-    if what is None or isinstance(what, str | os.PathLike):
-        return (None if what is None else os.fspath(what)), None
+    if what is None:
+        return None, None
+    if isinstance(what, str | os.PathLike):
+        return os.fspath(what), None
     described_domain = domain(what)
     return OBJECT + described_domain.name, described_domain
 

@@ -22,7 +22,7 @@ from rsuda.info.gap_risk import Risk, expected_risk
 
 @dataclass(frozen=True)
 class Gap:
-    """What both domains of a pair show before training.
+    """Measured gap between both domains of a pair before training.
 
     Attributes:
         look: the scenes and bands of both.

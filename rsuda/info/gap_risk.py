@@ -11,7 +11,7 @@ from rsuda.data.pairs.alignment_choice import SIMILAR_GSD, finest_gsd
 from rsuda.data.pairs.look import FedBands, PairLook
 
 LEVELS = ("low", "moderate", "high")
-# Share of the target's colours that no mix of the source's classes explains, after alignment: two halves of one city have
+# Share of the target's colours that no mix of the source's classes explains, after alignment. Two halves of one city have
 # 0.10, and four pairs of real domains 0.14 to 0.30 (docs/data.md).
 UNLIKE_COLOURS = (0.15, 0.4)
 COARSER = (SIMILAR_GSD, 3.0)  # times that the source is coarser than the target
@@ -28,7 +28,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Risk:
-    """What to expect of a map of the target.
+    """Expected risk of a map of the target.
 
     Attributes:
         reasons: bands, GSD, colours and classes, each with its level.

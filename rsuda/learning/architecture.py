@@ -10,7 +10,7 @@ STRIDE = 32  # every encoder used here halves its input five times or dilates fr
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a network is built from; saved beside its weights.
+    """Choices that a network is built from; saved beside its weights.
 
     Attributes:
         encoder: any encoder name of segmentation-models-pytorch ('mit_b5', 'resnet50', 'mobilenet_v2', 'tu-…').

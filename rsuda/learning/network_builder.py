@@ -23,7 +23,7 @@ _Built = TypeVar("_Built", bound=nn.Module)
 
 @dataclass(frozen=True)
 class NetworkBuilder:
-    """What a run's networks are built from, and how.
+    """Builder of a run's networks.
 
     Attributes:
         arch: encoder, decoder, classes and bands.

@@ -15,7 +15,7 @@ from rsuda.learning.network import Encoder, SegmentationNetwork
 
 @dataclass(frozen=True)
 class SourceBank:
-    """What a run keeps of its source: a few numbers for each class, and no pixel.
+    """Bank of a run's source: a few numbers for each class, and no pixel.
 
     Attributes:
         means: (K, D) float32, the mean feature of each class's cells; 0 for a class without cells.

@@ -121,7 +121,7 @@ class Method(nn.Module):
 
     @property
     def spec(self) -> Spec:
-        """What the network expects of pixels, and its classes."""
+        """Spec of the network: bands, GSD and value ranges of its pixels, and its classes."""
         return self.build.spec
 
     @property

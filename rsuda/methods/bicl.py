@@ -194,8 +194,8 @@ class BiCL(TeacherLabels):
     def _static(self, batch: dict[str, Tensor]) -> Tensor:
         """Compute y_F: the labels of the most confident pixels of each class, or of each image; 255 elsewhere.
 
-        The released code labels the whole training set at the start of a round and stores it; labelling patches as they
-        come, by a network that stays the same for the round, is the same but for the thresholds, which are moving averages.
+        The released code labels the whole training set at the start of a round and stores it. Here patches are labelled
+        as they come, by a network that stays the same for the round. Only the thresholds differ: they are moving averages.
         """
         labels, valid = self.label(batch), batch["target_valid"]
         confidence = labels.confidence.where(valid, -1.0).flatten(1)
@@ -257,7 +257,9 @@ class BiCL(TeacherLabels):
 
     @property
     def _begins_round(self) -> bool:
-        """Whether the student labels from the next step on as it is now. The first labels are those of the source-only
-        model, as in the released code, or of the start."""
+        """Whether the student labels from the next step on as it is now.
+
+        The first labels are those of the source-only model, as in the released code, or of the start.
+        """
         now, then = (step * self.options.rounds // self.steps for step in (self.step, self.step + 1))
         return then > now or self.source_only or int(self.labeller.n_averaged) == 0

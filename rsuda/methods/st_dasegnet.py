@@ -233,16 +233,21 @@ class STDASegNet(Method):
 
     @property
     def source_only_share(self) -> float:
-        """Share of the run in which the source branch learns for both (not in the paper, whose runs are long enough to do
-        without). A start is a trained network, which has this phase behind it; a run without votes never leaves it."""
+        """Share of the run in which the source branch learns for both.
+
+        The paper has no such phase; its runs are long enough without. A start is a trained network, which has this phase
+        behind it. A run without votes never leaves it.
+        """
         if self.votes_missing:
             return 1.0
         return 0.0 if self.build.start is not None else self.options.source_only_share
 
     @property
     def votes_missing(self) -> bool:
-        """Whether neighbours are asked for but cannot vote. Pseudo labels that only the model itself stands for would confirm
-        its errors, so such a run is source-only to its end."""
+        """Whether neighbours are asked for but cannot vote.
+
+        Pseudo labels that only the model itself supports would confirm its errors, so such a run is source-only to its end.
+        """
         return self.options.neighbours > 0 and isinstance(self.votes, NoVotes)
 
     @property

@@ -30,7 +30,7 @@ def some_names(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """What one entry of a domain's labels matches.
+    """Matches of one entry of a domain's labels.
 
     Attributes:
         files: pattern of the files.

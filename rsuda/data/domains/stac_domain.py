@@ -66,7 +66,7 @@ def domain_of_stac(place: str, bands: str | None, gsd: float | None) -> Domain:
 
     Raises:
         MissingError: it cannot be read.
-        InputError: PySTAC is not installed, it is no STAC, or an item has no image, or several that fit.
+        InputError: PySTAC is not installed, the place is not STAC, or an item has no image, or several that fit.
     """
     check_extra("export", "pystac")
     name, items = _read(place)

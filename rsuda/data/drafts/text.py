@@ -25,7 +25,7 @@ class Delivery:
 
 @dataclass
 class Draft:
-    """What a drafted domain file says.
+    """Content of a drafted domain file.
 
     Attributes:
         name: of the domain.

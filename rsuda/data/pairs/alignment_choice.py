@@ -19,11 +19,11 @@ from rsuda.data.statistics.colour_sample import ColourSample, colour_relations
 from rsuda.geo.scenes.scene import Scene
 
 SIMILAR_GSD = 1.5  # ratio of GSDs up to which detail is much the same
-# Standardisation by domain must explain so much more of the target's colours: two halves of one city explain each other to
-# 0.10 as they are and to 0.23 standardised, two cities of two sensors to 0.39 and 0.34.
+# Standardisation by domain must explain so much more of the target's colours. Two halves of one city leave 0.10 unexplained
+# as they are and 0.23 standardised; two cities of two sensors leave 0.39 and 0.34.
 _GAIN = 0.02  # share of the target's pixels
-# Two halves of one city differ by 0.16, two cities of two sensors by 0.6: at 0.3 the part of a band that another band does not
-# explain is 1.8 times larger in one domain.
+# Two halves of one city differ by 0.16, two cities of two sensors by 0.6. At 0.3 the part of a band that another band does
+# not explain is 1.8 times larger in one domain.
 _SAME_RELATIONS = 0.3
 _FINE_SHARE = 0.1  # of a source's area whose detail a model can learn from
 

@@ -20,7 +20,7 @@ FedBands = tuple[tuple[str, ...], tuple[str, ...]]  # of source and target, in t
 
 @dataclass(frozen=True)
 class PairLook:
-    """What both domains show before training.
+    """Facts of both domains before training.
 
     Attributes:
         source, target: the domains.

@@ -135,9 +135,10 @@ def read_polygons(path: Path) -> gpd.GeoDataFrame:
 
 @contextmanager
 def readable(path: Path) -> Iterator[Path]:
-    """Yield a path of a file that GeoPandas takes as it is: it reads ';' and '!' as parts of a URL, elsewhere than on Windows.
+    """Yield a path of a file that GeoPandas takes as it is.
 
-    Such a file gets a link of a plain name in the folder for temporary files, and so do the files that belong to it.
+    Elsewhere than on Windows it reads ';' and '!' as parts of a URL. A file with such a name gets a link of a plain name
+    in the folder for temporary files, and so do the files that belong to it.
     """
     if sys.platform == "win32" or not _URL_SIGNS & set(str(path)) or not path.is_file():
         yield path

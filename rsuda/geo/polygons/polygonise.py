@@ -94,12 +94,9 @@ def polygon_table(
     return_freed_memory()  # what rings of noise leave behind is more than its outlines take
     outlines = _simplified(rings, simplify, gsd, grid) if simplify and len(components) else _exact(rings, grid)
     area = (components.pixels if outlines.pixels is None else outlines.pixels) * pixel
-    factors = (
-        None
-        if outlines.centres is None or not len(area)
-        else grid.area_factors(outlines.centres[:, 1], outlines.centres[:, 0])
-    )
-    area = area if factors is None else area * factors
+    if outlines.centres is not None and len(area):
+        factors = grid.area_factors(outlines.centres[:, 1], outlines.centres[:, 0])
+        area = area if factors is None else area * factors
     index = components.value.astype(np.int32)
     columns = {"class": index, "name": np.array(legend.names, object)[index], "area_m2": np.round(area, 4)}
     if components.confidence is not None and components.counted is not None:

@@ -101,8 +101,8 @@ def _steps(column: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarr
             pieces = np.flatnonzero(direction[part] == k) + begin
             end = start[pieces] + (1 - k) if ends is None else ends[start[pieces]]
             at_end, right = around[end], owner[pieces]
-            # A component that meets itself across a corner turns left, which separates a hole's ring from the shell's;
-            # before another component or nodata it stays on its own side.
+            # A component that meets itself across a corner turns left, which separates a hole's ring from the shell's.
+            # Before another component or nodata it stays on its own side.
             left, ahead = at_end[:, k - 1] == right, at_end[:, k] == right
             turn = np.where(left, (k - 1) % 4, np.where(ahead, k, (k + 1) % 4))
             follows[pieces] = first[end] + _COUNT[ways[end] & ((1 << turn) - 1)]

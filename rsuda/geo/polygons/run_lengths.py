@@ -55,11 +55,16 @@ class RunLengths:
 
     def of_values(self, value: np.ndarray) -> RunLengths:
         """Give each run another class, and join those that have one class then. Nodata stays."""
+
+        def joined(amounts: np.ndarray | None) -> np.ndarray | None:
+            return None if amounts is None else np.add.reduceat(amounts, at, dtype=amounts.dtype)
+
         new = np.ones(len(value), bool)
         np.not_equal(value[1:], value[:-1], out=new[1:])
         at = np.flatnonzero(new)
-        sums = [None if v is None else np.add.reduceat(v, at, dtype=v.dtype) for v in (self.confidence, self.counted)]
-        return RunLengths(self.height, self.width, np.append(self.start[at], self.start[-1]), value[at], *sums)
+        start = np.append(self.start[at], self.start[-1])
+        confidence, counted = joined(self.confidence), joined(self.counted)
+        return RunLengths(self.height, self.width, start, value[at], confidence, counted)
 
 
 @dataclass(frozen=True)

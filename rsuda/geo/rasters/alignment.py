@@ -115,8 +115,8 @@ def read_on(file: RasterFile, numbers: list[int] | None, grid: Grid, place: Grid
         place: the file's grid; needed if the file lacks its CRS or georeference.
 
     Returns:
-        values (bands, height, width) of the file's dtype if its pixels are read as they are, else float32; they are 0 and
-        invalid outside of the file. A pixel is valid if half of it is.
+        values (bands, height, width) of the file's dtype if its pixels are read as they are, else float32. Outside of the
+        file they are 0 and invalid. A pixel is valid if half of it is.
     """
     place = place or file.grid
     axes = grid.axes_in(place)

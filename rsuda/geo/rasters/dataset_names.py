@@ -28,6 +28,5 @@ def data_set_name(path: str | Path) -> str | None:
 def local_file(path: str | Path) -> Path | None:
     """Name the file on this machine that holds a raster; None for an address or a file in an archive."""
     match = _DATA_SET.fullmatch(str(path))
-    if match is not None:
-        return None if is_remote(match["file"]) else Path(match["file"])
-    return None if is_remote(path) else Path(path)
+    file = path if match is None else match["file"]
+    return None if is_remote(file) else Path(file)

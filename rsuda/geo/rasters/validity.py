@@ -27,7 +27,7 @@ NEAR = 15  # greatest distance of a lossy pixel from the nodata value that a use
 
 @dataclass(frozen=True)
 class Validity:
-    """What the header of a file says about valid pixels.
+    """Facts of a file's header about valid pixels.
 
     Attributes:
         types: numpy data type of each band.

@@ -24,7 +24,7 @@ from rsuda.learning.packaged_weights import packaged_tensors
 
 
 class Encoder(nn.Module):
-    """What encoders are to the type checker: image -> pyramid, with the channels of its levels.
+    """Type of encoders: image -> pyramid, with the channels of its levels.
 
     Attributes:
         weights_note: what of a weights file is not used; empty where all is.
@@ -47,7 +47,7 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
 
     Raises:
         InputError: unknown encoder, or the file's tensors do not fit it.
-        MissingError: weights cannot be downloaded, or there is no such file.
+        MissingError: the weights cannot be downloaded, or the file is missing.
     """
     check_encoder(arch.encoder, arch.output_stride)
     try:
@@ -63,8 +63,8 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
             f"{spell('weights', 'packaged')} or {spell('weights', 'none')}"
         ) from error
     if arch.encoder == "mobilenet_v2":
-        # its last 1x1 convolution, 320 -> 1280 channels, serves the classifier; modules that work on channel pairs
-        # of the last level would cost 16 times as much with it
+        # Its last 1x1 convolution, 320 -> 1280 channels, serves the classifier. With it, modules that work on channel
+        # pairs of the last level would cost 16 times as much.
         encoder.features[-1] = nn.Identity()
         encoder._out_channels = [*encoder.out_channels[:-1], 320]
     quicken(encoder)

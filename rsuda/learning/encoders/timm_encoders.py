@@ -28,7 +28,7 @@ _PROBE = (96, 160)  # rows and columns of an image that every encoder takes
 
 @dataclass(frozen=True)
 class TimmModel:
-    """What timm's model of a name is like.
+    """Facts of timm's model of a name.
 
     Attributes:
         options: of ``timm.create_model``, which make the image's size free.

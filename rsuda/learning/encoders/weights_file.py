@@ -48,7 +48,7 @@ def read_weights(path: Path) -> WeightsFile:
     """Read a .safetensors file, or one of torch.save that holds tensors alone. No code in it runs.
 
     Raises:
-        MissingError: no such file.
+        MissingError: the file is missing.
         InputError: a file that holds no tensors by name.
     """
     if not path.is_file():

@@ -25,7 +25,7 @@ class PseudoLabels(NamedTuple):
 
 
 def _share(sure: Tensor, valid: Tensor, dtype: torch.dtype) -> Tensor:
-    """Share of the valid pixels of all processes that are sure, a scalar of ``dtype``."""
+    """Compute the share of the valid pixels of all processes that are sure, a scalar of ``dtype``."""
     return all_sum(sure.sum()).to(dtype) / all_sum(valid.sum()).clamp(min=1)
 
 
@@ -38,8 +38,10 @@ def quality_weighted(
     trusted: float = 0.8,
     scaled: bool = True,
 ) -> PseudoLabels:
-    """ST-DASegNet's pseudo labels: label l = argmax p, quality q = share of pixels with p >= ``certain``;
-    weight q * c[l] where p >= ``trusted``, q / 2 elsewhere.
+    """Compute ST-DASegNet's pseudo labels and their weights.
+
+    Label l = argmax p; quality q = share of pixels with p >= ``certain``. The weight is q * c[l] where p >= ``trusted``,
+    and q / 2 elsewhere.
 
     Args:
         logits: (B, K, H, W).
@@ -57,7 +59,7 @@ def quality_weighted(
 
 
 class PseudoLabelWeights(nn.Module):
-    """How far the labels of a teacher are trusted, by one of three rules.
+    """Weights of a teacher's labels by one of three rules of trust.
 
     'share' (DACS): the weight of all pixels is the share q of pixels with confidence >= ``threshold``.
     'pixels': 1 for these pixels, 0 for the rest.
@@ -80,8 +82,11 @@ class PseudoLabelWeights(nn.Module):
 
     @torch.no_grad()
     def forward(self, logits: Tensor, valid: Tensor | None = None, update: bool = True) -> PseudoLabels:
-        """Labels of logits (B, K, H, W); pixels outside ``valid`` (B, H, W; None: all) weigh 0 and count nowhere. With
-        ``update`` False the thresholds stay as they are."""
+        """Label the pixels of logits (B, K, H, W).
+
+        Pixels outside ``valid`` (B, H, W; None: all) weigh 0 and count nowhere. With ``update`` False the thresholds stay
+        as they are.
+        """
         confidence, label = most_likely(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1))
         valid = torch.ones_like(label, dtype=torch.bool) if valid is None else valid
         sure = (confidence >= self.threshold) & valid

@@ -53,7 +53,7 @@ class VoteOptions(WitnessOptions):
 
 
 class Witness(Protocol):
-    """What votes: it learns labelled source cells and says which class a cell looks like. It is a module."""
+    """Module that learns labelled source cells and votes on the class that a cell looks like."""
 
     @property
     def ready(self) -> bool:
