@@ -137,8 +137,8 @@ def read_polygons(path: Path) -> gpd.GeoDataFrame:
 def readable(path: Path) -> Iterator[Path]:
     """Yield a path of a file that GeoPandas takes as it is.
 
-    Elsewhere than on Windows it reads ';' and '!' as parts of a URL. A file with such a name gets a link of a plain name
-    in the folder for temporary files, and so do the files that belong to it.
+    Elsewhere than on Windows it reads ';' and '!' as parts of a URL. A file with such a name
+    and the files that belong to it get links of a plain name in the folder for temporary files.
     """
     if sys.platform == "win32" or not _URL_SIGNS & set(str(path)) or not path.is_file():
         yield path
