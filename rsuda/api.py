@@ -192,15 +192,12 @@ def _train_and_score(
     quiet: bool,
     tell: Callable[[str], None],
 ) -> Run:
-    """Train a run, score it without labels, and with them where the target has a labelled split."""
+    """Train a run and score it."""
     from rsuda.data.find_domain import training_domains
-    from rsuda.evaluation.before import KeepBefore, model_before, score_before
-    from rsuda.evaluation.evaluate import predictor_of_run, score_run, score_without_labels
-    from rsuda.evaluation.preview import write_preview
-    from rsuda.evaluation.references import references
+    from rsuda.evaluation.before import KeepBefore
+    from rsuda.evaluation.score_finished import score_finished
     from rsuda.evaluation.target_curve import watch_target
     from rsuda.learning.device import pick_device
-    from rsuda.runs.folders import BEFORE_WEIGHTS
     from rsuda.training.build import check_run
     from rsuda.training.processes import processes
     from rsuda.training.train import train
@@ -218,19 +215,7 @@ def _train_and_score(
         callbacks=[*watch_target(settings, target, folder), KeepBefore(folder)],
         objects=domains,
     )
-    machine = {"device": how.device, "precision": how.precision}
-    label_free, _ = score_without_labels(folder, target, settings.target.split, **machine)
-    predictor = predictor_of_run(folder, **machine)
-    start = model_before(folder, settings, predictor)
-    before = score_before(start, folder, target, settings)
-    write_preview(predictor, start, folder, settings, target)
-    (folder / BEFORE_WEIGHTS).unlink(missing_ok=True)
-    scores, split = None, settings.validation.split
-    if target.has_labels(split):
-        scores, _ = score_run(folder, target, split, overwrite=True, **machine)
-    else:
-        tell(f"{target.name} has {target.missing_labels(split)}, so nothing was scored.")
-    return Run(folder, label_free, scores, before, tuple(references(settings, target)))
+    return score_finished(folder, settings, target, tell)
 
 
 def evaluate(
@@ -283,10 +268,10 @@ def evaluate(
     from rsuda.evaluation.evaluate import domain_of_run, score_run
 
     folder = run_folder(run)
-    scored = domain_of_run(folder, domain, data, bands)
+    scored_domain = domain_of_run(folder, domain, data, bands)
     evaluation, _ = score_run(
         folder,
-        scored,
+        scored_domain,
         split,
         protocol,
         overwrite=overwrite,

@@ -84,26 +84,26 @@ def assess(
         if design is not None:
             design = in_square_metres(design, map_, same_map=same_map, what=str(path))
         units = join(frame, design, map_, counts, reference, str(path))
-        result = _assessment(map_, units, path, _mapped_areas(map_, units, counts))
+        assessment = _assessment(map_, units, path, _mapped_areas(map_, units, counts))
         if design is not None:
-            result = replace(result, unit=design.unit)
+            assessment = replace(assessment, unit=design.unit)
         if design is not None and not same_map:
             original = design.facts.get("map", "another map")
             note = f"{map_.place} is not the map that was sampled ({original}), whose strata count (Stehman 2014)"
-            result = replace(result, notes=(note, *result.notes))
+            assessment = replace(assessment, notes=(note, *assessment.notes))
         if target is not None:
             classes = map_.classes_at(units.rows, units.cols)
             mapped, labelled = (_indicators(indices, len(map_.legend)) for indices in (classes, units.reference))
-            more = more_points(target, _within(units.sample, classes)[0], mapped, labelled, result.strata)
-            result = replace(result, more=replace(more, extendable=same_map))
+            more = more_points(target, _within(units.sample, classes)[0], mapped, labelled, assessment.strata)
+            assessment = replace(assessment, more=replace(more, extendable=same_map))
         if other is not None:
             with open_map(other, read_legend(legend), **options) as second:
                 comparison, comparison_notes = _compare(map_, second, units)
-                result = replace(result, comparison=comparison, notes=(*result.notes, *comparison_notes))
-    result = replace(result, methods=methods_text(result), folder=folder)
+                assessment = replace(assessment, comparison=comparison, notes=(*assessment.notes, *comparison_notes))
+    assessment = replace(assessment, methods=methods_text(assessment), folder=folder)
     if folder is not None:
-        write_assessment(result, folder, overwrite=overwrite)
-    return result
+        write_assessment(assessment, folder, overwrite=overwrite)
+    return assessment
 
 
 def _is_sampled(design: Design, map_: ClassMap) -> bool:

@@ -215,7 +215,7 @@ def _pair(first: ClassMap, second: ClassMap) -> tuple[_Pair, list[str]]:
             f"{first.place} and {second.place} differ in size and lack a georeference, so they cannot be compared"
         )
     for map_ in (first, second):
-        if map_.classes.chosen:  # a legend of the map's own has all of its values
+        if map_.classes.has_user_legend:  # a legend of the map's own has all of its values
             _check_classes(map_)
     table = first.legend.mapping_from(second.legend)
     if first.grid.same_pixels(second.grid):

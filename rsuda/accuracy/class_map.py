@@ -132,7 +132,7 @@ def open_map(
         nodata, gsd, crs: what the raster lacks; see ``rsuda.polygonize``.
 
     Raises:
-        InputError, MissingError: it is no raster of classes, or its tiles differ in CRS, GSD or data type.
+        InputError, MissingError: it is not a raster of classes, or its tiles differ in CRS, GSD or data type.
     """
     name = os.fspath(place)
     files = _files(name)

@@ -15,7 +15,7 @@ _ORDER = 1 << 31  # key of the order of points
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SamplePixels:
     """Pixels of a sample, in random order, so that the first ones are a sample too.
 
     Attributes:
@@ -33,7 +33,7 @@ class Drawn:
         return len(self.rows)
 
 
-def draw(map_: ClassMap, strata: list[Stratum], table: np.ndarray, counts: np.ndarray, seed: int) -> Drawn:
+def draw(map_: ClassMap, strata: list[Stratum], table: np.ndarray, counts: np.ndarray, seed: int) -> SamplePixels:
     """Draw ``counts`` (H,) pixels of the strata; a larger count draws the same pixels first.
 
     Args:
@@ -77,8 +77,10 @@ def _indices(pixels: int, count: int, key: tuple[int, int]) -> np.ndarray:
     return np.array(list(numbers)[:count], np.int64)
 
 
-def _in_random_order(entries: Collection[tuple[int, int, int, int, int]], seed: int, with_confidence: bool) -> Drawn:
+def _in_random_order(
+    entries: Collection[tuple[int, int, int, int, int]], seed: int, with_confidence: bool
+) -> SamplePixels:
     """Sort by stratum and draw, and shuffle."""
     values = np.array(sorted(entries, key=lambda entry: (entry[1], entry[0])), np.int64).reshape(-1, 5)
     values = values[np.random.default_rng((seed, _ORDER)).permutation(len(values))]
-    return Drawn(values[:, 1], values[:, 2], values[:, 3], values[:, 4] / 254 if with_confidence else None)
+    return SamplePixels(values[:, 1], values[:, 2], values[:, 3], values[:, 4] / 254 if with_confidence else None)

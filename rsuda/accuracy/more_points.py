@@ -80,7 +80,7 @@ def more_points(
 ) -> MorePoints:
     """Compute the points for an interval and those that are missing, by stratum.
 
-    Each stratum is taken to have one more right and one more wrong point, so that a stratum without an error is no proof.
+    Each stratum counts one more right and one more wrong point, so that a stratum without an error keeps a deviation above 0.
 
     Args:
         mapped, labelled: (n, K) 1 at the class of the map and of the label of each point.

@@ -35,8 +35,8 @@ def without_repeats(
             raise InputError(
                 f"points {pair} of {what} lie at one place and have the labels {' and '.join(names)}: delete one of them"
             )
-    chosen = np.sort(list(first.values()))
-    if len(chosen) == len(frame):
+    rows = np.sort(list(first.values()))
+    if len(rows) == len(frame):
         return frame, reference, []
-    note = f"{len(frame) - len(chosen)} points of {what} repeat another point and are left out"
-    return frame.iloc[chosen].reset_index(drop=True), reference[chosen], [note]
+    note = f"{len(frame) - len(rows)} points of {what} repeat another point and are left out"
+    return frame.iloc[rows].reset_index(drop=True), reference[rows], [note]

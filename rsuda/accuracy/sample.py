@@ -15,7 +15,7 @@ import shapely
 from rsuda.accuracy.allocation import allocate, points_for
 from rsuda.accuracy.chips import write_chips
 from rsuda.accuracy.class_map import ClassMap, open_map
-from rsuda.accuracy.draw import Drawn, draw
+from rsuda.accuracy.draw import SamplePixels, draw
 from rsuda.accuracy.extend import EarlierSample
 from rsuda.accuracy.points_file import CHIP, COLUMNS, Design, write_points
 from rsuda.accuracy.strata import Stratum, census, divide
@@ -253,7 +253,7 @@ def _expected(expected: Mapping[str, float] | None, legend: Legend) -> dict[str,
     return dict(expected or {})
 
 
-def _frame(map_: ClassMap, strata: list[Stratum], pixels: Drawn) -> gpd.GeoDataFrame:
+def _frame(map_: ClassMap, strata: list[Stratum], pixels: SamplePixels) -> gpd.GeoDataFrame:
     """Make the layer of points at the centres of their pixels."""
     shown_grid = replace(map_.grid, transform=map_.grid.display_transform)
     places = [shown_grid.world(row + 0.5, col + 0.5) for row, col in zip(pixels.rows, pixels.cols, strict=True)]

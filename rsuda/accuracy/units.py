@@ -145,12 +145,12 @@ def positions(frame: gpd.GeoDataFrame, map_: ClassMap, what: str) -> tuple[np.nd
 
 
 def _check_moved(frame: gpd.GeoDataFrame, rows: np.ndarray, cols: np.ndarray, what: str) -> None:
-    """Raise InputError for points that are no more on the pixels that were drawn."""
+    """Raise InputError for points that were moved off the pixels that were drawn."""
     if not {"row", "col"} <= set(frame.columns):
         return
-    drawn = (pd.to_numeric(frame[name], errors="coerce").to_numpy(float) for name in ("row", "col"))
+    recorded_pixels = (pd.to_numeric(frame[name], errors="coerce").to_numpy(float) for name in ("row", "col"))
     away = np.flatnonzero(
-        np.any([np.abs(before - now) > 0.5 for before, now in zip(drawn, (rows, cols), strict=True)], 0)
+        np.any([np.abs(before - now) > 0.5 for before, now in zip(recorded_pixels, (rows, cols), strict=True)], 0)
     )
     if len(away):
         raise InputError(
@@ -166,12 +166,12 @@ def _with_labels(
     counts = np.bincount(stratum[labelled], minlength=len(strata))
     few = {part.map_class for part, count in zip(strata, counts, strict=True) if count < min(2, part.pixels)}
     keys = [part.map_class if part.map_class in few and part.map_class else part.name for part in strata]
-    joined, numbers, notes = [], np.zeros(len(strata), np.int64), []
+    new_strata, numbers, notes = [], np.zeros(len(strata), np.int64), []
     for number, key in enumerate(dict.fromkeys(keys)):
         parts = [part for part, name in zip(strata, keys, strict=True) if name == key]
         numbers[[name == key for name in keys]] = number
         if len(parts) == 1:
-            joined.append(parts[0])
+            new_strata.append(parts[0])
             continue
         notes.append(
             f"the {len(parts)} bands of confidence of '{key}' count as one stratum, since one has fewer than 2 labels"
@@ -179,8 +179,8 @@ def _with_labels(
         pixels = sum(part.pixels for part in parts)
         expected = sum(part.expected * part.pixels for part in parts) / pixels
         area, points = sum(part.area for part in parts), sum(part.points for part in parts)
-        joined.append(Stratum(key, key, parts[0].low, parts[-1].high, pixels, area, expected, points))
-    return joined, np.where(stratum < 0, -1, numbers[stratum]), notes
+        new_strata.append(Stratum(key, key, parts[0].low, parts[-1].high, pixels, area, expected, points))
+    return new_strata, np.where(stratum < 0, -1, numbers[stratum]), notes
 
 
 def _check_labels(
@@ -199,8 +199,8 @@ def _check_labels(
             continue
         open_points = np.flatnonzero((every == number) & ~labelled)[:4]
         ids = numbers_of(frame)
-        listed = ", ".join(str(ids[place]) for place in open_points)
-        advice = f"label at least 2, such as number {listed}" if listed else "draw more points by rsuda sample"
+        examples = ", ".join(str(ids[place]) for place in open_points)
+        advice = f"label at least 2, such as number {examples}" if examples else "draw more points by rsuda sample"
         raise InputError(
             f"stratum '{part.name}' of {what} ({part.pixels / total:.1%} of the pixels) needs 2 labelled points and has "
             f"{count}: {advice}"

@@ -81,22 +81,22 @@ def with_options(options: Sequence[FieldOption], *, before: str) -> Callable[[Co
     """
 
     def decorate(command: Command) -> Command:
-        declared = {
+        parameters = {
             name: parameter.replace(kind=parameter.KEYWORD_ONLY)
             for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
             if parameter.kind is not parameter.VAR_KEYWORD
         }
-        position = list(declared).index(before)
-        ordered = list(declared.values())
-        ordered[position:position] = [option.parameter() for option in options]
+        position = list(parameters).index(before)
+        order = list(parameters.values())
+        order[position:position] = [option.parameter() for option in options]
 
         @wraps(command)
         def run(**values: Any) -> None:
-            chosen = {option.name: values.pop(option.name) for option in options}
-            command(**values, **{name: value for name, value in chosen.items() if value is not None})
+            option_values = {option.name: values.pop(option.name) for option in options}
+            command(**values, **{name: value for name, value in option_values.items() if value is not None})
 
-        run.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in ordered}
+        run.__signature__ = inspect.Signature(order)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in order}
         return run
 
     return decorate
@@ -128,7 +128,7 @@ def with_fields(
         )
         for name, field in model.model_fields.items()
     ]
-    ordered = sorted(options, key=lambda option: [MAIN, *(groups or {})].index(option.group))
+    options_by_group = sorted(options, key=lambda option: [MAIN, *(groups or {})].index(option.group))
 
     def decorate(command: Command) -> Command:
         @wraps(command)
@@ -136,7 +136,7 @@ def with_fields(
             _check(model, {name: value for name, value in values.items() if name in model.model_fields}, options)
             command(**values)
 
-        return with_options(ordered, before=before)(checked)
+        return with_options(options_by_group, before=before)(checked)
 
     return decorate
 

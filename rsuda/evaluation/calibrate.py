@@ -150,16 +150,19 @@ def calibrate(
     elif points:
         spec, enough = predictor.trained.spec, ENOUGH_POINTS
         files = [scene] if isinstance(scene, str | Path) else scene
-        opened = [open_scene(file, spec, bands=bands) for file in files]
-        if not opened:
+        scenes = [open_scene(file, spec, bands=bands) for file in files]
+        if not scenes:
             raise _no_scene(labels)
-        pixels, about = pixels_of_points(predictor, opened, labels, attribute), f"points of {Path(str(labels)).name}"
+        pixels, about = pixels_of_points(predictor, scenes, labels, attribute), f"points of {Path(str(labels)).name}"
     else:
         domain = domain_of_run(folder, labels, data, bands)
-        labelled = domain.labelled(split)
+        labelled_scenes = domain.labelled(split)
         assert domain.legend is not None
         table = class_table(predictor.trained.spec.legend, domain.legend, domain.name)
-        pixels, about = pixels_of_scenes(predictor, labelled, domain.legend, table), f"{domain.name}, split {split}"
+        pixels, about = (
+            pixels_of_scenes(predictor, labelled_scenes, domain.legend, table),
+            f"{domain.name}, split {split}",
+        )
     kind = TEMPERATURE if scaling == AUTO and (from_source or points) else scaling
     fitted, held_out = choose(pixels, kind, by_class=by_class, enough=enough)
     too_sharp: tuple[float, ...] = ()

@@ -87,7 +87,7 @@ def _without_sidecars(places: Sequence[str]) -> tuple[list[str], list[str]]:
 def _without_labels(files: Sequence[str], user_files: Sequence[str]) -> tuple[list[str], list[str]]:
     """Divide files into scenes and a note of the labels beside them, known by the words of their names and folders.
 
-    Files that were named themselves stay, and so do all where nothing but labels would be left.
+    Files that were named themselves stay, and so do all files where every one of them is a label.
     """
     unnamed = [file for file in files if file not in user_files and not is_remote(file)]
     folder = os.path.commonpath([os.path.dirname(file) for file in unnamed]) if unnamed else ""

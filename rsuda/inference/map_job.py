@@ -104,8 +104,8 @@ class MapJob:
         options = self.options
         values = [getattr(options, name) for name in _TAG_OPTIONS]
         values[_TAG_OPTIONS.index("co")] = sorted(options.co)
-        changed = options.changed("files", without=_TAG_OPTIONS)
-        text = json.dumps([*values, changed] if changed else values, sort_keys=True)
+        other_options = options.changed("files", without=_TAG_OPTIONS)
+        text = json.dumps([*values, other_options] if other_options else values, sort_keys=True)
         return f"{self.key}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def is_finished(self) -> bool:

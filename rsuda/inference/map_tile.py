@@ -16,14 +16,14 @@ Rows = Callable[[int, int], np.ndarray]
 
 @dataclass(frozen=True)
 class MapTile:
-    """The part of a map that lies in a tile: (row, col, height, width) in pixels of the map."""
+    """The part of a map in a tile: (row, col, height, width) in pixels of the map."""
 
     name: str
     window: Window4
 
     @staticmethod
     def of(tile: Tile, region: Region) -> MapTile | None:
-        """Cut a tile to the region that is mapped; None if it lies outside."""
+        """Cut a tile to the region that is mapped; None if it is outside."""
         starts = [max(tile.window[k] - region.window[k], 0) for k in (0, 1)]
         ends = [min(tile.window[k] + tile.window[k + 2] - region.window[k], region.window[k + 2]) for k in (0, 1)]
         if starts[0] >= ends[0] or starts[1] >= ends[1]:

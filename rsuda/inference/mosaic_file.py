@@ -33,7 +33,7 @@ class MosaicFile(list[str | Path]):
 def joined(scenes: Sequence[str | Path], options: MapOptions) -> Iterator[Sequence[str | Path]]:
     """Yield the scenes, or the mosaic of them if options ask for it.
 
-    The mosaic lies in the folder of the outputs. A new one is removed if the block fails.
+    The mosaic is in the folder of the outputs. A new one is removed if the block fails.
 
     Raises:
         InputError, MissingError: the scenes are no tiles of one scene.

@@ -170,11 +170,11 @@ def predict_scenes(
         finished = [job.is_finished() for job in jobs]  # raises ExistsError for files of anything else
     count = len(jobs) + len(errors)
     empty: list[EmptyError] = []
-    with ExitStack() as opened:
-        workers = opened.enter_context(cluster(options)) if options.scheduler else None
+    with ExitStack() as stack:
+        workers = stack.enter_context(cluster(options)) if options.scheduler else None
         if workers is not None:
             for job in (job for job, skip in zip(jobs, finished, strict=True) if not skip):
-                opened.enter_context(job.open())
+                stack.enter_context(job.open())
                 job.reuse()
                 workers.add(job)
         for job, skip in zip(jobs, finished, strict=True):

@@ -312,8 +312,8 @@ def predict_tile(predictor: Predictor, scene: Scene, row: int, col: int, size: i
     counts = [max(1, round(size / length)) for length in step]
     to_model = [axis_weights(size, 0.0, size / count, count)[2] for count in counts]
     to_scene = [axis_weights(count, 0.0, count / size, size)[2] for count in counts]
-    resized = weigh(image, *to_model)
-    missing = [(0, 0), *((0, -count % 32) for count in counts)]
-    windows = predictor.probabilities(np.pad(resized, missing, mode="symmetric")[None])
+    model_image = weigh(image, *to_model)
+    padding = [(0, 0), *((0, -count % 32) for count in counts)]
+    windows = predictor.probabilities(np.pad(model_image, padding, mode="symmetric")[None])
     probabilities = weigh(windows[0, :, : counts[0], : counts[1]], *to_scene)
     return np.where(patch.valid, probabilities.argmax(0), IGNORE).astype(np.uint8)

@@ -239,9 +239,9 @@ def _coefficients(job: MapJob) -> Any:
     if job.region.grid.georeferenced or rpcs is None:
         return None
     row, col, *_ = job.region.window
-    moved = copy(rpcs)
-    moved.line_off, moved.samp_off = rpcs.line_off - row, rpcs.samp_off - col
-    return moved
+    region_rpcs = copy(rpcs)
+    region_rpcs.line_off, region_rpcs.samp_off = rpcs.line_off - row, rpcs.samp_off - col
+    return region_rpcs
 
 
 def _item(job: MapJob, counts: list[int]) -> Any:

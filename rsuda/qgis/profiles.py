@@ -40,9 +40,9 @@ def profiles(name: str = "default", folders: list[Path] | None = None) -> list[P
         others = sorted(
             {profile.name for home in homes if home.is_dir() for profile in home.iterdir() if profile.is_dir()}
         )
-        known = f"profiles are {', '.join(others)}" if others else f"looked for {', '.join(map(str, homes))}"
+        hint = f"profiles are {', '.join(others)}" if others else f"looked for {', '.join(map(str, homes))}"
         raise MissingError(
-            f"QGIS has no profile '{name}' here ({known}): start QGIS once, or write a zip by rsuda qgis FILE.zip and install it "
+            f"QGIS has no profile '{name}' here ({hint}): start QGIS once, or write a zip by rsuda qgis FILE.zip and install it "
             "in QGIS (Plugins > Manage and Install Plugins > Install from ZIP)"
         )
     return matches

@@ -197,12 +197,12 @@ def _patch(
     after: int,
     view: DomainView,
 ) -> Patch:
-    compared = [i for i in (before, after) if i is not None]
-    order = [*compared, *(i for i in range(len(runs)) if i not in compared)]
+    main_runs = [i for i in (before, after) if i is not None]
+    order = [*main_runs, *(i for i in range(len(runs)) if i not in main_runs)]
     kind, value = (
         ("right", result.accuracy) if result.label is not None else ("mean confidence", result.mean_confidence)
     )
-    accuracy = ", ".join(f"{runs[i].name} {100 * value(i):.0f}\N{NO-BREAK SPACE}%" for i in compared)
+    accuracy = ", ".join(f"{runs[i].name} {100 * value(i):.0f}\N{NO-BREAK SPACE}%" for i in main_runs)
     window, side = result.window, result.valid.shape[0]
     return Patch(
         why,

@@ -131,8 +131,8 @@ def report(
     views = [open_view(run, str(data) if data else None, device, precision) for run in report_runs]
     map_scene = None if scene is None else _open(scene, views[0], bands, gsd, crs)
     settings = report_runs[0].settings
-    measured = scenes_to_measure(views[0].target_domain, settings.validation.split, settings.target.split)
-    material = Material(report_runs, views, *measured, map_scene, assessment)
+    scene_choice = scenes_to_measure(views[0].target_domain, settings.validation.split, settings.target.split)
+    material = Material(report_runs, views, *scene_choice, map_scene, assessment)
 
     stages = stages_of(views, material.scenes, progress)
     measures = _measure(material, k, size, tell, stages)
@@ -204,7 +204,7 @@ def _page(material: Material, measures: Measures, windows_file: str, tell: Tell)
         trust=[curves.trust(run) for run in runs],
         metric=curves.metric(runs, before, after),
         by_class=curves.by_class(runs[after]),
-        reliability=curves.reliability(runs, [measured.reliability for measured in quality], before, after),
+        reliability=curves.reliability(runs, [entry.reliability for entry in quality], before, after),
         opening=opening(examples, runs, before, after),
         target_patches=examples,
         source_patches=source_patches(views, before, after),

@@ -62,14 +62,14 @@ def findings(
 ) -> list[Finding]:
     """Answer the three questions of the page."""
     if before is None:
-        helped = _in_one_run(runs[after], quality[after].scores, label_free[after])
+        benefit = _in_one_run(runs[after], quality[after].scores, label_free[after])
     elif (old := quality[before].scores) is None or (new := quality[after].scores) is None:
-        helped = _helped_without_labels(label_free[before], label_free[after])
+        benefit = _helped_without_labels(label_free[before], label_free[after])
     else:
-        helped = _helped(old, new)
+        benefit = _helped(old, new)
     scores = quality[after].scores
     wrong = _least_confident(runs[after], quality[after]) if scores is None else _wrong(scores, quality[after].worst)
-    return [helped, wrong, _next(suggestions)]
+    return [benefit, wrong, _next(suggestions)]
 
 
 _HELPED = "Did adapting help?"

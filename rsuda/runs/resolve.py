@@ -104,12 +104,12 @@ def _new(
         settings = settings.changed({"network.start": pinned(settings.network.start)})
     sourceless = settings.network.start or by_section(changes).get("method", {}).get("name") == SOURCE_FREE
     source = settings.source.name or (settings.method.name == SOURCE_FREE and sourceless)
-    named = {"source": source, "target": settings.target.name}
-    missing = [spell(option) for option, name in named.items() if not name]
-    if missing:
-        what = "are missing: pass both" if len(missing) > 1 else "is missing: pass it"
-        that = "them" if len(missing) > 1 else "it"
-        raise InputError(f"{' and '.join(missing)} {what}, or a {spell('config')} that names {that}")
+    names = {"source": source, "target": settings.target.name}
+    options = [spell(option) for option, name in names.items() if not name]
+    if options:
+        what = "are missing: pass both" if len(options) > 1 else "is missing: pass it"
+        that = "them" if len(options) > 1 else "it"
+        raise InputError(f"{' and '.join(options)} {what}, or a {spell('config')} that names {that}")
     if settings.data is None and {*settings.source.names, settings.target.name} <= set(SAMPLE_DOMAINS):
         tiles = tiles_folder()
         settings = make({"preset": "sample", **changes, "data": str(tiles)})

@@ -102,9 +102,9 @@ class Service:
         from fastapi import Response
 
         try:
-            chosen = {name: getattr(self.options, name) for name in MapOptions.model_fields}
-            chosen |= wish.model_dump(exclude={"format", "address"})
-            work = Work(source, wish.format, MapOptions.of(**chosen), arrived + self.limits.timeout)
+            values = {name: getattr(self.options, name) for name in MapOptions.model_fields}
+            values |= wish.model_dump(exclude={"format", "address"})
+            work = Work(source, wish.format, MapOptions.of(**values), arrived + self.limits.timeout)
             self.worker.submit(work)
             content = await _unless_left(work, request.receive)
         except Exception as error:
@@ -184,15 +184,17 @@ async def _unless_left(work: Work, receive: Callable[[], Awaitable[Any]]) -> byt
             pass
 
     answer: asyncio.Future[bytes] = asyncio.wrap_future(work.answer)
-    left: asyncio.Future[None] = asyncio.ensure_future(leave())
+    departure: asyncio.Future[None] = asyncio.ensure_future(leave())
     try:
         seconds = work.deadline - time.monotonic()
-        await asyncio.wait(list[asyncio.Future[Any]]([answer, left]), timeout=seconds, return_when="FIRST_COMPLETED")
+        await asyncio.wait(
+            list[asyncio.Future[Any]]([answer, departure]), timeout=seconds, return_when="FIRST_COMPLETED"
+        )
         if answer.done():
             return answer.result()
-        raise ClientLeftError if left.done() else TimeoutError
+        raise ClientLeftError if departure.done() else TimeoutError
     finally:
-        left.cancel()
+        departure.cancel()
         if not answer.done():
             work.dropped.set()
             answer.cancel()

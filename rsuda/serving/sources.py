@@ -30,9 +30,9 @@ def allowed_source(address: str, allow: Sequence[str], deadline: float) -> Path 
         deadline: of ``time.monotonic``, after which nothing more is read of a web server.
 
     Raises:
-        NotAllowedError: it lies elsewhere.
-        MissingError: it cannot be read.
-        InputError: it is no TIFF.
+        NotAllowedError: the address is outside of ``allow``, or is malformed.
+        MissingError: the file is missing or unreadable.
+        InputError: the file is not a TIFF.
     """
     if not address or len(address) > 2000 or any(ord(letter) < 32 for letter in address):
         raise NotAllowedError("the address is empty, too long, or has control characters")

@@ -75,7 +75,7 @@ def card(
         overwrite: replace an existing file.
 
     Raises:
-        MissingError, InputError: the folder is no finished run, or a file of it is damaged.
+        MissingError, InputError: the folder is not a finished run, or a file of it is damaged.
         ExistsError: the file exists and ``overwrite`` is False.
     """
     folder = run_folder(run) if out is None else local_model(run)

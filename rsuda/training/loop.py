@@ -51,7 +51,7 @@ def fit(
     All processes of the ``team`` take part in every checkpoint, and number 0 alone writes.
 
     Raises:
-        InputError: losses or weights are no numbers any more; a process that reads patches was killed.
+        InputError: losses or weights are infinite or nan, or a process that reads patches was killed.
         MissingError: a file of the data has gone.
         WriteError: the run folder can no longer be written to.
     """

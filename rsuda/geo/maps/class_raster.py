@@ -33,13 +33,13 @@ class ClassRaster:
     Attributes:
         numbers: value of each class in the attribute 'class' of polygons: its pixel value, or its place in a legend
             that the user has chosen.
-        chosen: whether the user has chosen the legend.
+        has_user_legend: whether the user has chosen the legend.
     """
 
     file: RasterFile
     legend: Legend
     numbers: tuple[int, ...]
-    chosen: bool
+    has_user_legend: bool
 
     @staticmethod
     def of(file: RasterFile, legend: Legend | None = None) -> ClassRaster:
@@ -62,9 +62,9 @@ class ClassRaster:
                 )
             )
         if legend is not None:
-            return ClassRaster(file, legend, tuple(range(len(legend))), chosen=True)
+            return ClassRaster(file, legend, tuple(range(len(legend))), has_user_legend=True)
         legend = _own_legend(file) or _legend_of_values(file)
-        return ClassRaster(file, legend, tuple(values[0] for values in legend.values), chosen=False)
+        return ClassRaster(file, legend, tuple(values[0] for values in legend.values), has_user_legend=False)
 
     def strips(self, window: Window4) -> Iterator[tuple[int, np.ndarray, int]]:
         """Read the class indices of a window from top to bottom.

@@ -51,7 +51,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         raise NotImplementedError
 
     def outputs(self) -> list[QgsProcessingOutputDefinition]:
-        """Return the outputs that are no parameters."""
+        """Return the outputs that have no parameter."""
         return []
 
     def finish(self, answer: Any, request: Request) -> dict[str, Any]:
