@@ -316,6 +316,9 @@ def suggest(
         overwrite: replace an existing file.
         progress: called with finished and all pixels of the scenes.
 
+    Returns:
+        the windows, most valuable first, with their domain, the model's spec and the file.
+
     Raises:
         InputError, MissingError, ExistsError: before anything is computed.
     """

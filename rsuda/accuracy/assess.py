@@ -62,6 +62,9 @@ def assess(
         legend, nodata, gsd, crs: what the raster lacks; see ``rsuda.polygonize``.
         overwrite: whether to replace existing files.
 
+    Returns:
+        accuracies and areas of the map and its classes, each with its standard error and interval.
+
     Raises:
         InputError, MissingError, ExistsError: before anything is written.
 

@@ -111,6 +111,9 @@ def change(
         legend, nodata, gsd, crs: what the rasters lack; see ``rsuda.polygonize``.
         overwrite: whether to replace existing files.
 
+    Returns:
+        pixels and areas by both classes, and the files.
+
     Raises:
         InputError, MissingError, ExistsError: before anything is written.
     """

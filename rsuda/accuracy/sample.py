@@ -106,8 +106,12 @@ def sample(
         seed: of the draws; equal seeds give equal points.
         legend, nodata, gsd, crs: what the raster lacks; see ``rsuda.polygonize``.
         show_class: whether the form shows the map's class, which may sway who labels.
-        chips: folder for a picture of each point, cut out of ``image``.
+        chips: folder for a picture of each point.
+        image: scene that the pictures are cut out of.
         overwrite: whether to replace existing files.
+
+    Returns:
+        the file of the points, the strata and the points in each.
 
     Raises:
         InputError, MissingError, ExistsError: before anything is written.

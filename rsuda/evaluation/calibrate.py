@@ -114,6 +114,9 @@ def calibrate(
         device, precision, window, overlap, batch_size: of the prediction; see ``rsuda.evaluate``.
         overwrite: replace an earlier calibration.
 
+    Returns:
+        the scaling, and the calibration of the run before and after it.
+
     Raises:
         InputError: no labels, or none that the model can use.
         ExistsError: the run is calibrated and ``overwrite`` is False.

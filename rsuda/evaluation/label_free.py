@@ -53,6 +53,7 @@ class LabelFree:
 
     @property
     def selection(self) -> float:
+        """Return the mean of ``agreement`` and ``information``, 0..1."""
         return with_selection(asdict(self))[SELECTION]
 
     def as_fields(self) -> dict[str, float | None]:

@@ -46,6 +46,11 @@ class Scores:
 
     Means are over classes that have a score. Classes in ``left_out`` (clutter) do not enter the means, but pixels that are
     wrongly predicted as such a class still count as missed.
+
+    Attributes:
+        matrix: (K, K) int64 pixels by labelled class (row) and predicted class (column).
+        names: of the K classes.
+        left_out: names of the classes that do not enter the means.
     """
 
     matrix: np.ndarray
@@ -58,18 +63,22 @@ class Scores:
 
     @property
     def iou(self) -> np.ndarray:
+        """Return the intersection over union of each class, (K,)."""
         return class_iou(self.matrix)
 
     @property
     def precision(self) -> np.ndarray:
+        """Return the share of right pixels among those predicted as each class, (K,)."""
         return _share(self._hit, self.matrix.sum(0))
 
     @property
     def recall(self) -> np.ndarray:
+        """Return the share of right pixels among those labelled as each class, (K,)."""
         return _share(self._hit, self.matrix.sum(1))
 
     @property
     def f1(self) -> np.ndarray:
+        """Return the harmonic mean of precision and recall of each class, (K,)."""
         return _share(2 * self._hit, self.matrix.sum(0) + self.matrix.sum(1))
 
     @property
@@ -78,10 +87,12 @@ class Scores:
 
     @property
     def miou(self) -> float:
+        """Return the mean of ``iou``; nan where no class has a score."""
         return _mean(self.iou[self._in_means])
 
     @property
     def mf1(self) -> float:
+        """Return the mean of ``f1``; nan where no class has a score."""
         return _mean(self.f1[self._in_means])
 
     @property

@@ -130,6 +130,9 @@ def export(
         overlap: pixels by which Deepness in QGIS overlaps windows.
         output: 'probabilities' or 'logits'; probabilities by default for ONNX, since Deepness reads them, else logits.
 
+    Returns:
+        the file, its output and window, and its largest difference from the model.
+
     Raises:
         MissingError, InputError: the run is not finished, a package is missing, or the model cannot be written in the
             format. Or the file gives other logits than the model.

@@ -74,6 +74,9 @@ def card(
         license: of the weights, as hubs name it ('cc-by-4.0'); unknown by default.
         overwrite: replace an existing file.
 
+    Returns:
+        the path of the file.
+
     Raises:
         MissingError, InputError: the folder is not a finished run, or a file of it is damaged.
         ExistsError: the file exists and ``overwrite`` is False.

@@ -56,6 +56,9 @@ def push(
         private: whether a new repository is private.
         overwrite: replace a model that is there.
 
+    Returns:
+        the address, the names of the files, and their bytes.
+
     Raises:
         InputError, MissingError: the address is invalid, the run is not finished, or huggingface_hub is missing.
         ExistsError: the hub holds a model at the address and ``overwrite`` is False.

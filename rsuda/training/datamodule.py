@@ -155,6 +155,9 @@ class PairDataModule(L.LightningDataModule):
 
         Args:
             options: of the method, beside those of the settings.
+
+        Raises:
+            InputError: an option is invalid, or ``standardise`` is True: the methods standardise images themselves.
         """
         if self.standardise:
             raise InputError(
