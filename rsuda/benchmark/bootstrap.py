@@ -47,7 +47,7 @@ def resampled_miou(matrices: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def interval(values: np.ndarray | None) -> Interval | None:
-    """Return the 2.5th and 97.5th percentile of a bootstrap sample; None without one."""
+    """Return the 2.5th and 97.5th percentile of a bootstrap sample (resamples,); None without a finite value."""
     if values is None or not np.isfinite(values).any():
         return None
     low, high = np.nanpercentile(values, [2.5, 97.5])
@@ -67,7 +67,7 @@ class Resamples:
     runs: dict[tuple[str, int], np.ndarray]
 
     def of(self, row: Row | None, seeds: Sequence[int] | None = None) -> np.ndarray | None:
-        """Average a row's resampled mIoU over seeds, all by default; None where one of them is missing."""
+        """Average a row's resampled mIoU (resamples,) in percent over seeds, all by default; None if one is missing."""
         if row is None:
             return None
         keys = [(row.method, seed) for seed in (row.seeds if seeds is None else seeds)]

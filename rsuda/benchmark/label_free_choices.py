@@ -97,7 +97,7 @@ def _true(runs: Sequence[dict[str, Any]]) -> list[float]:
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:
-    """Rank values: 1 for the highest, equal values share the mean of their ranks, nan stays nan."""
+    """Rank values (n,): 1 for the highest, equal values share the mean of their ranks, nan stays nan."""
     result: np.ndarray = rankdata(-np.array(values, float), nan_policy="omit")
     return result
 

@@ -146,7 +146,7 @@ def _choice_cells(choices: Choices) -> list[str]:
 
 
 def spread(values: np.ndarray) -> str:
-    """Format values as 'mean ± standard deviation', the latter from two values on."""
+    """Format values (n,) as 'mean ± standard deviation', the latter from two values on."""
     return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
 
 

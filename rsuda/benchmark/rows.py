@@ -47,7 +47,7 @@ class Row:
         return float(np.mean([label_free_of(run)[score] for run in self.runs]))
 
     def miou_of(self, seeds: Sequence[int]) -> np.ndarray:
-        """Return the mIoU of the runs of these seeds, in percent."""
+        """Return the mIoU (seeds,) of the runs of these seeds, in percent."""
         by_seed = dict(zip(self.seeds, self.miou, strict=True))
         return np.array([by_seed[seed] for seed in seeds])
 

@@ -28,9 +28,10 @@ def _packed(colour: Sequence[int]) -> int:
 
 
 def colour_bytes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Convert pixels to uint8; the mask marks whole numbers from 0 to 255, since no other value may become a class.
+    """Convert pixels of any shape to uint8, and mark whole numbers from 0 to 255 in a mask (bool) of this shape.
 
-    Image programs write 255 as 65535 into colours of 16 bits, so multiples of 257 are divided by it.
+    No other value may become a class. Image programs write 255 as 65535 into colours of 16 bits, so multiples of 257 are
+    divided by it.
     """
     if pixels.dtype == np.uint8:
         return pixels, np.ones(pixels.shape, bool)

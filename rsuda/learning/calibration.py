@@ -158,5 +158,5 @@ def log_losses(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 
 def log_loss(probabilities: Tensor, labels: Tensor) -> float:
-    """Compute the mean of ``log_losses``."""
+    """Compute the mean of ``log_losses`` of labels (N,) under probabilities (N, K), in nats."""
     return float(log_losses(probabilities, labels).mean())

@@ -69,7 +69,7 @@ class CellEncoder(nn.Module):
 
 
 def cells_of(image: Tensor) -> tuple[int, int]:
-    """Count the rows and columns of an image's cells."""
+    """Count the rows and columns of the cells of images (B, bands, H, W)."""
     return image.shape[-2] // STRIDE, image.shape[-1] // STRIDE
 
 

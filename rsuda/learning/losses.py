@@ -31,7 +31,10 @@ def cross_entropy(
 
 
 def labelled_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-    """Compute the mean cross entropy over pixels that are not 255; 0 without any, where torch has 0 / 0."""
+    """Compute the mean cross entropy of logits (B, K, H, W) over pixels whose label (B, H, W) is not 255.
+
+    It is 0 without such a pixel, where torch has 0 / 0.
+    """
     loss = F.cross_entropy(logits, label.long(), ignore_index=IGNORE, reduction="sum")
     return shared_mean(loss, (label != IGNORE).sum())
 

@@ -32,7 +32,7 @@ class Output(NamedTuple):
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize bilinearly with align_corners=False, as all three papers do."""
+    """Resize maps (B, C, h, w) to ``size`` (H, W), bilinearly with align_corners=False, as all three papers do."""
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 

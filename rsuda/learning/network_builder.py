@@ -93,7 +93,7 @@ class NetworkBuilder:
         return CellEncoder(build_encoder(arch, self.weights), smooth=smooth, bands=bands)
 
     def strong(self, image: Tensor, key: Tensor, strength: float) -> Tensor:
-        """Jitter and blur standardised images, drawn from each item's key; see ``Augmentation.strong``."""
+        """Jitter and blur standardised images (B, bands, H, W) by their keys (B,); see ``Augmentation.strong``."""
         return image if self.augmentation is None else self.augmentation.strong(image, key, strength)
 
     def _encoder(self) -> Encoder:

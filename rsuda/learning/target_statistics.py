@@ -31,7 +31,10 @@ def has_batch_norm(model: nn.Module) -> bool:
 
 @torch.no_grad()
 def pooled_norms(model: nn.Module, images: Tensor) -> set[nn.Module]:
-    """Collect the batch norms of a model in evaluation mode that see images pooled to one pixel, as in DeepLabV3+."""
+    """Collect the batch norms that see images (B, bands, H, W) pooled to one pixel, as in DeepLabV3+.
+
+    The model is in evaluation mode.
+    """
     pooled: set[nn.Module] = set()
 
     def look(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -94,7 +94,7 @@ class Disentangle(nn.Module):
         return out_s, out_t
 
     def of_equal_branches(self, pyramid: list[Tensor]) -> list[Tensor]:
-        """Compute both outputs while both encoders are one and the layers of both styles are equal."""
+        """Compute the output of a pyramid for both styles while encoders and layers of both styles are equal."""
         # v_S = v_T = 1/2 is a choice of equal layers, so the distinct branches have no gradient
         out = [
             f / 2 if isinstance(distinct, Distinct) else f for f, distinct in zip(pyramid, self.distinct, strict=True)
@@ -134,7 +134,7 @@ class TwoBranchNetwork(SegmentationNetwork):
         self.head_t = Decoder(arch, channels)
 
     def separate(self, f_s: list[Tensor], f_t: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Separate the two styles of one image by the disentangle module, where there is one."""
+        """Separate the styles of two pyramids of one image, each level (B, C, h, w), by the disentangle module if any."""
         return (f_s, f_t) if self.disentangle is None else self.disentangle(f_s, f_t)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -142,7 +142,10 @@ class TwoBranchNetwork(SegmentationNetwork):
         return resize((self.head_s(f_s)[1] + self.head_t(f_t)[1]) / 2, image.shape[-2:])
 
     def source_branch(self, image: Tensor) -> Tensor:
-        """Compute logits of the source branch alone, as if the target branch equalled it, at half the work."""
+        """Compute the logits (B, K, H, W) of the source branch alone, as if the target branch equalled it.
+
+        It takes half the work.
+        """
         f = self.backbone_s(image)
         g = f if self.disentangle is None else self.disentangle.of_equal_branches(f)
         return resize(self.head_s(g)[1], image.shape[-2:])

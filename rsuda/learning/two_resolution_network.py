@@ -141,9 +141,9 @@ class TwoResolutionNetwork(SegmentationNetwork):
         return resize(fused, whole)[..., :height, :width]
 
     def with_detail(self, image: Tensor, box: Tensor | Callable[[Tensor], Tensor]) -> Detailed:
-        """Predict at both resolutions with one detail window an image, for training.
+        """Predict images (B, bands, H, W) at both resolutions with one detail window each, for training.
 
-        ``box`` may choose the window by the logits at half resolution.
+        ``box`` holds the corners (B, 2) of the windows, or chooses them by the logits at half resolution.
         """
         whole = (image.shape[-2], image.shape[-1])
         size = (whole[0] // 2, whole[1] // 2)
@@ -156,7 +156,7 @@ class TwoResolutionNetwork(SegmentationNetwork):
         return Detailed(pyramid, low, high, box, low_logits, high_logits, resize(fused, whole))
 
     def halved(self, image: Tensor) -> Tensor:
-        """Halve the image, as the context branch sees it."""
+        """Halve the sides of images (B, bands, H, W), as the context branch sees them."""
         return resize(image, (image.shape[-2] // 2, image.shape[-1] // 2))
 
     def _low(self, image: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:

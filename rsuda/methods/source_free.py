@@ -197,7 +197,7 @@ class SourceFree(Method):
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """Make the denoised labels of images, for pictures and curves."""
+        """Make the denoised labels of images (B, bands, H, W), for pictures and curves."""
         return self.trust(self.denoised(self.teacher(image), image), update=False)
 
     def after_step(self) -> None:

@@ -307,7 +307,10 @@ class STDASegNet(Method):
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """Make the first student's pseudo labels of images, for pictures and curves; nothing is learnt from them."""
+        """Make the first student's pseudo labels of images (B, bands, H, W), for pictures and curves.
+
+        Nothing is learnt from them.
+        """
         valid = torch.ones(len(image), *image.shape[-2:], dtype=torch.bool, device=image.device)
         return self._weigh(self.teacher_logits(image), {"target_image": image, "target_valid": valid})
 

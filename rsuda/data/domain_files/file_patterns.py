@@ -73,6 +73,9 @@ def list_files(root: Path, patterns: Iterable[str] = ()) -> list[str]:
     Args:
         patterns: absolute ones, or ones that begin with '../' or '~', add the files below their fixed folder. Files of rarer
             kinds (ENVI's .dat, GML, …) are listed only where a pattern ends as they do.
+
+    Raises:
+        InputError: a pattern outside of the data folder names no folder to search.
     """
     patterns = list(patterns)
     suffixes = (*SUFFIXES, *VECTORS, *filter(None, {_ending(text) for text in patterns} - {ARCHIVE}))
@@ -127,6 +130,9 @@ def match_files(files: Iterable[str], text: str, *, copies: bool = False) -> dic
 
     Args:
         copies: take the first of several files of a scene (ISPRS delivers labels twice) instead of refusing them.
+
+    Raises:
+        InputError: a scene has several files, and ``copies`` is False.
     """
     matches: dict[str, str] = {}
     expression, outside = pattern(text), is_outside(text)

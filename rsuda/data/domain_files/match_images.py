@@ -77,7 +77,7 @@ def _whole_scenes(name: str, delivery: ImageFiles, matches: list[dict[str, str]]
 
 
 def scenes_of_domain(fields: DomainFile, images: dict[str, tuple[str, ...]], root: Path) -> dict[str, tuple[str, ...]]:
-    """Select the images whose scene names the field ``scenes`` lists."""
+    """Select the images whose scene names the field ``scenes`` lists. Raises MissingError without any."""
     scenes = {name: file for name, file in images.items() if matches_any(name, fields.scenes)}
     if not scenes:
         raise MissingError(

@@ -245,7 +245,14 @@ class Grid:
         return rows, cols
 
     def points_in(self, other: Grid, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Transform pixel positions of this grid to those of another one; nan where there is no such position."""
+        """Transform pixel positions of this grid to those of another one.
+
+        Args:
+            rows, cols: positions of one shape.
+
+        Returns:
+            rows and cols, float64 of that shape; nan where the other grid has no such position.
+        """
         x, y = _apply(self.transform, np.asarray(cols, float), np.asarray(rows, float))
         if self.crs is not None and other.crs is not None and self.crs != other.crs:
             x, y = transform_points(self.crs, other.crs, x, y)

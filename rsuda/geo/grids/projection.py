@@ -98,7 +98,13 @@ def transform_points(before: CRS, after: CRS, x: np.ndarray, y: np.ndarray) -> t
 
 
 def lon_lat(crs: CRS, x: np.ndarray | float, y: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Transform positions to longitude and latitude in degrees on the system's own ellipsoid; inf outside of the projection.
+    """Transform positions to longitude and latitude in degrees on the system's own ellipsoid.
+
+    Args:
+        x, y: world positions of one shape, in the system's units.
+
+    Returns:
+        longitude and latitude, float64 of that shape; inf outside of the projection.
 
     Raises:
         ProjError: the system has no ellipsoid.

@@ -102,7 +102,10 @@ class PolygonLabels:
         return (*sides[:, :2].min(0), *sides[:, 2:].max(0))
 
     def labels_at(self, legend: Legend, step: tuple[float, float], window: Window4) -> tuple[np.ndarray, int]:
-        """Read the class indices of a window as ``rsuda.geo.rasters.labels.labels_at``; there are no off-palette pixels.
+        """Read the class indices of a window as ``rsuda.geo.rasters.labels.labels_at``.
+
+        Returns:
+            (height, width) uint8, 255 without a class; 0, since polygons have no off-palette pixels.
 
         Raises:
             MissingError: a file is missing.

@@ -190,7 +190,14 @@ def overlaps(runs: RunLengths) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def connected(nodes: int, one: np.ndarray, other: np.ndarray) -> tuple[int, np.ndarray]:
-    """Find connected components: their number, and the component of each node, numbered in the order of first nodes."""
+    """Find the connected components of a graph, numbered in the order of their first nodes.
+
+    Args:
+        one, other: (n,) the nodes of each link.
+
+    Returns:
+        the number of components; (nodes,) int32 the component of each node.
+    """
     # of one type: SciPy up to 1.12 prints an error for mixed types and returns no components
     ends = one.astype(np.int32, copy=False), other.astype(np.int32, copy=False)
     links = coo_array((np.ones(len(one)), ends), shape=(nodes, nodes))

@@ -269,7 +269,11 @@ class RasterFile:
         return Raster(values, valid, self.grid.window(*window))
 
     def pixels(self, numbers: list[int], window: Window4) -> tuple[np.ndarray, np.ndarray | None]:
-        """Read values as they are in the file, and where masks and transparency show them; None for everywhere."""
+        """Read values as they are in the file, and where masks and transparency show them.
+
+        Returns:
+            values (bands, height, width) of the file's dtype; (height, width) bool, or None where all pixels are shown.
+        """
         row, col, height, width = window
         if self.driver in ("PNG", "JPEG"):  # without blocks each window would decode the whole file
             key = (str(self.path), None if is_remote(self.path) else os.stat(self.path).st_mtime_ns, self._bands)

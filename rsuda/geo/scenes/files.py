@@ -97,7 +97,11 @@ def note_of_unreadable(errors: Sequence[MissingError], count: int) -> str:
 
 
 def without_maps_beside(images: Mapping[str, str], root: Path) -> tuple[dict[str, str], list[str]]:
-    """Divide the images of a domain's scenes, by scene, as ``without_own_maps``; only files named as rsuda's are opened."""
+    """Divide the images of a domain's scenes, by scene, as ``without_own_maps``; only files named as rsuda's are opened.
+
+    Raises:
+        InputError: rsuda has written all images.
+    """
     suspects = [file for file in images.values() if Path(file).stem.endswith(OWN_ENDINGS)]
     maps = {file for file in suspects if is_own_map(root / file)}
     if images and len(maps) == len(set(images.values())):

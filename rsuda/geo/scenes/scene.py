@@ -104,7 +104,11 @@ class Scene:
 
     @cached_property
     def grid(self) -> Grid:
-        """The image's grid; a file with a transform and without CRS gets the domain's CRS, also in place of a .prj's."""
+        """Grid of the image; a file with a transform and without CRS gets the domain's CRS, also in place of a .prj's.
+
+        Raises:
+            InputError: the domain's CRS is unknown.
+        """
         grid = self.file.grid
         if (grid.crs is None or self.file.crs_is_beside) and grid.georeferenced and self.crs:
             try:
@@ -201,7 +205,11 @@ class Scene:
         return self.file.valid(self.file.band_numbers(bands), window)
 
     def read_label(self, legend: Legend, gsd: float | None, window: Window4) -> tuple[np.ndarray, int]:
-        """Read the class indices of a window as in ``read``; return also the number of off-palette label pixels read."""
+        """Read the class indices of a window as in ``read``.
+
+        Returns:
+            (height, width) uint8, 255 where ignored; the number of off-palette label pixels read.
+        """
         index, outside = self._read_label(self.legend or legend, gsd, window)
         return (index if self.legend is None else legend.mapping_from(self.legend)[index]), outside
 
@@ -248,7 +256,14 @@ class Scene:
         return "use a label of this domain, or another legend"
 
     def whole_label(self, legend: Legend) -> tuple[np.ndarray, int]:
-        """Read the label of the whole scene. Raises InputError if most of it is outside the legend."""
+        """Read the label of the whole scene.
+
+        Returns:
+            (height, width) uint8, 255 where ignored; the number of off-palette label pixels.
+
+        Raises:
+            InputError: most of the label is outside the legend.
+        """
         height, width = self.file.grid.height, self.file.grid.width
         check_memory(2 * height * width, f"the whole label {self.label} ({width} x {height} px)", "cut it into tiles")
         strips = [(label, outside) for _, label, outside in self.label_strips(legend)]

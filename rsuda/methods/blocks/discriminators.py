@@ -106,7 +106,7 @@ class OutputDiscriminator(nn.Sequential):
 
 
 def frozen_discriminator(discriminator: nn.Module, feature: Tensor) -> Tensor:
-    """Apply a discriminator, with a gradient that reaches the feature and not the discriminator."""
+    """Apply a discriminator to a feature (B, C, h, w); the gradient reaches the feature alone."""
     frozen = {name: p.detach() for name, p in discriminator.named_parameters()}
     return torch.func.functional_call(discriminator, frozen, (feature,))
 

@@ -88,7 +88,7 @@ class TeacherLabels(Method):
 
     @torch.no_grad()
     def pseudo_labels_of(self, image: Tensor) -> PseudoLabels:
-        """Make the labels of images, for pictures and curves; nothing is learnt from them."""
+        """Make the labels of images (B, bands, H, W), for pictures and curves; nothing is learnt from them."""
         return self.trust(self.votes(self.teacher_logits(image), image), update=False)
 
 
