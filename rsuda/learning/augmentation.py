@@ -148,17 +148,18 @@ class Augmentation:
             return distorted
         size = len(image)
         whole = share.whole(size)
-        drawn = self.photometric.forward_parameters(torch.Size((whole, *image.shape[1:])))
+        parameters = self.photometric.forward_parameters(torch.Size((whole, *image.shape[1:])))
         rows_of_shard = torch.zeros(whole, dtype=torch.bool)
         rows_of_shard[share.rows(size)] = True
-        for item in drawn:  # of each layer: a row for each image, or before kornia 0.9 for each that the layer changes
+        # of each layer: a row for each image, or before kornia 0.9 for each that the layer changes
+        for item in parameters:
             values = cast("dict[str, Tensor]", item.data)
-            changed = values["batch_prob"] > 0.5
+            is_distorted = values["batch_prob"] > 0.5
             values |= {
-                name: rows[rows_of_shard if len(rows) == whole else rows_of_shard[changed]]
+                name: rows[rows_of_shard if len(rows) == whole else rows_of_shard[is_distorted]]
                 for name, rows in values.items()
                 if name != "forward_input_shape"
             }
             values["forward_input_shape"] = torch.tensor(image.shape)
-        shared: Tensor = self.photometric(image, params=drawn)
+        shared: Tensor = self.photometric(image, params=parameters)
         return shared

@@ -51,10 +51,10 @@ def _after_disentangling(network: TwoBranchNetwork, decoder: dict[str, Tensor]) 
             f"a plain network with decoder {name} cannot start the disentangle module: start from a run with decoder "
             f"{', '.join(_READERS)}, or leave the module out by {spell('method.disentangle', False)}"
         )
-    changed = dict(decoder)
+    result = dict(decoder)
     for key, tensor in network.head_s.state_dict().items():
         if key.startswith(_READERS[name]) and key.endswith("weight") and key in decoder:
-            added = tensor.shape[1] - decoder[key].shape[1]
-            universal = decoder[key].new_zeros((len(tensor), added, *tensor.shape[2:]))
-            changed[key] = torch.cat([2 * decoder[key], universal], 1)
-    return changed
+            channels = tensor.shape[1] - decoder[key].shape[1]
+            universal = decoder[key].new_zeros((len(tensor), channels, *tensor.shape[2:]))
+            result[key] = torch.cat([2 * decoder[key], universal], 1)
+    return result

@@ -40,11 +40,11 @@ def divided(logits: Tensor, temperature: Sequence[float], axis: int = 0, bias: S
     """Divide logits of K classes along ``axis`` by a temperature, see ``tempered``; without one they stay as they are."""
     if not temperature:
         return logits
-    inverse, added = (
+    inverse, offset = (
         torch.tensor(numbers, dtype=logits.dtype, device=logits.device)
         for numbers in ([1 / t for t in temperature], bias)
     )
-    return scaled(logits, inverse, added, axis)
+    return scaled(logits, inverse, offset, axis)
 
 
 def scaled(logits: Tensor, inverse: Tensor, bias: Tensor, axis: int) -> Tensor:
@@ -68,9 +68,9 @@ def unscaled(probabilities: Tensor, temperature: Sequence[float], bias: Sequence
     start = (logits - logits.new_tensor(bias).view(shape)) * numbers
     shift = torch.zeros_like(start[:, :1])
     for _ in range(30):  # Newton: exp(start + T shift) must sum to 1; the logarithm of the sum is convex in the shift
-        moved = start + numbers * shift
-        total = moved.logsumexp(1, keepdim=True)
-        shift = shift - total / ((moved - total).exp() * numbers).sum(1, keepdim=True)
+        scores = start + numbers * shift
+        total = scores.logsumexp(1, keepdim=True)
+        shift = shift - total / ((scores - total).exp() * numbers).sum(1, keepdim=True)
     return start + numbers * shift
 
 
@@ -89,11 +89,11 @@ def fit_temperature(probabilities: Tensor, labels: Tensor, *, prior: float = 0.0
         T from LOWEST to HIGHEST.
     """
     logs = probabilities.double().clamp_min(_TINY).log()
-    labelled = logs.gather(1, labels.long()[:, None])[:, 0]
+    of_label = logs.gather(1, labels.long()[:, None])[:, 0]
 
     def slope(inverse: float) -> float:
         pull = prior * (inverse - 1 / centre)
-        return float(((logs * inverse).softmax(1) * logs).sum(1).sub(labelled).mean()) + pull
+        return float(((logs * inverse).softmax(1) * logs).sum(1).sub(of_label).mean()) + pull
 
     low, high = 1 / HIGHEST, 1 / LOWEST
     if slope(low) >= 0:
@@ -153,8 +153,8 @@ def fit_vector(
 
 def log_losses(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Compute the negative log-likelihood of each label (N,) under probabilities (N, K), in nats, as float64."""
-    labelled = probabilities.gather(1, labels.long()[:, None])[:, 0].double()
-    return -labelled.clamp_min(_TINY).log()
+    of_label = probabilities.gather(1, labels.long()[:, None])[:, 0].double()
+    return -of_label.clamp_min(_TINY).log()
 
 
 def log_loss(probabilities: Tensor, labels: Tensor) -> float:

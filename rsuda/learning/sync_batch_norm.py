@@ -69,10 +69,10 @@ class _Norm(_BatchNorm):
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             with torch.no_grad():
                 self.num_batches_tracked += 1
-                moved = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+                factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
                 number = world_size() * x.numel() / x.shape[1]
-                self.running_mean.lerp_(mean.to(self.running_mean), moved)
-                self.running_var.lerp_((variance * number / (number - 1)).to(self.running_var), moved)
+                self.running_mean.lerp_(mean.to(self.running_mean), factor)
+                self.running_var.lerp_((variance * number / (number - 1)).to(self.running_var), factor)
         for after in ("drop", "act"):
             if hasattr(self, after):
                 y = getattr(self, after)(y)

@@ -65,11 +65,11 @@ def estimate_statistics(model: nn.Module, batches: Iterable[Tensor], without: Co
             norm.reset_running_stats()
             norm.train()
             norm.momentum = None  # torch's word for a cumulative mean
-        read = 0
+        count = 0
         for images in batches if norms else ():
             model(images)
-            read += 1
-        complete = read > 0
+            count += 1
+        complete = count > 0
     finally:
         for norm, momentum, values in zip(norms, momenta, before, strict=True):
             norm.momentum = momentum

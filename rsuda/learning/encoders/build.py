@@ -75,20 +75,20 @@ def build_encoder(arch: Architecture, weights: str = "none") -> Encoder:
 
 def _with_weights(arch: Architecture, weights: str) -> Any:
     """Build an encoder with its first weights."""
-    described = timm_model(arch.encoder.removeprefix(PREFIX)) if arch.encoder.startswith(PREFIX) else None
+    description = timm_model(arch.encoder.removeprefix(PREFIX)) if arch.encoder.startswith(PREFIX) else None
     if weights == "imagenet":
         with quick_downloads():
-            return _new(arch, arch.bands, described, pretrained=True)
+            return _new(arch, arch.bands, description, pretrained=True)
     if weights == "none":
-        return _new(arch, arch.bands, described)
+        return _new(arch, arch.bands, description)
     path = sample_encoder(arch.encoder) if weights == SAMPLE else Path(weights).expanduser()
     file = None if weights == PACKAGED else read_weights(path)
     # timm's encoders cannot change their number of bands later, so their tensors change before
-    bands = arch.bands if described is not None or (file and file.has_other_bands) else 3
-    encoder = _new(arch, bands, described)
+    bands = arch.bands if description is not None or (file and file.has_other_bands) else 3
+    encoder = _new(arch, bands, description)
     if file is None:
         file = WeightsFile(PACKAGED, packaged_tensors(arch.encoder, encoder.state_dict()))
-    encoder.weights_note = load_weights(encoder, file, arch.encoder, described)
+    encoder.weights_note = load_weights(encoder, file, arch.encoder, description)
     if arch.bands != bands:
         encoder.set_in_channels(arch.bands, pretrained=True)
     return encoder

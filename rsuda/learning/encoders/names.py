@@ -27,8 +27,8 @@ def unknown_encoder(name: str) -> InputError:
     text = printable(name if len(name) <= 100 else f"{name[:100]}…")
     near = meant(name)
     hint = f"did you mean '{near}'? " if near else ""
-    listed = ", ".join(sorted(smp.encoders.get_encoder_names()))
-    return InputError(f"unknown encoder '{text}': {hint}known are {PREFIX}NAME of timm's models, and {listed}")
+    names_text = ", ".join(sorted(smp.encoders.get_encoder_names()))
+    return InputError(f"unknown encoder '{text}': {hint}known are {PREFIX}NAME of timm's models, and {names_text}")
 
 
 def meant(name: str) -> str | None:

@@ -129,18 +129,18 @@ def timm_model(name: str) -> TimmModel:
 @cache
 def check_timm_encoder(name: str, output_stride: int) -> None:
     """Raise InputError for a model of timm that cannot be an encoder of images of any size. Nothing is built."""
-    described = timm_model(name)
-    if not described.convolves_bands:
+    description = timm_model(name)
+    if not description.convolves_bands:
         raise _refused(
             name, "its first layer is no convolution of the bands, so pretrained weights fit three bands alone"
         )
-    if not (described.one_size or described.plain):  # a convolutional network
+    if not (description.one_size or description.plain):  # a convolutional network
         return
     try:
         with shapes_alone(), torch.no_grad():
-            pyramid = described.build(3, output_stride).eval()(torch.empty(1, 3, *_PROBE))
+            pyramid = description.build(3, output_stride).eval()(torch.empty(1, 3, *_PROBE))
     except Exception:  # of many kinds, out of models that are made for one size
-        if output_stride != 32 and not described.plain:
+        if output_stride != 32 and not description.plain:
             check_timm_encoder(name, 32)
             raise _refused(
                 name, "it has no output stride but 32", f"pass {spell('network.output_stride', 32)}"

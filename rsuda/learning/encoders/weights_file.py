@@ -101,26 +101,26 @@ def load_weights(encoder: nn.Module, file: WeightsFile, name: str, described: Ti
         InputError: a tensor of the encoder is missing or has another shape.
     """
     state = encoder.state_dict()
-    needed = [key for key in state if not key.endswith("num_batches_tracked")]
-    named = {key.removeprefix("encoder."): (key, tensor) for key, tensor in file.tensors.items()}
-    complete = all(key in named for key in needed)  # a file of rsuda or smp
+    encoder_keys = [key for key in state if not key.endswith("num_batches_tracked")]
+    by_encoder_key = {key.removeprefix("encoder."): (key, tensor) for key, tensor in file.tensors.items()}
+    complete = all(key in by_encoder_key for key in encoder_keys)  # a file of rsuda or smp
     if not complete:
-        needed = [key for key in needed if not is_new(encoder, key)]
-        named = _by_timm_names(file, state, described)
-    fitting = {key: named[key][1] for key in state if key in named}
+        encoder_keys = [key for key in encoder_keys if not is_new(encoder, key)]
+        by_encoder_key = _by_timm_names(file, state, described)
+    fitting = {key: by_encoder_key[key][1] for key in state if key in by_encoder_key}
     statistics = file.statistics
     if statistics is None and described is not None and not complete:
         statistics = described.statistics
     if statistics is not None:  # weights of unknown origin are taken as ImageNet's
         take_imagenet_statistics(encoder, fitting, statistics)
     repeat_filters(encoder, fitting)
-    missing = [key for key in needed if key not in fitting]
+    missing = [key for key in encoder_keys if key not in fitting]
     other = [key for key in fitting if fitting[key].shape != state[key].shape]
     if missing or other:
         raise _unfit(file, name, state, missing, other, fitting)
     encoder.load_state_dict({**encoder.state_dict(), **fitting})
-    used = {named[key][0] for key in fitting}
-    return _note(file, [key for key in file.tensors if key not in used])
+    file_keys = {by_encoder_key[key][0] for key in fitting}
+    return _note(file, [key for key in file.tensors if key not in file_keys])
 
 
 def _by_timm_names(
@@ -172,12 +172,12 @@ def _first_of_several_images(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     patches, positions = tensors.get("patch_embed.proj.weight"), tensors.get("pos_embed")
     if patches is None or patches.ndim != 5:
         return tensors
-    changed = {**tensors, "patch_embed.proj.weight": patches.sum(2)}
+    result = {**tensors, "patch_embed.proj.weight": patches.sum(2)}
     if positions is not None:
         tokens = positions.shape[1] - 1
         side = next((n for n in range(1, 9) if tokens % n == 0 and round((tokens // n) ** 0.5) ** 2 == tokens // n), 1)
-        changed["pos_embed"] = positions[:, : 1 + tokens // side]
-    return changed
+        result["pos_embed"] = positions[:, : 1 + tokens // side]
+    return result
 
 
 def _unfit(

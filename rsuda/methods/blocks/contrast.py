@@ -42,13 +42,13 @@ def points(label: Tensor, weight: Tensor, size: tuple[int, int], key: Tensor, mo
 def _balanced(label: Tensor, use: Tensor, order: Tensor, most: int) -> Tensor:
     """Choose the pixels of lowest ``order`` of each class, at most ``most`` in all, as equally as the classes allow."""
     counts = [(k, int(((label == k) & use).sum())) for k in label[use].unique().tolist()]
-    drawn, room, left = torch.zeros_like(use), most, len(counts)
+    choice, room, classes = torch.zeros_like(use), most, len(counts)
     for k, count in sorted(counts, key=lambda c: c[1]):
-        share = min(count, room // left)
+        share = min(count, room // classes)
         rank = torch.where((label == k) & use, order, 2.0).flatten()
-        drawn.view(-1)[rank.topk(share, largest=False).indices] = True
-        room, left = room - share, left - 1
-    return drawn
+        choice.view(-1)[rank.topk(share, largest=False).indices] = True
+        room, classes = room - share, classes - 1
+    return choice
 
 
 def features_at(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor:

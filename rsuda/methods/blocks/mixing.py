@@ -22,8 +22,8 @@ def class_mask(label: Tensor, key: Tensor) -> Tensor:
         present = y.unique()
         present = present[present != IGNORE]
         count = (len(present) + len(present) % 2) // 2
-        drawn = present[torch.randperm(len(present), generator=generator)[:count].to(y.device)]
-        masks.append(torch.isin(y, drawn))
+        classes = present[torch.randperm(len(present), generator=generator)[:count].to(y.device)]
+        masks.append(torch.isin(y, classes))
     return torch.stack(masks)
 
 

@@ -46,10 +46,10 @@ class NearestCells(nn.Module):
         """Add some of the cells (B, D, h, w) with labels (B, h, w) to the lists, oldest out first."""
         rows, classes = cells.permute(0, 2, 3, 1).flatten(0, 2), label.flatten()
         draw = generators(key[:1], SOURCE_DRAW)[0]
-        for k, filled in enumerate(self.number.tolist()):
+        for k, number in enumerate(self.number.tolist()):
             members = (classes == k).nonzero()[:, 0]
             newcomers = members[torch.randperm(len(members), generator=draw)[:NEWCOMERS].to(members.device)]
-            places = (filled + torch.arange(len(newcomers), device=newcomers.device)) % CELLS
+            places = (number + torch.arange(len(newcomers), device=newcomers.device)) % CELLS
             self.cells[k, places] = rows[newcomers]
             self.number[k] += len(newcomers)
 
@@ -64,9 +64,9 @@ class NearestCells(nn.Module):
     def votes(self, z: Tensor) -> Tensor:
         """Compute the votes (N, K) of directions: the class shares among the nearest cells."""
         number = self.number.clamp(max=CELLS)
-        listed = torch.cat([self.cells[k, : int(n)] for k, n in enumerate(number)])
+        cells = torch.cat([self.cells[k, : int(n)] for k, n in enumerate(number)])
         classes = torch.repeat_interleave(torch.arange(len(number), device=z.device), number)
-        nearest = (z @ self.directions(listed).T).topk(NEIGHBOURS, dim=1).indices
+        nearest = (z @ self.directions(cells).T).topk(NEIGHBOURS, dim=1).indices
         shares = F.one_hot(classes[nearest], len(number)).float().mean(1)
         # lists of unequal length would vote by their length
         shares = shares / (number.clamp(min=1) / CELLS)

@@ -71,8 +71,8 @@ class Calibration(nn.Module):
     @torch.no_grad()
     def update(self, source: Prototypes, target: Prototypes) -> None:
         both = (source.present & target.present)[:, None]
-        moved = self.bias.lerp((target.mean - source.mean).to(self.bias), 1 - self.momentum)
-        self.bias.copy_(torch.where(both, moved, self.bias))
+        bias = self.bias.lerp((target.mean - source.mean).to(self.bias), 1 - self.momentum)
+        self.bias.copy_(torch.where(both, bias, self.bias))
 
     def forward(self, source: Prototypes) -> Prototypes:
         """Shift source prototypes towards the target's cluster of their class."""
