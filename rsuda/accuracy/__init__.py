@@ -1,1 +1,1 @@
-"""How good a map is: random samples of its pixels, and accuracies and areas with intervals from their labels."""
+"""Estimate how good a map is: random samples of its pixels, and accuracies and areas with intervals from their labels."""

@@ -1,4 +1,4 @@
-"""What is estimated of a map: values with standard errors and intervals."""
+"""Define the results of an assessment: estimates with standard errors and intervals."""
 
 from __future__ import annotations
 

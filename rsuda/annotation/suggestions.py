@@ -1,4 +1,4 @@
-"""The result of ``rsuda.suggest``: windows to label, and their file."""
+"""Define the result of ``rsuda.suggest``: windows to label, and their file."""
 
 from __future__ import annotations
 

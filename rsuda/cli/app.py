@@ -1,4 +1,4 @@
-"""The application that the commands join, and its entry point."""
+"""Define the application that the commands join, and its entry point."""
 
 from __future__ import annotations
 

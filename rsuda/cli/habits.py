@@ -1,4 +1,4 @@
-"""Know the words that people bring from other programs: some stand for today's flags, others get a sentence."""
+"""Recognise words that people bring from other programs: some stand for today's flags, others get a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plugin of rasterio's command line: ``rio rsuda predict …`` is ``rsuda predict …``."""
+"""Join rasterio's command line as a plugin: ``rio rsuda predict …`` is ``rsuda predict …``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of ``rsuda.adapt``: a run folder and its scores."""
+"""Define the result of ``rsuda.adapt``: a run folder and its scores."""
 
 from __future__ import annotations
 

@@ -100,7 +100,14 @@ class Segmenter(nn.Module):
 def load(run: str | os.PathLike[str]) -> Segmenter:
     """Load the model of a run as a torch module that takes raw pixels or torchgeo samples, in evaluation mode on the CPU.
 
-    Raises MissingError or InputError for a folder that is not a finished run.
+    Args:
+        run: a run, or its folder.
+
+    Returns:
+        the module; see ``Segmenter`` for what it takes and returns.
+
+    Raises:
+        MissingError, InputError: the folder is not a finished run.
 
     Example:
         >>> import rsuda, torch

@@ -1,1 +1,1 @@
-"""What the report page shows, how it is drawn, and the page."""
+"""Make the report page: its contents, its drawings and its HTML."""

@@ -1,3 +1,3 @@
-"""What runs beside training: the base of Lightning, which is loaded by ``rsuda.training`` without torch's compiler."""
+"""Import the base of Lightning's callbacks after ``rsuda.training`` has loaded Lightning without torch's compiler."""
 
 from lightning.pytorch.callbacks import Callback as Callback

@@ -1,4 +1,4 @@
-"""The domain pair as a Lightning DataModule, for custom training loops."""
+"""Provide the domain pair as a Lightning DataModule, for custom training loops."""
 
 from __future__ import annotations
 
@@ -138,11 +138,10 @@ class PairDataModule(L.LightningDataModule):
         return batches
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Load windows that cover the target's labelled validation split, as dicts. ``image`` is (B, bands, H, W)
-        float32 like ``target_image``. ``mask`` is (B, H, W) uint8, class indices of the source's legend with 255
-        ignored.
+        """Load windows that cover the target's labelled validation split, as dicts.
 
-        Raises InputError where the target has no such labels.
+        ``image`` is (B, bands, H, W) float32 like ``target_image``. ``mask`` is (B, H, W) uint8: class indices of the
+        source's legend, 255 ignored. Raises InputError where the target has no such labels.
         """
         self.setup()
         dataset = LabelledWindows(
