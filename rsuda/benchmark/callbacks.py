@@ -37,7 +37,7 @@ class StepClock(Callback):
 
 
 class PseudoLabelCurve(Callback):
-    """How good the teacher's labels are on fixed windows of the target's train split, every fifth of the run.
+    """Quality of the teacher's labels on fixed windows of the target's train split, every fifth of the run.
 
     Reads target labels, for this curve alone; training never sees them. Nothing for methods without pseudo labels.
     """

@@ -20,7 +20,7 @@ NEAR = 1.0  # points of mIoU below the best run that still count as a good choic
 
 @dataclass(frozen=True)
 class Choices:
-    """How good the runs are that a score chooses.
+    """Quality of the runs that a score chooses.
 
     Attributes:
         number: number of choices.
@@ -36,7 +36,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How well a label-free score follows the true mIoU, oracles left out.
+    """Agreement of a label-free score with the true mIoU, oracles left out.
 
     Attributes:
         correlation: Spearman's rank correlation over all runs, by pair.

@@ -90,7 +90,7 @@ def example_order(count: int) -> str:
 
 
 def advice(count: int) -> str:
-    """Tell how a user names the bands of a file with this number of bands, for the end of a sentence."""
+    """Advise how to name the bands of a file with this number of bands, for the end of a sentence."""
     return (
         f"name its bands in file order, for example {spell('bands', example_order(count))} (adapt has "
         f"{spell('target_bands')} and {spell('source_bands')}, domain files have bands:)"

@@ -41,7 +41,7 @@ def whole_number(text: str) -> int | None:
 
 
 def number_advice(value: Any, *, whole: bool = False, length: bool = False) -> str:
-    """End a sentence on a text that is no number with the number to write; nothing where it is unclear.
+    """End a sentence on an invalid number with the number to write; nothing where it is unclear.
 
     Args:
         whole: whether a whole number is needed.

@@ -20,7 +20,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # re
 
 @dataclass(frozen=True)
 class Spec:
-    """How raw pixels enter a network, and the classes of its output.
+    """Input of a network, from raw pixels on, and the classes of its output.
 
     A raw pixel v of band b enters the network as ``((v - low[b]) / (high[b] - low[b]) - mean[b]) / std[b]``.
 

@@ -93,7 +93,7 @@ class DomainFile(FrozenModel):
 
     @property
     def how_to_get(self) -> str:
-        """How to get the data, for a sentence."""
+        """Advice on how to get the data, for a sentence."""
         return self.get or "see its publisher"
 
     @property

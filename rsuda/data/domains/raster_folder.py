@@ -71,7 +71,7 @@ def _label(place: str) -> str:
 
 
 def _check_is_file(scene: Scene) -> None:
-    """Raise MissingError with advice if a remote place is no raster, such as a folder."""
+    """Raise MissingError with advice if a remote place is something other than a raster, such as a folder."""
     try:
         scene.file  # noqa: B018 (reads the header)
     except MissingError as error:

@@ -48,7 +48,7 @@ class DraftLegend:
 
     Attributes:
         classes: the classes by value, or by share where they are colours.
-        ignore: nodata values of the files, which are no classes.
+        ignore: nodata values of the files, which stand for no class.
         rare: number of colours that are too rare to be classes.
         files: number of files that were read.
         tolerance: distance of pixels from the colours or values of smeared labels; 0 for exact ones.
@@ -113,7 +113,7 @@ def read_legend(labels: Sequence[Path | str]) -> DraftLegend:
 
 
 def _check_flat(file: RasterFile, every: Counter[tuple[int, ...]], flat: Counter[tuple[int, ...]]) -> None:
-    """Raise InputError for files that are no labels, or whose values are too near each other for their smear."""
+    """Raise InputError for files other than labels, and for files whose values are too near each other for their smear."""
     if flat.total() < _FLAT * every.total():
         raise _no_label(file.path, len(_frequent(every)), "values" if len(next(iter(every))) == 1 else "colours")
     if are_blurred(flat):

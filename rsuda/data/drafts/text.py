@@ -36,7 +36,7 @@ class Draft:
         label_comments: what each entry is.
         other_labels: patterns of further label sets, which are written as comments.
         legend: the classes; empty without labels.
-        ignore: values of labels that are no class.
+        ignore: values of labels that stand for no class.
         tolerance: distance of pixels from the colours or values of smeared labels; 0 for exact ones.
         legend_comment: where the classes come from.
         splits: patterns of scene names by split.

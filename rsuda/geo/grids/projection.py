@@ -83,7 +83,7 @@ def transform_points(before: CRS, after: CRS, x: np.ndarray, y: np.ndarray) -> t
     """Transform positions (x, y) of any shape from one system to another; nan where there is no such position.
 
     Raises:
-        InputError: there is no way between the two systems.
+        InputError: PROJ has no transformation between the two systems.
     """
     try:
         xs, ys = _transformer(before.to_wkt(), after.to_wkt()).transform(x, y)

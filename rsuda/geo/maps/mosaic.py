@@ -190,7 +190,7 @@ def _check_place(file: RasterFile) -> None:
 
 
 def _check_alike(first: RasterFile, other: RasterFile) -> None:
-    """Raise InputError with both values for two rasters that are no tiles of one scene."""
+    """Raise InputError with both values for two rasters that cannot be tiles of one scene."""
     questions: dict[str, Callable[[RasterFile], Any]] = {
         "CRS": lambda file: file.grid.crs and file.grid.crs.to_string(),
         "number of bands": lambda file: file.count,

@@ -29,7 +29,7 @@ USUAL = (
 
 @dataclass(frozen=True)
 class PolygonLayer:
-    """How to read the polygons of a file as labels.
+    """Rules for reading the polygons of a file as labels.
 
     Attributes:
         path: vector file.

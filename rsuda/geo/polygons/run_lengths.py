@@ -30,7 +30,7 @@ BYTES = 60  # of memory that polygons take for each run, as measured on noise
 
 @dataclass(frozen=True)
 class RunLengths:
-    """The runs of a raster in order: pixels of one class in one row, or nodata (which may continue over the ends of rows).
+    """Runs of a raster in order: pixels of one class in one row, or nodata (which may continue over the ends of rows).
 
     Attributes:
         start: (n + 1,) positions on the line; the last one is the line's end.

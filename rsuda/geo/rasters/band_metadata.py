@@ -30,7 +30,7 @@ def names_in_file(
 ) -> tuple[str, ...] | None:
     """Name bands by descriptions, else by the wavelengths in the bands' metadata; None if the file names none of its bands.
 
-    Descriptions that only count ('Band_1', …) are no names.
+    Descriptions that only count ('Band_1', …) are not taken for names.
 
     Args:
         tags: reads the metadata of each band; only called where the descriptions name no colour.

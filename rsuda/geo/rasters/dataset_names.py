@@ -12,7 +12,7 @@ _DATA_SET = re.compile(
 
 
 def is_remote(path: str | Path) -> bool:
-    """Check whether a name is no plain path: a URL, a '/vsi…' path of GDAL, or a data set within a file."""
+    """Check whether a name is more than a plain path: a URL, a '/vsi…' path of GDAL, or a data set within a file."""
     return isinstance(path, str) and ("://" in path or path.startswith("/vsi") or _DATA_SET.fullmatch(path) is not None)
 
 

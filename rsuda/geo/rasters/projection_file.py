@@ -27,7 +27,7 @@ def crs_beside(raster: str | Path) -> CRS | None:
     """Read the CRS of a raster from the projection file of its name.
 
     Returns:
-        None without such a file, where it is no WKT, and where it belongs to a shapefile of the same name.
+        None without such a file, where its text is not WKT, and where it belongs to a shapefile of the same name.
     """
     path = Path(raster)
     if is_remote(raster) or any(path.with_suffix(ending).is_file() for ending in (".shp", ".SHP")):

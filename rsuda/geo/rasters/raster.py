@@ -75,7 +75,7 @@ class RasterFile:
 
     Raises:
         MissingError: the file is missing, or GDAL cannot open it.
-        InputError: its header exceeds a limit of limits.py, or the nodata value is no number.
+        InputError: its header exceeds a limit of header_limits.py, or the nodata value is not a number.
     """
 
     def __init__(self, path: str | Path, bands: tuple[str, ...] | None = None, nodata: float | None = None) -> None:
@@ -159,7 +159,7 @@ class RasterFile:
 
     @property
     def image_numbers(self) -> list[int]:
-        """The 1-based numbers of the bands that are no transparency; all bands if all are."""
+        """The 1-based numbers of the bands without those of transparency; all bands if all are transparency."""
         return [n for n in self.all_numbers if n not in self.transparency] or self.all_numbers
 
     @cached_property

@@ -84,7 +84,7 @@ class RasterStack:
 
     @property
     def image_numbers(self) -> list[int]:
-        """The 1-based numbers of the bands; none is transparency."""
+        """The 1-based numbers of all bands, none of which is transparency."""
         return self.all_numbers
 
     @property

@@ -91,7 +91,7 @@ def _header_error(file: str | Path) -> MissingError | None:
 
 
 def note_of_unreadable(errors: Sequence[MissingError], count: int) -> str:
-    """Tell the user how many of ``count`` files were left out because their headers cannot be read."""
+    """Note how many of ``count`` files were left out because their headers cannot be read."""
     are = "is" if len(errors) == 1 else "are"
     return f"{len(errors)} of {count} rasters {are} left out: {errors[0]}{', …' if len(errors) > 1 else ''}"
 
@@ -112,7 +112,7 @@ def without_maps_beside(images: Mapping[str, str], root: Path) -> tuple[dict[str
 
 
 def note_of_own_maps(maps: Sequence[str]) -> str:
-    """Tell the user how many files were left out because rsuda has written them."""
+    """Note how many files were left out because rsuda has written them."""
     more = f" and {len(maps) - 1} more" if len(maps) > 1 else ""
     one = len(maps) == 1
     return f"{maps[0]}{more} {'was' if one else 'were'} written by rsuda, and {'is' if one else 'are'} left out"

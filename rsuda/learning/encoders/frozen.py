@@ -11,7 +11,7 @@ from rsuda.learning.first_layer import is_encoder
 def freeze_encoders(network: nn.Module) -> None:
     """Leave all weights of a network's encoders as they are, but those of layers that no pretrained weights have.
 
-    Batch norm goes on to normalise by the batch, and its running statistics to follow: they are no weights.
+    Batch norm goes on to normalise by the batch, and its running statistics to follow, since they are not weights.
     """
     for encoder in (module for module in network.modules() if is_encoder(module)):
         encoder.requires_grad_(False)
