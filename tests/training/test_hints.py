@@ -158,3 +158,13 @@ def test_hints_that_cannot_help_are_refused_in_a_sentence(two_cities, tmp_path):
 
 def colours(data):
     return [list(colour) for colour in domain(str(data / "west.yaml"), data).legend.palette]
+
+
+def test_labels_of_the_target_change_nothing_beside_hints(two_cities, tmp_path):
+    hints = old_map(two_cities, tmp_path)
+    labelled = with_hints(two_cities, tmp_path, hints)
+    train(run_settings(two_cities, "dacs", target=labelled, steps=2), tmp_path / "labelled", quiet=True)
+    blind = with_hints(two_cities, tmp_path, hints, labels=[])
+    assert not domain(blind, two_cities).has_labels("train")
+    train(run_settings(two_cities, "dacs", target=blind, steps=2), tmp_path / "blind", quiet=True)
+    assert equal(weights(tmp_path / "labelled"), weights(tmp_path / "blind"))
