@@ -13,6 +13,7 @@ import lightning as L
 import numpy as np
 import rasterio
 import torch
+import yaml
 from method_runs import all_parts
 from oracle_models import write
 from safetensors.torch import save_file
@@ -64,6 +65,7 @@ RELATING = {
     "source-free": {"keep_share": 0.4, "prototype_weight": 3.0},
     "source-free:source": {"keep_share": 0.4, "prototype_weight": 3.0, "source_only_share": 0.6},
     "st-dasegnet:both": {"certain": 0.4, "pseudo_labels": "separate", "statistics": "both"},
+    "dacs:hints": {"trust": "classes", "threshold": 0.4, "hint_accuracy": 0.8},
     "dacs:neighbours": {"threshold": 0.4, "neighbours": 1.0, "spread": 0.5},
     "st-dasegnet:prototypes": {"trust": "classes", "neighbours": 1.0, "votes": "prototypes", "spread": 0.5},
 }
@@ -81,6 +83,8 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
         more |= {"weights": str(data / "encoder.safetensors")}
         # short lists, which vote from the second step on
         nearest_cells.CELLS = nearest_means.CELLS = similar_cells.START = 100
+    if "hint_accuracy" in RELATING.get(case, {}):
+        more["target"] = str(data / "hinted.yaml")
     if not METHODS[name].needs_source and case != "source-free:source":
         more |= {"source": "", "start": str(data / "start")}
     s = options(
@@ -103,6 +107,8 @@ def trained(data, case, batch_size, devices=1, accumulate=1, **more):
 def cities(folder):
     """Cities larger than a crop, with nodata in a corner, so that patches hold unlike numbers of valid pixels; and a start."""
     towns(folder)
+    hints = {"extends": "west.yaml", "name": "west", "hints": "west_{n}_label.tif"}
+    (folder / "hinted.yaml").write_text(yaml.safe_dump(hints))
     rng = np.random.default_rng(1)
     for path in sorted(folder.glob("*.tif")):
         with rasterio.open(path) as file:
