@@ -65,8 +65,9 @@ def group(tmp_path):
 
 
 def test_a_folder_of_data_sets_names_an_image_and_no_list_of_coordinates(group):
+    # GDAL 3.10 lists coordinates too, 3.12 does not
     for read in (RasterFile, lambda path: domain(str(path)).scenes["scene"].file):
-        with pytest.raises(InputError, match=r"holds 3 data sets, .*name one \(ZARR:.*:/blue\)"):
+        with pytest.raises(InputError, match=r"holds [23] data sets, .*name one \(ZARR:.*:/blue\)"):
             read(group)
 
 
