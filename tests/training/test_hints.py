@@ -31,7 +31,7 @@ def with_hints(data, folder, hints, **fields):
 def old_map(data, folder, change=lambda label: label):
     """An old map of west, beside no image: copies of its labels, changed."""
     west = domain(str(data / "west.yaml"), data)
-    for scene in west.split("train"):
+    for scene in west.scenes.values():
         with rasterio.open(scene.label) as file:
             label, profile = file.read(), file.profile
         (folder / "old").mkdir(exist_ok=True)
@@ -168,3 +168,12 @@ def test_labels_of_the_target_change_nothing_beside_hints(two_cities, tmp_path):
     assert not domain(blind, two_cities).has_labels("train")
     train(run_settings(two_cities, "dacs", target=blind, steps=2), tmp_path / "blind", quiet=True)
     assert equal(weights(tmp_path / "labelled"), weights(tmp_path / "blind"))
+
+
+def test_a_scene_whose_hints_lie_elsewhere_is_left_out_with_the_reason(two_cities, tmp_path):
+    target = with_hints(two_cities, tmp_path, old_map(two_cities, tmp_path), splits={"train": ["0", "1"]})
+    with rasterio.open(tmp_path / "old" / "0.tif", "r+") as file:
+        file.transform = rasterio.transform.from_origin(900_000, 10, 0.5, 0.5)
+    _, _, pair, _ = patches(two_cities, target)
+    assert list(pair.hints) == ["1"]
+    assert any("those of 1 more are left out, the first since" in note for note in pair.notes)

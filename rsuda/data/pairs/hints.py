@@ -31,17 +31,17 @@ def training_hints(target: Domain, scenes: Sequence[Scene], legend: Legend) -> t
     if not target.hints:
         return {}, []
     hints: dict[str, Scene] = {}
-    elsewhere: list[str] = []
+    problems: list[str] = []  # of scenes whose hints cannot be laid over them
     for scene in scenes:
         if scene.name in target.hints:
             try:
                 target.hints[scene.name].label_file  # noqa: B018  # opens the file, which may lie elsewhere
             except InputError as error:
-                elsewhere.append(str(error))
+                problems.append(str(error))
             else:
                 hints[scene.name] = target.hints[scene.name]
     if not hints:
-        reason = elsewhere[0] if elsewhere else f"they are of {some_names(target.hints)}"
+        reason = problems[0] if problems else f"they are of {some_names(target.hints)}"
         raise InputError(f"the hints of {target.name} are of none of its {len(scenes)} training scenes: {reason}")
     shares = _shares(list(hints.values()), legend)
     if not shares.any():
@@ -50,7 +50,7 @@ def training_hints(target: Domain, scenes: Sequence[Scene], legend: Legend) -> t
             "target's legend the source's names, by 'classes' in its domain file"
         )
     classes = ", ".join(f"{name} {share:.0%}" for name, share in zip(legend.names, shares, strict=True) if share)
-    left_out = f"; {len(elsewhere)} scenes have hints elsewhere" if elsewhere else ""
+    left_out = f"; those of {len(problems)} more are left out, the first since {problems[0]}" if problems else ""
     return hints, [f"hints of {len(hints)} of the {len(scenes)} scenes of {target.name} name {classes}{left_out}"]
 
 

@@ -26,7 +26,7 @@ HintAccuracy = Annotated[
     Field(
         gt=0,
         lt=1,
-        description="share of the target's hints (an old map, rough polygons) that are right; it has no effect without hints",
+        description="how far hints of the target (an old map, rough polygons) are believed: the share of them that is right",
     ),
 ]
 
