@@ -40,7 +40,9 @@ class EarlierSample:
         path = Path(file).expanduser()
         points, design = read_points(path)
         if design is None or not {"row", "col", *_LABELS} <= set(points.columns) or "seed" not in design.facts:
-            raise InputError(f"{path} is no file of rsuda sample with its tables, so it cannot be extended")
+            raise InputError(
+                f"{path} cannot be extended, since the tables or columns of rsuda sample are missing: name the file that it wrote"
+            )
         return EarlierSample(path, points, design)
 
     @property

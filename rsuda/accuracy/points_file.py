@@ -160,7 +160,7 @@ def _layer_of_points(path: Path, kinds: dict[str, str | None]) -> str:
     layer_list = ", ".join(f"{name} ({kinds[name]})" for name in layers[:20]) or "none"
     if points:
         raise InputError(f"{path} has {len(points)} layers of points ({layer_list}): keep one of them in the file")
-    advice = ": clusters of pixels and polygons are no units of this sample, so put a point into each"
+    advice = ": this sample takes points, so put a point into each polygon or cluster of pixels"
     if not layers and path.suffix.lower() in (".csv", ".txt", ".xlsx"):
         advice = (
             ": it is a table, so save its points as a GeoPackage first (in QGIS: Add Delimited Text Layer, then Export)"
@@ -179,13 +179,13 @@ def _checked_points(frame: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
         frame = frame.explode(index_parts=False)
         if len(frame) != len(shapes):
             raise InputError(
-                f"{path} has features of several points each: clusters are no units of this sample, so split them"
+                f"{path} has features of several points each ({len(shapes)} features, {len(frame)} points): split them"
             )
         shapes = frame.geometry
     bad = np.flatnonzero(~(shapes.geom_type == "Point") | shapes.is_empty)
     if len(bad):
         raise InputError(
-            f"{path} has features that are no points, such as number {bad[0] + 1}: a sample has one pixel a unit"
+            f"{len(bad)} of the {len(shapes)} features of {path} are not points, such as number {bad[0] + 1}: delete them"
         )
     columns = set(frame.columns)
     names = {

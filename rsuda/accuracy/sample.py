@@ -206,7 +206,8 @@ def _check(
     """Check, before anything is read, what does not depend on the map."""
     if out.suffix != ".gpkg":
         raise InputError(
-            f"{out} is no GeoPackage, which points need for their strata and their form: name it NAME.gpkg"
+            f"points are written as a GeoPackage, which holds their strata and form, and {out} ends otherwise: "
+            f"name it {out.with_suffix('.gpkg').name}"
         )
     if out.exists() and not overwrite:
         raise ExistsError(

@@ -61,7 +61,7 @@ def join(
         what: name of the points' file, for sentences.
 
     Raises:
-        InputError: a label is no class of the map, too few points have one, a point's stratum is unknown, or points were moved.
+        InputError: a label is not a class of the map, too few points have one, a stratum is unknown, or points were moved.
     """
     reference = labels(frame, map_.legend, column, what)
     frame, reference, repeats = without_repeats(frame, reference, map_.legend, what)
@@ -101,7 +101,7 @@ def labels(frame: gpd.GeoDataFrame, legend: Legend, column: str, what: str) -> n
     """Look up the labels (n,) uint8 of points by the names or values of a legend; 255 without a label.
 
     Raises:
-        InputError: there is no such column, or a label is no class.
+        InputError: the column is missing, or a label is not a class.
     """
     names = {name.lower(): name for name in columns_of(frame)}
     if column.lower() not in names:

@@ -50,7 +50,7 @@ def command_of_today(name: str, commands: Collection[str]) -> str:
     if name in commands or name.lower() not in COMMANDS:
         return name
     right = COMMANDS[name.lower()]
-    raise InputError(f"'{name}' is no command of rsuda: use rsuda {right}{_MORE.get(right, '')}")
+    raise InputError(f"rsuda has no command '{name}': use rsuda {right}{_MORE.get(right, '')}")
 
 
 def words_of_today(words: Sequence[str], flags: Collection[str]) -> list[str]:

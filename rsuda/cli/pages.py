@@ -44,7 +44,7 @@ _COLUMN = 30  # widest first column
 
 
 class Stopped(BaseException):
-    """End a command on Ctrl-C. It is no KeyboardInterrupt, of which typer makes 'Aborted' and exit code 1.
+    """End a command on Ctrl-C. Of a KeyboardInterrupt typer would make 'Aborted' and exit code 1.
 
     Args:
         command: its name.

@@ -43,13 +43,15 @@ def with_kind(option: Any, context: Any) -> str:
 
 
 def unknown_command(name: str, commands: Collection[str], rest: Sequence[str] = ()) -> InputError:
-    """Build the error for a word that is no command, which may be a file; ``rest`` are the words behind it."""
+    """Build the error for an unknown command, which may be a file; ``rest`` are the words behind it."""
     if name.lower() in ("help", "version"):
         of = next((word for word in rest if word in commands), None)
         flag = "--version" if name.lower() == "version" else "--help"
-        return InputError(f"'{name}' is no command of rsuda: use rsuda {f'{of} ' if of else ''}{flag}")
+        return InputError(f"rsuda has no command '{name}': use rsuda {f'{of} ' if of else ''}{flag}")
     if os.path.exists(name):
-        return InputError(f"{name} is no command but a file or folder: write rsuda info {name}, or rsuda --help")
+        return InputError(
+            f"{name} is a file or folder, and a command comes first: write rsuda info {name}, or rsuda --help"
+        )
     return unknown("command of rsuda", name, commands)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
-OWN_PICTURE = "RSUDA_PICTURE"  # text in every PNG that rsuda writes, which is no scene
+OWN_PICTURE = "RSUDA_PICTURE"  # text in every PNG that rsuda writes; such a PNG is never read as a scene
 _LONGEST = 300  # characters
 _COLOUR_CODE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\].*?(?:\x07|\x1b\\)|[@-Z^_])")  # and other codes of terminals
 

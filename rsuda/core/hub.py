@@ -60,7 +60,7 @@ class HubAddress:
         if match is None or ".." in text:
             address = re.sub(r"^hf:/(?!/)", "hf://", text)  # paths have lost a slash
             raise InputError(
-                f"{shown(address)} is no address of a model: write hf://ORG/NAME or hf://ORG/NAME@REVISION"
+                f"{shown(address)} is an invalid address of a model: write hf://ORG/NAME or hf://ORG/NAME@REVISION"
             )
         return HubAddress(match["repo"], match["revision"])
 
@@ -96,7 +96,7 @@ def local_model(place: str | os.PathLike[str]) -> Path:
         return Path(place).expanduser()
     folder = address.folder if address.folder is not None else _downloaded(address)
     if not (folder / WEIGHTS).is_file():
-        raise MissingError(f"{address} holds no {WEIGHTS}, so it is no model of rsuda")
+        raise MissingError(f"{address} has no file {WEIGHTS}, which every model of rsuda has: check the address")
     check_links(folder)
     return folder
 
@@ -120,7 +120,7 @@ def run_folder(place: str | os.PathLike[str]) -> Path:
     if copy.exists():
         if not (copy / ORIGIN).is_file() or read_json(copy / ORIGIN, "origin of a copy") != origin:
             raise ExistsError(
-                f"{copy} exists and is no copy of {address} as it is now: rename it, or name {copy} itself"
+                f"{copy} exists and differs from {address} as it is now: rename it, or name {copy} itself"
             )
         return copy
     _copy_shared(model, copy, origin)

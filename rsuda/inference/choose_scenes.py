@@ -61,7 +61,7 @@ def choose_scenes(places: Sequence[str | Path]) -> ChosenScenes:
     for place in places:
         inside = _inside(place)
         is_named = inside == [os.path.expanduser(place)]
-        # a name that is written twice is kept, to be refused; one of a folder that was listed before is no second scene
+        # a name that is written twice is kept, to be refused; one of a folder that was listed before is the same scene
         files += _new(inside, [file for file in files if file not in user_files] if is_named else files)
         user_files += inside if is_named else []
     scenes, maps = without_own_maps(files)

@@ -36,7 +36,7 @@ def joined(scenes: Sequence[str | Path], options: MapOptions) -> Iterator[Sequen
     The mosaic is in the folder of the outputs. A new one is removed if the block fails.
 
     Raises:
-        InputError, MissingError: the scenes are no tiles of one scene.
+        InputError, MissingError: the scenes are not tiles of one scene.
         ExistsError: another mosaic is there, and it may not be overwritten.
     """
     if not options.mosaic:

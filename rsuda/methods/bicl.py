@@ -87,7 +87,7 @@ class BiCL(TeacherLabels):
         calibration: Annotated[
             Share,
             Field(
-                description="momentum of xi; 1 is no calibration; at 0.99 nine tenths of a bias are absorbed after 230 steps"
+                description="momentum of xi; 1 turns calibration off; at 0.99 nine tenths of a bias are absorbed after 230 steps"
             ),
         ] = 0.99
         centred: Annotated[

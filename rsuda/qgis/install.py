@@ -51,7 +51,7 @@ def write_zip(path: Path, *, overwrite: bool = False) -> Path:
         WriteError: the file cannot be written.
     """
     if path.suffix.lower() != ".zip":
-        raise InputError(f"'{path}' is no name of a zip, which QGIS installs: write rsuda qgis {path.stem}.zip")
+        raise InputError(f"QGIS installs a zip, and '{path}' does not end in .zip: write rsuda qgis {path.stem}.zip")
     if path.exists() and not overwrite:
         raise ExistsError(f"{path} exists: pass {spell('overwrite', True)} to replace it, or choose another name")
     with atomic_write(path, overwrite=overwrite) as temporary, zipfile.ZipFile(temporary, "w") as archive:

@@ -243,9 +243,7 @@ def _check_output(out: Path, windows: Path, *, overwrite: bool) -> None:
     if out.is_dir():
         raise ExistsError(f"{out} is a folder: name the page, for example {spell('out', out / 'report.html')}")
     if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(
-            f"{out} is no name of a page, which is HTML: pass {spell('out', out.with_name(f'{out.stem}.html'))}"
-        )
+        raise InputError(f"the page {out} must end in .html: pass {spell('out', out.with_name(f'{out.stem}.html'))}")
     for file in (out, windows):
         if file.exists() and not overwrite:
             raise exists(file)

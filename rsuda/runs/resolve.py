@@ -85,7 +85,7 @@ def resolve(
 
 
 def _check_shared_folder(settings: Settings, out: str | Path | None) -> None:
-    """Refuse several processes without ``out``: each resolves its own settings, and the folder of one is no longer free."""
+    """Refuse several processes without ``out``: each resolves its own settings, and all must choose the same free folder."""
     training = settings.training
     if not out and (training.devices != "1" or training.nodes > 1):
         raise InputError(

@@ -188,7 +188,7 @@ def load_run(path: str | Path) -> TrainedNetwork:
 
 
 def _bank(tensors: dict[str, torch.Tensor], classes: int, file: Path) -> SourceBank | None:
-    """Read the bank of a file's tensors; None without any. Raises InputError for tensors that are no bank of these classes."""
+    """Read the bank of a file's tensors; None without any. Raises InputError for tensors of other classes."""
     if not tensors:
         return None
     if set(tensors) != {field.name for field in fields(SourceBank)}:

@@ -94,7 +94,7 @@ class Service:
             if not isinstance(body, bytes):
                 return body
             if not is_tiff(body):
-                return refusal(415, f"the body is no GeoTIFF{_hint(body, request.headers)}")
+                return refusal(415, f"the body is not a GeoTIFF{_hint(body, request.headers)}")
             return await self.answer(body, wish, arrived, request)
 
     async def answer(self, source: bytes | str, wish: Wish, arrived: float, request: Any) -> Any:
@@ -204,7 +204,7 @@ def _sentence(error: dict[str, Any], headers: Any) -> str:
     """Say what is wrong with a field of a request, by an error of pydantic."""
     place = ".".join(str(part) for part in error["loc"] if part not in ("body", "query"))
     if not place and "json" not in headers.get("content-type", ""):
-        return "the body is no JSON: send it with the header Content-Type: application/json"
+        return "the body is not JSON: send it with the header Content-Type: application/json"
     if error["type"] == "extra_forbidden":
         return f"there is no field '{place}': /openapi.json lists them"
     return f"{place or 'the body'}: {error['msg'].removeprefix('Value error, ')}"

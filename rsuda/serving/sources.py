@@ -39,7 +39,7 @@ def allowed_source(address: str, allow: Sequence[str], deadline: float) -> Path 
     if address.startswith(("http://", "https://")):
         return _url(address, [entry for entry in allow if "://" in entry], deadline)
     if "://" in address or address.startswith("/vsi"):
-        raise NotAllowedError(f"{shown(address)} is no address that a service reads: name a file, or https://…")
+        raise NotAllowedError(f"this service cannot read {shown(address)}: name a file, or https://…")
     return _file(address, [Path(entry).expanduser().resolve() for entry in allow if "://" not in entry])
 
 
@@ -70,7 +70,7 @@ def _url(address: str, roots: Sequence[str], deadline: float) -> RangedFile:
     try:
         parts, port = urlsplit(address), urlsplit(address).port
     except ValueError:
-        raise NotAllowedError(f"{shown(address)} is no valid URL") from None
+        raise NotAllowedError(f"{shown(address)} is an invalid URL: name a file, or https://…") from None
     path = unquote(parts.path)
     upwards = any(part.partition(";")[0] == ".." for part in path.split("/"))  # some servers take '..;' for '..'
     if parts.username or parts.password or upwards or "\\" in path:
@@ -87,4 +87,4 @@ def _url(address: str, roots: Sequence[str], deadline: float) -> RangedFile:
 
 def _check(start: bytes, address: str) -> None:
     if not is_tiff(start):
-        raise InputError(f"{shown(address)} is no GeoTIFF")
+        raise InputError(f"{shown(address)} is not a GeoTIFF: name a .tif file")

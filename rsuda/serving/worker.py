@@ -54,7 +54,7 @@ class Work:
         format: one of FORMATS.
         deadline: of ``time.monotonic``, after which nothing more is computed.
         answer: receives the bytes of the answer.
-        dropped: set when the client has left and the answer is no longer needed.
+        dropped: set when the client has left and nobody needs the answer.
     """
 
     source: bytes | str

@@ -66,7 +66,7 @@ def push(
     """
     place = HubAddress.of(address)
     if place is None:
-        raise InputError(f"{address} is no address of a hub: write hf://ORG/NAME or file:///FOLDER")
+        raise InputError(f"{address} is an invalid address of a hub: write hf://ORG/NAME or file:///FOLDER")
     folder = local_model(run)
     if not folder.is_dir():
         raise MissingError(f"the run {folder} is missing: name a run folder")
@@ -130,7 +130,7 @@ def _is_model(folder: Path) -> bool:
 
 def _occupied(place: HubAddress) -> ExistsError:
     if place.folder is not None and not _is_model(place.folder):
-        return ExistsError(f"{place} exists and is no model that was pushed: choose another folder")
+        return ExistsError(f"{place} exists and holds other files than a pushed model: choose another folder")
     return ExistsError(
         f"{place} holds a model: pass {spell('overwrite', True)} to replace it, or choose another address"
     )

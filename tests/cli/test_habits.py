@@ -75,8 +75,8 @@ def test_a_habit_works_or_is_answered_by_the_right_word(say, words, says):
     [
         ("adpat a b", "^Error: unknown command of rsuda 'adpat': did you mean 'adapt'[?] known are adapt, assess"),
         ("ADAPT a b", "did you mean 'adapt'[?]"),
-        ("help adapt", "'help' is no command of rsuda: use rsuda adapt --help$"),
-        ("scene.tif", "scene.tif is no command but a file or folder: write rsuda info scene.tif"),
+        ("help adapt", "rsuda has no command 'help': use rsuda adapt --help$"),
+        ("scene.tif", "scene.tif is a file or folder, and a command comes first: write rsuda info scene.tif"),
         ("--verison", "^Error: rsuda has no option --verison: did you mean --version[?]"),
         ("-q predict scene.tif", "rsuda has no option -q: options stand after a command"),
         (

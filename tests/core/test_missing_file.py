@@ -23,5 +23,5 @@ def test_missing_sample_tile_names_the_command_that_copies_them(tmp_path, monkey
 
 
 def test_invalid_address_is_printed_with_both_slashes():
-    with pytest.raises(ValueError, match="hf://org' is no address of a model"):
+    with pytest.raises(ValueError, match="hf://org' is an invalid address of a model"):
         HubAddress.of("hf:/org")

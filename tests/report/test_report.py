@@ -358,7 +358,7 @@ def test_existing_files_are_overwritten_only_on_demand(copies, name):
     assert (copies / name).read_text() == "kept"
     with pytest.raises(ExistsError, match="is a folder"):
         report([copies / "dacs"], out=copies, **CPU)
-    with pytest.raises(InputError, match=r"r\.pdf is no name of a page, which is HTML: pass out='.*r\.html'"):
+    with pytest.raises(InputError, match=r"r\.pdf must end in \.html: pass out='.*r\.html'"):
         report([copies / "dacs"], out=copies / "r.pdf", **CPU)
 
 

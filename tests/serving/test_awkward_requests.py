@@ -138,7 +138,7 @@ def test_bodies_that_are_no_json(served):
     form = {"Content-Type": "application/x-www-form-urlencoded"}  # as of curl -d
     assert error(served.ask("POST", "/predict/address", body, form)) == (
         422,
-        "the body is no JSON: send it with the header Content-Type: application/json",
+        "the body is not JSON: send it with the header Content-Type: application/json",
     )
     json_type = {"Content-Type": "application/json"}
     nan = body.replace(b"500000,", b"NaN,")

@@ -115,7 +115,7 @@ def test_copy_is_used_again_until_the_hub_has_another_model(rsuda, hub, tmp_path
     assert run_folder(hub) == copy and (copy / "calibration.json").is_file()
     shutil.rmtree(copy)
     copy.mkdir()
-    with pytest.raises(ExistsError, match=r"runs/city exists and is no copy of file://.*as it is now: rename it"):
+    with pytest.raises(ExistsError, match=r"runs/city exists and differs from file://.*as it is now: rename it"):
         run_folder(hub)
 
 

@@ -118,7 +118,7 @@ def test_push_replaces_a_model_only_when_asked_and_nothing_else_ever(run, hub, t
     assert push(run, address, overwrite=True).bytes > 1000
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter.txt").write_text("dear")
-    with pytest.raises(ExistsError, match="is no model that was pushed"):
+    with pytest.raises(ExistsError, match="holds other files than a pushed model"):
         push(run, f"file://{tmp_path}/home", overwrite=True)
     assert (tmp_path / "home" / "letter.txt").read_text() == "dear"
 
@@ -148,7 +148,7 @@ def test_weights_that_were_written_in_part_are_one_sentence(run):
 
 @pytest.mark.parametrize("address", ["hf://name", "hf://a/b/c", "hf://a/../b", "hf://a/b@", "hf://a b/c", "hf://a/b?x"])
 def test_address_that_is_none_is_refused(address):
-    with pytest.raises(InputError, match="is no address of a model: write hf://ORG/NAME"):
+    with pytest.raises(InputError, match="is an invalid address of a model: write hf://ORG/NAME"):
         HubAddress.of(address)
 
 
@@ -159,7 +159,7 @@ def test_addresses_are_read():
 
 
 def test_folder_without_a_model_is_one_sentence(tmp_path, run):
-    with pytest.raises(MissingError, match=r"holds no weights\.safetensors, so it is no model of rsuda"):
+    with pytest.raises(MissingError, match=r"has no file weights\.safetensors, which every model of rsuda has"):
         load_run(f"file://{tmp_path}")
     damaged = tmp_path / "damaged"
     damaged.mkdir()

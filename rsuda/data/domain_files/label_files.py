@@ -18,12 +18,14 @@ from rsuda.geo.polygons.input import CONVERTIBLE_VECTORS, split_layer
 def _table(value: Any) -> tuple[tuple[str, str], ...]:
     """Read a table of values of a column and their classes; YAML reads some words and all digits as other types."""
     if not isinstance(value, dict) or not value:
-        raise ValueError(f"{shown(value)} is no table: write {{value of the column: class, …}}")
+        raise ValueError(f"{shown(value)} is not a table: write {{value of the column: class, …}}")
     pairs: dict[str, str] = {}
     for key, name in value.items():
         texts = {value_text(key)} | ({"yes" if key else "no"} if isinstance(key, bool) else set())
         if None in texts or name is None or isinstance(name, dict | list):
-            raise ValueError(f"{shown({key: name})} is no pair of a value and a class")
+            raise ValueError(
+                f"{shown({key: name})} is not a value and a class: write {{value of the column: class, …}}"
+            )
         pairs |= {str(text): str(value_text(name)) for text in texts}
     return tuple(pairs.items())
 

@@ -27,7 +27,7 @@ def members(archive: Path) -> dict[str, int]:
         with ZipFile(archive) as file:
             entries = file.infolist()[:_MOST]
     except (BadZipFile, OSError, ValueError) as error:
-        logger.warning("%s is left out, since it is no whole archive (%s): download it again", archive, error)
+        logger.warning("%s is left out, since the archive is damaged (%s): download it again", archive, error)
         return {}
     rasters = [entry for entry in entries if entry.filename.lower().endswith(SUFFIXES) and _is_plain(entry.filename)]
     readable = {entry.filename: entry.file_size for entry in rasters if not entry.flag_bits & _ENCRYPTED}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pystac import Asset, Item
 
 _MOST = 10_000  # items of a collection
+_PASS_STAC = "pass the JSON of an item, a collection or a catalogue"
 _IMAGES = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac.geotiff", "application/x-geotiff")
 _LABELS = {"labels", "label", "labels-raster"}
 _OTHERS = {"thumbnail", "overview", "metadata", "cloud", "cloud-shadow", "snow-ice", "water-mask", "data-mask", "mask"}
@@ -119,9 +120,9 @@ def _read(place: str) -> tuple[str, list[Item]]:
             return stac_object.id, [stac_object]
         if isinstance(stac_object, pystac.Catalog):
             return stac_object.id, list(islice(stac_object.get_items(recursive=True), _MOST))
-    except Exception as error:  # pystac and its readers raise many kinds for a document that is no STAC
-        raise InputError(f"{printable(place)} is no STAC item, collection or catalogue: {quoted(error, 200)}") from None
-    raise InputError(f"{printable(place)} is no STAC item, collection or catalogue")
+    except Exception as error:  # pystac and its readers raise many kinds for other documents than STAC
+        raise InputError(f"{printable(place)} is not valid STAC ({quoted(error, 200)}): {_PASS_STAC}") from None
+    raise InputError(f"{printable(place)} is not valid STAC: {_PASS_STAC}")
 
 
 def _with_self(fields: dict[str, Any], place: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def init(
     name = root.resolve().name or "domain"
     file = Path(out).expanduser() if out is not None else Path(f"{name}.yaml")
     if file.suffix.lower() not in (".yaml", ".yml"):
-        raise InputError(f"{file} is no name of a domain file: end it in .yaml")
+        raise InputError(f"a domain file ends in .yaml, and {file} does not: name it {file.stem}.yaml")
     with atomic_write(file, overwrite=overwrite) as temporary:
         draft, pairs = _look(root, name, labels)
         commands = _commands(file, root, bool(draft.labels))

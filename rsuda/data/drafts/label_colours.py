@@ -109,7 +109,7 @@ def _count(values: np.ndarray, file: RasterFile) -> Counter[tuple[int, ...]]:
         return Counter()
     if not np.array_equal(values, np.trunc(values)):
         raise InputError(
-            f"{file.path} is no label: it holds fractions, such as {float(values[values % 1 != 0][0]):g}; if it was resampled, "
+            f"the label {file.path} holds fractions, such as {float(values[values % 1 != 0][0]):g}; if it was resampled, "
             "do it by nearest neighbour (gdalwarp -r near)"
         )
     if len(values) == 3:

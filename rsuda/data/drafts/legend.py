@@ -170,8 +170,8 @@ def _check_number(number: int, what: str, labels: Sequence[object]) -> None:
 
 def _no_label(label: object, number: int, what: str) -> InputError:
     return InputError(
-        f"{label} is no label: it holds {number} {what}, and at most {_MOST} are taken for classes; name the labels "
-        f"by {spell('labels', 'masks/*')} or alike"
+        f"{label} holds {number} {what}, and at most {_MOST} are taken for classes: if it is not a label, name the "
+        f"labels by {spell('labels', 'masks/*')} or alike"
     )
 
 

@@ -62,8 +62,8 @@ class Pair:
     """A source with labels and a target without, with a common input of the network.
 
     Attributes:
-        source, target: training scenes; the target's labels are removed here, so that no later step can open them. There
-            is no source scene where a run adapts without the source's data.
+        source, target: training scenes; the target's labels are removed here, so that no later step can open them. The
+            source is empty where a run adapts without the source's data.
         source_spec, target_spec: how each domain's pixels enter the network; the target's is saved with the network.
         legend: the source's own legend, which its label files are read with.
         gsd: common metres per pixel; None to read both domains at their own GSD.

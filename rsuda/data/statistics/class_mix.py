@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 _CELLS = 64  # of the histograms; nearest of so many colours drawn from both domains
 _PIXELS = 60_000  # of each domain
-_PRIOR = 100.0  # pixels of the mean histogram that each class has in addition, so that a rare class is no wild card
+_PRIOR = 100.0  # pixels of the mean histogram that each class has in addition, so that a rare class is not drawn far too often
 _ROUNDS = 300
 
 

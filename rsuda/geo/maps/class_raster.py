@@ -50,7 +50,9 @@ class ClassRaster:
             MissingError: it is unreadable.
         """
         if file.dtype.startswith("complex"):
-            raise InputError(f"{file.path} holds complex numbers, which are no classes")
+            raise InputError(
+                f"{file.path} holds complex numbers ({file.dtype}): pass a raster of whole numbers, one for each class"
+            )
         bands = len(file.image_numbers)
         if bands != 1 and not (legend is not None and bands == 3):
             raise InputError(
@@ -133,11 +135,13 @@ def _values(file: RasterFile) -> list[int]:
             values.update(_distinct(pixels[0] if valid.all() else pixels[0][valid]))
             fraction = next((value for value in values if value != int(value)), None)
             if fraction is not None:
-                raise InputError(f"{file.path} is no raster of classes: it holds fractions, such as {fraction:g}")
+                raise InputError(
+                    f"{file.path} holds fractions, such as {fraction:g}: pass a raster of whole numbers, one for each class"
+                )
             if len(values) > _MOST:
                 raise InputError(
-                    f"{file.path} holds more than {_MOST} values, such as {max(values):g}: it is no raster of classes, or "
-                    f"name its classes by {spell('legend')}"
+                    f"{file.path} holds more than {_MOST} values, such as {max(values):g}, too many for classes: "
+                    f"pass a raster of classes, or name its classes by {spell('legend')}"
                 )
     return sorted(int(value) for value in values)
 

@@ -179,7 +179,9 @@ def _described(path: Path | str) -> Element:
 
 def _check_place(file: RasterFile) -> None:
     if is_remote(file.path) and not str(file.path).startswith("/vsi"):
-        raise InputError(f"{file.path} is no path of GDAL, which a mosaic needs: write /vsicurl/https://… or /vsis3/…")
+        raise InputError(
+            f"{file.path} is a web address, and a mosaic needs a path of GDAL: write /vsicurl/https://… or /vsis3/…"
+        )
     grid = file.grid
     if not grid.georeferenced:
         raise InputError(f"{file.path} has no georeference, so its place in the mosaic is unknown: predict it alone")

@@ -71,7 +71,7 @@ def _read(path: Path, layer: str | None, columns: Collection[str] | None) -> gpd
             ".prj), so copy all of them"
         )
     layer = _choose_layer(path, layer)
-    # without a .cpg GDAL takes texts for Latin-1; those of UTF-8 are no valid Latin-1 by chance
+    # without a .cpg GDAL takes texts for Latin-1; those of UTF-8 are rarely valid Latin-1
     encodings = ("UTF-8", None) if shapefile and not _beside(path, ".cpg") else (None,)
     with readable(path) as plain:
         fields = pyogrio.read_info(plain, layer=layer)["fields"]

@@ -44,10 +44,10 @@ def _why_json(path: Path) -> str:
     try:
         advice = _annotation(json.loads(path.read_bytes()))
     except ValueError as error:
-        return f"it is no valid JSON ({quoted(error)}): export it again"
+        return f"its JSON is invalid ({quoted(error)}): export it again"
     except RecursionError:
         return "its JSON is nested too deeply: export it again"
-    return advice or "it is JSON, and no GeoJSON: export masks (PNG) or GeoJSON"
+    return advice or "it is JSON of another format than GeoJSON: export masks (PNG) or GeoJSON"
 
 
 def _annotation(fields: object) -> str | None:

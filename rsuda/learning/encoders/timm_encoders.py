@@ -132,7 +132,7 @@ def check_timm_encoder(name: str, output_stride: int) -> None:
     description = timm_model(name)
     if not description.convolves_bands:
         raise _refused(
-            name, "its first layer is no convolution of the bands, so pretrained weights fit three bands alone"
+            name, "no layer of it is a convolution of the bands, so its pretrained weights fit three bands alone"
         )
     if not (description.one_size or description.plain):  # a convolutional network
         return

@@ -81,7 +81,7 @@ def _statistics(content: Mapping[Any, Any], path: Path) -> Statistics | None:
         mean, std = [], []
     if not (mean and std and all(map(isfinite, mean)) and all(0 < value < inf for value in std)):
         raise InputError(
-            f"weights file {path} has 'mean' and 'std' that are no statistics of bands on 0..1: store numbers, a 'std' above 0, "
+            f"weights file {path} has an invalid 'mean' or 'std' of bands on 0..1: store numbers, a 'std' above 0, "
             f"or leave both out"
         )
     return Statistics(tuple(mean), tuple(std))

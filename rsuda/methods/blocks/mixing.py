@@ -14,8 +14,8 @@ CLASSES = 1  # purposes of draws
 def class_mask(label: Tensor, key: Tensor) -> Tensor:
     """Draw a mask (B, H, W) bool: the pixels of half of the classes that each image holds, n = (k + k mod 2) / 2.
 
-    Classes are drawn image by image; the released code of DAFormer draws them over the whole batch. Ignored pixels are
-    no class and are never pasted; the released codes count 255 as a class.
+    Classes are drawn image by image; the released code of DAFormer draws them over the whole batch. Ignored pixels
+    are never pasted; the released codes count 255 as a class.
     """
     masks = []
     for y, generator in zip(label, generators(key, CLASSES), strict=True):

@@ -41,7 +41,7 @@ def prototype_contrast(
 ) -> Tensor:
     """Compute the mean over valid pixels of -log softmax_c(cosine(f, rho(c)) / tau) at the pixel's class.
 
-    Valid are pixels whose class has a prototype and is ``among`` (K,) those contrasted. Absent classes are no
+    Valid are pixels whose class has a prototype and is ``among`` (K,) those contrasted. Absent classes are not
     candidates (the released code gives them the least cosine, -1, instead). 0 without a valid pixel, where the released
     code has 0 / 0.
     """

@@ -147,7 +147,7 @@ def test_training_set_of_one_class_has_a_note(tmp_path):
         ({"files": "x.gpkg", "classes": {"a": "bilding"}}, "'bilding': did you mean 'building'"),
         ({"files": "x.gpkg", "uncovered": "back"}, "'back': did you mean 'background'"),
         ({"files": "x.gpkg", "atribute": "a"}, r"labels.0.atribute': did you mean 'labels.0.attribute'"),
-        ({"files": "x.gpkg", "classes": ["a"]}, "is no table: write"),
+        ({"files": "x.gpkg", "classes": ["a"]}, "is not a table: write"),
         ({"files": "x.gpkg", "class": "road", "attribute": "a"}, "'class' is one class for all polygons"),
         ({"files": "x.gpkg", "extent": "y.gpkg"}, "'extent' limits 'uncovered', which is missing"),
         ({"class": "road"}, "labels.0.files is missing"),

@@ -105,7 +105,7 @@ def test_damaged_and_empty_archives_are_left_out_with_a_warning(tmp_path, caplog
     archive(tmp_path / "text.zip", {"read me.txt": "hello", "inner.zip": b"PK"})
     with pytest.raises(MissingError, match="no image of domain potsdam"):
         domain("potsdam", tmp_path)
-    assert "2_Ortho_RGB.zip is left out, since it is no whole archive" in caplog.text
+    assert "2_Ortho_RGB.zip is left out, since the archive is damaged" in caplog.text
     with pytest.raises(MissingError, match="no raster"):
         domain(str(tmp_path), bands="RGB", gsd=1.0)
 

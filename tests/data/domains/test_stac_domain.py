@@ -133,7 +133,7 @@ def test_refusals(tmp_path):
         domain(save(item("x", {"thumbnail": ("./t.png", ["thumbnail"], {})}), tmp_path / "x.json"))
     for text in ("{}", "[1]", "no JSON", '{"type": "Feature"}'):
         (tmp_path / "y.json").write_text(text)
-        with pytest.raises(InputError, match=r"y\.json is no STAC"):
+        with pytest.raises(InputError, match=r"y\.json is not valid STAC"):
             domain(str(tmp_path / "y.json"))
     with pytest.raises(MissingError, match="there is no file"):
         domain(save(item("x", {"a": ("./gone.tif", ["data"], {})}), tmp_path / "x.json"))

@@ -19,8 +19,8 @@ LABELME = {"version": "5", "shapes": [], "imagePath": "a.png"}
     [
         (json.dumps(COCO), "it is COCO JSON, whose polygons are in pixels"),
         (json.dumps(LABELME), "it is LabelMe JSON"),
-        ('{"type": "FeatureColl', "it is no valid JSON"),
-        ("[1, 2]", "it is JSON, and no GeoJSON"),
+        ('{"type": "FeatureColl', "its JSON is invalid"),
+        ("[1, 2]", "it is JSON of another format than GeoJSON"),
         ("", "it is empty"),
     ],
 )
