@@ -21,7 +21,7 @@ GROUPS = {
         *("polygons", "min_area", "simplify", "regularise", "confidence", "probabilities", "co", "stac"),
     ),
     "Scenes": ("bands", "gsd", "nodata", "crs", "aoi", "bounds"),
-    "Model at work": ("window", "overlap", "batch_size", "tta", "adapt", "min_confidence"),
+    "Prediction": ("window", "overlap", "batch_size", "tta", "adapt", "min_confidence"),
     "Machine": ("device", "precision", "threads"),
     "Cluster": ("scheduler", "workers"),
 }

@@ -135,8 +135,8 @@ def print_scores(result: Any, run: Any) -> None:
 def print_label_free(result: Any, run: Any) -> None:
     """Print the scores without labels, and the name of their file in the run folder."""
     print(
-        f"Without labels: selection {result.selection:.3f}, the mean of agreement {result.agreement:.3f} and information "
-        f"{result.information:.3f} (of several runs on the same pair, choose the one with the highest): {run}/label_free.json"
+        f"Score without labels: {result.selection:.3f}, the mean of agreement {result.agreement:.3f} and information "
+        f"{result.information:.3f} (of several runs on the same pair, choose the highest): {run}/label_free.json"
     )
 
 
@@ -161,7 +161,7 @@ def means_line(what: str, scores: Any) -> str:
 def reliability_line(reliability: Any) -> str:
     """Format how far confidence is from accuracy."""
     error, confidence, accuracy = (100 * getattr(reliability, k) for k in ("ece", "confidence", "accuracy"))
-    return f"confidence: ECE {error:.2f}  mean {confidence:.2f}  accuracy {accuracy:.2f}"
+    return f"confidence: mean {confidence:.2f}  accuracy {accuracy:.2f}  calibration error (ECE) {error:.2f}"
 
 
 def print_calibration(result: Any) -> None:
@@ -192,7 +192,8 @@ def print_calibration(result: Any) -> None:
     if estimate is not None:
         print(
             f"Without labels of the target, its accuracy is estimated as {100 * estimate.confidence:.0f} % by mean confidence "
-            f"and {100 * estimate.atc:.0f} % by ATC; the source's is {100 * estimate.source_accuracy:.0f} %."
+            f"and {100 * estimate.atc:.0f} % by average thresholded confidence (ATC); "
+            f"the source's is {100 * estimate.source_accuracy:.0f} %."
         )
         print(
             "note: temperature and estimates are the source's: under shift a model stays too sure, and both estimates are too "
@@ -203,9 +204,9 @@ def print_calibration(result: Any) -> None:
 
 
 def print_facts(facts: dict[str, Any], indent: int = 0) -> None:
-    """Print nested facts, a line each; a value that is None or empty has no line."""
+    """Print nested facts, a line each; a value that is None or empty is left out."""
     for key, value in facts.items():
-        if value is None or (isinstance(value, (list, dict)) and not value):
+        if value is None or (isinstance(value, (str, list, dict)) and not value):
             continue
         head = f"{' ' * indent}{printable(key)}:"
         if key == "gsd" and isinstance(value, list):
@@ -232,7 +233,7 @@ def _plain(value: Any) -> bool:
 
 def _line(value: Any) -> str:
     if isinstance(value, dict):
-        pairs = ((key, entry) for key, entry in value.items() if entry is not None)
+        pairs = ((key, entry) for key, entry in value.items() if entry is not None and entry != "")
         return ", ".join(f"{printable(key)} {_line(entry)}" for key, entry in pairs)
     if isinstance(value, (list, tuple)):
         return ", ".join(_line(entry) for entry in value)

@@ -93,9 +93,7 @@ class FileOptions(FrozenModel):
     polygons: str | None = option(
         "gpkg", f"Format of the polygons: {', '.join(FORMATS)} or none.", changes="files", flags=("--format",)
     )
-    min_area: Number = option(
-        0.0, "Square metres; smaller patches of the polygons join a neighbour.", changes="files", ge=0
-    )
+    min_area: Number = option(0.0, "Square metres; smaller polygons join a neighbour.", changes="files", ge=0)
     simplify: Metres = option(
         0.0, "Metres by which borders of polygons are simplified; shared borders stay shared.", changes="files", ge=0
     )
@@ -135,7 +133,7 @@ class MapOptions(PredictorOptions, FileOptions):
 
     adapt: Literal["none", "statistics"] = option(
         "none",
-        "Adapt the model to each scene: 'statistics' takes those of batch norm from the scene; or none.",
+        "Adapt the model to each scene: 'statistics' fits its normalisation (batch norm) to the scene's colours; or none.",
         changes="pixels",
     )
     min_confidence: Number = option(

@@ -150,12 +150,12 @@ class AlignSettings(FrozenModel):
     rare_temperature: float | None = Field(
         None,
         ge=0,
-        description="Temperature of rare-class sampling of source patches (DAFormer); 0 turns it off, "
-        "null is the method's own.",
+        description="Draw source patches with rare classes more often (DAFormer); more the nearer to 0, but 0 turns it off, "
+        "and null is the method's own.",
     )
     target_statistics: Switch = Field(
         "auto",
-        description="Estimate batch norm's running statistics on target patches after the last step (AdaBN); "
+        description="Fit the model's normalisation to the target's colours after the last step (batch norm, AdaBN); "
         "null is the method's own, 'auto' is true where colours differ.",
     )
 
@@ -206,13 +206,13 @@ class WitnessSettings(FrozenModel):
 
     witness: str = Field(
         "",
-        description="Encoder whose frozen features are the second witness for pseudo labels, such as tu-tf_efficientnet_lite2; "
-        "empty for the model's own.",
+        description="Encoder that gives a second opinion on pseudo labels, such as tu-tf_efficientnet_lite2; empty for the "
+        "model's own.",
     )
     witness_weights: str = Field(
         "",
-        description="Weights of ``witness``: 'imagenet', 'packaged' or a file; empty for packaged ones where they are "
-        "installed, else 'imagenet'.",
+        description="Weights of the encoder of ``witness``: 'imagenet', 'packaged' or a file; empty for packaged ones where "
+        "they are installed, else 'imagenet'.",
     )
 
 
@@ -287,7 +287,7 @@ class TrainingSettings(FrozenModel):
     )
     bank: StrictBool = Field(
         True,
-        description="Keep the source's class means in the weights file, for adaptation without the source later.",
+        description="Keep means of the source's classes in the weights file, to adapt the run later without the source's data.",
     )
 
 

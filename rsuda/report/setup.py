@@ -59,7 +59,7 @@ def facts(views: Sequence[RunView]) -> list[Fact]:
         ("source colours", [view.run.settings.align.colours for view in views]),
         ("band mixing", [f"{view.run.settings.align.band_mixing:g}" for view in views]),
         ("rare-class sampling", [_or_method(view.run.settings.align.rare_temperature) for view in views]),
-        ("batch norm on target", [_or_method(view.run.settings.align.target_statistics) for view in views]),
+        ("normalisation fitted to target", [_or_method(view.run.settings.align.target_statistics) for view in views]),
         ("SHA-256 of the weights", [view.run.trained.digest[:12] for view in views]),
     ]
     return [Fact(name, tuple(values)) for name, values in rows]

@@ -45,7 +45,11 @@ def make_bank(method: Method, settings: Settings, pair: Pair, device: torch.devi
             cells = cell_encoder(image.to(device))
             sums.add(cells, labels_on_grid(label, classes, (cells.shape[-2], cells.shape[-1])))
     bank = sums.bank(pair.class_shares, pretrained=pretrained)
-    logger.info("with a bank of %d classes, %.1f KB", int((bank.cells > 0).sum()), bank.bytes / 1000)
+    logger.info(
+        "the weights file keeps means of %d classes of the source (%.1f KB), to adapt the run later without the source's data",
+        int((bank.cells > 0).sum()),
+        bank.bytes / 1000,
+    )
     return bank
 
 

@@ -223,7 +223,7 @@ def _with_fitting_discriminators(settings: Settings, notes: list[str]) -> tuple[
         number = "1 strided layer" if fitting == 1 else f"{fitting} strided layers"
         notes = [
             *notes,
-            f"the discriminators have {number} instead of {layers}, since a window of {window} px gives "
-            f"{cells} x {cells} feature cells",
+            f"the discriminators of {settings.method.name} have {number} instead of {layers}, since a window of {window} px is "
+            f"small for them ({cells} x {cells} feature cells)",
         ]
     return settings.changed({"method.strided": fitting}), notes

@@ -220,28 +220,29 @@ def _bank_notes(job: _Job) -> list[str]:
     if job.pair.source or job.start is None or job.start.bank is not None:
         return []
     return [
-        f"{job.settings.network.start} keeps no bank of its source, so pseudo labels are chosen by confidence alone; where the "
-        f"source's data lie, {spell_command('adapt', out=job.settings.network.start, resume=True)} adds one"
+        f"{job.settings.network.start} keeps no class means of its source, so pseudo labels are chosen by confidence alone: "
+        f"with the source's data, {spell_command('adapt', out=job.settings.network.start, resume=True)} adds them"
     ]
 
 
 def _log_job(job: _Job) -> None:
     settings, pair, spec = job.settings, job.pair, job.pair.target_spec
     logger.info(
-        "%s -> %s by %s: %d source scenes, %d target scenes, bands %s, GSD %s, %s, %s on %s",
+        "%s -> %s by %s: %s%d target scenes, bands %s, GSD %s, encoder %s, decoder %s, %s on %s",
         settings.source.title or settings.network.start,
         settings.target.name,
         settings.method.name,
-        len(pair.source),
+        f"{len(pair.source)} source scenes, " if pair.source else "",
         len(pair.target),
         ", ".join(spec.bands),
         f"{pair.gsd:g} m" if pair.gsd else "native",
-        f"{settings.network.encoder} {settings.network.decoder}",
+        settings.network.encoder,
+        settings.network.decoder,
         job.precision,
         job.device,
     )
     if pair.hints and "hint_accuracy" not in settings.method.options:
-        logger.info("method %s reads no hints of the target", settings.method.name)
+        logger.info("method %s does not use the hints of the target", settings.method.name)
     if pair.source:
         shares = zip(spec.legend.names, pair.class_shares, strict=True)
         logger.info("class shares of the source: %s", ", ".join(f"{name} {share:.1%}" for name, share in shares))
@@ -268,4 +269,6 @@ def _use_target_statistics(job: _Job) -> None:
     with autocast(job.precision, job.device):
         images = (x.to(job.device) for x in target_batches(job.pair, settings, STATISTICS_BATCHES))
         norms = estimate_statistics(job.module.method.model.to(job.device), images)
-    logger.info("the running statistics of %d batch norms were estimated on the target", norms)
+    logger.info(
+        "the model's normalisation now follows the target's colours (statistics of %d batch norm layers)", norms
+    )

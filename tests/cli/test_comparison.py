@@ -24,7 +24,7 @@ def test_a_fall_of_the_score_without_labels_is_said(capsys, before, after, fell)
 
 
 def test_table_of_the_sample_tiles_fits_80_columns_and_its_scores_speak_for_themselves(capsys):
-    references = [SimpleNamespace(what="bound: trained on the target's own labels", miou=0.767)]
+    references = [SimpleNamespace(what="upper bound: trained on the target's labels", miou=0.767)]
     scores = SimpleNamespace(scores=SimpleNamespace(miou=0.6))
     print_comparison(finished(0.5, 0.4, scores, references))
     out = capsys.readouterr().out

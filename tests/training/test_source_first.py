@@ -51,7 +51,7 @@ def test_the_first_phase_is_a_source_only_run_of_its_steps_to_the_last_bit(two_c
     classifier = [k for k in before if ".classifier." in k]
     assert classifier and all(torch.equal(before[k], after[k]) for k in classifier)
     assert method.prototypes.sums.cells.sum() > 0 and load_run(whole).bank is None
-    assert method.ends_on_target and "batch norms were estimated on the target" in caplog.text
+    assert method.ends_on_target and "normalisation now follows the target's colours" in caplog.text
 
 
 def test_without_pseudo_labels_the_run_is_source_only_to_the_last_bit(two_cities, encoder_file, tmp_path):

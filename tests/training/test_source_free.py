@@ -95,7 +95,7 @@ def test_the_bank_is_beside_the_model_and_may_be_left_out(data, start, bare, tmp
     assert all(torch.equal(without[k], tensors[k]) for k in without) and load_run(bare).bank is None
     method = train(resolved(data, bare)[0], tmp_path / "adapted", quiet=True)
     assert method.cells is None and load_run(tmp_path / "adapted").bank is None
-    assert "keeps no bank of its source" in caplog.text
+    assert "keeps no class means of its source" in caplog.text
 
 
 def test_a_finished_run_gets_a_bank_when_it_is_resumed(data, start, bare, tmp_path):

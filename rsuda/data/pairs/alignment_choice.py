@@ -185,16 +185,17 @@ def choose_standardise(sources: Sequence[ColourSample], target: ColourSample) ->
         target: colours of the target.
     """
     if any((sample.is_byte != target.is_byte).any() for sample in sources):
-        return Choice("domain", "one domain has 8-bit pixels and the other has not")
+        return Choice("domain", "one domain has 8-bit pixels and the other does not")
     raw, aligned = unlike_colours(sources, target, "imagenet"), unlike_colours(sources, target, "domain")
     if raw > aligned + _GAIN:
         return Choice(
-            "domain", f"it leaves {aligned:.0%} of the target's colours unlike the source's classes, not {raw:.0%}"
+            "domain",
+            f"with it {aligned:.0%} of the target's colours match no class of the source, and without it {raw:.0%}",
         )
     return Choice(
         "imagenet",
-        f"{raw:.0%} of the target's colours are unlike the source's classes, and {aligned:.0%} would be after "
-        "standardising each domain by itself",
+        f"{raw:.0%} of the target's colours match no class of the source, and {aligned:.0%} would not after standardising "
+        "each domain by itself",
     )
 
 
@@ -231,10 +232,10 @@ def choose_band_mixing(sources: Sequence[ColourSample], target: ColourSample) ->
     if differences[furthest].max() > _SAME_RELATIONS:
         return Choice(
             1.0,
-            f"{target.bands[min(row, col)]} and {target.bands[max(row, col)]} vary together differently "
-            f"(correlation {before:.3f} and {after:.3f})",
+            f"{target.bands[min(row, col)]} and {target.bands[max(row, col)]} are correlated differently "
+            f"in source ({before:.3f}) and target ({after:.3f})",
         )
-    return Choice(0.0, "bands and their relations are those of one sensor")
+    return Choice(0.0, "both domains have the same bands, correlated as in images of one sensor")
 
 
 def choose_target_statistics(start: Spec | None, standardise: str, band_mixing: float) -> Choice:
@@ -261,7 +262,7 @@ def _mixing_choice(look: PairLook, fed: FedBands, read_at: float | None) -> Choi
 
 
 def _start_choice(start: Spec) -> Choice:
-    return Choice("imagenet" if imagenet(start) else "domain", "the model that training starts from has it")
+    return Choice("imagenet" if imagenet(start) else "domain", "as in the model that training starts from")
 
 
 def _gsd_of(scene: Scene) -> float:

@@ -135,12 +135,12 @@ def test_the_coarser_gsd_is_taken_where_the_source_has_no_finer_detail(source, t
 def test_colours_that_differ_are_standardised_by_domain():
     assert choose_standardise([sample(0)], sample(1)).value == "imagenet"
     choice = choose_standardise([sample(0)], sample(1, shift=0.05))
-    assert choice.value == "domain" and "of the target's colours unlike the source's classes" in choice.reason
+    assert choice.value == "domain" and "of the target's colours match no class of the source" in choice.reason
     assert choose_standardise([sample(0)], sample(1, gain=1.5, shift=-0.2)).value == "domain"
     # one of two sources is enough
     assert choose_standardise([sample(0), sample(2, shift=0.2)], sample(1)).value == "domain"
     deep = colours(sample(1).pixels, byte=False)
-    assert choose_standardise([sample(0)], deep) == ("domain", "one domain has 8-bit pixels and the other has not")
+    assert choose_standardise([sample(0)], deep) == ("domain", "one domain has 8-bit pixels and the other does not")
 
 
 def town(shares, seed=0, gain=1.0, number=30000):
@@ -191,7 +191,7 @@ def test_batch_norm_follows_the_target_where_its_colours_differ():
 def test_bands_are_mixed_where_they_vary_together_differently():
     assert choose_band_mixing([sample(0)], sample(1, gain=0.5, shift=0.1)).value == 0.0
     choice = choose_band_mixing([sample(0), sample(0, own=0.4)], sample(1))
-    assert choice.value == 1.0 and "vary together differently (correlation 0.8" in choice.reason
+    assert choice.value == 1.0 and "are correlated differently in source (0.8" in choice.reason
     single = sample(0, bands=("red",))
     assert choose_band_mixing([single], single).value == 0.0
 
@@ -342,7 +342,7 @@ def test_a_run_holds_what_was_chosen_says_why_and_starts_others_by_it(cities, tm
     for words in (
         "note: align.band_matching is name: the domains share red, green",
         "note: align.band_mixing is 1: the sensors differ: bands RGB and IRRG",
-        "batch norms were estimated on the target",
+        "normalisation now follows the target's colours",
     ):
         assert words in log and words in caplog.text
     # its settings are the defaults of a run that starts from it

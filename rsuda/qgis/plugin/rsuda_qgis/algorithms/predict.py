@@ -69,7 +69,7 @@ class Predict(CommandAlgorithm):
 
     def _advanced(self) -> list[Option]:
         more: dict[str, Any] = {"advanced": True}
-        statistics = "'statistics' gives the model's batch norms the statistics of this raster."
+        statistics = "'statistics' fits the model's normalisation (batch norm) to the colours of this raster."
         return [
             parameters.choice("FORMAT", "Format of the polygons", "--format", FORMATS, default="gpkg", **more),
             parameters.words("REGULARISE", "Classes whose footprints are squared", "--regularise", "Such as building."),
