@@ -52,8 +52,8 @@ def read_classes(file: RasterFile, legend: Legend, window: Window4) -> tuple[np.
 
 def check_label_bands(file: RasterFile, *, by_value: bool) -> None:
     """Raise InputError for a label whose bands are neither one value nor colours, such as one band for each class."""
-    bands = len(file.image_numbers)
-    if bands not in (1, 3) and (bands != 4 or by_value):
+    bands = file.count if file.is_one_hot else len(file.image_numbers)
+    if bands not in (1, 3) and (bands != 4 or by_value or file.is_one_hot):
         raise InputError(
             f"the label has {bands} bands, and a label has one band of values or three of colours: {JOIN_BANDS}"
         )

@@ -33,7 +33,7 @@ from rsuda.geo.rasters.header_limits import MOST_BANDS, check_header, what_lies_
 from rsuda.geo.rasters.openers import open_raster
 from rsuda.geo.rasters.projection_file import grid_of
 from rsuda.geo.rasters.sparse_sample import read_bands
-from rsuda.geo.rasters.validity import Validity, check_nodata, opaque_from
+from rsuda.geo.rasters.validity import Validity, check_nodata, is_one_hot, opaque_from
 
 # GDAL's cache of decoded blocks, in MB: two rows of blocks of a wide scene, while the default is a share of all memory
 os.environ.setdefault("GDAL_CACHEMAX", "256")
@@ -208,6 +208,12 @@ class RasterFile:
     def alpha_is_real(self) -> bool:
         """Whether the file holds transparency: a band tagged alpha that is not near infrared."""
         return bool(self.transparency)
+
+    @cached_property
+    def is_one_hot(self) -> bool:
+        """Whether each of the four bands is a class, as ``rsuda.geo.rasters.validity.is_one_hot`` finds."""
+        with self._open() as file:
+            return is_one_hot(file)
 
     def band_numbers(self, bands: tuple[str, ...]) -> list[int]:
         """Find the 1-based numbers of bands in this file by name.

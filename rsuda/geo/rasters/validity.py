@@ -144,6 +144,17 @@ def opaque_from(file: Any, numbers: Sequence[int]) -> dict[int, float]:
     return result
 
 
+def is_one_hot(file: Any) -> bool:
+    """Check whether an open dataset of four bands has one class in each: no pixel of a sample has a value in two bands.
+
+    GDAL tags the last of four such bands as alpha, and so the file looks like colours with transparency.
+    """
+    if file.count != 4:
+        return False
+    has_value = sparse_sample(file, [1, 2, 3, 4]) != 0
+    return bool((has_value.sum(0) <= 1).all() and has_value[3].any() and has_value[:3].any())
+
+
 def check_nodata(value: object, what: str = "nodata") -> float | None:
     """Read a declared nodata value: a number, or text such as 'nan'. Raises InputError for anything else."""
     if value is None:

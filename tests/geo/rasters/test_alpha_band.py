@@ -5,6 +5,8 @@ import pytest
 from rasterio.enums import ColorInterp
 
 from rsuda.core.errors import InputError
+from rsuda.core.legend import Legend
+from rsuda.geo.rasters.labels import read_classes
 from rsuda.geo.rasters.raster import RasterFile
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -80,3 +82,29 @@ def test_transparency_is_not_fed_as_a_band(write):
     file = RasterFile(write("scene.tif", values, interpretation=RGBA))
     with pytest.raises(InputError, match="has the bands red, green, blue, but"):
         file.band_numbers(("red", "green", "blue", "ir"))
+
+
+@pytest.mark.parametrize("top", [1, 255])
+@pytest.mark.parametrize("by_value", [True, False])
+@pytest.mark.parametrize("interpretation", [RGBA, [ColorInterp.undefined] * 4])
+def test_a_label_with_one_class_a_band_is_refused_and_not_read_as_colours(write, top, by_value, interpretation):
+    classes = np.arange(400).reshape(20, 20) % 5  # the fifth is no class
+    one_hot = np.stack([classes == k for k in range(4)]).astype(np.uint8) * top
+    colours = (((255, 0, 0),), ((0, 255, 0),), ((0, 0, 255),), ((0, 0, 0),))
+    legend = Legend(tuple("abcd"), colours, tuple((k,) for k in range(4)) if by_value else ())
+    with pytest.raises(InputError, match=r"the label has 4 bands, .*if each band is a class, write the number"):
+        read_classes(RasterFile(write("label.tif", one_hot, interpretation=interpretation)), legend, (0, 0, 20, 20))
+
+
+def test_a_label_of_colours_with_transparency_keeps_them(write):
+    classes = np.arange(400).reshape(20, 20) % 3
+    opaque = classes < 2
+    values = np.stack([255 * (classes == 0), 0 * classes, 0 * classes, 255 * opaque]).astype(np.uint8)
+    for hidden in (0, 7):  # the colour of transparent pixels
+        values[1][~opaque] = hidden
+        index, off = read_classes(
+            RasterFile(write(f"label{hidden}.tif", values, interpretation=RGBA)),
+            Legend(("roof", "rest"), (((255, 0, 0),), ((0, 0, 0),))),
+            (0, 0, 20, 20),
+        )
+        assert off == 0 and (index == np.where(opaque, classes, 255)).all()
