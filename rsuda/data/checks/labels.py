@@ -8,7 +8,7 @@ from rsuda.core.crosswalk import unshared_note
 from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.data.domains.domain import Domain, some_names
-from rsuda.geo.polygons.classes import PolygonLayer, classes_of, missing_note
+from rsuda.geo.polygons.classes import PolygonLayer, classes_of, ignored_note
 from rsuda.geo.polygons.labels import PolygonLabels
 from rsuda.geo.rasters.alignment import PlacedFile
 from rsuda.geo.rasters.info import frequent_values
@@ -105,7 +105,7 @@ def polygon_notes(scenes: Sequence[Scene], legend: Legend) -> list[str]:
     if not polygon_labels:
         return []
     layers: dict[PolygonLayer, None] = {layer: None for label in polygon_labels.values() for layer in label.layers}
-    sentences = (missing_note(layer, classes_of(layer, legend.own)) for layer in layers if layer.classes)
+    sentences = (ignored_note(layer, classes_of(layer, legend.own)) for layer in layers if layer.one_class is None)
     notes = [sentence for sentence in sentences if sentence][:_MOST]
     bare = {name: label for name, label in polygon_labels.items() if not label.touch(legend)}
     hollow = [name for name in bare if bare[name].bounds(legend) is None]

@@ -70,12 +70,20 @@ class PolygonClasses:
     Attributes:
         index: (n,) uint8 class index of each polygon, 255 without a class.
         column: the column that holds the class; None for one class.
-        missing: number of polygons by value that the table ``classes`` of the layer lacks.
+        empty: number of polygons whose column is empty.
+        unlisted: number of polygons by value that the table ``classes`` of the layer lacks.
     """
 
     index: np.ndarray
     column: str | None = None
-    missing: Mapping[str, int] | None = None
+    empty: int = 0
+    unlisted: Mapping[str, int] | None = None
+
+    @staticmethod
+    def of(values: pd.Series, table: Mapping[str, int], unlisted: Mapping[str, int] | None = None) -> PolygonClasses:
+        """Look up the values of a column in a table of class indices; other and empty values have no class."""
+        index = np.array([IGNORE if value is None else table.get(value, IGNORE) for value in values], np.uint8)
+        return PolygonClasses(index, str(values.name), int(values.isna().sum()), unlisted)
 
 
 def value_text(value: Any) -> str | None:
@@ -133,7 +141,7 @@ def classes_of(layer: PolygonLayer, legend: Legend) -> PolygonClasses:
     if layer.classes:
         return _by_table(layer, columns, legend)
     if layer.attribute is not None:
-        return PolygonClasses(_by_legend(layer, name, columns[name], legend), name)
+        return _by_legend(layer, columns[name], legend)
     return _by_usual_column(layer, columns, legend)
 
 
@@ -161,7 +169,7 @@ def _by_table(layer: PolygonLayer, columns: Mapping[str, pd.Series], legend: Leg
             "name the column by 'attribute:'"
         )
     counts_of_others = {value: count for value, count in counts[best].most_common() if value not in table}
-    return PolygonClasses(_indices(columns[best], table), best, counts_of_others)
+    return PolygonClasses.of(columns[best], table, counts_of_others)
 
 
 def _by_usual_column(layer: PolygonLayer, columns: Mapping[str, pd.Series], legend: Legend) -> PolygonClasses:
@@ -175,18 +183,18 @@ def _by_usual_column(layer: PolygonLayer, columns: Mapping[str, pd.Series], lege
             empty = empty or name
             continue
         try:
-            index = _by_legend(layer, name, columns[name], legend)
+            classes = _by_legend(layer, columns[name], legend)
         except InputError as error:
             problems.append(error)
             continue
         if choice is None:
-            choice = PolygonClasses(index, name)
-        elif str(choice.column).lower() != "name" and (choice.index != index).any():
+            choice = classes
+        elif str(choice.column).lower() != "name" and (choice.index != classes.index).any():
             raise InputError(
                 f"{layer.path} has two columns of classes that differ, {choice.column} and {name}: name one by 'attribute:'"
             )
     if choice is None and empty is not None and not problems:
-        return PolygonClasses(_indices(columns[empty], {}), empty)
+        return PolygonClasses.of(columns[empty], {})
     if choice is None:
         raise _no_class(layer, legend, problems)
     return choice
@@ -202,13 +210,13 @@ def _no_class(layer: PolygonLayer, legend: Legend, problems: list[InputError]) -
     return InputError(f"{what}; its columns are {column_samples(layer.path, layer.layer)}: {advice}")
 
 
-def _by_legend(layer: PolygonLayer, column: str, values: pd.Series, legend: Legend) -> np.ndarray:
-    """Find the class indices of values that are names of classes or, as whole numbers, values of the legend.
+def _by_legend(layer: PolygonLayer, values: pd.Series, legend: Legend) -> PolygonClasses:
+    """Find the classes of polygons whose values are names of classes or, as whole numbers, values of the legend.
 
     Case and blanks of a name do not count, unless they tell two classes apart. In a legend without values, the column
     'class' holds indices.
     """
-    names = _names(legend)
+    column, names = str(values.name), _names(legend)
     folded = Counter(map(_folded, names))
     by_folded_name = {_folded(name): k for name, k in names.items() if folded[_folded(name)] == 1}
     numbers = {str(value): k for k, values in enumerate(legend.values) for value in values}
@@ -232,20 +240,20 @@ def _by_legend(layer: PolygonLayer, column: str, values: pd.Series, legend: Lege
                 f"{layer.path}: {unknown(f'class of a polygon, in the column {column},', text, class_names[:60])}"
             )
         table[value] = readings.pop()
-    return _indices(values, table)
+    return PolygonClasses.of(values, table)
 
 
-def _indices(values: pd.Series, table: Mapping[str, int]) -> np.ndarray:
-    return np.array([IGNORE if value is None else table.get(value, IGNORE) for value in values], np.uint8)
-
-
-def missing_note(layer: PolygonLayer, classes: PolygonClasses) -> str | None:
-    """Describe the polygons whose values the layer's table lacks, in one sentence; None without any."""
-    if not classes.missing:
+def ignored_note(layer: PolygonLayer, classes: PolygonClasses) -> str | None:
+    """Describe the polygons that have no value, or one that the layer's table lacks, in one sentence; None without any."""
+    column, unlisted = printable(str(classes.column)), classes.unlisted or {}
+    number = classes.empty + sum(unlisted.values())
+    if not number:
         return None
-    values = ", ".join(f"{printable(value)[:40]} ({count})" for value, count in list(classes.missing.items())[:10])
-    more = ", …" if len(classes.missing) > 10 else ""
-    return (
-        f"{sum(classes.missing.values())} of {len(classes.index)} polygons of {layer.path} are ignored, since 'classes:' "
-        f"lacks their {printable(str(classes.column))}: {values}{more}"
-    )
+    if not unlisted:
+        reason = f"their {column} is empty"
+    else:
+        values = ", ".join(f"{printable(value)[:40]} ({count})" for value, count in list(unlisted.items())[:10])
+        more = ", …" if len(unlisted) > 10 else ""
+        first = f"the {column} of {classes.empty} is empty, and " if classes.empty else ""
+        reason = f"{first}'classes:' lacks {'that of the others' if first else f'their {column}'}: {values}{more}"
+    return f"{number} of {len(classes.index)} polygons of {layer.path} are ignored, since {reason}"

@@ -77,6 +77,33 @@ def test_one_layer_labels_all_scenes(tmp_path):
     assert any("1 of 3 polygons of" in text and "lacks their landuse: meadow (1)" in text for text in facts["warnings"])
 
 
+@pytest.mark.parametrize(
+    ("values", "classes", "sentence"),
+    [
+        (["building", None, "", "road"], None, "2 of 4 polygons of {file} are ignored, since their kind is empty"),
+        ([None] * 4, None, "4 of 4 polygons of {file} are ignored, since their kind is empty"),
+        (
+            ["house", None, None, "house"],
+            {"house": "building"},
+            "2 of 4 polygons of {file} are ignored, since their kind is empty",
+        ),
+        (
+            ["house", None, "hut", "barn"],
+            {"house": "building"},
+            "3 of 4 polygons of {file} are ignored, since the kind of 1 is empty, and 'classes:' lacks that of the others: "
+            "hut (1), barn (1)",
+        ),
+        (["building", "road", "road", "building"], None, None),
+    ],
+)
+def test_polygons_without_a_class_are_noted_in_one_sentence(tmp_path, values, classes, sentence):
+    image(tmp_path / "img" / "a.tif")
+    file = polygons(tmp_path / "city.gpkg", (0, 16), (16, 32), (32, 48), (48, 64), kind=values)
+    entry = {"files": "city.gpkg", "attribute": "kind"} | ({"classes": classes} if classes else {})
+    notes = [note for note in domain_facts(find(tmp_path, [entry])).get("warnings", []) if "are ignored" in note]
+    assert notes == ([sentence.format(file=file)] if sentence else [])
+
+
 def test_layer_of_a_geopackage_is_named_as_in_qgis(tmp_path):
     image(tmp_path / "img" / "a.tif")
     frame = gpd.read_file(polygons(tmp_path / "city.gpkg", (0, 16)))
