@@ -33,7 +33,7 @@ def write_layers(
     """Write the files 'polygons' and, if it is one of ``files``, 'footprints', each with its style.
 
     Args:
-        strips: of classes, or pairs with confidences; see ``polygonise``.
+        strips: of classes, or pairs with confidences; see ``polygon_table``.
         gsd: (down, across) metres per pixel.
         files: paths by what they hold.
         numbered: changes the polygons' classes (n,) before they are written.

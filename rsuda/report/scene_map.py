@@ -16,7 +16,7 @@ from rsuda.core.errors import InputError
 from rsuda.core.legend import Legend
 from rsuda.core.spelling import spell
 from rsuda.geo.grids.grid import Grid
-from rsuda.geo.polygons.polygonise import polygonise
+from rsuda.geo.polygons.polygonise import polygon_table
 from rsuda.geo.scenes.region import Region
 from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.predictor import Predictor
@@ -112,7 +112,8 @@ def _shapes(
     scale = (size[1] / width, size[0] / height)
     simplify, most = max(gsd) * max(0.7, 0.5 / scale[0]), POLYGONS
     while True:
-        frame = polygonise([(classes, confidence)], Grid(height, width), legend, gsd, simplify=simplify, most=most)
+        table = polygon_table([(classes, confidence)], Grid(height, width), legend, gsd, simplify=simplify, most=most)
+        frame = table.frame()
         if shapely.get_num_coordinates(frame.geometry.values).sum() <= CORNERS or most < 100:
             break
         simplify, most = simplify * 1.6, most // 2

@@ -27,24 +27,6 @@ PART = 100_000  # polygons that are drawn at a time
 MOST = 2_000_000  # polygons; few programs draw more
 
 
-def polygonise(
-    classes: np.ndarray | Iterable[Strip],
-    grid: Grid,
-    legend: Legend,
-    gsd: tuple[float, float],
-    min_area: float = 0.0,
-    simplify: float = 0.0,
-    most: int = MOST,
-) -> gpd.GeoDataFrame:
-    """Convert each connected component of a class to a polygon; see ``polygon_table`` for arguments and errors.
-
-    Returns:
-        the columns of ``polygon_table`` and geometry in the grid's CRS. ``attrs["notes"]`` is a list of sentences for the
-        user.
-    """
-    return polygon_table(classes, grid, legend, gsd, min_area, simplify, most).frame()
-
-
 def polygon_table(
     classes: np.ndarray | Iterable[Strip],
     grid: Grid,
@@ -73,7 +55,8 @@ def polygon_table(
     Returns:
         columns class (index, int32), name, area_m2 of the drawn polygon, confidence (mean over the pixels to 4 digits, if
         confidences are passed) and outlines in the grid's CRS, in the order of the components' first pixels. Without a
-        georeference x is the column and y minus the row, as GIS programs draw such a raster.
+        georeference x is the column and y minus the row, as GIS programs draw such a raster. Its notes are sentences for the
+        user.
 
     Raises:
         InputError: a class outside of the legend, or a negative ``min_area`` or ``simplify``.
@@ -99,14 +82,14 @@ def polygon_table(
         area = area if factors is None else area * factors
     index = components.value.astype(np.int32)
     columns = {"class": index, "name": np.array(legend.names, object)[index], "area_m2": np.round(area, 4)}
-    if components.confidence is not None and components.counted is not None:
-        counts = np.where(components.counted > 0, components.counted, np.nan)
+    if components.confidence is not None and components.confidence_pixels is not None:
+        counts = np.where(components.confidence_pixels > 0, components.confidence_pixels, np.nan)
         columns["confidence"] = np.round(components.confidence / (CERTAIN * counts), 4)
     return PolygonTable(columns, outlines.outlines, grid.crs, notes)
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class _Outlines:
     """Polygons in world coordinates.
 
     Attributes:
@@ -120,7 +103,7 @@ class _Drawn:
     pixels: np.ndarray | None = None
 
 
-def _exact(rings: Rings, grid: Grid) -> _Drawn:
+def _exact(rings: Rings, grid: Grid) -> _Outlines:
     """Draw components as they are, a part of them at a time, since coordinates take more memory than rings."""
     outlines, centres, equal = [np.zeros(0, object)], [np.zeros((0, 2))], grid.has_equal_areas
     for first in range(0, len(rings.component) - 1, PART):
@@ -129,15 +112,17 @@ def _exact(rings: Rings, grid: Grid) -> _Drawn:
         if not equal:
             centres.append(_centres(_polygons(lattice, part)))
         outlines.append(wkb_of(_world(lattice, grid), part))
-    return _Drawn(np.concatenate(outlines), None if equal else np.concatenate(centres))
+    return _Outlines(np.concatenate(outlines), None if equal else np.concatenate(centres))
 
 
-def _simplified(rings: Rings, metres: float, gsd: tuple[float, float], grid: Grid) -> _Drawn:
+def _simplified(rings: Rings, metres: float, gsd: tuple[float, float], grid: Grid) -> _Outlines:
     """Draw components with straightened borders: all at once, since neighbours share them."""
     # on the lattice, so that the choice between equal corners does not depend on the position of the grid
     polygons = _simplify(_polygons(_lattice(rings), rings), metres, gsd)
     world = shapely.orient_polygons(shapely.transform(polygons, lambda points: _world(points, grid)))
-    return _Drawn(shapely.to_wkb(world), None if grid.has_equal_areas else _centres(polygons), shapely.area(polygons))
+    return _Outlines(
+        shapely.to_wkb(world), None if grid.has_equal_areas else _centres(polygons), shapely.area(polygons)
+    )
 
 
 def _simplify(polygons: np.ndarray, metres: float, gsd: tuple[float, float]) -> np.ndarray:
@@ -235,7 +220,7 @@ def regularise(
     The results overlap and leave gaps, so they are a separate layer. Footprints of a few pixels may vanish.
 
     Args:
-        frame: result of ``polygonise`` with the same ``grid``, ``legend`` and ``gsd``.
+        frame: of ``polygon_table`` with the same ``grid``, ``legend`` and ``gsd``.
 
     Returns:
         the columns of ``frame``, with area_m2 of the new outlines.

@@ -36,7 +36,7 @@ class RunLengths:
         start: (n + 1,) positions on the line; the last one is the line's end.
         value: (n,) uint8 classes.
         confidence: (n,) sums of the pixels' confidences.
-        counted: (n,) numbers of pixels that have a confidence.
+        confidence_pixels: (n,) numbers of pixels that have a confidence.
     """
 
     height: int
@@ -44,7 +44,7 @@ class RunLengths:
     start: np.ndarray
     value: np.ndarray
     confidence: np.ndarray | None = None
-    counted: np.ndarray | None = None
+    confidence_pixels: np.ndarray | None = None
 
     @property
     def stride(self) -> int:
@@ -63,8 +63,8 @@ class RunLengths:
         np.not_equal(value[1:], value[:-1], out=new[1:])
         at = np.flatnonzero(new)
         start = np.append(self.start[at], self.start[-1])
-        confidence, counted = joined(self.confidence), joined(self.counted)
-        return RunLengths(self.height, self.width, start, value[at], confidence, counted)
+        confidence, confidence_pixels = joined(self.confidence), joined(self.confidence_pixels)
+        return RunLengths(self.height, self.width, start, value[at], confidence, confidence_pixels)
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ class Components:
         of_run: (runs,) int32, each run's component, -1 for nodata.
         value: uint8 class of each component.
         pixels: int64 size of each component.
-        confidence, counted: int64 sums as in RunLengths.
+        confidence, confidence_pixels: int64 sums as in RunLengths.
     """
 
     of_run: np.ndarray
     value: np.ndarray
     pixels: np.ndarray
     confidence: np.ndarray | None = None
-    counted: np.ndarray | None = None
+    confidence_pixels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.value)
@@ -248,4 +248,6 @@ def find_components(runs: RunLengths) -> Components:
     del label, number, present
     pixels = totals(of_run, n, np.diff(runs.start))
     assert pixels is not None
-    return Components(of_run, value[:n], pixels, totals(of_run, n, runs.confidence), totals(of_run, n, runs.counted))
+    return Components(
+        of_run, value[:n], pixels, totals(of_run, n, runs.confidence), totals(of_run, n, runs.confidence_pixels)
+    )

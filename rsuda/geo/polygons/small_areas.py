@@ -128,8 +128,10 @@ def _merge_below(components: Components, borders: Borders, limit: int) -> tuple[
     if n == len(components):
         return components, borders
     of_run = np.append(into, np.int32(-1))[components.of_run]  # the last entry is for -1, nodata
-    confidence, counted = (totals(into, n, amounts) for amounts in (components.confidence, components.counted))
-    return Components(of_run, value, pixels, confidence, counted), borders
+    confidence, confidence_pixels = (
+        totals(into, n, amounts) for amounts in (components.confidence, components.confidence_pixels)
+    )
+    return Components(of_run, value, pixels, confidence, confidence_pixels), borders
 
 
 def _goals(small: np.ndarray, pixels: np.ndarray, borders: Borders, n: int) -> np.ndarray | None:

@@ -13,7 +13,7 @@ from rsuda.core.legend import IGNORE, Legend
 from rsuda.data.find_domain import domain
 from rsuda.geo.grids.grid import Grid
 from rsuda.geo.polygons.files import write_polygons
-from rsuda.geo.polygons.polygonise import polygonise
+from rsuda.geo.polygons.polygonise import polygon_table
 from rsuda.geo.scenes.scene import Scene
 
 
@@ -41,7 +41,7 @@ def test_polygons_of_a_map_are_read_as_the_map(tmp_path, transform, gsd):
     located = transform != Affine.identity()
     crs, classes = "EPSG:32632" if located else None, patches(60, 80)
     grid = Grid(60, 80, transform, crs and CRS.from_string(crs))
-    write_polygons(polygonise(classes, grid, legend(), (0.5, 0.5)), tmp_path / "polygons.gpkg")
+    write_polygons(polygon_table(classes, grid, legend(), (0.5, 0.5)).frame(), tmp_path / "polygons.gpkg")
     image = write(tmp_path / "image.tif", np.zeros((3, 60, 80), np.uint8), transform if located else None, crs)
     label = write(tmp_path / "label.tif", classes[None], transform if located else None, crs)
     drawn, raster = (Scene("a", image, f, declared_gsd=0.5) for f in (tmp_path / "polygons.gpkg", label))

@@ -22,7 +22,7 @@ from rsuda.core.errors import ExistsError, InputError
 from rsuda.core.vector_formats import FORMATS
 from rsuda.geo.grids.grid import Grid
 from rsuda.geo.polygons.files import read_polygons, write_polygons
-from rsuda.geo.polygons.polygonise import polygonise, regularise
+from rsuda.geo.polygons.polygonise import polygon_table, regularise
 
 UTM = CRS.from_epsg(32632)
 masks = arrays.arrays(
@@ -32,7 +32,7 @@ masks = arrays.arrays(
 
 def polygons(classes, transform=NORTH_UP, crs=UTM, **options):
     grid = Grid(*classes.shape, transform, crs)
-    return polygonise(classes, grid, legend(), grid.metres() or (0.5, 0.5), **options)
+    return polygon_table(classes, grid, legend(), grid.metres() or (0.5, 0.5), **options).frame()
 
 
 def blobs(height, width, no_data=False, seed=0):
@@ -85,12 +85,12 @@ def test_polygons_tile_the_valid_area_one_per_component(transform, classes):
 def test_strips_of_any_height_give_the_same_polygons(classes, cuts, min_area):
     grid = Grid(*classes.shape, NORTH_UP, UTM)
     sure = (classes * 31 + np.arange(classes.shape[1])).astype(np.uint8)
-    whole = polygonise([(classes, sure)], grid, legend(), (0.5, 0.5), min_area)
+    whole = polygon_table([(classes, sure)], grid, legend(), (0.5, 0.5), min_area).frame()
     pairs = zip(strips(classes, cuts), strips(sure, cuts), strict=True)
-    cut = polygonise(pairs, grid, legend(), (0.5, 0.5), min_area)
+    cut = polygon_table(pairs, grid, legend(), (0.5, 0.5), min_area).frame()
     assert whole.drop(columns="geometry").equals(cut.drop(columns="geometry"))
     assert whole.geometry.to_wkb().tolist() == cut.geometry.to_wkb().tolist()
-    alone = polygonise(iter(strips(classes, cuts)), grid, legend(), (0.5, 0.5), min_area)
+    alone = polygon_table(iter(strips(classes, cuts)), grid, legend(), (0.5, 0.5), min_area).frame()
     assert alone.geometry.to_wkb().tolist() == cut.geometry.to_wkb().tolist()
     assert "confidence" not in alone
 
@@ -137,7 +137,7 @@ def test_nodata_mask_is_an_empty_frame_with_columns_and_crs():
     classes = np.full((3, 4), 255, np.uint8)
     for frame in (polygons(classes), polygons(classes, min_area=9, simplify=9)):
         assert len(frame) == 0 and frame.crs == UTM and list(frame) == ["class", "name", "area_m2", "geometry"]
-    sure = polygonise([(classes, classes)], Grid(3, 4, NORTH_UP, UTM), legend(), (0.5, 0.5))
+    sure = polygon_table([(classes, classes)], Grid(3, 4, NORTH_UP, UTM), legend(), (0.5, 0.5)).frame()
     assert list(sure) == ["class", "name", "area_m2", "confidence", "geometry"]
 
 
@@ -183,12 +183,12 @@ def test_confidence_is_the_mean_over_the_pixels_that_have_one():
     classes = np.array([[0, 0, 1], [0, 0, 1], [2, 255, 1]], np.uint8)
     sure = np.array([[254, 127, 10], [0, 255, 20], [255, 9, 33]], np.uint8)
     grid = Grid(3, 3, NORTH_UP, UTM)
-    frame = polygonise([(classes, sure)], grid, legend(), (0.5, 0.5)).set_index("name")
+    frame = polygon_table([(classes, sure)], grid, legend(), (0.5, 0.5)).frame().set_index("name")
     assert frame["confidence"].loc[["road", "roof"]].tolist() == [0.5, round(63 / 3 / 254, 4)]
     assert np.isnan(frame["confidence"]["tree"])
-    merged = polygonise([(classes, sure)], grid, legend(), (0.5, 0.5), min_area=0.5).set_index("name")
+    merged = polygon_table([(classes, sure)], grid, legend(), (0.5, 0.5), min_area=0.5).frame().set_index("name")
     assert merged["confidence"].to_dict() == {"road": 0.5, "roof": round(63 / 3 / 254, 4)}
-    merged = polygonise([(classes, sure)], grid, legend(), (0.5, 0.5), min_area=2)
+    merged = polygon_table([(classes, sure)], grid, legend(), (0.5, 0.5), min_area=2).frame()
     assert merged["confidence"].tolist() == [round((254 + 127 + 63) / 6 / 254, 4)]
 
 
@@ -227,7 +227,7 @@ def test_invalid_arguments_are_refused():
         with pytest.raises(InputError, match="must be at least 0"):
             polygons(np.zeros((2, 2), np.uint8), **options)
     with pytest.raises(ValueError, match="2 rows together"):
-        polygonise(np.zeros((2, 2), np.uint8), Grid(3, 2), legend(), (1, 1))
+        polygon_table(np.zeros((2, 2), np.uint8), Grid(3, 2), legend(), (1, 1)).frame()
 
 
 def slanted(transform):
@@ -375,9 +375,9 @@ def test_oblong_pixels_are_simplified_in_metres():
     frame = polygons(blobs(60, 80), transform, degrees, simplify=1.5)
     assert shapely.coverage_is_valid(frame.geometry.to_numpy())
     assert np.allclose(frame.area_m2, geodesic(frame), rtol=0.01, atol=0.5)
-    metric = polygonise(
+    metric = polygon_table(
         blobs(60, 80), Grid(60, 80, from_origin(0, 0, 0.558, 1.114), UTM), legend(), (1.114, 0.558), simplify=1.5
-    )
+    ).frame()
     assert np.abs(frame.area_m2 - metric.area_m2).sum() < 0.02 * metric.area_m2.sum()  # equal corners may differ
 
 
@@ -392,7 +392,9 @@ def test_footprints_in_degrees_are_squared_in_metres():
     unit = Grid(1, 1, from_origin(13, 60, 1e-5, 1e-5), CRS.from_epsg(4326)).metres()
     degrees = Grid(60, 120, from_origin(13, 60, 0.5e-5 / unit[1], 1e-5 / unit[0]), CRS.from_epsg(4326))
     (house,) = (
-        regularise(polygonise(classes, grid, legend(), grid.metres()), [NAMES[1]], grid, legend(), grid.metres())
+        regularise(
+            polygon_table(classes, grid, legend(), grid.metres()).frame(), [NAMES[1]], grid, legend(), grid.metres()
+        )
         for grid in (degrees,)
     )
     assert house.crs.to_epsg() == 4326

@@ -130,7 +130,10 @@ def test_confidences_add_up_over_the_pixels_that_have_one(classes, seed, least, 
     area = drawn(runs, components.of_run)
     for p in range(len(components)):
         confidences = sure[(area == p) & (sure != 255)]
-        assert (components.confidence[p], components.counted[p]) == (confidences.sum(dtype=int), len(confidences))
+        assert (components.confidence[p], components.confidence_pixels[p]) == (
+            confidences.sum(dtype=int),
+            len(confidences),
+        )
 
 
 @pytest.mark.parametrize(
