@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rsuda.accuracy.class_map import ClassMap
-from rsuda.accuracy.points_file import COLUMNS, REFERENCE, Design, columns_of, read_points
+from rsuda.accuracy.points_file import CHIP, COLUMNS, REFERENCE, Design, columns_of, read_points
 from rsuda.accuracy.strata import Stratum
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.spelling import spell
@@ -78,6 +78,14 @@ class EarlierSample:
         less = ", ".join(names[k] for k in np.flatnonzero(numbers > pixels))
         note = f"{less} has fewer pixels than were asked for, and all of them are drawn" if less else None
         return np.minimum(numbers, pixels), note
+
+    def picture_notes(self, folder: Path | None) -> list[str]:
+        """Say that the points have pictures and the new ones get none, without a folder for them."""
+        if CHIP not in self.points.columns or folder is not None:
+            return []
+        return [
+            f"the earlier points have pictures, and these have none: pass {spell('chips')} and {spell('image')} for them"
+        ]
 
     def carry_labels(self, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         """Put the earlier points first, in their order, with their labels and columns of the user's, and number all again."""

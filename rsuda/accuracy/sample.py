@@ -126,8 +126,10 @@ def sample(
     folder = Path(chips).expanduser() if chips is not None else None
     _check(path, points, strata, bands, minimum, seed, folder, image, overwrite=overwrite)
     _check_added(add, extend, points, target_error)
-    earlier = None if extend is None else EarlierSample.read(extend)
-    seed = seed if earlier is None else earlier.seed
+    earlier = None
+    if extend is not None:
+        earlier = EarlierSample.read(extend)
+        seed = earlier.seed
     with open_map(map, read_legend(legend), nodata=nodata, gsd=gsd, crs=crs) as map_:
         by_confidence = strata == "confidence"
         if by_confidence and map_.confidence is None:
@@ -149,12 +151,10 @@ def sample(
         pixels = draw(map_, parts, table, numbers, seed)
         unit = "pixels" if map_.pixel_m2 is None else "m2"
         frame = _frame(map_, parts, pixels)
-        frame = frame if earlier is None else earlier.carry_labels(frame)
         notes = [*map_.notes, *([note] if note else [])]
-        if earlier is not None and CHIP in earlier.points.columns and folder is None:
-            notes.append(
-                f"the earlier points have pictures, and these have none: pass {spell('chips')} and {spell('image')} for them"
-            )
+        if earlier is not None:
+            frame = earlier.carry_labels(frame)
+            notes += earlier.picture_notes(folder)
         if folder is not None and image is not None:
             files, more = write_chips(frame, image, folder, map_.grid, overwrite=overwrite)
             frame[CHIP], notes = [_beside(path, file) for file in files], [*notes, *more]

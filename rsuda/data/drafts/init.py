@@ -80,20 +80,12 @@ def _look(root: Path, name: str, labels: str | None) -> tuple[Draft, Pairs]:
     """Collect everything that a draft says of a folder, and the pairs of images and labels."""
     files, maps = _files(root)
     notes = [note_of_own_maps(maps)] if maps else []
-    labels, layer = (None, None) if labels is None else split_layer(labels)
-    label_files = None if labels is None else [file for file in files if fnmatchcase(file, labels) or file == labels]
-    if label_files == []:
-        raise InputError(f"no file in {root} matches {spell('labels', labels)}: its files are {some_names(files)}")
-    if label_files is not None:  # other files that are named like labels are neither images nor labels
+    label_files, layer = (frozenset[str](), None) if labels is None else _label_files(files, labels, root)
+    if label_files:  # other files that are named like labels are neither images nor labels
         files = [
             file for file in files if file in label_files or not (is_label_name(file) or file.lower().endswith(VECTORS))
         ]
-    pairs = pair(
-        files,
-        lambda file: looks_like_label(path_of(root, file)),
-        root,
-        None if label_files is None else set(label_files),
-    )
+    pairs = pair(files, lambda file: looks_like_label(path_of(root, file)), root, label_files)
     deliveries = []
     for group in pairs.images:
         pattern, paths = group.pattern(pairs.fields), [path_of(root, path) for path in group.files.values()]
@@ -114,6 +106,15 @@ def _look(root: Path, name: str, labels: str | None) -> tuple[Draft, Pairs]:
         "train": ["*"]
     }
     return draft, pairs
+
+
+def _label_files(files: list[str], labels: str, root: Path) -> tuple[frozenset[str], str | None]:
+    """Find the files that the user names as labels, and the layer in them. Raises InputError without any."""
+    pattern, layer = split_layer(labels)
+    label_files = frozenset(file for file in files if fnmatchcase(file, pattern) or file == pattern)
+    if not label_files:
+        raise InputError(f"no file in {root} matches {spell('labels', pattern)}: its files are {some_names(files)}")
+    return label_files, layer
 
 
 def _literal(text: str) -> str:

@@ -6,7 +6,7 @@ A name's words say what a file is ('masks/a.png', 'a_RGB.tif'); where no name ha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -120,7 +120,7 @@ def is_height_name(file: str) -> bool:
 
 
 def pair(
-    files: Iterable[str], looks_like_label: Callable[[str], bool], root: object, label_files: set[str] | None = None
+    files: Iterable[str], looks_like_label: Callable[[str], bool], root: object, label_files: Set[str] = frozenset()
 ) -> Pairs:
     """Pair the rasters, and the vector files named like them, of a folder.
 
@@ -128,7 +128,7 @@ def pair(
         files: paths relative to the folder.
         looks_like_label: whether the pixels of a raster are classes; called only where no name says what a file is.
         root: the folder, for errors.
-        label_files: the label files, where the user names them.
+        label_files: the label files that the user names; by default those whose names are usual for labels.
 
     Raises:
         InputError: there is no image, or two sets of labels fit equally.
