@@ -30,7 +30,7 @@ def calibrate(
     ] = None,
     by_class: Annotated[
         bool,
-        typer.Option("--by-class/--no-by-class", help="Fit classes with enough labels a temperature of their own."),
+        typer.Option("--by-class/--no-by-class", help="Fit a temperature of its own to each class with enough labels."),
     ] = True,
     scaling: Annotated[
         str,
@@ -39,7 +39,10 @@ def calibrate(
         ),
     ] = "temperature",
     from_source: Annotated[
-        bool, typer.Option("--from-source", help="Fit the source's labels instead: biased under shift.")
+        bool,
+        typer.Option(
+            "--from-source", help="Fit to the source's labels instead; wrong where the target looks different."
+        ),
     ] = False,
     data: Annotated[
         Path | None, typer.Option(envvar="RSUDA_DATA", help="Folder of the data; the run's by default.")

@@ -28,7 +28,7 @@ def serve(
     timeout: Annotated[float, typer.Option(help="Seconds from a request to its answer.")] = 60.0,
     window: Window = 512,
     overlap: Overlap = 128,
-    batch_size: Annotated[int, typer.Option(help="Windows in one forward pass.")] = 4,
+    batch_size: Annotated[int, typer.Option(help="Windows that the model computes at a time.")] = 4,
     tta: Annotated[str, typer.Option(help="Test-time augmentation: none, flips or all.")] = "none",
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",

@@ -66,7 +66,7 @@ class PredictorOptions(FrozenModel):
         multiple_of=32,
     )
     overlap: int = option(128, "Pixels by which neighbouring windows overlap.", changes="pixels", ge=0)
-    batch_size: int = option(4, "Windows in one forward pass.", changes="nothing", ge=1)
+    batch_size: int = option(4, "Windows that the model computes at a time.", changes="nothing", ge=1)
     tta: Literal["none", "flips", "all"] = option(
         "none",
         "Test-time augmentation: mean over 'flips' (4 views), 'all' flips and right-angle turns (8), or none.",
