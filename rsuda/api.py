@@ -141,7 +141,7 @@ def adapt(
 
     names, objects = names_and_objects(source, target)
     tell = tell or log.info
-    resolved, folder = resolve(
+    run_settings, folder = resolve(
         config,
         changes_of(names, keywords, settings),
         out,
@@ -151,7 +151,7 @@ def adapt(
         option_names=option_names,
     )
     return _train_and_score(
-        resolved, folder, objects, overwrite=overwrite, resume=resume, quiet=not progress, tell=tell
+        run_settings, folder, objects, overwrite=overwrite, resume=resume, quiet=not progress, tell=tell
     )
 
 
@@ -178,8 +178,10 @@ def resolve_settings(
 
     names, _ = names_and_objects(source, target)
     changes = changes_of(names, keywords, settings)
-    resolved, _ = resolve(config, changes, "unused", False, log.debug, presets_of=presets_of, option_names=option_names)
-    return check_run(resolved)
+    run_settings, _ = resolve(
+        config, changes, "unused", False, log.debug, presets_of=presets_of, option_names=option_names
+    )
+    return check_run(run_settings)
 
 
 def _train_and_score(

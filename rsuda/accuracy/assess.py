@@ -96,8 +96,8 @@ def assess(
             assessment = replace(assessment, notes=(note, *assessment.notes))
         if target is not None:
             classes = map_.classes_at(units.rows, units.cols)
-            mapped, labelled = (_indicators(indices, len(map_.legend)) for indices in (classes, units.reference))
-            more = more_points(target, _within(units.sample, classes)[0], mapped, labelled, assessment.strata)
+            map_classes, references = (_indicators(indices, len(map_.legend)) for indices in (classes, units.reference))
+            more = more_points(target, _within(units.sample, classes)[0], map_classes, references, assessment.strata)
             assessment = replace(assessment, more=replace(more, extendable=same_map))
         if other is not None:
             with open_map(other, read_legend(legend), **options) as second:
@@ -136,12 +136,12 @@ def _assessment(map_: ClassMap, units: Units, path: Path, mapped_areas: np.ndarr
         )
     total = units.total_area * share
     names = map_.legend.names
-    mapped, labelled = _indicators(classes, len(names)), _indicators(units.reference, len(names))
+    map_classes, references = _indicators(classes, len(names)), _indicators(units.reference, len(names))
     inside = classes != IGNORE
-    count = {"mapped": mapped.sum(0), "labelled": labelled[inside].sum(0)}
+    count = {"mapped": map_classes.sum(0), "labelled": references[inside].sum(0)}
     right = (classes == units.reference) & inside
     overall = _overall(sample, right)
-    users, producers, f1, areas = (_shares(sample, measure, mapped, labelled) for measure in MEASURES)
+    users, producers, f1, areas = (_shares(sample, measure, map_classes, references) for measure in MEASURES)
     return Assessment(
         map=str(map_.place),
         file=path,
@@ -174,8 +174,8 @@ def _assessment(map_: ClassMap, units: Units, path: Path, mapped_areas: np.ndarr
             )
             for number, part in enumerate(units.strata)
         ),
-        counts=(mapped.T @ labelled).astype(np.int64),
-        shares=_cells(sample, mapped, labelled),
+        counts=(map_classes.T @ references).astype(np.int64),
+        shares=_cells(sample, map_classes, references),
         comparison=None,
         more=None,
         notes=tuple(notes),
@@ -199,11 +199,11 @@ def _indicators(classes: np.ndarray, count: int) -> np.ndarray:
     return marks
 
 
-def _shares(sample: Sample, measure: str, mapped: np.ndarray, labelled: np.ndarray) -> list[Estimate]:
+def _shares(sample: Sample, measure: str, map_classes: np.ndarray, references: np.ndarray) -> list[Estimate]:
     """Estimate shares with their intervals, from marks (n, m) of the map and of the labels."""
-    y, x = MEASURES[measure](mapped, labelled)
+    y, x = MEASURES[measure](map_classes, references)
     value, error = ratios(sample, y, x)
-    low, high = interval(sample, y, x, Choices.of(sample, MEASURES[measure], mapped), value)
+    low, high = interval(sample, y, x, Choices.of(sample, MEASURES[measure], map_classes), value)
     return [Estimate(*map(float, entry)) for entry in zip(value, error, low, high, strict=True)]
 
 
@@ -213,11 +213,11 @@ def _overall(sample: Sample, right: np.ndarray) -> Estimate:
     return _shares(sample, "users", np.ones_like(marks), marks)[0]
 
 
-def _cells(sample: Sample, mapped: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+def _cells(sample: Sample, map_classes: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Estimate the share of the area (K, K) by class of the map and of the label (Olofsson et al. 2014, equation 4)."""
     weights = sample.sizes if sample.weights is None else sample.weights
     each = sample.area * (weights / np.maximum(sample.counts, 1))[sample.stratum]
-    cells: np.ndarray = (mapped * each[:, None]).T @ labelled
+    cells: np.ndarray = (map_classes * each[:, None]).T @ references
     return cells / cells.sum()
 
 

@@ -141,8 +141,8 @@ def open_map(
         classes = ClassRaster.of(RasterFile(path, nodata=nodata), legend)
         confidence, reason = _confidence(files, classes, Path(folder))
         notes += [f"{reason} and is not read"] if reason else []
-        declared = raster_tags(path).get(DECLARED_GSD)
-        scene = Scene(name, path, declared_gsd=gsd or (float(declared) if declared else None), crs=crs, nodata=nodata)
+        gsd_text = raster_tags(path).get(DECLARED_GSD)
+        scene = Scene(name, path, declared_gsd=gsd or (float(gsd_text) if gsd_text else None), crs=crs, nodata=nodata)
         pixel = _pixel_m2(scene)
         if scene.grid.crs is None:
             notes.append(f"{name} has no CRS, so neither have its points ({spell('crs')} declares one)")

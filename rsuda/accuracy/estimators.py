@@ -86,15 +86,15 @@ Measure = Callable[
 ]  # y and x from marks of the map and of labels
 
 MEASURES: dict[str, Measure] = {
-    "users": lambda mapped, labelled: (mapped * labelled, mapped),
-    "producers": lambda mapped, labelled: (mapped * labelled, labelled),
-    "f1": lambda mapped, labelled: (2 * mapped * labelled, mapped + labelled),
-    "area": lambda mapped, labelled: (labelled, np.ones_like(labelled)),
+    "users": lambda map_class, reference: (map_class * reference, map_class),
+    "producers": lambda map_class, reference: (map_class * reference, reference),
+    "f1": lambda map_class, reference: (2 * map_class * reference, map_class + reference),
+    "area": lambda map_class, reference: (reference, np.ones_like(reference)),
 }
 
 
-def usual_class(sample: Sample, mapped: np.ndarray) -> np.ndarray:
-    """Mark (H, m) by 1 the columns of ``mapped`` (n, m) that most points of each stratum have."""
-    means = sample.means(mapped)
+def usual_class(sample: Sample, map_class: np.ndarray) -> np.ndarray:
+    """Mark (H, m) by 1 the columns of ``map_class`` (n, m) that most points of each stratum have."""
+    means = sample.means(map_class)
     marks: np.ndarray = ((means == means.max(1, keepdims=True)) & (means > 0)).astype(float)
     return marks

@@ -42,10 +42,10 @@ class Choices:
     possible: np.ndarray
 
     @staticmethod
-    def of(sample: Sample, measure: Measure, mapped: np.ndarray) -> Choices:
+    def of(sample: Sample, measure: Measure, map_classes: np.ndarray) -> Choices:
         """List what a measure may have: any label, and classes of the map (n, m) that points of the stratum have."""
-        share = sample.means(mapped)
-        ones = np.ones(mapped.shape[1])
+        share = sample.means(map_classes)
+        ones = np.ones(map_classes.shape[1])
         pairs = [measure(mark * ones, label * ones) for mark in (1.0, 0.0) for label in (1.0, 0.0)]
         possible = np.stack([share > 0, share > 0, share < 1, share < 1])
         return Choices(np.stack([y for y, _ in pairs]), np.stack([x for _, x in pairs]), possible)

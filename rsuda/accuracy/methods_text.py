@@ -52,9 +52,11 @@ def _sample(result: Assessment) -> str:
 
 
 def _estimators(result: Assessment) -> str:
-    mapped = {part.name: part.mapped_area for part in result.classes if part.mapped_area > 0}
+    map_areas = {part.name: part.mapped_area for part in result.classes if part.mapped_area > 0}
     strata = {part.name: part.area for part in result.strata}
-    by_class = strata.keys() == mapped.keys() and all(math.isclose(area, mapped[name]) for name, area in strata.items())
+    by_class = strata.keys() == map_areas.keys() and all(
+        math.isclose(area, map_areas[name]) for name, area in strata.items()
+    )
     paper = "Olofsson et al. (2014)" if by_class else "Stehman (2014), since the strata are not the classes of the map"
     return (
         f"Accuracies and areas are the stratified estimators of {paper}, weighted by ground area. Parentheses hold 95 % "

@@ -76,14 +76,14 @@ class Target:
 
 
 def more_points(
-    target: Target, sample: Sample, mapped: np.ndarray, labelled: np.ndarray, strata: tuple[StratumLabels, ...]
+    target: Target, sample: Sample, map_classes: np.ndarray, references: np.ndarray, strata: tuple[StratumLabels, ...]
 ) -> MorePoints:
     """Compute the points for an interval and those that are missing, by stratum.
 
     Each stratum counts one more right and one more wrong point, so that a stratum without an error keeps a deviation above 0.
 
     Args:
-        mapped, labelled: (n, K) 1 at the class of the map and of the label of each point.
+        map_classes, references: (n, K) 1 at the class of the map and of the label of each point.
 
     Raises:
         InputError: no point tells anything of the class.
@@ -94,17 +94,17 @@ def more_points(
         points = max(points_for(target.half_width, pixels.astype(float), likely), 2 * len(strata))
         numbers, _ = allocate(points, pixels.tolist(), likely.tolist(), "optimal", 2)
     else:
-        numbers = _for_class(target, sample, mapped, labelled, pixels)
+        numbers = _for_class(target, sample, map_classes, references, pixels)
     more = {part.name: max(0, int(number) - part.labelled) for part, number in zip(strata, numbers, strict=True)}
     return MorePoints(target.half_width, int(numbers.sum()), more, target.title, target.is_relative)
 
 
 def _for_class(
-    target: Target, sample: Sample, mapped: np.ndarray, labelled: np.ndarray, pixels: np.ndarray
+    target: Target, sample: Sample, map_classes: np.ndarray, references: np.ndarray, pixels: np.ndarray
 ) -> np.ndarray:
     """Divide the points that a measure of one class takes among the strata: (H,), at least two in each."""
     k = target.class_index
-    above, below = MARKS[target.measure](mapped[:, k], labelled[:, k])
+    above, below = MARKS[target.measure](map_classes[:, k], references[:, k])
     value, _ = ratios(sample, above[:, None], below[:, None])
     error = target.half_width * (value[0] if target.is_relative else 1)
     if not (math.isfinite(value[0]) and error > 0):
@@ -114,7 +114,7 @@ def _for_class(
     share = sample.sizes if sample.weights is None else sample.weights
     share = share / share.sum()
     mean = share @ sample.means((below * sample.area)[:, None])[:, 0]
-    spread = _spread(target, sample, mapped, labelled, float(value[0]))
+    spread = _spread(target, sample, map_classes, references, float(value[0]))
     total = share @ spread
     total_points = total**2 / ((mean * error / QUANTILE) ** 2 + share @ spread**2 / pixels.sum())
     return np.clip(
@@ -122,14 +122,16 @@ def _for_class(
     )
 
 
-def _spread(target: Target, sample: Sample, mapped: np.ndarray, labelled: np.ndarray, value: float) -> np.ndarray:
+def _spread(
+    target: Target, sample: Sample, map_classes: np.ndarray, references: np.ndarray, value: float
+) -> np.ndarray:
     """Estimate the standard deviation (H,) of residuals y - R x in each stratum.
 
     Two points are added to each: of the class that the map mostly has there, one labelled as the class and one as another.
     """
     count, k = len(sample.sizes), target.class_index
-    marks = mapped[:, k], labelled[:, k]
-    more = np.tile(usual_class(sample, mapped)[:, k], 2), np.repeat([1.0, 0.0], count)
+    marks = map_classes[:, k], references[:, k]
+    more = np.tile(usual_class(sample, map_classes)[:, k], 2), np.repeat([1.0, 0.0], count)
     above, below = MARKS[target.measure](*map(np.concatenate, zip(marks, more, strict=True)))
     area = np.concatenate([sample.area, *[sample.means(sample.area[:, None])[:, 0]] * 2])
     larger_sample = replace(sample, stratum=np.concatenate([sample.stratum, *[np.arange(count)] * 2]), area=area)

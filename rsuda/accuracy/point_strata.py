@@ -68,10 +68,10 @@ def strata_of(
 def _numbers(frame: gpd.GeoDataFrame, names: Sequence[str], what: str) -> np.ndarray:
     """Look up the points' strata by name."""
     numbers = {name: number for number, name in enumerate(names)}
-    missing = np.flatnonzero(frame["stratum"].isna())
-    if len(missing):
+    places = np.flatnonzero(frame["stratum"].isna())
+    if len(places):
         raise InputError(
-            f"{len(missing)} points of {what}, such as number {numbers_of(frame)[missing[0]]}, have no stratum, so they were not "
+            f"{len(places)} points of {what}, such as number {numbers_of(frame)[places[0]]}, have no stratum, so they were not "
             "drawn: delete points that were added by hand"
         )
     texts = [str(value).strip() for value in frame["stratum"]]

@@ -33,7 +33,7 @@ class Candidate:
         row, col: pixels at the model's GSD.
         shares: (K,) mean class probabilities.
         entropy: (K,) mean of class probability times entropy over log K; its sum is the uncertainty.
-        predicted: (K,) shares of the predicted classes.
+        class_shares: (K,) shares of the predicted classes.
         fused: (F,) mean fused feature; empty for a model without a decoder of rsuda.
         valid: share of pixels that have data, 0 to 1.
     """
@@ -43,7 +43,7 @@ class Candidate:
     col: int
     shares: np.ndarray
     entropy: np.ndarray
-    predicted: np.ndarray
+    class_shares: np.ndarray
     fused: np.ndarray
     valid: float
 
@@ -177,9 +177,11 @@ def _of_scene(
                 for k, col in enumerate(cols):
                     *total, valid = sums[done, :, k]
                     if valid >= LEAST_VALID * size * size:
-                        shares, entropy, predicted = (np.array(total) / valid).reshape(3, classes)
+                        shares, entropy, class_shares = (np.array(total) / valid).reshape(3, classes)
                         feature, valid_share = fused.mean(done, k), float(valid) / size**2
-                        yield Candidate(scene.name, rows[done], col, shares, entropy, predicted, feature, valid_share)
+                        yield Candidate(
+                            scene.name, rows[done], col, shares, entropy, class_shares, feature, valid_share
+                        )
                 done += 1
             on_rows(first + blend.shape[1])
     finally:

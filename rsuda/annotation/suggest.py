@@ -98,7 +98,7 @@ def suggest(
             size,
             round(window.uncertainty, 6),
             rank,
-            {name: round(float(share), 4) for name, share in zip(names, window.predicted, strict=True)},
+            {name: round(float(share), 4) for name, share in zip(names, window.class_shares, strict=True)},
             round(window.valid, 4),
             len(windows),
         )

@@ -23,9 +23,9 @@ def read_numbers(command: Callable[..., Any] | None, options: Iterable[Any]) -> 
     """
     if command is None:
         return
-    declared = inspect.signature(command, eval_str=True).parameters
+    parameters = inspect.signature(command, eval_str=True).parameters
     for option in options:
-        annotation = declared[option.name].annotation if option.name in declared else None
+        annotation = parameters[option.name].annotation if option.name in parameters else None
         kind, limits = _kind(annotation), get_args(annotation)[-1:]
         if kind is not None and not isinstance(option.process_value, partial):
             option.process_value = partial(_process, kind, limits, option, option.process_value)

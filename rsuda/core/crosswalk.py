@@ -42,9 +42,9 @@ def common_names(names: Sequence[str], classes: Mapping[str, Any]) -> tuple[str,
 def _pairs(names: Sequence[str], key: str, value: Any) -> list[tuple[str, str]]:
     """List the own and the common class of one entry, in either order."""
     if isinstance(value, list | tuple):
-        absent = next((str(name) for name in value if str(name) not in names), None)
-        if absent is not None:
-            raise unknown(f"class of the legend in 'classes', {key},", absent, names)
+        unknown_name = next((str(name) for name in value if str(name) not in names), None)
+        if unknown_name is not None:
+            raise unknown(f"class of the legend in 'classes', {key},", unknown_name, names)
         return [(str(name), key) for name in value]
     if value is None or isinstance(value, Mapping) or not str(value).strip():
         raise InputError(f"'classes' maps '{key}' to {shown(value)}: write the name of a class")
@@ -58,13 +58,13 @@ def _pairs(names: Sequence[str], key: str, value: Any) -> list[tuple[str, str]]:
 def grouped(names: Sequence[str], common: Sequence[str]) -> tuple[dict[str, list[int]], list[int]]:
     """Group the indices of classes by their common name, in the order of the first ones; return also the ignored ones."""
     groups: dict[str, list[int]] = {}
-    ignored = []
+    ignored_classes = []
     for k, (name, became) in enumerate(zip(names, common, strict=True)):
         if became == UNKNOWN != name:
-            ignored.append(k)
+            ignored_classes.append(k)
         else:
             groups.setdefault(became, []).append(k)
-    return groups, ignored
+    return groups, ignored_classes
 
 
 def unshared(model: Sequence[str], names: Sequence[str]) -> tuple[list[str], list[str]]:

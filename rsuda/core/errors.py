@@ -93,9 +93,9 @@ def joined_error(errors: Sequence[RsudaError], count: int, what: str) -> RsudaEr
 
 def check_extra(extra: str, *packages: str) -> None:
     """Raise InputError if a package of an optional extra is not installed."""
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        verb = "is" if len(missing) == 1 else "are"
+    missing_packages = [package for package in packages if find_spec(package) is None]
+    if missing_packages:
+        verb = "is" if len(missing_packages) == 1 else "are"
         raise InputError(
-            f"this needs {' and '.join(missing)}, which {verb} not installed: pip install 'rsuda[{extra}]'"
+            f"this needs {' and '.join(missing_packages)}, which {verb} not installed: pip install 'rsuda[{extra}]'"
         )

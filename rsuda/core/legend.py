@@ -175,7 +175,7 @@ class Legend:
         return self._grouped(common)
 
     def _grouped(self, common: tuple[str, ...]) -> Legend:
-        groups, ignored = grouped(self.names, common)
+        groups, ignored_classes = grouped(self.names, common)
 
         def joined(parts: tuple[tuple[Any, ...], ...], members: list[int]) -> tuple[Any, ...]:
             return tuple(part for k in members for part in parts[k])
@@ -184,8 +184,8 @@ class Legend:
             tuple(groups),
             tuple(joined(self.colours, members) for members in groups.values()),
             tuple(joined(self.values, members) for members in groups.values()) if self.by_value else (),
-            self.ignored_colours + (() if self.by_value else joined(self.colours, ignored)),
-            self.ignored_values + (joined(self.values, ignored) if self.by_value else ()),
+            self.ignored_colours + (() if self.by_value else joined(self.colours, ignored_classes)),
+            self.ignored_values + (joined(self.values, ignored_classes) if self.by_value else ()),
             self,
             common,
             self.tolerance,

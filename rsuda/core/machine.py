@@ -88,8 +88,8 @@ def peak_memory() -> int | None:
         peak = int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
     if psutil := _module("psutil"):
-        used = psutil.Process().memory_info()
-        return int(getattr(used, "peak_wset", used.rss))
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
     return None
 
 

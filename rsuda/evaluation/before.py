@@ -77,23 +77,23 @@ class Before:
         return {"what": self.what, "selection": selection, "miou": self.miou, "iou": self.iou}
 
 
-def model_before(folder: Path, settings: Settings, adapted: Predictor) -> ModelBefore | None:
+def model_before(folder: Path, settings: Settings, predictor: Predictor) -> ModelBefore | None:
     """Load the model before adaptation; None for a run without an honest "before".
 
     Args:
-        adapted: the run's model. A start counts only if it has the same classes and bands.
+        predictor: the run's model. A start counts only if it has the same classes and bands.
     """
     if (folder / BEFORE).is_file() and not (folder / BEFORE_WEIGHTS).is_file():
         return None  # resumed at its end: it was scored then
-    device, precision, file = str(adapted.device), adapted.precision, folder / BEFORE_WEIGHTS
+    device, precision, file = str(predictor.device), predictor.precision, folder / BEFORE_WEIGHTS
     with suppress(RsudaError):
         if file.is_file():
-            trained = load_run(file)
-            return ModelBefore(Predictor.of(trained, device, precision), trained.method)
+            network = load_run(file)
+            return ModelBefore(Predictor.of(network, device, precision), network.method)
         if settings.network.start:
-            trained, spec = load_run(settings.network.start), adapted.trained.spec
-            if trained.spec.legend.names == spec.legend.names and trained.spec.bands == spec.bands:
-                return ModelBefore(Predictor.of(trained, device, precision), "the run it starts from")
+            network, spec = load_run(settings.network.start), predictor.trained.spec
+            if network.spec.legend.names == spec.legend.names and network.spec.bands == spec.bands:
+                return ModelBefore(Predictor.of(network, device, precision), "the run it starts from")
     return None
 
 

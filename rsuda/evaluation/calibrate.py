@@ -167,24 +167,24 @@ def calibrate(
             f"{domain.name}, split {split}",
         )
     kind = TEMPERATURE if scaling == AUTO and (from_source or points) else scaling
-    fitted, held_out = choose(pixels, kind, by_class=by_class, enough=enough)
+    best_scaling, held_out = choose(pixels, kind, by_class=by_class, enough=enough)
     too_sharp: tuple[float, ...] = ()
     if from_source:
-        fitted, too_sharp = not_sharper(fitted)
+        best_scaling, too_sharp = not_sharper(best_scaling)
         held_out = None if too_sharp else held_out
-        estimate = estimate_accuracy(predictor, folder, data, pixels, fitted.temperature)
+        estimate = estimate_accuracy(predictor, folder, data, pixels, best_scaling.temperature)
     result = Calibration(
         folder,
-        fitted.temperature,
+        best_scaling.temperature,
         about,
         len(pixels),
         pixels.group_count,
         measure(pixels, Scaling()),
-        held_out or measure(pixels, fitted),
+        held_out or measure(pixels, best_scaling),
         held_out is not None,
-        tuple(predictor.trained.spec.legend.names[k] for k in fitted.classes),
+        tuple(predictor.trained.spec.legend.names[k] for k in best_scaling.classes),
         estimate,
-        fitted.bias,
+        best_scaling.bias,
         too_sharp,
     )
     _write(predictor, result)
@@ -193,9 +193,9 @@ def calibrate(
 
 def _write(predictor: Predictor, result: Calibration) -> None:
     """Write the scaling into the weights file and the spec, and the numbers beside them."""
-    trained = predictor.trained
-    spec = replace(trained.spec, temperature=result.temperature, bias=result.bias)
-    save_run(result.run, cast(SegmentationNetwork, trained.model), spec, trained.method, trained.bank)
+    network = predictor.trained
+    spec = replace(network.spec, temperature=result.temperature, bias=result.bias)
+    save_run(result.run, cast(SegmentationNetwork, network.model), spec, network.method, network.bank)
     with atomic_write(result.run / CALIBRATION, overwrite=True) as temporary:
         fields = {name: value for name, value in result.as_fields().items() if name != "run"}
         text = json.dumps(fields, indent=2) + "\n"

@@ -125,9 +125,9 @@ def evaluate(
         counts += np.bincount(label.ravel(), minlength=256)
         label, off_palette = table[label], off_palette + unlisted
         if protocol == "scenes":
-            predicted = predict_scene(adapted(predictor, scene, adapt), scene)
-            by_scene[scene.name] = confusion(label, predicted.classes, len(legend))
-            by_confidence += tally(label, predicted.classes, predicted.confidence / 254, len(legend))
+            scene_map = predict_scene(adapted(predictor, scene, adapt), scene)
+            by_scene[scene.name] = confusion(label, scene_map.classes, len(legend))
+            by_confidence += tally(label, scene_map.classes, scene_map.confidence / 254, len(legend))
             continue
         by_scene[scene.name] = np.zeros((len(legend), len(legend)), np.int64)
         for row, col in _tile_corners(scene, size, stride):

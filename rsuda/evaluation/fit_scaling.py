@@ -126,12 +126,12 @@ class Fitting:
                 probabilities, labels = torch.from_numpy(pixels.probabilities), torch.from_numpy(pixels.labels)
                 return Scaling(*fit_vector(probabilities, labels, classes, prior=self._prior(pixels)), tuple(classes))
         common = self._temperature(pixels, 1.0)
-        predicted = pixels.probabilities.argmax(1)
-        separate = self._enough(pixels, predicted) if self.by_class and self.kind == TEMPERATURE else []
+        prediction = pixels.probabilities.argmax(1)
+        separate = self._enough(pixels, prediction) if self.by_class and self.kind == TEMPERATURE else []
         if not separate:
             return Scaling((common,))
         numbers = [
-            self._temperature(pixels.part(predicted == k), common) if k in separate else common
+            self._temperature(pixels.part(prediction == k), common) if k in separate else common
             for k in range(pixels.probabilities.shape[1])
         ]
         return Scaling(tuple(numbers), (), tuple(separate))
@@ -252,15 +252,15 @@ def choose(pixels: LabelledPixels, kind: str, *, by_class: bool, enough: int) ->
         if kind != VECTOR:
             candidates = [each for each in candidates if each.fitting.is_better(each.held_out, base.held_out)]
         best = _simplest(candidates) if candidates else base
-        fitted, result = best.fitting.fit(pixels).nearer_to_none(best.share), best.held_out.measure
+        scaling, result = best.fitting.fit(pixels).nearer_to_none(best.share), best.held_out.measure
     else:  # of one place nothing is held out
-        fitted, result = fittings[0].fit(pixels), None
-    if kind == VECTOR and not fitted.bias:
+        scaling, result = fittings[0].fit(pixels), None
+    if kind == VECTOR and not scaling.bias:
         raise InputError(
             f"the labels are too few for a vector scaling, which needs two classes of {enough} labelled pixels or points in "
             f"{ENOUGH_GROUPS} places: label more, or pass {spell('scaling', TEMPERATURE)}"
         )
-    return fitted, result
+    return scaling, result
 
 
 def _simplest(candidates: Sequence[Candidate]) -> Candidate:
@@ -283,8 +283,8 @@ def _reliability(pixels: LabelledPixels, scaling: Scaling) -> tuple[Reliability,
     """Return the reliability of pixels under a scaling, and their log losses (N,)."""
     raw = torch.from_numpy(pixels.probabilities)
     probabilities = tempered(raw, scaling.temperature, axis=1, bias=scaling.bias)
-    best, predicted = (values.numpy() for values in probabilities.max(1))
+    best, prediction = (values.numpy() for values in probabilities.max(1))
     classes = pixels.probabilities.shape[1]
-    counts = tally(pixels.labels, predicted.astype(np.uint8), best, classes)
+    counts = tally(pixels.labels, prediction.astype(np.uint8), best, classes)
     losses = log_losses(probabilities, torch.from_numpy(pixels.labels)).numpy()
     return Reliability(counts, ("",) * classes), losses

@@ -89,15 +89,17 @@ def label_free(
     change_counts, shift_counts = np.zeros((2, classes)), np.zeros((2, classes))
     for window in _windows(predictor.trained.spec, domain, split, windows, size):
         image, valid, next_image, next_valid = window
-        plain, mirrored, turned, *coloured = predictor.probabilities(np.stack([image, *_changed(image)]))
-        for other in (mirrored[..., ::-1], np.rot90(turned, -1, (-2, -1)), *coloured):
-            change_counts += _shared(plain.argmax(0)[valid], other.argmax(0)[valid], classes)
+        original, mirror_image, right_turn, *colour_changes = predictor.probabilities(
+            np.stack([image, *_changed(image)])
+        )
+        for other in (mirror_image[..., ::-1], np.rot90(right_turn, -1, (-2, -1)), *colour_changes):
+            change_counts += _shared(original.argmax(0)[valid], other.argmax(0)[valid], classes)
         half = size // 2
         both = valid[:, half:] & next_valid[:, :half]
         if both.any():
             other = predictor.probabilities(next_image[None])[0]
-            shift_counts += _shared(plain.argmax(0)[:, half:][both], other.argmax(0)[:, :half][both], classes)
-        probabilities.append(plain[:, valid])
+            shift_counts += _shared(original.argmax(0)[:, half:][both], other.argmax(0)[:, :half][both], classes)
+        probabilities.append(original[:, valid])
     if not probabilities:
         raise InputError(f"no valid pixel in {windows} windows of {domain.name}: check its nodata value")
     pixels = np.concatenate(probabilities, 1).astype(np.float64)
@@ -126,9 +128,9 @@ def _windows(
         row, col = random_window(rng, grid.height, grid.width, size)
         patch = scene.read(spec.bands, spec.gsd, (row, col, size, size))
         if patch.valid.any():
-            shifted = scene.read(spec.bands, spec.gsd, (row, col + size // 2, size, size))
-            image, next_image = (spec.unit(part.values) * part.valid for part in (patch, shifted))
-            yield image, patch.valid, next_image, shifted.valid
+            neighbour = scene.read(spec.bands, spec.gsd, (row, col + size // 2, size, size))
+            image, next_image = (spec.unit(part.values) * part.valid for part in (patch, neighbour))
+            yield image, patch.valid, next_image, neighbour.valid
 
 
 def write_label_free(scores: LabelFree, run: Path) -> Path:
@@ -163,9 +165,9 @@ def read_label_free(run: Path) -> dict[str, float] | None:
 def _changed(image: np.ndarray) -> list[np.ndarray]:
     """Return the window mirrored, turned by a right angle, brighter, darker, with less and with more contrast, on 0..1."""
     middle = image.mean((1, 2), keepdims=True)
-    changed = [image[..., ::-1], np.rot90(image, 1, (-2, -1)), image * 1.2, image * 0.8]
-    changed += [middle + (image - middle) * contrast for contrast in (0.75, 1.25)]
-    return [np.ascontiguousarray(view.clip(0, 1), np.float32) for view in changed]
+    views = [image[..., ::-1], np.rot90(image, 1, (-2, -1)), image * 1.2, image * 0.8]
+    views += [middle + (image - middle) * contrast for contrast in (0.75, 1.25)]
+    return [np.ascontiguousarray(view.clip(0, 1), np.float32) for view in views]
 
 
 def _shared(one: np.ndarray, other: np.ndarray, classes: int) -> np.ndarray:

@@ -46,9 +46,9 @@ class LabelledPixels:
     def group_count(self) -> int:
         return len(np.unique(self.groups))
 
-    def part(self, chosen: np.ndarray) -> LabelledPixels:
+    def part(self, mask: np.ndarray) -> LabelledPixels:
         """Return the pixels that a mask (N,) bool chooses."""
-        return LabelledPixels(self.probabilities[chosen], self.labels[chosen], self.groups[chosen])
+        return LabelledPixels(self.probabilities[mask], self.labels[mask], self.groups[mask])
 
 
 def pixels_of_scenes(

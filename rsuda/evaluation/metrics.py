@@ -13,19 +13,19 @@ from rsuda.core.legend import IGNORE
 MEANS = ("miou", "mf1", "accuracy", "kappa")
 
 
-def confusion(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+def confusion(label: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
     """Count pixels by labelled and predicted class.
 
     Args:
-        label, predicted: class indices of the same shape, uint8. Pixels with 255 in either do not count: they have no label,
+        label, prediction: class indices of the same shape, uint8. Pixels with 255 in either do not count: they have no label,
             or the image has no data.
         classes: number of classes K.
 
     Returns:
         (K, K) int64 counts, rows by the label's class, columns by the predicted class.
     """
-    use = (label != IGNORE) & (predicted != IGNORE)
-    code = label[use].astype(np.int64) * classes + predicted[use]
+    use = (label != IGNORE) & (prediction != IGNORE)
+    code = label[use].astype(np.int64) * classes + prediction[use]
     return np.bincount(code, minlength=classes * classes).reshape(classes, classes)
 
 

@@ -12,21 +12,21 @@ from rsuda.core.legend import IGNORE
 BINS = 15  # of equal width over 0..1
 
 
-def tally(label: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, classes: int) -> np.ndarray:
+def tally(label: np.ndarray, prediction: np.ndarray, confidence: np.ndarray, classes: int) -> np.ndarray:
     """Count pixels by predicted class and bin of confidence.
 
     Args:
-        label, predicted: class indices of the same shape, uint8; pixels with 255 in either do not count.
+        label, prediction: class indices of the same shape, uint8; pixels with 255 in either do not count.
         confidence: probability of the predicted class, 0..1, of the same shape.
         classes: number of classes K.
 
     Returns:
         (3, K, BINS) float64: pixels, right pixels, and the sum of their confidences.
     """
-    use = (label != IGNORE) & (predicted != IGNORE)
-    predicted, confidence = predicted[use].astype(np.int64), confidence[use].astype(np.float64)
-    place = predicted * BINS + (confidence * BINS).astype(np.int64).clip(0, BINS - 1)
-    weights = (np.ones_like(confidence), (label[use] == predicted).astype(np.float64), confidence)
+    use = (label != IGNORE) & (prediction != IGNORE)
+    prediction, confidence = prediction[use].astype(np.int64), confidence[use].astype(np.float64)
+    place = prediction * BINS + (confidence * BINS).astype(np.int64).clip(0, BINS - 1)
+    weights = (np.ones_like(confidence), (label[use] == prediction).astype(np.float64), confidence)
     sums = [np.bincount(place, weight, minlength=classes * BINS) for weight in weights]
     return np.stack(sums).reshape(3, classes, BINS)
 

@@ -79,8 +79,8 @@ def estimate_accuracy(
 ) -> AccuracyEstimate:
     """Estimate the accuracy on the target's training scenes from the source's pixels; no label of the target is read."""
     probabilities = tempered(torch.from_numpy(pixels.probabilities), temperature, axis=1)
-    best, predicted = (values.numpy() for values in probabilities.max(1))
-    accuracy = float((predicted == pixels.labels).mean())
+    best, prediction = (values.numpy() for values in probabilities.max(1))
+    accuracy = float((prediction == pixels.labels).mean())
     threshold = np.quantile(best, 1 - accuracy)
     settings = saved_settings(run)
     target = find_target(settings.changed({"data": str(data)}) if data else settings)

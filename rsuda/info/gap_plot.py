@@ -114,8 +114,8 @@ def _as_fed(gap: Gap, sample: ColourSample, band: int, raw: np.ndarray) -> np.nd
     unit = (raw - sample.low[band]) / (sample.high[band] - sample.low[band])
     if gap.alignment.standardise != "domain":
         return unit
-    standardised: np.ndarray = (unit - sample.mean[band]) / sample.deviation[band]
-    return standardised
+    values: np.ndarray = (unit - sample.mean[band]) / sample.deviation[band]
+    return values
 
 
 def _classes(axes: Any, gap: Gap) -> None:

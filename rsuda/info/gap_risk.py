@@ -102,9 +102,9 @@ def _colours(unlike: float) -> Reason:
 
 def _classes(look: PairLook, shares: Mapping[str, float]) -> Reason:
     legend = look.target.legend
-    absent = [name for name in legend.names if not shares.get(name)] if legend else []
-    if absent:
-        return Reason("high", f"the source has no pixel of {', '.join(absent)}, so the map cannot have it")
+    absent_classes = [name for name in legend.names if not shares.get(name)] if legend else []
+    if absent_classes:
+        return Reason("high", f"the source has no pixel of {', '.join(absent_classes)}, so the map cannot have it")
     rare = {name: share for name, share in shares.items() if share < RARE}
     if rare:
         shares_text = ", ".join(f"{name} ({share:.1%})" for name, share in rare.items())

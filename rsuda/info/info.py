@@ -215,11 +215,11 @@ def _described_domain(name: str, data: str | Path | None, bands: str | None, nod
         raise MissingError(f"{error}; rsuda domains {shlex.quote(name)} describes them") from None
     patterns = (text for texts in description["splits"].values() for text in texts)
     scene_names = {text for text in patterns if not any(sign in text for sign in "*?[")}
-    missing = sorted(scene_names - set(result.scenes), key=natural_order)
+    missing_scenes = sorted(scene_names - set(result.scenes), key=natural_order)
     return {
         **domain_facts(result),
         **{key: description[key] for key in ("about", "images", "labels", "get")},
-        "missing": missing,
+        "missing": missing_scenes,
     }
 
 

@@ -161,5 +161,5 @@ class Augmentation:
                 if name != "forward_input_shape"
             }
             values["forward_input_shape"] = torch.tensor(image.shape)
-        shared: Tensor = self.photometric(image, params=parameters)
-        return shared
+        result: Tensor = self.photometric(image, params=parameters)
+        return result

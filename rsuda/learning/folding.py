@@ -38,12 +38,12 @@ def for_prediction(model: nn.Module, bands: int, precision: str, device: torch.d
     Returns:
         the network in channels-last memory. A step that changes a network's answers is left out.
     """
-    folded = without_batch_norm(model, bands)
-    convolves = any(isinstance(module, nn.Conv2d) for module in folded.modules())
+    model_copy = without_batch_norm(model, bands)
+    convolves = any(isinstance(module, nn.Conv2d) for module in model_copy.modules())
     if convolves and device.type == "cpu" and torch.backends.mkldnn.is_available():
-        fused = _fused(copy.deepcopy(folded), torch.bfloat16 if precision == "bf16" else torch.float32)
-        folded = fused if _alike(folded, fused, bands, precision) else folded
-    return folded.to(memory_format=torch.channels_last)
+        fused = _fused(copy.deepcopy(model_copy), torch.bfloat16 if precision == "bf16" else torch.float32)
+        model_copy = fused if _alike(model_copy, fused, bands, precision) else model_copy
+    return model_copy.to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
@@ -54,18 +54,18 @@ def without_batch_norm(model: nn.Module, bands: int) -> nn.Module:
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         return model
-    folded = _folded(copy.deepcopy(model.eval()))
-    return folded if _alike(model, folded, bands, "fp32") else model
+    model_copy = _folded(copy.deepcopy(model.eval()))
+    return model_copy if _alike(model, model_copy, bands, "fp32") else model
 
 
 @torch.inference_mode()
-def _alike(model: nn.Module, changed: nn.Module, bands: int, precision: str) -> bool:
+def _alike(model: nn.Module, model_copy: nn.Module, bands: int, precision: str) -> bool:
     """Compare the logits of two networks for one image of noise."""
     device = next(iter(model.parameters()), torch.empty(0)).device
     image = torch.randn(1, bands, 4 * STRIDE, 4 * STRIDE, generator=torch.Generator().manual_seed(0)).to(device)
     try:
         with autocast(precision, device):
-            before, after = model(image).float(), changed(image).float()
+            before, after = model(image).float(), model_copy(image).float()
     except (RuntimeError, AttributeError):  # another version of torch may lack the operator
         return False
     tolerance = _TOLERANCE[precision]
@@ -115,8 +115,8 @@ def _fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 def _is_plain(layer: nn.Conv2d) -> bool:
     """Check whether a layer is a convolution and nothing else, padded by zeros."""
-    padded = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    return type(layer) in (nn.Conv2d, StridedDepthwise, SkippingPointwise) and padded
+    pads_with_zeros = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return type(layer) in (nn.Conv2d, StridedDepthwise, SkippingPointwise) and pads_with_zeros
 
 
 class FusedConvolution(nn.Module):

@@ -37,14 +37,14 @@ class FusedAttention(Attention):
         return projected
 
 
-def _attended(q: Tensor, k: Tensor, v: Tensor, scale: float, dropped: float) -> Tensor:
+def _attended(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
     """Compute the attention of queries (B, heads, N, D) to keys (B, heads, n, D) and their values."""
     few = q.shape[1] * q.shape[2] * k.shape[2] <= _MOST_WEIGHTS
-    if few and not dropped and q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
+    if few and not dropout and q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
         # the gradient of torch's kernel takes two to six times as long as that of two products (torch 2.15)
         with torch.autocast("cpu", enabled=False):
             return (q * scale @ k.transpose(-2, -1)).softmax(-1) @ v
-    return F.scaled_dot_product_attention(q, k, v, dropout_p=dropped, scale=scale)
+    return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scale)
 
 
 class SkippingPointwise(nn.Conv2d):

@@ -86,12 +86,12 @@ def _kept_from_compiler(disable: Any, function: Any = None, *args: Any, **kwargs
     disabled: list[Any] = []
 
     @wraps(function)
-    def run(*values: Any, **named: Any) -> Any:
+    def run(*values: Any, **options: Any) -> Any:
         if _COMPILER not in sys.modules:
-            return function(*values, **named)
+            return function(*values, **options)
         if not disabled:
             disabled.append(disable(function, *args, **kwargs))
-        return disabled[0](*values, **named)
+        return disabled[0](*values, **options)
 
     return run
 

@@ -197,13 +197,13 @@ def option_names(name: str) -> list[str]:
 def described(name: str) -> dict[str, Any]:
     """Describe a method for users: summary, paper, networks, cost, window, and ``options`` as (default, what it does) by name."""
     cls = find_method(name)
-    trained, predicting = cls.passes
+    training_passes, prediction_passes = cls.passes
     fields = cls.Options.model_fields
     return {
         "summary": cls.summary or (cls.__doc__ or "").strip().partition("\n")[0],
         "paper": cls.paper,
         "networks": cls.networks,
-        "cost": trained + predicting / 3,  # a backward pass costs about two forward ones
+        "cost": training_passes + prediction_passes / 3,  # a backward pass costs about two forward ones
         "window_multiple": cls.window_multiple(cls.Options()),
         "reads": _reads(cls),
         "options": {option: (field.default, field.description or "") for option, field in fields.items()},

@@ -58,7 +58,7 @@ class AdaptSegNet(Method):
         return [self.discriminator]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        squared = self.options.adversary == "least-squares"
+        least_squares = self.options.adversary == "least-squares"
         logits_s = self.model(batch["source_image"])
         terms = {"ce": cross_entropy(logits_s, batch["source_label"])}
         if self.options.adversarial_weight == 0:
@@ -67,10 +67,10 @@ class AdaptSegNet(Method):
         p_t = _probabilities(self.model(batch["target_image"]), batch["target_valid"])
 
         # The segmentation network's term with D frozen, D's term on detached outputs: one backward serves both.
-        terms["adversarial"] = real_loss(frozen_discriminator(self.discriminator, p_t), True, squared)
+        terms["adversarial"] = real_loss(frozen_discriminator(self.discriminator, p_t), True, least_squares)
         terms["discriminator"] = (
-            real_loss(self.discriminator(p_s), True, squared)
-            + real_loss(self.discriminator(p_t.detach()), False, squared)
+            real_loss(self.discriminator(p_s), True, least_squares)
+            + real_loss(self.discriminator(p_t.detach()), False, least_squares)
         ) / 2
         return terms["ce"] + self.options.adversarial_weight * terms["adversarial"] + terms["discriminator"], terms
 

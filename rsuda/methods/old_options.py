@@ -13,8 +13,8 @@ DROPPED = {"st-dasegnet": {"mixing": False, "jitter": 0.2}}
 
 def todays(options: Mapping[str, Any], method: str) -> dict[str, Any]:
     """Rename options of any version to today's names and values, and drop those that the method has lost."""
-    dropped = DROPPED.get(method, {})
-    return {name: value for name, value in renamed_options(options).items() if name not in dropped}
+    obsolete_options = DROPPED.get(method, {})
+    return {name: value for name, value in renamed_options(options).items() if name not in obsolete_options}
 
 
 def renaming_notes(options: Mapping[str, Any], method: str) -> list[str]:
@@ -22,5 +22,5 @@ def renaming_notes(options: Mapping[str, Any], method: str) -> list[str]:
     notes = [f"option {name} is now {OLD_OPTIONS[name]}" for name in options if name in OLD_OPTIONS]
     values = [(name, value) for name, value in options.items() if renamed_value(name, value) != value]
     notes += [f"value {value} of option {name} is now {renamed_value(name, value)}" for name, value in values]
-    lost = [name for name, off in DROPPED.get(method, {}).items() if options.get(name, off) != off]
-    return notes + [f"{method} has no option {name} any more: the run goes without it" for name in lost]
+    obsolete_names = [name for name, off in DROPPED.get(method, {}).items() if options.get(name, off) != off]
+    return notes + [f"{method} has no option {name} any more: the run goes without it" for name in obsolete_names]

@@ -275,8 +275,8 @@ class STDASegNet(Method):
         if self.options.pseudo_labels == "separate":
             for_s, for_t = (self._weigh(self._sized(by, batch["target_image"]), batch) for by in (by_s, by_t))
             return for_s, for_t
-        shared = self._weigh(self._sized((by_s + by_t) / 2, batch["target_image"]), batch)
-        return shared, shared
+        for_both = self._weigh(self._sized((by_s + by_t) / 2, batch["target_image"]), batch)
+        return for_both, for_both
 
     def _weigh(self, logits: Tensor, batch: dict[str, Tensor]) -> PseudoLabels:
         """Make pseudo labels and their weights of a teacher's logits (B, K, H, W), corrected by votes and hints.
@@ -288,8 +288,8 @@ class STDASegNet(Method):
         logits = correct_by_hints(logits, batch.get("target_hint"), self.options.hint_accuracy)
         if self.options.trust == "classes":
             return self.trust(logits, valid, update=key is not None)
-        scaled = self.options.quality == "batch"
-        return quality_weighted(logits, valid, self.factor, self.options.certain, self.options.trusted, scaled)
+        by_quality = self.options.quality == "batch"
+        return quality_weighted(logits, valid, self.factor, self.options.certain, self.options.trusted, by_quality)
 
     def _sized(self, logits: Tensor, image: Tensor) -> Tensor:
         """Resize logits (B, K, h, w) to (B, K, H, W), in at least single precision."""

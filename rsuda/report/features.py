@@ -24,7 +24,7 @@ class Features:
     """A run's features of sampled pixels.
 
     Attributes:
-        explained: share of the variance that the plane shows, 0 to 1.
+        variance_share: share of the variance that the plane shows, 0 to 1.
         distance: by class, the distance of the domains' means over the mean distance of the source's pixels to their
             mean. None for a class with too few pixels in either domain.
         from_labels: whether the target's classes come from its labels instead of the prediction.
@@ -32,7 +32,7 @@ class Features:
 
     run: str
     drawing: Markup
-    explained: float
+    variance_share: float
     distance: dict[str, float | None]
     from_labels: bool
 
@@ -52,9 +52,9 @@ def features(view: RunView, scenes: Sequence[Scene], *, labelled: bool) -> Featu
     target = _sample(view.target, windows[1], target_legend, 1)
     if source is None or target is None:
         return None
-    drawing, explained = _plane(source, target, legend)
+    drawing, variance_share = _plane(source, target, legend)
     distance = {name: _distance(source, target, k) for k, name in enumerate(legend.names)}
-    return Features(view.run.name, drawing, explained, distance, labelled)
+    return Features(view.run.name, drawing, variance_share, distance, labelled)
 
 
 def _plane(source: Sample, target: Sample, legend: Legend) -> tuple[Markup, float]:
@@ -78,8 +78,8 @@ def _plane(source: Sample, target: Sample, legend: Legend) -> tuple[Markup, floa
         for k, colour in enumerate(legend.palette):
             of_class = np.flatnonzero(classes == k)
             groups.append((points[rng.permutation(of_class)[:POINTS]], colour, domain))
-    explained = float((deviations[:2] ** 2).sum() / max(1e-12, (deviations**2).sum()))
-    return scatter(groups, limits), explained
+    variance_share = float((deviations[:2] ** 2).sum() / max(1e-12, (deviations**2).sum()))
+    return scatter(groups, limits), variance_share
 
 
 def _distance(source: Sample, target: Sample, k: int) -> float | None:

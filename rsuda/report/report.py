@@ -229,14 +229,14 @@ def roles(
     ``before`` has the value None where the runs are all of one kind; ``after`` is then the best of all.
     """
     source_only = [i for i, run in enumerate(runs) if run.source_only]
-    adapted = [i for i in range(len(runs)) if i not in source_only]
+    adapted_runs = [i for i in range(len(runs)) if i not in source_only]
 
     def value(i: int) -> float:
         scores = quality[i].scores
         score = scores.miou if scores is not None else label_free[i].get(SELECTION, 0.0)
         return score if np.isfinite(score) else -1.0
 
-    return (source_only[0] if source_only and adapted else None), max(adapted or source_only, key=value)
+    return (source_only[0] if source_only and adapted_runs else None), max(adapted_runs or source_only, key=value)
 
 
 def _check_output(out: Path, windows: Path, *, overwrite: bool) -> None:

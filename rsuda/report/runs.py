@@ -34,7 +34,7 @@ class ReportRun:
         share: the share of trusted pseudo labels as (steps, values); None where the method logs none.
         curve: rows of target_curve.csv.
         label_free: scores of label_free.json; None without that file.
-        lacking: sentences about missing files.
+        missing_files: sentences about missing files.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class ReportRun:
     share: tuple[list[int], list[float]] | None
     curve: list[dict[str, Any]]
     label_free: dict[str, float] | None
-    lacking: tuple[str, ...]
+    missing_files: tuple[str, ...]
 
     @property
     def source_only(self) -> bool:
@@ -110,12 +110,12 @@ def _name(method: str) -> str:
 
 
 def _read(folder: Path, name: str, settings: Settings, network: TrainedNetwork) -> ReportRun:
-    terms, lacking = _terms(folder / "metrics.csv"), []
+    terms, missing_files = _terms(folder / "metrics.csv"), []
     if not terms:
-        lacking.append(f"{folder} has no metrics.csv with losses, so their curves are missing")
+        missing_files.append(f"{folder} has no metrics.csv with losses, so their curves are missing")
     share = terms.pop(SHARE, None)
     curve, label_free = _curve(folder / CURVE), read_label_free(folder)
-    return ReportRun(folder, name, settings, network, terms, share, curve, label_free, tuple(lacking))
+    return ReportRun(folder, name, settings, network, terms, share, curve, label_free, tuple(missing_files))
 
 
 def _terms(file: Path) -> dict[str, tuple[list[int], list[float]]]:

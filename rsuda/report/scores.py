@@ -75,13 +75,13 @@ def measure(
             continue
         assert domain.legend is not None
         label = legend.mapping_from(domain.legend)[scene.whole_label(domain.legend)[0]]
-        scored = confusion(label, strip.classes, classes)
-        matrix += scored
+        matrix_of_strip = confusion(label, strip.classes, classes)
+        matrix += matrix_of_strip
         by_confidence += tally(label, strip.classes, strip.confidence / 254, classes)
-        area += scored.sum(0) * pixel
-        true_area += scored.sum(1) * pixel
-        if scored.any():
-            by_scene.append((scene.name, Scores(scored, legend.names).miou))
+        area += matrix_of_strip.sum(0) * pixel
+        true_area += matrix_of_strip.sum(1) * pixel
+        if matrix_of_strip.any():
+            by_scene.append((scene.name, Scores(matrix_of_strip, legend.names).miou))
     if labelled and not matrix.any():
         raise InputError(
             f"no labelled pixel of {domain.name} belongs to a class of the model ({', '.join(legend.names)}): check the legend"

@@ -149,10 +149,10 @@ def _wrong(scores: Scores, worst_scenes: Sequence[tuple[str, float]]) -> Finding
     np.fill_diagonal(mistakes, 0)
     text = "No labelled pixel is wrong."
     if mistakes.any():
-        true, predicted = np.unravel_index(int(mistakes.argmax()), mistakes.shape)
-        share = 100 * mistakes[true, predicted] / scores.matrix.sum()
+        true, prediction = np.unravel_index(int(mistakes.argmax()), mistakes.shape)
+        share = 100 * mistakes[true, prediction] / scores.matrix.sum()
         text = (
-            f"The most frequent mistake: {scores.names[true]} predicted as {scores.names[predicted]}, {share:.0f} % of all "
+            f"The most frequent mistake: {scores.names[true]} predicted as {scores.names[prediction]}, {share:.0f} % of all "
             "labelled pixels."
         )
     if len(worst_scenes) > 1:

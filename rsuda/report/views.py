@@ -98,7 +98,7 @@ class DomainView:
         rectangle = (row - above, col - left, above + rows + below, left + cols + right)
         image = self.network_input(self._read(window.scene, rectangle)[0])
         height, width = image.shape[1:]
-        padded = np.pad(image, [(0, 0), (0, -height % 32), (0, -width % 32)], mode="symmetric")
+        padded_image = np.pad(image, [(0, 0), (0, -height % 32), (0, -width % 32)], mode="symmetric")
         outputs: dict[Any, Tensor] = {}
 
         def record(decoder: Any, _: Any, output: tuple[Tensor, Tensor]) -> None:
@@ -106,7 +106,9 @@ class DomainView:
 
         hooks = [decoder.register_forward_hook(record) for decoder in self._decoders() if fused]
         try:
-            result = self.predictor.probabilities_of(torch.from_numpy(np.ascontiguousarray(padded, np.float32))[None])
+            result = self.predictor.probabilities_of(
+                torch.from_numpy(np.ascontiguousarray(padded_image, np.float32))[None]
+            )
         finally:
             for hook in hooks:
                 hook.remove()
@@ -115,7 +117,7 @@ class DomainView:
             return probabilities, None
         feature = torch.cat([output[:1].float() for output in outputs.values()], 1)[0]
         down, across = (
-            _cells(feature.shape[1 + axis], padded.shape[1 + axis], first, count)
+            _cells(feature.shape[1 + axis], padded_image.shape[1 + axis], first, count)
             for axis, (first, count) in enumerate(((above, rows), (left, cols)))
         )
         return probabilities, feature[:, down, across].cpu().numpy()

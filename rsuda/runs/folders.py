@@ -37,8 +37,8 @@ def newest_checkpoint() -> Path:
 
     Raises MissingError without such a run.
     """
-    begun = [file for file in Path("runs").glob(f"*/{CONFIG}") if not (file.parent / WEIGHTS).is_file()]
-    files = sorted([*Path("runs").glob(f"*/{CHECKPOINT}"), *begun], key=os.path.getmtime)
+    unfinished_runs = [file for file in Path("runs").glob(f"*/{CONFIG}") if not (file.parent / WEIGHTS).is_file()]
+    files = sorted([*Path("runs").glob(f"*/{CHECKPOINT}"), *unfinished_runs], key=os.path.getmtime)
     if not files:
         raise MissingError(f"runs/ holds no run to resume: pass {spell('out', 'RUN')}")
     return files[-1].parent

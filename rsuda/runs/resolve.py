@@ -170,14 +170,14 @@ def _resumed(
     folder: Path, config: str | Path | None, changes: Mapping[str, Any], option_names: OptionNames | None
 ) -> Settings:
     """Resolve the settings of a run to resume, of which only ``FREE_TO_CHANGE`` may change."""
-    saved = saved_settings(folder)
+    run_settings = saved_settings(folder)
     settings = make_settings(changes, folder / CONFIG, option_names=option_names)
-    before, after = saved.by_name(), settings.by_name()
-    changed = [name for name in after if name not in FREE_TO_CHANGE and after[name] != before.get(name)]
-    if changed or config:
+    before, after = run_settings.by_name(), settings.by_name()
+    differences = [name for name in after if name not in FREE_TO_CHANGE and after[name] != before.get(name)]
+    if differences or config:
         raise InputError(
             f"{spell('resume', True)} goes on with the settings of {folder} and cannot change "
-            f"{', '.join(map(spell_setting, changed)) or 'them by ' + spell('config')} "
+            f"{', '.join(map(spell_setting, differences)) or 'them by ' + spell('config')} "
             f"(only {', '.join(map(spell_setting, FREE_TO_CHANGE))})"
         )
     return settings

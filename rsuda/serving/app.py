@@ -196,7 +196,7 @@ async def _unless_left(work: Work, receive: Callable[[], Awaitable[Any]]) -> byt
     finally:
         departure.cancel()
         if not answer.done():
-            work.dropped.set()
+            work.client_left.set()
             answer.cancel()
 
 

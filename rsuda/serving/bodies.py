@@ -47,8 +47,8 @@ class Bodies:
             self.size -= sum(map(len, parts))
 
     async def _read(self, request: Any, parts: list[bytes], most: int) -> None:
-        declared, size = request.headers.get("content-length", "0"), 0
-        if declared.isdigit() and int(declared) > most:
+        length, size = request.headers.get("content-length", "0"), 0
+        if length.isdigit() and int(length) > most:
             raise _TooLargeError
         async for part in request.stream():
             size += len(part)

@@ -54,7 +54,7 @@ class Work:
         format: one of FORMATS.
         deadline: of ``time.monotonic``, after which nothing more is computed.
         answer: receives the bytes of the answer.
-        dropped: set when the client has left and nobody needs the answer.
+        client_left: set when the client has left and nobody needs the answer.
     """
 
     source: bytes | str
@@ -62,7 +62,7 @@ class Work:
     options: MapOptions
     deadline: float
     answer: Future[bytes] = field(default_factory=Future)
-    dropped: threading.Event = field(default_factory=threading.Event)
+    client_left: threading.Event = field(default_factory=threading.Event)
 
 
 class Worker:
@@ -158,12 +158,12 @@ class Worker:
         Raises InputError for polygons without a place on Earth, since GeoJSON is in longitude and latitude (RFC 7946).
         """
         spec = self.predictor.trained.spec
-        opened = open_scene(scene, spec, bands=options.bands, gsd=options.gsd, crs=options.crs, nodata=options.nodata)
+        raster = open_scene(scene, spec, bands=options.bands, gsd=options.gsd, crs=options.crs, nodata=options.nodata)
         if options.polygons:
-            _check_place(opened.grid)
-        region = region_of(opened, None, options.bounds)
+            _check_place(raster.grid)
+        region = region_of(raster, None, options.bounds)
         height, width = (region.grid.height, region.grid.width) if region else (0, 0)
-        step = opened.step(spec.gsd)
+        step = raster.step(spec.gsd)
         pixels = max(height * width, round(height * width / (step[0] * step[1])))
         if pixels > self.limits.max_pixels:
             raise TooManyPixelsError(
@@ -187,5 +187,5 @@ def _check_place(grid: Grid) -> None:
 
 
 def _check_time(work: Work) -> None:
-    if time.monotonic() > work.deadline or work.dropped.is_set():
+    if time.monotonic() > work.deadline or work.client_left.is_set():
         raise OutOfTimeError

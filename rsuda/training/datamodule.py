@@ -108,10 +108,10 @@ class PairDataModule(L.LightningDataModule):
             "patches.workers": workers,
         }
         changes = {name: value for name, value in common.items() if value is not None} | dict(settings or {})
-        resolved, _ = resolve(
+        run_settings, _ = resolve(
             config, changes, "unused", False, lambda text: None, presets_of=presets_of, option_names=option_names
         )
-        self.settings, self.notes = check_run(resolved)
+        self.settings, self.notes = check_run(run_settings)
         self.standardise = standardise
 
     def prepare_data(self) -> None:

@@ -63,8 +63,8 @@ def fingerprint(file: Path | str) -> dict[str, Any]:
         digest.update(stream.read(_END))
         stream.seek(max(0, status.st_size - _END))
         digest.update(stream.read(_END))
-    changed = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="milliseconds")
-    return {**fields, "bytes": status.st_size, "changed": changed, "sha256_of_ends": digest.hexdigest()}
+    modification = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="milliseconds")
+    return {**fields, "bytes": status.st_size, "changed": modification, "sha256_of_ends": digest.hexdigest()}
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ def changes_on_resume(folder: Path, now: dict[str, Any], step: int) -> list[str]
     try:
         start: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         before, after = ([_content(file) for file in about["data"]] for about in (start, now))
-        changed = {
+        differences = {
             name: (start[part].get(name), value)
             for part in ("versions", "machine")
             for name, value in now[part].items()
@@ -95,8 +95,8 @@ def changes_on_resume(folder: Path, now: dict[str, Any], step: int) -> list[str]
         write_about(folder, now)  # a run of an earlier version, or an edited file
         return []
     notes = []
-    if changed:
-        words = ", ".join(f"{name} was {old} and is {new}" for name, (old, new) in changed.items())
+    if differences:
+        words = ", ".join(f"{name} was {old} and is {new}" for name, (old, new) in differences.items())
         notes.append(f"{words}: numbers may be rounded differently than in an uninterrupted run")
     files = sorted({name for name, *_ in set(before) ^ set(after)})
     if files:

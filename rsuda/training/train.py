@@ -136,8 +136,8 @@ def _as_begun(settings: Settings, folder: Path) -> Settings:
     """Take what was chosen for 'auto' at a run's beginning, so that it stays when files of the domains have changed."""
     if not (folder / CONFIG).is_file():
         return settings
-    begun = saved_settings(folder).by_name()
-    return settings.changed({name: begun[name] for name, value in settings.by_name().items() if is_auto(name, value)})
+    values = saved_settings(folder).by_name()
+    return settings.changed({name: values[name] for name, value in settings.by_name().items() if is_auto(name, value)})
 
 
 def _check_steps(settings: Settings, folder: Path) -> None:

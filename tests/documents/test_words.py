@@ -23,7 +23,14 @@ PHRASES = (
 )  # fmt: skip
 NEGATION = r"(?<!there\s)(?:is|are)[\s#]+no"  # "it is no raster"; "there is no raster" is plain English
 WORDS = re.compile(r"\b(" + "|".join(PHRASES).replace(" ", r"[\s#]+") + "|" + NEGATION + r")\b", re.IGNORECASE)
-PARTICIPLES = {"found", "told", "held", "kept", "given", "made", "here", "there", "own", "shown", "asked", "wanted"}
+PARTICIPLES = {
+    "found", "told", "held", "kept", "given", "made", "here", "there", "own", "shown", "asked", "wanted",
+    "chosen", "covered", "missing", "refused", "lacking", "absent", "begun", "used", "taken", "selected",
+    "turned", "shifted", "written", "moved", "masked", "stored", "scored", "saved", "folded", "squared",
+    "described", "dropped", "explained", "resolved", "fitted", "mapped", "seen", "drawn", "known", "named",
+    "scaled", "ignored", "adapted", "coloured", "marked", "removed", "added", "joined", "rounded", "shared",
+    "padded",
+}  # fmt: skip
 LETTERS = {"i", "k", "x", "y", "_"}  # indices and coordinates
 FORMULAS = {"geo", "learning", "methods"}  # folders whose code states formulas in their symbols
 

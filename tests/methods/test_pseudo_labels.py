@@ -398,7 +398,7 @@ def test_a_frozen_judge_gives_the_feature_its_gradient_and_takes_none():
 @pytest.mark.parametrize("answer", [-2.0, 0.0, 0.5, 3.0])
 def test_the_losses_of_an_answer_have_their_closed_forms(answer):
     answers = torch.full((2, 1, 3, 3), answer)
-    near(real_loss(answers, True, squared=True), (answer - 1) ** 2)
-    near(real_loss(answers, False, squared=True), answer**2)
-    near(real_loss(answers, True, squared=False), math.log1p(math.exp(-answer)))
-    near(real_loss(answers, False, squared=False), math.log1p(math.exp(answer)))
+    near(real_loss(answers, True, least_squares=True), (answer - 1) ** 2)
+    near(real_loss(answers, False, least_squares=True), answer**2)
+    near(real_loss(answers, True, least_squares=False), math.log1p(math.exp(-answer)))
+    near(real_loss(answers, False, least_squares=False), math.log1p(math.exp(answer)))

@@ -249,7 +249,7 @@ def test_work_of_a_client_that_leaves_is_dropped(served):
         with socket.create_connection(("127.0.0.1", served.port)) as client:
             client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             assert begun.wait(10)
-        assert works[0].dropped.wait(5)
+        assert works[0].client_left.wait(5)
     finally:
         end.set()
         worker._predict = real

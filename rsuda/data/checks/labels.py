@@ -68,7 +68,7 @@ def place_notes(scenes: Sequence[Scene]) -> list[str]:
     total, overlap, aside = 0, 0.0, []
     for scene, file in rasters:
         assert isinstance(file, PlacedFile)
-        pixels, share = scene.grid.height * scene.grid.width, file.covered
+        pixels, share = scene.grid.height * scene.grid.width, file.coverage
         total, overlap = total + pixels, overlap + share * pixels
         aside += [scene.name] if share < 0.999 else []
     if not aside:

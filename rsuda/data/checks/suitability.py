@@ -36,12 +36,16 @@ def doubts(scene: Scene, spec: Spec, *, of_bands: bool = True) -> tuple[dict[str
     if not pixels.size and whole:
         raise InputError(f"{scene.image} has no valid pixel: all pixels are nodata or transparent")
     order = scene.file.band_order
-    missing = [band for band in spec.bands if order is None or band not in order]
+    missing_bands = [band for band in spec.bands if order is None or band not in order]
     ratio = sum(scene.gsd) / 2 / spec.gsd
-    reasons = [*(_band_reasons(order, missing, spec) if of_bands else []), *_gsd_reasons(scene, ratio, spec)]
+    reasons = [*(_band_reasons(order, missing_bands, spec) if of_bands else []), *_gsd_reasons(scene, ratio, spec)]
     reasons += scaling_doubts(scene, spec)
     facts: dict[str, Any] = {
-        "bands": {"needed": list(spec.bands), "in_file": list(order) if order else None, "missing_by_name": missing},
+        "bands": {
+            "needed": list(spec.bands),
+            "in_file": list(order) if order else None,
+            "missing_by_name": missing_bands,
+        },
         "gsd_ratio": round(ratio, 4),
     }
     if pixels.size:
@@ -75,10 +79,10 @@ def domain_doubts(scenes: Sequence[Scene], spec: Spec) -> list[str]:
     ]
 
 
-def _band_reasons(named: tuple[str, ...] | None, missing: list[str], spec: Spec) -> list[str]:
-    if not missing:
+def _band_reasons(names_in_file: tuple[str, ...] | None, missing_bands: list[str], spec: Spec) -> list[str]:
+    if not missing_bands:
         return []
-    names = f"are named {', '.join(named)}" if named else "have no names"
+    names = f"are named {', '.join(names_in_file)}" if names_in_file else "have no names"
     return [f"its bands {names}, and would be taken as {', '.join(spec.bands)} in file order"]
 
 
@@ -111,9 +115,9 @@ def _values(pixels: np.ndarray, spec: Spec) -> tuple[dict[str, Any], list[np.nda
     return values, units, reasons
 
 
-def _colour_distance(scaled: list[np.ndarray], spec: Spec) -> tuple[dict[str, Any], list[str]]:
+def _colour_distance(unit_values: list[np.ndarray], spec: Spec) -> tuple[dict[str, Any], list[str]]:
     distances = {}
-    for name, unit, mean, std in zip(spec.bands, scaled, spec.mean, spec.std, strict=True):
+    for name, unit, mean, std in zip(spec.bands, unit_values, spec.mean, spec.std, strict=True):
         standard = (unit - mean) / std
         distances[name] = round(float(np.hypot(standard.mean(), standard.std() - 1)), 3)
     distance = round(float(np.mean(list(distances.values()))), 3)

@@ -57,20 +57,22 @@ def _whole_scenes(name: str, delivery: ImageFiles, matches: list[dict[str, str]]
     """Keep the scenes that have a file of each part."""
     every = {scene: None for part in matches for scene in part}
     files = {scene: tuple(part[scene] for part in matches) for scene in every if all(scene in part for part in matches)}
-    lacking = [
+    incomplete_scenes = [
         (scene, next(text for text, part in zip(delivery.patterns, matches, strict=True) if scene not in part))
         for scene in every
         if scene not in files
     ]
-    examples = ", ".join(f"{scene} ({text})" for scene, text in lacking[:5]) + (" …" if len(lacking) > 5 else "")
+    examples = ", ".join(f"{scene} ({text})" for scene, text in incomplete_scenes[:5]) + (
+        " …" if len(incomplete_scenes) > 5 else ""
+    )
     if not files:
         raise MissingError(
             f"no scene of domain {name} has all its {len(matches)} rasters; scenes and what they lack: {examples}: write the "
             "same field, such as {tile}, in all patterns"
         )
     notes = (
-        [f"{len(lacking)} of {len(every)} scenes of {name} lack a raster and are left out: {examples}"]
-        if lacking
+        [f"{len(incomplete_scenes)} of {len(every)} scenes of {name} lack a raster and are left out: {examples}"]
+        if incomplete_scenes
         else []
     )
     return DeliveryFiles(delivery, files, tuple(notes))

@@ -31,13 +31,13 @@ class Labels:
     Attributes:
         files: label file of each scene.
         polygons: layers of each scene whose label is read as polygons.
-        refused: scenes whose only label is refused, with a sentence.
+        refusals: scenes whose only label is refused, with a sentence.
         sets: what each entry of the domain file labels.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     polygons: dict[str, tuple[PolygonLayer, ...]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
     sets: tuple[LabelSet, ...] = ()
 
 
@@ -74,7 +74,7 @@ def match_labels(
             if scene in images and scene not in before:
                 reason = bad_labels.get(Path(file).name)
                 if reason:
-                    result.refused[scene] = f"label {Path(file).name} is refused: {reason}"
+                    result.refusals[scene] = f"label {Path(file).name} is refused: {reason}"
                 else:
                     _add(result, entries[first:end], matches[first:end], scene, file, root)
         count = len(set(result.files) - before)
@@ -83,7 +83,7 @@ def match_labels(
             others = [file for scene, file in matches[number].items() if scene not in images]
             sets.append(LabelSet(entry.files, count, len(matches[number]), tuple(others[:_EXAMPLES]), entry.about))
         first = end
-    result.refused = {name: note for name, note in result.refused.items() if name not in result.files}
+    result.refusals = {name: note for name, note in result.refusals.items() if name not in result.files}
     result.sets = tuple(sets)
     return result
 

@@ -53,7 +53,7 @@ def domain_of_fields(fields: DomainFile, data: str | Path | None, bands: str | N
         )
         for name in sorted(first, key=natural_order)
     }
-    splits, notes = _make_splits(fields, scenes, labels.refused, root)
+    splits, notes = _make_splits(fields, scenes, labels.refusals, root)
     notes += [note_of_own_maps(maps)] if maps else []
     notes += [*filter(None, [note_of_archives(scene.image for scene in scenes.values())]), *variant.notes]
     protocol = fields.protocol.model_dump() if fields.protocol else None
@@ -101,17 +101,17 @@ def _declared_gsd(fields: DomainFile, scene: str) -> float | None:
 
 
 def _make_splits(
-    fields: DomainFile, scenes: Collection[str], refused: Mapping[str, str], root: Path
+    fields: DomainFile, scenes: Collection[str], refusals: Mapping[str, str], root: Path
 ) -> tuple[dict[str, list[str]], list[str]]:
     """List the scene names of each split, and notes on refused labels and missing scenes.
 
     A scene whose only label is refused leaves its splits, so that the other scenes can be used.
     """
     splits: dict[str, list[str]] = {}
-    notes, partial = list(refused.values()), []
+    notes, partial = list(refusals.values()), []
     for split, patterns in fields.splits.items():
         members = [name for name in scenes if matches_any(name, patterns)]
-        splits[split] = [name for name in members if name not in refused]
+        splits[split] = [name for name in members if name not in refusals]
         explicit = not any(sign in text for text in patterns for sign in "*?[")
         if not members:
             notes.append(

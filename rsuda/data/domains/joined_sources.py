@@ -55,10 +55,10 @@ def join_legends(legends: Sequence[Legend]) -> Legend:
     return Legend(tuple(colours), tuple((colour,) for colour in colours.values()))
 
 
-def _free_colour(colour: Colour, taken: set[Colour]) -> Colour:
+def _free_colour(colour: Colour, other_colours: set[Colour]) -> Colour:
     steps = (230, 60, 150, 20, 190, 105)
     choices = (colour, *((red, green, blue) for red, green, blue in product(steps, repeat=3)))
-    return next(choice for choice in choices if choice not in taken)
+    return next(choice for choice in choices if choice not in other_colours)
 
 
 def _common_bands(domains: Sequence[Domain]) -> tuple[str, ...] | None:

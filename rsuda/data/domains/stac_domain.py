@@ -254,11 +254,11 @@ def _legend(items: Sequence[Item]) -> Legend | None:
             bands = asset.extra_fields.get("bands") or asset.extra_fields.get("raster:bands") or [{}]
             entries = asset.extra_fields.get("classification:classes") or bands[0].get("classification:classes")
             if entries:
-                ignored = [entry["value"] for entry in entries if entry.get("nodata")]
+                ignored_values = [entry["value"] for entry in entries if entry.get("nodata")]
                 classes = [entry for entry in entries if not entry.get("nodata")]
                 colours = class_colours(_class_name(entry) for entry in classes)
                 fields = [_class(entry, colour) for entry, colour in zip(classes, colours, strict=False)]
-                return Legend.from_fields(fields, ignored)
+                return Legend.from_fields(fields, ignored_values)
     return None
 
 

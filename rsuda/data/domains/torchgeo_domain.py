@@ -67,7 +67,7 @@ def domain_of_dataset(
         InputError: torchgeo is not installed, the dataset has no raster files, or no mask lies on an image.
     """
     datasets = _classify(images, labels)
-    order, selected = _band_order(datasets.images, bands)
+    order, image_bands = _band_order(datasets.images, bands)
     masks = [file for dataset in datasets.masks for file in _files(dataset)]
     scenes = _make_scenes(datasets, masks, order, gsd)
     name = name or type(datasets.images[0]).__name__
@@ -79,7 +79,7 @@ def domain_of_dataset(
     return Domain(
         name,
         scenes,
-        selected or order,
+        image_bands or order,
         _make_legend(datasets.masks, masks, legend, ignore) if datasets.masks else None,
         _make_splits(scenes, splits, name),
         notes=tuple(dict.fromkeys(notes)),
@@ -228,13 +228,13 @@ def _make_legend(
     if isinstance(legend, Legend):
         return legend
     values = {RasterFile(file).nodata for file in files}
-    ignored = sorted({*ignore, *(int(value) for value in values if value is not None and 0 <= value <= 255)})
+    ignored_values = sorted({*ignore, *(int(value) for value in values if value is not None and 0 <= value <= 255)})
     if legend is not None:
         class_values = {
             value for entry in legend for value in entry.get("values", [entry["value"]] if "value" in entry else [])
         }
         return Legend.from_fields(
-            [dict(entry) for entry in legend], [value for value in ignored if value not in class_values]
+            [dict(entry) for entry in legend], [value for value in ignored_values if value not in class_values]
         )
     names, palette = _class_names(masks[0], files), dict(masks[0].cmap or {})
     colours = {value: list(palette[value][:3]) for value in names if value in palette}
@@ -242,9 +242,9 @@ def _make_legend(
     fields = [
         {"name": name, "value": value, "colour": colours.get(value) or next(spare)}
         for value, name in names.items()
-        if value not in ignored
+        if value not in ignored_values
     ]
-    return Legend.from_fields(fields, ignored)
+    return Legend.from_fields(fields, ignored_values)
 
 
 def _class_names(dataset: Any, files: list[str]) -> dict[int, str]:

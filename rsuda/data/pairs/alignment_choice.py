@@ -97,7 +97,7 @@ def choose_alignment(align: AlignSettings, look: PairLook) -> Alignment:
         for name, value in {**nothing, "target_statistics": False}.items():
             decide(name, lambda value=value: Choice(value, "the source's scenes are the target's own"))
         return Alignment(**fields, reasons=reasons)
-    decide("band_matching", lambda: choose_band_matching(look.source_bands, look.target_bands, look.named))
+    decide("band_matching", lambda: choose_band_matching(look.source_bands, look.target_bands, look.target_is_named))
     if look.start is not None and fields["gsd"] == "auto":
         fields["gsd"] = None  # that of the model that training starts from
     decide("gsd", lambda: choose_gsd(finest_gsd(look), look.target.gsd))
@@ -127,15 +127,15 @@ def common_gsd(look: PairLook, gsd: Gsd) -> float | None:
     return look.target.gsd if gsd is None else float(gsd)
 
 
-def choose_band_matching(source: Sequence[str], target: Sequence[str], named: bool = True) -> Choice:
+def choose_band_matching(source: Sequence[str], target: Sequence[str], target_is_named: bool = True) -> Choice:
     """Match by name where the domains share at least two bands, or one has all bands of the other; else by order.
 
     Args:
         source, target: band names.
-        named: whether the target's bands have names of their own.
+        target_is_named: whether the target's bands have names of their own.
     """
     common = [band for band in target if band in source]
-    if not named:
+    if not target_is_named:
         return Choice("order", "the target's bands have no names")
     if set(source) == set(target):
         return Choice("name", f"both domains have {', '.join(common)}")
@@ -186,16 +186,16 @@ def choose_standardise(sources: Sequence[ColourSample], target: ColourSample) ->
     """
     if any((sample.is_byte != target.is_byte).any() for sample in sources):
         return Choice("domain", "one domain has 8-bit pixels and the other does not")
-    raw, aligned = unlike_colours(sources, target, "imagenet"), unlike_colours(sources, target, "domain")
-    if raw > aligned + _GAIN:
+    raw_share, own_share = unlike_colours(sources, target, "imagenet"), unlike_colours(sources, target, "domain")
+    if raw_share > own_share + _GAIN:
         return Choice(
             "domain",
-            f"with it {aligned:.0%} of the target's colours match no class of the source, and without it {raw:.0%}",
+            f"with it {own_share:.0%} of the target's colours match no class of the source, and without it {raw_share:.0%}",
         )
     return Choice(
         "imagenet",
-        f"{raw:.0%} of the target's colours match no class of the source, and {aligned:.0%} would not after standardising "
-        "each domain by itself",
+        f"{raw_share:.0%} of the target's colours match no class of the source, and {own_share:.0%} would not after "
+        "standardising each domain by itself",
     )
 
 

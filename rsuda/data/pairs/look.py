@@ -27,7 +27,7 @@ class PairLook:
         groups: the training scenes of each source, by its name.
         targets: the target's training scenes, without labels.
         source_bands, target_bands: names in file order.
-        named: whether the target's bands have names; otherwise they are assumed to be the source's.
+        target_is_named: whether the target's bands have names; otherwise they are assumed to be the source's.
         start: spec of the model that training starts from.
         within_target: whether the source's scenes are scenes of the target.
     """
@@ -38,7 +38,7 @@ class PairLook:
     targets: list[Scene]
     source_bands: tuple[str, ...]
     target_bands: tuple[str, ...]
-    named: bool
+    target_is_named: bool
     start: Spec | None
     within_target: bool
     _colours: dict[tuple[FedBands, float | None], tuple[list[ColourSample], ColourSample]] = field(default_factory=dict)
@@ -164,7 +164,7 @@ def band_notes(look: PairLook, fed: FedBands) -> list[str]:
     """Say which bands the model is fed, where that is not obvious."""
     source, target = look.source, look.target
     notes = []
-    if not look.named:
+    if not look.target_is_named:
         notes.append(
             f"the bands of {target.name} have no names in its files and are assumed to be {band_code(look.target_bands)}"
         )

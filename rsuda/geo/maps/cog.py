@@ -151,17 +151,17 @@ def write_cog(
         _check(temporary, path, checksums if creation["COMPRESS"].upper() in LOSSLESS else {})
 
 
-def _check(file: Path, path: str | Path, written: dict[tuple[int, int], int]) -> None:
+def _check(file: Path, path: str | Path, checksums: dict[tuple[int, int], int]) -> None:
     """Read a raster back, since GDAL reports no full disk when it writes the last blocks while closing a file.
 
-    Raises WriteError if pixels are unreadable or differ from the checksums of ``written``.
+    Raises WriteError if pixels are unreadable or differ from the checksums of ``checksums``.
     """
     try:
         with rasterio.open(file) as raster:
             for level in range(len(raster.overviews(1))):
                 with rasterio.open(file, OVERVIEW_LEVEL=level) as overview:
                     overview.read()
-            for (number, row), checksum in written.items():
+            for (number, row), checksum in checksums.items():
                 window = Window(0, row, raster.width, min(_BLOCK, raster.height - row))
                 if zlib.crc32(raster.read(number, window=window).tobytes()) != checksum:
                     raise WriteError(

@@ -70,20 +70,20 @@ class PolygonClasses:
     Attributes:
         index: (n,) uint8 class index of each polygon, 255 without a class.
         column: the column that holds the class; None for one class.
-        empty: number of polygons whose column is empty.
-        unlisted: number of polygons by value that the table ``classes`` of the layer lacks.
+        empty_values: number of polygons whose column is empty.
+        table_gaps: number of polygons by value that the table ``classes`` of the layer lacks.
     """
 
     index: np.ndarray
     column: str | None = None
-    empty: int = 0
-    unlisted: Mapping[str, int] | None = None
+    empty_values: int = 0
+    table_gaps: Mapping[str, int] | None = None
 
     @staticmethod
-    def of(values: pd.Series, table: Mapping[str, int], unlisted: Mapping[str, int] | None = None) -> PolygonClasses:
+    def of(values: pd.Series, table: Mapping[str, int], table_gaps: Mapping[str, int] | None = None) -> PolygonClasses:
         """Look up the values of a column in a table of class indices; other and empty values have no class."""
         index = np.array([IGNORE if value is None else table.get(value, IGNORE) for value in values], np.uint8)
-        return PolygonClasses(index, str(values.name), int(values.isna().sum()), unlisted)
+        return PolygonClasses(index, str(values.name), int(values.isna().sum()), table_gaps)
 
 
 def value_text(value: Any) -> str | None:
@@ -176,11 +176,11 @@ def _by_usual_column(layer: PolygonLayer, columns: Mapping[str, pd.Series], lege
     """Find the classes of polygons by the first usual column whose values are all classes of the legend."""
     usual = sorted(columns, key=lambda name: (USUAL.index(name.lower()), name))
     problems: list[InputError] = []
-    empty: str | None = None
+    empty_column: str | None = None
     choice: PolygonClasses | None = None
     for name in usual:
         if columns[name].isna().all():
-            empty = empty or name
+            empty_column = empty_column or name
             continue
         try:
             classes = _by_legend(layer, columns[name], legend)
@@ -193,8 +193,8 @@ def _by_usual_column(layer: PolygonLayer, columns: Mapping[str, pd.Series], lege
             raise InputError(
                 f"{layer.path} has two columns of classes that differ, {choice.column} and {name}: name one by 'attribute:'"
             )
-    if choice is None and empty is not None and not problems:
-        return PolygonClasses.of(columns[empty], {})
+    if choice is None and empty_column is not None and not problems:
+        return PolygonClasses.of(columns[empty_column], {})
     if choice is None:
         raise _no_class(layer, legend, problems)
     return choice
@@ -217,8 +217,8 @@ def _by_legend(layer: PolygonLayer, values: pd.Series, legend: Legend) -> Polygo
     'class' holds indices.
     """
     column, names = str(values.name), _names(legend)
-    folded = Counter(map(_folded, names))
-    by_folded_name = {_folded(name): k for name, k in names.items() if folded[_folded(name)] == 1}
+    name_counts = Counter(map(_folded, names))
+    by_folded_name = {_folded(name): k for name, k in names.items() if name_counts[_folded(name)] == 1}
     numbers = {str(value): k for k, values in enumerate(legend.values) for value in values}
     numbers |= {str(value): IGNORE for value in legend.ignored_values}
     if not legend.by_value and (column.lower() == "class" or layer.attribute):
@@ -245,15 +245,15 @@ def _by_legend(layer: PolygonLayer, values: pd.Series, legend: Legend) -> Polygo
 
 def ignored_note(layer: PolygonLayer, classes: PolygonClasses) -> str | None:
     """Describe the polygons that have no value, or one that the layer's table lacks, in one sentence; None without any."""
-    column, unlisted = printable(str(classes.column)), classes.unlisted or {}
-    number = classes.empty + sum(unlisted.values())
+    column, table_gaps = printable(str(classes.column)), classes.table_gaps or {}
+    number = classes.empty_values + sum(table_gaps.values())
     if not number:
         return None
-    if not unlisted:
+    if not table_gaps:
         reason = f"their {column} is empty"
     else:
-        values = ", ".join(f"{printable(value)[:40]} ({count})" for value, count in list(unlisted.items())[:10])
-        more = ", …" if len(unlisted) > 10 else ""
-        first = f"the {column} of {classes.empty} is empty, and " if classes.empty else ""
+        values = ", ".join(f"{printable(value)[:40]} ({count})" for value, count in list(table_gaps.items())[:10])
+        more = ", …" if len(table_gaps) > 10 else ""
+        first = f"the {column} of {classes.empty_values} is empty, and " if classes.empty_values else ""
         reason = f"{first}'classes:' lacks {'that of the others' if first else f'their {column}'}: {values}{more}"
     return f"{number} of {len(classes.index)} polygons of {layer.path} are ignored, since {reason}"

@@ -211,5 +211,7 @@ def _stack(
     below = [part[mask] for part, mask in zip(parts, has_no_class, strict=True)]
     above = [part[~mask] for part, mask in zip(parts, has_no_class, strict=True)]
     classes = [legend.from_own[part[~mask]] for part, mask in zip(values, has_no_class, strict=True)]
-    ignored = [part[mask] for part, mask in zip(values, has_no_class, strict=True)]
-    return _Stack(_Shapes.of([*below, *above], [*ignored, *classes]), uncovered, _Shapes.of(extents, extent_values))
+    ignore_values = [part[mask] for part, mask in zip(values, has_no_class, strict=True)]
+    return _Stack(
+        _Shapes.of([*below, *above], [*ignore_values, *classes]), uncovered, _Shapes.of(extents, extent_values)
+    )

@@ -246,19 +246,20 @@ def regularise(
         for category in (FutureWarning, DeprecationWarning):  # of the package's own calls to GeoPandas
             warnings.simplefilter("ignore", category)
         # Three pixels remove the steps of slanted walls. Without half angles, slightly slanted walls get steps.
-        squared = regularize_geodataframe(
+        regular_footprints = regularize_geodataframe(
             footprints, parallel_threshold=2 * pixel, simplify_tolerance=3 * pixel, allow_circles=False, num_cores=1
         )
-    area = squared.area.to_numpy() * (gsd[0] * gsd[1]) / (down * across)
+    area = regular_footprints.area.to_numpy() * (gsd[0] * gsd[1]) / (down * across)
     if oblong:
-        squared = squared.set_geometry(
-            shapely.transform(squared.geometry.values, lambda points: _from_metres(points, grid, gsd)), crs=crs
+        regular_footprints = regular_footprints.set_geometry(
+            shapely.transform(regular_footprints.geometry.values, lambda points: _from_metres(points, grid, gsd)),
+            crs=crs,
         )
-    positions = shapely.get_coordinates(shapely.centroid(squared.geometry.values))
+    positions = shapely.get_coordinates(shapely.centroid(regular_footprints.geometry.values))
     rows, cols = (np.array(part) for part in grid.pixel(*positions.T))
     factors = grid.area_factors(rows, cols) if grid.georeferenced else None
-    squared["area_m2"] = np.round(area if factors is None else area * factors, 4)
-    return squared
+    regular_footprints["area_m2"] = np.round(area if factors is None else area * factors, 4)
+    return regular_footprints
 
 
 def _metres(points: np.ndarray, grid: Grid, gsd: tuple[float, float]) -> np.ndarray:

@@ -119,8 +119,8 @@ def _merge_below(components: Components, borders: Borders, limit: int) -> tuple[
         one, other = goal[borders.one], goal[borders.other]
         joins = (value[one] == value[other]) & (one != other)
         # a component that moves is linked to its goal, so a group is numbered by its first pixel
-        moved = np.flatnonzero(goal != np.arange(n))
-        count, group = connected(n, np.concatenate([moved, one[joins]]), np.concatenate([goal[moved], other[joins]]))
+        movers = np.flatnonzero(goal != np.arange(n))
+        count, group = connected(n, np.concatenate([movers, one[joins]]), np.concatenate([goal[movers], other[joins]]))
         present = np.empty(count, np.uint8)
         present[group] = value[goal]
         into, pixels, value = group[into], np.bincount(group, pixels, count).astype(np.int64), present

@@ -79,7 +79,7 @@ class PlacedFile:
         return self.place is self.image
 
     @property
-    def covered(self) -> float:
+    def coverage(self) -> float:
         """Estimate the share of the image that the file covers."""
         return 1.0 if self.by_pixel else covered_share(self.image, self.place)
 
@@ -286,7 +286,7 @@ def _read_points(
     raw = file.read(numbers, points.window)
     outside = np.isnan(points.rows)
     share, values = np.zeros(outside.shape, np.float32), np.zeros((len(raw.values), *outside.shape), np.float32)
-    masked = (raw.values * raw.valid).astype(np.float32)
+    valid_values = (raw.values * raw.valid).astype(np.float32)
     (top, down), (left, across) = (_neighbours(np.where(outside, 0, part)) for part in (points.rows, points.cols))
     for row_step, row_weight in ((0, 1 - down), (1, down)):
         for col_step, col_weight in ((0, 1 - across), (1, across)):
@@ -294,7 +294,7 @@ def _read_points(
             col = np.clip(left + col_step, 0, raw.valid.shape[1] - 1)
             weight = np.where(outside, 0, row_weight * col_weight).astype(np.float32)
             share += weight * raw.valid[row, col]
-            values += weight * masked[:, row, col]
+            values += weight * valid_values[:, row, col]
     share, values = points.mean(share), points.mean(values)
     np.divide(values, share, out=values, where=share > 1e-6)
     return values, share >= 0.5 - _VOTES

@@ -46,16 +46,16 @@ class Validity:
     lossy: bool = False
 
     @staticmethod
-    def of(file: Any, declared: float | None = None) -> Validity:
+    def of(file: Any, nodata_value: float | None = None) -> Validity:
         """Read the header of an open dataset. A declared nodata value replaces that of every band."""
         types = tuple(str(t) for t in file.dtypes)
         lossy = file.driver == "JPEG" or compression_of(file) in _LOSSY
         return Validity(
             types,
-            tuple(file.nodatavals) if declared is None else (declared,) * file.count,
+            tuple(file.nodatavals) if nodata_value is None else (nodata_value,) * file.count,
             tuple(tuple(flags) for flags in file.mask_flag_enums),
             tuple(file.colorinterp),
-            NEAR if declared is not None and lossy else 0,
+            NEAR if nodata_value is not None and lossy else 0,
             lossy,
         )
 

@@ -102,10 +102,10 @@ def made_for_three_bands(weights: str) -> bool:
     return weights != "none" and not read_weights(Path(weights).expanduser()).has_other_bands
 
 
-def _new(arch: Architecture, bands: int, described: TimmModel | None, *, pretrained: bool = False) -> Any:
+def _new(arch: Architecture, bands: int, timm_encoder: TimmModel | None, *, pretrained: bool = False) -> Any:
     """Build an encoder with random weights, or those that timm or smp download."""
-    if described is not None:
-        return described.build(bands, arch.output_stride, pretrained=pretrained)
+    if timm_encoder is not None:
+        return timm_encoder.build(bands, arch.output_stride, pretrained=pretrained)
     stride = {} if arch.output_stride == 32 else {"output_stride": arch.output_stride}
     weights = "imagenet" if pretrained else None
     return smp.encoders.get_encoder(arch.encoder, in_channels=bands, weights=weights, **stride)

@@ -87,9 +87,9 @@ class PaddedPartitions(PartitionAttentionCl):
     def _partition_attn(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]
         rows, cols = self.partition_size
-        padded = F.pad(x, (0, 0, 0, -width % cols, 0, -height % rows))
-        attended: Tensor = super()._partition_attn(padded)
-        return attended[:, :height, :width]
+        padded_map = F.pad(x, (0, 0, 0, -width % cols, 0, -height % rows))
+        padded_result: Tensor = super()._partition_attn(padded_map)
+        return padded_result[:, :height, :width]
 
 
 def is_timm(name: str) -> bool:
@@ -131,9 +131,7 @@ def check_timm_encoder(name: str, output_stride: int) -> None:
     """Raise InputError for a model of timm that cannot be an encoder of images of any size. Nothing is built."""
     description = timm_model(name)
     if not description.convolves_bands:
-        raise _refused(
-            name, "no layer of it is a convolution of the bands, so its pretrained weights fit three bands alone"
-        )
+        raise _refused(name, "it has no convolution of the bands, so its pretrained weights fit three bands alone")
     if not (description.one_size or description.plain):  # a convolutional network
         return
     try:

@@ -87,12 +87,12 @@ def _statistics(content: Mapping[Any, Any], path: Path) -> Statistics | None:
     return Statistics(tuple(mean), tuple(std))
 
 
-def load_weights(encoder: nn.Module, file: WeightsFile, name: str, described: TimmModel | None) -> str:
+def load_weights(encoder: nn.Module, file: WeightsFile, name: str, timm_encoder: TimmModel | None) -> str:
     """Load a file into an encoder, by the names of rsuda, smp or timm.
 
     Args:
         name: of the encoder, for the sentence.
-        described: timm's model of this encoder; None for one of smp's own.
+        timm_encoder: timm's model of this encoder; None for one of smp's own.
 
     Returns:
         a sentence on the tensors of the file that the encoder does not use; empty where it uses all.
@@ -106,32 +106,32 @@ def load_weights(encoder: nn.Module, file: WeightsFile, name: str, described: Ti
     complete = all(key in by_encoder_key for key in encoder_keys)  # a file of rsuda or smp
     if not complete:
         encoder_keys = [key for key in encoder_keys if not is_new(encoder, key)]
-        by_encoder_key = _by_timm_names(file, state, described)
+        by_encoder_key = _by_timm_names(file, state, timm_encoder)
     fitting = {key: by_encoder_key[key][1] for key in state if key in by_encoder_key}
     statistics = file.statistics
-    if statistics is None and described is not None and not complete:
-        statistics = described.statistics
+    if statistics is None and timm_encoder is not None and not complete:
+        statistics = timm_encoder.statistics
     if statistics is not None:  # weights of unknown origin are taken as ImageNet's
         take_imagenet_statistics(encoder, fitting, statistics)
     repeat_filters(encoder, fitting)
-    missing = [key for key in encoder_keys if key not in fitting]
+    missing_keys = [key for key in encoder_keys if key not in fitting]
     other = [key for key in fitting if fitting[key].shape != state[key].shape]
-    if missing or other:
-        raise _unfit(file, name, state, missing, other, fitting)
+    if missing_keys or other:
+        raise _unfit(file, name, state, missing_keys, other, fitting)
     encoder.load_state_dict({**encoder.state_dict(), **fitting})
     file_keys = {by_encoder_key[key][0] for key in fitting}
     return _note(file, [key for key in file.tensors if key not in file_keys])
 
 
 def _by_timm_names(
-    file: WeightsFile, state: Mapping[str, Tensor], described: TimmModel | None
+    file: WeightsFile, state: Mapping[str, Tensor], timm_encoder: TimmModel | None
 ) -> dict[str, tuple[str, Tensor]]:
     """Rename the file's tensors to the encoder's names, each with its name in the file, after timm's own conversion."""
     bare = {_bare(key): key for key in file.tensors}
     tensors = {key: file.tensors[original] for key, original in bare.items()}
-    if described is not None:
+    if timm_encoder is not None:
         tensors = _first_of_several_images(tensors)
-        tensors = _converted(tensors, described, file.path)
+        tensors = _converted(tensors, timm_encoder, file.path)
     originals = {_canonical(key): bare.get(key, key) for key in tensors}
     by_name = {_canonical(key): tensor for key, tensor in tensors.items()}
     return {key: (originals[k], by_name[k]) for key in state if (k := _canonical(key)) in by_name}
@@ -149,17 +149,17 @@ def _canonical(key: str) -> str:
     return _bare(key).replace("_", ".")
 
 
-def _converted(tensors: dict[str, Tensor], described: TimmModel, path: str) -> dict[str, Tensor]:
+def _converted(tensors: dict[str, Tensor], timm_encoder: TimmModel, path: str) -> dict[str, Tensor]:
     """Convert tensors as timm's own loader does those of other programs, other patches and other image sizes."""
-    module = sys.modules[timm.model_entrypoint(described.name).__module__]
+    module = sys.modules[timm.model_entrypoint(timm_encoder.name).__module__]
     convert = getattr(module, "checkpoint_filter_fn", None)
     if convert is None:
         return tensors
     try:
-        return cast("dict[str, Tensor]", convert(tensors, described.whole()))
+        return cast("dict[str, Tensor]", convert(tensors, timm_encoder.whole()))
     except Exception as error:  # of many kinds, for tensors of another model
         raise InputError(
-            f"weights file {path} does not fit the encoder {PREFIX}{described.name}: timm cannot convert its tensors "
+            f"weights file {path} does not fit the encoder {PREFIX}{timm_encoder.name}: timm cannot convert its tensors "
             f"({type(error).__name__})"
         ) from error
 
@@ -184,11 +184,11 @@ def _unfit(
     file: WeightsFile,
     name: str,
     state: Mapping[str, Tensor],
-    missing: list[str],
+    missing_keys: list[str],
     other: list[str],
     fitting: Mapping[str, Tensor],
 ) -> InputError:
-    if not missing and len(other) == 1 and fitting[other[0]].shape[2:] == state[other[0]].shape[2:]:
+    if not missing_keys and len(other) == 1 and fitting[other[0]].shape[2:] == state[other[0]].shape[2:]:
         bands = [tensor.shape[1] for tensor in (fitting[other[0]], state[other[0]])]
         return InputError(
             f"weights file {file.path} is for {bands[0]} bands, and the pair has {bands[1]}: choose other "
@@ -196,8 +196,8 @@ def _unfit(
         )
     hint = "" if name.startswith(PREFIX) else f" (timm's files fit encoders of timm, such as {PREFIX}resnet50)"
     return InputError(
-        f"weights file {file.path} does not fit the encoder {name}: {len(missing) + len(other)} of its {len(state)} tensors "
-        f"are missing or have another shape, the first is {[*missing, *other][0]}{hint}"
+        f"weights file {file.path} does not fit the encoder {name}: {len(missing_keys) + len(other)} of its {len(state)} tensors "
+        f"are missing or have another shape, the first is {[*missing_keys, *other][0]}{hint}"
     )
 
 

@@ -111,8 +111,8 @@ def frozen_discriminator(discriminator: nn.Module, feature: Tensor) -> Tensor:
     return torch.func.functional_call(discriminator, frozen, (feature,))
 
 
-def real_loss(answer: Tensor, real: bool, squared: bool) -> Tensor:
+def real_loss(answer: Tensor, real: bool, least_squares: bool) -> Tensor:
     """Compute the mean square distance to 1 (real) or 0, or binary cross entropy."""
     answer = answer.to(torch.promote_types(answer.dtype, torch.float32))
     label = torch.full_like(answer, float(real))
-    return F.mse_loss(answer, label) if squared else F.binary_cross_entropy_with_logits(answer, label)
+    return F.mse_loss(answer, label) if least_squares else F.binary_cross_entropy_with_logits(answer, label)

@@ -11,8 +11,8 @@ from rsuda.learning.distributed import shared_mean
 
 def thing_cells(label: Tensor, things: list[int], cells: tuple[int, int], least: float = 0.75) -> Tensor:
     """Find the cells (B, h, w) bool of the feature grid of which one thing class covers at least ``least``."""
-    covered = [F.adaptive_avg_pool2d((label == k)[:, None].to(torch.float32), cells)[:, 0] >= least for k in things]
-    return torch.stack(covered).any(0) if covered else torch.zeros(len(label), *cells, dtype=torch.bool)
+    masks = [F.adaptive_avg_pool2d((label == k)[:, None].to(torch.float32), cells)[:, 0] >= least for k in things]
+    return torch.stack(masks).any(0) if masks else torch.zeros(len(label), *cells, dtype=torch.bool)
 
 
 def feature_distance(feature: Tensor, frozen: Tensor, cells: Tensor) -> Tensor:

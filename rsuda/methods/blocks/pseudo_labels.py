@@ -36,7 +36,7 @@ def quality_weighted(
     class_factor: Tensor | None,
     certain: float = 0.975,
     trusted: float = 0.8,
-    scaled: bool = True,
+    by_quality: bool = True,
 ) -> PseudoLabels:
     """Compute ST-DASegNet's pseudo labels and their weights.
 
@@ -47,14 +47,14 @@ def quality_weighted(
         logits: (B, K, H, W).
         valid: (B, H, W) bool; other pixels (nodata) get weight 0 and do not count in q. None: all valid.
         class_factor: (K,), the factor c of each class; None: 1.
-        scaled: False leaves q out of the weights (it is still reported).
+        by_quality: False leaves q out of the weights (it is still reported).
     """
     confidence, label = most_likely(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1))
     if valid is None:
         valid = torch.ones_like(label, dtype=torch.bool)
     quality = _share((confidence >= certain) & valid, valid, confidence.dtype)
     factor = torch.ones_like(confidence) if class_factor is None else class_factor.to(confidence)[label]
-    weight = (quality if scaled else 1.0) * torch.where(confidence >= trusted, factor, 0.5) * valid
+    weight = (quality if by_quality else 1.0) * torch.where(confidence >= trusted, factor, 0.5) * valid
     return PseudoLabels(label, confidence, weight, quality)
 
 

@@ -113,7 +113,7 @@ def test_bands_are_matched_by_name_where_enough_names_are_shared(source, target,
 
 
 def test_bands_without_names_are_matched_by_order():
-    assert choose_band_matching(["red", "green"], ["red", "green"], named=False).value == "order"
+    assert choose_band_matching(["red", "green"], ["red", "green"], target_is_named=False).value == "order"
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_scene_reads_its_label_at_its_place(tmp_path):
     scene = Scene("a", image, label)
     index, off_palette = scene.whole_label(LEGEND)
     assert (index[:, :30] == IGNORE).all() and (index[:, 30:] == kind(x, y)[:, 30:]).all() and off_palette == 0
-    assert scene.label_file.covered == pytest.approx(0.5, abs=0.01)
+    assert scene.label_file.coverage == pytest.approx(0.5, abs=0.01)
     coarse, _ = scene.read_label(LEGEND, 2.0, (0, 0, 24, 30))
     assert (coarse[:, :15] == IGNORE).all() and (coarse[:, 15:] != IGNORE).all()
 

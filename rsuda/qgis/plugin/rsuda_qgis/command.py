@@ -44,8 +44,8 @@ def find_command(setting: str, plugin: Path, environ: Mapping[str, str], prefix:
         if not words:
             raise CommandMissingError(f"the setting of rsuda is '{setting}', and there is no command: {HELP}")
         return words
-    stored = plugin / STORED
-    places = [stored.read_text(encoding="utf-8").strip()] if stored.is_file() else []
+    stored_command = plugin / STORED
+    places = [stored_command.read_text(encoding="utf-8").strip()] if stored_command.is_file() else []
     for place in (*places, "rsuda", prefix):
         words = _words_of(place, environ)
         if words:
