@@ -283,12 +283,12 @@ def _write_polygons(
     pair: _Pair, legend: Legend, table: np.ndarray, folder: Path, options: MapOptions, *, overwrite: bool
 ) -> None:
     """Write the polygons of changed places."""
-    unchanged = np.array([" → " not in name for name in legend.names] + [True] * (256 - len(legend)))
+    is_unchanged = np.array([" → " not in name for name in legend.names] + [True] * (256 - len(legend)))
 
     def strips() -> Iterator[np.ndarray]:
         for _, one, two in pair.strips():
             classes = table[one, two]
-            yield np.where(unchanged[classes], np.uint8(IGNORE), classes)
+            yield np.where(is_unchanged[classes], np.uint8(IGNORE), classes)
 
     side = math.sqrt(pair.base.pixel_m2 or 1.0)
     write_layers(

@@ -26,9 +26,9 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     """Check, before anything is computed, that the files can be written. Raises ExistsError."""
     if folder.is_file():
         raise ExistsError(f"{folder} is a file: name a folder by {spell('out')}")
-    existing = [name for name in FILES if (folder / name).exists()]
-    if existing and not overwrite:
-        raise exists(folder / existing[0])
+    files_of_before = [name for name in FILES if (folder / name).exists()]
+    if files_of_before and not overwrite:
+        raise exists(folder / files_of_before[0])
 
 
 def write_assessment(result: Assessment, folder: Path, *, overwrite: bool) -> None:

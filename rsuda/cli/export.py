@@ -40,13 +40,13 @@ def export(
 
     log()
     use_threads(threads)
-    exported = write(run, format, out, window=window, overlap=overlap, output=output, overwrite=overwrite)
+    model = write(run, format, out, window=window, overlap=overlap, output=output, overwrite=overwrite)
     if as_json:
-        print(json.dumps(exported.as_fields()))
-    elif exported.difference is None:
-        print(f"wrote {exported.file}")
+        print(json.dumps(model.as_fields()))
+    elif model.difference is None:
+        print(f"wrote {model.file}")
     else:
         print(
-            f"wrote {exported.file}: {exported.output} of windows of {exported.window} px; its logits differ from the "
-            f"model's by at most {exported.difference:.1e}"
+            f"wrote {model.file}: {model.output} of windows of {model.window} px; its logits differ from the "
+            f"model's by at most {model.difference:.1e}"
         )

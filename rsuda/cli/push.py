@@ -25,9 +25,9 @@ def push(
     from rsuda.sharing.push import push as upload
 
     log()
-    pushed = upload(run, address, license=license, private=private, overwrite=overwrite)
+    model = upload(run, address, license=license, private=private, overwrite=overwrite)
     if as_json:
-        print(json.dumps(pushed.as_fields()))
+        print(json.dumps(model.as_fields()))
         return
-    print(f"pushed {len(pushed.files)} files, {pushed.bytes / 1e6:.1f} MB: {', '.join(pushed.files)}")
-    print(f"Next: rsuda predict SCENE.tif --model {pushed.address}")
+    print(f"pushed {len(model.files)} files, {model.bytes / 1e6:.1f} MB: {', '.join(model.files)}")
+    print(f"Next: rsuda predict SCENE.tif --model {model.address}")

@@ -43,10 +43,10 @@ def run_tasks(
                 task = waiting.pop(0)
                 running[client.submit(_run, command(task), os.getcwd(), share, pure=False)] = task
             try:
-                ended = wait(list(running), timeout=_POLL, return_when="FIRST_COMPLETED").done
+                futures = wait(list(running), timeout=_POLL, return_when="FIRST_COMPLETED").done
             except TimeoutError:
                 continue
-            for future in ended:
+            for future in futures:
                 yield running.pop(future), _result(future)
     except (CancelledError, OSError):
         if client.status == "running":

@@ -12,11 +12,11 @@ class PercentLines:
     """Print 'progress: 40 %' on stderr at each whole percent, where the variable RSUDA_PROGRESS is 'lines'."""
 
     def __init__(self) -> None:
-        self.wanted, self.last = os.environ.get(VARIABLE) == "lines", -1
+        self.is_on, self.last = os.environ.get(VARIABLE) == "lines", -1
 
     def show(self, done: float, total: float) -> None:
         """Print the progress of ``done`` of ``total``; a share that was printed before is left out."""
         percent = int(100 * done / total) if total else 100
-        if self.wanted and percent != self.last:
+        if self.is_on and percent != self.last:
             self.last = percent
             print(f"progress: {percent} %", file=sys.stderr, flush=True)

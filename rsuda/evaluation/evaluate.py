@@ -121,9 +121,9 @@ def evaluate(
     off_palette, tiles, counts = 0, 0, np.zeros(256, np.int64)
     by_confidence = np.zeros((3, len(legend), BINS))
     for scene in scenes:
-        label, unlisted = scene.whole_label(domain.legend)
+        label, off_legend = scene.whole_label(domain.legend)
         counts += np.bincount(label.ravel(), minlength=256)
-        label, off_palette = table[label], off_palette + unlisted
+        label, off_palette = table[label], off_palette + off_legend
         if protocol == "scenes":
             scene_map = predict_scene(adapted(predictor, scene, adapt), scene)
             by_scene[scene.name] = confusion(label, scene_map.classes, len(legend))

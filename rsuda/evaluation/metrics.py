@@ -108,8 +108,8 @@ class Scores:
         total = counts.sum()
         if not total:
             return float("nan")
-        observed, chance = np.diag(counts).sum() / total, (counts.sum(0) * counts.sum(1)).sum() / total**2
-        return float((observed - chance) / (1 - chance)) if chance < 1 else float("nan")
+        agreement, chance = np.diag(counts).sum() / total, (counts.sum(0) * counts.sum(1)).sum() / total**2
+        return float((agreement - chance) / (1 - chance)) if chance < 1 else float("nan")
 
     def as_fields(self) -> dict[str, Any]:
         """Return means and scores by class as JSON holds them; None for a missing score."""

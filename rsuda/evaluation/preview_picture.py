@@ -88,8 +88,8 @@ def _range(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
 
 def _photo(row: Row, low: np.ndarray, high: np.ndarray) -> Image.Image:
     bands = [0, 1, 2] if len(row.unit) >= 3 else [0, 0, 0]
-    stretched = (row.unit - low[:, None, None]) / (high - low)[:, None, None]
-    pixels = (stretched[bands].clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    display_values = (row.unit - low[:, None, None]) / (high - low)[:, None, None]
+    pixels = (display_values[bands].clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
     pixels = np.where(row.valid[..., None], pixels, np.array(_NODATA, np.uint8))
     return Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 

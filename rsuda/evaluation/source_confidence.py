@@ -85,11 +85,11 @@ def estimate_accuracy(
     settings = saved_settings(run)
     target = find_target(settings.changed({"data": str(data)}) if data else settings)
     spec = replace(predictor.trained.spec, temperature=tuple(temperature))
-    calibrated = replace(predictor, trained=replace(predictor.trained, spec=spec))
+    scaled_predictor = replace(predictor, trained=replace(predictor.trained, spec=spec))
     split = settings.target.split if target.splits.get(settings.target.split) else "all"
     total = above = count = 0.0
     for scene in _some(target.split(split)):
-        arrays = predict_scene(calibrated, scene)
+        arrays = predict_scene(scaled_predictor, scene)
         confidence = arrays.confidence[arrays.classes != IGNORE] / 254
         total, above = total + float(confidence.sum()), above + float((confidence >= threshold).sum())
         count += confidence.size

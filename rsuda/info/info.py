@@ -237,10 +237,10 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
     warnings += collar_notes(domain.name, list(domain.scenes.values()), domain.bands)
     warnings += scene_notes(list(domain.scenes.values()))
     if domain.label_sets and not any(scene.label for scene in domain.scenes.values()):
-        sought = "; ".join(str(labels) for labels in domain.label_sets)
+        patterns = "; ".join(str(labels) for labels in domain.label_sets)
         in_catalogue = domain.name in KNOWN
         mend = "unpack each archive into a folder of its name" if in_catalogue else "correct labels in the domain file"
-        warnings.append(f"no scene has labels (files that match: {sought}): {mend}")
+        warnings.append(f"no scene has labels (files that match: {patterns}): {mend}")
     shares, off_legend = _count_classes(domain, warnings)
     return {
         "kind": "domain",

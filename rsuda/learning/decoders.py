@@ -129,11 +129,11 @@ class ContextDecoder(nn.Module):
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
         size = pyramid[self.levels[0]].shape[-2:]
-        embedded = [
+        levels_at_one_size = [
             F.interpolate(embed(pyramid[k]), size=size, mode="bilinear", align_corners=False)
             for k, embed in zip(self.levels, self.embed, strict=True)
         ]
-        x = torch.cat(embedded, 1)
+        x = torch.cat(levels_at_one_size, 1)
         fused: Tensor = self.bottleneck(torch.cat([branch(x) for branch in self.context], 1))
         return fused
 

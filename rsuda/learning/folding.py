@@ -138,10 +138,10 @@ class FusedConvolution(nn.Module):
     bias: Tensor | None
 
     def forward(self, image: Tensor) -> Tensor:
-        convolved: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise(
             image.to(self.weight.dtype), self.weight, self.bias, *self.geometry, *self.activation
         )
-        return convolved
+        return result
 
 
 class _PlainLogits(nn.Module):

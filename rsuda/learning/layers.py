@@ -29,12 +29,12 @@ class FusedAttention(Attention):
         batch, _, channels = x.shape
         q = self.q(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         if self.sr_ratio > 1:
-            reduced = self.sr(x.transpose(1, 2).unflatten(-1, (height, width)))
-            x = self.norm(reduced.flatten(2).transpose(1, 2))
+            small_map = self.sr(x.transpose(1, 2).unflatten(-1, (height, width)))
+            x = self.norm(small_map.flatten(2).transpose(1, 2))
         k, v = self.kv(x).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         out = _attended(q, k, v, self.scale, self.attn_drop.p if self.training else 0.0)
-        projected: Tensor = self.proj_drop(self.proj(out.transpose(1, 2).reshape(batch, -1, channels)))
-        return projected
+        result: Tensor = self.proj_drop(self.proj(out.transpose(1, 2).reshape(batch, -1, channels)))
+        return result
 
 
 def _attended(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:

@@ -44,10 +44,10 @@ class _Normalised(torch.autograd.Function):
         g = gradients[0].to(weight.dtype)
         over = [d for d in range(x.ndim) if d != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
-        centred = (x.to(weight.dtype) - mean.view(shape)) * scale.view(shape)
-        sums = torch.stack([g.sum(over), (g * centred).sum(over)])
+        deviation = (x.to(weight.dtype) - mean.view(shape)) * scale.view(shape)
+        sums = torch.stack([g.sum(over), (g * deviation).sum(over)])
         plain, along = all_sum(sums) / (world_size() * x.numel() / x.shape[1])
-        dx = (g - plain.view(shape) - centred * along.view(shape)) * (weight * scale).view(shape)
+        dx = (g - plain.view(shape) - deviation * along.view(shape)) * (weight * scale).view(shape)
         return dx.to(x.dtype), sums[1], sums[0], None
 
 

@@ -35,17 +35,17 @@ def pooled_norms(model: nn.Module, images: Tensor) -> set[nn.Module]:
 
     The model is in evaluation mode.
     """
-    pooled: set[nn.Module] = set()
+    norms_of_pixels: set[nn.Module] = set()
 
     def look(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if inputs[0].shape[2:].numel() == 1:
-            pooled.add(norm)
+            norms_of_pixels.add(norm)
 
     hooks = [m.register_forward_pre_hook(look) for m in model.modules() if isinstance(m, _BatchNorm)]
     model(images)
     for hook in hooks:
         hook.remove()
-    return pooled
+    return norms_of_pixels
 
 
 @torch.no_grad()

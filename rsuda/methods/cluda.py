@@ -129,10 +129,10 @@ class CLUDA(TwoResolutionMethod):
 
         x_t = batch["target_image"]
         pseudo = self.label(batch)
-        pasted = class_mask(y_s, key)
-        x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
-        y_m = paste(pasted, y_s, pseudo.label)
-        q_m = paste(pasted, certain, pseudo.weight)
+        mask = class_mask(y_s, key)
+        x_m = self.build.strong(paste(mask, x_s, x_t), key, self.options.jitter)
+        y_m = paste(mask, y_s, pseudo.label)
+        q_m = paste(mask, certain, pseudo.weight)
         terms["mix"], terms["mix_contrast"], weight, _, _ = self._learn(x_m, y_m, q_m, key, mixed=True)
         terms["quality"] = pseudo.quality
         loss = loss + self.options.mix_weight * (terms["mix"] + weight * terms["mix_contrast"])
@@ -146,17 +146,17 @@ class CLUDA(TwoResolutionMethod):
         Returns:
             the cross entropy, the contrast and its weight, the encoder's deepest feature, and the image of that feature.
         """
-        contrasting = self.options.contrast_weight > 0 and self.progress >= self.options.contrast_from
+        has_contrast = self.options.contrast_weight > 0 and self.progress >= self.options.contrast_from
         none = weight.new_zeros(())
         if not isinstance(self.model, TwoResolutionNetwork):
             plain = self.model.network(image)
             ce = cross_entropy(plain.logits, label, pixel_weight=weight)
-            contrast = self._contrast(plain.fused, label, weight, key) if contrasting else none
+            contrast = self._contrast(plain.fused, label, weight, key) if has_contrast else none
             return ce, contrast, self._weight(contrast, ce, [plain.fused]), plain.pyramid[-1], image
         choose = uncertain_boxes if mixed and self.progress >= self.options.uncertain_from else None
         out = self.model.with_detail(image, choose or random_boxes(key, image.shape[-2], image.shape[-1]))
         ce = two_resolution_cross_entropy(out, label, self.options.detail_weight, weight)
-        contrast = self._contrast_of_two(out, label, weight, key) if contrasting else none
+        contrast = self._contrast_of_two(out, label, weight, key) if has_contrast else none
         return ce, contrast, self._weight(contrast, ce, [out.low, out.high]), out.pyramid[-1], self.model.halved(image)
 
     def _weight(self, contrast: Tensor, ce: Tensor, fused: list[Tensor]) -> Tensor | float:

@@ -52,10 +52,10 @@ class DACS(TeacherMethod):
         x_t = batch["target_image"]
 
         pseudo = self.label(batch)
-        pasted = class_mask(y_s, key)
-        x_m = self.build.strong(paste(pasted, x_s, x_t), key, self.options.jitter)
-        y_m = paste(pasted, y_s, pseudo.label)
-        q_m = paste(pasted, torch.ones_like(pseudo.weight), pseudo.weight)
+        mask = class_mask(y_s, key)
+        x_m = self.build.strong(paste(mask, x_s, x_t), key, self.options.jitter)
+        y_m = paste(mask, y_s, pseudo.label)
+        q_m = paste(mask, torch.ones_like(pseudo.weight), pseudo.weight)
 
         terms["mix"] = cross_entropy(self.model(x_m), y_m, pixel_weight=q_m)
         terms["quality"] = pseudo.quality

@@ -172,8 +172,8 @@ class SourceFree(Method):
             return torch.zeros((), device=batch["key"].device, requires_grad=True), {}
         x_t, valid, key = batch["target_image"], batch["target_valid"], batch["key"]
         with torch.no_grad():
-            denoised = self.denoised(self.teacher.predict(x_t), x_t)
-            pseudo = self.trust(correct_by_hints(denoised, batch.get("target_hint"), self.options.hint_accuracy), valid)
+            logits = self.denoised(self.teacher.predict(x_t), x_t)
+            pseudo = self.trust(correct_by_hints(logits, batch.get("target_hint"), self.options.hint_accuracy), valid)
         x_m, y_m, q_m = x_t, pseudo.label, pseudo.weight
         if self.options.mix:
             other = _partners(len(key)).to(x_t.device)

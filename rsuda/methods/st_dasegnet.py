@@ -214,12 +214,12 @@ class STDASegNet(Method):
             terms["adversarial"] = domain_loss(to_source, True, size, in_t.weight) + domain_loss(
                 to_target, True, size, in_s.weight
             )
-            detached = {k: f.detach() for k, f in deepest.items()}
+            constant_features = {k: f.detach() for k, f in deepest.items()}
             terms["discriminator"] = (
-                domain_loss(self.discriminator_s(detached["ss"]), True, size, in_s.weight)
-                + domain_loss(self.discriminator_s(detached["ts"]), False, size, in_t.weight)
-                + domain_loss(self.discriminator_t(detached["tt"]), True, size, in_t.weight)
-                + domain_loss(self.discriminator_t(detached["st"]), False, size, in_s.weight)
+                domain_loss(self.discriminator_s(constant_features["ss"]), True, size, in_s.weight)
+                + domain_loss(self.discriminator_s(constant_features["ts"]), False, size, in_t.weight)
+                + domain_loss(self.discriminator_t(constant_features["tt"]), True, size, in_t.weight)
+                + domain_loss(self.discriminator_t(constant_features["st"]), False, size, in_s.weight)
             )
             # the released code scales the discriminators' own term by the same weight (nearly neutral under Adam)
             loss = loss + self.options.adversarial_weight * (terms["adversarial"] + terms["discriminator"])

@@ -64,8 +64,8 @@ def suggested_windows(view: RunView, suggestions: Sequence[Suggestion]) -> list[
             rows=(window.row, window.row + window.size),
             cols=(window.col, window.col + window.size),
         )
-        calibrated = (tempered(strip, spec.temperature, bias=spec.bias) for _, strip in strips)
-        classes = np.concatenate([strip.argmax(0).to(torch.uint8).cpu().numpy() for strip in calibrated])
+        probability_strips = (tempered(strip, spec.temperature, bias=spec.bias) for _, strip in strips)
+        classes = np.concatenate([strip.argmax(0).to(torch.uint8).cpu().numpy() for strip in probability_strips])
         main = sorted(window.classes.items(), key=lambda share: -share[1])[:3]
         words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in main if share >= 0.005)
         mask = class_mask(np.where(patch.valid, classes, np.uint8(IGNORE)), spec.legend)

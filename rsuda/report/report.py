@@ -287,10 +287,10 @@ def _without_clutter(quality: Quality) -> Scores | None:
     return Scores(scores.matrix, scores.names, (quality.clutter,)) if scores is not None and quality.clutter else None
 
 
-def _confusion_shares(quality: Sequence[Quality], compared: Sequence[int]) -> list[tuple[int, np.ndarray]]:
+def _confusion_shares(quality: Sequence[Quality], both: Sequence[int]) -> list[tuple[int, np.ndarray]]:
     """Return confusion matrices as shares of each label's pixels, by run; nan for a class without labelled pixels."""
     shares = []
-    for i in compared:
+    for i in both:
         scores = quality[i].scores
         if scores is not None:
             with np.errstate(invalid="ignore"):

@@ -89,22 +89,22 @@ class Service:
 
     async def answer_body(self, request: Any, wish: Wish) -> Any:
         """Predict the GeoTIFF in the body of a request."""
-        arrived = time.monotonic()
+        arrival = time.monotonic()
         async with self.bodies.of(request, self.limits.max_bytes) as body:
             if not isinstance(body, bytes):
                 return body
             if not is_tiff(body):
                 return refusal(415, f"the body is not a GeoTIFF{_hint(body, request.headers)}")
-            return await self.answer(body, wish, arrived, request)
+            return await self.answer(body, wish, arrival, request)
 
-    async def answer(self, source: bytes | str, wish: Wish, arrived: float, request: Any) -> Any:
+    async def answer(self, source: bytes | str, wish: Wish, arrival: float, request: Any) -> Any:
         """Predict a source and wait for it. Every error becomes an answer with one sentence."""
         from fastapi import Response
 
         try:
             values = {name: getattr(self.options, name) for name in MapOptions.model_fields}
             values |= wish.model_dump(exclude={"format", "address"})
-            work = Work(source, wish.format, MapOptions.of(**values), arrived + self.limits.timeout)
+            work = Work(source, wish.format, MapOptions.of(**values), arrival + self.limits.timeout)
             self.worker.submit(work)
             content = await _unless_left(work, request.receive)
         except Exception as error:

@@ -80,12 +80,12 @@ def push(
         model_folder.mkdir()
         _stage(folder, model_folder, str(place), license)
         files = sorted(model_folder.iterdir())
-        pushed = Pushed(str(place), tuple(file.name for file in files), sum(file.stat().st_size for file in files))
+        upload = Pushed(str(place), tuple(file.name for file in files), sum(file.stat().st_size for file in files))
         if place.folder is not None:
             _copy(model_folder, place.folder)
         else:
             _upload(model_folder, place, private=private, overwrite=overwrite)
-    return pushed
+    return upload
 
 
 def _stage(run: Path, folder: Path, address: str, license: str | None) -> None:
@@ -103,14 +103,14 @@ def _stage(run: Path, folder: Path, address: str, license: str | None) -> None:
         write_item(model_item(load_run(folder), folder), folder / ITEM)
 
 
-def _copy(staged: Path, folder: Path) -> None:
+def _copy(model_folder: Path, folder: Path) -> None:
     """Copy to a folder that takes the place of an earlier one whole. A link to a folder stays. Raises WriteError."""
     folder = folder.resolve()
     make_folder(folder.parent)
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
             new, earlier = Path(name) / "new", Path(name) / "earlier"
-            shutil.copytree(staged, new)
+            shutil.copytree(model_folder, new)
             if folder.exists():
                 folder.rename(earlier)
             try:
@@ -136,7 +136,7 @@ def _occupied(place: HubAddress) -> ExistsError:
     )
 
 
-def _upload(staged: Path, place: HubAddress, *, private: bool, overwrite: bool) -> None:
+def _upload(model_folder: Path, place: HubAddress, *, private: bool, overwrite: bool) -> None:
     from huggingface_hub import HfApi
 
     hub, name = HfApi(), place.repository
@@ -146,7 +146,9 @@ def _upload(staged: Path, place: HubAddress, *, private: bool, overwrite: bool) 
         hub.create_repo(name, private=private, exist_ok=True)
         if place.revision:
             hub.create_branch(name, branch=place.revision, exist_ok=True)
-        hub.upload_folder(repo_id=name, folder_path=staged, revision=place.revision, commit_message="Model of rsuda")
+        hub.upload_folder(
+            repo_id=name, folder_path=model_folder, revision=place.revision, commit_message="Model of rsuda"
+        )
     except OSError as error:
         if type(error).__module__.startswith("rsuda"):
             raise

@@ -86,15 +86,15 @@ def build(settings: Settings, domain_pair: Pair, start: TrainedNetwork | None = 
     return MethodModule(method, settings.optimizer, settings.training.steps, augmentation)
 
 
-def start_from(method: Method, settings: Settings, trained: TrainedNetwork) -> None:
+def start_from(method: Method, settings: Settings, start: TrainedNetwork) -> None:
     """Load the network of a finished run into a method. Raises InputError when it does not fit the method's settings."""
     try:
-        method.start_from(trained.model.state_dict())
+        method.start_from(start.model.state_dict())
     except RuntimeError:
         network = settings.network
         raise InputError(
-            f"{network.start} holds a network of method {trained.method}, which does not fit method {settings.method.name} "
-            f"with {network.encoder} and {network.decoder}: start from it by {spell('method', trained.method)} and "
+            f"{network.start} holds a network of method {start.method}, which does not fit method {settings.method.name} "
+            f"with {network.encoder} and {network.decoder}: start from it by {spell('method', start.method)} and "
             "with its own network"
         ) from None
 

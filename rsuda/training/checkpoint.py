@@ -61,7 +61,7 @@ class CheckpointCallback(Checkpoint):
         self, folder: Path, every: int, batch: Callable[[int], str], first: int = 0, seconds: float = SECONDS
     ) -> None:
         self.file, self.every, self.batch, self.seconds = folder / CHECKPOINT, every, batch, seconds
-        self.saved: int | None = first or None
+        self.step_on_disk: int | None = first or None
         self.done = first  # steps
         self.began = time.monotonic()
         self.bad: Tensor | None = None  # first step whose loss was not finite, -1 without one
@@ -87,7 +87,7 @@ class CheckpointCallback(Checkpoint):
     def save(self, trainer: Any, module: Any) -> None:
         """Write a checkpoint. Raises DivergedError for weights that are not finite, WriteError for a full disk."""
         step = trainer.global_step
-        if step == self.saved:
+        if step == self.step_on_disk:
             return
         if not all(bool(torch.isfinite(weights).all()) for weights in module.parameters()):
             raise self._complaint("weights", step - 1, trainer)
@@ -99,7 +99,7 @@ class CheckpointCallback(Checkpoint):
                 logger.log_metrics({**terms, "epoch": trainer.current_epoch}, step - 1)
             logger.save()
         trainer.save_checkpoint(self.file)
-        self.saved, self.began = step, time.monotonic()
+        self.step_on_disk, self.began = step, time.monotonic()
 
     def _late(self, step: int, device: torch.device) -> bool:
         late = time.monotonic() - self.began > self.seconds

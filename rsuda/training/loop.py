@@ -115,10 +115,10 @@ def _interruptible(trainer: L.Trainer, folder: Path, checkpoint: CheckpointCallb
             signal.signal(signal.SIGINT, signal.default_int_handler)
         again = spell_command("adapt", out=folder, resume=True)
         step = f"interrupted at step {trainer.global_step} of {trainer.max_steps}"
-        if checkpoint.saved is None:
+        if checkpoint.step_on_disk is None:
             goes_on = f"no checkpoint had been written yet: {again} begins again"
         else:
-            goes_on = f"{again} goes on from step {checkpoint.saved}"
+            goes_on = f"{again} goes on from step {checkpoint.step_on_disk}"
         raise Interrupted(f"{step}; {goes_on}") from None
 
 
@@ -130,8 +130,8 @@ def explained(folder: Path, checkpoint: CheckpointCallback) -> Iterator[None]:
     except DivergedError as error:
         checkpoint_note = (
             "no checkpoint had been written"
-            if checkpoint.saved is None
-            else f"the checkpoint of step {checkpoint.saved} is kept"
+            if checkpoint.step_on_disk is None
+            else f"the checkpoint of step {checkpoint.step_on_disk} is kept"
         )
         raise DivergedError(f"{error}; {checkpoint_note}") from error
     except RsudaError as error:
@@ -160,7 +160,7 @@ def _worker_killed(folder: Path, checkpoint: CheckpointCallback) -> InputError:
 
 def left_behind(folder: Path, checkpoint: CheckpointCallback) -> str:
     """Say which checkpoint a broken run has, and how it goes on."""
-    if checkpoint.saved is None:
+    if checkpoint.step_on_disk is None:
         return "no checkpoint had been written yet"
     again = spell_command("adapt", out=folder, resume=True)
-    return f"the checkpoint of step {checkpoint.saved} is kept: {again} goes on from it"
+    return f"the checkpoint of step {checkpoint.step_on_disk} is kept: {again} goes on from it"

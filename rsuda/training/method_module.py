@@ -119,15 +119,15 @@ class MethodModule(L.LightningModule):
         self.method.step = self.global_step
         # one seed for all parts of a step: each draws for the whole batch and takes its own rows
         self.share.index = index % self.batches * distributed.world_size() + distributed.rank()
-        prepared = {"key": batch["key"]}
+        inputs = {"key": batch["key"]}
         self._seed(0)
         if self.method.step in self.method.source_steps:
-            prepared |= self.augmentation.source(batch, self.share)
+            inputs |= self.augmentation.source(batch, self.share)
         if self.method.step in self.method.target_steps:
             self._seed(1)
-            prepared |= self.augmentation.target(batch, self.share, self.method.distorts_target)
+            inputs |= self.augmentation.target(batch, self.share, self.method.distorts_target)
         self._seed(2)
-        loss, terms = self.method.loss(prepared)
+        loss, terms = self.method.loss(inputs)
         size = len(batch["key"])
         for name, value in {"loss": loss, **terms}.items():
             value = value.detach().float()

@@ -32,7 +32,7 @@ class MetricsFile(Logger):
         super().__init__()
         self.file = folder / METRICS
         self.rows: list[dict[str, Any]] = rows_before(self.file, first) if first else []
-        self.unwritten = 0
+        self.rows_to_write = 0
 
     @property
     def name(self) -> str:
@@ -50,13 +50,13 @@ class MetricsFile(Logger):
         if self.rows and str(self.rows[-1]["step"]) == str(step):
             self.rows.pop()
         self.rows.append({**metrics, "step": step})
-        self.unwritten += 1
-        if self.unwritten >= _ROWS:
+        self.rows_to_write += 1
+        if self.rows_to_write >= _ROWS:
             self.save()
 
     def save(self) -> None:
         """Write the file. Raises WriteError for a full disk."""
-        if not self.unwritten:
+        if not self.rows_to_write:
             return
         names = sorted({name for row in self.rows for name in row})
         with (
@@ -66,7 +66,7 @@ class MetricsFile(Logger):
             writer = csv.DictWriter(stream, names)
             writer.writeheader()
             writer.writerows(self.rows)
-        self.unwritten = 0
+        self.rows_to_write = 0
 
     def finalize(self, status: str) -> None:
         errors = [WriteError] if status == "failed" else []  # the error that ended the run is reported instead

@@ -248,7 +248,7 @@ def test_checkpoint_is_written_after_a_time_too(tiny_city, tmp_path):
         callbacks=[look, after, keep], plugins=[AtomicCheckpointIO()],
     )  # fmt: skip
     trainer.fit(method_of(s, found), loader(found, s, with_target=False))
-    assert seen == [False, 1] and keep.saved == 3
+    assert seen == [False, 1] and keep.step_on_disk == 3
 
 
 # ---- the same run again ---------------------------------------------------------------------------------------------

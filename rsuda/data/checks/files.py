@@ -43,15 +43,15 @@ def check_pixels(scenes: Sequence[Scene]) -> list[str]:
     readable = [scene for scene in scenes if _opens(scene)]
     with quiet(), ThreadPoolExecutor(_READERS) as readers:
         errors = list(readers.map(_error_of, readable))
-    broken = [error for error in errors if error is not None]
-    notes = [str(joined_error(broken, len(scenes), "scenes cannot be read"))] if broken else []
-    empty = no_data_note([scene for scene, error in zip(readable, errors, strict=True) if error is None])
-    return notes if empty is None else [*notes, empty]
+    read_errors = [error for error in errors if error is not None]
+    notes = [str(joined_error(read_errors, len(scenes), "scenes cannot be read"))] if read_errors else []
+    note = no_data_note([scene for scene, error in zip(readable, errors, strict=True) if error is None])
+    return notes if note is None else [*notes, note]
 
 
 def no_data_note(scenes: Sequence[Scene]) -> str | None:
     """Say which readable scenes hold no data; None without any. Of many the first are looked through, and no remote one."""
-    empty, left = [], _MOST
+    names, left = [], _MOST
     for scene in scenes:
         file = scene.file
         if is_remote(scene.image) or file.valid(file.image_numbers, (0, 0, 1, 1)) is None:  # all pixels hold data
@@ -61,12 +61,12 @@ def no_data_note(scenes: Sequence[Scene]) -> str | None:
             break
         pixels, _, whole = sample(file, file.image_numbers)
         if whole and not pixels.size:
-            empty.append(scene.name)
-    if not empty:
+            names.append(scene.name)
+    if not names:
         return None
-    verb = "holds" if len(empty) == 1 else "hold"
+    verb = "holds" if len(names) == 1 else "hold"
     return (
-        f"{len(empty)} of {len(scenes)} scenes {verb} no data, only nodata or transparent pixels ({some_names(empty)})"
+        f"{len(names)} of {len(scenes)} scenes {verb} no data, only nodata or transparent pixels ({some_names(names)})"
     )
 
 

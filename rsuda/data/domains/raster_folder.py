@@ -56,8 +56,8 @@ def domain_of_rasters(place: str, bands: str | None, gsd: float | None) -> Domai
     if is_remote(place) and data_set_name(place) is None:
         _check_is_file(first)
     names, inside = list(scenes), note_of_archives(scene.image for scene in scenes.values())
-    broken = note_of_unreadable(errors, len(files)) if errors else None
-    notes = tuple(filter(None, (note_of_own_maps(maps) if maps else None, broken, inside)))
+    unreadable_note = note_of_unreadable(errors, len(files)) if errors else None
+    notes = tuple(filter(None, (note_of_own_maps(maps) if maps else None, unreadable_note, inside)))
     splits = {"all": names, "train": names}
     return Domain(_label(place), scenes, first.file.band_order, None, splits, notes=notes)
 

@@ -72,7 +72,7 @@ class Pair:
         matching: maps source patches to the target's colours; None without colour matching.
         notes: sentences on the choices made, for the user.
         alignment: the settings that bring the domains nearer, none of them 'auto'.
-        annotated: whether the source is labelled windows of the target's own scenes, which need no alignment.
+        source_is_target: whether the source is labelled windows of the target's own scenes, which need no alignment.
         parts: the sources, where there are several; ``source`` has the scenes of all, ``source_spec`` is the first's.
         hints: target scenes by name, each with an old map or rough polygons in place of its label.
     """
@@ -88,7 +88,7 @@ class Pair:
     matching: ColourMatching | None
     notes: tuple[str, ...]
     alignment: Alignment
-    annotated: bool = False
+    source_is_target: bool = False
     parts: tuple[SourcePart, ...] = ()
     hints: Mapping[str, Scene] = field(default_factory=dict)
 
@@ -171,7 +171,7 @@ def pair(source: Domain, target: Domain, settings: Settings, start: Spec | None 
         matchings[0],
         tuple(notes),
         alignment,
-        annotated=has_target_labels,
+        source_is_target=has_target_labels,
         parts=parts if source.parts else (),
         hints=hints,
     )

@@ -113,7 +113,7 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         patch = scene.read(self.pair.source_spec.bands, gsd, window)
         image = self._source_unit(scene, patch.values)
-        if self.pair.alignment.band_mixing and not self.pair.annotated:
+        if self.pair.alignment.band_mixing and not self.pair.source_is_target:
             image = mix_bands(image, rng, self.pair.alignment.band_mixing)
         image = image.astype(np.float32) * patch.valid
         return image, np.where(patch.valid, label, np.uint8(IGNORE)), patch.valid

@@ -64,8 +64,8 @@ class ColourSample:
     @cached_property
     def correlation(self) -> np.ndarray:
         """Correlations of the bands, (n, n); 0 for a constant band."""
-        centred = self.unit - self.mean[:, None]
-        covariance = centred @ centred.T / centred.shape[1]
+        deviations_from_mean = self.unit - self.mean[:, None]
+        covariance = deviations_from_mean @ deviations_from_mean.T / deviations_from_mean.shape[1]
         correlation: np.ndarray = covariance / np.outer(self.deviation, self.deviation)
         return correlation
 

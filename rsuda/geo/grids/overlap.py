@@ -41,10 +41,10 @@ def _near(grid: Grid, other: Grid) -> bool:
     """Check whether the rectangle around a grid's edge overlaps another grid by more than 1/100 px."""
     rows, cols = (np.linspace(0, length, _POINTS) for length in (grid.height, grid.width))
     rows, cols = grid.points_in(other, *np.meshgrid(rows, cols, indexing="ij"))
-    projected = ~np.isnan(rows + cols)
-    if not projected.any():
+    has_position = ~np.isnan(rows + cols)
+    if not has_position.any():
         return False
-    sides = ((rows[projected], other.height), (cols[projected], other.width))
+    sides = ((rows[has_position], other.height), (cols[has_position], other.width))
     return all(places.max() > 0.01 and places.min() < length - 0.01 for places, length in sides)
 
 

@@ -235,15 +235,15 @@ def project(shapes: gpd.GeoSeries, crs: str, what: str, *, keep_all: bool = Fals
         InputError: no shape can be projected, or there is no transformation between the CRSs.
     """
     try:
-        projected = shapes.to_crs(crs)
+        scene_shapes = shapes.to_crs(crs)
     except Exception as error:  # of pyproj, for many kinds of invalid CRS
         raise InputError(f"{what} cannot be projected to the scene's CRS: {quoted(error)}") from None
-    valid = are_whole(projected)
-    if len(projected) and not valid.any():
+    valid = are_whole(scene_shapes)
+    if len(scene_shapes) and not valid.any():
         x, y = shapely.get_coordinates(np.asarray(shapes.values))[0]
         raise InputError(
             f"{what} is outside of the scene's CRS: its coordinates, such as ({x:.10g}, {y:.10g}), do not fit the CRS that it "
             f"declares, {shapes.crs.to_string()[:100]} (that of GeoJSON without 'crs' is longitude and latitude); correct "
             "the CRS, for example by ogr2ogr -a_srs EPSG:… out.gpkg in"
         )
-    return projected.where(valid, shapely.Polygon()) if keep_all else projected[valid]
+    return scene_shapes.where(valid, shapely.Polygon()) if keep_all else scene_shapes[valid]

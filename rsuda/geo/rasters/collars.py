@@ -120,8 +120,10 @@ def _collar_of(values: np.ndarray, has_data: np.ndarray, value: float, is_byte: 
         return None
     numbers = range(1, count + 1)
     areas, exactly = (np.asarray(ndimage.sum_labels(part, regions, numbers)) for part in (near, exact))
-    touching = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
-    large = [k for k in touching if k and areas[k - 1] >= _LEAST * near.size / 2 and exactly[k - 1] >= areas[k - 1] / 2]
+    rim_regions = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
+    large = [
+        k for k in rim_regions if k and areas[k - 1] >= _LEAST * near.size / 2 and exactly[k - 1] >= areas[k - 1] / 2
+    ]
     collar = np.isin(regions, large)
     rest = ~collar & has_data
     if collar.mean() < _LEAST or rest.mean() < _LEAST:

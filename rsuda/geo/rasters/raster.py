@@ -97,7 +97,7 @@ class RasterFile:
                 else None
             )
             self.scaling = read_scaling(file)
-            self.gcps, self.rpcs, self._described = file.gcps, file.rpcs, file.descriptions
+            self.gcps, self.rpcs, self._descriptions = file.gcps, file.rpcs, file.descriptions
         if bands is not None and len(bands) > self.count:
             raise InputError(
                 f"{self.path} has {self.count} band{'s' * (self.count > 1)}, but the band order has {len(bands)}: "
@@ -171,7 +171,7 @@ class RasterFile:
         """
         if self._bands is not None:
             return self._named_around_alpha(self._bands) if len(self._bands) == len(self.image_numbers) else self._bands
-        if (names_of_file := names_in_file(self._described, self._tags)) is not None:
+        if (names_of_file := names_in_file(self._descriptions, self._tags)) is not None:
             return names_of_file
         names = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
         colours = [names.get(self.validity.colours[n - 1]) for n in self.image_numbers]
@@ -232,7 +232,7 @@ class RasterFile:
                 f"{palette}"
             )
         names = self.band_order
-        numbers = find_numbers(bands, names, () if self._bands else self._described)
+        numbers = find_numbers(bands, names, () if self._bands else self._descriptions)
         if numbers is None and len(self.image_numbers) == len(bands) and self._bands is None:
             return self.image_numbers
         if numbers is None:

@@ -19,9 +19,9 @@ def freeze_encoders(network: nn.Module) -> None:
             parameter.requires_grad_(True)
 
 
-def share_frozen(copied: nn.Module, original: nn.Module) -> None:
+def share_frozen(twin_model: nn.Module, original: nn.Module) -> None:
     """Let a copy of a network use the original's frozen weights, which then are in memory once."""
-    for twin, module in zip(copied.modules(), original.modules(), strict=True):
+    for twin, module in zip(twin_model.modules(), original.modules(), strict=True):
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 twin.register_parameter(name, parameter)

@@ -50,8 +50,8 @@ def take_imagenet_statistics(encoder: nn.Module, tensors: dict[str, Tensor], sta
         weight = tensors.get(f"{name}.weight")
         next_name, next_layer = following[name]
         bias, mean = f"{name}.bias", f"{next_name}.running_mean"
-        normed = isinstance(next_layer, _BatchNorm) and mean in tensors
-        if weight is None or isinstance(convolution, _STANDARDISED) or not (bias in tensors or normed):
+        has_norm = isinstance(next_layer, _BatchNorm) and mean in tensors
+        if weight is None or isinstance(convolution, _STANDARDISED) or not (bias in tensors or has_norm):
             continue
         ours, our_std, theirs, their_std = (_by_band(values, weight) for values in (*IMAGENET, *statistics))
         offset = (weight * ((ours - theirs) / their_std)).sum((1, 2, 3))

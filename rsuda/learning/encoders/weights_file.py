@@ -201,8 +201,8 @@ def _unfit(
     )
 
 
-def _note(file: WeightsFile, unused: list[str]) -> str:
-    if not unused:
+def _note(file: WeightsFile, leftovers: list[str]) -> str:
+    if not leftovers:
         return ""
-    names = ", ".join(unused[:_NAMED]) + (f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else "")
-    return f"{len(unused)} of {len(file.tensors)} tensors in {file.path} are not used by the encoder: {names}"
+    names = ", ".join(leftovers[:_NAMED]) + (f" and {len(leftovers) - _NAMED} more" if len(leftovers) > _NAMED else "")
+    return f"{len(leftovers)} of {len(file.tensors)} tensors in {file.path} are not used by the encoder: {names}"

@@ -54,8 +54,8 @@ def _balanced(label: Tensor, use: Tensor, order: Tensor, most: int) -> Tensor:
 def features_at(feature: Tensor, size: tuple[int, int], place: Tensor) -> Tensor:
     """Sample vectors (N, C) of a feature map (B, C, h, w) resized to ``size``, at flattened (image, row, column)."""
     wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
-    resized = F.interpolate(wide, size=size, mode="bilinear", align_corners=False)
-    return resized.permute(0, 2, 3, 1).flatten(0, 2)[place]
+    full_size = F.interpolate(wide, size=size, mode="bilinear", align_corners=False)
+    return full_size.permute(0, 2, 3, 1).flatten(0, 2)[place]
 
 
 def log_contrast(anchor: Tensor, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:

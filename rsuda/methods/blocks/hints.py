@@ -48,6 +48,6 @@ def correct_by_hints(logits: Tensor, hint: Tensor | None, accuracy: float) -> Te
     if hint is None:
         return logits
     classes = logits.shape[1]
-    hinted = F.one_hot(hint.long().where(hint != IGNORE, classes), classes + 1)[..., :classes]
+    votes = F.one_hot(hint.long().where(hint != IGNORE, classes), classes + 1)[..., :classes]
     wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return wide + hint_logit(accuracy, classes) * hinted.permute(0, 3, 1, 2)
+    return wide + hint_logit(accuracy, classes) * votes.permute(0, 3, 1, 2)

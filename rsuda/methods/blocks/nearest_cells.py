@@ -57,8 +57,8 @@ class NearestCells(nn.Module):
         """Compute directions z (N, D) of cells (N, D): standardised by the lists, levels of equal weight, length 1."""
         present = self.number > 0
         shortest = int(self.number[present].clamp(max=CELLS).min())
-        balanced = self.cells[present, :shortest].flatten(0, 1)
-        mean, std = balanced.mean(0), balanced.std(0) + 1e-6
+        sample_of_classes = self.cells[present, :shortest].flatten(0, 1)
+        mean, std = sample_of_classes.mean(0), sample_of_classes.std(0) + 1e-6
         return F.normalize((cells - mean) / std * self.scale, dim=1)
 
     def votes(self, z: Tensor) -> Tensor:
