@@ -28,6 +28,20 @@ def export(
             help="probabilities (default of onnx, as Deepness reads them) or logits (default of torch-export)."
         ),
     ] = None,
+    int8: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DOMAIN",
+            help="Write ONNX in 8-bit integers, calibrated on imagery like yours: a folder, raster or domain file.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RSUDA_DATA", help="Folder of the imagery of --int8 if that is a known domain or domain file."
+        ),
+    ] = None,
+    bands: Annotated[str | None, typer.Option(help="Band order of the imagery of --int8.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
@@ -40,11 +54,24 @@ def export(
 
     log()
     use_threads(threads)
-    model = write(run, format, out, window=window, overlap=overlap, output=output, overwrite=overwrite)
+    model = write(
+        run,
+        format,
+        out,
+        window=window,
+        overlap=overlap,
+        output=output,
+        int8=int8,
+        data=data,
+        bands=bands,
+        overwrite=overwrite,
+    )
     if as_json:
         print(json.dumps(model.as_fields()))
     elif model.difference is None:
         print(f"wrote {model.file}")
+    elif model.loss is not None:
+        print(f"wrote {model.file}: {model.output} of windows of {model.window} px in 8-bit integers; {model.loss}")
     else:
         print(
             f"wrote {model.file}: {model.output} of windows of {model.window} px; its logits differ from the "

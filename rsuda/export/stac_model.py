@@ -47,6 +47,7 @@ _ARTIFACTS = {
     ".onnx": _Artifact("ONNX", "onnx", "onnx.save", _COMPILED),
     ".pt2": _Artifact("Program of torch.export", "pytorch", "torch.export.save", _COMPILED),
 }
+_EXPORTS = {"onnx": "model.onnx", "onnx_int8": "model_int8.onnx", "pt2": "model.pt2"}  # asset and file
 # settings that describe how the weights were trained, and name no files
 _HYPERPARAMETERS = (
     "training.steps",
@@ -167,21 +168,21 @@ def _add_assets(item: Item, trained: TrainedNetwork, weights: Path, folder: Path
     from pystac.extensions.mlm import AssetGeneralMLMExtension
 
     run = weights.parent
-    exports = [
-        file
-        for file in (run / "model.onnx", run / "model.pt2")
-        if file.is_file() and about_exported(file).get("network") == trained.digest
-    ]
-    for file in [weights, *exports]:
+    exports = {
+        name: run / file
+        for name, file in _EXPORTS.items()
+        if (run / file).is_file() and about_exported(run / file).get("network") == trained.digest
+    }
+    for name, file in {"weights": weights, **exports}.items():
         artifact = _ARTIFACTS[file.suffix]
         asset = pystac.Asset(
             href(file, folder),
-            artifact.title,
+            artifact.title if name != "onnx_int8" else "ONNX, in 8-bit integers",
             media_type=f"application/octet-stream; framework={artifact.framework}",
             roles=artifact.roles,
             extra_fields={"file:size": file.stat().st_size, "bands": _bands(trained.spec)},
         )
-        item.add_asset("weights" if file is weights else file.suffix[1:], asset)
+        item.add_asset(name, asset)
         AssetGeneralMLMExtension.ext(asset).apply(artifact_type=artifact.writer)
     for name, media_type in ((SPEC, "application/json"), (CONFIG, "application/yaml")):
         if (run / name).is_file():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pystac
 import pytest
 import rasterio
@@ -182,9 +183,21 @@ def run(tmp_path_factory):
     return folder
 
 
+def described(text):
+    """An ONNX model that copies its input, with a description of rsuda."""
+    images = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["b", 3, 64, 64]) for name in ("image", "b")
+    ]
+    node = onnx.helper.make_node("Identity", ["image"], ["b"])
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", images[:1], images[1:]))
+    onnx.helper.set_model_props(model, {"rsuda": text})
+    return model
+
+
 def test_item_of_a_run_describes_input_and_output_of_the_model(run):
     export(run, "torch-export", window=64, overlap=0)
     (run / "model.onnx").write_text("of somebody else")
+    onnx.save(described(json.dumps({"network": load_run(run).digest})), run / "model_int8.onnx")
     exported = export(run, "stac", window=64, overlap=0)
     assert exported.file == run / "stac.json" and exported.difference is None
     item, network = checked(exported.file), load_run(run)
@@ -216,8 +229,15 @@ def test_item_of_a_run_describes_input_and_output_of_the_model(run):
     )
     assert item.properties["mlm:pretrained"] is False and item.properties["mlm:pretrained_source"] is None
     assert item.properties["rsuda:network"] == network.digest
-    assert set(item.assets) == {"weights", "pt2", "spec", "config"}  # without the ONNX file of the other export
+    assert set(item.assets) == {
+        "weights",
+        "onnx_int8",
+        "pt2",
+        "spec",
+        "config",
+    }  # without the ONNX file of the other export
     assert item.assets["weights"].roles == ["mlm:model", "mlm:weights"]
+    assert item.assets["onnx_int8"].title == "ONNX, in 8-bit integers"
     assert item.assets["pt2"].extra_fields["mlm:artifact_type"] == "torch.export.save"
     assert item.assets["weights"].extra_fields["file:size"] == (run / "weights.safetensors").stat().st_size
     assert all((run / a.href).is_file() for a in item.assets.values())
