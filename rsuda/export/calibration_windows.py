@@ -67,7 +67,7 @@ class CalibrationWindow:
         )
 
     def label(self) -> np.ndarray | None:
-        """Read the label (size, size) uint8 in the classes of the model, 255 where there is none; None without a label."""
+        """Read the label (size, size) uint8 in the classes of the model, 255 for unlabelled pixels; None without a label."""
         if not self.is_labelled or self.domain.legend is None:
             return None
         label, _ = self.scene.read_label(self.domain.legend, self.spec.gsd, self._window)

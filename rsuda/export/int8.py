@@ -51,7 +51,8 @@ def to_int8(model: Any, images: Iterable[np.ndarray]) -> Any:
     """Turn an onnx.ModelProto in float32 into one in 8-bit integers.
 
     Weights have one scale for each output channel, activations the range that they have on the images. What follows the
-    last product stays in float32, such as the resizing of logits. Weights take 7 of the 8 bits: processors without
+    last product stays in float32, such as the resizing of logits. In networks with attention all but convolutions does,
+    since more integers make them slower (BENCHMARKS.md, Prediction). Weights take 7 of the 8 bits: processors without
     instructions for 8-bit products add them up in 16 bits, which more would overflow.
 
     Args:
@@ -86,6 +87,7 @@ def to_int8(model: Any, images: Iterable[np.ndarray]) -> Any:
             onnx.save(model, plain)
             quant_pre_process(str(plain), str(simple), skip_symbolic_shape=True)
             nodes = onnx.load(simple).graph.node
+            attends = any(node.op_type == "Softmax" for node in nodes)
             last = max(number for number, node in enumerate(nodes) if node.op_type in _PRODUCTS)
             quantize_static(
                 str(simple),
@@ -96,6 +98,7 @@ def to_int8(model: Any, images: Iterable[np.ndarray]) -> Any:
                 weight_type=QuantType.QInt8,
                 per_channel=True,
                 reduce_range=True,
+                op_types_to_quantize=["Conv"] if attends else None,  # all that can be by default
                 nodes_to_exclude=[node.name for node in nodes[last + 1 :]],
             )
         except InputError:
@@ -133,8 +136,8 @@ def int8_loss(
     if not total.any():
         return Int8Loss(domain.name, len(windows), share)
     names = windows[0].spec.legend.names
-    kept = [k for k in range(len(names)) if names[k] != domain.clutter]
-    return Int8Loss(domain.name, len(windows), share, *(_mean_iou(matrix, kept) for matrix in total))
+    classes = [k for k in range(len(names)) if names[k] != domain.clutter]
+    return Int8Loss(domain.name, len(windows), share, *(_mean_iou(matrix, classes) for matrix in total))
 
 
 def _confusion(label: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
@@ -142,9 +145,9 @@ def _confusion(label: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray
     return np.bincount(label.astype(np.int64) * count + classes, minlength=count * count).reshape(count, count)
 
 
-def _mean_iou(matrix: np.ndarray, kept: Sequence[int]) -> float:
-    """Mean IoU, 0..1, over those of the kept classes that a label or prediction contains."""
+def _mean_iou(matrix: np.ndarray, classes: Sequence[int]) -> float | None:
+    """Compute the mean IoU, 0..1, over those of the classes that a label or prediction contains; None without any."""
     hits = np.diagonal(matrix)
     union = matrix.sum(0) + matrix.sum(1) - hits
-    counted = [k for k in kept if union[k]]
-    return float(np.mean(hits[counted] / union[counted]))
+    present = [k for k in classes if union[k]]
+    return float(np.mean(hits[present] / union[present])) if present else None

@@ -136,7 +136,7 @@ def test_every_block_has_a_language_and_names_existing_commands(page):
     for code in re.findall(r"`([^`\n]+)`", plain):
         for words in commands(code):
             assert not unknown_words(words), f"{name(page)}: `{code}` has {unknown_words(words)}"
-        for option in re.findall(r"(?<!\S)(--[a-z][a-z-]*)", code):
+        for option in re.findall(r"(?<!\S)(--[a-z][a-z0-9-]*)", code):
             assert option in options() | OTHERS, f"{name(page)}: no command has `{option}`"
 
 

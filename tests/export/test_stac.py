@@ -242,6 +242,7 @@ def test_item_of_a_run_describes_input_and_output_of_the_model(run):
     assert item.assets["weights"].extra_fields["file:size"] == (run / "weights.safetensors").stat().st_size
     assert all((run / a.href).is_file() for a in item.assets.values())
     assert "/home/me" not in exported.file.read_text()
+    (run / "model_int8.onnx").unlink()
     elsewhere = checked(export(run, "stac", run.parent / "items" / "one.json").file)
     assert all((run.parent / "items" / a.href).is_file() for a in elsewhere.assets.values())
     with pytest.raises(ExistsError, match=r"stac\.json exists: pass overwrite=True"):
