@@ -94,21 +94,21 @@ def choose_windows(imagery: Domain, spec: Spec, size: int) -> tuple[list[Calibra
         check_gsd(scenes[number], spec.gsd)
         by_scene.append(_windows(scenes[number], imagery, spec, size, rng))
     in_turn = (window for window in chain.from_iterable(zip_longest(*by_scene)) if window is not None)
-    chosen: list[CalibrationWindow] = []
+    selection: list[CalibrationWindow] = []
     for window, _ in zip(in_turn, range(_TRIES), strict=False):
         if window.valid().mean() >= _VALID_SHARE:
-            chosen.append(window)
-        if len(chosen) == MOST:
+            selection.append(window)
+        if len(selection) == MOST:
             break
-    if len(chosen) < LEAST:
+    if len(selection) < LEAST:
         raise InputError(
-            f"{imagery.name} has {len(chosen)} windows of {size} px at {spec.gsd:g} m in which half of the pixels have data, and "
+            f"{imagery.name} has {len(selection)} windows of {size} px at {spec.gsd:g} m in which half of the pixels have data, and "
             f"8-bit integers need {LEAST}, half to calibrate and half to compare: name more imagery, or smaller windows "
             f"({spell('window')})"
         )
-    chosen.sort(key=lambda window: window.is_labelled)
-    half = len(chosen) // 2
-    return chosen[:half], chosen[half:]
+    selection.sort(key=lambda window: window.is_labelled)
+    half = len(selection) // 2
+    return selection[:half], selection[half:]
 
 
 def _windows(scene: Scene, imagery: Domain, spec: Spec, size: int, rng: np.random.Generator) -> list[CalibrationWindow]:

@@ -127,9 +127,9 @@ def int8_loss(
         before, after = (scores.argmax(0) for scores in maps)
         same, pixels = same + int((before == after)[valid].sum()), pixels + int(valid.sum())
         if label is not None:
-            known = valid & (label < len(maps[0]))
+            inside = valid & (label < len(maps[0]))
             counts.append(
-                np.stack([_confusion(label[known], classes[known], len(maps[0])) for classes in (before, after)])
+                np.stack([_confusion(label[inside], classes[inside], len(maps[0])) for classes in (before, after)])
             )
     total = np.sum(counts, axis=0) if counts else np.zeros((2, 1, 1))
     domain, share = windows[0].domain, same / pixels
