@@ -102,8 +102,8 @@ def choose_windows(imagery: Domain, spec: Spec, size: int) -> tuple[list[Calibra
             break
     if len(selection) < LEAST:
         raise InputError(
-            f"{imagery.name} has {len(selection)} windows of {size} px at {spec.gsd:g} m in which half of the pixels have data, and "
-            f"8-bit integers need {LEAST}, half to calibrate and half to compare: name more imagery, or smaller windows "
+            f"{imagery.name} has {len(selection)} windows of {size} px at {spec.gsd:g} m in which half of the pixels have data, "
+            f"and 8-bit integers need {LEAST}, half to calibrate and half to compare: name more imagery, or smaller windows "
             f"({spell('window')})"
         )
     selection.sort(key=lambda window: window.is_labelled)
