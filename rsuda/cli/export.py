@@ -42,6 +42,9 @@ def export(
         ),
     ] = None,
     bands: Annotated[str | None, typer.Option(help="Band order of the imagery of --int8.")] = None,
+    gsd: Annotated[
+        float | None, typer.Option(help="Metres per pixel of rasters of --int8 without a georeference.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")] = False,
@@ -64,6 +67,7 @@ def export(
         int8=int8,
         data=data,
         bands=bands,
+        gsd=gsd,
         overwrite=overwrite,
     )
     if as_json:

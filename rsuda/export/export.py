@@ -127,6 +127,7 @@ def export(
     int8: str | os.PathLike[str] | Domain | None = None,
     data: str | Path | None = None,
     bands: str | None = None,
+    gsd: float | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Write the model of a run as one file, or a STAC item that describes it.
@@ -144,7 +145,7 @@ def export(
         int8: imagery like that which will be mapped, as in ``rsuda.domain``. The ONNX file then computes in 8-bit integers,
             calibrated on windows of this imagery. It is model_int8.onnx by default.
         data: folder of the imagery of a known domain or domain file.
-        bands: band order of the imagery.
+        bands, gsd: band order of the imagery, and metres per pixel of rasters without a georeference.
 
     Returns:
         the file, its output and window, and its largest difference from the model. With ``int8`` also what that changes.
@@ -155,14 +156,14 @@ def export(
         ExistsError: the file exists and ``overwrite`` is False.
     """
     _check(format, window, overlap, output)
-    _check_int8(format, int8, bands)
+    _check_int8(format, int8, bands, gsd)
     export_format = FORMATS[format]
     trained = run if isinstance(run, TrainedNetwork) else load_run(local_model(run) if out else run_folder(run))
     folder = trained.path if trained.path.is_dir() else trained.path.parent
     file = Path(out).expanduser() if out else folder / (export_format.file if int8 is None else INT8_FILE)
     _check_file(file, overwrite=overwrite)  # before the minutes that an export takes
     request = Request(trained, window, overlap, (output or export_format.output) if export_format.output else None)
-    imagery = None if int8 is None else domain(int8, data, bands=bands)
+    imagery = None if int8 is None else domain(int8, data, bands=bands, gsd=gsd)
     windows = None if imagery is None else choose_windows(imagery, trained.spec, window)
     loss = None
     with atomic_write(file, overwrite=overwrite) as temporary:
@@ -188,11 +189,12 @@ def _check(format: str, window: int, overlap: int, output: str | None) -> None:
         raise unknown("output", output, OUTPUTS)
 
 
-def _check_int8(format: str, int8: object, bands: str | None) -> None:
+def _check_int8(format: str, int8: object, bands: str | None, gsd: float | None) -> None:
     if int8 is not None and format != "onnx":
         raise InputError(f"{spell('int8')} is for ONNX, and {spell('format')} is {format}: leave one of them out")
-    if int8 is None and bands is not None:
-        raise InputError(f"{spell('bands')} describes the imagery of {spell('int8')}, which is missing: add it")
+    for name, value in (("bands", bands), ("gsd", gsd)):
+        if int8 is None and value is not None:
+            raise InputError(f"{spell(name)} describes the imagery of {spell('int8')}, which is missing: add it")
 
 
 def _check_file(file: Path, *, overwrite: bool) -> None:

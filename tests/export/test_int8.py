@@ -126,6 +126,31 @@ def test_weights_are_integers_and_the_metadata_those_of_the_file_in_fp32(by_colo
     assert {key: value for key, value in other.items() if key != "rsuda"} == one
 
 
+class Attending(nn.Module):
+    """A convolution, then attention among its cells with a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.cells = nn.Conv2d(3, 8, 8, 8)
+        self.query, self.classifier = nn.Linear(8, 8), nn.Conv2d(8, 3, 1)
+
+    def forward(self, image):
+        cells = self.cells(image)
+        tokens = cells.flatten(2).transpose(1, 2)
+        mixed = (self.query(tokens) @ tokens.transpose(1, 2)).softmax(2) @ tokens
+        return nn.functional.interpolate(
+            self.classifier(cells + mixed.transpose(1, 2).view_as(cells)), scale_factor=8.0
+        )
+
+
+def test_network_with_attention_has_integers_in_its_convolutions_alone():
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 64, 64)
+    model = to_int8(to_onnx(traced(Attending().eval(), 3, 64)), images.numpy())
+    shapes = {tuple(tensor.dims) for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
+    assert {shape for shape in shapes if len(shape) > 1} == {(8, 3, 8, 8), (3, 8, 1, 1)}
+
+
 # -- prediction --------------------------------------------------------------------------------------------------------
 
 
@@ -205,12 +230,17 @@ def test_requests_that_do_not_fit_are_refused(options, says, by_colour, tiny_cit
     assert not list(tmp_path.iterdir())
 
 
-def test_imagery_without_a_band_of_the_model_is_refused(by_colour, tmp_path):
+def test_imagery_without_a_band_or_a_gsd_is_refused(by_colour, tmp_path):
     scene = write(tmp_path / "grey.tif", np.ones((2, 300, 300), np.uint8))
     with pytest.raises(InputError, match=r"grey\.tif has 2 bands, but 3 are needed \(red, green, blue\)"):
         export(by_colour, out=tmp_path / "m.onnx", int8=scene, **WINDOW)
     with pytest.raises(InputError, match="`bands` describes the imagery of `int8`, which is missing"):
         export(by_colour, out=tmp_path / "m.onnx", bands="RGB", **WINDOW)
+    scene = write(tmp_path / "grey.tif", np.ones((3, 300, 300), np.uint8), transform=None, crs=None)
+    with pytest.raises(InputError, match=r"the GSD of .*grey\.tif is unknown"):
+        export(by_colour, out=tmp_path / "m.onnx", int8=scene, **WINDOW)
+    assert export(by_colour, out=tmp_path / "m.onnx", int8=scene, gsd=0.5, **WINDOW).loss.windows == 8
+    (tmp_path / "m.onnx").unlink()
     assert [file.name for file in tmp_path.iterdir()] == ["grey.tif"]
 
 
