@@ -89,8 +89,10 @@ def _bands(facts: dict[str, Any]) -> list[Any]:
     """Make a table for each source."""
     tables = []
     for name, bands in facts["bands"].items():
-        table = make_table("band", name, facts["target"]["name"], "means apart", "apart", "aligned", right=5)
-        table.title = "mean ± deviation of pixels, and distances in deviations"
+        table = make_table("band", name, facts["target"]["name"], "means differ", "values differ", "aligned", right=5)
+        table.title = (
+            "pixel values of each band: mean ± deviation; differences in units of the deviation, and after alignment"
+        )
         table.title_style, table.title_justify = "", "left"
         for band in bands:
             names = " for ".join(dict.fromkeys((band["source_band"], band["target_band"])))

@@ -206,7 +206,7 @@ def print_calibration(result: Any) -> None:
 def print_facts(facts: dict[str, Any], indent: int = 0) -> None:
     """Print nested facts, a line each; a value that is None or empty is left out."""
     for key, value in facts.items():
-        if value is None or (isinstance(value, (str, list, dict)) and not value):
+        if value is None or (isinstance(value, (str, list, tuple, dict)) and not value):
             continue
         head = f"{' ' * indent}{printable(key)}:"
         if key == "gsd" and isinstance(value, list):

@@ -96,7 +96,7 @@ def _detail(look: PairLook) -> Reason:
 
 
 def _colours(unlike: float) -> Reason:
-    text = f"{unlike:.0%} of the target's colours are unlike those of the source's classes, after alignment"
+    text = f"{unlike:.0%} of the target's colours match no class of the source, after alignment"
     return Reason(_level(unlike, UNLIKE_COLOURS), text)
 
 
