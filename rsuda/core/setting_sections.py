@@ -211,7 +211,7 @@ class WitnessSettings(FrozenModel):
     )
     witness_weights: str = Field(
         "",
-        description="Weights of the encoder that `witness` names: 'imagenet', 'packaged' or a file; empty for packaged ones where "
+        description="Weights of the encoder of `witness`: 'imagenet', 'packaged' or a file; empty for packaged ones where "
         "they are installed, else 'imagenet'.",
     )
 

@@ -108,8 +108,8 @@ class SourceFree(Method):
         witness = witness_builder(build, self.options)
         if self.options.witness and not build.has_source:
             raise InputError(
-                f"{spell('witness', self.options.witness)} learns classes from a source, and the start's bank has those "
-                f"of its own encoder: leave it out, or pass {spell('source')}"
+                f"{spell('witness', self.options.witness)} learns classes from a source, and the start keeps their means for "
+                f"its own encoder only: leave it out, or pass {spell('source')}"
             )
         self.prototypes: ClassPrototypes | LearntPrototypes
         if build.has_source and witness.pretrained_features:
@@ -153,9 +153,10 @@ class SourceFree(Method):
         if not self.prototypes_missing:
             return ()
         return (
-            "the run is source-only on the aligned domains: prototypes need pretrained weights and one band, three, or two of "
-            f"infrared, red, green and blue, and the pair has {', '.join(self.spec.bands)} with weights "
-            f"'{self.build.weights}'; for pseudo labels without prototypes pass {spell('method.prototype_weight', 0)}",
+            "the run learns the source alone, since pseudo labels cannot be checked by the source's classes: that needs "
+            "pretrained weights and one band, three, or two of infrared, red, green and blue, and the pair has "
+            f"{', '.join(self.spec.bands)} with weights '{self.build.weights}'; for pseudo labels without the check pass "
+            f"{spell('method.prototype_weight', 0)}",
         )
 
     def start_from(self, tensors: Mapping[str, Tensor]) -> None:
@@ -213,8 +214,8 @@ def _cell_encoder(bank: SourceBank, build: NetworkBuilder, model: SegmentationNe
         return CellEncoder(copy.deepcopy(own_encoder(model)))
     if build.weights == "none":
         raise InputError(
-            f"the start's bank was made with pretrained encoder weights, but {spell('weights')} is 'none': leave "
-            f"{spell('weights')} out, or turn the bank off by {spell('method.prototype_weight', 0)}"
+            f"the start's means of the source's classes need pretrained encoder weights, but {spell('weights')} is 'none': leave "
+            f"{spell('weights')} out, or do without the means by {spell('method.prototype_weight', 0)}"
         )
     return build.cell_encoder()
 

@@ -256,9 +256,9 @@ class STDASegNet(Method):
             late = self.build.start is not None and self.options.source_only_share > 0
             return ("the run starts from a trained network, so source_only_share has no effect",) if late else ()
         return (
-            "the run is source-only on the aligned domains: neighbours cannot vote on pseudo labels, since they need "
+            "the run learns the source alone, since pseudo labels cannot be checked by the source's classes: that needs "
             "pretrained weights and one band, three, or two of infrared, red, green and blue, and the pair has "
-            f"{', '.join(self.spec.bands)} with weights '{self.build.weights}'; for self-training without them set "
+            f"{', '.join(self.spec.bands)} with weights '{self.build.weights}'; for self-training without the check set "
             "method.neighbours to 0",
         )
 

@@ -192,10 +192,10 @@ def _bank(tensors: dict[str, torch.Tensor], classes: int, file: Path) -> SourceB
     if not tensors:
         return None
     if set(tensors) != {field.name for field in fields(SourceBank)}:
-        raise _unfit(file, f"the tensors of its bank are {', '.join(sorted(tensors))}")
+        raise _unfit(file, f"the means of the source's classes in it have the tensors {', '.join(sorted(tensors))}")
     bank = SourceBank(**tensors)
     if not bank.fits(classes):
-        raise _unfit(file, f"the tensors of its bank are not those of {classes} classes")
+        raise _unfit(file, f"the means of the source's classes in it are not those of {classes} classes")
     return bank
 
 

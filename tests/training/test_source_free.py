@@ -122,7 +122,7 @@ def test_a_pretrained_encoder_is_the_banks(data, tmp_path):
     method = train(resolved(data, tmp_path / "start")[0], tmp_path / "adapted", quiet=True)
     frozen = method.cells.encoder.state_dict()
     assert all(torch.equal(v, encoder.state_dict()[k]) for k, v in frozen.items())
-    with pytest.raises(InputError, match=r"made with pretrained encoder weights, but `weights` is 'none'"):
+    with pytest.raises(InputError, match=r"need pretrained encoder weights, but `weights` is 'none'"):
         train(resolved(data, tmp_path / "start", weights="none")[0], tmp_path / "other", quiet=True)
     assert not (tmp_path / "other").exists()
 
@@ -163,7 +163,7 @@ def test_a_bank_that_does_not_fit_its_file_is_refused(start, tmp_path):
         about = file.metadata()
     for change in ({"bank.more": torch.ones(1)}, {"bank.means": torch.ones(2, 5)}):
         save_file({**tensors, **change}, tmp_path / "weights.safetensors", about)
-        with pytest.raises(InputError, match=r"does not fit its own description.*bank"):
+        with pytest.raises(InputError, match=r"does not fit its own description.*means of the source's classes"):
             load_run(tmp_path / "weights.safetensors")
 
 
