@@ -114,9 +114,13 @@ def with_softmax(
     from onnx.compose import add_prefix, merge_models
 
     ending = to_onnx(traced(Softmax(nn.Identity(), temperature, bias), classes, window), PROBABILITIES)
-    ending = add_prefix(ending, "softmax_", rename_inputs=False, rename_outputs=False)
     ending.ir_version = model.ir_version
-    return merge_models(model, ending, io_map=[(LOGITS, INPUT)])
+    prefix = "softmax_"  # onnx 1.17 gives it to inputs and outputs in any case
+    merged = merge_models(model, add_prefix(ending, prefix), io_map=[(LOGITS, prefix + INPUT)])
+    for names in (node.output for node in merged.graph.node):
+        names[:] = [PROBABILITIES if name == prefix + PROBABILITIES else name for name in names]
+    merged.graph.output[0].name = PROBABILITIES
+    return merged
 
 
 def write_onnx(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
