@@ -24,7 +24,7 @@ from rsuda.inference.prediction import Prediction
 from rsuda.inference.predictor import Predictor
 from rsuda.inference.scene_statistics import adapted
 from rsuda.inference.segmenter import Segmenter
-from rsuda.inference.write_map import finished_map, write_map
+from rsuda.inference.write_map import finished_map, prepared_map, write_map
 from rsuda.runs.folders import newest_run
 from rsuda.runs.weights import TrainedNetwork, load_run
 
@@ -115,9 +115,9 @@ def predict(
             is written, with the virtual raster mosaic.vrt of the tiles.
         per_tile: whether a mosaic has rasters for each tile, and a virtual raster of them, instead of one raster.
         scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine.
-        threads: CPU threads of each process; all cores, shared by local workers, by default. Convolutions round differently
-            on another number of threads, which moves a few uint8 probabilities in a million by 1. At the same number a
-            cluster's files are those of one machine to the byte.
+        threads: CPU threads of each process; all cores, shared by local workers, by default. Up to 8 threads, files are
+            equal to the byte at any number of them, on one machine and on a cluster. With more, a forward pass has several
+            threads, and convolutions round differently: a few uint8 probabilities in a million move by 1.
         progress: called with a scene, its finished pixels and all its pixels.
         on_scene: called with each finished scene, before the next one begins.
 
@@ -227,20 +227,21 @@ def _predict(job: MapJob, workers: Cluster | None, progress: Progress | None) ->
     reused, store = job.reuse(), job.store
     if not store.done:
         check_readable([job.scene])
-    pixels_finished = store.width * (store.height - sum(end - first for first, end in store.missing()))
-    for pixels in workers.fill(job) if workers else _predict_missing(job):
-        pixels_finished += pixels
-        if progress:
-            progress(job.scene.image, pixels_finished, store.height * store.width)
-    if not job.has_data():
-        job.discard()
-        where = " in the area" if job.region.shapes else ": all of it is nodata or transparent"
-        raise EmptyError(f"{job.scene.image} has no valid pixel{where}")
-    rasters = job.rasters if reused else None
-    prediction = write_map(job)
+    with prepared_map(job) as notes:
+        pixels_finished = store.width * (store.height - sum(end - first for first, end in store.missing()))
+        for pixels in workers.fill(job) if workers else _predict_missing(job):
+            pixels_finished += pixels
+            if progress:
+                progress(job.scene.image, pixels_finished, store.height * store.width)
+        if not job.has_data():
+            job.discard()
+            where = " in the area" if job.region.shapes else ": all of it is nodata or transparent"
+            raise EmptyError(f"{job.scene.image} has no valid pixel{where}")
+        rasters = job.rasters if reused else None
+        prediction = write_map(job, notes)
     job.discard()
-    notes = prediction.notes if rasters is None else (rasters.note, *prediction.notes)
-    return replace(prediction, seconds=time.monotonic() - began, notes=notes)
+    all_notes = prediction.notes if rasters is None else (rasters.note, *prediction.notes)
+    return replace(prediction, seconds=time.monotonic() - began, notes=all_notes)
 
 
 def _predict_missing(job: MapJob) -> Iterator[int]:

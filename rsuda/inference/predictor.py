@@ -83,18 +83,28 @@ class Predictor:
 
     def probabilities_of(self, x: Tensor) -> Tensor:
         """Predict class probabilities (B, K, h, w) float32, on the device, of standardised images (B, bands, h, w)."""
-        mean = torch.stack([logits.softmax(1) for logits in self.view_logits(x.to(self.device))]).mean(0)
+        mean = self.uncalibrated_probabilities_of(x.to(self.device))
         return tempered(mean, self.trained.spec.temperature, axis=1, bias=self.trained.spec.bias)
 
     @torch.inference_mode()
-    def view_logits(self, x: Tensor) -> list[Tensor]:
-        """Compute logits (B, K, h, w) float32 of standardised images, from each view of test-time augmentation."""
-        views = []
-        for axes, turns in _views(self.tta):
+    def uncalibrated_probabilities_of(self, x: Tensor) -> Tensor:
+        """Average the softmax over the views of test-time augmentation, before any temperature.
+
+        Args:
+            x: standardised images (B, bands, h, w) on the device.
+
+        Returns:
+            (B, K, h, w) float32.
+        """
+        views = list(_views(self.tta))
+        total: Tensor | None = None
+        for axes, turns in views:
             with autocast(self.precision, self.device):
                 logits = self.model(_to_view(x, axes, turns))
-            views.append(_from_view(logits.float(), axes, turns))
-        return views
+            share = _from_view(logits.float(), axes, turns).softmax(1)
+            total = share if total is None else total.add_(share)
+        assert total is not None
+        return total if len(views) == 1 else total.div_(len(views))
 
     @torch.inference_mode()
     def standardise(self, pixels: np.ndarray, valid: np.ndarray | None) -> Tensor:
@@ -113,13 +123,6 @@ class Predictor:
             nodata = -np.array(spec.mean) / np.array(spec.std)
             x = torch.where(torch.from_numpy(valid).to(self.device)[:, None], x, _column(nodata, x))
         return x
-
-
-def add_softmax(into: Tensor, logits: Tensor, weight: Tensor) -> None:
-    """Compute into += weight * softmax(logits) for (K, h, w) and (h, w), without a pass over memory to normalise."""
-    x = logits.contiguous()
-    x = x.sub(x.amax(0)).exp_()
-    into.addcmul_(x, weight / x.sum(0))
 
 
 def _column(values: np.ndarray, like: Tensor) -> Tensor:

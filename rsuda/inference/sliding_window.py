@@ -6,9 +6,8 @@ Memory holds one row of windows, never the scene: K x window x width probabiliti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -22,7 +21,8 @@ from rsuda.geo.grids.resample import AxisWeights, axis_weights, weigh
 from rsuda.geo.grids.windows import blend_weights
 from rsuda.geo.scenes.region import Region
 from rsuda.geo.scenes.scene import Scene
-from rsuda.inference.predictor import Predictor, add_softmax
+from rsuda.inference.forward_passes import PredictedWindows, predicted_windows
+from rsuda.inference.predictor import Predictor
 from rsuda.inference.window_grid import WindowGrid
 from rsuda.learning.calibration import tempered
 from rsuda.learning.most_likely import most_likely_probability
@@ -224,21 +224,17 @@ class Blend:
         self.sums[:, : self.height - count] = self.sums[:, count:].clone()
         self.sums[:, self.height - count :] = 0
 
-    def add(self, i: int, batch: list[int], views: list[Tensor]) -> None:
-        """Add windows of row ``i``.
-
-        Args:
-            batch: numbers of their columns.
-            views: logits (B, K, window, window) from each view of test-time augmentation; their softmax is averaged.
-        """
+    def add(self, batch: PredictedWindows) -> None:
+        """Add windows, each with the weights of its place."""
+        if batch.probabilities is None:
+            return
         device, window = self.predictor.device, self.predictor.window
-        weight = torch.from_numpy(self.down[i][: self.height, None]).to(device)
-        for number, k in enumerate(batch):
+        down = torch.from_numpy(self.down[batch.row][: self.height, None]).to(device)
+        for probabilities, k in zip(batch.probabilities, batch.columns, strict=True):
             left = self.windows.cols[k] - self.windows.first_col
             width = min(window, self.width - left)
-            share = weight * (torch.from_numpy(self.across[k][None, :width]).to(device) / len(views))
-            for logits in views:
-                add_softmax(self.sums[:, :, left : left + width], logits[number, :, : self.height, :width], share)
+            weight = down * torch.from_numpy(self.across[k][None, :width]).to(device)
+            self.sums[:, :, left : left + width].addcmul_(probabilities[:, : self.height, :width], weight)
 
     def leave(self, first: int, end: int) -> Tensor:
         """Return the finished rows ``first`` to ``end`` of the columns that the grid was made for, as a view."""
@@ -269,23 +265,17 @@ def finished_rows(
     windows = WindowGrid(predictor, scene, *cols)
     needed = [i for i, row in enumerate(windows.rows) if row < stop and row + predictor.window > start]
     blend = Blend(windows, windows.rows[needed[0]])
-    # the next row of windows is read while the model predicts this one
-    with scene.file.opened(), ThreadPoolExecutor(1) as reader:
-        run = copy_context().run  # rasterio finds the openers of files by the context
-        coming = reader.submit(run, windows.row, needed[0])
-        for i, following in zip(needed, [*needed[1:], None], strict=True):
-            window_row, first = coming.result(), windows.rows[i]
-            if following is not None:
-                coming = reader.submit(run, windows.row, following)
-            blend.move_to(first)
-            for batch in window_row.batches(predictor.batch_size):
-                views = predictor.view_logits(predictor.standardise(*window_row.pixels(batch)))
-                if on_batch is not None:
-                    on_batch(first, [windows.cols[k] for k in batch])
-                blend.add(i, batch, views)
-            end = stop if following is None else min(stop, windows.rows[following])
-            if end > max(start, first):
-                yield max(start, first), blend.leave(max(start, first), end)
+    batches = predicted_windows(predictor, windows, needed, at_once=None if on_batch is None else 1)
+    ends = [*(min(stop, windows.rows[i]) for i in needed[1:]), stop]
+    for (i, of_row), end in zip(groupby(batches, lambda batch: batch.row), ends, strict=True):
+        first = windows.rows[i]
+        blend.move_to(first)
+        for batch in of_row:
+            if on_batch is not None and batch.columns:
+                on_batch(first, [windows.cols[k] for k in batch.columns])
+            blend.add(batch)
+        if end > max(start, first):
+            yield max(start, first), blend.leave(max(start, first), end)
 
 
 @dataclass(frozen=True)

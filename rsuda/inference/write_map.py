@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from copy import copy
@@ -20,6 +20,7 @@ from rasterio.errors import RasterioError
 
 from rsuda.core.display import quoted
 from rsuda.core.errors import WriteError
+from rsuda.core.machine import usable_cores
 from rsuda.core.spelling import spell
 from rsuda.core.version import __version__
 from rsuda.data.checks.suitability import scene_doubts
@@ -33,6 +34,7 @@ from rsuda.geo.polygons.files import quiet_vectors
 from rsuda.geo.polygons.late_imports import load_tables, pyogrio
 from rsuda.geo.rasters.collars import find_collar
 from rsuda.geo.rasters.raster import quiet
+from rsuda.geo.scenes.scene import Scene
 from rsuda.inference.finished_rasters import KEY
 from rsuda.inference.map_job import MapJob, row_blocks
 from rsuda.inference.prediction import Prediction
@@ -42,30 +44,47 @@ from rsuda.inference.write_layers import write_layers
 _FEW = 16  # classes that are counted one by one
 
 
-def write_map(job: MapJob) -> Prediction:
+@contextmanager
+def prepared_map(job: MapJob) -> Iterator[Future[list[str]]]:
+    """Prepare what a map needs beside its pixels, in a thread: the libraries of polygons, and notes for the user.
+
+    It takes the time that forward passes leave a core idle.
+    """
+    # warnings are filtered outside of the threads, since each thread ends its filters in all of them
+    with quiet(), quiet_vectors(), ThreadPoolExecutor(1) as beside:
+        yield beside.submit(copy_context().run, _prepare, job)
+
+
+def _prepare(job: MapJob) -> list[str]:
+    if "polygons" in job.files:
+        load_tables()
+    return scene_notes(job, replace(job.scene))  # with a file of its own: a handle is shared by turns
+
+
+def write_map(job: MapJob, notes: Future[list[str]]) -> Prediction:
     """Write the files of a job whose strips are all finished.
 
     They are written into a hidden folder and then moved into place. The class raster moves last: where it is, all are.
     Finished rasters with the same pixels stay as they are; then their attribute file moves last and has the new tag.
+
+    Args:
+        notes: those of ``prepared_map``, in whose context this runs.
 
     Raises WriteError when a file cannot be written; the finished strips stay.
     """
     with _write_error(job):
         shutil.rmtree(job.staging, ignore_errors=True)
         # polygons need one core and little of the disk, so the rasters are written beside them
-        # warnings are filtered outside of the threads, since each thread ends its filters in all of them
-        with quiet(), quiet_vectors(), ThreadPoolExecutor(4) as beside:
-            tables = beside.submit(load_tables) if "polygons" in job.files else None
+        with ThreadPoolExecutor(2) as beside:
             rasters = beside.submit(copy_context().run, _write_rasters, job)
-            of_scene = beside.submit(copy_context().run, scene_notes, job)
-            counted = beside.submit(_count_classes, job.blocks(), len(job.legend))
-            polygon_count, notes = _write_vectors(job) if tables else (None, [])
+            pixels = beside.submit(_count_classes, job.blocks(), len(job.legend))
+            polygon_count, of_polygons = _write_vectors(job) if "polygons" in job.files else (None, [])
             rasters.result()
-        counts = counted.result()
+        counts = pixels.result()
         _write_descriptions(job, counts)
         _move_into_place(job)
     prediction = finished_map(job, counts)
-    return replace(prediction, polygon_count=polygon_count, notes=(*of_scene.result(), *notes), skipped=False)
+    return replace(prediction, polygon_count=polygon_count, notes=(*notes.result(), *of_polygons), skipped=False)
 
 
 def finished_map(job: MapJob, counts: list[int] | None = None) -> Prediction:
@@ -89,9 +108,9 @@ def finished_map(job: MapJob, counts: list[int] | None = None) -> Prediction:
     )
 
 
-def scene_notes(job: MapJob) -> list[str]:
-    """Tell the user what was assumed about a scene: a missing CRS, bands without names."""
-    scene, expected, notes = job.scene, job.predictor.trained.spec.bands, []
+def scene_notes(job: MapJob, scene: Scene) -> list[str]:
+    """Tell the user what was assumed about the scene of a job: a missing CRS, bands without names."""
+    expected, notes = job.predictor.trained.spec.bands, []
     if scene.grid.crs is None:
         points = "control points" if _control_points(job) else "RPCs" if _coefficients(job) is not None else ""
         points_note = f" but {points}, which its rasters keep" if points else ""
@@ -145,7 +164,7 @@ def _write_raster(job: MapJob, product: Product) -> None:
     how: dict[str, Any] = {
         "legend": legend if categorical else None,
         "tags": _tags(job),
-        "options": creation_options(job.options.co),
+        "options": {**_threads_beside(job), **creation_options(job.options.co)},
     }
     write_style(style, path.with_suffix(".qml"))
     if not job.options.per_tile:
@@ -156,6 +175,11 @@ def _write_raster(job: MapJob, product: Product) -> None:
         write_cog(file, tile.bands(bands), job.region.grid.window(*tile.window), **how)
         write_style(style, file.with_suffix(".qml"))
     path.write_text(Mosaic.of(files).as_vrt(path.parent), encoding="utf-8", newline="\n")
+
+
+def _threads_beside(job: MapJob) -> dict[str, str]:
+    """Leave a core to the polygons, which take longer than the rasters: the creation option of GDAL's threads."""
+    return {"NUM_THREADS": str(max(1, usable_cores() - 1))} if "polygons" in job.files else {}
 
 
 def _write_vectors(job: MapJob) -> tuple[int, list[str]]:

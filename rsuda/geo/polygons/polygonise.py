@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -13,7 +14,7 @@ import shapely
 
 from rsuda.core.errors import InputError, unknown
 from rsuda.core.legend import Legend
-from rsuda.core.machine import return_freed_memory
+from rsuda.core.machine import return_freed_memory, usable_cores
 from rsuda.core.spelling import spell
 from rsuda.geo.grids.grid import Grid
 from rsuda.geo.polygons.late_imports import geopandas as gpd
@@ -23,7 +24,8 @@ from rsuda.geo.polygons.small_areas import find_borders, have_borders, merge_sin
 from rsuda.geo.polygons.table import PolygonTable, wkb_of
 
 _SQUARE = 1e-3  # deviation of a pixel's shape from the square
-PART = 100_000  # polygons that are drawn at a time
+PART = 50_000  # polygons that are drawn at a time
+_AT_ONCE = 2  # parts that are drawn at once: each takes memory
 MOST = 2_000_000  # polygons; few programs draw more
 
 
@@ -105,14 +107,19 @@ class _Outlines:
 
 def _exact(rings: Rings, grid: Grid) -> _Outlines:
     """Draw components as they are, a part of them at a time, since coordinates take more memory than rings."""
-    outlines, centres, equal = [np.zeros(0, object)], [np.zeros((0, 2))], grid.has_equal_areas
-    for first in range(0, len(rings.component) - 1, PART):
+    equal = grid.has_equal_areas
+
+    def draw(first: int) -> tuple[np.ndarray, np.ndarray]:
         part = rings.part(first, first + PART)
         lattice = _lattice(part)
-        if not equal:
-            centres.append(_centres(_polygons(lattice, part)))
-        outlines.append(wkb_of(_world(lattice, grid), part))
-    return _Outlines(np.concatenate(outlines), None if equal else np.concatenate(centres))
+        centres = np.zeros((0, 2)) if equal else _centres(_polygons(lattice, part))
+        return wkb_of(_world(lattice, grid), part), centres
+
+    with ThreadPoolExecutor(min(_AT_ONCE, usable_cores())) as threads:
+        parts = list(threads.map(draw, range(0, len(rings.component) - 1, PART)))
+    outlines = np.concatenate([np.zeros(0, object), *(outlines for outlines, _ in parts)])
+    centres = None if equal else np.concatenate([np.zeros((0, 2)), *(centres for _, centres in parts)])
+    return _Outlines(outlines, centres)
 
 
 def _simplified(rings: Rings, metres: float, gsd: tuple[float, float], grid: Grid) -> _Outlines:

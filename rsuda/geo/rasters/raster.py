@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,21 +107,28 @@ class RasterFile:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Keep the file open inside the context, so that reads share GDAL's cache of decoded blocks. Threads take turns."""
+        """Keep the file open inside the context, so that reads share GDAL's cache of decoded blocks. Threads take turns.
+
+        A context within another one shares its handle, which the outer one closes.
+        """
+        if self._handle is not None:
+            yield
+            return
         with self._open() as file:
-            before, self._handle = self._handle, file
+            self._handle = file
             try:
                 yield
             finally:
-                self._handle = before
+                with _TURN:  # another thread may be reading through it
+                    self._handle = None
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
         try:
-            if self._handle is not None:
-                with _TURN:
+            with _TURN if self._handle is not None else nullcontext():
+                if self._handle is not None:
                     yield self._handle
-                return
+                    return
             with quiet():
                 file = open_raster(self.path)
             with file:
