@@ -66,7 +66,10 @@ def predicted_windows(
             for i, row, batch in batches:
                 yield PredictedWindows(i, batch, _probabilities(predictor, row, batch))
             return
-        with _divided_threads(count) as threads, ThreadPoolExecutor(count, initializer=_use, initargs=(threads,)) as passes:
+        with (
+            _divided_threads(count) as threads,
+            ThreadPoolExecutor(count, initializer=_use, initargs=(threads,)) as passes,
+        ):
             coming: deque[tuple[int, list[int], Future[Tensor | None]]] = deque()
             for i, row, batch in batches:
                 coming.append((i, batch, passes.submit(_probabilities, predictor, row, batch)))
