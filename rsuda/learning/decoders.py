@@ -67,8 +67,7 @@ class FoldedMLPDecoder(nn.Module):
     """``AllMLPDecoder`` for prediction: one weight a level, with the batch norm folded in.
 
     Attributes:
-        weights: (width, channels) of each level.
-        bias: (width,) of their sum.
+        products: a linear layer of each level; the first one has the bias of their sum.
     """
 
     def __init__(self, decoder: AllMLPDecoder) -> None:
@@ -77,22 +76,25 @@ class FoldedMLPDecoder(nn.Module):
         assert norm.running_var is not None and norm.running_mean is not None
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         bias = norm.bias - scale * norm.running_mean
-        self.weights = nn.ParameterList()
+        self.products = nn.ModuleList()
         for embed, fuse in zip(decoder.embed, decoder.fuse, strict=True):
             outer = scale[:, None] * cast(nn.Conv2d, fuse).weight.flatten(1)
-            self.weights.append(outer @ cast(nn.Conv2d, embed).weight.flatten(1))
+            weight = outer @ cast(nn.Conv2d, embed).weight.flatten(1)
             bias = bias + outer @ cast(Tensor, cast(nn.Conv2d, embed).bias)
-        self.bias = nn.Parameter(bias)
+            product = nn.Linear(weight.shape[1], weight.shape[0], bias=not self.products, device="meta")
+            product.weight = nn.Parameter(weight)
+            self.products.append(product)
+        cast(nn.Linear, self.products[0]).bias = nn.Parameter(bias)
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
         size = pyramid[self.levels[0]].shape[-2:]
         total, *coarse = [
-            F.linear(pyramid[k].permute(0, 2, 3, 1), weight, None if number else self.bias).permute(0, 3, 1, 2)
-            for number, (k, weight) in enumerate(zip(self.levels, self.weights, strict=True))
+            product(pyramid[k].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            for k, product in zip(self.levels, self.products, strict=True)
         ]
         for part in coarse:
             total = total.add_(F.interpolate(part, size=size, mode="bilinear", align_corners=False))
-        return total.relu_()
+        return cast(Tensor, total.relu_())
 
 
 def in_a_row(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from timm.layers.mlp import GluMlp, Mlp
 from torch import nn
 
 from rsuda.learning.architecture import Architecture
 from rsuda.learning.decoders import FoldedMLPDecoder
 from rsuda.learning.device import autocast
-from rsuda.learning.folding import FusedConvolution, for_prediction, without_batch_norm
+from rsuda.learning.folding import FusedConvolution, FusedLinear, for_prediction, without_batch_norm
 from rsuda.learning.network import PlainNetwork
 from rsuda.learning.two_branch_network import TwoBranchNetwork
 
@@ -90,3 +91,42 @@ def test_network_that_folding_would_change_stays_as_it_is():
     assert len(layers(folded, nn.BatchNorm2d)) == 1 and len(layers(folded, FusedConvolution)) == 1
     with torch.inference_mode():
         torch.testing.assert_close(folded(image), model(image), rtol=1e-4, atol=1e-5)
+
+
+class Doubled(nn.Linear):
+    """A linear layer that does more than its base."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Blocks(nn.Module):
+    """The linear layers of transformers: with an activation, without bias, in another order, of another kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.mlp, self.gated = Mlp(3, 8, 6), GluMlp(6, 8)
+        self.tanh = nn.Sequential(nn.Linear(6, 6, bias=False), nn.GELU(approximate="tanh"))
+        self.last = Doubled(6, 5)
+
+    def forward(self, image):
+        x = image.permute(0, 2, 3, 1)
+        return self.last(self.tanh(self.gated(self.mlp(x)))).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_linear_layers_are_fused_with_activations_that_follow_them(precision):
+    torch.manual_seed(0)
+    model, image = Blocks().eval(), torch.randn(2, 3, 32, 64)
+    folded = for_prediction(model, 3, precision, CPU)
+    fused = layers(folded, FusedLinear)
+    assert [layer.activation for layer in fused] == [
+        ["gelu", [], "none"],  # of the MLP; its second layer has none
+        *[["none", [], ""]] * 3,
+        ["gelu", [], "tanh"],
+    ]
+    assert not layers(folded, nn.GELU) and len(layers(folded, nn.Sigmoid)) == len(layers(folded, Doubled)) == 1
+    with torch.inference_mode(), autocast(precision, CPU):
+        logits, expected = folded(image).float(), model(image).float()
+    tolerance = float(expected.abs().max()) * (1e-5 if precision == "fp32" else 0.02)
+    assert (logits - expected).abs().max() < tolerance

@@ -89,13 +89,8 @@ class RasterFile:
             self.count, self.driver = file.count, file.driver
             self.validity = Validity.of(file, self._declared_nodata)
             # what locates a file without a grid, and gdalwarp's option for it
-            self.located_by = (
-                ("ground control points", "-tps")
-                if file.gcps[0]
-                else ("RPCs", "-rpc")
-                if file.rpcs is not None
-                else None
-            )
+            by_rpcs = ("RPCs", "-rpc") if file.rpcs is not None else None
+            self.located_by = ("ground control points", "-tps") if file.gcps[0] else by_rpcs
             self.scaling = read_scaling(file)
             self.gcps, self.rpcs, self._descriptions = file.gcps, file.rpcs, file.descriptions
         if bands is not None and len(bands) > self.count:
