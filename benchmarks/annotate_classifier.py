@@ -43,7 +43,7 @@ class Features:
     def of(self, scene: Scene) -> tuple[Tensor, Tensor]:
         spec, whole = self.predictor.trained.spec, (0, 0, WINDOW, WINDOW)
         patch = scene.read(spec.bands, spec.gsd, whole)
-        self.predictor.view_logits(self.predictor.standardise(patch.values[None], patch.valid[None]))
+        self.predictor.uncalibrated_probabilities_of(self.predictor.standardise(patch.values[None], patch.valid[None]))
         label, _ = scene.read_label(self.legend, spec.gsd, whole)
         return self.fused[0].half().clone(), torch.from_numpy(label[2::STRIDE, 2::STRIDE].copy())
 

@@ -5,7 +5,8 @@
     python benchmarks/predict.py memory [--width 4096] [--model RUN]   peak memory at heights h, 2h, 4h
     python benchmarks/predict.py scene --width 36000 --height 18000    one scene, start to finish
 
-Without --model the network is that of preset 'small' with random weights. For peers: pip install torchgeo requests
+Without --model the network is that of preset 'small' with random weights, or another one by --encoder, --decoder,
+--channels and --output-stride. For peers: pip install torchgeo requests
 pytorch_toolbelt.
 """
 
@@ -39,13 +40,16 @@ from rsuda.methods import presets_of
 from rsuda.runs.weights import TrainedNetwork, architecture, load_run
 
 NAMES = ("building", "land", "road", "vegetation", "water")
+NETWORK = ("encoder", "decoder", "channels", "output_stride")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def network(model: str | None) -> TrainedNetwork:
-    if model:
-        return load_run(model)
-    settings = make_settings({"method.name": "source-only", "network.weights": "none"}, presets_of=presets_of)
+def network(args: argparse.Namespace) -> TrainedNetwork:
+    if args.model:
+        return load_run(args.model)
+    values = {"method.name": "source-only", "network.weights": "none"}
+    values |= {f"network.{name}": getattr(args, name) for name in NETWORK if getattr(args, name) is not None}
+    settings = make_settings(values, presets_of=presets_of)
     legend = Legend(NAMES, tuple(((50 * k, 250 - 50 * k, 99),) for k in range(len(NAMES))))
     spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
     torch.manual_seed(0)  # other weights draw other polygons, up to five times as many
@@ -95,7 +99,7 @@ def options(args: argparse.Namespace) -> dict[str, object]:
 
 
 def ratio(args: argparse.Namespace) -> None:
-    trained = network(args.model)
+    trained = network(args)
     predictor = Predictor.of(trained, **options(args))
     trained.model.to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
@@ -135,7 +139,7 @@ def ratio(args: argparse.Namespace) -> None:
 
 
 def peers(args: argparse.Namespace) -> None:
-    trained = network(args.model)
+    trained = network(args)
     model, spec = trained.model, trained.spec
     mean, std = torch.tensor(spec.mean)[:, None, None], torch.tensor(spec.std)[:, None, None]
     times = {}
@@ -234,10 +238,13 @@ def scene(args: argparse.Namespace) -> None:
 def _one(args: argparse.Namespace, height: int) -> None:
     """Predict in a separate process, which did not make the scene."""
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        path = make_scene(Path(folder, "scene.tif"), height, args.width, network(args.model).spec.gsd)
+        path = make_scene(Path(folder, "scene.tif"), height, args.width, network(args).spec.gsd)
         arguments = [
             f"--{name.replace('_', '-')}={value}"
-            for name, value in {**options(args), "model": args.model, "format": args.format}.items()
+            for name, value in {
+                **options(args),
+                **{name: getattr(args, name) for name in (*NETWORK, "model", "format")},
+            }.items()
             if value
         ]
         process = subprocess.run(
@@ -255,7 +262,7 @@ def child(args: argparse.Namespace) -> None:
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    trained = network(args.model)
+    trained = network(args)
     Predictor.of(trained, **options(args))
     before = peak()
     (prediction,) = predict(
@@ -268,6 +275,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["ratio", "peers", "memory", "scene", "child"])
     parser.add_argument("--model")
+    for name in NETWORK:  # of the random network; those of preset small by default
+        parser.add_argument(f"--{name.replace('_', '-')}")
     parser.add_argument("--size", type=int)
     parser.add_argument("--width", type=int, default=4096)
     parser.add_argument("--height", type=int, default=2048)

@@ -25,7 +25,8 @@ ADAPT = ["adapt", "--source", "potsdam", "--target", "vaihingen"]
 
 def until(module: str, function: str, words: list[str]) -> list[str]:
     """A process that runs a command and ends at its first call of a function, so that only what is before it is measured."""
-    code = f"import os, {module}\ndef end(*_, **__): os._exit(0)\n{module}.{function} = end\n"
+    # a function of another name would let the command run to its end
+    code = f"import os, {module}\ndef end(*_, **__): os._exit(0)\n{module}.{function}\n{module}.{function} = end\n"
     return [sys.executable, "-c", f"{code}from rsuda.cli import main\nmain({words!r})\nraise SystemExit(3)"]
 
 
@@ -56,7 +57,9 @@ def main() -> None:
             "import torch": [sys.executable, "-c", "import torch"],
             "rsuda --help": [*command, "--help"],
             "rsuda info, a scene": [*command, "info", SCENE],
-            "rsuda predict, first window": until("rsuda.inference.predictor", "Predictor.view_logits", predicts),
+            "rsuda predict, first window": until(
+                "rsuda.inference.predictor", "Predictor.uncalibrated_probabilities_of", predicts
+            ),
             "rsuda adapt, first step": until(*step, [*ADAPT, "--out", "runs/two", "--overwrite"]),
         }
         times: dict[str, list[float]] = {what: [] for what in processes}
