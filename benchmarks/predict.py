@@ -40,7 +40,7 @@ from rsuda.methods import presets_of
 from rsuda.runs.weights import TrainedNetwork, architecture, load_run
 
 NAMES = ("building", "land", "road", "vegetation", "water")
-NETWORK = ("encoder", "decoder", "channels", "output_stride")
+NETWORK = {"encoder": str, "decoder": str, "channels": int, "output_stride": int}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -275,8 +275,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["ratio", "peers", "memory", "scene", "child"])
     parser.add_argument("--model")
-    for name in NETWORK:  # of the random network; those of preset small by default
-        parser.add_argument(f"--{name.replace('_', '-')}")
+    for name, kind in NETWORK.items():  # of the random network; those of preset small by default
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
     parser.add_argument("--size", type=int)
     parser.add_argument("--width", type=int, default=4096)
     parser.add_argument("--height", type=int, default=2048)
