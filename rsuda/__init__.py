@@ -11,12 +11,14 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from rsuda.core.machine import share_memory_pool
 from rsuda.core.threads import set_up_threads
 from rsuda.core.version import __version__ as __version__
 
 # read by torch while it is imported: what Apple's GPUs lack is computed on the CPU
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 set_up_threads()
+share_memory_pool()
 
 if TYPE_CHECKING:
     from rsuda.accuracy.assess import assess

@@ -15,7 +15,6 @@ from rsuda.core.map_options import MapOptions
 
 if TYPE_CHECKING:
     from rsuda.inference.prediction import Prediction
-    from rsuda.runs.weights import TrainedNetwork
 
 GROUPS = {
     "Polygons and further files": (
@@ -73,24 +72,9 @@ def predict(
             print_map(prediction, notes)
 
     try:
-        predict_scenes(scenes, _loaded(model, options), progress=bar, on_scene=show, **options)
+        predict_scenes(scenes, model, progress=bar, on_scene=show, **options)
         notes.close()
     except KeyboardInterrupt:
         bar.close()
         print("Interrupted. Run the same command again to continue.", file=sys.stderr)
         raise typer.Exit(130) from None
-
-
-def _loaded(model: Path, options: dict[str, Any]) -> Path | TrainedNetwork:
-    """Load an ONNX file; leave the path of a run as it is. Raises InputError for options that do not fit the file."""
-    if model.suffix.lower() != ".onnx":
-        return model
-    from rsuda.core.errors import InputError
-    from rsuda.core.spelling import spell
-    from rsuda.export.onnx_network import load_exported
-
-    if options.get("scheduler") is not None:
-        raise InputError(
-            f"workers of a cluster read runs, not {model}: leave out {spell('scheduler')}, or name the run"
-        )
-    return load_exported(model, options["window"])

@@ -21,7 +21,6 @@ from rsuda.data.find_domain import domain
 from rsuda.export.calibration_windows import CalibrationWindow, choose_windows
 from rsuda.export.deepness import deepness_metadata
 from rsuda.export.int8 import Int8Loss, int8_loss, to_int8
-from rsuda.export.onnx_network import OnnxNetwork
 from rsuda.export.programs import (
     KEY,
     LOGITS,
@@ -38,6 +37,7 @@ from rsuda.export.stac_model import model_item
 from rsuda.geo.maps.stac_item import write_item
 from rsuda.learning.folding import without_batch_norm
 from rsuda.learning.network import STRIDE
+from rsuda.runs.onnx_network import OnnxNetwork
 from rsuda.runs.weights import TrainedNetwork, load_run
 
 OUTPUTS = (PROBABILITIES, LOGITS)

@@ -19,9 +19,11 @@ from rsuda.core.display import quoted
 from rsuda.core.errors import InputError
 from rsuda.core.spelling import spell
 from rsuda.learning.calibration import scaled
+from rsuda.runs.onnx_network import INPUT as INPUT
+from rsuda.runs.onnx_network import KEY as KEY
+from rsuda.runs.onnx_network import PROBABILITIES as PROBABILITIES
 
-INPUT, LOGITS, PROBABILITIES = "image", "logits", "probabilities"
-KEY = "rsuda"  # of rsuda's own metadata, in both formats
+LOGITS = "logits"
 
 
 class Softmax(nn.Module):

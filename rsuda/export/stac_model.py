@@ -15,9 +15,9 @@ from rsuda.core.packaged_encoders import PACKAGED
 from rsuda.core.settings import CONFIG
 from rsuda.core.spec import Spec
 from rsuda.core.version import __version__
-from rsuda.export.onnx_network import about_exported
 from rsuda.geo.maps.stac_item import PROCESSING, classes, href, identifier
 from rsuda.runs.folders import SPEC, WEIGHTS
+from rsuda.runs.onnx_network import about_exported
 from rsuda.runs.weights import Description, TrainedNetwork, description, saved_settings
 
 if TYPE_CHECKING:

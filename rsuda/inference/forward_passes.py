@@ -71,12 +71,16 @@ def predicted_windows(
             ThreadPoolExecutor(count, initializer=_use, initargs=(threads,)) as passes,
         ):
             coming: deque[tuple[int, list[int], Future[Tensor | None]]] = deque()
-            for i, row, batch in batches:
-                coming.append((i, batch, passes.submit(_probabilities, predictor, row, batch)))
-                if len(coming) > count:  # one more than there are threads, so that none waits for the blending
+            try:
+                for i, row, batch in batches:
+                    coming.append((i, batch, passes.submit(_probabilities, predictor, row, batch)))
+                    if len(coming) > count:  # one more than there are threads, so that none waits for the blending
+                        yield _first(coming)
+                while coming:
                     yield _first(coming)
-            while coming:
-                yield _first(coming)
+            finally:  # after an error or Ctrl-C nobody waits for the rest
+                for _, _, probabilities in coming:
+                    probabilities.cancel()
 
 
 def _first(coming: deque[tuple[int, list[int], Future[Tensor | None]]]) -> PredictedWindows:

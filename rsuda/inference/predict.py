@@ -116,8 +116,8 @@ def predict(
         per_tile: whether a mosaic has rasters for each tile, and a virtual raster of them, instead of one raster.
         scheduler: address of a Dask scheduler, or 'local' for one of ``workers`` processes on this machine.
         threads: CPU threads of each process; all cores, shared by local workers, by default. Up to 8 threads, files are
-            equal to the byte at any number of them, on one machine and on a cluster. With more, a forward pass has several
-            threads, and convolutions round differently: a few uint8 probabilities in a million move by 1.
+            equal to the byte at any number of them, on one machine and on a cluster. With more, or with the statistics of
+            scenes, convolutions round differently: a few uint8 probabilities in a million move by 1.
         progress: called with a scene, its finished pixels and all its pixels.
         on_scene: called with each finished scene, before the next one begins.
 

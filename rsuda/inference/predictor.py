@@ -14,7 +14,8 @@ from rsuda.core.validation import validate
 from rsuda.learning.calibration import tempered
 from rsuda.learning.device import autocast, keep_freed_memory, pick_device, pick_precision
 from rsuda.learning.folding import for_prediction
-from rsuda.runs.weights import TrainedNetwork
+from rsuda.runs.onnx_network import OnnxNetwork
+from rsuda.runs.trained_network import TrainedNetwork
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,12 @@ class Predictor:
     ) -> Predictor:
         """Prepare a trained model for prediction; see PredictorOptions for the arguments.
 
-        Raises InputError when an option is out of range, or this machine lacks the device.
+        Raises InputError when an option is out of range, this machine lacks the device, or an ONNX file has other windows.
         """
         values = {"window": window, "overlap": overlap, "batch_size": batch_size, "tta": tta}
         options = validate(PredictorOptions, {"device": device, "precision": precision, **values}, "option")
+        if isinstance(trained.model, OnnxNetwork):
+            trained.model.check_window(options.window, options.window)
         torch_device = pick_device(options.device)
         if torch_device.type == "cpu":
             keep_freed_memory()

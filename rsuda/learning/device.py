@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
 
 from rsuda.core.errors import InputError, unknown
+from rsuda.core.machine import set_allocator, share_memory_pool
 from rsuda.core.spelling import spell
 
 PRECISIONS = ("auto", "bf16", "fp32")
@@ -78,14 +77,9 @@ def keep_freed_memory() -> None:
     """Let glibc keep freed blocks for the next tensors, in one pool for all threads.
 
     By default it returns every large block to the system, which then hands out each page again. A forward pass of large
-    windows on a CPU spends more than half of its time on that (BENCHMARKS.md, Prediction). Does nothing where the C
-    library has no such setting.
+    windows on a CPU spends more than half of its time on that (BENCHMARKS.md, Prediction). Does nothing without glibc.
     """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # musl has none
-        trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # numbers of <malloc.h>
-        mallopt(mmap_threshold, 1 << 30)
-        mallopt(trim_threshold, (1 << 31) - 1)
-        mallopt(arena_max, 1)
+    trim_threshold, mmap_threshold = -1, -3  # numbers of <malloc.h>
+    set_allocator(mmap_threshold, 1 << 30)
+    set_allocator(trim_threshold, (1 << 31) - 1)
+    share_memory_pool()

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from pydantic import ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from rsuda.core.atomic import atomic_write
 from rsuda.core.display import quoted, shown
 from rsuda.core.documents import parse_json
 from rsuda.core.errors import InputError, MissingError
-from rsuda.core.hub import local_model, model_name
+from rsuda.core.hub import local_model
 from rsuda.core.settings import CONFIG as CONFIG
 from rsuda.core.settings import Settings
 from rsuda.core.spec import Spec
@@ -34,37 +33,8 @@ from rsuda.runs.folders import CHECKPOINT, SPEC, WEIGHTS
 from rsuda.runs.folders import CURVE as CURVE
 from rsuda.runs.folders import newest_run as newest_run
 from rsuda.runs.folders import saved_settings as saved_settings
-
-
-@dataclass(frozen=True)
-class TrainedNetwork:
-    """A network ready to predict.
-
-    Attributes:
-        model: standardised images (B, bands, H, W) -> logits (B, classes, H, W), in evaluation mode.
-        spec: what it expects of pixels, and its classes.
-        path: the run folder or the weights file.
-        method: what trained it.
-        digest: the SHA-256 of its file.
-        bank: what it keeps of its source's classes; None where it keeps nothing.
-    """
-
-    model: nn.Module
-    spec: Spec
-    path: Path
-    method: str
-    digest: str
-    bank: SourceBank | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the run, as files of maps have it."""
-        return model_name(self.path)
-
-    @property
-    def network_fields(self) -> dict[str, Any]:
-        """The kind of the network and its architecture, see ``SegmentationNetwork.as_fields``."""
-        return cast(SegmentationNetwork, self.model).as_fields()
+from rsuda.runs.onnx_network import ONNX, load_onnx
+from rsuda.runs.trained_network import TrainedNetwork as TrainedNetwork
 
 
 class ArchitectureFields(FrozenModel):
@@ -152,13 +122,15 @@ def save_weights(
 
 
 def load_run(path: str | Path) -> TrainedNetwork:
-    """Load a run folder, a weights file of one, or a model of a hub (hf://org/name, file:///folder).
+    """Load a run folder, a weights file of one, a model of a hub (hf://org/name, file:///folder), or an ONNX file.
 
     Raises:
         MissingError: the run is missing, or has no weights (its training has not ended).
         InputError: the weights were not written by rsuda, or do not fit their own description.
     """
     path = local_model(path)
+    if path.suffix.lower() == ONNX:
+        return load_onnx(path)
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         if not path.is_dir():

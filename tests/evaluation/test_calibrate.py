@@ -292,10 +292,10 @@ def test_torch_module_and_onnx_have_the_temperature(tiny_city, run, tmp_path):
     assert torch.allclose(probabilities, (logits / temperature).softmax(1), atol=1e-5)
     pytest.importorskip("onnxruntime")
     from rsuda.export.export import export
-    from rsuda.export.onnx_network import load_exported
+    from rsuda.runs.weights import load_run
 
     export(run, window=64, overlap=16)
-    exported = load_exported(run / "model.onnx")
+    exported = load_run(run / "model.onnx")
     assert exported.spec.temperature == module.spec.temperature
     here, there = (mapped(tiny_city, model, tmp_path / str(k)) for k, model in enumerate((run, exported)))
     assert (here.classes() == there.classes()).mean() > 0.999
@@ -308,9 +308,9 @@ def test_exported_files_have_the_scaling_and_undo_it(tmp_path, temperature, bias
     import torch
 
     pytest.importorskip("onnxruntime")
-    from rsuda.export.onnx_network import OnnxNetwork
     from rsuda.export.programs import PROBABILITIES, Softmax, to_onnx, traced
     from rsuda.learning.calibration import tempered
+    from rsuda.runs.onnx_network import OnnxNetwork
 
     network, image = torch.nn.Conv2d(3, 3, 3, padding=1), torch.randn(2, 3, 32, 32)
     program = traced(Softmax(network.eval(), temperature, bias), 3, 32)

@@ -21,11 +21,11 @@ from rsuda.core.errors import ExistsError, InputError, MissingError
 from rsuda.core.spec import Spec
 from rsuda.export.deepness import deepness_metadata
 from rsuda.export.export import TOLERANCE, export
-from rsuda.export.onnx_network import about_exported, load_exported
 from rsuda.inference.predict import predict
 from rsuda.inference.predictor import Predictor
 from rsuda.learning.network import Architecture
 from rsuda.learning.networks import build_network
+from rsuda.runs.onnx_network import about_exported
 from rsuda.runs.weights import load_run, save_run
 
 ROOT = Path(__file__).parents[2]
@@ -171,7 +171,7 @@ def test_exported_files_predict_the_map_of_the_run(run, as_onnx, as_program, tmp
     scene = textured(tmp_path / "scene.tif")
     expected = mask(scene, run, tmp_path / "run")
     assert len(np.unique(expected)) > 1
-    assert (mask(scene, load_exported(as_onnx.file), tmp_path / "onnx") == expected).mean() >= 0.999
+    assert (mask(scene, as_onnx.file, tmp_path / "onnx") == expected).mean() >= 0.999
     program = torch.export.load(as_program.file).module()
     network = replace(load_run(run), model=Oracle(lambda image: program(image)))
     assert (mask(scene, network, tmp_path / "program") == expected).mean() >= 0.999
@@ -184,12 +184,12 @@ def test_onnx_file_predicts_the_map_of_the_run_for_a_real_scene(real_data, tmp_p
     for scene in sorted((real_data / "mumbai" / "val" / "images").iterdir())[:3]:
         options = {"gsd": 0.5, "window": 256, "overlap": 64}
         expected = mask(scene, run, tmp_path / "a", **options)
-        assert (mask(scene, load_exported(exported.file), tmp_path / "b", **options) == expected).mean() >= 0.999
+        assert (mask(scene, load_run(exported.file), tmp_path / "b", **options) == expected).mean() >= 0.999
 
 
 def test_window_that_differs_from_the_file_is_refused(as_onnx, tmp_path):
     with pytest.raises(InputError, match=r"has windows of 64 x 64 px, not 96 x 96: predict with window=64"):
-        mask(textured(tmp_path / "scene.tif"), load_exported(as_onnx.file), tmp_path / "out", window=96)
+        mask(textured(tmp_path / "scene.tif"), load_run(as_onnx.file), tmp_path / "out", window=96)
 
 
 @pytest.mark.slow
@@ -265,7 +265,7 @@ def test_existing_export_is_replaced_with_overwrite_only(tmp_path):
         export(network, "onnx", file, **WINDOW)
     assert file.read_bytes() == b"mine"
     export(network, "onnx", file, overwrite=True, **WINDOW)
-    assert load_exported(file).spec == network.spec
+    assert load_run(file).spec == network.spec
 
 
 @pytest.mark.parametrize(("format", "package"), [("onnx", "onnx and onnxscript and onnxruntime"), ("stac", "pystac")])
@@ -277,17 +277,17 @@ def test_missing_extra_is_named(format, package, run, monkeypatch):
 
 def test_exported_files_of_other_programs_are_refused(tmp_path):
     with pytest.raises(MissingError, match=r"the exported model .* is missing"):
-        load_exported(tmp_path / "none.onnx")
+        load_run(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(InputError, match="cannot be read as ONNX"):
-        load_exported(tmp_path / "text.onnx")
+        load_run(tmp_path / "text.onnx")
     image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["b", 3, 64, 64])
     same = onnx.helper.make_tensor_value_info("same", onnx.TensorProto.FLOAT, ["b", 3, 64, 64])
     graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["image"], ["same"])], "g", [image], [same])
     opset = [onnx.helper.make_opsetid("", 18)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "other.onnx")
     with pytest.raises(InputError, match="was not written by rsuda export"):
-        load_exported(tmp_path / "other.onnx")
+        load_run(tmp_path / "other.onnx")
     assert about_exported(tmp_path / "other.onnx") == about_exported(tmp_path / "text.onnx") == {}
 
 

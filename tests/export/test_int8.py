@@ -21,9 +21,10 @@ from rsuda.data.find_domain import domain
 from rsuda.export.calibration_windows import choose_windows
 from rsuda.export.export import export
 from rsuda.export.int8 import to_int8
-from rsuda.export.onnx_network import about_exported, load_exported
 from rsuda.export.programs import Softmax, to_onnx, traced, write_onnx
 from rsuda.inference.predict import predict
+from rsuda.runs.onnx_network import about_exported
+from rsuda.runs.weights import load_run
 
 WINDOW = {"window": 64, "overlap": 16}
 ON_CPU = {"device": "cpu", "precision": "fp32", "polygons": None, **WINDOW}
@@ -180,13 +181,13 @@ def test_command_writes_the_file_of_a_run_and_says_what_it_changes(tiny_city, ti
     stated = float(re.search(says, capsys.readouterr().out)[1]) / 100
     maps = [
         predict(tiny_city / "west_1_image.tif", model, tmp_path / name, **{**ON_CPU, "overlap": 0})[0].classes()
-        for name, model in (("fp32", tiny_run), ("int8", load_exported(file)))
+        for name, model in (("fp32", tiny_run), ("int8", load_run(file)))
     ]
     assert (maps[0] == maps[1]).mean() == pytest.approx(stated, abs=0.1)
 
 
 def test_file_is_called_from_several_threads(by_colour, written):
-    network, images = load_exported(written.file).model, torch.rand(6, 3, 64, 64)
+    network, images = load_run(written.file).model, torch.rand(6, 3, 64, 64)
     expected = network(images)
 
     def logits(image):
@@ -209,7 +210,7 @@ def test_file_of_an_earlier_version_is_read(by_colour, tmp_path):
     with torch.no_grad():
         expected = by_colour.model(image).softmax(1)
         assert torch.allclose(Softmax(by_colour.model)(image), expected, atol=1e-6)
-    assert torch.allclose(load_exported(tmp_path / "old.onnx").model(image).softmax(1), expected, atol=1e-5)
+    assert torch.allclose(load_run(tmp_path / "old.onnx").model(image).softmax(1), expected, atol=1e-5)
 
 
 # -- invalid requests --------------------------------------------------------------------------------------------------
@@ -255,6 +256,4 @@ def test_command_refuses_options_that_do_not_fit_the_file(written, tiny_city, tm
     words = ["predict", tiny_city / "west_1_image.tif", "--model", written.file, "-o", tmp_path / "maps"]
     assert command(monkeypatch, *words) == 2
     assert "has windows of 64 x 64 px, not 512 x 512: predict with --window 64" in capsys.readouterr().err
-    assert command(monkeypatch, *words, "--window", 64, "--overlap", 16, "--scheduler", "local") == 2
-    assert "workers of a cluster read runs" in capsys.readouterr().err
     assert not (tmp_path / "maps").exists()

@@ -430,11 +430,11 @@ def _onnx_seeds(folder: Path) -> list[bytes]:
 def _take_onnx(path: Path) -> None:
     import torch
 
-    from rsuda.export.onnx_network import about_exported, load_exported
+    from rsuda.runs.onnx_network import about_exported, load_onnx
 
     about_exported(path)
-    found = load_exported(path)
-    found.model(torch.zeros(1, len(found.spec.bands), found.model.window, found.model.window))
+    trained = load_onnx(path)
+    trained.model(torch.zeros(1, len(trained.spec.bands), trained.model.window, trained.model.window))
 
 
 # Vectors

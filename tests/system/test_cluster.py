@@ -12,6 +12,7 @@ from short_settings import settings
 from rsuda.core.errors import InputError, MissingError, RsudaError
 from rsuda.core.map_options import MapOptions
 from rsuda.core.spec import Spec
+from rsuda.export.export import export
 from rsuda.inference.predict import predict, predict_scenes
 from rsuda.learning.networks import build_network
 from rsuda.runs.weights import architecture, save_run
@@ -30,7 +31,7 @@ OPTIONS = {
 
 @pytest.fixture(autouse=True)
 def _threads():
-    """Restore the number of threads. All processes use one, since the rounding of convolutions depends on it."""
+    """Restore the number of threads; all processes use one."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -79,6 +80,14 @@ def test_two_workers_give_the_bytes_of_one_process(tmp_path, run, scenes):
 def test_workers_adapt_to_the_whole_scene(tmp_path, run, scenes):
     predict_all(scenes, run, tmp_path / "alone", adapt="statistics")
     predict_all(scenes, run, tmp_path / "spread", adapt="statistics", scheduler="local", workers=2)
+    assert contents(tmp_path / "spread") == contents(tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_workers_read_an_onnx_file(tmp_path, run, scenes):
+    file = export(run, out=tmp_path / "model.onnx", window=64, overlap=16).file
+    predict_all(scenes, file, tmp_path / "alone")
+    predict_all(scenes, file, tmp_path / "spread", scheduler="local", workers=2)
     assert contents(tmp_path / "spread") == contents(tmp_path / "alone")
 
 

@@ -311,7 +311,7 @@ def test_yaml_runs_no_code(tmp_path):
 def test_onnx_file_reads_no_other_file(tmp_path):
     pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")
-    from rsuda.export.onnx_network import load_exported
+    from rsuda.runs.weights import load_run
 
     model = onnx.load_from_string(TARGETS["onnx"].seeds(tmp_path)[0])
     (tmp_path / "in").mkdir()
@@ -324,7 +324,7 @@ def test_onnx_file_reads_no_other_file(tmp_path):
         entry.key, entry.value = key, value
     (tmp_path / "in" / "x.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(InputError):
-        load_exported(tmp_path / "in" / "x.onnx")
+        load_run(tmp_path / "in" / "x.onnx")
 
 
 def test_onnx_file_whose_size_names_are_not_text_is_refused(tmp_path):

@@ -22,24 +22,23 @@ from rsuda.core.documents import parse_json
 from rsuda.core.errors import InputError, MissingError, check_extra
 from rsuda.core.spec import Spec
 from rsuda.core.spelling import spell
-from rsuda.export.programs import INPUT, KEY, PROBABILITIES
 from rsuda.learning.calibration import unscaled
-from rsuda.runs.weights import TrainedNetwork
+from rsuda.runs.trained_network import TrainedNetwork
+
+ONNX = ".onnx"
+INPUT, PROBABILITIES = "image", "probabilities"  # names of the input, and of one of the outputs
+KEY = "rsuda"  # of rsuda's own metadata in exported files
 
 
-def load_exported(path: str | Path, window: int | None = None) -> TrainedNetwork:
+def load_onnx(path: Path) -> TrainedNetwork:
     """Load an ONNX file of ``rsuda export`` as a model for ``rsuda.predict``, at the window it was exported with.
 
     ``digest`` is that of the ONNX file.
 
-    Args:
-        window: pixels per side of the windows that it will be asked for, to be checked at once; None to leave that out.
-
     Raises:
         MissingError: the file is missing.
-        InputError: rsuda did not write it, its windows have another size, or onnxruntime is missing.
+        InputError: rsuda did not write it, or onnxruntime is missing.
     """
-    path = Path(path).expanduser()
     if not path.is_file():
         raise MissingError(f"the exported model {path} is missing")
     network = OnnxNetwork(path)
@@ -52,8 +51,6 @@ def load_exported(path: str | Path, window: int | None = None) -> TrainedNetwork
         raise InputError(
             f"{path} has an input of {network.bands} bands and describes {len(spec.bands)}: it was not written by rsuda export"
         )
-    if window is not None:
-        network.check_window(window, window)
     network.temperature, network.bias = spec.temperature, spec.bias
     return TrainedNetwork(network.eval(), spec, path, method, hashlib.sha256(path.read_bytes()).hexdigest())
 
@@ -61,7 +58,7 @@ def load_exported(path: str | Path, window: int | None = None) -> TrainedNetwork
 def about_exported(path: Path) -> dict[str, Any]:
     """Read rsuda's metadata of an exported file, .onnx or .pt2, without opening the model; {} for other files."""
     try:
-        if path.suffix == ".onnx":
+        if path.suffix == ONNX:
             import onnx
 
             properties = onnx.load(path, load_external_data=False).metadata_props
