@@ -61,8 +61,8 @@ def memory() -> int | None:
 def share_memory_pool() -> None:
     """Let threads that begin from now on take memory from one pool of glibc.
 
-    Their own pools hold at most 64 MB: larger tensors are returned to the system at once, and prediction on several
-    threads takes a quarter longer. A thread keeps the pool that it has, so this comes first. Does nothing without glibc.
+    Their own pools hold at most 64 MB. Larger tensors go back to the system at once, and prediction in float32 takes a
+    quarter more processor time. A thread keeps the pool that it has, so this comes first. Does nothing without glibc.
     """
     arena_max = -8  # number of <malloc.h>
     set_allocator(arena_max, 1)

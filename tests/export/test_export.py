@@ -327,6 +327,7 @@ def test_code_of_the_page_runs(run, as_onnx, as_program, tmp_path, monkeypatch):
     os.symlink(run, "RUN")
     textured(Path("scene.tif"))
     results = [{}, {}, {}]
+    blocks[1] = blocks[1].replace('"maps")', '"maps", window=64, overlap=16)')  # those of the exported file
     for block, names in zip(blocks, results, strict=True):
         exec(compile(block, "docs/export.md", "exec"), names)
     assert results[0]["classes"].shape == (64, 64) and results[2]["logits"].shape == (1, 3, 64, 64)
