@@ -44,11 +44,16 @@ NETWORK = {"encoder": str, "decoder": str, "channels": int, "output_stride": int
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def network(args: argparse.Namespace) -> TrainedNetwork:
-    if args.model:
-        return load_run(args.model)
+def network(model: str | None, **choices: object) -> TrainedNetwork:
+    """Load a run, or build a network with random weights.
+
+    Args:
+        choices: settings of the network, by name; None for those of preset small.
+    """
+    if model:
+        return load_run(model)
     values = {"method.name": "source-only", "network.weights": "none"}
-    values |= {f"network.{name}": getattr(args, name) for name in NETWORK if getattr(args, name) is not None}
+    values |= {f"network.{name}": value for name, value in choices.items() if value is not None}
     settings = make_settings(values, presets_of=presets_of)
     legend = Legend(NAMES, tuple(((50 * k, 250 - 50 * k, 99),) for k in range(len(NAMES))))
     spec = Spec(("red", "green", "blue"), 0.5, (0.0,) * 3, (255.0,) * 3, MEAN, STD, legend)
@@ -98,8 +103,12 @@ def options(args: argparse.Namespace) -> dict[str, object]:
     }
 
 
+def choices(args: argparse.Namespace) -> dict[str, object]:
+    return {name: getattr(args, name) for name in NETWORK}
+
+
 def ratio(args: argparse.Namespace) -> None:
-    trained = network(args)
+    trained = network(args.model, **choices(args))
     predictor = Predictor.of(trained, **options(args))
     trained.model.to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
@@ -139,7 +148,7 @@ def ratio(args: argparse.Namespace) -> None:
 
 
 def peers(args: argparse.Namespace) -> None:
-    trained = network(args)
+    trained = network(args.model, **choices(args))
     model, spec = trained.model, trained.spec
     mean, std = torch.tensor(spec.mean)[:, None, None], torch.tensor(spec.std)[:, None, None]
     times = {}
@@ -238,12 +247,14 @@ def scene(args: argparse.Namespace) -> None:
 def _one(args: argparse.Namespace, height: int) -> None:
     """Predict in a separate process, which did not make the scene."""
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        path = make_scene(Path(folder, "scene.tif"), height, args.width, network(args).spec.gsd)
+        path = make_scene(Path(folder, "scene.tif"), height, args.width, network(args.model, **choices(args)).spec.gsd)
         arguments = [
             f"--{name.replace('_', '-')}={value}"
             for name, value in {
                 **options(args),
-                **{name: getattr(args, name) for name in (*NETWORK, "model", "format")},
+                **choices(args),
+                "model": args.model,
+                "format": args.format,
             }.items()
             if value
         ]
@@ -262,7 +273,7 @@ def child(args: argparse.Namespace) -> None:
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    trained = network(args)
+    trained = network(args.model, **choices(args))
     Predictor.of(trained, **options(args))
     before = peak()
     (prediction,) = predict(
