@@ -1,6 +1,7 @@
 """Time training steps beside no, one and two busy processes, with several ways to let OpenMP's threads wait.
 
     python benchmarks/busy_neighbour.py [--steps 60] [--rounds 3] [--neighbours 0 1 2]
+    python benchmarks/busy_neighbour.py --predict 8192     a map of a scene of so many pixels a side instead, file to file
 
 Each run is a process of its own with all cores; each neighbour computes in one thread. Runs of all variants take turns, and
 the median of the rounds counts. The load of the machine is printed too: beside other work the numbers mean little.
@@ -13,9 +14,11 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-import rsuda  # noqa: F401 (it sets how threads wait, before torch is imported)
+import rsuda  # it sets how threads wait, before torch is imported
 
 VARIANTS: dict[str, dict[str, str]] = {
     "rsuda": {},
@@ -28,6 +31,7 @@ VARIANTS: dict[str, dict[str, str]] = {
 }
 BUSY = "x = 0\nwhile True:\n    x += 1"
 CHILD = "--child"
+OPTIONS = ("steps", "window", "predict")  # of the child
 
 
 def train(steps: int, window: int) -> None:
@@ -53,13 +57,24 @@ def train(steps: int, window: int) -> None:
     print(time.perf_counter() - began)
 
 
-def timed(variant: dict[str, str], neighbours: int, steps: int, window: int) -> float:
+def map_scene(side: int) -> None:
+    """Predict a scene with the network of preset small, and print the seconds."""
+    from predict import make_scene, network  # benchmarks/predict.py
+
+    trained = network(None)
+    with tempfile.TemporaryDirectory() as folder:
+        scene = make_scene(Path(folder, "scene.tif"), side, side, trained.spec.gsd)
+        (prediction,) = rsuda.predict(scene, trained, folder, polygons=None, device="cpu")
+        print(prediction.seconds)
+
+
+def timed(variant: dict[str, str], neighbours: int, args: argparse.Namespace) -> float:
     """Seconds of a run in a process of its own beside busy neighbours."""
     names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "RSUDA_SPINCOUNT")
     environment = {name: value for name, value in os.environ.items() if name not in names} | variant
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(neighbours)]
     try:
-        words = [sys.executable, __file__, CHILD, "--steps", str(steps), "--window", str(window)]
+        words = [sys.executable, __file__, CHILD, *(f"--{name}={getattr(args, name)}" for name in OPTIONS)]
         return float(subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout)
     finally:
         for process in busy:
@@ -72,24 +87,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--window", type=int, default=192)
+    parser.add_argument("--predict", type=int, default=0, metavar="SIDE")
     parser.add_argument("--neighbours", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument(CHILD, action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        train(args.steps, args.window)
+        if args.predict:
+            map_scene(args.predict)
+        else:
+            train(args.steps, args.window)
         return
     times: dict[tuple[str, int], list[float]] = {}
     for _ in range(args.rounds):
         for neighbours in args.neighbours:
             for name in args.variants:
-                times.setdefault((name, neighbours), []).append(
-                    timed(VARIANTS[name], neighbours, args.steps, args.window)
-                )
+                times.setdefault((name, neighbours), []).append(timed(VARIANTS[name], neighbours, args))
+    work = f"a map of {args.predict} x {args.predict} px" if args.predict else f"{args.steps} steps"
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(
-        f"{os.cpu_count()} cores, load {load} (1, 5, 15 min), {args.steps} steps, seconds (median of {args.rounds})\n"
-    )
+    print(f"{os.cpu_count()} cores, load {load} (1, 5, 15 min), {work}, seconds (median of {args.rounds})\n")
     print("| waiting | " + " | ".join(f"{count} neighbours" for count in args.neighbours) + " |")
     print("| --- | " + " | ".join("---" for _ in args.neighbours) + " |")
     for name in args.variants:

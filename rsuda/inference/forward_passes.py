@@ -1,7 +1,8 @@
 """Predict the windows of a scene in order; on a CPU several batches at once, each on threads of its own.
 
 A forward pass on two threads waits for the slower one after every layer, and reading, blending and writing leave a core idle.
-Batches side by side wait for nothing, so that all cores have work (BENCHMARKS.md, Prediction).
+Batches side by side wait for nothing, so that all cores have work (BENCHMARKS.md, Prediction). The network is shared: its
+forward pass in evaluation mode must leave it unchanged.
 """
 
 from __future__ import annotations
